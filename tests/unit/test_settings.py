@@ -1,0 +1,156 @@
+"""Settings: precedence, names, types, and the round trip through TOML."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thalbids.errors import UsageError
+from thalbids.settings import Inputs, Methods, Outputs, Registration, Run, Settings, Synthal, load, unknown_name
+
+
+def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = folder / "thalbids.toml"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def test_defaults_need_no_file() -> None:
+    assert load() == Settings()
+
+
+def test_command_line_wins_over_file_and_file_over_defaults(tmp_path: Path) -> None:
+    config = write(tmp_path, "[run]\nnprocs = 3\nmem_gb = 8\n[registration]\nbins = 32\n")
+    settings = load(config, {"run": {"nprocs": 2}})
+    assert settings.run == Run(nprocs=2, mem_gb=8.0)
+    assert isinstance(settings.run.mem_gb, float)
+    assert settings.registration == Registration(bins=32)
+
+
+def test_hyphen_and_underscore_spellings_are_one_key(tmp_path: Path) -> None:
+    config = write(tmp_path, '[run]\nomp-nthreads = 2\nstop-on-first-crash = true\n[inputs]\nparticipant-label = ["sub-01", "02"]\n')
+    assert load(config) == load(None, {"run": {"omp_nthreads": 2, "stop_on_first_crash": True}, "inputs": {"participant_label": ["01", "02"]}})
+    with pytest.raises(UsageError, match=r"run\.omp_nthreads is set twice"):
+        load(write(tmp_path, "[run]\nomp-nthreads = 2\nomp_nthreads = 2\n"))
+
+
+def test_byte_order_mark_and_crlf_are_accepted(tmp_path: Path) -> None:
+    assert load(write(tmp_path, "[run]\r\nseed = 7\r\n", "utf-8-sig")).run.seed == 7
+
+
+def test_labels_lose_their_prefix_and_repetitions() -> None:
+    inputs = load(None, {"inputs": {"participant_label": ["sub-01", "01", "02"], "session_label": ["ses-a"]}}).inputs
+    assert inputs == Inputs(participant_label=("01", "02"), session_label=("a",))
+
+
+def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    config = write(tmp_path, '[run]\nwork_dir = "work"\n')
+    assert load(config).run.work_dir == tmp_path / "work"
+    assert load(Path("../thalbids.toml")).run.work_dir.resolve() == tmp_path / "work"
+    assert load(None, {"run": {"work_dir": Path("work")}}).run.work_dir == tmp_path / "elsewhere" / "work"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[run]\nnproc = 2\n", "unknown setting in [run] 'nproc'. Did you mean 'nprocs'?"),
+        ("[rnu]\nnprocs = 2\n", "unknown section 'rnu'. Did you mean 'run'?"),
+        ("[qqqq]\nnprocs = 2\n", "unknown section 'qqqq'. There is: inputs, methods, outputs, registration, run, synthal."),
+        ("run = 3\n", "'run' is a section, not a value."),
+        ("[run]\nnprocs = 0\n", "run.nprocs is 0. It must be at least 1."),
+        ("[run]\nnprocs = 2.5\n", "run.nprocs is 2.5. It must be a whole number."),
+        ("[run]\nnprocs = true\n", "run.nprocs is True. It must be a whole number."),
+        ("[run]\nmem_gb = 0\n", "run.mem_gb is 0. It must be above 0."),
+        ("[run]\nmem_gb = nan\n", "run.mem_gb is nan. It must be a number."),
+        ("[run]\nwork_dir = 3\n", "run.work_dir is 3. It must be a path."),
+        ("[run]\nprecision = 'half'\n", "unknown value of run.precision 'half'."),
+        ("[run]\nprecision = 'fsat'\n", "Did you mean 'fast'?"),
+        ("[outputs]\nreport = 1\n", "outputs.report is 1. It must be true or false."),
+        ("[methods]\nnames = 'synthal'\n", "methods.names is 'synthal'. It must be a list of names"),
+        ("[methods]\nnames = ['']\n", "methods.names is ['']. It must be a list of names"),
+        ("[methods]\nextra_ensembles = ['stapel']\n", "Did you mean 'staple'?"),
+        ("[registration]\ncutoffs = 0.3\n", "registration.cutoffs is 0.3. It must be a table of numbers."),
+        ("[registration.cutoffs]\nants = 'x'\n", "registration.cutoffs is 'x'. It must be a number."),
+        ("[run\n", "the settings file is not valid TOML"),
+    ],
+)
+def test_wrong_files_say_what_is_wrong_and_where(tmp_path: Path, text: str, message: str) -> None:
+    config = write(tmp_path, text)
+    with pytest.raises(UsageError) as caught:
+        load(config)
+    assert message in str(caught.value)
+    assert caught.value.path == config
+
+
+def test_missing_and_undecodable_files(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        load(tmp_path / "none.toml")
+    with pytest.raises(UsageError, match="not valid TOML"):
+        load(write(tmp_path, '[run]\nwork_dir = "ä"\n', "latin-1"))
+
+
+def test_a_path_that_is_not_text_is_refused() -> None:
+    with pytest.raises(UsageError, match="valid text"):
+        load(None, {"run": {"work_dir": Path("/tmp/\udcff")}})
+
+
+def test_settings_reach_a_worker_unchanged() -> None:
+    settings = Settings(registration=Registration(cutoffs={"ants": 0.25}))
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+def test_unknown_name_falls_back_to_the_list() -> None:
+    assert str(unknown_name("method", "zzz", ["synthal", "first"])) == "unknown method 'zzz'. There is: first, synthal."
+
+
+text = st.text(st.characters(codec="utf-8"), min_size=1).map(str.strip).filter(bool)
+labels = st.lists(text.filter(lambda label: not label.startswith(("sub-", "ses-"))), unique=True).map(tuple)
+paths = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).map(lambda name: Path("/data") / name.lstrip("/"))
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+settings_of_any_kind = st.builds(
+    Settings,
+    run=st.builds(
+        Run,
+        nprocs=st.integers(1, 2**40),
+        omp_nthreads=st.integers(0, 64),
+        mem_gb=st.none() | st.floats(0, exclude_min=True, allow_infinity=False),
+        work_dir=paths,
+        stop_on_first_crash=st.booleans(),
+        precision=st.sampled_from(["full", "fast"]),
+        seed=st.integers(0, 2**32),
+    ),
+    inputs=st.builds(
+        Inputs,
+        participant_label=labels,
+        session_label=labels,
+        bids_filter_file=paths,
+        bids_database_dir=paths,
+        skip_bids_validation=st.booleans(),
+    ),
+    registration=st.builds(Registration, strategies=labels, cutoffs=st.dictionaries(text, numbers), bins=st.integers(8, 512)),
+    synthal=st.builds(Synthal, flip_averaging=st.booleans(), write_probabilities=st.booleans()),
+    methods=st.builds(Methods, names=labels, extra_ensembles=st.sampled_from([(), ("staple",), ("intersection", "staple")])),
+    outputs=st.builds(Outputs, report=st.booleans()),
+)
+
+
+@given(settings_of_any_kind)
+def test_toml_round_trip(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> None:
+    config = tmp_path_factory.mktemp("toml", numbered=True) / "settings.toml"
+    config.write_text(settings.to_toml(), encoding="utf-8", newline="")
+    assert load(config) == settings
+
+
+def test_every_setting_is_written_unless_it_is_none() -> None:
+    written = Settings().to_toml()
+    for section in fields(Settings):
+        for key in fields(getattr(Settings(), section.name)):
+            absent = getattr(getattr(Settings(), section.name), key.name) is None
+            assert (f"\n{key.name} = " in written) is not absent

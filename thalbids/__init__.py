@@ -1,0 +1,43 @@
+"""Thalamus volumes from BIDS datasets.
+
+``thalbids.segment(scan)`` measures one scan; the command ``thalbids`` measures datasets. Nothing heavy is imported before it is
+used, so that ``thalbids --help`` starts at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thalbids.methods.synthal import segment_image as segment
+
+__all__ = ["__version__", "segment"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "segment":
+        from thalbids.methods.synthal import segment_image
+
+        return segment_image
+    if name == "__version__":
+        return _version()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    """The version that the build wrote, else that of the installed package, else a mark that this is a bare checkout."""
+    try:
+        from thalbids._version import version  # written by hatch-vcs, not in git
+    except ImportError:
+        from importlib.metadata import PackageNotFoundError
+        from importlib.metadata import version as installed
+
+        try:
+            return installed("thalbids")
+        except PackageNotFoundError:
+            return "0+unknown"
+    return str(version)

@@ -1,0 +1,162 @@
+"""The command ``thalbids``: from arguments to an exit code.
+
+Expected errors (:class:`thalbids.errors.ThalbidsError`) are shown as their message; anything else is a bug, whose traceback goes
+into a file and not onto the terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from thalbids.cli.parser import LEVELS, VERBS, app_parser, demo_parser, hyphenated, segment_parser
+from thalbids.errors import NoInputError, ThalbidsError, UsageError
+from thalbids.settings import Settings, load
+
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE, what a program without Python's handler gives
+EXIT_TERMINATED = 143  # 128 + SIGTERM, what a batch system expects at the time limit
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, taken through the same orderly end as Ctrl-C."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    Parameters
+    ----------
+    argv
+        The arguments without the program's name; ``sys.argv[1:]`` when None.
+    """
+    words = hyphenated(sys.argv[1:] if argv is None else argv)
+    if "--version" in words:
+        import thalbids
+
+        print(f"thalbids {thalbids.__version__}")
+        return 0
+    before = signal.signal(signal.SIGTERM, _terminate)
+    arguments = argparse.Namespace()
+    try:
+        arguments = parse(words)
+        _set_up_log(arguments.verbose)
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
+    except ThalbidsError as error:
+        print(f"thalbids: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt as interrupt:
+        print("thalbids: interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
+        return EXIT_TERMINATED if isinstance(interrupt, _Terminated) else EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of "thalbids ... | head" has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except Exception as error:
+        return _report_bug(error, getattr(arguments, "output_dir", None))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The arguments of whichever command was given; ``command`` is a verb or a level.
+
+    Raises
+    ------
+    UsageError
+        The command line is wrong.
+    """
+    if words and words[0] in VERBS:
+        parser = {"segment": segment_parser, "demo": demo_parser}[words[0]]()
+        return parser.parse_args(words[1:], argparse.Namespace(command=words[0]))
+    if not words:
+        app_parser().print_help(sys.stderr)
+        raise UsageError("nothing to do.", "The command is: thalbids BIDS_DIR OUTPUT_DIR participant")
+    arguments = app_parser().parse_args(words)
+    level = arguments.analysis_level
+    if level == "group":
+        raise UsageError("the group level is not part of this version.", "Only the level 'participant' can be run.")
+    if level not in LEVELS:
+        raise UsageError(f"unknown analysis level {level!r}.", "The command is: thalbids BIDS_DIR OUTPUT_DIR participant")
+    arguments.command = level
+    return arguments
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """The settings: options of the form ``section.key`` over the file of ``--config`` over the defaults."""
+    overrides: dict[str, dict[str, object]] = {}
+    for name, value in vars(arguments).items():
+        section, dot, key = name.partition(".")
+        if dot:
+            overrides.setdefault(section, {})[key] = value
+    return load(arguments.config, overrides)
+
+
+def _dispatch(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    if arguments.command == "segment":
+        from thalbids.pipeline.run import segment
+
+        return segment(arguments.scans, arguments.output_dir, settings)
+    if arguments.command == "demo":
+        from thalbids.cli.demo import run_demo
+
+        return run_demo(arguments, settings)
+    return _participant(arguments, settings)
+
+
+def _participant(arguments: argparse.Namespace, settings: Settings) -> int:
+    bids_dir, out_dir = arguments.bids_dir, arguments.output_dir
+    if not bids_dir.is_dir():
+        raise NoInputError("this folder does not exist." if not bids_dir.exists() else "this is not a folder.",
+                           "Give the root of a BIDS dataset first.", bids_dir)  # fmt: skip
+    if out_dir.resolve() == bids_dir.resolve():
+        raise UsageError("input and output are the same folder.", "Write to a folder of its own, such as derivatives/thalbids.", out_dir)
+    from thalbids.pipeline.run import participant
+
+    return participant(bids_dir, out_dir, settings, dry_run=arguments.dry_run, reports_only=arguments.reports_only)
+
+
+def _set_up_log(verbose: int) -> None:
+    """Messages of our own loggers on standard error: warnings, with -v what is done, with -vv everything."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setLevel(max(logging.DEBUG, logging.WARNING - 10 * verbose))
+    logger = logging.getLogger("thalbids")
+    logger.handlers = [handler]
+    logger.setLevel(logging.DEBUG)  # a log file of the run may want more than the terminal
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _report_bug(error: Exception, out_dir: Path | None) -> int:
+    """Write the traceback where the user will find it: with the logs, else in the system's temporary folder."""
+    import platform
+    import tempfile
+
+    import thalbids
+
+    text = f"thalbids {thalbids.__version__}, Python {platform.python_version()}, {platform.system()}\n\n"
+    text += "".join(traceback.format_exception(error))
+    name = f"bug-{os.getpid()}.txt"
+    for folder in (None if out_dir is None else out_dir / "logs", Path(tempfile.gettempdir())):
+        if folder is not None and folder.is_dir():
+            try:
+                (folder / name).write_text(text, encoding="utf-8")
+            except OSError:
+                continue
+            print(f"thalbids: a bug ({type(error).__name__}: {error}).\nThe details are in {folder / name}; please report them.", file=sys.stderr)
+            return EXIT_BUG
+    print(text, file=sys.stderr)  # nowhere to write: better here than lost
+    return EXIT_BUG

@@ -1,0 +1,211 @@
+"""The parsers of ``thalbids`` and its verbs. argparse only; nothing heavy is imported here.
+
+An option whose destination is ``section.key`` is a setting (:mod:`thalbids.settings`); it is absent from the result when it was
+not given, so that a settings file or the default holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from thalbids.errors import UsageError
+
+VERBS = {
+    "segment": "masks and volumes of single scans, without BIDS",
+    "demo": "make a small dataset, measure it, and name the report",
+}
+LEVELS = ("participant",)
+
+_EXIT_CODES = """\
+exit codes:
+  0    all done
+  1    some sessions failed; the last lines say which and why
+  2    wrong usage or settings
+  66   no input found
+  69   a tool, weight file, licence or optional package is missing
+  70   a bug; the message names the file with the details
+  130  interrupted; the same command goes on where it stopped
+"""
+
+_EPILOG = f"""\
+commands beside the BIDS App (see thalbids COMMAND --help):
+  segment SCAN ... [-o DIR]   {VERBS["segment"]}
+  demo [DIR]                  {VERBS["demo"]}
+
+examples:
+  thalbids /data/raw /data/derivatives/thalbids participant
+  thalbids raw out participant --participant-label 01 02 --nprocs 4 --mem 16
+  thalbids raw out participant --dry-run
+  thalbids segment T1w.nii.gz -o results
+
+{_EXIT_CODES}
+Options may be spelled with hyphens or underscores. A dataset folder that is
+named like a command is written with a path: ./demo
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises :class:`UsageError` in place of ending the process, and explains the traps of BIDS-App command lines."""
+
+    def __init__(self, **texts: str) -> None:
+        # an abbreviation that works today is ambiguous tomorrow
+        super().__init__(formatter_class=_Formatter, allow_abbrev=False, add_help=False, **texts)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        mend = f"See: {self.prog} --help"
+        if message.startswith("the following arguments are required") and message.endswith("participant"):
+            mend = (
+                "The command is: thalbids BIDS_DIR OUTPUT_DIR participant, with options after it "
+                f"(an option that takes several values also takes the words that follow). {mend}"
+            )
+        raise UsageError(f"{message}.", mend)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Eighty columns whatever the terminal, and a little more room for the options' names."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=80)
+
+
+class _Labels(argparse.Action):
+    """Values separated by spaces or commas; a repeated option adds to the first."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        labels = [label.strip() for value in values for label in value.split(",") if label.strip()]
+        if not labels:  # an empty shell variable must not come to mean "all"
+            parser.error(f"argument {option_string}: no name given")
+        setattr(namespace, self.dest, getattr(namespace, self.dest, []) + labels)
+
+
+def hyphenated(argv: Sequence[str]) -> list[str]:
+    """The same arguments with the names of long options spelled with hyphens (``--mem_gb=1_0`` keeps its value)."""
+    words = list(argv)
+    last = words.index("--") if "--" in words else len(words)
+    for index, word in enumerate(words[:last]):
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            words[index] = name.replace("_", "-") + equals + value
+    return words
+
+
+def app_parser() -> Parser:
+    """``thalbids BIDS_DIR OUTPUT_DIR participant``."""
+    parser = Parser(
+        prog="thalbids",
+        usage="thalbids BIDS_DIR OUTPUT_DIR participant [options]\n       thalbids COMMAND ...",
+        description="Measure the thalamus in a BIDS dataset: masks, volumes, quality checks, reports.",
+        epilog=_EPILOG,
+    )
+    places = parser.add_argument_group("positional arguments")
+    places.add_argument("bids_dir", metavar="BIDS_DIR", type=Path, help="root of the BIDS dataset; never written to")
+    places.add_argument("output_dir", metavar="OUTPUT_DIR", type=Path, help="folder of the derivatives; made when missing")
+    places.add_argument("analysis_level", metavar="participant", help="the level of the analysis")
+    _add_inputs(parser.add_argument_group("what to measure"))
+    group = parser.add_argument_group("what to do")
+    text = "methods or families, such as synthal, or auto (default): all that can run here"
+    _setting(group, "--methods", "methods.names", text, nargs="+", action=_Labels, metavar="NAME")
+    _add_config(group)
+    only = group.add_mutually_exclusive_group()
+    only.add_argument("--dry-run", action="store_true", help="print the plan and what is missing; write nothing")
+    only.add_argument("--reports-only", action="store_true", help="write the reports of existing results again")
+    resources = parser.add_argument_group("resources")
+    _add_run(resources)
+    _add_compute(resources)
+    _add_general(parser.add_argument_group("general"))
+    return parser
+
+
+def segment_parser() -> Parser:
+    """``thalbids segment SCAN [...] [-o DIR]``."""
+    parser = Parser(
+        prog="thalbids segment",
+        usage="thalbids segment SCAN [SCAN ...] [-o DIR] [options]",
+        description="Thalamus masks and volumes of single scans of any contrast, by the embedded\nnetwork.",
+        epilog=f"examples:\n  thalbids segment T1w.nii.gz\n  thalbids segment scans/*.nii.gz -o results\n\n{_EXIT_CODES}",
+    )
+    places = parser.add_argument_group("positional arguments")
+    places.add_argument("scans", metavar="SCAN", type=Path, nargs="+", help="NIfTI or MGH image (.nii, .nii.gz, .mgz, .mgh)")
+    group = parser.add_argument_group("what to do")
+    group.add_argument("-o", "--output-dir", type=Path, metavar="DIR", help="where to write (default: beside each scan)")
+    _add_config(group)
+    _add_compute(parser.add_argument_group("resources"))
+    _add_general(parser.add_argument_group("general"))
+    return parser
+
+
+def demo_parser() -> Parser:
+    """``thalbids demo [DIR]``."""
+    parser = Parser(
+        prog="thalbids demo",
+        usage="thalbids demo [DIR] [options]",
+        description="Write a small BIDS dataset with known thalamic shrinkage, made from the MNI152\ntemplate, and measure it.",
+        epilog=f'Needs the extra "demo": pip install "thalbids[demo]". Downloads nothing.\n\n{_EXIT_CODES}',
+    )
+    places = parser.add_argument_group("positional arguments")
+    text = "new folder, gets raw/ and derivatives/ (default: %(default)s)"
+    places.add_argument("directory", metavar="DIR", type=Path, nargs="?", default=Path("thalbids-demo"), help=text)
+    group = parser.add_argument_group("what to do")
+    group.add_argument("--data-only", action="store_true", help="write the dataset; measure nothing")
+    text = "number of people, each with two sessions (default: %(default)s)"
+    group.add_argument("--subjects", type=int, default=3, metavar="N", help=text)
+    text = "another seed makes other people (default: %(default)s)"
+    group.add_argument("--seed", type=int, default=1, metavar="N", help=text)
+    _add_config(group)
+    resources = parser.add_argument_group("resources")
+    _add_run(resources)
+    _add_compute(resources)
+    _add_general(parser.add_argument_group("general"))
+    return parser
+
+
+def _setting(group: argparse._ArgumentGroup, option: str, dest: str, text: str, **how: Any) -> None:
+    """An option that fills ``section.key``; absent from the result unless given."""
+    group.add_argument(option, dest=dest, default=argparse.SUPPRESS, help=text, **how)
+
+
+def _add_config(group: argparse._ArgumentGroup) -> None:
+    text = "TOML file with any setting; options given here win over it"
+    group.add_argument("--config", type=Path, metavar="FILE", help=text)
+
+
+def _add_inputs(group: argparse._ArgumentGroup) -> None:
+    labels: dict[str, Any] = {"nargs": "+", "action": _Labels, "metavar": "LABEL"}
+    _setting(group, "--participant-label", "inputs.participant_label", "only these people, with or without sub-", **labels)
+    _setting(group, "--session-label", "inputs.session_label", "only these sessions, with or without ses-", **labels)
+    text = "JSON: which image to take where there are several"
+    _setting(group, "--bids-filter-file", "inputs.bids_filter_file", text, type=Path, metavar="FILE")
+    text = "pybids database to read, or to make there"
+    _setting(group, "--bids-database-dir", "inputs.bids_database_dir", text, type=Path, metavar="DIR")
+    text = "accept a dataset without a valid dataset_description.json"
+    _setting(group, "--skip-bids-validation", "inputs.skip_bids_validation", text, action="store_true")
+
+
+def _add_run(group: argparse._ArgumentGroup) -> None:
+    """Resources of a run over many sessions."""
+    _setting(group, "--nprocs", "run.nprocs", "worker processes (default: 1, no cluster)", type=int, metavar="N")
+    text = "memory of all workers together (default: what is free)"
+    _setting(group, "--mem", "run.mem_gb", text, type=float, metavar="GB")
+    text = "for temporary files (default: the system's folder)"
+    _setting(group, "--work-dir", "run.work_dir", text, type=Path, metavar="DIR")
+    text = "start nothing new after the first failure"
+    _setting(group, "--stop-on-first-crash", "run.stop_on_first_crash", text, action="store_true")
+
+
+def _add_compute(group: argparse._ArgumentGroup) -> None:
+    """Resources of one step."""
+    text = "threads of one step (default: the cores shared out)"
+    _setting(group, "--omp-nthreads", "run.omp_nthreads", text, type=int, metavar="N")
+    text = "full (default): same masks on every machine; fast: bfloat16 where the processor has it"
+    _setting(group, "--precision", "run.precision", text, choices=("full", "fast"))
+
+
+def _add_general(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("-h", "--help", action="help", help="show this help and stop")
+    group.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice: everything")
+    group.add_argument("--version", action="store_true", default=argparse.SUPPRESS, help="show the version and stop")

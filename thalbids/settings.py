@@ -1,0 +1,280 @@
+"""Every setting of a run: frozen dataclasses, filled from the command line and one TOML file.
+
+The command line wins over the TOML file, and that over the defaults below. Nothing is global: a :class:`Settings` is made once
+by :func:`load` and passed on as an argument. :meth:`Settings.to_toml` gives back a file that :func:`load` reads to equal settings.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from thalbids.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the work is done. Only ``precision`` and ``seed`` can change a result.
+
+    Attributes
+    ----------
+    nprocs : worker processes; 1 works in this process, without a cluster
+    omp_nthreads : threads of one step; 0 shares the machine's cores out among the workers
+    mem_gb : memory for all workers together, in GB (10**9 bytes); None takes what the machine has free
+    work_dir : folder for temporary files; None takes the system's
+    stop_on_first_crash : start nothing new after the first failure
+    precision : ``full`` computes in float32, the same on every machine; ``fast`` lets the processor use bfloat16
+    seed : seed of everything that draws random numbers
+    """
+
+    nprocs: int = field(default=1, metadata={"min": 1})
+    omp_nthreads: int = field(default=0, metadata={"min": 0})
+    mem_gb: float | None = field(default=None, metadata={"above": 0})
+    work_dir: Path | None = None
+    stop_on_first_crash: bool = False
+    precision: str = field(default="full", metadata={"choices": ("full", "fast")})
+    seed: int = field(default=1, metadata={"min": 0})
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is read of the BIDS dataset.
+
+    Attributes
+    ----------
+    participant_label, session_label : labels without ``sub-`` and ``ses-``; empty means all
+    bids_filter_file : JSON file that says which image to take where there are several
+    bids_database_dir : folder of a pybids database, read or made there
+    skip_bids_validation : accept a dataset without a valid ``dataset_description.json``
+    """
+
+    participant_label: tuple[str, ...] = field(default=(), metadata={"strip": "sub-"})
+    session_label: tuple[str, ...] = field(default=(), metadata={"strip": "ses-"})
+    bids_filter_file: Path | None = None
+    bids_database_dir: Path | None = None
+    skip_bids_validation: bool = False
+
+
+@dataclass(frozen=True)
+class Registration:
+    """How FLAIR and R1 come onto the T1w grid, and when that counts as a success (paper, 2.5.2).
+
+    Attributes
+    ----------
+    strategies : names of the strategies, in the order in which they are tried
+    cutoffs : smallest mutual information that passes, per strategy; replaces the strategy's own cut-off
+    bins : bins per axis of the joint histogram of the mutual information
+    """
+
+    strategies: tuple[str, ...] = ("ants",)
+    cutoffs: Mapping[str, float] = field(default_factory=dict)
+    bins: int = field(default=64, metadata={"min": 8})
+
+
+@dataclass(frozen=True)
+class Synthal:
+    """The embedded network.
+
+    Attributes
+    ----------
+    flip_averaging : average the scan's result with that of its mirror image (twice the time)
+    write_probabilities : write the probability image beside each mask
+    """
+
+    flip_averaging: bool = True
+    write_probabilities: bool = True
+
+
+@dataclass(frozen=True)
+class Methods:
+    """Which masks are made.
+
+    Attributes
+    ----------
+    names : methods or families; ``auto`` takes all that can run here
+    extra_ensembles : ensembles beyond the paper's four
+    """
+
+    names: tuple[str, ...] = ("auto",)
+    extra_ensembles: tuple[str, ...] = field(default=(), metadata={"choices": ("intersection", "staple")})
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written beside the derivatives.
+
+    Attributes
+    ----------
+    report : write ``sub-X.html``
+    """
+
+    report: bool = True
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All sections. The names of sections and fields are those of the TOML file."""
+
+    run: Run = field(default_factory=Run)
+    inputs: Inputs = field(default_factory=Inputs)
+    registration: Registration = field(default_factory=Registration)
+    synthal: Synthal = field(default_factory=Synthal)
+    methods: Methods = field(default_factory=Methods)
+    outputs: Outputs = field(default_factory=Outputs)
+
+    def to_toml(self) -> str:
+        """The settings as TOML text; a key whose value is None is left out, which means the same."""
+        blocks = []
+        for section in fields(self):
+            values = {f.name: getattr(getattr(self, section.name), f.name) for f in fields(getattr(self, section.name))}
+            lines = [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
+            blocks.append("\n".join([f"[{section.name}]", *lines]))
+        return "\n\n".join(blocks) + "\n"
+
+
+def load(config: Path | None = None, overrides: Mapping[str, Mapping[str, object]] | None = None) -> Settings:
+    """The settings of a run.
+
+    Parameters
+    ----------
+    config
+        A TOML file. Paths in it are relative to its folder.
+    overrides
+        ``{section: {key: value}}`` from the command line. Paths in it are relative to the current folder.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read; a section or key is unknown (the nearest name is suggested); a value has the wrong type or range.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    sources: list[tuple[Mapping[str, object], Path | None]] = [(overrides or {}, None)]
+    if config is not None:
+        sources.insert(0, (_read_toml(config), config))
+    for tree, source in sources:
+        for section, values in _checked(tree, source).items():
+            merged.setdefault(section, {}).update(values)
+    sections = typing.get_type_hints(Settings)
+    return Settings(**{name: sections[name](**values) for name, values in merged.items()})
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], path: Path | None = None) -> UsageError:
+    """The error for a name that does not exist, with the nearest one that does."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    mend = f"Did you mean {near[0]!r}?" if near else f"There is: {', '.join(names)}."
+    return UsageError(f"unknown {kind} {name!r}.", mend, path)
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"the settings file cannot be read ({error.strerror}).", "Check the path given to --config.", path) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the settings file is not valid TOML: {error}.", "See docs/usage.md for an example.", path) from None
+
+
+def _checked(tree: Mapping[str, object], source: Path | None) -> dict[str, dict[str, Any]]:
+    """The same tree with hyphens as underscores, every name known and every value of its field's type."""
+    sections = typing.get_type_hints(Settings)
+    result: dict[str, dict[str, Any]] = {}
+    for section, values in tree.items():
+        if section not in sections:
+            raise unknown_name("section", section, sections, source)
+        if not isinstance(values, Mapping):
+            raise UsageError(f"{section!r} is a section, not a value.", f"Write [{section}] on a line of its own.", source)
+        types_of = typing.get_type_hints(sections[section])
+        metadata = {f.name: f.metadata for f in fields(sections[section])}
+        result[section] = {}
+        for key, value in values.items():
+            name = key.replace("-", "_")
+            if name not in types_of:
+                raise unknown_name(f"setting in [{section}]", key, types_of, source)
+            if name in result[section]:
+                raise UsageError(f"{section}.{name} is set twice.", "Keep one of the two spellings.", source)
+            result[section][name] = _Value(f"{section}.{name}", metadata[name], source).read(value, types_of[name])
+    return result
+
+
+@dataclass(frozen=True)
+class _Value:
+    """One value on its way into a field; knows what to call itself in an error."""
+
+    name: str
+    rules: Mapping[str, Any]
+    source: Path | None
+
+    def read(self, value: object, kind: Any) -> Any:
+        if isinstance(kind, types.UnionType):  # "X | None": TOML has no null, so a value that is there is an X
+            kind = next(option for option in typing.get_args(kind) if option is not types.NoneType)
+        if typing.get_origin(kind) is tuple:
+            return self._names(value)
+        if typing.get_origin(kind) is Mapping:
+            if not isinstance(value, Mapping):
+                raise self._wrong(value, "a table of numbers")
+            return {str(key): self._number(item, float) for key, item in value.items()}
+        if kind is Path:
+            return self._path(value)
+        if kind is bool or kind is str:
+            if not isinstance(value, kind):
+                raise self._wrong(value, "true or false" if kind is bool else "text")
+            return self._chosen(value) if kind is str else value
+        return self._number(value, kind)
+
+    def _number(self, value: object, kind: type) -> float | int:
+        accepted = (int, float) if kind is float else (int,)
+        if isinstance(value, bool) or not isinstance(value, accepted) or not math.isfinite(value):
+            raise self._wrong(value, "a number" if kind is float else "a whole number")
+        if value < self.rules.get("min", -math.inf):
+            raise self._wrong(value, f"at least {self.rules['min']}")
+        if value <= self.rules.get("above", -math.inf):
+            raise self._wrong(value, f"above {self.rules['above']}")
+        return kind(value)
+
+    def _names(self, value: object) -> tuple[str, ...]:
+        if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) and item.strip() for item in value):
+            raise self._wrong(value, 'a list of names, such as ["01", "02"]')
+        return tuple(dict.fromkeys(self._chosen(item.strip().removeprefix(self.rules.get("strip", ""))) for item in value))
+
+    def _chosen(self, value: str) -> str:
+        choices = self.rules.get("choices")
+        if choices is not None and value not in choices:
+            raise unknown_name(f"value of {self.name}", value, choices, self.source)
+        return value
+
+    def _path(self, value: object) -> Path:
+        if not isinstance(value, (str, Path)) or not str(value):
+            raise self._wrong(value, "a path")
+        path = Path(value).expanduser()
+        if not path.is_absolute():
+            path = (self.source.parent if self.source is not None else Path()) / path
+        try:
+            str(path).encode("utf-8")  # a name that is not text could not be written to the logs
+        except UnicodeEncodeError:
+            raise self._wrong(value, "a path whose name is valid text") from None
+        return path.absolute()
+
+    def _wrong(self, value: object, expected: str) -> UsageError:
+        return UsageError(f"{self.name} is {value!r}.", f"It must be {expected}.", self.source)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + "}"
+    # JSON and TOML strings differ in one character only: TOML wants DEL escaped
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
