@@ -1,0 +1,62 @@
+"""Errors a user can act on. Each carries the exit code of the command line (BSD ``sysexits`` where one fits)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class ThalbidsError(Exception):
+    """Base of every expected error: shown without a traceback.
+
+    Parameters
+    ----------
+    problem
+        What is wrong, in one sentence.
+    mend
+        What the user can do about it, in one sentence ("" when nothing can be said).
+    path
+        The file that is at fault, when there is one.
+    """
+
+    exit_code = 1
+
+    def __init__(self, problem: str, mend: str = "", path: Path | str | None = None):
+        self.problem = problem
+        self.mend = mend
+        self.path = None if path is None else Path(path)
+        super().__init__(problem, mend, path)  # all three, so that the error survives pickling between workers
+
+    def __str__(self) -> str:
+        where = f"{self.path}: " if self.path is not None else ""
+        mend = f" {self.mend}" if self.mend else ""
+        return f"{where}{self.problem}{mend}"
+
+
+class UsageError(ThalbidsError):
+    """The command line or the settings file is wrong."""
+
+    exit_code = 2
+
+
+class NoInputError(ThalbidsError):
+    """Nothing to work on was found."""
+
+    exit_code = 66
+
+
+class MissingToolError(ThalbidsError):
+    """A program, a weight file or a licence is missing."""
+
+    exit_code = 69
+
+
+class ImageError(ThalbidsError):
+    """An image cannot be read or cannot be trusted (damaged, wrong dimensions, no usable geometry)."""
+
+
+class MetadataError(ThalbidsError):
+    """A sidecar or a table cannot be read, or contradicts the image."""
+
+
+class OutputError(ThalbidsError):
+    """The output folder cannot be written (read-only, full, in use by another run)."""

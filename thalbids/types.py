@@ -1,0 +1,51 @@
+"""The few records that travel between the layers. Plain data, no behaviour beyond names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LEFT_THALAMUS = 10  # FreeSurfer's label numbers, used in every dseg that we write
+RIGHT_THALAMUS = 49
+
+
+@dataclass(frozen=True)
+class InputImage:
+    """One raw image of a session, as found in the BIDS dataset.
+
+    Attributes
+    ----------
+    path : absolute path of the ``.nii`` or ``.nii.gz``
+    uri : BIDS URI (``bids:raw:sub-01/anat/sub-01_T1w.nii.gz``), what sidecars show instead of a path
+    suffix : ``T1w``, ``FLAIR``, ``R1map``, ``T1map`` or ``T2w``
+    entities : the entities of the file name besides sub and ses (``{"acq": "mprage", "run": "1"}``)
+    metadata : the merged JSON sidecars (empty when there are none)
+    """
+
+    path: Path
+    uri: str
+    suffix: str
+    entities: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Session:
+    """One subject x session and its images; ``session`` is None where the dataset has no session level.
+
+    ``images`` maps ``T1w`` (always there), ``FLAIR``, ``R1map`` (its InputImage may have suffix ``T1map``) and ``T2w`` to what
+    was chosen; ``notes`` says in words which choice was made and what is missing; ``problem`` is set when the session cannot be
+    processed at all (no T1w), and then ``images`` may be empty.
+    """
+
+    subject: str
+    session: str | None
+    images: Mapping[str, InputImage]
+    notes: tuple[str, ...] = ()
+    problem: str | None = None
+
+    @property
+    def name(self) -> str:
+        """``sub-01_ses-2`` or ``sub-01``."""
+        return f"sub-{self.subject}" + (f"_ses-{self.session}" if self.session else "")

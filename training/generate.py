@@ -1,0 +1,301 @@
+"""Synthetic scans from label maps: random shape, random contrast, random acquisition (the idea of Billot et al. 2023).
+
+One geometry is rendered in two independent contrasts, so that training can ask for the same answer on both. Partial volume is
+real: every voxel averages four points of the half-millimetre map, and the target keeps all four labels.
+
+All lengths are mm. Arrays are (x, y, z) with x to the right, y to the front, z upwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from thalbids.inference.intensity import normalise
+from training.maps import BRAIN, CODE, FADE_LEVELS, HEAD_CLASS, MIRROR, NAMES, ROI_CLASS
+
+ROI_SHAPE = (72, 72, 56)  # voxels of 1 mm: what the ROI network sees in training and in use
+HEAD_SPACING = 3.0
+COARSE = 4.0  # mm between the nodes on which deformations are computed
+TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) * 0.25
+
+# Mean intensity relative to the brightest of the usual tissues, and how much it varies from scan to scan. The T1w column is the
+# label maps' own prior; R1 follows 1.1/0.7/0.25 per second in white matter, grey matter and fluid at 3 T.
+GROUPS = {
+    "white": ("white", "capsule"),
+    "cortex": ("cortex",),
+    "caudate": ("caudate", "accumbens"),
+    "putamen": ("putamen",),
+    "pallidum": ("pallidum",),
+    "thalamus": (),
+    "ventraldc": ("ventraldc",),
+    "limbic": ("hippocampus", "amygdala"),
+    "brainstem": ("brainstem",),
+    "cb_white": ("cerebellum_white",),
+    "cb_cortex": ("cerebellum_cortex",),
+    "lesion": ("lesion",),
+    "fluid": ("ventricle", "ventricle3", "ventricle4", "csf"),
+    "vessel": ("vessel", "fissure"),
+}
+CONTRASTS: dict[str, dict[str, float]] = {
+    "T1w": dict(white=1.0, cortex=0.64, caudate=0.66, putamen=0.77, pallidum=0.93, thalamus=0.81, ventraldc=0.89, limbic=0.63,
+                brainstem=0.86, cb_white=0.9, cb_cortex=0.6, lesion=0.7, fluid=0.2, vessel=0.4, spread=0.045),
+    "R1map": dict(white=1.0, cortex=0.62, caudate=0.63, putamen=0.68, pallidum=0.86, thalamus=0.76, ventraldc=0.86, limbic=0.62,
+                  brainstem=0.86, cb_white=0.95, cb_cortex=0.6, lesion=0.66, fluid=0.23, vessel=0.4, spread=0.045),
+    "FLAIR": dict(white=0.68, cortex=0.93, caudate=0.93, putamen=0.88, pallidum=0.67, thalamus=0.80, ventraldc=0.74, limbic=1.0,
+                  brainstem=0.76, cb_white=0.68, cb_cortex=0.85, lesion=1.3, fluid=0.15, vessel=0.5, spread=0.05),
+    "T2w": dict(white=0.36, cortex=0.55, caudate=0.52, putamen=0.47, pallidum=0.32, thalamus=0.44, ventraldc=0.38, limbic=0.56,
+                brainstem=0.4, cb_white=0.36, cb_cortex=0.5, lesion=0.75, fluid=1.1, vessel=0.6, spread=0.04),
+    "PDw": dict(white=0.72, cortex=0.9, caudate=0.88, putamen=0.86, pallidum=0.76, thalamus=0.82, ventraldc=0.77, limbic=0.9,
+                brainstem=0.78, cb_white=0.72, cb_cortex=0.86, lesion=0.95, fluid=1.0, vessel=0.6, spread=0.05),
+}
+SHARES = {"T1w": 0.33, "FLAIR": 0.22, "R1map": 0.10, "T2w": 0.11, "PDw": 0.04, "random": 0.20}
+OUTSIDE_T1W = {"outside502": 0.79, "outside506": 0.11, "outside507": 0.59, "outside508": 0.73, "outside509": 0.44,
+               "outside511": 0.71, "outside512": 0.43, "outside514": 0.30, "outside515": 0.19, "outside516": 0.59,
+               "outside530": 0.90}
+
+
+@dataclass(frozen=True)
+class Map:
+    """One prepared label map (see ``training.maps.prepare``)."""
+
+    roi: np.ndarray
+    roi_origin: np.ndarray
+    head: np.ndarray
+    push: np.ndarray
+    thalami: np.ndarray
+
+    @classmethod
+    def load(cls, path: Path) -> Map:
+        with np.load(path) as f:
+            return cls(**{k: f[k] for k in ("roi", "roi_origin", "head", "push", "thalami")})
+
+
+def rotation(angles: np.ndarray) -> np.ndarray:
+    """Rotation matrix from three angles in radians, about x, then y, then z."""
+    (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
+    rx = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    ry = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    rz = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    return rz @ ry @ rx
+
+
+def resize(field: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Trilinear resize of (..., x, y, z) whose outermost nodes stay where they are."""
+    t = torch.from_numpy(np.ascontiguousarray(field, np.float32))
+    lead = t.shape[:-3]
+    t = torch.nn.functional.interpolate(t.reshape(1, -1, *t.shape[-3:]), size=shape, mode="trilinear", align_corners=True)
+    return t.reshape(*lead, *shape).numpy()
+
+
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], nodes: float, lead: tuple[int, ...] = ()) -> np.ndarray:
+    """White noise of SD 1 on a grid with a node every `nodes` voxels, interpolated to `shape`."""
+    coarse = tuple(max(2, int(np.ceil(n / nodes)) + 1) for n in shape)
+    return resize(rng.standard_normal((*lead, *coarse)), shape)
+
+
+def deformed_positions(
+    rng: np.random.Generator, m: Map, shape: tuple[int, ...], spacing: float, *, angle: float, shift: float, free: float
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Where in the map each voxel of the sample looks (3, *shape) in mm, the linear part of it, and whether it is mirrored.
+
+    Rotation, scale and shift of the head; two scales of random elastic deformation (strength `free` = 1 in normal use);
+    ventricles that grow or shrink; thalami that grow or shrink by themselves.
+    """
+    extent = (np.array(shape) - 1) * spacing
+    nodes = tuple(int(np.ceil(e / COARSE)) + 1 for e in extent)
+    grid = np.stack(np.meshgrid(*[np.linspace(-e / 2, e / 2, n) for e, n in zip(extent, nodes)], indexing="ij"))
+    # pitch varies most between people and scanners
+    angles = np.deg2rad(rng.uniform(-1, 1, 3) * np.array([angle * 1.3, angle * 0.8, angle * 0.8]))
+    scale = rng.uniform(0.86, 1.16) * rng.uniform(0.96, 1.04, 3)
+    linear = rotation(angles) @ np.diag(1 / scale)
+    mirrored = bool(rng.random() < 0.5)
+    if mirrored:
+        linear = np.diag([-1.0, 1, 1]) @ linear
+    centre = m.thalami.mean(0) + rng.uniform(-shift, shift, 3)
+    pos = np.einsum("ij,j...->i...", linear, grid) + centre.reshape(3, 1, 1, 1)
+    pos += free * 2.2 * smooth_noise(rng, nodes, 20 / COARSE, (3,)) + free * 0.7 * smooth_noise(rng, nodes, 8 / COARSE, (3,))
+    amount = rng.uniform(-3.5, 4.5) if rng.random() < 0.7 else 0.0
+    push = np.stack([ndimage.map_coordinates(p, pos / 2, order=1, mode="nearest") for p in m.push])
+    pos += amount * push
+    both = rng.uniform(-0.28, 0.20)
+    for centre_side in m.thalami:
+        size = np.exp(both + rng.normal(0, 0.03)) ** (1 / 3) if rng.random() < 0.85 else 1.0
+        away = pos - centre_side.reshape(3, 1, 1, 1)
+        weight = np.exp(-np.square(np.square(away).sum(0) / 22.0**2))
+        pos += away * weight * (1 / size - 1)
+    return resize(pos, shape), linear, mirrored
+
+
+def look_up(volume: np.ndarray, pos: np.ndarray, origin: np.ndarray, per_mm: float) -> np.ndarray:
+    """Nearest code of the map at each position, edge codes beyond the map."""
+    index = np.zeros(pos.shape[1:], np.int64)
+    for axis, n in enumerate(volume.shape):
+        i = np.floor((pos[axis] - origin[axis]) * per_mm + 0.5).astype(np.int64)
+        index *= n
+        index += np.clip(i, 0, n - 1, out=i)
+    return volume.reshape(-1)[index]
+
+
+def sample_codes(rng: np.random.Generator, m: Map, shape: tuple[int, ...], spacing: float, *, head: bool) -> np.ndarray:
+    """Four codes per voxel (4, *shape) of one random geometry of a map."""
+    if head:
+        settings = dict(angle=20.0, shift=25.0, free=1.6)
+        volume, origin, per_mm = m.head, np.zeros(3), 1.0
+    else:
+        settings = dict(angle=14.0, shift=7.0, free=1.0)
+        volume, origin, per_mm = m.roi, m.roi_origin, 2.0
+    pos, linear, mirrored = deformed_positions(rng, m, shape, spacing, **settings)
+    offsets = (linear @ TETRAHEDRON.T * spacing).T.astype(np.float32)
+    codes = np.stack([look_up(volume, pos + o.reshape(3, 1, 1, 1), origin, per_mm) for o in offsets])
+    return MIRROR[codes] if mirrored else codes
+
+
+def paint(rng: np.random.Generator, kind: str, *, head: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and texture SD of every code for one scan of a contrast (``random`` draws every tissue on its own)."""
+    mean = np.zeros(len(NAMES), np.float32)
+    if kind == "random":
+        levels = {g: rng.uniform(0.05, 1.0) for g in GROUPS}
+        outside = {n: rng.uniform(0.0, 1.0) for n in OUTSIDE_T1W}
+    else:
+        table = CONTRASTS[kind]
+        spread = table["spread"]
+        levels = {g: table[g] + rng.normal(0, spread * (2.0 if g == "lesion" else 1.0)) for g in GROUPS}
+        # thalamus and white matter move towards and away from each other: low contrast is the hard and common case
+        levels["thalamus"] += rng.normal(0, 0.25) * (levels["white"] - levels["thalamus"])
+        outside = {n: rng.uniform(0.3, 1.7) * v for n, v in OUTSIDE_T1W.items()}
+        if kind != "T1w" and rng.random() < 0.5:
+            outside = {n: rng.uniform(0, 1.0) for n in OUTSIDE_T1W}
+    for group, tissues in GROUPS.items():
+        for tissue in tissues:
+            mean[CODE[tissue]] = levels[group] + rng.normal(0, 0.02)
+    # the internal capsule's long fibres differ from the white matter around them, brighter on FLAIR above all
+    drift = {"FLAIR": rng.uniform(-0.03, 0.12), "T2w": rng.uniform(-0.02, 0.06)}.get(kind, rng.uniform(-0.08, 0.02))
+    mean[CODE["capsule"]] = levels["white"] + drift * (1 if kind != "random" else rng.uniform(-1, 1))
+    fade = rng.uniform(0.0, 0.9) if rng.random() < 0.8 else 0.0
+    for k in range(FADE_LEVELS):
+        towards = fade * k / (FADE_LEVELS - 1)
+        value = levels["thalamus"] + towards * (mean[CODE["capsule"]] - levels["thalamus"])
+        mean[CODE[f"thalamus_left{k}"]] = mean[CODE[f"thalamus_right{k}"]] = value
+    for name, value in outside.items():
+        mean[CODE[name]] = value
+    if head and rng.random() < 0.5:  # bone and air next to the brain are dark in most scans
+        mean[CODE["outside515"]] *= 0.5
+    texture = rng.uniform(0.0, 0.05, len(NAMES)).astype(np.float32)
+    texture[[CODE[n] for n in OUTSIDE_T1W]] *= 3
+    texture[0] = 0
+    return mean, texture
+
+
+def add_lesions(rng: np.random.Generator, codes: np.ndarray, spacing: float) -> np.ndarray:
+    """Multiple-sclerosis lesions: blobs of the lesion tissue in white matter, now and then in the thalamus, as a mask (*shape)."""
+    shape = codes.shape[1:]
+    field = smooth_noise(rng, shape, rng.uniform(4, 9) / spacing)
+    blobs = field > rng.uniform(1.3, 2.2)
+    allowed = np.array([n in ("white", "capsule") for n in NAMES])
+    if rng.random() < 0.12:
+        allowed |= (ROI_CLASS == 1) | (ROI_CLASS == 2)
+    return blobs & allowed[codes[0]]
+
+
+def render(
+    rng: np.random.Generator, codes: np.ndarray, kind: str, lesions: np.ndarray | None, *, spacing: float, head: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """One scan of the geometry in `codes`: intensities, bias field, resolution, noise; normalised as in use.
+
+    Also gives what was kept by a skull-stripping or a cut (None: everything).
+    """
+    shape = codes.shape[1:]
+    mean, texture = paint(rng, kind, head=head)
+    image = sum(mean[c] for c in codes) / len(codes)
+    image += texture[codes[0]] * (0.6 * smooth_noise(rng, shape, 3.0) + 0.5 * rng.standard_normal(shape, np.float32))
+    if lesions is not None:
+        image[lesions] = 0.8 * mean[CODE["lesion"]] + 0.2 * image[lesions]
+    if rng.random() < 0.5:  # choroid plexus: strands inside the ventricles
+        strands = (smooth_noise(rng, shape, 3.5 / spacing) > 1.0) & (codes[0] == CODE["ventricle"])
+        image[strands] = rng.uniform(0.3, 0.9)
+    kept = None
+    if rng.random() < (0.35 if head else 0.25):
+        kept = brain_mask(rng, codes)
+    elif head and rng.random() < 0.25:  # defaced, or skull stripped badly
+        kept = carelessly_cut(rng, codes)
+    if kept is not None:
+        image *= kept
+    image *= np.exp(rng.uniform(0, 0.35) * smooth_noise(rng, shape, 40 / spacing))
+    image = np.clip(image, 0, None) ** np.exp(rng.normal(0, 0.3 if kind == "random" else 0.15))
+    image = acquire(rng, image, spacing)
+    if kept is not None and rng.random() < 0.7:  # most programs leave exact zeros
+        image *= kept
+    if kind == "T1w" and rng.random() < 0.15:  # FreeSurfer's T1.mgz saturates at white matter
+        image = np.minimum(image, np.percentile(image[image > 0.2], 80) * rng.uniform(0.95, 1.1))
+    return normalise(image), kept
+
+
+def brain_mask(rng: np.random.Generator, codes: np.ndarray) -> np.ndarray:
+    """A skull-stripping as programs make it: brain alone, brain with its fluid, or grown beyond it."""
+    style = rng.integers(3)
+    if style == 0:
+        return ndimage.binary_closing(BRAIN[codes[0]], iterations=2) | BRAIN[codes[0]]
+    mask = HEAD_CLASS[codes[0]] >= 1
+    return ndimage.binary_dilation(mask) if style == 2 else mask
+
+
+def carelessly_cut(rng: np.random.Generator, codes: np.ndarray) -> np.ndarray:
+    """Everything farther than a random distance from the brain removed, or the face cut off by a plane."""
+    shape = codes.shape[1:]
+    if rng.random() < 0.5:
+        return ndimage.binary_dilation(HEAD_CLASS[codes[0]] >= 1, iterations=int(rng.integers(1, 6)))
+    grid = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij", sparse=True)
+    plane = grid[1] - rng.uniform(0.5, 1.5) * grid[2] * 0.8 > rng.uniform(0.5, 0.9)
+    return ~(plane & (HEAD_CLASS[codes[0]] < 1))
+
+
+def acquire(rng: np.random.Generator, image: np.ndarray, spacing: float) -> np.ndarray:
+    """Lower resolution (isotropic or thick slices), noise at that resolution, then back to the grid."""
+    shape = image.shape
+    size = np.full(3, spacing)
+    kind = rng.random()
+    if kind > 0.62:
+        size[rng.integers(3)] = max(spacing, rng.uniform(1.5, 5.5))
+    elif kind > 0.40:
+        size[:] = np.maximum(spacing, rng.uniform(1.0, 2.2))
+    sigma = 0.42 * np.sqrt(np.maximum(size**2 - spacing**2, 0)) / spacing
+    sigma = np.sqrt(sigma**2 + rng.uniform(0.15, 0.65) ** 2)
+    image = ndimage.gaussian_filter(image, sigma, truncate=2.5)
+    small = tuple(max(4, round(n * spacing / s)) for n, s in zip(shape, size))
+    if small != shape:
+        image = resize(image, small)
+    image = image + rng.uniform(0, 0.07) * rng.standard_normal(image.shape, np.float32)
+    return resize(image, shape) if small != shape else image
+
+
+def roi_pair(rng: np.random.Generator, maps: list[Map]) -> tuple[np.ndarray, np.ndarray]:
+    """Two scans (2, *ROI_SHAPE) of one geometry, and its four labels per voxel (4, *ROI_SHAPE)."""
+    codes = sample_codes(rng, maps[rng.integers(len(maps))], ROI_SHAPE, 1.0, head=False)
+    lesions = add_lesions(rng, codes, 1.0) if rng.random() < 0.45 else None
+    kinds = rng.choice(list(SHARES), 2, p=list(SHARES.values()))
+    images = np.stack([render(rng, codes, k, lesions, spacing=1.0, head=False)[0] for k in kinds])
+    return images.astype(np.float32), ROI_CLASS[codes]
+
+
+def head_sample(rng: np.random.Generator, maps: list[Map]) -> tuple[np.ndarray, np.ndarray]:
+    """One scan (1, x, y, z) of a whole head at 3 mm, sometimes cut off, and its four labels per voxel."""
+    shape = tuple(int(8 * rng.integers(low, 12)) for low in (8, 9, 8))
+    codes = sample_codes(rng, maps[rng.integers(len(maps))], shape, HEAD_SPACING, head=True)
+    kind = rng.choice(list(SHARES), p=list(SHARES.values()))
+    image, kept = render(rng, codes, kind, None, spacing=HEAD_SPACING, head=True)
+    labels = HEAD_CLASS[codes]
+    if kept is not None:
+        labels *= kept
+    if rng.random() < 0.3:  # the field of view ends inside the head
+        axis, side = (2, rng.integers(2)) if rng.random() < 0.7 else (rng.integers(3), rng.integers(2))
+        n = int(rng.uniform(0.03, 0.22) * shape[axis])
+        cut = [slice(None)] * 3
+        cut[axis] = slice(0, n) if side == 0 else slice(shape[axis] - n, None)
+        image[tuple(cut)] = 0
+        labels[(slice(None), *cut)] = 0
+    return image[None].astype(np.float32), labels

@@ -1,0 +1,48 @@
+"""The U-Net of SynThal, in PyTorch, for training and export only (inference runs on OpenVINO)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+
+def convolutions(inputs: int, outputs: int) -> nn.Sequential:
+    """Two 3 x 3 x 3 convolutions, each with instance norm and leaky ReLU."""
+    layers: list[nn.Module] = []
+    for n in (inputs, outputs):
+        layers += [nn.Conv3d(n, outputs, 3, padding=1, bias=False), nn.InstanceNorm3d(outputs, affine=True), nn.LeakyReLU(0.01)]
+    return nn.Sequential(*layers)
+
+
+class UNet(nn.Module):
+    """Plain U-Net: `widths` channels a level, max pooling down; 1 x 1 x 1 convolution, nearest upsampling and skip going up.
+
+    Maps (n, 1, x, y, z) to logits (n, classes, x, y, z); x, y and z are multiples of 2 ** (levels - 1).
+    """
+
+    def __init__(self, classes: int, widths: tuple[int, ...]):
+        super().__init__()
+        self.down = nn.ModuleList(convolutions(a, b) for a, b in pairwise((1, *widths)))
+        up = widths[::-1]
+        self.narrow = nn.ModuleList(nn.Conv3d(a, b, 1, bias=False) for a, b in pairwise(up))
+        self.up = nn.ModuleList(convolutions(2 * b, b) for b in up[1:])
+        self.head = nn.Conv3d(widths[0], classes, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skips = []
+        for level, block in enumerate(self.down):
+            if level:
+                x = nn.functional.max_pool3d(x, 2)
+            x = block(x)
+            skips.append(x)
+        skips.pop()
+        for narrow, block in zip(self.narrow, self.up):
+            # narrowing before upsampling does the same work on an eighth of the voxels
+            x = nn.functional.interpolate(narrow(x), scale_factor=2.0, mode="nearest")
+            x = block(torch.cat([x, skips.pop()], 1))
+        return self.head(x)
+
+
+WIDTHS = {"roi": (16, 32, 64, 128), "head": (8, 16, 32, 64)}
