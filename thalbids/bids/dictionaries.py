@@ -1,0 +1,108 @@
+"""Columns of the per-session tables, in order, and their data dictionaries (the JSON beside each table)."""
+
+from __future__ import annotations
+
+from thalbids.bids import names
+
+Column = dict[str, object]
+
+THALAMUS_MORPH: dict[str, Column] = {
+    "method": {
+        "LongName": "Segmentation method",
+        "Description": "Name of the method, the same as in the desc- entity of its mask.",
+        "Levels": {item.desc: item.description for item in names.methods()},
+    },
+    "image": {
+        "LongName": "Image segmented",
+        "Description": "Image that the mask was made from.",
+        "Levels": {
+            "T1w": "T1-weighted image",
+            "FLAIR": "T2-weighted fluid-attenuated inversion recovery image",
+            "R1map": "Map of the longitudinal relaxation rate R1",
+            "ensemble": "The masks of several images combined, see method",
+        },
+    },
+    "volume_mm3": {
+        "LongName": "Thalamus volume, left and right",
+        "Description": "Number of voxels of the mask times the volume of a voxel.",
+        "Units": "mm^3",
+    },
+    "volume_left_mm3": {
+        "LongName": "Left thalamus volume",
+        "Description": "Number of voxels of the left thalamus times the volume of a voxel.",
+        "Units": "mm^3",
+    },
+    "volume_right_mm3": {
+        "LongName": "Right thalamus volume",
+        "Description": "Number of voxels of the right thalamus times the volume of a voxel.",
+        "Units": "mm^3",
+    },
+    "volume_soft_mm3": {
+        "LongName": "Thalamus volume from probabilities",
+        "Description": "Sum of the voxels' probabilities of being thalamus times the volume of a voxel; n/a for methods "
+        "that give no probabilities.",
+        "Units": "mm^3",
+    },
+    "voxels": {
+        "LongName": "Number of voxels",
+        "Description": "Number of voxels of the mask on the grid of the T1w image.",
+    },
+    "voxel_volume_mm3": {
+        "LongName": "Volume of a voxel",
+        "Description": "Absolute determinant of the affine of the T1w image.",
+        "Units": "mm^3",
+    },
+    "status": {
+        "LongName": "Status",
+        "Description": "Whether the mask exists and can be used.",
+        "Levels": {
+            "ok": "The mask was made and passed every check",
+            "missing": "Something that the method needs (image, tool, other mask) is not there",
+            "failed": "The method was run and did not give a mask",
+            "excluded": "The image or the mask did not pass the quality control",
+        },
+    },
+    "reason": {
+        "LongName": "Reason",
+        "Description": "Why the status is not ok, or what was flagged; n/a when there is nothing to say.",
+    },
+}
+
+ICV_MORPH: dict[str, Column] = {
+    "source": {
+        "LongName": "Source",
+        "Description": "Where the intracranial volume comes from.",
+        "Levels": {
+            "freesurfer": "Estimated total intracranial volume (eTIV) of FreeSurfer's aseg.stats",
+            "synthal": "Estimate of SynThal on the T1w image",
+            "given": "Supplied by the user",
+        },
+    },
+    "icv_mm3": {
+        "LongName": "Intracranial volume",
+        "Description": "Volume inside the skull: brain, cerebrospinal fluid, meninges and vessels.",
+        "Units": "mm^3",
+    },
+}
+
+DESCRIPTIONS: dict[str, Column] = {
+    "desc_id": {
+        "LongName": "Label of the desc- entity",
+        "Description": "Value of the desc- entity in the names of the files of this dataset.",
+    },
+    "description": {
+        "LongName": "Description",
+        "Description": "What the files with this label hold.",
+    },
+}
+
+THALAMUS_COLUMNS = tuple(THALAMUS_MORPH)
+ICV_COLUMNS = tuple(ICV_MORPH)
+
+LABEL_TABLE_COLUMNS = ("index", "name", "abbreviation", "color", "mapping")
+
+# FreeSurfer's numbers and colour of the thalamus; mapping 9 is subcortical grey matter in BIDS' standard labels.
+LABEL_TABLE: tuple[dict[str, object], ...] = (
+    {"index": 10, "name": "Left-Thalamus", "abbreviation": "L-Tha", "color": "#00760E", "mapping": 9},
+    {"index": 49, "name": "Right-Thalamus", "abbreviation": "R-Tha", "color": "#00760E", "mapping": 9},
+)

@@ -1,0 +1,177 @@
+"""Read and write the JSON and TSV files of a BIDS dataset.
+
+Reading tolerates what editors on other systems leave behind (a byte order mark, CRLF line ends). Writing is atomic (a
+temporary name in the same folder, then a rename) and deterministic (the same content gives the same bytes).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+from thalbids.errors import MetadataError, OutputError
+
+MISSING = "n/a"  # how BIDS writes a missing value in a table
+
+_MEND_WRITE = {
+    errno.ENOSPC: "The disk is full: free some space, then start the same command again.",
+    errno.EDQUOT: "Your disk quota is used up: free some space, then start the same command again.",
+    errno.EACCES: "You may not write there: choose another output folder or ask for the right to write.",
+    errno.EPERM: "You may not write there: choose another output folder or ask for the right to write.",
+    errno.EROFS: "The file system is read-only: choose another output folder.",
+}
+
+
+def read_json(path: Path | str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    MetadataError
+        The file is missing, unreadable, not UTF-8, not JSON (the message names line and column), or not an object.
+    """
+    text = _read_text(path)
+    if not text.strip():
+        raise MetadataError("the JSON file is empty.", "Fill it, or delete it if nothing is known.", path)
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise MetadataError(f"not valid JSON at {where}: {error.msg}.", "Correct it in a text editor.", path) from None
+    except RecursionError:
+        raise MetadataError("the JSON is nested too deeply.", "Correct it in a text editor.", path) from None
+    if not isinstance(content, dict):
+        mend = 'It must start with "{" and hold keys and values.'
+        raise MetadataError("the JSON file does not hold an object.", mend, path)
+    return content
+
+
+def write_json(path: Path | str, content: Mapping[str, Any], *, sort_keys: bool = True) -> None:
+    """Write a JSON object: UTF-8, indented by two, NaN and infinities as ``null``, a newline at the end.
+
+    ``sort_keys=False`` keeps the order given, for objects whose order helps the reader (data dictionaries).
+    """
+    text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False, sort_keys=sort_keys)
+    write_text(path, text + "\n")
+
+
+def read_table(path: Path | str) -> list[dict[str, str | None]]:
+    """Read a TSV file with one header row; cells stay text, ``n/a`` and empty cells become None.
+
+    Raises
+    ------
+    MetadataError
+        The file is missing, unreadable or not UTF-8, has no header, repeats a column, or has a row of another length.
+    """
+    lines = [line for line in _read_text(path).splitlines() if line.strip()]
+    if not lines:
+        raise MetadataError("the table is empty.", "It needs a header row with the column names.", path)
+    columns = [name.strip() for name in lines[0].split("\t")]
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise MetadataError(f"column {twice[0]!r} is there twice.", "Rename or delete one of them.", path)
+    rows: list[dict[str, str | None]] = []
+    for number, line in enumerate(lines[1:], start=2):
+        cells = [cell.strip() for cell in line.split("\t")]
+        if len(cells) != len(columns):
+            problem = f"row {number} has {len(cells)} cells, the header has {len(columns)}."
+            raise MetadataError(problem, "Separate the cells by single tabs.", path)
+        rows.append({name: None if cell in ("", MISSING) else cell for name, cell in zip(columns, cells, strict=True)})
+    return rows
+
+
+def write_table(path: Path | str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Write rows as TSV with these columns: full precision, ``n/a`` for None, NaN, "" and absent keys.
+
+    Raises
+    ------
+    ValueError
+        A row has a key that is not a column (a mistake of the caller, which would lose a number silently).
+    """
+    lines = ["\t".join(columns)]
+    for row in rows:
+        unknown = sorted(set(row) - set(columns))
+        if unknown:
+            raise ValueError(f"row has keys that are no columns: {', '.join(unknown)}")
+        lines.append("\t".join(_cell(row.get(name)) for name in columns))
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a UTF-8 text file atomically; a file that already holds this text is left alone (also its date).
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written (full, read-only, no permission).
+    """
+    path, data = Path(path), text.encode("utf-8")
+    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
+    try:
+        if path.is_file() and path.read_bytes() == data:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        mend = _MEND_WRITE.get(error.errno or 0, "Check the output folder.")
+        raise OutputError(f"cannot be written ({error.strerror or error}).", mend, path) from None
+
+
+def _read_text(path: Path | str) -> str:
+    """The text of a file, without byte order mark, every line end as a newline."""
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise MetadataError("the file is not there.", "Check its name.", path) from None
+    except OSError as error:
+        raise MetadataError(f"cannot be read ({error.strerror or error}).", "Check its permissions.", path) from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        problem = f"not UTF-8 text (byte {error.start})."
+        raise MetadataError(problem, "Save it again with the encoding UTF-8.", path) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's own types: numpy scalars and arrays, tuples and sets included; non-finite numbers are None."""
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted(_plain(item) for item in value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy arrays and scalars, np.bool_ included
+        return _plain(value.tolist())
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else None
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON: {value!r}")
+
+
+def _cell(value: Any) -> str:
+    """One cell of a table."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return MISSING
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, str):
+        return " ".join(value.split())  # a tab or a line end would break the table
+    raise TypeError(f"{type(value).__name__} cannot be a table cell: {value!r}")
