@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import gzip
+import struct
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.conftest import affine_of, ramp, with_header, world_coordinates, world_image
+from thalbids.errors import ImageError, OutputError
+from thalbids.image.grids import voxel_volume
+from thalbids.image.io import load_image, load_labels, save_image
+
+
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz"])
+def test_values_and_places_survive_every_orientation_and_header(tmp_path, orientation, header_kind, extension):
+    image = with_header(world_image(orientation), header_kind)
+    path = tmp_path / f"x{extension}"
+    nib.save(image, path)
+    loaded = load_image(path)
+    assert loaded.get_data_dtype() == np.float32
+    np.testing.assert_allclose(loaded.get_fdata(), ramp(world_coordinates(loaded.affine, loaded.shape)), atol=2e-3)
+    np.testing.assert_allclose(loaded.affine, image.affine, atol=1e-3)
+    assert (loaded.header["sform_code"], loaded.header["qform_code"]) == (1, 1)
+    assert loaded.extra == {"notes": (), "nonfinite": 0}
+
+
+def test_big_endian(tmp_path):
+    image = world_image("LPS")
+    big = nib.Nifti1Image(np.asanyarray(image.dataobj).astype(">f4"), image.affine, image.header.as_byteswapped(">"))
+    nib.save(big, tmp_path / "x.nii.gz")
+    assert gzip.decompress((tmp_path / "x.nii.gz").read_bytes())[:4] == struct.pack(">i", 348)
+    loaded = load_image(tmp_path / "x.nii.gz")
+    np.testing.assert_array_equal(loaded.get_fdata(), image.get_fdata())
+    assert np.asanyarray(loaded.dataobj).dtype.isnative
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64])
+def test_data_types(tmp_path, dtype):
+    values = np.arange(1000).reshape(10, 10, 10) % 250
+    nib.save(nib.Nifti1Image(values.astype(dtype), np.eye(4)), tmp_path / "x.nii")
+    np.testing.assert_array_equal(load_image(tmp_path / "x.nii").get_fdata(), values)
+
+
+def test_scl_slope_and_intercept_are_applied_once(tmp_path):
+    image = nib.Nifti1Image(np.arange(1000, dtype=np.int16).reshape(10, 10, 10), np.eye(4))
+    image.header.set_slope_inter(0.5, -7)
+    raw = np.arange(1000).reshape(10, 10, 10) * 0.5 - 7
+    nib.save(nib.Nifti1Image(raw.astype(np.float32), np.eye(4), image.header), tmp_path / "x.nii.gz")
+    stored = nib.load(tmp_path / "x.nii.gz")
+    assert stored.get_data_dtype() == np.int16 and stored.dataobj.slope != 1
+    loaded = load_image(tmp_path / "x.nii.gz")
+    np.testing.assert_allclose(loaded.get_fdata(), raw, atol=stored.dataobj.slope)
+    save_image(loaded.get_fdata(), loaded.affine, tmp_path / "again.nii.gz")
+    np.testing.assert_array_equal(load_image(tmp_path / "again.nii.gz").get_fdata(), loaded.get_fdata())
+
+
+def test_four_dimensions(tmp_path):
+    data = np.random.default_rng(0).random((9, 10, 11, 1, 1)).astype(np.float32)
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "one.nii.gz")
+    np.testing.assert_array_equal(load_image(tmp_path / "one.nii.gz").get_fdata(), data[..., 0, 0])
+    nib.save(nib.Nifti1Image(np.repeat(data[..., 0], 3, axis=3), np.eye(4)), tmp_path / "three.nii.gz")
+    with pytest.raises(ImageError, match="3 volumes"):
+        load_image(tmp_path / "three.nii.gz")
+
+
+@pytest.mark.parametrize("extension", [".mgz", ".mgh"])
+def test_freesurfer_volumes(tmp_path, extension):
+    shape = (10, 12, 14)
+    affine = affine_of("LIA", shape)
+    data = ramp(world_coordinates(affine, shape)).astype(np.float32)
+    nib.save(nib.MGHImage(data, affine), tmp_path / f"x{extension}")
+    loaded = load_image(tmp_path / f"x{extension}")
+    np.testing.assert_allclose(loaded.affine, affine, atol=1e-5)
+    np.testing.assert_array_equal(loaded.get_fdata(), data)
+
+
+def test_content_counts_not_the_name(tmp_path):
+    image = world_image()
+    (tmp_path / "x.nii.gz").write_bytes(image.to_bytes())
+    (tmp_path / "x.nii").write_bytes(gzip.compress(image.to_bytes()))
+    for name in ("x.nii", "x.nii.gz"):
+        np.testing.assert_array_equal(load_image(tmp_path / name).get_fdata(), image.get_fdata())
+
+
+def test_nan_and_inf(tmp_path):
+    data = np.random.default_rng(1).random((10, 10, 10)).astype(np.float32)
+    data[0, 0, 0], data[1, 1, 1] = np.nan, -np.inf
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "few.nii.gz")
+    loaded = load_image(tmp_path / "few.nii.gz")
+    assert loaded.extra["nonfinite"] == 2 and "2 NaN" in loaded.extra["notes"][-1]
+    assert loaded.get_fdata()[0, 0, 0] == loaded.get_fdata()[1, 1, 1] == 0
+    assert np.isfinite(loaded.get_fdata()).all()
+    data[:6] = np.nan
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "most.nii.gz")
+    with pytest.raises(ImageError, match="60 % of the voxels are NaN"):
+        load_image(tmp_path / "most.nii.gz")
+
+
+def _raw(**fields):
+    image = world_image()
+    header = image.header.copy()
+    raw = bytearray(nib.Nifti1Image(image.get_fdata().astype(np.float32), image.affine, header).to_bytes())
+    for offset, content in fields.values():
+        raw[offset : offset + len(content)] = content
+    return bytes(raw)
+
+
+BAD = {
+    "missing": (None, "does not exist"),
+    "empty": (b"", "not a NIfTI or MGH image"),
+    "text": (b"hello " * 100, "not a NIfTI or MGH image"),
+    "magic": (_raw(magic=(344, b"abc\0")), "cannot be read"),
+    "cut gz": (gzip.compress(_raw())[:-500], "cut off or damaged"),
+    "gz without its checksum": (gzip.compress(_raw())[:-6], "cut off or damaged"),
+    "gz with a wrong checksum": (gzip.compress(_raw())[:-8] + b"\0" * 8, "cut off or damaged"),
+    "cut nii": (_raw()[:-400], "cut off"),
+    "only a header": (_raw()[:200], "cannot be read"),
+    "unknown data type": (_raw(datatype=(70, struct.pack("<h", 1234))), "cannot be read"),
+    "shape beyond any memory": (_raw(dim=(40, struct.pack("<8h", 3, 32000, 32000, 32000, 1, 1, 1, 1))), "cut off"),
+    "negative dimension": (_raw(dim=(40, struct.pack("<8h", 3, -12, 14, 10, 1, 1, 1, 1))), "slab|cannot be read"),
+    "sform of NaN": (_raw(srow=(280, struct.pack("<f", np.nan)), qform=(252, b"\0\0")), "finite"),
+    "singular": (_raw(srow=(280, b"\0" * 16), qform=(252, struct.pack("<h", 0))), "implausible"),
+    "metres": (_raw(srow=(280, (np.eye(4, dtype="<f4")[:3] / 1000).tobytes()), q=(252, b"\0\0")), "implausible"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_name_the_file_the_problem_and_the_mend(tmp_path, case):
+    content, problem = BAD[case]
+    path = tmp_path / "sub-01_T1w.nii.gz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ImageError, match=problem) as caught:
+        load_image(path)
+    assert caught.value.path == path
+    assert caught.value.mend
+    assert "sub-01_T1w" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (np.zeros((9, 9, 9), np.float32), "Every voxel has the value 0"),
+        (np.full((9, 9, 9), 7, np.uint8), "Every voxel has the value 7"),
+        (np.full((9, 9, 9), np.nan, np.float32), "100 % of the voxels are NaN"),
+        (np.ones((9, 9, 9), np.complex64), "complex64"),
+        (np.zeros((9, 9, 9), np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])), "colours"),
+        (np.ones((64, 64, 7), np.float32), "slab"),
+        (np.ones((64, 64), np.float32), "slab"),
+    ],
+)
+def test_bad_content(tmp_path, data, problem):
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "x.nii.gz")
+    with pytest.raises(ImageError, match=problem) as caught:
+        load_image(tmp_path / "x.nii.gz")
+    assert caught.value.path == tmp_path / "x.nii.gz" and caught.value.mend
+
+
+def test_directory_and_broken_link(tmp_path):
+    (tmp_path / "dir.nii.gz").mkdir()
+    (tmp_path / "link.nii.gz").symlink_to(tmp_path / "annexed")
+    for name, problem in (("dir.nii.gz", "does not exist"), ("link.nii.gz", "a link to a file that is not here")):
+        with pytest.raises(ImageError, match=problem):
+            load_image(tmp_path / name)
+
+
+def test_labels_are_exact(tmp_path):
+    labels = np.zeros((10, 10, 10), np.int32)
+    labels[2:5, 3:6, 4:7] = 16_777_217  # not representable in float32
+    labels[6, 6, 6] = 10
+    nib.save(nib.MGHImage(labels, np.eye(4)), tmp_path / "x.mgz")
+    loaded = load_labels(tmp_path / "x.mgz")
+    np.testing.assert_array_equal(np.asanyarray(loaded.dataobj), labels)
+    assert loaded.get_data_dtype() == np.int32
+
+
+def test_labels_from_floats_empty_masks_and_refusals(tmp_path):
+    mask = np.zeros((10, 10, 10), np.float32)
+    nib.save(nib.Nifti1Image(mask, np.eye(4)), tmp_path / "empty.nii.gz")
+    assert not np.asanyarray(load_labels(tmp_path / "empty.nii.gz").dataobj).any()
+    mask[3, 3, 3] = 48.9999
+    nib.save(nib.Nifti1Image(mask, np.eye(4)), tmp_path / "x.nii.gz")
+    assert np.asanyarray(load_labels(tmp_path / "x.nii.gz").dataobj)[3, 3, 3] == 49
+    for value, problem in ((0.5, "not integers"), (np.nan, "NaN"), (1e12, "32 bits")):
+        mask[3, 3, 3] = value
+        nib.save(nib.Nifti1Image(mask, np.eye(4)), tmp_path / "bad.nii.gz")
+        with pytest.raises(ImageError, match=problem):
+            load_labels(tmp_path / "bad.nii.gz")
+
+
+def test_saving_is_deterministic_and_keeps_the_place(tmp_path, orientation):
+    image = world_image(orientation)
+    first = save_image(image.get_fdata(), image.affine, tmp_path / "a.nii.gz")
+    second = save_image(image.get_fdata(), image.affine, tmp_path / "new" / "other_name.nii.gz")
+    assert first.read_bytes() == second.read_bytes()
+    stored = nib.load(first)
+    assert (stored.header["sform_code"], stored.header["qform_code"]) == (1, 1)
+    assert stored.header.get_xyzt_units()[0] == "mm"
+    assert stored.get_data_dtype() == np.float32
+    np.testing.assert_allclose(stored.get_sform(), image.affine, atol=1e-5)
+    np.testing.assert_allclose(stored.get_qform(), image.affine, atol=1e-3)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.nii.gz", "new"]
+
+
+def test_a_sheared_affine_has_no_qform(tmp_path):
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    affine[0, 1] = 0.1
+    path = save_image(np.ones((9, 9, 9), bool), affine, tmp_path / "x.nii.gz")
+    stored = nib.load(path)
+    assert (stored.header["sform_code"], stored.header["qform_code"]) == (1, 0)
+    np.testing.assert_allclose(stored.affine, affine, atol=1e-6)
+    assert voxel_volume(stored.affine) == pytest.approx(2.0)
+    np.testing.assert_allclose(stored.header.get_zooms(), np.linalg.norm(affine[:3, :3], axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype", "expected"),
+    [
+        (np.array([0, 1], bool), None, np.uint8),
+        (np.array([0, 255]), None, np.uint8),
+        (np.array([0, 256]), None, np.int16),
+        (np.array([-1, 40000]), None, np.int32),
+        (np.array([0.25, 3e5]), None, np.float32),
+        (np.array([0.0, 255.0]), np.uint8, np.uint8),
+    ],
+)
+def test_data_types_on_disk(tmp_path, data, dtype, expected):
+    volume = np.tile(data, (8, 8, 4))
+    stored = nib.load(save_image(volume, np.eye(4), tmp_path / "x.nii.gz", dtype))
+    assert stored.get_data_dtype() == expected
+    assert (stored.dataobj.slope, stored.dataobj.inter) == (1, 0)
+    np.testing.assert_array_equal(stored.get_fdata(), volume)
+
+
+@pytest.mark.parametrize("value", [256, -1, 0.5, np.nan, np.inf])
+def test_nothing_overflows_silently(tmp_path, value):
+    volume = np.zeros((8, 8, 8))
+    volume[4, 4, 4] = value
+    with pytest.raises(ValueError, match="uint8"):
+        save_image(volume, np.eye(4), tmp_path / "x.nii.gz", np.uint8)
+    assert not list(tmp_path.iterdir())
+
+
+def test_unwritable_output(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_image(np.ones((8, 8, 8)), np.eye(4), tmp_path / "file" / "x.nii.gz")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = save_image(np.ones((8, 8, 8)), np.eye(4), tmp_path / "x.nii.gz")
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OutputError, match="No space left"):
+        save_image(np.zeros((8, 8, 8)), np.eye(4), path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["x.nii.gz"]

@@ -1,0 +1,127 @@
+"""Voxel grids in the world: are two the same, how large is a voxel, and resampling from one to another."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+SAME_GRID_MM = 0.05  # rounding of headers (float32, quaternions) stays below, the smallest real shift of interest above
+
+
+def same_grid(a: nib.Nifti1Image, b: nib.Nifti1Image, tol: float = SAME_GRID_MM) -> bool:
+    """True when both images have the same shape and every voxel in the same place (largest distance at a corner <=
+    ``tol`` mm)."""
+    if a.shape[:3] != b.shape[:3]:
+        return False
+    corners = _corners(a.shape[:3])
+    return bool(np.linalg.norm((a.affine - b.affine)[:3] @ corners, axis=0).max() <= tol)
+
+
+def voxel_volume(affine: np.ndarray) -> float:
+    """Volume of a voxel in mm^3: the absolute determinant of the affine, right for oblique and sheared grids too."""
+    return float(abs(np.linalg.det(np.asarray(affine, dtype=np.float64)[:3, :3])))
+
+
+def zooms(affine: np.ndarray) -> tuple[float, float, float]:
+    """Voxel sizes (mm) along the three voxel axes."""
+    x, y, z = np.linalg.norm(np.asarray(affine, dtype=np.float64)[:3, :3], axis=0)
+    return float(x), float(y), float(z)
+
+
+def resample_to(
+    img: nib.Nifti1Image,
+    reference: nib.Nifti1Image,
+    order: int = 1,
+    fill: float = 0.0,
+    matrix: np.ndarray | None = None,
+) -> nib.Nifti1Image:
+    """Sample an image at the voxel centres of a reference grid, through world space, in one interpolation.
+
+    The field of view of ``img`` is the box of its voxels, half a voxel beyond the outermost centres: there the
+    outermost value holds, beyond it ``fill``. Nothing is smoothed: going to a much coarser grid aliases, smooth before
+    if that matters.
+
+    Parameters
+    ----------
+    img : 3-D image
+    reference : 3-D image; only its shape and affine are used
+    order : 0 nearest neighbour (keeps the data type), 1 linear, 3 cubic B-spline (interpolating; may overshoot)
+    fill : value outside the field of view of ``img``
+    matrix : (4, 4) maps RAS+ mm of the reference to RAS+ mm of ``img``; identity when absent
+
+    Returns
+    -------
+    Image with exactly the shape and affine of ``reference``; float32 for order 1 and 3.
+    """
+    if order not in (0, 1, 3):
+        raise ValueError(f"order is 0, 1 or 3, not {order}")
+    data = np.asanyarray(img.dataobj)
+    if order > 0 or data.dtype == bool:
+        data = data.astype(np.float32 if order > 0 else np.uint8)
+    index = voxel_mapping(img, reference, matrix)
+    shape = reference.shape[:3]
+    if img.shape == shape and np.abs(index - np.eye(4)).max() < 1e-9:
+        return nib.Nifti1Image(data.copy(), reference.affine)
+    # mode "constant" would lose the outermost half voxel, and whole planes to rounding: clamp, then cut at the box
+    values = ndimage.affine_transform(
+        data, index[:3, :3], index[:3, 3], output_shape=shape, order=order, mode="nearest"
+    )
+    values[~coverage(img, reference, matrix)] = fill
+    return nib.Nifti1Image(values, reference.affine)
+
+
+def coverage(img: nib.Nifti1Image, reference: nib.Nifti1Image, matrix: np.ndarray | None = None) -> np.ndarray:
+    """Boolean array on the reference grid: True where its voxel centre lies in the field of view (voxel box) of
+    ``img``."""
+    index = voxel_mapping(img, reference, matrix)
+    axes = np.ogrid[tuple(slice(n) for n in reference.shape[:3])]
+    inside = np.ones(reference.shape[:3], dtype=bool)
+    for row, n in zip(index[:3], img.shape[:3], strict=True):
+        position = row[0] * axes[0] + row[1] * axes[1] + row[2] * axes[2] + row[3]
+        inside &= (position >= -0.5 - 1e-6) & (position <= n - 0.5 + 1e-6)
+    return inside
+
+
+def voxel_mapping(img: nib.Nifti1Image, reference: nib.Nifti1Image, matrix: np.ndarray | None = None) -> np.ndarray:
+    """(4, 4) from voxel indices of the reference to voxel indices of ``img``; ``matrix`` as in :func:`resample_to`."""
+    world = np.eye(4) if matrix is None else np.asarray(matrix, dtype=np.float64)
+    mapping: np.ndarray = np.linalg.inv(img.affine) @ world @ reference.affine
+    return mapping
+
+
+def field_of_view_touch(mask: np.ndarray, margin: int = 0) -> tuple[str, ...]:
+    """Faces of the array that a mask touches, or comes within ``margin`` voxels of.
+
+    Returns names such as ``("left", "inferior")`` for a mask in RAS order, always in the order left, right, posterior,
+    anterior, inferior, superior; empty when it touches none.
+    """
+    mask = np.asarray(mask) > 0
+    names = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))
+    touched = []
+    for axis, (low, high) in enumerate(names):
+        profile = np.atleast_1d(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        if profile[: margin + 1].any():
+            touched.append(low)
+        if profile[-(margin + 1) :].any():
+            touched.append(high)
+    return tuple(touched)
+
+
+def bounding_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice, slice]:
+    """Slices of the smallest box around a mask, widened by ``margin`` voxels within the array; ValueError for an empty
+    mask."""
+    mask = np.asarray(mask) > 0
+    found = ndimage.find_objects(mask.astype(np.uint8))
+    if not found:
+        raise ValueError("the mask is empty")
+    x, y, z = (
+        slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(found[0], mask.shape, strict=True)
+    )
+    return x, y, z
+
+
+def _corners(shape: tuple[int, ...]) -> np.ndarray:
+    """Homogeneous voxel indices (4, 8) of the corners."""
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], indexing="ij"), dtype=np.float64).reshape(3, -1)
+    return np.vstack([corners, np.ones(8)])
