@@ -1,7 +1,7 @@
 """Thalamus volumes from BIDS datasets.
 
-``thalbids.segment(scan)`` measures one scan; the command ``thalbids`` measures datasets. Nothing heavy is imported before it is
-used, so that ``thalbids --help`` starts at once.
+``thalbids.segment(scan)`` measures one scan; the command ``thalbids`` measures datasets. Nothing heavy is imported
+before it is used, so that ``thalbids --help`` starts at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def __dir__() -> list[str]:
 
 
 def _version() -> str:
-    """The version that the build wrote, else that of the installed package, else a mark that this is a bare checkout."""
+    """The version that the build wrote, else that of the installed package, else the mark of a bare checkout."""
     try:
         from thalbids._version import version  # written by hatch-vcs, not in git
     except ImportError:

@@ -1,7 +1,8 @@
 """Every setting of a run: frozen dataclasses, filled from the command line and one TOML file.
 
-The command line wins over the TOML file, and that over the defaults below. Nothing is global: a :class:`Settings` is made once
-by :func:`load` and passed on as an argument. :meth:`Settings.to_toml` gives back a file that :func:`load` reads to equal settings.
+The command line wins over the TOML file, and that over the defaults below. Nothing is global: a :class:`Settings` is
+made once by :func:`load` and passed on as an argument. :meth:`Settings.to_toml` gives back a file that :func:`load`
+reads to equal settings.
 """
 
 from __future__ import annotations
@@ -153,7 +154,8 @@ def load(config: Path | None = None, overrides: Mapping[str, Mapping[str, object
     Raises
     ------
     UsageError
-        The file cannot be read; a section or key is unknown (the nearest name is suggested); a value has the wrong type or range.
+        The file cannot be read; a section or key is unknown (the nearest name is suggested); a value has the wrong type
+        or range.
     """
     merged: dict[str, dict[str, Any]] = {}
     sources: list[tuple[Mapping[str, object], Path | None]] = [(overrides or {}, None)]
@@ -178,9 +180,11 @@ def _read_toml(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UsageError(f"the settings file cannot be read ({error.strerror}).", "Check the path given to --config.", path) from None
+        problem = f"the settings file cannot be read ({error.strerror})."
+        raise UsageError(problem, "Check the path given to --config.", path) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the settings file is not valid TOML: {error}.", "See docs/usage.md for an example.", path) from None
+        problem = f"the settings file is not valid TOML: {error}."
+        raise UsageError(problem, "See docs/usage.md for an example.", path) from None
 
 
 def _checked(tree: Mapping[str, object], source: Path | None) -> dict[str, dict[str, Any]]:
@@ -191,7 +195,8 @@ def _checked(tree: Mapping[str, object], source: Path | None) -> dict[str, dict[
         if section not in sections:
             raise unknown_name("section", section, sections, source)
         if not isinstance(values, Mapping):
-            raise UsageError(f"{section!r} is a section, not a value.", f"Write [{section}] on a line of its own.", source)
+            mend = f"Write [{section}] on a line of its own."
+            raise UsageError(f"{section!r} is a section, not a value.", mend, source)
         types_of = typing.get_type_hints(sections[section])
         metadata = {f.name: f.metadata for f in fields(sections[section])}
         result[section] = {}
@@ -224,13 +229,17 @@ class _Value:
             return {str(key): self._number(item, float) for key, item in value.items()}
         if kind is Path:
             return self._path(value)
-        if kind is bool or kind is str:
-            if not isinstance(value, kind):
-                raise self._wrong(value, "true or false" if kind is bool else "text")
-            return self._chosen(value) if kind is str else value
+        if kind is bool:
+            if not isinstance(value, bool):
+                raise self._wrong(value, "true or false")
+            return value
+        if kind is str:
+            if not isinstance(value, str):
+                raise self._wrong(value, "text")
+            return self._chosen(value)
         return self._number(value, kind)
 
-    def _number(self, value: object, kind: type) -> float | int:
+    def _number(self, value: object, kind: type[int] | type[float]) -> float:
         accepted = (int, float) if kind is float else (int,)
         if isinstance(value, bool) or not isinstance(value, accepted) or not math.isfinite(value):
             raise self._wrong(value, "a number" if kind is float else "a whole number")
@@ -243,7 +252,8 @@ class _Value:
     def _names(self, value: object) -> tuple[str, ...]:
         if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) and item.strip() for item in value):
             raise self._wrong(value, 'a list of names, such as ["01", "02"]')
-        return tuple(dict.fromkeys(self._chosen(item.strip().removeprefix(self.rules.get("strip", ""))) for item in value))
+        prefix = self.rules.get("strip", "")
+        return tuple(dict.fromkeys(self._chosen(item.strip().removeprefix(prefix)) for item in value))
 
     def _chosen(self, value: str) -> str:
         choices = self.rules.get("choices")

@@ -33,8 +33,13 @@ def test_command_line_wins_over_file_and_file_over_defaults(tmp_path: Path) -> N
 
 
 def test_hyphen_and_underscore_spellings_are_one_key(tmp_path: Path) -> None:
-    config = write(tmp_path, '[run]\nomp-nthreads = 2\nstop-on-first-crash = true\n[inputs]\nparticipant-label = ["sub-01", "02"]\n')
-    assert load(config) == load(None, {"run": {"omp_nthreads": 2, "stop_on_first_crash": True}, "inputs": {"participant_label": ["01", "02"]}})
+    config = write(
+        tmp_path,
+        '[run]\nomp-nthreads = 2\nstop-on-first-crash = true\n[inputs]\nparticipant-label = ["sub-01", "02"]\n',
+    )
+    assert load(config) == load(
+        None, {"run": {"omp_nthreads": 2, "stop_on_first_crash": True}, "inputs": {"participant_label": ["01", "02"]}}
+    )
     with pytest.raises(UsageError, match=r"run\.omp_nthreads is set twice"):
         load(write(tmp_path, "[run]\nomp-nthreads = 2\nomp_nthreads = 2\n"))
 
@@ -62,7 +67,10 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, monkeypa
     [
         ("[run]\nnproc = 2\n", "unknown setting in [run] 'nproc'. Did you mean 'nprocs'?"),
         ("[rnu]\nnprocs = 2\n", "unknown section 'rnu'. Did you mean 'run'?"),
-        ("[qqqq]\nnprocs = 2\n", "unknown section 'qqqq'. There is: inputs, methods, outputs, registration, run, synthal."),
+        (
+            "[qqqq]\nnprocs = 2\n",
+            "unknown section 'qqqq'. There is: inputs, methods, outputs, registration, run, synthal.",
+        ),
         ("run = 3\n", "'run' is a section, not a value."),
         ("[run]\nnprocs = 0\n", "run.nprocs is 0. It must be at least 1."),
         ("[run]\nnprocs = 2.5\n", "run.nprocs is 2.5. It must be a whole number."),
@@ -98,7 +106,7 @@ def test_missing_and_undecodable_files(tmp_path: Path) -> None:
 
 def test_a_path_that_is_not_text_is_refused() -> None:
     with pytest.raises(UsageError, match="valid text"):
-        load(None, {"run": {"work_dir": Path("/tmp/\udcff")}})
+        load(None, {"run": {"work_dir": Path("/data/\udcff")}})
 
 
 def test_settings_reach_a_worker_unchanged() -> None:
@@ -112,7 +120,9 @@ def test_unknown_name_falls_back_to_the_list() -> None:
 
 text = st.text(st.characters(codec="utf-8"), min_size=1).map(str.strip).filter(bool)
 labels = st.lists(text.filter(lambda label: not label.startswith(("sub-", "ses-"))), unique=True).map(tuple)
-paths = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).map(lambda name: Path("/data") / name.lstrip("/"))
+paths = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).map(
+    lambda name: Path("/data") / name.lstrip("/")
+)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 settings_of_any_kind = st.builds(
     Settings,
@@ -134,9 +144,13 @@ settings_of_any_kind = st.builds(
         bids_database_dir=paths,
         skip_bids_validation=st.booleans(),
     ),
-    registration=st.builds(Registration, strategies=labels, cutoffs=st.dictionaries(text, numbers), bins=st.integers(8, 512)),
+    registration=st.builds(
+        Registration, strategies=labels, cutoffs=st.dictionaries(text, numbers), bins=st.integers(8, 512)
+    ),
     synthal=st.builds(Synthal, flip_averaging=st.booleans(), write_probabilities=st.booleans()),
-    methods=st.builds(Methods, names=labels, extra_ensembles=st.sampled_from([(), ("staple",), ("intersection", "staple")])),
+    methods=st.builds(
+        Methods, names=labels, extra_ensembles=st.sampled_from([(), ("staple",), ("intersection", "staple")])
+    ),
     outputs=st.builds(Outputs, report=st.booleans()),
 )
 

@@ -1,7 +1,7 @@
 """The command ``thalbids``: from arguments to an exit code.
 
-Expected errors (:class:`thalbids.errors.ThalbidsError`) are shown as their message; anything else is a bug, whose traceback goes
-into a file and not onto the terminal.
+Expected errors (:class:`thalbids.errors.ThalbidsError`) are shown as their message; anything else is a bug, whose
+traceback goes into a file and not onto the terminal.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from types import FrameType
 from thalbids.cli.parser import LEVELS, VERBS, app_parser, demo_parser, hyphenated, segment_parser
 from thalbids.errors import NoInputError, ThalbidsError, UsageError
 from thalbids.settings import Settings, load
+
+_COMMAND = "The command is: thalbids BIDS_DIR OUTPUT_DIR participant"
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
@@ -80,13 +82,13 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         return parser.parse_args(words[1:], argparse.Namespace(command=words[0]))
     if not words:
         app_parser().print_help(sys.stderr)
-        raise UsageError("nothing to do.", "The command is: thalbids BIDS_DIR OUTPUT_DIR participant")
+        raise UsageError("nothing to do.", _COMMAND)
     arguments = app_parser().parse_args(words)
     level = arguments.analysis_level
     if level == "group":
         raise UsageError("the group level is not part of this version.", "Only the level 'participant' can be run.")
     if level not in LEVELS:
-        raise UsageError(f"unknown analysis level {level!r}.", "The command is: thalbids BIDS_DIR OUTPUT_DIR participant")
+        raise UsageError(f"unknown analysis level {level!r}.", _COMMAND)
     arguments.command = level
     return arguments
 
@@ -117,10 +119,11 @@ def _dispatch(arguments: argparse.Namespace) -> int:
 def _participant(arguments: argparse.Namespace, settings: Settings) -> int:
     bids_dir, out_dir = arguments.bids_dir, arguments.output_dir
     if not bids_dir.is_dir():
-        raise NoInputError("this folder does not exist." if not bids_dir.exists() else "this is not a folder.",
-                           "Give the root of a BIDS dataset first.", bids_dir)  # fmt: skip
+        problem = "this is not a folder." if bids_dir.exists() else "this folder does not exist."
+        raise NoInputError(problem, "Give the root of a BIDS dataset first.", bids_dir)
     if out_dir.resolve() == bids_dir.resolve():
-        raise UsageError("input and output are the same folder.", "Write to a folder of its own, such as derivatives/thalbids.", out_dir)
+        mend = "Write to a folder of its own, such as derivatives/thalbids."
+        raise UsageError("input and output are the same folder.", mend, out_dir)
     from thalbids.pipeline.run import participant
 
     return participant(bids_dir, out_dir, settings, dry_run=arguments.dry_run, reports_only=arguments.reports_only)
@@ -156,7 +159,8 @@ def _report_bug(error: Exception, out_dir: Path | None) -> int:
                 (folder / name).write_text(text, encoding="utf-8")
             except OSError:
                 continue
-            print(f"thalbids: a bug ({type(error).__name__}: {error}).\nThe details are in {folder / name}; please report them.", file=sys.stderr)
+            print(f"thalbids: this is a bug ({type(error).__name__}: {error}).", file=sys.stderr)
+            print(f"The details are in {folder / name}; please report them.", file=sys.stderr)
             return EXIT_BUG
     print(text, file=sys.stderr)  # nowhere to write: better here than lost
     return EXIT_BUG

@@ -1,7 +1,7 @@
 """The parsers of ``thalbids`` and its verbs. argparse only; nothing heavy is imported here.
 
-An option whose destination is ``section.key`` is a setting (:mod:`thalbids.settings`); it is absent from the result when it was
-not given, so that a settings file or the default holds.
+An option whose destination is ``section.key`` is a setting (:mod:`thalbids.settings`); it is absent from the result
+when it was not given, so that a settings file or the default holds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from thalbids.errors import UsageError
 
 VERBS = {
-    "segment": "masks and volumes of single scans, without BIDS",
+    "segment": "masks and volumes of single scans, no BIDS",
     "demo": "make a small dataset, measure it, and name the report",
 }
 LEVELS = ("participant",)
@@ -55,6 +55,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=_Formatter, allow_abbrev=False, add_help=False, **texts)  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
+        """Raise the usage error."""
         mend = f"See: {self.prog} --help"
         if message.startswith("the following arguments are required") and message.endswith("participant"):
             mend = (
@@ -75,11 +76,11 @@ class _Labels(argparse.Action):
     """Values separated by spaces or commas; a repeated option adds to the first."""
 
     def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
         labels = [label.strip() for value in values for label in value.split(",") if label.strip()]
         if not labels:  # an empty shell variable must not come to mean "all"
-            parser.error(f"argument {option_string}: no name given")
+            parser.error(f"argument {option}: no name given")
         setattr(namespace, self.dest, getattr(namespace, self.dest, []) + labels)
 
 
@@ -104,7 +105,8 @@ def app_parser() -> Parser:
     )
     places = parser.add_argument_group("positional arguments")
     places.add_argument("bids_dir", metavar="BIDS_DIR", type=Path, help="root of the BIDS dataset; never written to")
-    places.add_argument("output_dir", metavar="OUTPUT_DIR", type=Path, help="folder of the derivatives; made when missing")
+    text = "folder of the derivatives; made when missing"
+    places.add_argument("output_dir", metavar="OUTPUT_DIR", type=Path, help=text)
     places.add_argument("analysis_level", metavar="participant", help="the level of the analysis")
     _add_inputs(parser.add_argument_group("what to measure"))
     group = parser.add_argument_group("what to do")
@@ -127,12 +129,15 @@ def segment_parser() -> Parser:
         prog="thalbids segment",
         usage="thalbids segment SCAN [SCAN ...] [-o DIR] [options]",
         description="Thalamus masks and volumes of single scans of any contrast, by the embedded\nnetwork.",
-        epilog=f"examples:\n  thalbids segment T1w.nii.gz\n  thalbids segment scans/*.nii.gz -o results\n\n{_EXIT_CODES}",
+        epilog="examples:\n  thalbids segment T1w.nii.gz\n  thalbids segment scans/*.nii.gz -o results\n\n"
+        + _EXIT_CODES,
     )
     places = parser.add_argument_group("positional arguments")
-    places.add_argument("scans", metavar="SCAN", type=Path, nargs="+", help="NIfTI or MGH image (.nii, .nii.gz, .mgz, .mgh)")
+    text = "NIfTI or MGH image (.nii, .nii.gz, .mgz, .mgh)"
+    places.add_argument("scans", metavar="SCAN", type=Path, nargs="+", help=text)
     group = parser.add_argument_group("what to do")
-    group.add_argument("-o", "--output-dir", type=Path, metavar="DIR", help="where to write (default: beside each scan)")
+    text = "where to write (default: beside each scan)"
+    group.add_argument("-o", "--output-dir", type=Path, metavar="DIR", help=text)
     _add_config(group)
     _add_compute(parser.add_argument_group("resources"))
     _add_general(parser.add_argument_group("general"))
@@ -144,7 +149,8 @@ def demo_parser() -> Parser:
     parser = Parser(
         prog="thalbids demo",
         usage="thalbids demo [DIR] [options]",
-        description="Write a small BIDS dataset with known thalamic shrinkage, made from the MNI152\ntemplate, and measure it.",
+        description="Write a small BIDS dataset with known thalamic shrinkage, made from the MNI152\n"
+        "template, and measure it.",
         epilog=f'Needs the extra "demo": pip install "thalbids[demo]". Downloads nothing.\n\n{_EXIT_CODES}',
     )
     places = parser.add_argument_group("positional arguments")
@@ -176,8 +182,10 @@ def _add_config(group: argparse._ArgumentGroup) -> None:
 
 def _add_inputs(group: argparse._ArgumentGroup) -> None:
     labels: dict[str, Any] = {"nargs": "+", "action": _Labels, "metavar": "LABEL"}
-    _setting(group, "--participant-label", "inputs.participant_label", "only these people, with or without sub-", **labels)
-    _setting(group, "--session-label", "inputs.session_label", "only these sessions, with or without ses-", **labels)
+    text = "only these people, with or without sub-"
+    _setting(group, "--participant-label", "inputs.participant_label", text, **labels)
+    text = "only these sessions, with or without ses-"
+    _setting(group, "--session-label", "inputs.session_label", text, **labels)
     text = "JSON: which image to take where there are several"
     _setting(group, "--bids-filter-file", "inputs.bids_filter_file", text, type=Path, metavar="FILE")
     text = "pybids database to read, or to make there"

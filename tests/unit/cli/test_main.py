@@ -1,0 +1,288 @@
+"""The command line: what is parsed, what is passed on, and which exit code comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from thalbids import errors
+from thalbids.cli.main import main, parse, settings_of
+from thalbids.cli.parser import app_parser, demo_parser, hyphenated, segment_parser
+from thalbids.settings import Inputs, Methods, Run, Settings
+
+
+class Recorder(ModuleType):
+    """Stands in for thalbids.pipeline.run; keeps the calls, then returns or raises ``outcome``."""
+
+    def __init__(self) -> None:
+        super().__init__("thalbids.pipeline.run")
+        self.calls: list[tuple[Any, ...]] = []
+        self.outcome: int | BaseException = 0
+
+    def _end(self) -> int:
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
+
+    def participant(self, bids_dir: Path, out_dir: Path, settings: Settings, **switches: bool) -> int:
+        self.calls.append((bids_dir, out_dir, settings, switches))
+        return self._end()
+
+    def segment(self, scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> int:
+        self.calls.append((scans, out_dir, settings))
+        return self._end()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    recorder = Recorder()
+    monkeypatch.setitem(sys.modules, "thalbids.pipeline.run", recorder)
+    return recorder
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> str:
+    (tmp_path / "raw").mkdir()
+    return str(tmp_path / "raw")
+
+
+def test_defaults_are_passed_on(run: Recorder, raw: str) -> None:
+    assert main([raw, "out", "participant"]) == 0
+    assert run.calls == [(Path(raw), Path("out"), Settings(), {"dry_run": False, "reports_only": False})]
+
+
+def test_every_option_reaches_its_setting(run: Recorder, raw: str, tmp_path: Path) -> None:
+    words = f"""{raw} out participant --participant-label sub-01 02 --session-label a,b --skip-bids-validation
+        --bids-filter-file {tmp_path}/f.json --bids-database-dir {tmp_path}/db --work-dir {tmp_path}/w
+        --nprocs 3 --omp-nthreads 2 --mem 7.5 --stop-on-first-crash --methods synthal --precision fast --dry-run""".split()
+    assert main(words) == 0
+    expected = Settings(
+        run=Run(3, 2, 7.5, tmp_path / "w", stop_on_first_crash=True, precision="fast"),
+        inputs=Inputs(("01", "02"), ("a", "b"), tmp_path / "f.json", tmp_path / "db", skip_bids_validation=True),
+        methods=Methods(("synthal",)),
+    )
+    assert run.calls[0][2:] == (expected, {"dry_run": True, "reports_only": False})
+
+
+def test_underscores_give_the_same(run: Recorder, raw: str) -> None:
+    assert main([raw, "out", "participant", "--participant_label=a_b", "--omp_nthreads", "2", "--reports_only"]) == 0
+    assert main([raw, "out", "participant", "--participant-label=a_b", "--omp-nthreads", "2", "--reports-only"]) == 0
+    assert run.calls[0] == run.calls[1]
+    assert run.calls[0][2].inputs.participant_label == ("a_b",)
+
+
+def test_only_the_names_of_long_options_change() -> None:
+    words = ["a_b", "-x_y", "--work_dir=c_d", "--mem_gb", "--", "--e_f"]
+    assert hyphenated(words) == ["a_b", "-x_y", "--work-dir=c_d", "--mem-gb", "--", "--e_f"]
+
+
+def test_command_line_wins_over_the_settings_file(run: Recorder, raw: str, tmp_path: Path) -> None:
+    config = tmp_path / "thalbids.toml"
+    config.write_text("[run]\nnprocs = 4\nseed = 9\n")
+    assert main([raw, "out", "participant", "--config", str(config), "--nprocs", "2"]) == 0
+    assert run.calls[0][2].run == Run(nprocs=2, seed=9)
+
+
+def test_segment(run: Recorder) -> None:
+    assert main(["segment", "a.nii.gz", "b.mgz", "-o", "here", "--precision", "fast"]) == 0
+    assert run.calls == [([Path("a.nii.gz"), Path("b.mgz")], Path("here"), Settings(run=Run(precision="fast")))]
+    assert main(["segment", "a.nii.gz"]) == 0
+    assert run.calls[1] == ([Path("a.nii.gz")], None, Settings())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "nothing to do."),
+        (["{raw}", "out", "group"], "the group level is not part of this version."),
+        (["{raw}", "out", "partcipant"], "unknown analysis level 'partcipant'."),
+        (["{raw}", "out"], "the following arguments are required: participant."),
+        (["{raw}", "out", "--participant-label", "01", "participant"], "also takes the words that follow"),
+        (["{raw}", "out", "participant", "--participant-label", ""], "no name given"),
+        (["{raw}", "out", "participant", "--participant-label", ","], "no name given"),
+        (["{raw}", "out", "participant", "--nproc", "2"], "unrecognized arguments: --nproc 2."),
+        (["{raw}", "out", "participant", "--nprocs", "two"], "invalid int value: 'two'"),
+        (["{raw}", "out", "participant", "--nprocs", "0"], "run.nprocs is 0. It must be at least 1."),
+        (["{raw}", "out", "participant", "--mem", "nan"], "run.mem_gb is nan."),
+        (["{raw}", "out", "participant", "--precision", "half"], "invalid choice: 'half'"),
+        (["{raw}", "out", "participant", "--dry-run", "--reports-only"], "not allowed with argument"),
+        (["{raw}", "out", "participant", "--config", "/none.toml"], "/none.toml: the settings file cannot be read"),
+        (["{raw}", "{raw}", "participant"], "input and output are the same folder."),
+        (["segment"], "the following arguments are required: SCAN."),
+    ],
+)
+def test_wrong_usage(
+    run: Recorder, raw: str, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main([word.format(raw=raw) for word in words]) == 2
+    assert run.calls == []
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
+
+
+def test_missing_dataset(run: Recorder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "none"), "out", "participant"]) == 66
+    assert "none: this folder does not exist. Give the root of a BIDS dataset first." in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main([str(tmp_path / "file"), "out", "participant"]) == 66
+    assert "this is not a folder." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (0, 0),
+        (1, 1),
+        (errors.ImageError("broken.", "Copy it again.", "x.nii"), 1),
+        (errors.OutputError("full."), 1),
+        (errors.UsageError("no."), 2),
+        (errors.NoInputError("empty."), 66),
+        (errors.MissingToolError("weights."), 69),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_exit_codes(
+    run: Recorder, raw: str, capsys: pytest.CaptureFixture[str], outcome: int | BaseException, code: int
+) -> None:
+    run.outcome = outcome
+    assert main([raw, "out", "participant"]) == code
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    if isinstance(outcome, errors.ThalbidsError):
+        assert shown == f"thalbids: {outcome}\n"
+
+
+def test_a_bug_is_short_on_the_terminal_and_whole_in_the_logs(
+    run: Recorder, raw: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out" / "logs").mkdir(parents=True)
+    run.outcome = KeyError("thing")
+    assert main([raw, str(tmp_path / "out"), "participant"]) == 70
+    shown = capsys.readouterr().err
+    (report,) = (tmp_path / "out" / "logs").iterdir()
+    assert "Traceback" not in shown
+    assert "KeyError: 'thing'" in shown
+    assert str(report) in shown
+    assert "Traceback" in report.read_text()
+    assert "in participant" in report.read_text()
+
+
+def test_a_bug_without_an_output_folder_goes_to_the_temporary_folder(
+    run: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run.outcome = ValueError("thing")
+    assert main(["segment", "x.nii"]) == 70
+    (report,) = tmp_path.glob("bug-*.txt")
+    assert str(report) in capsys.readouterr().err
+
+
+def test_the_end_of_a_pipe_is_not_a_bug(run: Recorder, raw: str) -> None:
+    stand_in = f"""
+import sys, types
+run = types.ModuleType("thalbids.pipeline.run")
+run.participant = lambda *a, **k: print("line\\n" * 100_000) or 0
+sys.modules["thalbids.pipeline.run"] = run
+from thalbids.cli.main import main
+sys.exit(main([{raw!r}, "out", "participant"]))
+"""
+    process = subprocess.Popen([sys.executable, "-c", stand_in], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(30) == 141
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_the_run_in_order(raw: str, number: int, code: int) -> None:
+    stand_in = f"""
+import os, sys, types
+run = types.ModuleType("thalbids.pipeline.run")
+def participant(*args, **switches):
+    try:
+        os.kill(os.getpid(), {int(number)})
+    finally:
+        print("tidied up")
+run.participant = participant
+sys.modules["thalbids.pipeline.run"] = run
+from thalbids.cli.main import main
+sys.exit(main([{raw!r}, "out", "participant"]))
+"""
+    done = subprocess.run([sys.executable, "-c", stand_in], capture_output=True, text=True, timeout=30)
+    assert done.returncode == code
+    assert done.stdout == "tidied up\n"
+    assert "interrupted" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_main_leaves_the_signal_handler_as_it_was(run: Recorder, raw: str) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    main([raw, "out", "participant"])
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("make", [app_parser, segment_parser, demo_parser])
+def test_help_fits_eighty_columns_and_names_every_exit_code(make: Any) -> None:
+    text = make().format_help()
+    assert max(len(line) for line in text.splitlines()) <= 80
+    for code in ("0", "1", "2", "66", "69", "70", "130"):
+        assert f"\n  {code} " in text
+
+
+@pytest.mark.parametrize("words", [["--help"], ["segment", "--help"], ["demo", "-h"]])
+def test_help_is_exit_code_zero(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: thalbids")
+
+
+def test_every_setting_option_exists_in_the_settings() -> None:
+    for parser in (app_parser(), demo_parser(), segment_parser()):
+        for action in parser._actions:
+            section, dot, key = action.dest.partition(".")
+            if dot:
+                assert hasattr(getattr(Settings(), section), key), action.dest
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    import thalbids
+
+    assert main(["--version"]) == main(["segment", "--version"]) == 0
+    assert set(capsys.readouterr().out.splitlines()) == {f"thalbids {thalbids.__version__}"}
+
+
+def test_start_imports_nothing_heavy() -> None:
+    code = "import sys, thalbids.cli.main as m; m.parse(['a', 'b', 'participant']); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    loaded = set(done.stdout.split())
+    assert not loaded & {
+        "numpy",
+        "nibabel",
+        "scipy",
+        "ants",
+        "openvino",
+        "pandas",
+        "bids",
+        "dask",
+        "matplotlib",
+        "jinja2",
+    }
+
+
+def test_settings_of_a_verb_without_options_are_the_defaults() -> None:
+    assert settings_of(parse(["segment", "x.nii"])) == Settings()
