@@ -1,0 +1,265 @@
+"""SynThal: left and right thalamus, brain mask and intracranial volume from one scan of any contrast.
+
+Two small networks that saw only synthetic scans (docs/methods.md). The first looks at the whole head at 3 mm: where the thalami
+are, what is brain, what is inside the skull. The second looks at a box of 72 x 72 x 56 mm around the thalami at 1 mm. Both work on
+grids along the axes of the world, so that the storage order and obliquity of a scan do not matter. Probabilities, not labels, are
+brought back to the scan's own grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from thalbids.inference import network
+from thalbids.inference.intensity import normalise
+
+WEIGHTS = Path(__file__).parents[1] / "data" / "synthal"
+HEAD_SPACING = 3.0
+ROI_SHAPE = (72, 72, 56)
+# channels of the two networks (training/maps.py)
+HEAD_BRAIN, HEAD_THALAMI = (2, 3, 4, 5), (4, 5)
+ROI_LEFT, ROI_RIGHT = 1, 2
+FOUND_MM3 = 1500.0  # less soft thalamus than this in the whole head: it was not found
+RECENTRE_MM = 3.0
+MOVES = 4
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the whole-head network sees.
+
+    Attributes
+    ----------
+    brain : uint8 mask (0, 1) on the grid of the scan: brain with the fluid around it, up to the inner skull
+    icv_mm3 : volume inside the skull within the field of view
+    centre : world position (mm, RAS+) of the middle of both thalami; None when they were not found
+    thalami_mm3 : soft volume of the thalami at 3 mm, a rough number to judge `centre` by
+    """
+
+    brain: np.ndarray
+    icv_mm3: float
+    centre: np.ndarray | None
+    thalami_mm3: float
+
+
+@dataclass(frozen=True)
+class Thalami:
+    """What the second network sees, on the grid of the scan.
+
+    Attributes
+    ----------
+    left, right : float32 probabilities (x, y, z)
+    centre : world position of the middle of the box that was looked at
+    diagnostics : ``flip_dice`` (agreement of the mask with that of the mirrored box), ``confidence`` (mean probability inside the
+        mask, scaled so that 1 is certain), ``in_view`` (share of the box that lies inside the scan), ``settled`` (the box stopped moving)
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    centre: np.ndarray
+    diagnostics: dict[str, float | bool] = field(default_factory=dict)
+
+    def labels(self) -> np.ndarray:
+        """uint8 labels 10 (left) and 49 (right) where both sides together reach one half."""
+        out = np.zeros(self.left.shape, np.uint8)
+        inside = self.left + self.right >= 0.5
+        out[inside] = np.where(self.left[inside] >= self.right[inside], 10, 49)
+        return out
+
+
+def world_axes(affine: np.ndarray) -> np.ndarray:
+    """Voxel sizes along the world's axes are not defined for oblique grids; the sizes along the scan's own axes are enough."""
+    return np.linalg.norm(affine[:3, :3], axis=0)
+
+
+def average_blocks(data: np.ndarray, affine: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over whole blocks of voxels so that no axis is much finer than `spacing`: a cheap and exact low-pass.
+
+    Returns the smaller array and its affine. Voxels at the far edge that do not fill a block are dropped.
+    """
+    factors = np.maximum(1, np.floor(spacing / world_axes(affine) + 0.35)).astype(int)
+    factors = np.minimum(factors, data.shape)
+    n = np.array(data.shape) // factors
+    cut = data[tuple(slice(0, k * f) for k, f in zip(n, factors, strict=True))]
+    for axis, f in enumerate(factors):
+        if f > 1:
+            shape = (*cut.shape[:axis], cut.shape[axis] // f, f, *cut.shape[axis + 1 :])
+            cut = cut.reshape(shape).mean(axis + 1, dtype=np.float32)
+    scale = np.eye(4)
+    scale[:3, :3] = np.diag(factors)
+    scale[:3, 3] = (factors - 1) / 2
+    return np.ascontiguousarray(cut), affine @ scale
+
+
+def sample(
+    data: np.ndarray, affine: np.ndarray, origin: np.ndarray, spacing: float, shape: tuple[int, ...], order: int
+) -> np.ndarray:
+    """Values of a scan on a grid along the world's axes (first voxel at `origin`); 0 outside the scan."""
+    grid = np.diag([spacing, spacing, spacing, 1.0])
+    grid[:3, 3] = origin
+    index = np.linalg.inv(affine) @ grid
+    corners = index[:3, :3] @ np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(3, -1) + index[:3, 3:]
+    # only the part that is needed: spline filtering a whole head takes longer than the network
+    low = np.clip(np.floor(corners.min(1)).astype(int) - 8, 0, np.array(data.shape) - 1)
+    high = np.clip(np.ceil(corners.max(1)).astype(int) + 9, low + 1, data.shape)
+    part = data[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    values = ndimage.affine_transform(
+        part.astype(np.float32), index[:3, :3], index[:3, 3] - low, output_shape=shape, order=order, mode="nearest"
+    )
+    values[~inside(index, shape, data.shape)] = 0
+    return np.asarray(values)
+
+
+def inside(index: np.ndarray, shape: tuple[int, ...], limits: tuple[int, ...]) -> np.ndarray:
+    """Which voxels of a grid (through `index` to voxels of a scan of size `limits`) lie in the scan's box."""
+    axes = np.ogrid[tuple(slice(n) for n in shape)]
+    keep = np.ones(shape, bool)
+    for row, n in zip(index[:3], limits, strict=True):
+        position = row[0] * axes[0] + row[1] * axes[1] + row[2] * axes[2] + row[3]
+        keep &= (position >= -0.5) & (position <= n - 0.5)
+    return keep
+
+
+def head_grid(shape: tuple[int, ...], affine: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Origin and size of the 3 mm grid along the world's axes that holds the whole scan; sizes are multiples of 8."""
+    corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in shape])).reshape(3, -1)
+    world = affine[:3, :3] @ corners + affine[:3, 3:]
+    low, high = world.min(1), world.max(1)
+    n = np.ceil((high - low) / HEAD_SPACING)
+    size = np.maximum(16, np.ceil(n / 8) * 8)
+    origin = (low + high) / 2 - (size - 1) / 2 * HEAD_SPACING
+    return origin, tuple(int(v) for v in size)
+
+
+def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) -> Head:
+    """Run the whole-head network (class docs: :class:`Head`)."""
+    data = np.asarray(image.dataobj, dtype=np.float32)
+    small, small_affine = average_blocks(data, image.affine, HEAD_SPACING)
+    origin, size = head_grid(data.shape, image.affine)
+    p = net(normalise(sample(small, small_affine, origin, HEAD_SPACING, size, 1)))
+    skull = 1 - p[0]
+    part = largest(skull >= 0.5)
+    skull = np.where(ndimage.binary_dilation(part, iterations=2), skull, 0)
+    weight = p[list(HEAD_THALAMI)].sum(0) * part
+    found = float(weight.sum() * HEAD_SPACING**3)
+    centre = None
+    if found >= FOUND_MM3:
+        core = largest(weight >= 0.5 * weight.max())
+        centre = np.array(ndimage.center_of_mass(weight * ndimage.binary_dilation(core, iterations=3))) * HEAD_SPACING + origin
+    brain = ndimage.binary_fill_holes(back(skull, origin, HEAD_SPACING, image.shape, image.affine) >= 0.5)
+    return Head(brain.astype(np.uint8), float(skull.sum() * HEAD_SPACING**3), centre, found)
+
+
+def largest(mask: np.ndarray) -> np.ndarray:
+    """The largest face-connected component (all False stays all False)."""
+    labels, n = ndimage.label(mask)
+    if n < 2:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.asarray(labels == sizes.argmax())
+
+
+def back(p: np.ndarray, origin: np.ndarray, spacing: float, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    """Probabilities on a world grid brought to a scan's grid: linear, averaged over the extent of larger voxels; 0 outside."""
+    to_grid = np.diag([1 / spacing] * 3 + [1.0])
+    to_grid[:3, 3] = -origin / spacing
+    index = to_grid @ affine
+    out = np.zeros(shape, np.float32)
+    box = covered(index, p.shape, shape)
+    if box is None:
+        return out
+    start = np.array([s.start for s in box])
+    size = tuple(s.stop - s.start for s in box)
+    parts = np.maximum(1, np.ceil(world_axes(affine) / spacing - 0.25)).astype(int)
+    total = np.zeros(size, np.float32)
+    for offset in np.ndindex(*parts):
+        within = (np.array(offset) + 0.5) / parts - 0.5
+        shift = index[:3, :3] @ (start + within) + index[:3, 3]
+        total += ndimage.affine_transform(p, index[:3, :3], shift, output_shape=size, order=1, mode="constant")
+    out[box] = total / parts.prod()
+    return out
+
+
+def covered(index: np.ndarray, source: tuple[int, ...], shape: tuple[int, ...]) -> tuple[slice, ...] | None:
+    """The box of a grid of size `shape` whose voxels can fall into an array of size `source` through `index`."""
+    corners = np.array(np.meshgrid(*[(-1, n) for n in source])).reshape(3, -1)
+    inverse = np.linalg.inv(index)
+    voxels = inverse[:3, :3] @ corners + inverse[:3, 3:]
+    low = np.clip(np.floor(voxels.min(1)).astype(int), 0, shape)
+    high = np.clip(np.ceil(voxels.max(1)).astype(int) + 1, 0, shape)
+    if (high <= low).any():
+        return None
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
+def see_thalami(
+    image: nib.Nifti1Image, centre: np.ndarray, net: Callable[[np.ndarray], np.ndarray], *, flip: bool = True
+) -> Thalami:
+    """Run the second network around `centre` (world mm), moving the box until it sits on what it finds."""
+    data = np.asarray(image.dataobj, dtype=np.float32)
+    data, affine = average_blocks(data, image.affine, 1.0)
+    half = (np.array(ROI_SHAPE) - 1) / 2
+    settled = False
+    for _ in range(MOVES):
+        origin = centre - half
+        x = normalise(sample(data, affine, origin, 1.0, ROI_SHAPE, 3))
+        p = net(x)[[ROI_LEFT, ROI_RIGHT]]
+        both = p.sum(0)
+        if both.sum() < FOUND_MM3:
+            break
+        middle = np.array(ndimage.center_of_mass(both * largest(ndimage.binary_dilation(both >= 0.5)))) + origin
+        if np.linalg.norm(middle - centre) <= RECENTRE_MM:
+            settled = True
+            break
+        centre = middle
+    agreement = 1.0
+    if flip:
+        mirrored = net(np.ascontiguousarray(x[::-1]))[[ROI_RIGHT, ROI_LEFT], ::-1]
+        agreement = dice(p.sum(0) >= 0.5, mirrored.sum(0) >= 0.5)
+        p = (p + mirrored) / 2
+    p = clean(p)
+    left, right = (back(side, origin, 1.0, image.shape, image.affine) for side in p)
+    grid = np.eye(4)
+    grid[:3, 3] = origin
+    seen = inside(np.linalg.inv(affine) @ grid, ROI_SHAPE, data.shape)
+    both = p.sum(0)
+    mask = both >= 0.5
+    certain = float(2 * both[mask].mean() - 1) if mask.any() else 0.0
+    diagnostics = {
+        "flip_dice": agreement,
+        "confidence": certain,
+        "in_view": float((seen & mask).sum() / mask.sum()) if mask.any() else 0.0,
+        "settled": settled,
+    }
+    return Thalami(left, right, centre, diagnostics)
+
+
+def clean(p: np.ndarray) -> np.ndarray:
+    """Per side only what hangs together with its largest component; far specks get probability 0."""
+    out = np.zeros_like(p)
+    for i, side in enumerate(p):
+        body = largest(side >= 0.5)
+        if body.any():
+            out[i] = np.where(ndimage.binary_dilation(body, iterations=3), side, 0)
+    return out
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    """Dice of two boolean arrays; 0 when both are empty."""
+    n = int(a.sum()) + int(b.sum())
+    return 2 * int((a & b).sum()) / n if n else 0.0
+
+
+def networks(precision: str = "full", threads: int = 0) -> tuple[network.Network, network.Network]:
+    """The whole-head and the thalamus network with the packaged weights."""
+    return (
+        network.load(WEIGHTS / "head.xml", precision, threads),
+        network.load(WEIGHTS / "roi.xml", precision, threads),
+    )
