@@ -39,8 +39,8 @@ THALAMUS_MORPH: dict[str, Column] = {
     },
     "volume_soft_mm3": {
         "LongName": "Thalamus volume from probabilities",
-        "Description": "Sum of the voxels' probabilities of being thalamus times the volume of a voxel; n/a for methods "
-        "that give no probabilities.",
+        "Description": "Sum of the probabilities of being thalamus times the volume of a voxel; n/a for methods that "
+        "give no probabilities.",
         "Units": "mm^3",
     },
     "voxels": {

@@ -119,7 +119,7 @@ def write_text(path: Path | str, text: str) -> None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -144,7 +144,7 @@ def _read_text(path: Path | str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The value in JSON's own types: numpy scalars and arrays, tuples and sets included; non-finite numbers are None."""
+    """The value in JSON's own types (from numpy's, tuples and sets too); a number that is not finite becomes None."""
     if value is None or isinstance(value, (str, bool)):
         return value
     if isinstance(value, Mapping):

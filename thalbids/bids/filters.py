@@ -27,10 +27,9 @@ LONG_NAMES = {  # pybids' and BIDS' long names, and the keys of file names
     "processing": "proc",
     "proc": "proc",
     "chunk": "chunk",
-    "space": "space",
-    "description": "desc",
 }
 _SHORT_NAMES = frozenset(LONG_NAMES.values())
+_NUMBERS = frozenset({"run", "echo", "flip", "inv", "chunk"})  # run 1 is run-01
 _ANY = "*"
 
 
@@ -69,7 +68,7 @@ class Filters:
         """Whether the filter of the T1w leaves this subject or session in (as in fMRIPrep, it decides for all)."""
         wanted = self.by_suffix.get("T1w", {})
         name = LONG_NAMES[entity]
-        return name not in wanted or _fits(label, wanted[name], prefix=f"{name}-")
+        return name not in wanted or _fits(name, label, wanted[name])
 
 
 def read_filters(path: Path | str) -> dict[str, Mapping[str, object]]:
@@ -91,20 +90,24 @@ def read_filters(path: Path | str) -> dict[str, Mapping[str, object]]:
 
 
 def matches(entities: Mapping[str, str], extension: str, wanted: Mapping[str, object]) -> bool:
-    """Whether a file with these entities passes: null wants the entity absent, ``*`` present, a list any of its values."""
-    return all(_fits(extension if name == "extension" else entities.get(name), value) for name, value in wanted.items())
+    """Whether a file passes: null wants the entity absent, ``*`` wants any value, a list wants one of its values."""
+    found = {**entities, "extension": extension}
+    return all(_fits(name, found.get(name), value) for name, value in wanted.items())
 
 
-def _fits(found: str | None, wanted: object, prefix: str = "") -> bool:
+def _fits(name: str, found: str | None, wanted: object) -> bool:
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
-        return any(_fits(found, item, prefix) for item in wanted)
+        return any(_fits(name, found, item) for item in wanted)
     if wanted is None or found is None:
         return wanted is None and found is None
     if wanted == _ANY:
         return True
-    text = str(wanted).removeprefix(prefix)
-    both_numbers = found.isdecimal() and text.isdecimal()  # run 1 is run-01
-    return found == text or (both_numbers and int(found) == int(text))
+    text = str(wanted).removeprefix(f"{name}-")
+    if name == "extension":
+        return found.lstrip(".") == text.lstrip(".")
+    if name in _NUMBERS and found.isdecimal() and text.isdecimal():
+        return int(found) == int(text)
+    return found == text
 
 
 def _short(key: str, name: str) -> str:

@@ -1,21 +1,23 @@
-"""The only user of pybids: which anatomical files does the dataset have?
+"""The only user of pybids: which anatomical files does the dataset have.
 
-pybids is told to look into the asked subjects' ``anat`` folders only and to read no metadata (1000 sessions of 500
-subjects: about 1.4 s, where its default took 9.5 s). Its answer is a list of paths; subject, session and entities are
-read from the path relative to the dataset elsewhere, as pybids matches its patterns against the absolute path and so
-takes ``sub-`` in the name of a folder above the dataset for a subject.
+pybids is told to look into the asked subjects' ``anat`` folders only and to read no metadata. Its answer is a list of
+paths; subject, session and entities are read from the path inside the dataset by `thalbids.bids.sidecars.parse`, as
+pybids matches its patterns against the absolute path, where a folder above the dataset may be called ``sub-...``.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from thalbids.errors import OutputError, UsageError
+from thalbids.errors import MetadataError, OutputError, UsageError
+
+LOG = logging.getLogger(__name__)
 
 LABEL = r"[0-9A-Za-z+]+"
 ENTITY = rf"[a-z]+-{LABEL}"
@@ -24,70 +26,87 @@ _DATABASE = "layout_index.sqlite"
 
 
 def index_anat(root: Path, subjects: Sequence[str], database_dir: Path | str | None = None) -> list[Path]:
-    """Absolute paths of the images in the ``anat`` folders of these subjects that have one of our suffixes.
+    """Paths (under ``root``) of these subjects' images in ``anat`` folders whose suffix is one of ours.
 
-    With ``database_dir`` the index of the whole dataset is read from there, or made and stored there when there is none.
+    With ``database_dir`` the index of the whole dataset is read from there; it is made when there is none.
 
     Raises
     ------
     UsageError
-        The database cannot be read or belongs to another dataset.
+        The database cannot be read, or belongs to another dataset.
     OutputError
         The database cannot be written.
+    MetadataError
+        pybids cannot index the dataset.
     """
-    if database_dir is None:
-        paths = _layout_files(root, _restriction("|".join(re.escape(label) for label in subjects)))
-    else:
-        paths = _from_database(root, Path(database_dir))
-    wanted = re.compile(_image_pattern("|".join(re.escape(label) for label in subjects)))
-    inside = [path for path in paths if path.is_relative_to(root)]
-    return [path for path in inside if wanted.fullmatch(f"/{path.relative_to(root).as_posix()}")]
+    labels = "|".join(re.escape(label) for label in subjects)
+    inside = _from_database(root, Path(database_dir)) if database_dir else _pybids(root, _restriction(labels))
+    wanted = re.compile(_image_pattern(labels))
+    return [root / path[1:] for path in inside if wanted.fullmatch(path)]
 
 
 def _image_pattern(labels: str) -> str:
-    suffixes = "|".join(SUFFIXES)
-    return rf"/sub-(?:{labels})(?:/ses-{LABEL})?/anat/(?:{ENTITY}_)+(?:{suffixes})\.nii(?:\.gz)?"
+    """Our images, as a path inside the dataset that starts with a slash."""
+    return rf"/sub-(?:{labels})(?:/ses-{LABEL})?/anat/(?:{ENTITY}_)+(?:{'|'.join(SUFFIXES)})\.nii(?:\.gz)?"
 
 
 def _restriction(labels: str) -> re.Pattern[str]:
-    """What pybids must not look at: everything but the folders on the way and our images."""
+    """What pybids must not look at: all but our images and the folders on the way to them."""
     folders = rf"/sub-(?:{labels})(?:/ses-{LABEL})?(?:/anat)?"
     return re.compile(rf"^(?!(?:{folders}|{_image_pattern(labels)})$)")
 
 
-def _layout_files(root: Path, ignore: re.Pattern[str] | None, database: Path | None = None) -> list[Path]:
-    """The files that pybids finds, or reads from its database when there is one."""
+def _pybids(root: Path, ignore: re.Pattern[str], database: Path | None = None) -> list[str]:
+    """Files that pybids finds, or reads from the database, as paths inside the dataset that start with a slash."""
     from bids import BIDSLayout, BIDSLayoutIndexer
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what pybids warns of (derivatives' description) is checked by ourselves
-        indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=None if ignore is None else [ignore])
-        layout = BIDSLayout(str(root), validate=False, indexer=indexer, database_path=database)
-    if os.path.abspath(layout.root) != str(root):
-        raise UsageError(f"the database belongs to another dataset ({layout.root}).", "Use another folder.", database)
-    return [Path(str(path)) for path in layout.get_files()]
-
-
-def _from_database(root: Path, folder: Path) -> list[Path]:
-    """The files by the database in this folder, which is made when it is not there."""
-    if not (folder / _DATABASE).exists():
-        _make_database(root, folder)
     try:
-        return _layout_files(root, None, folder)
-    except UsageError:
-        raise
-    except Exception as error:  # SQLAlchemy's, sqlite3's and pybids' own errors have no common ancestor
-        problem = f"the pybids database cannot be read ({type(error).__name__})."
-        raise UsageError(problem, "Delete it to have it made again, or use another folder.", folder) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about dataset_description.json, which we check ourselves
+            # no config_filename: a layout_config.json in the dataset would be obeyed, and ends pybids when damaged
+            indexer = BIDSLayoutIndexer(
+                validate=False, index_metadata=False, ignore=[ignore], config_filename=".no-layout-config"
+            )
+            layout = BIDSLayout(str(root), validate=False, indexer=indexer, database_path=database)
+        paths = _inside(layout.root, (str(path) for path in layout.get_files()))
+        layout.session.close()
+    except Exception as error:  # pybids', SQLAlchemy's and sqlite3's errors have no common ancestor
+        problem = f"pybids cannot index the dataset ({type(error).__name__}: {error})."
+        raise MetadataError(problem, "Check it with the BIDS validator.", root) from error
+    if database is not None and os.path.realpath(layout.root) != os.path.realpath(root):
+        raise UsageError("the pybids database belongs to another dataset.", "Use another folder.", database)
+    return paths
 
 
-def _make_database(root: Path, folder: Path) -> None:
+def _inside(root: str, paths: Iterable[str]) -> list[str]:
+    start = os.path.abspath(root)  # noqa: PTH100 (resolve() would follow links)
+    return [path.removeprefix(start).replace(os.sep, "/") for path in paths if path.startswith(start + os.sep)]
+
+
+def _from_database(root: Path, folder: Path) -> list[str]:
+    """The files by the database in this folder, which is made when it is not there."""
+    every = _restriction(LABEL)
+    if not (folder / _DATABASE).exists():
+        _make_database(root, folder, every)
+    try:
+        paths = _pybids(root, every, folder)
+    except MetadataError as error:
+        mend = "Delete it to have it made again, or use another folder."
+        raise UsageError("the pybids database cannot be read.", mend, folder) from error
+    there = [path for path in paths if os.path.lexists(root / path[1:])]
+    if len(there) < len(paths):
+        missing = len(paths) - len(there)
+        LOG.warning("%s: out of date, %d of its files are no longer in the dataset; delete it.", folder, missing)
+    return there
+
+
+def _make_database(root: Path, folder: Path, ignore: re.Pattern[str]) -> None:
     """Index every subject into a temporary folder, then move the file: jobs started together never see half of it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder) as temporary:
-            _layout_files(root, _restriction(LABEL), Path(temporary))
-            os.replace(Path(temporary) / _DATABASE, folder / _DATABASE)
+            _pybids(root, ignore, Path(temporary))
+            (Path(temporary) / _DATABASE).replace(folder / _DATABASE)
     except OSError as error:
         problem = f"the pybids database cannot be written ({error.strerror or error})."
         raise OutputError(problem, "Use another folder with --bids-database-dir.", folder) from None

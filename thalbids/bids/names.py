@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FAMILIES = {"mindglide": "MindGlide", "synthal": "SynThal"}  # one mask per image, and ensembles of them
 SINGLE_METHODS = {"freesurfer": "FreeSurfer", "first": "FSL FIRST", "dbsegment": "DBSegment"}  # on the T1w only
-ENVELOPES = {"first": "FSL FIRST", **{key: name for key, name in FAMILIES.items() if key == "synthal"}}
-IMAGES = ("T1w", "FLAIR", "R1map")
-ENSEMBLES = (("T1w", "FLAIR"), ("T1w", "R1map"), ("R1map", "FLAIR"), ("T1w", "FLAIR", "R1map"))  # paper, 2.5.4
-RULES = ("mean", "intersection", "staple")  # mean is the paper's; the others go beyond it
+FAMILIES = {"mindglide": "MindGlide", "synthal": "SynThal"}  # a mask of each image, and ensembles of these masks
+IMAGES = {"T1w": "T1w", "FLAIR": "FLAIR", "R1map": "R1"}  # as in file names: as shown
+ENSEMBLES = (("T1w", "FLAIR"), ("T1w", "R1map"), ("R1map", "FLAIR"), ("T1w", "FLAIR", "R1map"))  # paper, 2.6.2
+RULES = ("mean", "intersection", "staple")  # mean is the paper's, the others go beyond it
+ENVELOPES = {"first": "FSL FIRST", "synthal": "SynThal"}  # what MindGlide's deep grey matter is cut with
 
-_SHORT = {"T1w": "T1", "FLAIR": "FLAIR", "R1map": "R1"}
-_SHOWN = {"T1w": "T1w", "FLAIR": "FLAIR", "R1map": "R1"}
+_MEMBERS = {"T1w": "T1", "FLAIR": "FLAIR", "R1map": "R1"}  # in the desc of an ensemble
+_RULE_ENDINGS = {"mean": ("", ""), "intersection": ("Intersection", " intersection"), "staple": ("Staple", " STAPLE")}
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ def method(
 
     Parameters
     ----------
-    family : a key of ``FAMILIES`` or ``SINGLE_METHODS``
-    images : one of ``IMAGES``, or the members of one of ``ENSEMBLES``
-    rule : one of ``RULES``; ``staple`` needs three images
-    envelope : what MindGlide's deep grey matter is cut with; FIRST, the paper's, does not show in the name
+    family : a key of ``SINGLE_METHODS`` or ``FAMILIES``
+    images : a key of ``IMAGES``, or the members of one of ``ENSEMBLES``
+    rule : one of ``RULES``; ``staple`` needs three images; without meaning for one image
+    envelope : for MindGlide; FIRST, the paper's, does not show in the name
 
     Raises
     ------
@@ -69,19 +69,16 @@ def method(
     >>> method("mindglide", "T1w", envelope="synthal").desc
     'mindglideT1wInSynthal'
     """
-    images = (images,) if isinstance(images, str) else tuple(images)
-    if family in SINGLE_METHODS and images == ("T1w",):
+    given = {images} if isinstance(images, str) else set(images)
+    members = next((known for known in (*((image,) for image in IMAGES), *ENSEMBLES) if set(known) == given), None)
+    if members is None or rule not in RULES or envelope not in ENVELOPES or (rule == "staple" and len(members) == 2):
+        raise ValueError(f"no method {family} on {images} with {rule} and {envelope}")
+    if family in SINGLE_METHODS and members == ("T1w",):
         shown = SINGLE_METHODS[family]
-        return Method(family, family, images, None, shown, f"Thalamus segmented by {shown} on the T1w image.")
+        return Method(family, family, members, None, shown, f"Thalamus by {shown} on the T1w image.")
     if family not in FAMILIES:
-        raise ValueError(f"no method {family!r} with images {images}")
-    inside, cut = _envelope(family, envelope)
-    shown = FAMILIES[family] + inside[1]
-    if len(images) == 1 and images[0] in IMAGES:
-        image = _SHOWN[images[0]]
-        sentence = f"Thalamus segmented by {FAMILIES[family]} on the {image} image{cut}."
-        return Method(f"{family}{images[0]}{inside[0]}", family, images, None, f"{shown} {image}", sentence)
-    return _ensemble(family, images, rule, inside, cut)
+        raise ValueError(f"no method {family} on {images}")
+    return _family_method(family, members, rule, envelope)
 
 
 def desc(family: str, images: tuple[str, ...] | str = ("T1w",), rule: str = "mean", envelope: str = "first") -> str:
@@ -92,12 +89,11 @@ def desc(family: str, images: tuple[str, ...] | str = ("T1w",), rule: str = "mea
 def methods() -> tuple[Method, ...]:
     """Every method that has a name, in the order of tables and figures."""
     found = [method(family) for family in SINGLE_METHODS]
-    for family in FAMILIES:
-        for envelope in ("first", "synthal") if family == "mindglide" else ("first",):
-            found += [method(family, image, envelope=envelope) for image in IMAGES]
-            for rule in RULES:
-                members = [images for images in ENSEMBLES if rule != "staple" or len(images) == 3]
-                found += [method(family, images, rule, envelope) for images in members]
+    for family, envelope in (("mindglide", "first"), ("mindglide", "synthal"), ("synthal", "first")):
+        found += [method(family, image, envelope=envelope) for image in IMAGES]
+        for rule in RULES:
+            ensembles = [members for members in ENSEMBLES if rule != "staple" or len(members) > 2]
+            found += [method(family, members, rule, envelope) for members in ensembles]
     return tuple(found)
 
 
@@ -118,8 +114,8 @@ def register() -> dict[str, str]:
         "reoriented": "Image with its axes permuted and flipped to right, anterior, superior; not resampled.",
         "brain": "Brain mask.",
         "preproc": "Image registered to the T1w image and resampled to its grid.",
-        "scaled": "R1 map scaled linearly to 0-1000 inside the brain mask.",
-        "thalamus": "Volumes or quality measures of every thalamus mask of the session.",
+        "scaled": "R1 map rescaled linearly to 0-1000 inside the brain mask.",
+        "thalamus": "Volumes, or quality measures, of every thalamus mask of the session.",
         "icv": "Intracranial volume.",
         "siena": "Percentage brain volume change between two sessions.",
         "T1w": "Label map of a tool run on the T1w image.",
@@ -129,34 +125,22 @@ def register() -> dict[str, str]:
     return {**others, **{item.desc: item.description for item in methods()}}
 
 
-def _envelope(family: str, envelope: str) -> tuple[tuple[str, str], str]:
-    """What an envelope adds to the desc, the label and the description."""
-    if family != "mindglide":
-        return ("", ""), ""
-    if envelope not in ENVELOPES:
-        raise ValueError(f"no envelope {envelope!r}")
-    cut = f", its deep grey matter cut with the thalamus of {ENVELOPES[envelope]}"
-    return (("", "") if envelope == "first" else ("InSynthal", " in SynThal")), cut
-
-
-def _ensemble(family: str, images: tuple[str, ...], rule: str, inside: tuple[str, str], cut: str) -> Method:
-    """The ensemble of several images of one family."""
-    members = next((known for known in ENSEMBLES if sorted(known) == sorted(images)), None)
-    if members is None or rule not in RULES or (rule == "staple" and len(members) < 3):
-        raise ValueError(f"no {rule} ensemble of {family} on {images}")
+def _family_method(family: str, members: tuple[str, ...], rule: str, envelope: str) -> Method:
+    """A method of a family: of one image, or an ensemble."""
+    cut, inside, shown_inside = "", "", ""
+    if family == "mindglide":
+        cut = f" (its deep grey matter inside the thalamus of {ENVELOPES[envelope]})"
+        inside, shown_inside = ("", "") if envelope == "first" else ("InSynthal", f" in {ENVELOPES[envelope]}")
+    shown = " + ".join(IMAGES[image] for image in members)
+    start = f"Thalamus by {FAMILIES[family]} on the {shown} image{'s'[: len(members) > 1]}{cut}"
+    label = f"{FAMILIES[family]}{shown_inside} {shown}"
+    if len(members) == 1:
+        return Method(f"{family}{members[0]}{inside}", family, members, None, label, f"{start}.")
     how = {
-        "mean": "union of the two masks (mean >= 0.5)" if len(members) == 2 else "majority of the three (mean >= 0.5)",
+        "mean": f"mean of the masks >= 0.5, the {'union' if len(members) == 2 else 'majority'}",
         "intersection": "intersection of the masks",
         "staple": "STAPLE consensus of the masks",
     }[rule]
-    short = (
-        "".join(_SHORT[image] for image in members)
-        + {"mean": "", "intersection": "Intersection", "staple": "Staple"}[rule]
-    )
-    shown = (
-        " + ".join(_SHOWN[image] for image in members)
-        + {"mean": "", "intersection": " (intersection)", "staple": " (STAPLE)"}[rule]
-    )
-    sentence = f"Thalamus by {FAMILIES[family]} on {', '.join(_SHOWN[i] for i in members)}{cut}: {how}."
-    label = f"{FAMILIES[family]}{inside[1]} {shown}"
-    return Method(f"{family}{short}{inside[0]}", family, members, rule, label, sentence)
+    ending, shown_ending = _RULE_ENDINGS[rule]
+    short = "".join(_MEMBERS[image] for image in members) + ending
+    return Method(f"{family}{short}{inside}", family, members, rule, label + shown_ending, f"{start}: {how}.")

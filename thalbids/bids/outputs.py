@@ -23,7 +23,6 @@ __all__ = [
     "read_json",
     "read_table",
     "sidecar",
-    "subject_file",
     "uri",
     "write_json",
     "write_table",
@@ -35,8 +34,8 @@ PIPELINE = "thalbids"
 
 # The order of BIDS (schema 1.11.1); from, to and mode stand where BEP014 puts them.
 ORDER = (
-    "sub", "ses", "task", "acq", "ce", "rec", "run", "hemi", "space", "from", "to", "mode", "seg", "res", "den", "label",
-    "desc",
+    "sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "echo", "flip", "inv", "mt", "part", "proc", "hemi",
+    "space", "from", "to", "mode", "chunk", "seg", "res", "den", "label", "desc",
 )  # fmt: skip
 
 # figures without a slash: the validator does not accept "figures/" for a folder below the root
@@ -71,17 +70,6 @@ def derivative(session: Session, suffix: str, extension: str = ".nii.gz", **enti
     merged = {**source, **given, **own}
     folder = PurePosixPath(*(f"{key}-{value}" for key, value in own.items()), "anat")
     return folder / f"{_stem(merged)}_{suffix}{extension}"
-
-
-def subject_file(subject: str, name: str) -> PurePosixPath:
-    """A file for people in a subject's own place: ``figures`` hold what the report shows.
-
-    Examples
-    --------
-    >>> str(subject_file("01", "sub-01_ses-2_desc-synthalT1w_mask.svg"))
-    'sub-01/figures/sub-01_ses-2_desc-synthalT1w_mask.svg'
-    """
-    return PurePosixPath(f"sub-{subject}", "figures", name)
 
 
 def sidecar(path: PathT) -> PathT:
@@ -131,7 +119,7 @@ def open_dataset(out_dir: Path | str, bids_dir: Path | str, generated_by: Sequen
     """
     if not generated_by or generated_by[0].get("Name") != PIPELINE:
         raise ValueError("generated_by must start with thalbids")
-    root, raw = Path(os.path.abspath(out_dir)), Path(os.path.abspath(bids_dir))
+    root, raw = (Path(os.path.abspath(folder)) for folder in (out_dir, bids_dir))  # noqa: PTH100 (links are kept)
     _check_place(root, raw)
     earlier = _earlier(root)
     description = _description(root, raw, _tools(generated_by, earlier))
@@ -185,7 +173,7 @@ def _earlier(root: Path) -> dict[str, Any]:
 
 
 def _tools(generated_by: Sequence[Mapping[str, Any]], earlier: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """This run's tools, then those that only an earlier run used."""
+    """The tools of this run, then those that only an earlier run used."""
     now = {tool.get("Name") for tool in generated_by}
     before = [tool for tool in earlier.get("GeneratedBy", []) if isinstance(tool, dict) and tool.get("Name") not in now]
     return [*generated_by, *before]
