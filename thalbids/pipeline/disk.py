@@ -1,0 +1,42 @@
+"""Turn what the operating system says about a folder into an error that a user can act on."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from thalbids.errors import OutputError
+
+_PROBLEMS = {
+    errno.ENOSPC: ("the disk is full.", "Free some space, then start the same command again: finished steps are kept."),
+    errno.EDQUOT: (
+        "your disk quota is used up.",
+        "Free some space, then start the same command again: finished steps are kept.",
+    ),
+    errno.EROFS: ("the file system is read-only.", "Choose another output folder."),
+}
+_DENIED = {errno.EACCES, errno.EPERM}
+
+
+def whole_disk_error(error: BaseException, out_dir: Path) -> OutputError | None:
+    """The error as one that concerns every step (full or read-only disk), also where it was wrapped in another; else None."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in _PROBLEMS:
+            return OutputError(
+                *_PROBLEMS[seen.errno], Path(seen.filename) if isinstance(seen.filename, str) else out_dir
+            )
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def output_error(error: OSError, path: Path) -> OutputError:
+    """Why a file or folder of ours cannot be written."""
+    full = whole_disk_error(error, path)
+    if full is not None:
+        return full
+    if error.errno in _DENIED:
+        return OutputError(
+            "you may not write there.", "Choose another output folder or ask for the right to write.", path
+        )
+    return OutputError(f"cannot be written ({error.strerror or error}).", "Check the output folder.", path)

@@ -1,0 +1,337 @@
+"""Run a plan in this process or in a local Dask cluster.
+
+The driver decides which worker runs which step and gives a worker one step at a time, so a worker that is killed costs exactly the step that it was running;
+see ``docs/engine.md``. This is the only module that imports Dask, and only when there is something to compute in several processes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thalbids.errors import ThalbidsError
+from thalbids.pipeline import record
+from thalbids.pipeline.disk import output_error
+from thalbids.pipeline.execute import Outcome
+from thalbids.pipeline.log import Reporter
+from thalbids.pipeline.scheduler import Lost, Scheduler
+from thalbids.pipeline.step import Step, StepResult, check_plan
+
+WITHOUT_WORKERS_S = 120  # give up when the system has let no worker start for so long
+GONE_S = 3  # a worker that has left the scheduler for so long without a word about its step took the step with it
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)
+
+_DASK = {
+    "distributed.scheduler.allowed-failures": 0,  # retries are the driver's business
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.worker-ttl": None,  # a registration may hold the interpreter's lock for minutes
+    "distributed.worker.multiprocessing-method": "spawn",
+    "distributed.worker.memory.target": False,  # results are a few bytes: nothing to spill
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,  # a paused worker would never take its step
+    "distributed.worker.memory.terminate": 0.95,
+    "distributed.worker.profile.enabled": False,
+}
+
+
+def run(
+    steps: Sequence[Step],
+    *,
+    out_dir: Path,
+    nprocs: int = 1,
+    mem_gb: float,
+    omp_nthreads: int,
+    versions: Mapping[str, str],
+    reporter: Reporter,
+    stop_on_first_crash: bool = False,
+) -> list[StepResult]:
+    """Run the steps that are not finished already; one that fails stops only what needs it.
+
+    Parameters
+    ----------
+    steps
+        The plan, each step after those that it waits for. Steps of one session go before those of the next where possible.
+    out_dir
+        The output folder, which records are relative to. The caller holds :func:`thalbids.pipeline.lock.claim`.
+    nprocs
+        Worker processes; 1 runs the steps in this process.
+    mem_gb
+        Memory for all of them, in GB (10**9 bytes): steps whose ``memory_gb`` together exceed it do not run together.
+    omp_nthreads
+        Threads of one step.
+    versions
+        Versions that results depend on; they are part of every fingerprint.
+    stop_on_first_crash
+        Start nothing new once a step has failed.
+
+    Returns
+    -------
+    One result per step, in the order of ``steps``.
+
+    Raises
+    ------
+    ValueError
+        The plan is wrong (see :func:`~thalbids.pipeline.step.check_plan`).
+    OutputError
+        The disk is full or has become read-only; finished steps are kept.
+    KeyboardInterrupt
+        SIGINT or SIGTERM; finished steps are kept, no process and no half result is left behind.
+    """
+    check_plan(steps)
+    out_dir = Path(out_dir)
+    pool = _InProcess() if nprocs == 1 else _Cluster(nprocs, _worker_memory_gb(steps, nprocs, mem_gb))
+    scheduler = Scheduler(
+        steps,
+        out_dir=out_dir,
+        mem_gb=mem_gb,
+        versions=versions,
+        pool=pool,
+        reporter=reporter,
+        stop_on_first_crash=stop_on_first_crash,
+    )
+    with _terminable(), thread_environment(omp_nthreads):
+        try:
+            record.clean_temporaries(steps, out_dir)
+            reporter.begin(len(steps))
+            scheduler.loop()
+        except BaseException as error:
+            pool.close(kill=True)
+            scheduler.remove_half_results()
+            if isinstance(error, OSError):
+                raise output_error(error, out_dir) from error
+            raise
+        pool.close()
+    return [scheduler.results[step.name] for step in steps]
+
+
+def _worker_memory_gb(steps: Sequence[Step], nprocs: int, mem_gb: float) -> float:
+    """Memory at which a worker is ended: its equal share, or what the largest step plans with when that is more."""
+    return max([mem_gb / nprocs, *(step.memory_gb for step in steps)])
+
+
+@contextmanager
+def thread_environment(threads: int) -> Iterator[None]:
+    """Set the variables that tell numerical libraries how many threads to use (they read them when they are loaded)."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM (``kill``, a batch system's time limit) end the run as cleanly as Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _InProcess:
+    """One step after the other, in this process."""
+
+    def idle(self) -> bool:
+        return True
+
+    def start(self, task: Callable[[], Outcome], ended: Callable[[Outcome | Lost | Exception], None]) -> None:
+        ended(task())
+
+    def poll(self) -> None:
+        pass
+
+    def close(self, *, kill: bool = False) -> None:
+        pass
+
+
+@dataclass
+class _Job:
+    """A step on a worker."""
+
+    future: Any
+    pid: int
+    ended: Callable[[Outcome | Lost | Exception], None]
+    gone_since: float | None = None
+
+
+class _Cluster:
+    """Worker processes of a :class:`distributed.LocalCluster` on this machine, started with the first step."""
+
+    def __init__(self, nprocs: int, worker_memory_gb: float):
+        self._nprocs, self._worker_memory_gb = nprocs, worker_memory_gb
+        self._cluster: Any = None
+        self._client: Any = None
+        self._stack = ExitStack()
+        self._jobs: dict[str, _Job] = {}  # address of the worker -> its step
+        self._deaths = _Deaths()
+        self._last_worker = time.monotonic()
+
+    def idle(self) -> bool:
+        return self._cluster is None or bool(self._free())
+
+    def start(self, task: Callable[[], Outcome], ended: Callable[[Outcome | Lost | Exception], None]) -> None:
+        if self._cluster is None:
+            self._open()
+        address = self._free()[0]
+        worker = self._cluster.scheduler.workers.get(address)
+        future = self._client.submit(_in_worker, task, workers=[address], pure=False)
+        self._jobs[address] = _Job(future, worker.pid if worker else 0, ended)
+        future.add_done_callback(lambda future: self._done(address))
+
+    def poll(self) -> None:
+        if self._cluster is None:
+            return
+        now, workers = time.monotonic(), list(self._cluster.scheduler.workers)
+        if workers:
+            self._last_worker = now
+        elif now - self._last_worker > WITHOUT_WORKERS_S:
+            raise ThalbidsError("no worker process could be started.", "Use --nprocs 1, or free memory.")
+        for address, job in list(self._jobs.items()):
+            if address in workers or job.future.done():
+                continue
+            job.gone_since = job.gone_since or now
+            if now - job.gone_since > GONE_S and self._jobs.pop(address, None):
+                job.future.cancel()
+                job.ended(Lost(self._deaths.reason(job.pid)))
+
+    def close(self, *, kill: bool = False) -> None:
+        if self._cluster is None:
+            return
+        cluster, self._cluster = self._cluster, None
+        if kill:
+            for nanny in list(cluster.workers.values()):
+                nanny.close_gracefully()  # or it would start the worker again
+                with suppress(ProcessLookupError, TypeError):
+                    os.kill(nanny.pid, signal.SIGKILL)
+        with suppress(TimeoutError):
+            self._client.close(timeout=5)
+            cluster.close(timeout=20)
+        self._stack.close()
+
+    def _open(self) -> None:
+        """Start the workers, on the loopback interface, without a dashboard, deaf to the Ctrl-C of the terminal."""
+        import dask
+        import distributed
+
+        self._stack.enter_context(dask.config.set(_DASK))
+        self._stack.enter_context(self._deaths.listening())
+        with _sigint_blocked():
+            self._cluster = distributed.LocalCluster(
+                n_workers=self._nprocs,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address=None,
+                memory_limit=int(self._worker_memory_gb * 1e9),
+                silence_logs=logging.CRITICAL + 1,
+            )
+        self._client = distributed.Client(self._cluster, set_as_default=False)
+        self._last_worker = time.monotonic()
+
+    def _free(self) -> list[str]:
+        return [address for address in list(self._cluster.scheduler.workers) if address not in self._jobs]
+
+    def _done(self, address: str) -> None:
+        """In a thread of Dask: a step has ended, or its worker has."""
+        import distributed
+
+        job = self._jobs.pop(address, None)
+        if job is None:
+            return
+        end: Outcome | Lost | Exception
+        try:
+            end = job.future.result(timeout=60)
+        except (distributed.KilledWorker, distributed.CancelledError, TimeoutError):
+            end = Lost(self._deaths.reason(job.pid))
+        except Exception as error:
+            end = error
+        job.ended(end)
+
+
+def _in_worker(task: Callable[[], Outcome]) -> Outcome:
+    """Run a task in a worker that dies with the process that started it, also when that one is killed (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
+    return task()
+
+
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Processes started meanwhile do not get the terminal's Ctrl-C: the driver ends them. It keeps its own for afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Deaths(logging.Handler):
+    """Learns from Dask's own messages why a worker process ended."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._reasons: dict[int, str] = {}
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        logger = logging.getLogger("distributed.nanny")
+        level = logger.level
+        logger.addHandler(self)
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.removeHandler(self)
+            logger.setLevel(level)
+
+    def emit(self, log_record: logging.LogRecord) -> None:
+        text = log_record.getMessage()
+        if match := re.search(r"\(pid=(\d+)\) exceeded", text):
+            self._reasons[int(match[1])] = "it used more memory than it may (raise --mem or lower --nprocs)"
+        elif match := re.search(r"process (\d+) was killed by signal (\d+)", text):
+            self._reasons.setdefault(int(match[1]), _killed_by(int(match[2])))
+        elif match := re.search(r"process (\d+) exited with status (\d+)", text):
+            self._reasons.setdefault(int(match[1]), f"its process ended with status {match[2]}")
+
+    def reason(self, pid: int) -> str:
+        """Why this process ended; waits a moment for the message."""
+        deadline = time.monotonic() + 2
+        while pid not in self._reasons and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return self._reasons.get(pid, "its process ended unexpectedly")
+
+
+def _killed_by(number: int) -> str:
+    name = signal.Signals(number).name
+    often = " (most often by the system, for want of memory)" if number == signal.SIGKILL else ""
+    return f"its process was killed by {name}{often}"
