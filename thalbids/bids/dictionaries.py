@@ -88,7 +88,7 @@ ICV_MORPH: dict[str, Column] = {
 DESCRIPTIONS: dict[str, Column] = {
     "desc_id": {
         "LongName": "Label of the desc- entity",
-        "Description": "Value of the desc- entity in the names of the files of this dataset.",
+        "Description": "The desc- entity as it stands in the names of the files of this dataset.",
     },
     "description": {
         "LongName": "Description",

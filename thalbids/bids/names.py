@@ -132,7 +132,7 @@ def _family_method(family: str, members: tuple[str, ...], rule: str, envelope: s
         cut = f" (its deep grey matter inside the thalamus of {ENVELOPES[envelope]})"
         inside, shown_inside = ("", "") if envelope == "first" else ("InSynthal", f" in {ENVELOPES[envelope]}")
     shown = " + ".join(IMAGES[image] for image in members)
-    start = f"Thalamus by {FAMILIES[family]} on the {shown} image{'s'[: len(members) > 1]}{cut}"
+    start = f"Thalamus by {FAMILIES[family]} on the {shown} {'image' if len(members) == 1 else 'images'}{cut}"
     label = f"{FAMILIES[family]}{shown_inside} {shown}"
     if len(members) == 1:
         return Method(f"{family}{members[0]}{inside}", family, members, None, label, f"{start}.")

@@ -125,7 +125,7 @@ def open_dataset(out_dir: Path | str, bids_dir: Path | str, generated_by: Sequen
     description = _description(root, raw, _tools(generated_by, earlier))
     write_json(root / "dataset_description.json", description, sort_keys=False)
     write_text(root / ".bidsignore", "\n".join(IGNORED) + "\n")
-    rows = [{"desc_id": key, "description": text} for key, text in names.register().items()]
+    rows = [{"desc_id": f"desc-{key}", "description": text} for key, text in names.register().items()]
     write_table(root / "descriptions.tsv", rows, tuple(DESCRIPTIONS))
     write_json(root / "descriptions.json", DESCRIPTIONS, sort_keys=False)
     return root
