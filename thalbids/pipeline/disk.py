@@ -19,7 +19,7 @@ _DENIED = {errno.EACCES, errno.EPERM}
 
 
 def whole_disk_error(error: BaseException, out_dir: Path) -> OutputError | None:
-    """The error as one that concerns every step (full or read-only disk), also where it was wrapped in another; else None."""
+    """The error as one that concerns every step (full or read-only disk), also if another wraps it; else None."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in _PROBLEMS:

@@ -1,7 +1,8 @@
 """Run a plan in this process or in a local Dask cluster.
 
-The driver decides which worker runs which step and gives a worker one step at a time, so a worker that is killed costs exactly the step that it was running;
-see ``docs/engine.md``. This is the only module that imports Dask, and only when there is something to compute in several processes.
+The driver decides which worker runs which step and gives a worker one step at a time, so a worker that is killed costs
+exactly the step that it was running; see ``docs/engine.md``. This is the only module that imports Dask, and it does
+so only when there is something to compute in several processes.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def run(
     Parameters
     ----------
     steps
-        The plan, each step after those that it waits for. Steps of one session go before those of the next where possible.
+        The plan, each step after those that it waits for. Steps of one session go before those of the next where they
+        can.
     out_dir
         The output folder, which records are relative to. The caller holds :func:`thalbids.pipeline.lock.claim`.
     nprocs
@@ -96,7 +98,8 @@ def run(
     """
     check_plan(steps)
     out_dir = Path(out_dir)
-    pool = _InProcess() if nprocs == 1 else _Cluster(nprocs, _worker_memory_gb(steps, nprocs, mem_gb))
+    memory = _worker_memory_gb(steps, nprocs, mem_gb)
+    pool: _InProcess | _Cluster = _InProcess() if nprocs == 1 else _Cluster(nprocs, memory)
     scheduler = Scheduler(
         steps,
         out_dir=out_dir,
@@ -136,15 +139,15 @@ def thread_environment(threads: int) -> Iterator[None]:
     finally:
         for name, value in before.items():
             if value is None:
-                os.environ.pop(name, None)
+                del os.environ[name]
             else:
                 os.environ[name] = value
 
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM (``kill``, a batch system's time limit) end the run as cleanly as Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
+    """Let SIGTERM (``kill``, a batch system's time limit) end the run as cleanly as Ctrl-C, unless the caller sees to it."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
 
@@ -220,7 +223,7 @@ class _Cluster:
             if address in workers or job.future.done():
                 continue
             job.gone_since = job.gone_since or now
-            if now - job.gone_since > GONE_S and self._jobs.pop(address, None):
+            if now - job.gone_since > GONE_S and self._take(address):
                 job.future.cancel()
                 job.ended(Lost(self._deaths.reason(job.pid)))
 
@@ -261,11 +264,18 @@ class _Cluster:
     def _free(self) -> list[str]:
         return [address for address in list(self._cluster.scheduler.workers) if address not in self._jobs]
 
+    def _take(self, address: str) -> _Job | None:
+        """Whoever takes a job from the table, the message or the poll, ends it."""
+        try:
+            return self._jobs.pop(address)
+        except KeyError:
+            return None
+
     def _done(self, address: str) -> None:
         """In a thread of Dask: a step has ended, or its worker has."""
         import distributed
 
-        job = self._jobs.pop(address, None)
+        job = self._take(address)
         if job is None:
             return
         end: Outcome | Lost | Exception
@@ -287,7 +297,7 @@ def _in_worker(task: Callable[[], Outcome]) -> Outcome:
 
 @contextmanager
 def _sigint_blocked() -> Iterator[None]:
-    """Processes started meanwhile do not get the terminal's Ctrl-C: the driver ends them. It keeps its own for afterwards."""
+    """Processes started meanwhile do not get the terminal's Ctrl-C (the driver ends them); ours waits meanwhile."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield

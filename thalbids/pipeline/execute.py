@@ -1,4 +1,4 @@
-"""Run one step from start to end, in whichever process: remove what is old, compute, write the record, put errors into words."""
+"""Run one step from start to end, in whichever process: remove the old, compute, write the record, word the errors."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from thalbids.pipeline.step import Done, Step, StepResult
 class Outcome:
     """What comes back from the process that ran a step.
 
-    ``digests`` are the SHA-256 of the files written, ``traceback`` is the text of an unexpected error, ``fatal`` an error that will meet every other
-    step too (full disk), ``log`` the (level, message) pairs that the step logged.
+    ``digests`` are the SHA-256 of the files written, ``traceback`` is the text of an unexpected error, ``fatal`` an
+    error that will meet every other step too (full disk), ``log`` the (level, message) pairs that the step logged.
     """
 
     status: Literal["ok", "excluded", "failed"]
@@ -42,8 +42,9 @@ class Outcome:
 def execute(
     step: Step, out_dir: Path, fingerprint: str, versions: Mapping[str, str], upstream: Mapping[str, StepResult]
 ) -> Outcome:
-    """Run a step; every error but an interruption becomes an outcome "failed", and then no output of the step is left."""
+    """Run a step; any error but an interruption gives "failed", and then no output of the step is left."""
     start, fatal, trace = time.perf_counter(), None, ""
+    status: Literal["ok", "excluded", "failed"]
     digests: Mapping[Path, str | None] = {}
     reset_peak()
     with _captured_log() as log:
@@ -85,7 +86,7 @@ def describe(error: BaseException, step: Step, out_dir: Path) -> str:
 
 @contextmanager
 def _captured_log() -> Iterator[list[tuple[int, str]]]:
-    """Collect what thalbids logs meanwhile, and keep it from other handlers: the driver writes it with the step's name."""
+    """Collect what thalbids logs meanwhile, kept from other handlers: the driver writes it with the step's name."""
     lines: list[tuple[int, str]] = []
 
     class Collect(logging.Handler):
@@ -110,7 +111,7 @@ def reset_peak() -> None:
 
 
 def peak_mb() -> float:
-    """Peak resident memory of this process in MiB since :func:`reset_peak` (or since it started, where that has no effect)."""
+    """Peak resident memory of this process in MiB since :func:`reset_peak` (where that has no effect: ever)."""
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024

@@ -16,7 +16,7 @@ from thalbids.pipeline.step import Step, StepResult
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, streamed (hashlib lets other threads run meanwhile)."""
-    with open(path, "rb") as stream:
+    with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -58,8 +58,9 @@ def fingerprint(
 ) -> str:
     """What the step's result depends on, as one SHA-256.
 
-    The function's name and version, the parameters, the content of every input, the names of the outputs, the versions given by the caller, and how the
-    steps waited for ended. Names of inputs and absolute paths are not part of it: a dataset may be moved.
+    The function's name and version, the parameters, the content of every input, the names of the outputs, the versions
+    given by the caller, and how the steps waited for ended. Names of inputs and absolute paths are not part of it: a
+    dataset may be moved.
     """
     return json_sha256(
         {

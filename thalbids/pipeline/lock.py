@@ -1,8 +1,9 @@
-"""Keep two runs from working on the same session, or from writing the shared files of the output folder, at the same time.
+"""Keep two runs from working on one session, or writing the shared files of an output folder, at the same time.
 
-Each run holds one file, ``logs/lock/HOST_PID_N.lock``, for as long as it lives: locked with ``flock`` and listing the sessions that it works on. Runs on
-different sessions of one output folder (the jobs of a cluster array) go side by side; a run that asks for a session that a living run holds is refused.
-The system drops the lock of a process that dies, so a left-over file of a killed run is recognised and removed.
+Each run holds one file, ``logs/lock/HOST_PID_N.lock``, for as long as it lives: locked with ``flock`` and listing the
+sessions that it works on. Runs on different sessions of one output folder (the jobs of a cluster array) go side by
+side; a run that asks for a session that a living run holds is refused. The system drops the lock of a process that
+dies, so a left-over file of a killed run is recognised and removed.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def claim(out_dir: Path, sessions: Iterable[str]) -> Iterator[None]:
 
 @contextmanager
 def shared_files(out_dir: Path) -> Iterator[None]:
-    """Hold the right to write files that all runs share (``dataset_description.json``); waits, and is meant for moments.
+    """Hold the right to write files that all runs share (``dataset_description.json``); waits, so hold it briefly.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def _create(folder: Path, sessions: list[str], out_dir: Path) -> tuple[Path, IO[
         for number in itertools.count(1):  # one process may hold several; containers may share host name and number
             path = folder / f"{host}_{pid}_{number}.lock"
             with contextlib.suppress(FileExistsError):
-                stream = open(path, "x", encoding="utf-8")  # noqa: SIM115 (the lock lives as long as the file is open)
+                stream = path.open("x", encoding="utf-8")  # open, and so locked, until the claim ends
                 break
         json.dump({"host": host, "pid": pid, "sessions": sessions}, stream, indent=1)
         stream.flush()
@@ -90,7 +91,7 @@ def _create(folder: Path, sessions: list[str], out_dir: Path) -> tuple[Path, IO[
 
 
 def _refuse_or_remove(path: Path, wanted: list[str], out_dir: Path) -> None:
-    """Refuse when the run of this lock file lives and has one of our sessions; remove the file when that run is dead."""
+    """Refuse when the run of this lock file lives and has one of our sessions; remove the file when it is dead."""
     try:
         with _open(path) as stream:
             holder = _Holder.read(stream)
@@ -144,9 +145,9 @@ class _Holder:
 def _open(path: Path) -> IO[str]:
     """Open for locking; another user's file only for reading, which is enough on local file systems."""
     try:
-        return open(path, "r+", encoding="utf-8")
+        return path.open("r+", encoding="utf-8")
     except PermissionError:
-        return open(path, encoding="utf-8")
+        return path.open(encoding="utf-8")
 
 
 def _lock(stream: IO[str], *, wait: bool) -> bool | None:

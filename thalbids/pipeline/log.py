@@ -1,4 +1,7 @@
-"""What a run says: a line or a progress bar on the terminal, and ``logs/TIME_PID/`` with settings, log, tracebacks and summary."""
+"""What a run says: lines or a progress bar on the terminal, and a folder ``logs/TIME_PID``.
+
+The folder holds ``settings.toml``, ``run.log``, ``tracebacks/`` and ``summary.json``.
+"""
 
 from __future__ import annotations
 
@@ -53,13 +56,14 @@ class Reporter:
         self._verbose, self._start, self._total, self._closed = verbose, time.monotonic(), 0, False
         try:
             self.directory = _new_directory(self.out_dir / "logs")
-            self._file = open(self.directory / "run.log", "w", encoding="utf-8")  # noqa: SIM115 (closed by close)
+            self._file = (self.directory / "run.log").open("w", encoding="utf-8")
         except OSError as error:
             raise output_error(error, self.out_dir) from None
         if settings:
             write_text(self.directory / "settings.toml", settings)
-        self._handler = _Forward(self)
-        logging.getLogger("thalbids").addHandler(self._handler)
+        logger = logging.getLogger("thalbids")
+        self._handlers_before = logger.handlers[:]
+        logger.handlers[:] = [_Forward(self)]  # in place of the terminal's, which the reporter writes to
 
     def begin(self, total: int) -> None:
         """A plan of this many steps starts."""
@@ -96,7 +100,7 @@ class Reporter:
         self.log(logging.WARNING, text, shown=True)
 
     def log(self, level: int, text: str, *, shown: bool = False) -> None:
-        """Write a line to run.log and, if asked, to the terminal. A full disk must not hide the error that it caused."""
+        """Write a line to run.log and, if asked, to the terminal. A full disk must not hide the error it caused."""
         with contextlib.suppress(OSError, ValueError):
             self._file.write(f"{time.strftime('%H:%M:%S')} {logging.getLevelName(level):<7} {text}\n")
             self._file.flush()
@@ -111,7 +115,7 @@ class Reporter:
         hidden = max(0, len(bad) - SHOWN) + max(0, len(excluded) - SHOWN)
         if hidden:
             lines.append(f"... and {hidden} more, see summary.json")
-        counts = Counter(result.status for result in self.results)
+        counts = Counter[str](result.status for result in self.results)
         told = ", ".join(f"{counts[status]} {status}" for status in ORDER if counts[status]) or "no step finished"
         lines.append(
             f"{told}; {_duration(time.monotonic() - self._start)}; log: {self.directory.relative_to(self.out_dir)}"
@@ -123,7 +127,7 @@ class Reporter:
         if self._closed:
             return
         self._closed = True
-        logging.getLogger("thalbids").removeHandler(self._handler)
+        logging.getLogger("thalbids").handlers[:] = self._handlers_before
         if self._bar:
             self._bar.clear()
         for line in self.last_lines():
@@ -137,7 +141,7 @@ class Reporter:
 
     def summary(self, ending: str) -> dict[str, Any]:
         """Content of summary.json: how the run ended, counts, and every step's result."""
-        counts = Counter(result.status for result in self.results)
+        counts = Counter[str](result.status for result in self.results)
         sessions: dict[str, Counter[str]] = {}
         for result in self.results:
             sessions.setdefault(result.session, Counter())[result.status] += 1

@@ -1,6 +1,7 @@
 """The record of a finished step: a JSON file beside its output that says what it was computed from and what it gave.
 
-The record is the sidecar's metadata and one more key, ``Provenance``. It is written last and removed first, so it exists only while it is true.
+The record is the sidecar's metadata and one more key, ``Provenance``. It is written last and removed first, so it
+exists only while it is true.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ KEY = "Provenance"
 def finished(step: Step, out_dir: Path, fingerprint: str, digests: Digests) -> Mapping[str, Any] | None:
     """The ``Provenance`` of an earlier run of the step when it still holds, else None.
 
-    It holds when the fingerprint is the same and every file that it lists has the same content; outputs that it does not list must not exist.
+    It holds when the fingerprint is the same and every file that it lists has the same content; files of the step
+    that it does not list must not exist.
     """
     for path in dict.fromkeys([step.record_path, step.excluded_path(out_dir)]):
         try:
@@ -114,7 +116,7 @@ def discard(step: Step, out_dir: Path) -> None:
 def clean_temporaries(steps: Iterable[Step], out_dir: Path) -> int:
     """Remove the temporary files (``.tmp-NAME-PID``) that killed runs of these steps left; gives back how many.
 
-    Only names that stand for a file of these steps are touched: other runs may be at work on other sessions in the same folder.
+    Only names that stand for a file of these steps are touched: other runs may be at work in the same folder.
     """
     names: dict[Path, set[str]] = {}
     for step in steps:

@@ -41,7 +41,7 @@ class Pool(Protocol):
         """Whether another step can start."""
 
     def start(self, task: Callable[[], Outcome], ended: Callable[[Outcome | Lost | Exception], None]) -> None:
-        """Run the task; ``ended`` is called once, from any thread, with an exception when the task could not be sent."""
+        """Run the task; ``ended`` is called once, from any thread (with an exception when the task cannot be sent)."""
 
     def poll(self) -> None:
         """Notice what no message tells; called at least every second."""
@@ -126,7 +126,7 @@ class Scheduler:
             record.clean_temporaries(running, self.out_dir)
 
     def _take_events(self, *, wait: bool) -> None:
-        """Take in all that has happened; wait at most a second for something to happen when there is nothing to start."""
+        """Take in all that has happened; when there is nothing to start, wait for it, a second at most."""
         with suppress(queue.Empty):
             if wait:
                 self._events.get(timeout=1)()
@@ -145,8 +145,7 @@ class Scheduler:
                 self._block(step, broken)
                 continue
             self._checking.add(priority)
-            future = self._checkers.submit(self._check, step, self._upstream(step))
-            future.add_done_callback(lambda future, name=name: self._events.put(partial(self._checked, name, future)))
+            self._checkers.submit(self._check, step, self._upstream(step)).add_done_callback(partial(self._post, name))
 
     def _upstream(self, step: Step) -> dict[str, StepResult]:
         return {name: self.results[name].as_upstream() for name in dict.fromkeys((*step.needs, *step.after))}
@@ -155,6 +154,9 @@ class Scheduler:
         """In a thread: the fingerprint, and the record of an earlier run when it still holds."""
         now = fingerprint(step, self.out_dir, self._digests, self.versions, upstream)
         return now, record.finished(step, self.out_dir, now, self._digests)
+
+    def _post(self, name: str, future: Future[tuple[str, Mapping[str, Any] | None]]) -> None:
+        self._events.put(partial(self._checked, name, future))
 
     def _checked(self, name: str, future: Future[tuple[str, Mapping[str, Any] | None]]) -> None:
         self._checking.discard(self._priority[name])

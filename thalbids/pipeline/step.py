@@ -21,8 +21,8 @@ class StepResult:
     name, session : those of the step
     status :
         ``ok`` computed now; ``cached`` found finished from an earlier run; ``excluded`` the step ran (now or, with
-        ``cached``, earlier) and decided that there is nothing to deliver; ``failed`` it raised; ``lost`` its process was killed
-        twice; ``blocked`` something it needs is not there.
+        ``cached``, earlier) and decided that there is nothing to deliver; ``failed`` it raised; ``lost`` its process
+        was killed twice; ``blocked`` something it needs is not there.
     reason : one line, without absolute paths, the same in every run; empty for ``ok`` and ``cached``
     seconds : wall time of the function and of hashing its outputs (0 when nothing ran)
     peak_mb : peak resident memory of the process while the step ran, in MiB (0 when unknown)
@@ -59,8 +59,9 @@ class StepResult:
 class Done:
     """What a step's function returns.
 
-    ``sidecars`` maps output keys to the metadata of the JSON file that the engine writes beside that output; the key ``"record"`` holds
-    metadata of a record that is beside no output. ``excluded`` with a ``reason`` says that there is nothing to deliver, knowingly.
+    ``sidecars`` maps output keys to the metadata of the JSON file that the engine writes beside that output; the key
+    ``"record"`` holds metadata of a record that is beside no output. ``excluded`` with a ``reason`` says that there is
+    nothing to deliver, knowingly.
     """
 
     sidecars: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -81,7 +82,8 @@ class Step:
     Attributes
     ----------
     name : unique and readable, ``"sub-01_ses-1 synthal T1w"``
-    session : what the step belongs to, ``"sub-01_ses-1"`` (or ``"sub-01"``); steps of one session run before those of the next
+    session : what the step belongs to, ``"sub-01_ses-1"`` (or ``"sub-01"``); the steps of one session run before the
+        next's
     function : module-level function ``(inputs, outputs, params, upstream) -> Done``
     inputs : files that are read (None: not there); their content is part of the fingerprint
     outputs : files that are written
@@ -89,8 +91,9 @@ class Step:
     needs : names of steps that must be ``ok`` or ``cached``
     after : names of steps that are waited for whatever their status
     record : JSON file with status and fingerprint. Given: always this file. None: the sidecar of the first output, or
-        ``logs/excluded/SESSION/NAME.json`` when the step is excluded without that output (BIDS forbids a sidecar without its file)
-    memory_gb : peak memory to plan with, in GiB
+        ``logs/excluded/SESSION/NAME.json`` when the step is excluded without that output (BIDS forbids a sidecar
+        without its file)
+    memory_gb : peak memory to plan with, in GB (10**9 bytes)
     version : raised when a change of the code changes results
     """
 
@@ -127,7 +130,7 @@ class Step:
         return out_dir / "logs" / "excluded" / self.session / self.record_path.name
 
     def files(self, out_dir: Path) -> tuple[Path, ...]:
-        """Every file that the step or the engine may write for it, the records first (the order in which they are removed)."""
+        """Every file that the step or the engine for it may write, in the order of their removal: records first."""
         return tuple(dict.fromkeys([self.record_path, self.excluded_path(out_dir), *self.written]))
 
 
@@ -151,8 +154,8 @@ def check_plan(steps: Sequence[Step]) -> None:
     Raises
     ------
     ValueError
-        Two steps of one name or with one output; a step without outputs; an unknown or later step in ``needs`` or ``after`` (so there are no cycles);
-        an input that another step writes and that is not waited for.
+        Two steps of one name or with one output; a step without outputs; an unknown or later step in ``needs`` or
+        ``after`` (so there are no cycles); an input that another step writes and that is not waited for.
     """
     ancestors: dict[str, set[str]] = {}
     writer: dict[Path, str] = {}
@@ -171,6 +174,6 @@ def check_plan(steps: Sequence[Step]) -> None:
                 raise ValueError(f"{step.name!r} and {writer[path]!r} both write {path}")
             writer[path] = step.name
     for step in steps:
-        for path in step.inputs.values():
+        for path in filter(None, step.inputs.values()):
             if path in writer and writer[path] not in ancestors[step.name]:
                 raise ValueError(f"{step.name!r} reads {path} of {writer[path]!r} without waiting for it")
