@@ -1,0 +1,230 @@
+"""The QC document: rules, flags in words, schema."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import numpy as np
+import pytest
+
+from thalbids import qc
+from thalbids.errors import MetadataError
+from thalbids.qc import MaskInput, rules
+from thalbids.qc.document import schema
+
+SHAPE = (70, 80, 60)
+AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
+
+
+def head() -> np.ndarray:
+    """A brain-sized ellipsoid, 1.1 L."""
+    grid = np.indices(SHAPE) - np.array([35, 40, 30]).reshape(3, 1, 1, 1)
+    return ((grid / np.array([31.0, 39.0, 28.0]).reshape(3, 1, 1, 1)) ** 2).sum(0) <= 1
+
+
+def thalami(left=(29, 42, 29), right=(41, 42, 29), radius: float = 5.8) -> np.ndarray:
+    """Balls of 6.5 mL where the brain mask expects them."""
+    labels = np.zeros(SHAPE, np.uint8)
+    for value, centre in ((10, left), (49, right)):
+        grid = np.indices(SHAPE) - np.array(centre).reshape(3, 1, 1, 1)
+        labels[(grid**2).sum(0) <= radius**2] = value
+    return labels
+
+
+def document(labels=None, others=None, **more) -> dict:
+    masks = {"synthalT1w": MaskInput(thalami() if labels is None else labels, "synthal", ("T1w",)), **(others or {})}
+    return qc.build(subject="01", session="2", affine=AFFINE, masks=masks, brain=head(), **more)
+
+
+def raised(doc: dict) -> set[str]:
+    return {flag["rule"] for flag in doc["Flags"]}
+
+
+def test_a_good_session_has_no_flags_and_a_trusted_mask():
+    doc = document(icv=[{"source": "synthal", "icv_mm3": 1.35e6}])
+    assert doc["Flags"] == []
+    assert doc["Masks"]["synthalT1w"]["trusted"]
+    assert doc["Brain"]["icv_fraction"] == pytest.approx(0.84, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("labels", "rule", "severity"),
+    [
+        (np.zeros(SHAPE, np.uint8), "empty", "distrust"),
+        (thalami(radius=3), "volume_left", "distrust"),
+        (thalami(radius=8, left=(26, 42, 29), right=(44, 42, 29)), "volume_right", "distrust"),
+        (thalami(left=(41, 42, 29), right=(29, 42, 29)), "left_right_swapped", "distrust"),
+        (thalami(left=(29, 55, 29), right=(41, 55, 29)), "centre_distance", "distrust"),
+        (thalami(left=(29, 42, 7), right=(41, 42, 3)), "inside_brain", "distrust"),
+        (thalami(left=(29, 42, 29), right=(41, 42, 58)), "field_of_view", "distrust"),
+        (thalami(left=(25, 42, 29), right=(45, 42, 29)), "separation", "check"),
+    ],
+)
+def test_each_implausible_mask_is_flagged_in_words(labels, rule, severity):
+    doc = document(labels)
+    assert rule in raised(doc)
+    flag = next(flag for flag in doc["Flags"] if flag["rule"] == rule)
+    assert flag["severity"] == severity
+    assert flag["scope"] == "mask:synthalT1w"
+    assert "{" not in flag["reason"]
+    assert flag["advice"]
+    if severity == "distrust":
+        assert not doc["Masks"]["synthalT1w"]["trusted"]
+
+
+def test_an_empty_mask_raises_one_flag_only():
+    assert raised(document(np.zeros(SHAPE, np.uint8))) == {"empty"}
+
+
+def test_asymmetry_specks_and_pieces():
+    labels = thalami()
+    labels[(labels == 10) & (np.indices(SHAPE)[2] > 30)] = 0
+    assert "asymmetry" in raised(document(labels))
+    labels = thalami()
+    for step in range(3):
+        labels[20, 30 + 3 * step, 20] = 49
+    assert raised(document(labels)) == {"components_right"}
+    labels[10:14, 30:34, 20:24] = 49
+    assert "largest_fraction_right" in raised(document(labels))
+
+
+def test_the_side_of_a_swap_is_told_as_a_positive_distance():
+    flags = document(thalami(left=(41, 42, 29), right=(29, 42, 29)))["Flags"]
+    reason = next(flag["reason"] for flag in flags if flag["rule"] == "left_right_swapped")
+    assert "24.0 mm to the right" in reason
+
+
+def test_masks_without_sides_are_judged_by_their_total():
+    labels = (thalami() > 0).astype(np.uint8)
+    assert document(labels)["Flags"] == []
+    assert raised(document((thalami(radius=3) > 0).astype(np.uint8))) == {"volume"}
+
+
+def test_agreement_compares_only_independent_masks():
+    moved = np.roll(thalami(), 4, axis=1)
+    others = {
+        "synthalFLAIR": MaskInput(moved, "synthal", ("FLAIR",)),
+        "synthalT1FLAIR": MaskInput(np.maximum(moved, thalami()), "synthal", ("T1w", "FLAIR")),
+        "first": MaskInput(thalami(radius=5), "first", ("T1w",)),
+    }
+    doc = document(others=others)
+    masks = {name: mask["measures"] for name, mask in doc["Masks"].items()}
+    assert masks["synthalT1FLAIR"]["best_dice_same_family"] is None
+    assert masks["synthalT1w"]["best_dice_same_family"] == masks["synthalT1w"]["dice"]["synthalFLAIR"] < 0.6
+    assert masks["first"]["best_dice_other_family"] == masks["first"]["dice"]["synthalT1w"]
+    assert masks["synthalT1w"]["dice"]["first"] == masks["first"]["dice"]["synthalT1w"]
+    assert {f["scope"] for f in doc["Flags"] if f["rule"] == "agreement_family"} == {
+        "mask:synthalT1w", "mask:synthalFLAIR",
+    }  # fmt: skip
+    assert {f["scope"] for f in doc["Flags"] if f["rule"] == "agreement"} == {
+        "mask:synthalFLAIR", "mask:synthalT1FLAIR",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("icv", "flagged"), [(0.85e6, True), (0.9e6, False), (2.2e6, False), (2.3e6, True)])
+def test_icv_limits_are_allowed_values(icv, flagged):
+    assert ("icv" in raised(document(icv=[{"source": "synthal", "icv_mm3": icv}]))) == flagged
+
+
+def test_brain_out_of_range_or_cut_off():
+    brain = head()
+    brain[:, :, 40:] = False
+    small = qc.build(subject="1", session=None, affine=AFFINE, masks={}, brain=brain[20:50, 20:60, 10:41])
+    assert raised(small) == {"brain_volume", "brain_cut_off"}
+
+
+def test_an_excluded_registration_is_flagged():
+    attempts = [
+        {"strategy": "ants", "interpolation": "linear", "metric": "MI (nats)", "mi": 0.12, "cutoff": 0.3,
+         "passed": False, "reason": "below the cut-off"},
+        {"strategy": "fslmi", "interpolation": "spline", "metric": "MI (nats)", "mi": None, "cutoff": 0.25,
+         "passed": False},
+    ]  # fmt: skip
+    entry = {
+        "image": "FLAIR",
+        "chosen": None,
+        "reason": "all strategies failed",
+        "excluded": True,
+        "attempts": attempts,
+    }
+    doc = document(registrations=[entry])
+    (flag,) = doc["Flags"]
+    assert (flag["scope"], flag["value"]) == ("registration:FLAIR", 0.12)
+    assert "all strategies failed" in flag["reason"]
+    good = {**entry, "chosen": "ants", "excluded": False}
+    assert document(registrations=[good])["Flags"] == []
+
+
+def test_failed_masks_are_kept_with_their_reason():
+    doc = document(others={"first": MaskInput(None, "first", ("T1w",), "missing", "FSL is not installed")})
+    assert doc["Masks"]["first"]["measures"] is None
+    assert not doc["Masks"]["first"]["trusted"]
+
+
+def test_a_session_without_any_image_still_has_a_document(tmp_path):
+    doc = qc.build(
+        subject="01", session=None, affine=None, masks={}, missing=[{"item": "T1w", "reason": "no T1w image"}],
+        images={"T1w": {"source": None, "status": "missing", "reason": "no T1w image"}},
+    )  # fmt: skip
+    qc.write(tmp_path / "qc.json", doc)
+    assert qc.read(tmp_path / "qc.json") == doc
+
+
+def test_masks_that_need_an_affine_do_not_pass_without():
+    with pytest.raises(ValueError, match="affine"):
+        qc.build(subject="1", session=None, affine=None, masks={"a": MaskInput(thalami(), "a", ("T1w",))})
+
+
+def test_write_is_deterministic_and_read_gives_it_back(tmp_path):
+    doc = document(others={"first": MaskInput(thalami(radius=5), "first", ("T1w",))}, notes=["T1w run 2 was taken"])
+    qc.write(tmp_path / "a.json", doc)
+    qc.write(tmp_path / "b.json", document(others={"first": MaskInput(thalami(radius=5), "first", ("T1w",))},
+                                           notes=["T1w run 2 was taken"]))  # fmt: skip
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert qc.read(tmp_path / "a.json") == json.loads((tmp_path / "a.json").read_text()) == doc
+
+
+@pytest.mark.parametrize("place", [(), ("Masks", "synthalT1w"), ("Masks", "synthalT1w", "measures"), ("Brain",)])
+def test_unknown_keys_are_refused_before_anything_is_written(tmp_path, place):
+    doc = document()
+    target = doc
+    for key in place:
+        target = target[key]
+    target["Surprise"] = 1
+    with pytest.raises(ValueError, match="Surprise"):
+        qc.write(tmp_path / "qc.json", doc)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_document_is_named_on_reading(tmp_path):
+    (tmp_path / "qc.json").write_text('{"SchemaVersion": "0.1"}')
+    with pytest.raises(MetadataError, match="not a QC document"):
+        qc.read(tmp_path / "qc.json")
+
+
+def test_the_schema_is_valid_and_describes_every_field():
+    jsonschema.Draft202012Validator.check_schema(schema())
+
+    def undescribed(node, path=""):
+        for name, field in node.get("properties", {}).items():
+            if "description" not in field:
+                yield f"{path}/{name}"
+            for inner in (field, field.get("items", {}), field.get("additionalProperties", {})):
+                if isinstance(inner, dict):
+                    yield from undescribed(inner, f"{path}/{name}")
+
+    assert list(undescribed(schema())) == []
+    assert list(undescribed(schema()["$defs"]["flag"])) == []
+
+
+def test_every_rule_speaks_in_words_and_has_a_limit():
+    everything = (
+        *rules.SIDED_RULES, *rules.UNSIDED_RULES, *rules.COMMON_RULES, *rules.BRAIN_RULES, *rules.ICV_RULES,
+        rules.EMPTY_RULE,
+    )  # fmt: skip
+    for rule in everything:
+        assert rule.low is not None or rule.high is not None
+        assert rule.reason.endswith(".")
+        assert rule.advice.endswith(".")
+        assert rule.severity in (rules.CHECK, rules.DISTRUST)

@@ -1,0 +1,239 @@
+"""The QC document of a session: built from arrays and plain values, validated against the published schema on write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thalbids.bids.files import read_json, write_json
+from thalbids.errors import MetadataError
+from thalbids.qc import rules
+from thalbids.qc.measures import Measures, brain_measures, dice, expected_centre, mask_measures
+
+SCHEMA_VERSION = "1.0"
+
+
+@dataclass(frozen=True)
+class MaskInput:
+    """One thalamus mask of a session, or why there is none.
+
+    Attributes
+    ----------
+    labels : array on the T1w grid, 10 left and 49 right (or any non-zero value without sides); None without a mask
+    family : masks of one family come from one method (``synthal``)
+    images : what the mask was made from (``("T1w",)``, ``("T1w", "FLAIR")`` for an ensemble)
+    status, reason : as in the volume table (ok, missing, failed, excluded)
+    soft_volume_mm3 : sum of probabilities x voxel volume
+    field_of_view : array, True where the images hold data; the whole grid when absent
+    """
+
+    labels: np.ndarray | None
+    family: str
+    images: tuple[str, ...]
+    status: str = "ok"
+    reason: str = ""
+    soft_volume_mm3: float | None = None
+    field_of_view: np.ndarray | None = None
+
+
+def build(
+    *,
+    subject: str,
+    session: str | None,
+    affine: np.ndarray | None,
+    masks: Mapping[str, MaskInput],
+    brain: np.ndarray | None = None,
+    images: Mapping[str, Mapping[str, Any]] | None = None,
+    registrations: Iterable[Mapping[str, Any]] = (),
+    icv: Iterable[Mapping[str, Any]] = (),
+    notes: Sequence[str] = (),
+    missing: Iterable[Mapping[str, str]] = (),
+) -> dict[str, Any]:
+    """Measure and judge everything of one session.
+
+    Parameters
+    ----------
+    subject, session : labels without ``sub-`` and ``ses-``; session None where there is no session level
+    affine : (4, 4) voxel to RAS+ mm of the T1w grid, which all arrays share; None when no array is given
+    masks : method -> MaskInput, in the order of the tables
+    brain : brain mask
+    images : name (T1w, FLAIR, R1map) -> {"source": BIDS URI, "status", "reason", "notes": [...], ...}
+    registrations : one per registered image: {"image", "chosen" (or None), "reason", "excluded", "attempts":
+        [{"strategy", "interpolation", "metric", "mi", "cutoff", "passed", "reason"}]}
+    icv : {"source", "icv_mm3" (or None), "status", "reason"} per source, the preferred one first
+    notes : what was decided or repaired, in words
+    missing : {"item", "reason"} for what could not be made
+
+    Returns
+    -------
+    The document of ``data/schemas/qc.schema.json``. ``Flags`` lists every flag with its ``scope`` (``session``,
+    ``registration:FLAIR``, ``mask:synthalT1w``).
+    """
+    icv = [_icv(entry) for entry in icv]
+    registrations = [_registration(entry) for entry in registrations]
+    document = {
+        "SchemaVersion": SCHEMA_VERSION,
+        "Subject": subject,
+        "Session": session,
+        "Images": {name: dict(entry) for name, entry in (images or {}).items()},
+        "Registrations": registrations,
+        "Masks": _masks(masks, affine, brain),
+        "ICV": icv,
+        "Brain": _brain(brain, affine, icv),
+        "Notes": list(notes),
+        "Missing": [dict(entry) for entry in missing],
+    }
+    document["Flags"] = list(_all_flags(document))
+    return document
+
+
+def write(path: Path | str, document: Mapping[str, Any]) -> None:
+    """Validate a document against the schema, then write it atomically.
+
+    Raises
+    ------
+    ValueError
+        The document breaks the schema (a mistake of the caller); the message names the place.
+    OutputError
+        The file cannot be written.
+    """
+    fault = _fault(document)
+    if fault:
+        raise ValueError(f"QC document of {path}: {fault}")
+    write_json(path, document)
+
+
+def read(path: Path | str) -> dict[str, Any]:
+    """Read a QC document.
+
+    Raises
+    ------
+    MetadataError
+        The file is missing, not JSON, or breaks the schema.
+    """
+    document = read_json(path)
+    fault = _fault(document)
+    if fault:
+        raise MetadataError(f"not a QC document: {fault}", "Delete it and run participant again.", path)
+    return document
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The published JSON schema (Draft 2020-12) of the QC document."""
+    text = resources.files("thalbids").joinpath("data", "schemas", "qc.schema.json").read_text("utf-8")
+    return dict(json.loads(text))
+
+
+def _fault(document: Mapping[str, Any]) -> str:
+    """The first place where the document breaks the schema, "" when it is valid."""
+    import jsonschema
+
+    validator = jsonschema.Draft202012Validator(schema())
+    faults = sorted(validator.iter_errors(document), key=lambda error: [str(part) for part in error.absolute_path])
+    if not faults:
+        return ""
+    place = "/".join(str(part) for part in faults[0].absolute_path) or "the top level"
+    return f"{place}: {faults[0].message[:300]}"
+
+
+def _masks(masks: Mapping[str, MaskInput], affine: np.ndarray | None, brain: np.ndarray | None) -> dict[str, Any]:
+    """Measures and flags of every mask."""
+    expected = None if brain is None or affine is None else expected_centre(brain, affine)
+    agreement = _agreement(masks)
+    out = {}
+    for name, mask in masks.items():
+        entry: dict[str, Any] = {"family": mask.family, "images": list(mask.images)}
+        entry |= {"status": mask.status, "reason": mask.reason, "measures": None, "flags": [], "trusted": False}
+        if mask.labels is not None:
+            if affine is None:
+                raise ValueError("masks need the affine of their grid")
+            measures = mask_measures(
+                mask.labels, affine, soft_volume_mm3=mask.soft_volume_mm3, expected=expected, brain=brain,
+                field_of_view=mask.field_of_view,
+            )  # fmt: skip
+            measures["dice"] = agreement[name]
+            entry["measures"] = measures | _best(name, masks, agreement[name])
+            entry["flags"] = rules.mask_flags(entry["measures"])
+            distrusted = any(flag["severity"] == rules.DISTRUST for flag in entry["flags"])
+            entry["trusted"] = mask.status == "ok" and not distrusted
+        out[name] = entry
+    return out
+
+
+def _agreement(masks: Mapping[str, MaskInput]) -> dict[str, dict[str, float | None]]:
+    """Dice of every pair of masks, computed once per pair on the box that holds them all."""
+    arrays = {name: np.asarray(mask.labels) != 0 for name, mask in masks.items() if mask.labels is not None}
+    names = list(arrays)
+    table: dict[str, dict[str, float | None]] = {name: {} for name in names}
+    if not names:
+        return table
+    box = _common_box(list(arrays.values()))
+    for i, first in enumerate(names):
+        for second in names[:i]:
+            value = dice(arrays[first][box], arrays[second][box])
+            table[first][second] = table[second][first] = value
+    return {name: {other: row[other] for other in names if other != name} for name, row in table.items()}
+
+
+def _common_box(arrays: Sequence[np.ndarray]) -> tuple[slice, ...]:
+    """The smallest box that holds all masks."""
+    slices = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        used = np.flatnonzero(np.any([array.any(axis=others) for array in arrays], axis=0))
+        slices.append(slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0, 1))
+    return tuple(slices)
+
+
+def _best(name: str, masks: Mapping[str, MaskInput], row: Mapping[str, float | None]) -> Measures:
+    """The best agreement with an independent mask of the same family (no image in common) and of another family."""
+    own = masks[name]
+    same = [row[o] for o, m in masks.items() if o in row and m.family == own.family and not {*m.images} & {*own.images}]
+    other = [row[o] for o, m in masks.items() if o in row and m.family != own.family]
+    return {
+        "best_dice_same_family": max((value for value in same if value is not None), default=None),
+        "best_dice_other_family": max((value for value in other if value is not None), default=None),
+    }
+
+
+def _brain(
+    brain: np.ndarray | None, affine: np.ndarray | None, icv: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """Measures and flags of the brain mask; None without one."""
+    if brain is None or affine is None:
+        return None
+    volume = next((entry["icv_mm3"] for entry in icv if entry["icv_mm3"] is not None), None)
+    measures = brain_measures(brain, affine, volume)
+    return {**measures, "flags": rules.apply(rules.BRAIN_RULES, measures)}
+
+
+def _icv(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """One intracranial volume with its flags."""
+    full = {"status": "ok", "reason": "", **entry}
+    return {**full, "flags": rules.apply(rules.ICV_RULES, full)}
+
+
+def _registration(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """One registration with its flags."""
+    full = {**entry, "attempts": [dict(attempt) for attempt in entry["attempts"]]}
+    return {**full, "flags": rules.registration_flags(full)}
+
+
+def _all_flags(document: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    """Every flag of the document with the thing it is about."""
+    brain = document["Brain"]
+    scoped = [("session", brain["flags"] if brain else [])]
+    scoped += [("session", entry["flags"]) for entry in document["ICV"]]
+    scoped += [(f"registration:{entry['image']}", entry["flags"]) for entry in document["Registrations"]]
+    scoped += [(f"mask:{name}", entry["flags"]) for name, entry in document["Masks"].items()]
+    for scope, flags in scoped:
+        for flag in flags:
+            yield {"scope": scope, **flag}

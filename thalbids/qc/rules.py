@@ -1,0 +1,203 @@
+"""When is a measure implausible? Thresholds as data, and flags in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+CHECK = "check"  # look at the picture before you use the number
+DISTRUST = "distrust"  # do not use the number unless a person has seen that the mask is right
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A measure must lie between ``low`` and ``high`` (both allowed, None: no limit on that side).
+
+    Attributes
+    ----------
+    name : identifier of the rule in the QC document
+    measure : key of the measure; a list counts by its length
+    low, high : limits in the unit of the measure
+    reason : what a value beyond the limit means; ``{value}`` and ``{limit}`` are filled in
+    advice : what to do
+    severity : ``check`` or ``distrust``
+    scale : what value and limit are multiplied by in the text (mm^3 to mL: 0.001)
+    digits : decimals in the text
+    """
+
+    name: str
+    measure: str
+    low: float | None
+    high: float | None
+    reason: str
+    advice: str
+    severity: str = CHECK
+    scale: float = 1.0
+    digits: int = 1
+
+    def flag(self, measures: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The flag that these measures raise; None when the measure is plausible or has no value."""
+        value = measures.get(self.measure)
+        if value is None:
+            return None
+        number = float(len(value)) if isinstance(value, (list, tuple)) else float(value)
+        if self.low is not None and number < self.low:
+            limit = self.low
+        elif self.high is not None and number > self.high:
+            limit = self.high
+        else:
+            return None
+        shown = ", ".join(value) if isinstance(value, (list, tuple)) else f"{number * self.scale:.{self.digits}f}"
+        reason = self.reason.format(value=shown, limit=f"{limit * self.scale:.{self.digits}f}")
+        return {
+            "rule": self.name, "severity": self.severity, "value": number, "limit": limit,
+            "reason": reason, "advice": self.advice,
+        }  # fmt: skip
+
+
+def apply(rules: Iterable[Rule], measures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The flags of these measures, in the order of the rules."""
+    return [flag for rule in rules if (flag := rule.flag(measures)) is not None]
+
+
+_LOOK = "Look at the outline in the report; leave the mask out if it does not follow the thalamus."
+_REDO = "Do not use this mask unless the report shows that it is right."
+_SIDE_ML = (3000.0, 12000.0)  # mm^3; 5.5-10.5 mL in 23 healthy and elderly heads (docs/qc.md), less in MS
+
+
+def _side_rules(side: str) -> tuple[Rule, ...]:
+    """The rules for one thalamus."""
+    return (
+        Rule(
+            f"volume_{side}", f"volume_{side}_mm3", *_SIDE_ML,
+            f"The {side} thalamus has {{value}} mL; {{limit}} mL is the limit of what is plausible in adults.",
+            _REDO, DISTRUST, scale=0.001, digits=2,
+        ),
+        Rule(
+            f"components_{side}", f"components_{side}", None, 3,
+            f"The {side} thalamus falls into {{value}} separate pieces.", _LOOK, digits=0,
+        ),
+        Rule(
+            f"largest_fraction_{side}", f"largest_fraction_{side}", 0.95, None,
+            f"Only {{value}} % of the {side} thalamus hang together.", _LOOK, scale=100.0,
+        ),
+        Rule(
+            f"centre_distance_{side}", f"centre_distance_{side}_mm", None, 12.0,
+            f"The centre of the {side} thalamus lies {{value}} mm from where the brain mask puts it.",
+            "Check the brain mask and the outline: the mask may sit on another structure.", DISTRUST,
+        ),
+    )  # fmt: skip
+
+
+UNSIDED_RULES = (
+    Rule(
+        "volume", "volume_mm3", 2 * _SIDE_ML[0], 2 * _SIDE_ML[1],
+        "The thalami have {value} mL together; {limit} mL is the limit of what is plausible in adults.",
+        _REDO, DISTRUST, scale=0.001, digits=2,
+    ),
+    Rule("components", "components", None, 6, "The mask falls into {value} separate pieces.", _LOOK, digits=0),
+)  # fmt: skip
+
+SIDED_RULES = (
+    *_side_rules("left"),
+    *_side_rules("right"),
+    Rule(
+        "asymmetry", "asymmetry_index", -0.25, 0.25,
+        "Left and right differ by {value} % of their mean (positive: the left is larger).",
+        _LOOK, scale=100.0,
+    ),
+    Rule(
+        "left_right_swapped", "right_minus_left_x_mm", 0.0, None,
+        "Left and right are swapped: the mask's left thalamus lies {value} mm to the right of its right one.",
+        "Check the orientation in the image's header, and whether the mask was made on another grid.", DISTRUST,
+        scale=-1.0,
+    ),
+    Rule(
+        "separation", "separation_mm", 14.0, 35.0,
+        "The centres of the two thalami are {value} mm apart; {limit} mm is the limit of what is plausible.", _LOOK,
+    ),
+)  # fmt: skip
+
+COMMON_RULES = (
+    Rule(
+        "centre_distance", "centre_distance_mm", None, 10.0,
+        "The centre of the mask lies {value} mm from where the brain mask puts the thalami.",
+        "Check the brain mask and the outline: the mask may sit on another structure, or the head is cut off.",
+        DISTRUST,
+    ),
+    Rule(
+        "inside_brain", "inside_brain_fraction", 0.95, None,
+        "Only {value} % of the mask lie inside the brain mask.",
+        "Check the brain mask and the outline: one of the two is wrong.", DISTRUST, scale=100.0,
+    ),
+    Rule(
+        "field_of_view", "touches_field_of_view", None, 0,
+        "The mask reaches the edge of the data ({value}): the thalamus is probably cut off.",
+        "Do not use the volume: part of the structure was not scanned.", DISTRUST,
+    ),
+    Rule(
+        "agreement_family", "best_dice_same_family", 0.85, None,
+        "The mask agrees with none of the same method on the session's other images (best Dice {value}).",
+        "Check the registration: the image may be of another person or session, or misaligned.", digits=2,
+    ),
+    Rule(
+        "agreement", "best_dice_other_family", 0.70, None,
+        "The mask agrees with none of the other methods (best Dice {value}).", _LOOK, digits=2,
+    ),
+)  # fmt: skip
+
+EMPTY_RULE = Rule(
+    "empty", "voxels", 1, None, "The mask is empty.",
+    "Check that the image shows a whole head and has the contrast that its name says.", DISTRUST, digits=0,
+)  # fmt: skip
+
+BRAIN_RULES = (
+    Rule(
+        "brain_volume", "volume_mm3", 700_000.0, 2_000_000.0,
+        "The brain mask has {value} L; {limit} L is the limit of what is plausible in adults.",
+        "Look at the brain outline: a wrong brain mask spoils registration metrics, R1 scaling and the intracranial "
+        "volume.", DISTRUST, scale=1e-6, digits=2,
+    ),
+    Rule(
+        "brain_icv_fraction", "icv_fraction", 0.55, 1.05,
+        "The brain mask is {value} % of the intracranial volume; {limit} % is the limit of what is plausible.",
+        "Look at the brain outline; do not normalise by this intracranial volume before.", scale=100.0,
+    ),
+    Rule(
+        "brain_cut_off", "largest_cut_mm2", None, 1500.0,
+        "The field of view cuts through the brain ({value} mm^2 on one face).",
+        "The thalamus may be complete, but brain and intracranial volume are not: do not normalise by them.", digits=0,
+    ),
+)  # fmt: skip
+
+ICV_RULES = (
+    Rule(
+        "icv", "icv_mm3", 900_000.0, 2_200_000.0,
+        "The intracranial volume is {value} L; {limit} L is the limit of what is plausible in adults.",
+        "Do not normalise by it; look at the brain outline and the head's coverage.", scale=1e-6, digits=2,
+    ),
+)  # fmt: skip
+
+
+def mask_flags(measures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The flags of one mask; of an empty one only that it is empty."""
+    empty = EMPTY_RULE.flag(measures)
+    if empty is not None:
+        return [empty]
+    sided = measures.get("volume_left_mm3") is not None
+    return apply((*(SIDED_RULES if sided else UNSIDED_RULES), *COMMON_RULES), measures)
+
+
+def registration_flags(registration: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The flag of an image that no strategy could register: it is excluded with everything made from it."""
+    if not registration["excluded"]:
+        return []
+    best = max((a["mi"] for a in registration["attempts"] if a["mi"] is not None), default=None)
+    return [
+        {
+            "rule": "registration_excluded", "severity": DISTRUST, "value": best, "limit": None,
+            "reason": f"{registration['image']} could not be aligned with the T1w image: {registration['reason']}",
+            "advice": "Check that the image shows the same person and a whole head; all that needs it is left out.",
+        }
+    ]  # fmt: skip
