@@ -70,15 +70,17 @@ def read_table(path: Path | str) -> list[dict[str, str | None]]:
     MetadataError
         The file is missing, unreadable or not UTF-8, has no header, repeats a column, or has a row of another length.
     """
-    lines = [line for line in _read_text(path).splitlines() if line.strip()]
-    if not lines:
-        raise MetadataError("the table is empty.", "It needs a header row with the column names.", path)
+    lines = _read_text(path).split("\n")
     columns = [name.strip() for name in lines[0].split("\t")]
+    if columns == [""]:
+        raise MetadataError("the table has no header.", "Its first row must hold the column names.", path)
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise MetadataError(f"column {twice[0]!r} is there twice.", "Rename or delete one of them.", path)
     rows: list[dict[str, str | None]] = []
     for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
         cells = [cell.strip() for cell in line.split("\t")]
         if len(cells) != len(columns):
             problem = f"row {number} has {len(cells)} cells, the header has {len(columns)}."
@@ -89,6 +91,8 @@ def read_table(path: Path | str) -> list[dict[str, str | None]]:
 
 def write_table(path: Path | str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """Write rows as TSV with these columns: full precision, ``n/a`` for None, NaN, "" and absent keys.
+
+    White space inside a text becomes one space, as a tab or a line end would break the table.
 
     Raises
     ------
@@ -166,12 +170,12 @@ def _cell(value: Any) -> str:
     """One cell of a table."""
     if hasattr(value, "tolist"):
         value = value.tolist()
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return MISSING
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return repr(value)
     if isinstance(value, str):
-        return " ".join(value.split())  # a tab or a line end would break the table
+        return " ".join(value.split()) or MISSING
     raise TypeError(f"{type(value).__name__} cannot be a table cell: {value!r}")

@@ -195,17 +195,17 @@ class _Finder:
             return f"no usable T1w in {where}: left out by their entities or the filter: {_names(named)}."
         there = [name for name in listing(anat) if not name.startswith(".")]
         if not there:
-            return f"no T1w: {where} is {'empty' if anat.is_dir() else 'not there'}."
+            return f"no T1w: {where} is empty or not there."
         start = f"sub-{subject}_" + (f"ses-{session}_" if session else "")
-        stale = " If it is, delete the --bids-database-dir, which is out of date." if self.from_database else ""
+        stale = " The --bids-database-dir may be out of date: delete it." if self.from_database else ""
         return f"no T1w named {start}[...]T1w.nii.gz in {where}, which holds {_some(there, 3)}.{stale}"
 
 
 def _root(bids_dir: Path | str) -> Path:
     """The absolute path of the dataset; links on the way are kept, as the user knows the place by them."""
     root = Path(os.path.abspath(bids_dir))  # noqa: PTH100 (resolve() would follow links)
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "is not there"
+    if not os.path.isdir(root):  # noqa: PTH112 (Path.is_dir raises where a folder above may not be read)
+        what = "is not a folder" if os.path.exists(root) else "is not there, or may not be read"  # noqa: PTH110
         raise NoInputError(f"the BIDS dataset {what}.", "Check the first argument, BIDS_DIR.", bids_dir)
     return root
 
@@ -231,6 +231,9 @@ def _places(
     if session_labels:
         wanted = _chosen("session", session_labels, sessions)
         places = [place for place in places if place[1] in wanted]
+        without = [f"sub-{subject}" for subject in chosen if subject not in {place[0] for place in places}]
+        if without:
+            LOG.warning("no session of those asked for: %s.", _some(without))
     places = [place for place in places if asked.keeps("session", place[1])]
     if not places:
         mend = f"Of these participants it has the sessions: {_some(sessions)}."

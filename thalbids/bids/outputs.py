@@ -149,14 +149,14 @@ def _check_place(root: Path, raw: Path) -> None:
     if real_root.is_relative_to(real_raw) and real_root.relative_to(real_raw).parts[0].startswith("sub-"):
         mend = f"Choose another one, for instance {raw / 'derivatives' / PIPELINE}."
         raise UsageError("the output folder lies among the raw data of a subject.", mend, root)
-    if root.exists() and not root.is_dir():
+    if os.path.isfile(root):  # noqa: PTH113 (Path.is_file raises where a folder above may not be read)
         raise UsageError("the output folder is a file.", "Choose another one.", root)
 
 
 def _earlier(root: Path) -> dict[str, Any]:
     """The description of an earlier run into this folder; {} when there was none."""
     path = root / "dataset_description.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
     try:
         description = read_json(path)
