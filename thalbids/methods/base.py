@@ -1,0 +1,101 @@
+"""What a segmentation method is: a family name, the images it can read, and one function from an image to labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import nibabel as nib
+import numpy as np
+
+from thalbids.settings import Settings
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a method gets to work on. All images lie on the T1w grid, in RAS order.
+
+    Attributes
+    ----------
+    name : ``T1w``, ``FLAIR`` or ``R1map``
+    image : the image to segment (for R1map scaled to 0-1000 inside the brain mask)
+    brain : file of the brain mask
+    centre : world position (mm, RAS+) of the middle of both thalami as the whole-head network sees it on the T1w
+    params : what the method's :meth:`Method.params` gave for this run
+    workdir : an empty folder of its own, removed afterwards
+    """
+
+    name: str
+    image: nib.Nifti1Image
+    brain: Path
+    centre: tuple[float, float, float]
+    params: Mapping[str, Any]
+    workdir: Path
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What a method gives back, on the grid of the image.
+
+    Attributes
+    ----------
+    labels : uint8 (x, y, z): 10 left thalamus, 49 right thalamus, 0 elsewhere
+    affine : (4, 4) voxel to RAS+ mm
+    probability : float32 (x, y, z) of either thalamus, None when the method has none
+    metadata : JSON values for the sidecar
+    brain : uint8 (x, y, z) brain mask, where the method makes one
+    """
+
+    labels: np.ndarray
+    affine: np.ndarray
+    probability: np.ndarray | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    brain: np.ndarray | None = None
+
+    @property
+    def voxel_volume(self) -> float:
+        """mm3."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+    @property
+    def volume_mm3(self) -> float:
+        """Voxels of both sides times voxel volume."""
+        return float(np.count_nonzero(self.labels)) * self.voxel_volume
+
+    @property
+    def volume_soft_mm3(self) -> float | None:
+        """Sum of probabilities times voxel volume; None without probabilities."""
+        return None if self.probability is None else float(self.probability.sum(dtype=np.float64)) * self.voxel_volume
+
+
+class Method(Protocol):
+    """A way to get one mask per image.
+
+    Attributes
+    ----------
+    family : name in file names and tables
+    images : the images that it can segment
+    protocol : whose definition of the thalamus its labels follow, for reports
+    memory_gb : peak memory of one image
+    version : raised when a change of the code changes results
+    sentence, citations : for the methods paragraph
+    """
+
+    family: str
+    images: tuple[str, ...]
+    protocol: str
+    memory_gb: float
+    version: int
+    sentence: str
+    citations: tuple[str, ...]
+
+    def unavailable(self) -> str | None:
+        """Why it cannot run here and how to mend that; None when it can."""
+
+    def params(self, settings: Settings) -> Mapping[str, Any]:
+        """The settings that change its results, as JSON values, and the checksum of its weights."""
+
+    def segment(self, request: Request) -> Segmentation:
+        """Segment one image; raises ThalbidsError when there is nothing trustworthy to give back."""

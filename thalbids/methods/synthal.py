@@ -1,0 +1,131 @@
+"""The embedded method: SynThal on T1w, FLAIR and R1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from thalbids.errors import ImageError
+from thalbids.image.io import load_image
+from thalbids.image.orientation import to_ras
+from thalbids.inference import synthal
+from thalbids.methods.base import Request, Segmentation
+from thalbids.settings import Settings
+
+PROTOCOL = "SynThal 1: manual whole-thalamus labels of the SynthSeg training maps (CMA protocol, as FreeSurfer's aseg)"
+
+
+class SynThal:
+    """See :class:`thalbids.methods.base.Method`."""
+
+    family = "synthal"
+    images = ("T1w", "FLAIR", "R1map")
+    protocol = PROTOCOL
+    memory_gb = 1.2
+    version = 1
+    sentence = (
+        "The thalamus was segmented with SynThal, a convolutional network trained on synthetic images only, in the manner of "
+        "SynthSeg [@billot2023synthseg]."
+    )
+    citations = ("billot2023synthseg",)
+
+    def unavailable(self) -> str | None:
+        missing = [name for name in ("head.xml", "head.bin", "roi.xml", "roi.bin") if not (synthal.WEIGHTS / name).exists()]
+        return f"the weights {', '.join(missing)} are not in the package; install thalbids again." if missing else None
+
+    def params(self, settings: Settings) -> Mapping[str, Any]:
+        return {
+            "Weights": weights_checksum(),
+            "FlipAveraging": settings.synthal.flip_averaging,
+            "Precision": settings.run.precision,
+        }
+
+    def segment(self, request: Request) -> Segmentation:
+        _, roi = synthal.networks(request.params["Precision"])
+        centre = np.array(request.centre, dtype=np.float64)
+        return _segmentation(request.image, centre, roi, flip=request.params["FlipAveraging"])
+
+
+@cache
+def weights_checksum() -> str:
+    """SHA-256 over both networks, for fingerprints."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name in ("head.xml", "head.bin", "roi.xml", "roi.bin"):
+        digest.update((synthal.WEIGHTS / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _segmentation(image: nib.Nifti1Image, centre: np.ndarray, roi: Any, *, flip: bool) -> Segmentation:
+    thalami = synthal.see_thalami(image, centre, roi, flip=flip)
+    labels = thalami.labels()
+    sides = [float(p.sum(dtype=np.float64)) for p in (thalami.left, thalami.right)]
+    if not (labels == 10).any() or not (labels == 49).any():
+        raise ImageError(
+            "no thalamus was found where it should be.",
+            "Look at the image: is it this person's head, whole, and with visible contrast between grey and white matter?",
+        )
+    voxel = float(abs(np.linalg.det(image.affine[:3, :3])))
+    metadata = {
+        "Protocol": PROTOCOL,
+        "SoftVolumeMm3": sum(sides) * voxel,
+        "SoftVolumeLeftMm3": sides[0] * voxel,
+        "SoftVolumeRightMm3": sides[1] * voxel,
+        "FlipDice": thalami.diagnostics["flip_dice"],
+        "Confidence": thalami.diagnostics["confidence"],
+        "InView": thalami.diagnostics["in_view"],
+        "BoxSettled": thalami.diagnostics["settled"],
+    }
+    return Segmentation(labels, image.affine, np.minimum(thalami.left + thalami.right, 1), metadata)
+
+
+def head_of(image: nib.Nifti1Image, precision: str) -> synthal.Head:
+    """The whole-head network on an image, with an error where there is no head.
+
+    Raises
+    ------
+    ImageError
+        Nothing in the image looks like a brain with two thalami.
+    """
+    head = synthal.see_head(image, synthal.networks(precision)[0])
+    if head.centre is None or head.icv_mm3 < 3e5:
+        raise ImageError(
+            f"no head with thalami was found (brain-like volume {head.icv_mm3 / 1000:.0f} mL).",
+            "Look at the image and its orientation: a head, right side up by its header, with the middle of the brain in view, is needed.",
+        )
+    return head
+
+
+def segment_image(
+    scan: nib.Nifti1Image | Path | str, *, precision: str = "full", flip: bool = True
+) -> Segmentation:
+    """Thalamus, brain mask and intracranial volume of one scan of any contrast, on the scan's own grid.
+
+    Parameters
+    ----------
+    scan : a file (``.nii``, ``.nii.gz``, ``.mgz``) or a nibabel image of one volume
+    precision, flip : as in the settings
+
+    Raises
+    ------
+    ImageError
+        The scan cannot be read, or no thalamus was found.
+    """
+    image = load_image(scan) if isinstance(scan, (str, Path)) else scan
+    ras, orientation = to_ras(image)
+    head = head_of(ras, precision)
+    assert head.centre is not None  # head_of saw to it
+    found = _segmentation(ras, head.centre, synthal.networks(precision)[1], flip=flip)
+
+    def native(data: np.ndarray) -> np.ndarray:
+        return np.asarray(orientation.invert(nib.Nifti1Image(data, ras.affine)).dataobj)
+
+    assert found.probability is not None
+    metadata = {**found.metadata, "IntracranialVolumeMm3": head.icv_mm3}
+    return Segmentation(native(found.labels), image.affine, native(found.probability), metadata, native(head.brain))

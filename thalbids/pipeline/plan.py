@@ -1,0 +1,340 @@
+"""The plan of a run: which steps each session needs, from its images, the methods and the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from thalbids.bids import names
+from thalbids.bids.dictionaries import ICV_MORPH, THALAMUS_MORPH
+from thalbids.bids.outputs import derivative, subject_file, uri
+from thalbids.methods.base import Method
+from thalbids.pipeline import steps
+from thalbids.pipeline.step import Step
+from thalbids.settings import Settings
+from thalbids.types import Session
+
+REGISTERED = ("FLAIR", "R1map")
+
+
+@dataclass
+class SessionPlan:
+    """The steps of one session while they are put together; ``masks`` holds one entry per row of the volume table."""
+
+    session: Session
+    out_dir: Path
+    settings: Settings
+    steps: list[Step] = field(default_factory=list)
+    masks: list[dict[str, Any]] = field(default_factory=list)
+    images: dict[str, str] = field(default_factory=dict)  # image -> the step that brings it to the T1w grid
+    segmentable: dict[str, Path] = field(default_factory=dict)  # image -> the file that methods segment
+    missing: list[dict[str, str]] = field(default_factory=list)
+
+    def relative(self, suffix: str, extension: str = ".nii.gz", **entities: str) -> str:
+        return str(derivative(self.session, suffix, extension, **entities))
+
+    def path(self, suffix: str, extension: str = ".nii.gz", **entities: str) -> Path:
+        return self.out_dir / self.relative(suffix, extension, **entities)
+
+    def step_name(self, what: str) -> str:
+        return f"{self.session.name} {what}"
+
+    def add(self, what: str, function: Any, **arguments: Any) -> str:
+        name = self.step_name(what)
+        self.steps.append(Step(name, self.session.name, function, **arguments))
+        return name
+
+    @property
+    def t1w(self) -> Path:
+        return self.path("T1w", desc="reoriented")
+
+    @property
+    def t1w_uri(self) -> str:
+        return uri(self.relative("T1w", desc="reoriented"))
+
+    @property
+    def brain(self) -> Path:
+        return self.path("mask", desc="brain")
+
+    @property
+    def qc(self) -> Path:
+        return self.path("qc", ".json", desc="thalamus")
+
+    @property
+    def volumes(self) -> Path:
+        return self.path("morph", ".tsv", desc="thalamus")
+
+    @property
+    def icv(self) -> Path:
+        return self.path("morph", ".tsv", desc="icv")
+
+
+def plan(sessions: Sequence[Session], out_dir: Path, methods: Sequence[Method], settings: Settings) -> list[Step]:
+    """All steps of a run, each after those that it waits for."""
+    planned: list[Step] = []
+    for subject in dict.fromkeys(s.subject for s in sessions):
+        own = [plan_session(s, out_dir, methods, settings) for s in sessions if s.subject == subject]
+        for session in own:
+            planned += session.steps
+        if settings.outputs.report:
+            planned.append(plan_report(subject, own, settings))
+    return planned
+
+
+def plan_session(session: Session, out_dir: Path, methods: Sequence[Method], settings: Settings) -> SessionPlan:
+    """The steps of one session."""
+    made = SessionPlan(session, out_dir, settings)
+    if session.problem is not None or "T1w" not in session.images:
+        problem = session.problem or "there is no T1w image."
+        params = {"Problem": problem, "Mend": ""}
+        made.add("inputs", steps.refuse, inputs={}, outputs={"none": made.qc}, params=params)
+        return made
+    anatomy(made)
+    for name in REGISTERED:
+        register(made, name)
+    for method in methods:
+        segment(made, method)
+        ensembles(made, method)
+    measures(made)
+    return made
+
+
+def anatomy(made: SessionPlan) -> None:
+    t1w = made.session.images["T1w"]
+    params = {
+        "Source": t1w.uri,
+        "T1wUri": made.t1w_uri,
+        "SkullStripped": t1w.metadata.get("SkullStripped"),
+        "Precision": made.settings.run.precision,
+        "Weights": _weights(),
+        "IcvDictionary": ICV_MORPH,
+    }
+    made.images["T1w"] = made.add(
+        "anatomy",
+        steps.anatomy,
+        inputs={"T1w": t1w.path},
+        outputs={"T1w": made.t1w, "brain": made.brain, "icv": made.icv},
+        params=params,
+        memory_gb=1.5,
+    )
+    made.segmentable["T1w"] = made.t1w
+
+
+def register(made: SessionPlan, name: str) -> None:
+    if name not in made.session.images:
+        made.missing.append({"item": name, "reason": f"the session has no {name} image"})
+        return
+    image, settings = made.session.images[name], made.settings.registration
+    kind = name
+    xfm = {"from_": kind, "to": "T1w", "mode": "image"}
+    target = made.path(kind, space="T1w", desc="preproc")
+    transform = made.path("xfm", ".txt", **xfm)
+    params = {
+        "Image": name,
+        "Suffix": image.suffix,
+        "Source": image.uri,
+        "Units": image.metadata.get("Units"),
+        "SkullStripped": image.metadata.get("SkullStripped"),
+        "T1wUri": made.t1w_uri,
+        "TransformUri": uri(made.relative("xfm", ".txt", **xfm)),
+        "Strategies": list(settings.strategies),
+        "Cutoffs": dict(settings.cutoffs),
+        "Bins": settings.bins,
+        "Seed": made.settings.run.seed,
+    }
+    done = made.add(
+        f"register {name}",
+        steps.register,
+        inputs={"image": image.path, "T1w": made.t1w, "brain": made.brain},
+        outputs={"image": target, "transform": transform},
+        params=params,
+        needs=(made.images["T1w"],),
+        record=made.path("xfm", ".json", **xfm),
+        memory_gb=2.0,
+    )
+    made.images[name], made.segmentable[name] = done, target
+    if name == "R1map":
+        scale(made, target)
+
+
+def scale(made: SessionPlan, r1: Path) -> None:
+    scaled = made.path("R1map", space="T1w", desc="scaled")
+    made.images["R1map scaled"] = made.add(
+        "scale R1map",
+        steps.scale_r1,
+        inputs={"R1map": r1, "brain": made.brain},
+        outputs={"image": scaled},
+        params={
+            "Source": uri(made.relative("R1map", space="T1w", desc="preproc")),
+            "BrainUri": uri(made.relative("mask", desc="brain")),
+            "T1wUri": made.t1w_uri,
+        },
+        needs=(made.images["R1map"],),
+    )
+    made.segmentable["R1map"] = scaled
+
+
+def segment(made: SessionPlan, method: Method) -> None:
+    """One mask per image that the method can read."""
+    for name in method.images:
+        label = names.method(method.family, name)
+        entry = {"desc": label.desc, "family": method.family, "images": [name], "image": label.image, "protocol": method.protocol}
+        if name not in made.segmentable:
+            made.masks.append(entry | {"step": None, "roots": [], "reason": f"the session has no {name} image"})
+            continue
+        before = made.images.get(f"{name} scaled", made.images[name])
+        path = made.segmentable[name]
+        outputs = mask_outputs(made, label.desc)
+        if made.settings.synthal.write_probabilities:
+            outputs["probability"] = made.path("probseg", space="T1w", label="thalamus", desc=label.desc)
+        params = {
+            "Family": method.family,
+            "Image": name,
+            "Desc": label.desc,
+            "Source": uri(path.relative_to(made.out_dir).as_posix()),
+            "T1wUri": made.t1w_uri,
+            "Method": dict(method.params(made.settings)),
+        }
+        step = made.add(
+            label.desc,
+            steps.segment,
+            inputs={"image": path, "brain": made.brain, "seen": steps.sidecar(made.brain)},
+            outputs=outputs,
+            params=params,
+            needs=tuple(dict.fromkeys((made.images["T1w"], before))),
+            memory_gb=method.memory_gb,
+            version=method.version,
+        )
+        made.masks.append(entry | {"step": step, "roots": [made.images[name], before], "reason": ""})
+
+
+def mask_outputs(made: SessionPlan, desc: str) -> dict[str, Path]:
+    space = {"space": "T1w", "desc": desc}
+    return {
+        "mask": made.path("mask", label="thalamus", **space),
+        "dseg": made.path("dseg", seg="thalamus", **space),
+        "table": made.path("dseg", ".tsv", seg="thalamus", **space),
+    }
+
+
+def ensembles(made: SessionPlan, method: Method) -> None:
+    """The paper's four ensembles, and those beyond it that were asked for, for a method with masks of several images."""
+    if len(method.images) < 2:
+        return
+    own = {e["images"][0]: e for e in made.masks if e["family"] == method.family and len(e["images"]) == 1}
+    for images in names.ENSEMBLES:
+        for rule in ("mean", *made.settings.methods.extra_ensembles):
+            if rule == "staple" and len(images) < 3:
+                continue
+            label = names.method(method.family, images, rule)
+            entry = {
+                "desc": label.desc, "family": method.family, "images": list(images), "image": "ensemble",
+                "protocol": method.protocol, "members": [own[i]["desc"] for i in images],
+            }  # fmt: skip
+            lacking = [i for i in images if own[i]["step"] is None]
+            if lacking:
+                reason = f"the session has no {' and no '.join(lacking)} image"
+                made.masks.append(entry | {"step": None, "roots": [], "reason": reason})
+                continue
+            dsegs = {i: made.path("dseg", seg="thalamus", space="T1w", desc=own[i]["desc"]) for i in images}
+            params = {
+                "Members": list(images),
+                "Rule": rule,
+                "Desc": label.desc,
+                "Sources": [uri(p.relative_to(made.out_dir).as_posix()) for p in dsegs.values()],
+                "T1wUri": made.t1w_uri,
+            }
+            needs = tuple(own[i]["step"] for i in images)
+            step = made.add(
+                label.desc, steps.ensemble, inputs=dsegs, outputs=mask_outputs(made, label.desc), params=params, needs=needs
+            )
+            roots = [root for i in images for root in (*own[i]["roots"], own[i]["step"])]
+            made.masks.append(entry | {"step": step, "roots": list(dict.fromkeys(roots)), "reason": ""})
+
+
+def measures(made: SessionPlan) -> None:
+    inputs: dict[str, Path] = {"brain": made.brain, "icv": made.icv}
+    for entry in made.masks:
+        if entry["step"] is not None:
+            dseg = made.path("dseg", seg="thalamus", space="T1w", desc=entry["desc"])
+            inputs |= {entry["desc"]: dseg, f"{entry['desc']} sidecar": steps.sidecar(dseg)}
+    registered = [name for name in REGISTERED if name in made.images]
+    for name in registered:
+        inputs[f"xfm{name}"] = made.path("xfm", ".json", from_=name, to="T1w", mode="image")
+    params = {
+        "Subject": made.session.subject,
+        "Session": made.session.session,
+        "Methods": made.masks,
+        "Columns": list(THALAMUS_MORPH),
+        "Dictionary": THALAMUS_MORPH,
+        "Registered": registered,
+        "Images": {
+            name: {"source": made.session.images[name].uri, "step": made.images[name]} for name in ("T1w", *registered)
+        },
+        "Notes": list(made.session.notes),
+        "Missing": made.missing,
+    }
+    after = tuple(step.name for step in made.steps)
+    made.add(
+        "measures", steps.measures, inputs=inputs, outputs={"qc": made.qc, "volumes": made.volumes}, params=params,
+        after=after, record=made.qc,
+    )  # fmt: skip
+
+
+def plan_report(subject: str, own: Iterable[SessionPlan], settings: Settings) -> Step:
+    """The page of one participant, after everything else of all its sessions."""
+    own = list(own)
+    inputs: dict[str, Path] = {}
+    sessions: list[Mapping[str, Any]] = []
+    out_dir = own[0].out_dir
+    for made in own:
+        files = {"qc": made.qc, "volumes": made.volumes, "icv": made.icv, "T1w": made.t1w, "brain": made.brain}
+        files |= {
+            name: made.path(name, space="T1w", desc="preproc") for name in REGISTERED if name in made.images
+        }
+        for entry in made.masks:
+            if entry["step"] is not None:
+                files[entry["desc"]] = made.path("dseg", seg="thalamus", space="T1w", desc=entry["desc"])
+        inputs |= {f"{made.session.name} {key}": path for key, path in files.items()}
+        sessions.append(
+            {
+                "Name": made.session.name,
+                "Session": made.session.session,
+                "Files": {key: path.relative_to(out_dir).as_posix() for key, path in files.items()},
+                "Methods": [{k: e[k] for k in ("desc", "image", "protocol")} for e in made.masks],
+                "Steps": [step.name for step in made.steps],
+            }
+        )
+    after = tuple(step.name for made in own for step in made.steps)
+    return Step(
+        f"sub-{subject} report",
+        own[-1].session.name,
+        steps.report,
+        inputs=inputs,
+        outputs={"page": out_dir / f"sub-{subject}.html", "record": out_dir / subject_file(subject, f"sub-{subject}_report.json")},
+        params={"Subject": subject, "Sessions": sessions, "Settings": result_settings(settings)},
+        after=after,
+        record=out_dir / subject_file(subject, f"sub-{subject}_report.json"),
+    )
+
+
+def result_settings(settings: Settings) -> dict[str, Any]:
+    """The settings that can change a result, for the report; how many processes ran is none of them."""
+    return {
+        "methods": list(settings.methods.names),
+        "extra ensembles": list(settings.methods.extra_ensembles),
+        "registration strategies": list(settings.registration.strategies),
+        "registration cut-offs": dict(settings.registration.cutoffs),
+        "mutual information bins": settings.registration.bins,
+        "flip averaging": settings.synthal.flip_averaging,
+        "precision": settings.run.precision,
+        "seed": settings.run.seed,
+    }
+
+
+def _weights() -> str:
+    from thalbids.methods.synthal import weights_checksum
+
+    return weights_checksum()

@@ -1,0 +1,352 @@
+"""What is computed from what: the steps of a session as plain functions from files to files.
+
+Each takes ``(inputs, outputs, params, upstream)`` and returns :class:`~thalbids.pipeline.step.Done` with the metadata of the sidecars; the
+engine writes those, with the fingerprint. ``thalbids.pipeline.plan`` puts the steps together.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from thalbids.bids import names
+from thalbids.bids.dictionaries import ICV_COLUMNS, LABEL_TABLE, LABEL_TABLE_COLUMNS, THALAMUS_COLUMNS
+from thalbids.bids.outputs import read_json, read_table, sidecar, write_table, write_text
+from thalbids.errors import ImageError, ThalbidsError
+from thalbids.image.io import load_image, load_labels, save_image
+from thalbids.image.orientation import to_ras
+from thalbids.methods.base import Request
+from thalbids.pipeline.step import Done, StepResult
+
+Inputs = Mapping[str, Path | None]
+Outputs = Mapping[str, Path]
+Params = Mapping[str, Any]
+Upstream = Mapping[str, StepResult]
+
+STRIPPED_NOTE = "The scan is skull-stripped: what the stripping removed inside the skull is not counted in the intracranial volume."
+STRIPPED_OUTSIDE = 0.03  # a scan with less of its non-zero voxels outside the brain mask was skull-stripped
+
+def given(inputs: Inputs, key: str) -> Path:
+    """An input that the plan has made sure of."""
+    path = inputs[key]
+    if path is None:
+        raise ValueError(f"the plan gave no {key}")
+    return path
+
+
+def refuse(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) -> Done:
+    """The only step of a session that cannot be processed: says why."""
+    raise ImageError(params["Problem"], params["Mend"])
+
+
+def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) -> Done:
+    """T1w in RAS order without resampling, brain mask, intracranial volume and where the thalami are."""
+    from thalbids.methods.synthal import head_of
+
+    raw = load_image(given(inputs, "T1w"))
+    notes = list(raw.extra.get("notes", ()))
+    t1w, orientation = to_ras(raw)
+    try:
+        head = head_of(t1w, params["Precision"])
+    except ImageError as error:
+        raise ImageError(error.problem, error.mend, given(inputs, "T1w")) from None
+    assert head.centre is not None
+    data = np.asarray(t1w.dataobj)
+    stripped = params["SkullStripped"]
+    if stripped is None:
+        stripped = looks_stripped(data, head.brain)
+    save_image(data, t1w.affine, outputs["T1w"])
+    save_image(head.brain, t1w.affine, outputs["brain"], dtype=np.uint8)
+    reason = (
+        "the scan is skull-stripped: what the stripping removed inside the skull is not counted" if stripped else ""
+    )
+    write_table(
+        outputs["icv"], [{"source": "synthal", "icv_mm3": head.icv_mm3, "note": reason}], ("source", "icv_mm3", "note")
+    )
+    grid = {"Sources": [params["Source"]], "SpatialReference": params["T1wUri"]}
+    return Done(
+        {
+            "T1w": grid
+            | {
+                "SkullStripped": bool(stripped),
+                "Description": "T1w image with its axes permuted and flipped to right, anterior, superior; not resampled.",
+                "Orientation": orientation.to_json(),
+                "Notes": notes,
+            },
+            "brain": grid
+            | {
+                "Type": "Brain",
+                "Manual": False,
+                "Sources": [params["T1wUri"]],
+                "Description": "Brain with its fluid up to the inner skull, by SynThal's whole-head network.",
+                "ThalamiCentreMm": [float(v) for v in head.centre],
+            },
+            "icv": params["IcvDictionary"] | ({"Note": STRIPPED_NOTE} if stripped else {}),
+        }
+    )
+
+
+def looks_stripped(data: np.ndarray, brain: np.ndarray) -> bool:
+    """Whether next to nothing but the brain is left in a scan: few non-zero voxels lie outside the grown brain mask."""
+    from scipy import ndimage
+
+    grown = ndimage.binary_dilation(brain[::2, ::2, ::2] > 0, iterations=3)
+    something = data[::2, ::2, ::2] != 0
+    return bool((something & ~grown).sum() <= STRIPPED_OUTSIDE * max(1, something.sum()))
+
+
+def register(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) -> Done:
+    """FLAIR, or R1 from R1map or T1map, onto the T1w grid: every strategy, the metric gate, the choice."""
+    from thalbids.registration import gate, transforms
+    from thalbids.registration.strategies import configured
+
+    path = given(inputs, "image")
+    moving = load_image(path)
+    notes = list(moving.extra.get("notes", ()))
+    converted: dict[str, Any] = {}
+    if params["Image"] == "R1map":
+        moving, converted = as_r1(moving, params, path)
+    moving, _ = to_ras(moving)
+    fixed = load_image(given(inputs, "T1w"))
+    brain = load_labels(given(inputs, "brain"))
+    strategies = configured(params["Strategies"], params["Cutoffs"])
+    outcome = gate.register(moving, fixed, brain, strategies, bins=params["Bins"], seed=params["Seed"])
+    record = {
+        "Image": params["Image"],
+        "Sources": [params["Source"], params["T1wUri"]],
+        "Chosen": outcome.chosen,
+        "Reason": outcome.reason,
+        "Attempts": [attempt.to_json() for attempt in outcome.attempts],
+        "Warnings": list(getattr(outcome, "warnings", ())),
+        "Software": outcome.software,
+        "Description": "Maps points of the T1w world to points of the image's world (ITK convention: LPS, fixed to moving).",
+        "Notes": notes,
+    }
+    if outcome.chosen is None:
+        return Done({"record": record}, "excluded", outcome.reason)
+    transforms.write_itk(outcome.matrix, outputs["transform"])
+    save_image(np.asarray(outcome.image.dataobj), fixed.affine, outputs["image"])
+    metadata = {
+        "Sources": [params["Source"], params["T1wUri"]],
+        "SpatialReference": params["T1wUri"],
+        "SkullStripped": bool(params["SkullStripped"] or False),
+        "Description": f"{params['Image']} image, rigidly registered to the T1w image ({outcome.chosen}) and resampled once to its grid.",
+        "Transform": params["TransformUri"],
+        "Notes": notes,
+    } | converted
+    return Done({"image": metadata, "transform": record})
+
+
+def as_r1(image: nib.Nifti1Image, params: Params, path: Path) -> tuple[nib.Nifti1Image, dict[str, Any]]:
+    """R1 in 1/s from an R1map or a T1map, its unit checked."""
+    from thalbids.qmri.relaxation import r1_from_map
+
+    try:
+        r1, how = r1_from_map(np.asarray(image.dataobj), params["Suffix"], params["Units"])
+    except ThalbidsError as error:
+        raise ImageError(error.problem, error.mend, path) from None
+    return nib.Nifti1Image(r1, image.affine), {"Units": "1/s", "Conversion": how}
+
+
+def scale_r1(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) -> Done:
+    """Registered R1 to 0-1000 inside the brain mask (paper, 2.5.2)."""
+    from thalbids.image.intensity import scale_r1 as scale
+
+    r1 = load_image(given(inputs, "R1map"))
+    brain = np.asarray(load_labels(given(inputs, "brain")).dataobj) > 0
+    scaled, parameters = scale(np.asarray(r1.dataobj), brain)
+    save_image(scaled, r1.affine, outputs["image"])
+    return Done(
+        {
+            "image": {
+                "Sources": [params["Source"], params["BrainUri"]],
+                "SpatialReference": params["T1wUri"],
+                "SkullStripped": True,
+                "Units": "arbitrary",
+                "Description": "R1 inside the brain mask: negative values set to 0, clipped at the 99th percentile, scaled to 0-1000.",
+                "Scaling": parameters,
+            }
+        }
+    )
+
+
+def segment(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) -> Done:
+    """One method on one image."""
+    from thalbids.methods.registry import methods
+
+    method = methods()[params["Family"]]
+    image = load_image(given(inputs, "image"))
+    centre = read_json(sidecar(given(inputs, "brain")))["ThalamiCentreMm"]
+    with tempfile.TemporaryDirectory(prefix="thalbids-", dir=params.get("WorkDir")) as workdir:
+        request = Request(
+            params["Image"], image, given(inputs, "brain"), tuple(centre), params["Method"], Path(workdir)
+        )
+        try:
+            found = method.segment(request)
+        except ImageError as error:
+            raise ImageError(error.problem, error.mend, error.path or given(inputs, "image")) from None
+    common = {
+        "SpatialReference": params["T1wUri"],
+        "Sources": [params["Source"]],
+        "Manual": False,
+        "Description": names.by_desc(params["Desc"]).description,
+    } | dict(found.metadata)
+    sidecars = write_masks(found.labels, image.affine, outputs, common)
+    if "probability" in outputs and found.probability is not None:
+        save_image(found.probability, image.affine, outputs["probability"], dtype=np.float32)
+        sidecars["probability"] = common | {"Type": "ROI"}
+    return Done(sidecars)
+
+
+def write_masks(
+    labels: np.ndarray, affine: np.ndarray, outputs: Outputs, common: Mapping[str, Any]
+) -> dict[str, Mapping[str, Any]]:
+    """Left/right labels with their table, and the binary mask; gives their sidecars."""
+    save_image(labels, affine, outputs["dseg"], dtype=np.uint8)
+    write_table(outputs["table"], LABEL_TABLE, LABEL_TABLE_COLUMNS)
+    save_image((labels != 0).astype(np.uint8), affine, outputs["mask"], dtype=np.uint8)
+    return {"mask": {**common, "Type": "ROI"}, "dseg": dict(common)}
+
+
+def ensemble(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) -> Done:
+    """Several masks of one family fused into one."""
+    from thalbids.methods.ensembles import THRESHOLD, fuse
+
+    members = [load_labels(given(inputs, image)) for image in params["Members"]]
+    labels = fuse([np.asarray(m.dataobj) for m in members], params["Rule"])
+    common: dict[str, Any] = {
+        "SpatialReference": params["T1wUri"],
+        "Sources": params["Sources"],
+        "Manual": False,
+        "Description": names.by_desc(params["Desc"]).description,
+        "EnsembleRule": params["Rule"],
+        "EnsembleMembers": params["Members"],
+    }
+    if params["Rule"] != "intersection":
+        common["EnsembleThreshold"] = THRESHOLD
+    return Done(write_masks(labels, members[0].affine, outputs, common))
+
+
+def measures(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) -> Done:
+    """The volume table and the QC document of a session, from whatever came out of the steps before."""
+    from thalbids import qc
+
+    brain = None if there(inputs, "brain") is None else load_labels(given(inputs, "brain"))
+    affine = None if brain is None else np.asarray(brain.affine)
+    masks = {entry["desc"]: mask_input(entry, inputs, upstream) for entry in params["Methods"]}
+    icv_path, icv, notes = there(inputs, "icv"), [], list(params["Notes"])
+    if icv_path is not None:
+        icv = [{"source": row["source"], "icv_mm3": float(row["icv_mm3"] or "nan")} for row in read_table(icv_path)]
+        notes += [note for note in [read_json(sidecar(icv_path)).get("Note")] if note]
+    document = qc.build(
+        subject=params["Subject"],
+        session=params["Session"],
+        affine=affine,
+        masks=masks,
+        brain=None if brain is None else np.asarray(brain.dataobj),
+        images=image_entries(params, upstream),
+        registrations=[
+            registration_entry(name, there(inputs, f"xfm{name}"), upstream, params) for name in params["Registered"]
+        ],
+        icv=icv,
+        notes=notes,
+        missing=params["Missing"],
+    )
+    write_table(outputs["volumes"], volume_rows(params["Methods"], document["Masks"]), params["Columns"])
+    qc.write(outputs["qc"], document)
+    return Done({"volumes": params["Dictionary"]})
+
+
+def there(inputs: Inputs, key: str) -> Path | None:
+    """An input that may be missing."""
+    path = inputs.get(key)
+    return path if path is not None and path.exists() else None
+
+
+def mask_input(entry: Mapping[str, Any], inputs: Inputs, upstream: Upstream) -> Any:
+    """What the quality control gets to know of one mask."""
+    from thalbids.qc import MaskInput
+
+    status, reason = ending(entry, upstream)
+    path = there(inputs, entry["desc"]) if status == "ok" else None
+    if path is None:
+        return MaskInput(None, entry["family"], tuple(entry["images"]), status, reason)
+    labels = np.asarray(load_labels(path).dataobj)
+    soft = read_json(sidecar(path)).get("SoftVolumeMm3")
+    return MaskInput(labels, entry["family"], tuple(entry["images"]), status, reason, soft)
+
+
+def volume_rows(methods: Sequence[Mapping[str, Any]], masks: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the volume table. A mask that cannot be trusted, or that is built on one, is excluded and keeps its numbers."""
+    rows = []
+    for entry in methods:
+        mask = masks[entry["desc"]]
+        row = {"method": entry["desc"], "image": entry["image"], "status": mask["status"], "reason": mask["reason"]}
+        row |= {key: value for key, value in (mask["measures"] or {}).items() if key in THALAMUS_COLUMNS}
+        doubtful = [name for name in (entry["desc"], *entry.get("members", ())) if distrusted(masks[name])]
+        if mask["status"] == "ok" and doubtful:
+            row["status"] = "excluded"
+            reasons = [f"{name}: {flag['reason']}" for name in doubtful for flag in masks[name]["flags"]]
+            row["reason"] = "; ".join(reasons)
+        rows.append(row)
+    return rows
+
+
+def distrusted(mask: Mapping[str, Any]) -> bool:
+    """Whether the rules say that a mask that was made cannot be used."""
+    return mask["status"] == "ok" and not mask["trusted"]
+
+
+def ending(entry: Mapping[str, Any], upstream: Upstream) -> tuple[str, str]:
+    """Status and reason of a mask for tables: ok, missing, failed or excluded."""
+    if entry["step"] is None:
+        return "missing", entry["reason"]
+    result = upstream[entry["step"]]
+    if result.status == "blocked":
+        return entry_of_blocked(entry, upstream), result.reason
+    return {"lost": "failed", "cached": "ok"}.get(result.status, result.status), result.reason
+
+
+def entry_of_blocked(entry: Mapping[str, Any], upstream: Upstream) -> str:
+    """A mask that waits for an excluded image is excluded itself, one that waits for a failed step has failed."""
+    roots = [upstream[name].status for name in entry["roots"] if name in upstream]
+    return "failed" if any(status in ("failed", "lost") for status in roots) else "excluded"
+
+
+def image_entries(params: Params, upstream: Upstream) -> dict[str, dict[str, Any]]:
+    """Per image of the session: where it came from and how it ended."""
+    out = {}
+    for name, entry in params["Images"].items():
+        result = upstream[entry["step"]]
+        status = {"lost": "failed", "cached": "ok", "blocked": "failed"}.get(result.status, result.status)
+        out[name] = {"source": entry["source"], "status": status, "reason": result.reason}
+    return out
+
+
+def registration_entry(name: str, record: Path | None, upstream: Upstream, params: Params) -> dict[str, Any]:
+    """One registration for the QC document, also when it failed before there was a metric."""
+    result = upstream[params["Images"][name]["step"]]
+    if record is None:
+        return {"image": name, "chosen": None, "reason": result.reason, "excluded": True, "attempts": []}
+    content = read_json(record)
+    return {
+        "image": name,
+        "chosen": content["Chosen"],
+        "reason": content["Reason"],
+        "excluded": content["Chosen"] is None,
+        "attempts": content["Attempts"],
+    }
+
+
+def report(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) -> Done:
+    """The page of one participant."""
+    from thalbids.pipeline.reporting import write
+
+    write(inputs, outputs, params)
+    write_text(outputs["record"], "{}\n")
+    return Done()
