@@ -146,12 +146,11 @@ def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) ->
     skull = 1 - p[0]
     part = largest(skull >= 0.5)
     skull = np.where(ndimage.binary_dilation(part, iterations=2), skull, 0)
-    weight = p[list(HEAD_THALAMI)].sum(0) * part
+    weight = clean(p[list(HEAD_THALAMI)] * part, threshold=0.3).sum(0)
     found = float(weight.sum() * HEAD_SPACING**3)
     centre = None
     if found >= FOUND_MM3:
-        core = largest(weight >= 0.5 * weight.max())
-        centre = np.array(ndimage.center_of_mass(weight * ndimage.binary_dilation(core, iterations=3))) * HEAD_SPACING + origin
+        centre = np.array(ndimage.center_of_mass(weight)) * HEAD_SPACING + origin
     brain = ndimage.binary_fill_holes(back(skull, origin, HEAD_SPACING, image.shape, image.affine) >= 0.5)
     return Head(brain.astype(np.uint8), float(skull.sum() * HEAD_SPACING**3), centre, found)
 
@@ -211,10 +210,11 @@ def see_thalami(
         origin = centre - half
         x = normalise(sample(data, affine, origin, 1.0, ROI_SHAPE, 3))
         p = net(x)[[ROI_LEFT, ROI_RIGHT]]
-        both = p.sum(0)
+        # side by side, because a wide third ventricle leaves the thalami apart
+        both = clean(p).sum(0)
         if both.sum() < FOUND_MM3:
             break
-        middle = np.array(ndimage.center_of_mass(both * largest(ndimage.binary_dilation(both >= 0.5)))) + origin
+        middle = np.array(ndimage.center_of_mass(both)) + origin
         if np.linalg.norm(middle - centre) <= RECENTRE_MM:
             settled = True
             break
@@ -241,11 +241,11 @@ def see_thalami(
     return Thalami(left, right, centre, diagnostics)
 
 
-def clean(p: np.ndarray) -> np.ndarray:
+def clean(p: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     """Per side only what hangs together with its largest component; far specks get probability 0."""
     out = np.zeros_like(p)
     for i, side in enumerate(p):
-        body = largest(side >= 0.5)
+        body = largest(side >= threshold)
         if body.any():
             out[i] = np.where(ndimage.binary_dilation(body, iterations=3), side, 0)
     return out

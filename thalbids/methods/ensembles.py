@@ -39,7 +39,7 @@ def fuse(members: Sequence[np.ndarray], rule: str) -> np.ndarray:
         inside = staple(masks)
     else:
         raise ValueError(f"unknown rule {rule!r}")
-    votes = sum((m == LEFT_THALAMUS).astype(np.int8) - (m == RIGHT_THALAMUS) for m in members)
+    votes = sum((m == LEFT_THALAMUS).astype(np.int32) - (m == RIGHT_THALAMUS) for m in members)
     first = np.zeros(members[0].shape, np.uint8)
     for member in reversed(members):
         first = np.where(member != 0, member, first)
