@@ -91,7 +91,7 @@ def uri(relative: PurePosixPath | str) -> str:
     text = PurePosixPath(relative).as_posix()
     if text.startswith("/") or ".." in PurePosixPath(text).parts:
         raise ValueError(f"not relative to the dataset: {text}")
-    return f"bids::{quote(text)}"
+    return f"bids::{text}"
 
 
 def open_dataset(out_dir: Path | str, bids_dir: Path | str, generated_by: Sequence[Mapping[str, Any]]) -> Path:
