@@ -83,6 +83,10 @@ ICV_MORPH: dict[str, Column] = {
         "Description": "Volume inside the skull: brain, cerebrospinal fluid, meninges and vessels.",
         "Units": "mm^3",
     },
+    "note": {
+        "LongName": "Note",
+        "Description": "What to know before the volume is used; n/a when there is nothing to say.",
+    },
 }
 
 DESCRIPTIONS: dict[str, Column] = {

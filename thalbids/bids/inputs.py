@@ -42,6 +42,8 @@ def find_sessions(
     session_labels: Sequence[str] = (),
     filters: Mapping[str, Mapping[str, object]] | None = None,
     database_dir: Path | str | None = None,
+    *,
+    validate: bool = True,
 ) -> list[Session]:
     """Every asked session of a dataset, sorted by subject and session.
 
@@ -51,6 +53,7 @@ def find_sessions(
     participant_labels, session_labels : with or without ``sub-`` and ``ses-``; empty means all
     filters : what `read_filters` gives for a ``--bids-filter-file``
     database_dir : folder of a pybids database; made when it is not there, trusted when it is
+    validate : False (``--skip-bids-validation``) takes a damaged ``dataset_description.json`` for a missing one
 
     Returns
     -------
@@ -68,7 +71,7 @@ def find_sessions(
     """
     root = _root(bids_dir)
     asked = Filters.of(filters)
-    _, notes = raw_description(root)
+    _, notes = raw_description(root, validate=validate)
     for note in notes:
         LOG.warning("%s", note)
     places = _places(root, participant_labels, session_labels, asked)
@@ -77,17 +80,27 @@ def find_sessions(
     return [finder.session(*place) for place in places]
 
 
-def raw_description(bids_dir: Path | str) -> tuple[dict[str, Any], tuple[str, ...]]:
+def raw_description(bids_dir: Path | str, *, validate: bool = True) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The raw dataset's ``dataset_description.json`` ({} when there is none) and what is worth saying about it.
 
     Raises
     ------
     MetadataError
-        The file is there but does not hold a usable JSON object.
+        The file is there but does not hold a usable JSON object, and ``validate`` is set.
     """
     path = Path(bids_dir) / "dataset_description.json"
     if not os.path.lexists(path):
         return {}, ("dataset_description.json is missing, so this is no valid BIDS dataset; it is read as one anyway.",)
+    try:
+        return _description(path)
+    except MetadataError as error:
+        if validate:
+            mend = f"{error.mend} Or give --skip-bids-validation."
+            raise MetadataError(error.problem, mend, path) from None
+        return {}, (f"dataset_description.json is not used: {error.problem}",)
+
+
+def _description(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     check_content(path)
     description = read_json(path)
     if description.get("DatasetType") != "derivative":

@@ -5,16 +5,19 @@ Pipeline, reports and the register of descriptions (``descriptions.tsv``) all ta
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 SINGLE_METHODS = {"freesurfer": "FreeSurfer", "first": "FSL FIRST", "dbsegment": "DBSegment"}  # on the T1w only
-FAMILIES = {"mindglide": "MindGlide", "synthal": "SynThal"}  # a mask of each image, and ensembles of these masks
+FAMILIES = {"mindglide": "MindGlide", "synthal": "SynThal"}  # a mask of each image, and ensembles
 IMAGES = {"T1w": "T1w", "FLAIR": "FLAIR", "R1map": "R1"}  # as in file names: as shown
 ENSEMBLES = (("T1w", "FLAIR"), ("T1w", "R1map"), ("R1map", "FLAIR"), ("T1w", "FLAIR", "R1map"))  # paper, 2.6.2
 RULES = ("mean", "intersection", "staple")  # mean is the paper's, the others go beyond it
 ENVELOPES = {"first": "FSL FIRST", "synthal": "SynThal"}  # what MindGlide's deep grey matter is cut with
 
 _MEMBERS = {"T1w": "T1", "FLAIR": "FLAIR", "R1map": "R1"}  # in the desc of an ensemble
+_FAMILY = re.compile(r"[0-9A-Za-z]+")
 _RULE_ENDINGS = {"mean": ("", ""), "intersection": ("Intersection", " intersection"), "staple": ("Staple", " STAPLE")}
 
 
@@ -25,7 +28,7 @@ class Method:
     Attributes
     ----------
     desc : the value of the ``desc-`` entity and of the tables' column ``method`` (``synthalT1FLAIR``)
-    family : ``synthal``, ``mindglide``, ``freesurfer``, ``first`` or ``dbsegment``
+    family : ``synthal``, ``mindglide``, ``freesurfer``, ``first``, ``dbsegment``, or that of a method added by others
     images : what the mask is made from; more than one makes it an ensemble
     rule : ``mean`` (the paper's), ``intersection`` or ``staple`` for an ensemble, None for one image
     label : for figures and tables on screen
@@ -52,7 +55,7 @@ def method(
 
     Parameters
     ----------
-    family : a key of ``SINGLE_METHODS`` or ``FAMILIES``
+    family : a key of ``SINGLE_METHODS`` or ``FAMILIES``, or any other family (letters and digits), shown by that name
     images : a key of ``IMAGES``, or the members of one of ``ENSEMBLES``
     rule : one of ``RULES``; ``staple`` needs three images; without meaning for one image
     envelope : for MindGlide; FIRST, the paper's, does not show in the name
@@ -76,7 +79,7 @@ def method(
     if family in SINGLE_METHODS and members == ("T1w",):
         shown = SINGLE_METHODS[family]
         return Method(family, family, members, None, shown, f"Thalamus by {shown} on the T1w image.")
-    if family not in FAMILIES:
+    if family in SINGLE_METHODS or not _FAMILY.fullmatch(family):
         raise ValueError(f"no method {family} on {images}")
     return _family_method(family, members, rule, envelope)
 
@@ -86,10 +89,11 @@ def desc(family: str, images: tuple[str, ...] | str = ("T1w",), rule: str = "mea
     return method(family, images, rule, envelope).desc
 
 
-def methods() -> tuple[Method, ...]:
-    """Every method that has a name, in the order of tables and figures."""
+def methods(others: Iterable[str] = ()) -> tuple[Method, ...]:
+    """Every method of ours, and of these other families, in the order of tables and figures."""
     found = [method(family) for family in SINGLE_METHODS]
-    for family, envelope in (("mindglide", "first"), ("mindglide", "synthal"), ("synthal", "first")):
+    further = [(family, "first") for family in others if family not in SINGLE_METHODS and family not in FAMILIES]
+    for family, envelope in (("mindglide", "first"), ("mindglide", "synthal"), ("synthal", "first"), *further):
         found += [method(family, image, envelope=envelope) for image in IMAGES]
         for rule in RULES:
             ensembles = [members for members in ENSEMBLES if rule != "staple" or len(members) > 2]
@@ -105,12 +109,20 @@ def by_desc(desc_id: str) -> Method:
     KeyError
         No method has this label.
     """
-    return {item.desc: item for item in methods()}[desc_id]
+    known = {item.desc: item for item in methods()}
+    if desc_id in known:
+        return known[desc_id]
+    endings = sorted((item.desc.removeprefix("synthal") for item in methods() if item.family == "synthal"), key=len)
+    for ending in reversed(endings):  # the longest first: T1FLAIR before FLAIR
+        family = desc_id.removesuffix(ending)
+        if family not in (desc_id, *SINGLE_METHODS) and _FAMILY.fullmatch(family):
+            return {item.desc: item for item in methods([family])}[desc_id]
+    raise KeyError(desc_id)
 
 
-def register() -> dict[str, str]:
-    """Every ``desc-`` label that thalbids writes and its description, the content of ``descriptions.tsv``."""
-    others = {
+def register(others: Iterable[str] = ()) -> dict[str, str]:
+    """Every ``desc-`` label, also of these other families, and its description: the content of ``descriptions.tsv``."""
+    plain = {
         "reoriented": "Image with its axes permuted and flipped to right, anterior, superior; not resampled.",
         "brain": "Brain mask.",
         "preproc": "Image registered to the T1w image and resampled to its grid.",
@@ -122,18 +134,19 @@ def register() -> dict[str, str]:
         "FLAIR": "Label map of a tool run on the FLAIR image.",
         "R1map": "Label map of a tool run on the R1 map.",
     }
-    return {**others, **{item.desc: item.description for item in methods()}}
+    return {**plain, **{item.desc: item.description for item in methods(others)}}
 
 
 def _family_method(family: str, members: tuple[str, ...], rule: str, envelope: str) -> Method:
     """A method of a family: of one image, or an ensemble."""
+    name = FAMILIES.get(family, family)
     cut, inside, shown_inside = "", "", ""
     if family == "mindglide":
         cut = f" (its deep grey matter inside the thalamus of {ENVELOPES[envelope]})"
         inside, shown_inside = ("", "") if envelope == "first" else ("InSynthal", f" in {ENVELOPES[envelope]}")
     shown = " + ".join(IMAGES[image] for image in members)
-    start = f"Thalamus by {FAMILIES[family]} on the {shown} {'image' if len(members) == 1 else 'images'}{cut}"
-    label = f"{FAMILIES[family]}{shown_inside} {shown}"
+    start = f"Thalamus by {name} on the {shown} {'image' if len(members) == 1 else 'images'}{cut}"
+    label = f"{name}{shown_inside} {shown}"
     if len(members) == 1:
         return Method(f"{family}{members[0]}{inside}", family, members, None, label, f"{start}.")
     how = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -94,7 +94,14 @@ def uri(relative: PurePosixPath | str) -> str:
     return f"bids::{text}"
 
 
-def open_dataset(out_dir: Path | str, bids_dir: Path | str, generated_by: Sequence[Mapping[str, Any]]) -> Path:
+def open_dataset(
+    out_dir: Path | str,
+    bids_dir: Path | str,
+    generated_by: Sequence[Mapping[str, Any]],
+    *,
+    families: Iterable[str] = (),
+    validate: bool = True,
+) -> Path:
     """Make or refresh the files at the root of the derivative dataset.
 
     Writes ``dataset_description.json``, ``.bidsignore``, ``descriptions.tsv`` and ``.json``; leaves those alone whose
@@ -104,6 +111,8 @@ def open_dataset(out_dir: Path | str, bids_dir: Path | str, generated_by: Sequen
     ----------
     generated_by : thalbids first (``{"Name": "thalbids", "Version": ..., "CodeURL": ...}``), then each tool that runs.
         Tools of an earlier run into the same folder stay listed.
+    families : the families of methods added by others, for the register of descriptions
+    validate : as for `thalbids.bids.inputs.find_sessions`
 
     Returns
     -------
@@ -122,10 +131,11 @@ def open_dataset(out_dir: Path | str, bids_dir: Path | str, generated_by: Sequen
     root, raw = (Path(os.path.abspath(folder)) for folder in (out_dir, bids_dir))  # noqa: PTH100 (links are kept)
     _check_place(root, raw)
     earlier = _earlier(root)
-    description = _description(root, raw, _tools(generated_by, earlier))
+    raw_content, _ = raw_description(raw, validate=validate)
+    description = _description(root, raw, raw_content, _tools(generated_by, earlier))
     write_json(root / "dataset_description.json", description, sort_keys=False)
     write_text(root / ".bidsignore", "\n".join(IGNORED) + "\n")
-    rows = [{"desc_id": f"desc-{key}", "description": text} for key, text in names.register().items()]
+    rows = [{"desc_id": f"desc-{key}", "description": text} for key, text in names.register(families).items()]
     write_table(root / "descriptions.tsv", rows, tuple(DESCRIPTIONS))
     write_json(root / "descriptions.json", DESCRIPTIONS, sort_keys=False)
     return root
@@ -179,9 +189,10 @@ def _tools(generated_by: Sequence[Mapping[str, Any]], earlier: Mapping[str, Any]
     return [*generated_by, *before]
 
 
-def _description(root: Path, raw: Path, tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _description(
+    root: Path, raw: Path, raw_content: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """The content of ``dataset_description.json``."""
-    raw_content, _ = raw_description(raw)
     link = _link(root, raw)
     source: dict[str, str] = {"URL": link}
     if isinstance(raw_content.get("DatasetDOI"), str):

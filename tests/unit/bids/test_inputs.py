@@ -348,6 +348,12 @@ class TestDescription:
             find_sessions(root)
         assert caught.value.path == root / "dataset_description.json"
 
+    def test_damaged_is_a_note_without_validation(self, tree) -> None:
+        root = tree(T1W, description="{")
+        session = only(find_sessions(root, validate=False))
+        assert chosen(session) == "sub-01_T1w.nii.gz"
+        assert session.notes[0].startswith("dataset_description.json is not used: not valid JSON at line 1")
+
     def test_a_broken_link_is_an_error(self, tree) -> None:
         root = tree(T1W)
         (root / "dataset_description.json").unlink()

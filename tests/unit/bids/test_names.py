@@ -52,7 +52,8 @@ def test_what_a_rule_does_is_said() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("unknown", "T1w"),
+        ("un-known", "T1w"),
+        ("", "T1w"),
         ("freesurfer", "FLAIR"),
         ("synthal", "T2w"),
         ("synthal", ()),
@@ -65,5 +66,20 @@ def test_what_a_rule_does_is_said() -> None:
 def test_what_has_no_name_is_refused(arguments: tuple) -> None:
     with pytest.raises(ValueError, match="no method"):
         names.method(*arguments)
+
+
+@pytest.mark.parametrize("desc", ["synthalT2w", "T1w", "thalamus", "freesurferFLAIR", "firstT1w", "a-bT1w", ""])
+def test_what_is_no_method_is_a_key_error(desc: str) -> None:
     with pytest.raises(KeyError):
-        names.by_desc("synthalT2w")
+        names.by_desc(desc)
+
+
+def test_methods_added_by_others_have_names_too() -> None:
+    method = names.method("ourNet", ("T1w", "FLAIR"))
+    assert (method.desc, method.label) == ("ourNetT1FLAIR", "ourNet T1w + FLAIR")
+    added = [method for method in names.methods(["ourNet", "synthal", "first"]) if method not in names.methods()]
+    assert {method.family for method in added} == {"ourNet"}
+    assert len(added) == len([method for method in names.methods() if method.family == "synthal"])
+    for method in added:
+        assert names.by_desc(method.desc) == method
+    assert set(names.register(["ourNet"])) - set(names.register()) == {method.desc for method in added}

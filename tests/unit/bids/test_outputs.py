@@ -183,6 +183,14 @@ class TestOpenDataset:
         with pytest.raises(MetadataError):
             outputs.open_dataset(raw / "out", raw, [THALBIDS])
         assert not (raw / "out").exists()
+        assert outputs.open_dataset(raw / "out", raw, [THALBIDS], validate=False).is_dir()
+
+    def test_methods_added_by_others_are_registered(self, tree) -> None:
+        raw = tree()
+        root = outputs.open_dataset(raw / "out", raw, [THALBIDS], families=["ourNet", "synthal"])
+        rows = [row["desc_id"] for row in outputs.read_table(root / "descriptions.tsv")]
+        assert "desc-ourNetT1w" in rows
+        assert len(set(rows)) == len(rows)
 
     @pytest.mark.parametrize("place", [".", "link", "sub-01", "sub-01/anat/out"])
     def test_raw_data_are_protected(self, tree, place: str) -> None:
