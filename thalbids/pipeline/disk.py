@@ -7,25 +7,25 @@ from pathlib import Path
 
 from thalbids.errors import OutputError
 
+_FREE = "Free some space, then start the same command again: finished steps are kept."
 _PROBLEMS = {
-    errno.ENOSPC: ("the disk is full.", "Free some space, then start the same command again: finished steps are kept."),
-    errno.EDQUOT: (
-        "your disk quota is used up.",
-        "Free some space, then start the same command again: finished steps are kept.",
-    ),
+    errno.ENOSPC: ("the disk is full.", _FREE),
+    errno.EDQUOT: ("your disk quota is used up.", _FREE),
     errno.EROFS: ("the file system is read-only.", "Choose another output folder."),
 }
-_DENIED = {errno.EACCES, errno.EPERM}
+_DENIED = ("you may not write there.", "Choose another output folder or ask for the right to write.")
 
 
 def whole_disk_error(error: BaseException, out_dir: Path) -> OutputError | None:
     """The error as one that concerns every step (full or read-only disk), also if another wraps it; else None."""
+    folder: Path | None = None
     seen: BaseException | None = error
     while seen is not None:
+        named = getattr(seen, "path", None) or getattr(seen, "filename", None)
+        if folder is None and isinstance(named, str | Path):
+            folder = Path(named).parent
         if isinstance(seen, OSError) and seen.errno in _PROBLEMS:
-            return OutputError(
-                *_PROBLEMS[seen.errno], Path(seen.filename) if isinstance(seen.filename, str) else out_dir
-            )
+            return OutputError(*_PROBLEMS[seen.errno], folder or out_dir)
         seen = seen.__cause__ or seen.__context__
     return None
 
@@ -35,8 +35,6 @@ def output_error(error: OSError, path: Path) -> OutputError:
     full = whole_disk_error(error, path)
     if full is not None:
         return full
-    if error.errno in _DENIED:
-        return OutputError(
-            "you may not write there.", "Choose another output folder or ask for the right to write.", path
-        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return OutputError(*_DENIED, path)
     return OutputError(f"cannot be written ({error.strerror or error}).", "Check the output folder.", path)

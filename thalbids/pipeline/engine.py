@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import pickle
 import re
 import signal
 import sys
@@ -31,6 +32,7 @@ from thalbids.pipeline.step import Step, StepResult, check_plan
 
 WITHOUT_WORKERS_S = 120  # give up when the system has let no worker start for so long
 GONE_S = 3  # a worker that has left the scheduler for so long without a word about its step took the step with it
+DEATH_NOTICE_S = 10  # how long after a loss the message about its cause may come (a core dump takes time)
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -146,7 +148,7 @@ def thread_environment(threads: int) -> Iterator[None]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM (``kill``, a batch system's time limit) end the run as cleanly as Ctrl-C, unless the caller sees to it."""
+    """Let SIGTERM (``kill``, a batch system's time limit) end the run like Ctrl-C, unless the caller sees to it."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
@@ -205,10 +207,18 @@ class _Cluster:
     def start(self, task: Callable[[], Outcome], ended: Callable[[Outcome | Lost | Exception], None]) -> None:
         if self._cluster is None:
             self._open()
-        address = self._free()[0]
+        address = next(iter(self._free()), "")  # "" when the last free worker has died since idle() saw it
         worker = self._cluster.scheduler.workers.get(address)
-        future = self._client.submit(_in_worker, task, workers=[address], pure=False)
-        self._jobs[address] = _Job(future, worker.pid if worker else 0, ended)
+        if worker is None:
+            ended(Lost("its process ended before it began"))
+            return
+        try:
+            payload = pickle.dumps(task)
+        except Exception as error:  # pickle raises many kinds
+            ended(error)
+            return
+        future = self._client.submit(_in_worker, payload, workers=[address], pure=False)
+        self._jobs[address] = _Job(future, worker.pid, ended)
         future.add_done_callback(lambda future: self._done(address))
 
     def poll(self) -> None:
@@ -231,6 +241,7 @@ class _Cluster:
         if self._cluster is None:
             return
         cluster, self._cluster = self._cluster, None
+        self._jobs.clear()  # nobody waits for them any more
         if kill:
             for nanny in list(cluster.workers.values()):
                 nanny.close_gracefully()  # or it would start the worker again
@@ -248,17 +259,20 @@ class _Cluster:
 
         self._stack.enter_context(dask.config.set(_DASK))
         self._stack.enter_context(self._deaths.listening())
-        with _sigint_blocked():
-            self._cluster = distributed.LocalCluster(
-                n_workers=self._nprocs,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address=None,
-                memory_limit=int(self._worker_memory_gb * 1e9),
-                silence_logs=logging.CRITICAL + 1,
-            )
-        self._client = distributed.Client(self._cluster, set_as_default=False)
+        try:
+            with _sigint_blocked():
+                self._cluster = distributed.LocalCluster(
+                    n_workers=self._nprocs,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    dashboard_address=None,
+                    memory_limit=int(self._worker_memory_gb * 1e9),
+                    silence_logs=logging.CRITICAL + 1,
+                )
+            self._client = distributed.Client(self._cluster, set_as_default=False)
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise ThalbidsError(f"the worker processes could not be started ({error}).", "Use --nprocs 1.") from error
         self._last_worker = time.monotonic()
 
     def _free(self) -> list[str]:
@@ -275,7 +289,7 @@ class _Cluster:
         """In a thread of Dask: a step has ended, or its worker has."""
         import distributed
 
-        job = self._take(address)
+        job = self._jobs.get(address)
         if job is None:
             return
         end: Outcome | Lost | Exception
@@ -285,13 +299,15 @@ class _Cluster:
             end = Lost(self._deaths.reason(job.pid))
         except Exception as error:
             end = error
-        job.ended(end)
+        if self._take(address):
+            job.ended(end)
 
 
-def _in_worker(task: Callable[[], Outcome]) -> Outcome:
-    """Run a task in a worker that dies with the process that started it, also when that one is killed (Linux)."""
+def _in_worker(payload: bytes) -> Outcome:
+    """Run a pickled task in a worker that dies when the process that started it does, however that ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
+    task: Callable[[], Outcome] = pickle.loads(payload)  # noqa: S301 (made by the driver, sent over the loopback)
     return task()
 
 
@@ -335,7 +351,7 @@ class _Deaths(logging.Handler):
 
     def reason(self, pid: int) -> str:
         """Why this process ended; waits a moment for the message."""
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + DEATH_NOTICE_S
         while pid not in self._reasons and time.monotonic() < deadline:
             time.sleep(0.02)
         return self._reasons.get(pid, "its process ended unexpectedly")

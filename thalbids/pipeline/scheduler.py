@@ -22,6 +22,7 @@ from thalbids.pipeline.step import Step, StepResult
 ATTEMPTS = 2  # how often a step is started when its process gets killed
 CHECKERS = 4  # threads that hash files; hashlib lets them run side by side
 LOOKAHEAD = 64  # steps found unfinished before checking pauses, so that checking does not delay the first sessions
+POLL_S = 1.0  # how long the loop waits for an event before it looks at the pool
 PATIENCE = 8  # how often smaller steps may go before one that does not fit into the memory
 
 Priority = tuple[int, int]  # place of the session, place of the step
@@ -103,12 +104,13 @@ class Scheduler:
             The disk is full or read-only; raised once the steps that were running have ended.
         """
         try:
+            started = True
             while len(self.results) < len(self.steps):
+                self._take_events(wait=not started)
                 self._start_checks()
                 started = self._start_step()
                 if self._stopped and not self._running and not self._checking:
                     break
-                self._take_events(wait=not started)
                 self.pool.poll()
         finally:
             self._checkers.shutdown(cancel_futures=True)
@@ -126,10 +128,10 @@ class Scheduler:
             record.clean_temporaries(running, self.out_dir)
 
     def _take_events(self, *, wait: bool) -> None:
-        """Take in all that has happened; when there is nothing to start, wait for it, a second at most."""
+        """Take in all that has happened; when there is nothing to start, wait for it up to POLL_S."""
         with suppress(queue.Empty):
             if wait:
-                self._events.get(timeout=1)()
+                self._events.get(timeout=POLL_S)()
             while True:
                 self._events.get_nowait()()
 
