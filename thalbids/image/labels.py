@@ -1,0 +1,48 @@
+"""Connected components and sides of label maps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+from scipy import ndimage
+
+from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
+
+_RANK = {6: 1, 18: 2, 26: 3}  # neighbours -> scipy's connectivity
+
+
+def components(mask: np.ndarray, connectivity: int = 26) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Number the connected components of a mask by size.
+
+    Parameters
+    ----------
+    mask : 3-D array, every value but 0 belongs to the mask
+    connectivity : 6, 18 or 26 neighbours (26: voxels that touch at a corner are connected, as in FSL's cluster)
+
+    Returns
+    -------
+    Array of int32 in which the largest component is 1, the next 2 ... (of equal ones the first in array order), and
+    the number of voxels of each, largest first.
+    """
+    structure = ndimage.generate_binary_structure(3, _RANK[connectivity])
+    found, n = ndimage.label(np.asarray(mask) != 0, structure=structure)
+    sizes = np.bincount(found.ravel(), minlength=n + 1)[1:]
+    order = np.argsort(-sizes, kind="stable")
+    rank = np.zeros(n + 1, dtype=np.int32)
+    rank[order + 1] = np.arange(1, n + 1)
+    return rank[found], tuple(int(size) for size in sizes[order])
+
+
+def largest_component(mask: np.ndarray, connectivity: int = 26) -> np.ndarray:
+    """The largest connected component as a boolean array; all False for an empty mask."""
+    largest: np.ndarray = components(mask, connectivity)[0] == 1
+    return largest
+
+
+def left_right_from_dseg(
+    dseg: np.ndarray, left: Collection[int] = (LEFT_THALAMUS,), right: Collection[int] = (RIGHT_THALAMUS,)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Boolean masks of the left and the right structure of a label map; by default the thalamus, FreeSurfer's 10 and
+    49."""
+    return np.isin(dseg, list(left)), np.isin(dseg, list(right))
