@@ -25,6 +25,7 @@ from training.network import WIDTHS, UNet
 
 CLASSES = {"roi": ROI_CLASSES, "head": HEAD_CLASSES}
 THALAMI = {"roi": (1, 2), "head": (4, 5)}
+WEIGHT = {"roi": 2.0, "head": 15.0}  # of the thalami in the cross-entropy: a thousandth of the head's voxels would be ignored
 EMA = 0.998
 
 
@@ -62,7 +63,7 @@ def loss_of(logits: torch.Tensor, labels: torch.Tensor, kind: str, volume_weight
     classes, thalami = CLASSES[kind], list(THALAMI[kind])
     log_p = torch.log_softmax(logits.float(), 1)
     weight = torch.ones(classes)
-    weight[thalami] = 2.0
+    weight[thalami] = WEIGHT[kind]
     labels = labels.long()
     entropy = cross_entropy(log_p, labels, weight)
     p = log_p.exp()

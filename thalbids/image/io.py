@@ -105,7 +105,7 @@ def load_labels(path: Path | str) -> nib.Nifti1Image:
         raise ImageError(
             "Values are not integers: this is not a mask or label map.", "Give a mask with integer labels.", path
         )
-    if rounded.min() < limits.min or rounded.max() > limits.max:
+    if float(rounded.min()) < limits.min or float(rounded.max()) > limits.max:
         raise ImageError("A label does not fit into 32 bits.", "Give a mask with smaller labels.", path)
     return _image(rounded.astype(np.int32), affine, notes, 0)
 

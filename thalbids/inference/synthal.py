@@ -144,14 +144,14 @@ def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) ->
     origin, size = head_grid(data.shape, image.affine)
     p = net(normalise(sample(small, small_affine, origin, HEAD_SPACING, size, 1)))
     skull = 1 - p[0]
-    part = largest(skull >= 0.5)
-    skull = np.where(ndimage.binary_dilation(part, iterations=2), skull, 0)
+    part = ndimage.binary_fill_holes(largest(skull >= 0.5))
+    skull = np.where(part, np.maximum(skull, 0.5), np.where(ndimage.binary_dilation(part, iterations=2), skull, 0))
     weight = clean(p[list(HEAD_THALAMI)] * part, threshold=0.3).sum(0)
     found = float(weight.sum() * HEAD_SPACING**3)
     centre = None
     if found >= FOUND_MM3:
         centre = np.array(ndimage.center_of_mass(weight)) * HEAD_SPACING + origin
-    brain = ndimage.binary_fill_holes(back(skull, origin, HEAD_SPACING, image.shape, image.affine) >= 0.5)
+    brain = back(skull, origin, HEAD_SPACING, image.shape, image.affine) >= 0.5
     return Head(brain.astype(np.uint8), float(skull.sum() * HEAD_SPACING**3), centre, found)
 
 
@@ -167,10 +167,14 @@ def largest(mask: np.ndarray) -> np.ndarray:
 
 def back(p: np.ndarray, origin: np.ndarray, spacing: float, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
     """Probabilities on a world grid brought to a scan's grid: linear, averaged over the extent of larger voxels; 0 outside."""
+    out = np.zeros(shape, np.float32)
+    used = ndimage.find_objects(ndimage.binary_dilation(p > 0.01).astype(np.uint8))
+    if not used:
+        return out
+    p, origin = p[used[0]], origin + spacing * np.array([s.start for s in used[0]])
     to_grid = np.diag([1 / spacing] * 3 + [1.0])
     to_grid[:3, 3] = -origin / spacing
     index = to_grid @ affine
-    out = np.zeros(shape, np.float32)
     box = covered(index, p.shape, shape)
     if box is None:
         return out
@@ -181,8 +185,29 @@ def back(p: np.ndarray, origin: np.ndarray, spacing: float, shape: tuple[int, ..
     for offset in np.ndindex(*parts):
         within = (np.array(offset) + 0.5) / parts - 0.5
         shift = index[:3, :3] @ (start + within) + index[:3, 3]
-        total += ndimage.affine_transform(p, index[:3, :3], shift, output_shape=size, order=1, mode="constant")
+        total += interpolate(p, index[:3, :3], shift, size)
     out[box] = total / parts.prod()
+    return out
+
+
+def interpolate(p: np.ndarray, linear: np.ndarray, shift: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Linear interpolation of `p` at ``linear @ voxel + shift``, 0 outside; axis by axis where the grids are parallel (ten times faster)."""
+    main = np.abs(linear).argmax(0)
+    off = np.abs(linear).copy()
+    off[main, [0, 1, 2]] = 0
+    # a tilt that moves no voxel by more than a hundredth of a voxel of `p` cannot be seen
+    if sorted(main) != [0, 1, 2] or off.max() * max(size) > 0.01:
+        return np.asarray(ndimage.affine_transform(p, linear, shift, output_shape=size, order=1, mode="grid-constant"))
+    out = p.transpose(main)
+    for axis, source in enumerate(main):
+        position = linear[source, axis] * np.arange(size[axis]) + shift[source]
+        low = np.floor(position).astype(int)
+        weight = (position - low).astype(np.float32)
+        shape = [-1 if a == axis else 1 for a in range(3)]
+        padded = np.pad(out, [(1, 1) if a == axis else (0, 0) for a in range(3)])
+        n = out.shape[axis]
+        first, second = (np.take(padded, np.clip(k + 1, 0, n + 1), axis) for k in (low, low + 1))
+        out = first * (1 - weight).reshape(shape) + second * weight.reshape(shape)
     return out
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from thalbids.errors import ImageError
+from thalbids.errors import ImageError, MissingToolError
 from thalbids.image.io import load_image
 from thalbids.image.orientation import to_ras
 from thalbids.inference import synthal
@@ -56,6 +56,9 @@ def weights_checksum() -> str:
     """SHA-256 over both networks, for fingerprints."""
     import hashlib
 
+    missing = SynThal().unavailable()
+    if missing is not None:
+        raise MissingToolError(missing)
     digest = hashlib.sha256()
     for name in ("head.xml", "head.bin", "roi.xml", "roi.bin"):
         digest.update((synthal.WEIGHTS / name).read_bytes())

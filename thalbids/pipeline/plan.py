@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import thalbids
 from thalbids.bids import names
 from thalbids.bids.dictionaries import ICV_MORPH, THALAMUS_MORPH
-from thalbids.bids.outputs import derivative, subject_file, uri
+from thalbids.bids.outputs import derivative, uri
 from thalbids.methods.base import Method
 from thalbids.pipeline import steps
 from thalbids.pipeline.step import Step
@@ -308,15 +309,16 @@ def plan_report(subject: str, own: Iterable[SessionPlan], settings: Settings) ->
             }
         )
     after = tuple(step.name for made in own for step in made.steps)
+    record = out_dir / f"sub-{subject}" / "figures" / f"sub-{subject}_report.json"
     return Step(
         f"sub-{subject} report",
         own[-1].session.name,
         steps.report,
         inputs=inputs,
-        outputs={"page": out_dir / f"sub-{subject}.html", "record": out_dir / subject_file(subject, f"sub-{subject}_report.json")},
-        params={"Subject": subject, "Sessions": sessions, "Settings": result_settings(settings)},
+        outputs={"page": out_dir / f"sub-{subject}.html"},
+        params={"Subject": subject, "Sessions": sessions, "Settings": result_settings(settings), "Version": thalbids.__version__},
         after=after,
-        record=out_dir / subject_file(subject, f"sub-{subject}_report.json"),
+        record=record,
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from thalbids.bids import names
 from thalbids.bids.dictionaries import ICV_COLUMNS, LABEL_TABLE, LABEL_TABLE_COLUMNS, THALAMUS_COLUMNS
-from thalbids.bids.outputs import read_json, read_table, sidecar, write_table, write_text
+from thalbids.bids.outputs import read_json, read_table, sidecar, write_table
 from thalbids.errors import ImageError, ThalbidsError
 from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.image.orientation import to_ras
@@ -347,6 +347,5 @@ def report(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream)
     """The page of one participant."""
     from thalbids.pipeline.reporting import write
 
-    write(inputs, outputs, params)
-    write_text(outputs["record"], "{}\n")
-    return Done()
+    figures = write(outputs["page"], params, upstream)
+    return Done({"record": {"Figures": sorted(path.name for path in figures if path != outputs["page"])}})
