@@ -15,7 +15,7 @@ import numpy as np
 from thalbids.bids.files import read_json, write_json
 from thalbids.errors import MetadataError
 from thalbids.qc import rules
-from thalbids.qc.measures import Measures, brain_measures, dice, expected_centre, mask_measures
+from thalbids.qc.measures import Measures, brain_measures, dice, expected_centre, mask_box, mask_measures
 
 SCHEMA_VERSION = "1.0"
 
@@ -185,12 +185,10 @@ def _agreement(masks: Mapping[str, MaskInput]) -> dict[str, dict[str, float | No
 
 def _common_box(arrays: Sequence[np.ndarray]) -> tuple[slice, ...]:
     """The smallest box that holds all masks."""
-    slices = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        used = np.flatnonzero(np.any([array.any(axis=others) for array in arrays], axis=0))
-        slices.append(slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0, 1))
-    return tuple(slices)
+    boxes = [box for box in map(mask_box, arrays) if box is not None]
+    if not boxes:
+        return (slice(0, 1),) * 3
+    return tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))
 
 
 def _best(name: str, masks: Mapping[str, MaskInput], row: Mapping[str, float | None]) -> Measures:

@@ -1,0 +1,231 @@
+"""Numbers and words of a page, from the QC document and the tables, rounded for the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from thalbids.qc.measures import asymmetry_index
+
+DASH = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+SEVERITY = {"distrust": "Do not trust", "check": "Check"}
+STATUS = {"ok": "ok", "missing": "missing", "failed": "failed", "excluded": "excluded"}
+
+
+class Shown(Protocol):
+    """What the tables need of a mask."""
+
+    @property
+    def label(self) -> str:
+        """Name for people."""
+
+    @property
+    def protocol(self) -> str:
+        """Whose definition of the thalamus it follows."""
+
+
+def number(value: object, digits: int = 2, scale: float = 1.0, sign: bool = False) -> str:
+    """A number for the screen; a dash when it is missing (None, "n/a", "", NaN).
+
+    Examples
+    --------
+    >>> number("7531.4", scale=0.001), number("n/a") == DASH, number(-0.031, 1, 100.0, sign=True) == MINUS + "3.1"
+    ('7.53', True, True)
+    """
+    found = as_float(value)
+    if found is None:
+        return DASH
+    return f"{found * scale:{'+' if sign else ''}.{digits}f}".replace("-", MINUS)
+
+
+def as_float(value: object) -> float | None:
+    """The number in a cell of a table; None when there is none."""
+    try:
+        found = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return found if found == found and abs(found) != float("inf") else None
+
+
+def image_name(name: str) -> str:
+    """How people call an image."""
+    return {"R1map": "R1 map", "T1map": "T1 map"}.get(name, name)
+
+
+def provenance(content: Mapping[str, Mapping[str, object] | str]) -> list[dict[str, Any]]:
+    """Headings with a table or a text."""
+    out = []
+    for heading, body in content.items():
+        rows = [(key, str(value)) for key, value in body.items()] if isinstance(body, Mapping) else None
+        out.append({"heading": heading, "rows": rows, "text": body if rows is None else ""})
+    return out
+
+
+class Words:
+    """What a QC document says, for the screen."""
+
+    def __init__(self, document: Mapping[str, Any], labels: Mapping[str, str]):
+        self.document = document
+        self.labels = labels
+        self.masks: Mapping[str, Any] = document.get("Masks", {})
+
+    def label(self, method: str) -> str:
+        """The method's name for people."""
+        return self.labels.get(method, method)
+
+    def trusted(self, method: str) -> bool:
+        """Whether nothing speaks against this mask."""
+        return bool(self.masks.get(method, {}).get("trusted", True))
+
+    def verdict(self) -> str:
+        """The session in one sentence."""
+        if not self.document:
+            return "There is no QC document: nothing was checked."
+        made = [name for name, mask in self.masks.items() if mask["measures"] is not None]
+        bad = [self.label(name) for name in made if not self.trusted(name)]
+        if not made:
+            return "No mask was made."
+        count = f"{len(made)} mask{'s were' if len(made) != 1 else ' was'} made"
+        if bad:
+            return f"{count}; do not trust: {', '.join(bad)}."
+        flags = len(self.document.get("Flags", ()))
+        rest = f"; {flags} thing{'s' if flags != 1 else ''} to check." if flags else "; nothing implausible was found."
+        return count + rest
+
+    def scope(self, scope: str) -> str:
+        """What a flag is about."""
+        kind, _, name = scope.partition(":")
+        if kind == "mask":
+            return self.label(name)
+        return f"{image_name(name)} registration" if kind == "registration" else "Session"
+
+    def flags(self) -> list[dict[str, str]]:
+        """Every flag, those that say distrust first."""
+        found = sorted(self.document.get("Flags", ()), key=lambda flag: flag["severity"] != "distrust")
+        return [
+            {
+                "severity": flag["severity"], "word": SEVERITY[flag["severity"]], "scope": self.scope(flag["scope"]),
+                "reason": flag["reason"], "advice": flag["advice"],
+            }
+            for flag in found
+        ]  # fmt: skip
+
+    def volumes(self, rows: Iterable[Mapping[str, object]], shown: Mapping[str, Shown]) -> list[dict[str, Any]]:
+        """Rows of the volume table, in mL."""
+        out = []
+        for row in rows:
+            method = str(row["method"])
+            left, right = as_float(row.get("volume_left_mm3")), as_float(row.get("volume_right_mm3"))
+            view = shown.get(method)
+            out.append(
+                {
+                    "label": self.label(method), "image": image_name(str(row.get("image") or DASH)),
+                    "volume": number(row.get("volume_mm3"), 2, 0.001), "left": number(left, 2, 0.001),
+                    "right": number(right, 2, 0.001), "asymmetry": number(asymmetry_index(left, right), 1, 100, True),
+                    "soft": number(row.get("volume_soft_mm3"), 2, 0.001),
+                    "protocol": view.protocol if view else "",
+                    "status": STATUS.get(str(row.get("status")), str(row.get("status"))),
+                    "reason": _said(row.get("reason")), "trusted": self.trusted(method), "made": view is not None,
+                }
+            )  # fmt: skip
+        return out
+
+    def agreement(self) -> dict[str, Any] | None:
+        """Dice of every pair of masks; None with fewer than two."""
+        made = [name for name, mask in self.masks.items() if mask["measures"] is not None]
+        if len(made) < 2:
+            return None
+        rows = []
+        for name in made:
+            dice = self.masks[name]["measures"]["dice"]
+            values = [None if other == name else dice.get(other) for other in made]
+            cells = [
+                {"text": "" if other == name else number(value), "shade": _shade(value)}
+                for other, value in zip(made, values, strict=True)
+            ]
+            rows.append({"label": self.label(name), "cells": cells})
+        return {"labels": [self.label(name) for name in made], "rows": rows}
+
+    def icv(self, rows: Iterable[Mapping[str, object]]) -> list[dict[str, str]]:
+        """Intracranial volumes, in L."""
+        flags = {entry["source"]: entry["flags"] for entry in self.document.get("ICV", ())}
+        return [
+            {
+                "source": str(row["source"]), "volume": number(row.get("icv_mm3"), 3, 1e-6),
+                "note": " ".join(
+                    part for part in (_said(row.get("reason") or row.get("note")),
+                                      *(flag["reason"] for flag in flags.get(row["source"], ()))) if part
+                ),
+            }
+            for row in rows
+        ]  # fmt: skip
+
+    def brain(self) -> dict[str, str] | None:
+        """The brain mask's volume and its share of the intracranial volume."""
+        brain = self.document.get("Brain")
+        if not brain:
+            return None
+        return {
+            "volume": number(brain["volume_mm3"], 3, 1e-6),
+            "fraction": number(brain["icv_fraction"], 0, 100.0),
+            "touches": ", ".join(brain["touches_field_of_view"]),
+            "note": " ".join(flag["reason"] for flag in brain["flags"]),
+        }
+
+    def registrations(self) -> list[dict[str, Any]]:
+        """Every strategy that was tried for every image, and the choice."""
+        out = []
+        for entry in self.document.get("Registrations", ()):
+            attempts = [
+                {
+                    "strategy": a["strategy"], "interpolation": a["interpolation"], "metric": a["metric"],
+                    "mi": number(a["mi"], 3), "cutoff": number(a["cutoff"], 3),
+                    "passed": "passed" if a["passed"] else "failed", "chosen": a["strategy"] == entry["chosen"],
+                    "reason": a.get("reason", ""),
+                }
+                for a in entry["attempts"]
+            ]  # fmt: skip
+            out.append(
+                {
+                    "image": image_name(entry["image"]), "excluded": entry["excluded"], "reason": entry["reason"],
+                    "chosen": entry["chosen"] or "none", "attempts": attempts,
+                }
+            )  # fmt: skip
+        return out
+
+    def failures(self, more: Sequence[tuple[str, str]]) -> list[tuple[str, str, str]]:
+        """What is missing, failed or excluded: (what, how, why), each thing once."""
+        found: dict[str, tuple[str, str, str]] = {}
+        for name, image in self.document.get("Images", {}).items():
+            if image["status"] != "ok":
+                found[name] = (image_name(name), image["status"], image["reason"])
+        for entry in self.document.get("Registrations", ()):
+            if entry["excluded"]:
+                found[entry["image"]] = (image_name(entry["image"]), "excluded", entry["reason"])
+        for name, mask in self.masks.items():
+            if mask["status"] != "ok":
+                found[name] = (self.label(name), mask["status"], mask["reason"])
+        for entry in self.document.get("Missing", ()):
+            found.setdefault(entry["item"], (image_name(entry["item"]), "missing", entry["reason"]))
+        rows = list(found.values())
+        said = {(what, why) for what, _, why in rows}
+        return rows + [(what, "failed", why) for what, why in more if (what, why) not in said]
+
+    def notes(self) -> list[str]:
+        """What was decided or repaired, for the session and for its images."""
+        images = self.document.get("Images", {})
+        own = [f"{image_name(name)}: {note}" for name, image in images.items() for note in image.get("notes", ())]
+        return [*self.document.get("Notes", ()), *own]
+
+
+def _said(value: object) -> str:
+    """A text cell; "" when it says nothing."""
+    return "" if value is None or value == "n/a" else str(value)
+
+
+def _shade(value: float | None) -> str:
+    """CSS class of a Dice value."""
+    if value is None:
+        return "none"
+    return "high" if value >= 0.85 else "middle" if value >= 0.7 else "low"

@@ -1,0 +1,301 @@
+"""Which slices a person should see, and the pictures of one session."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from scipy import ndimage
+
+from thalbids.errors import ImageError
+from thalbids.qc.measures import expected_centre, mask_box
+from thalbids.reports import palette
+from thalbids.reports.planes import AXES, Plane, sample, world_box
+from thalbids.reports.svg import Outline, Panel, contour, window
+
+PLANES = ("axial", "coronal", "sagittal")
+CROP_MM = 80.0  # side of the pictures of the thalamus
+CROP_STEP = 0.5  # mm per pixel
+HEAD_STEP = 1.0
+HEAD_MARGIN = 22.0  # mm of head shown around the brain
+BRAIN_MARGIN = 8.0
+SMALLEST_HEAD = 130.0  # mm; a wrong, tiny brain mask must not hide the head
+QUANTILES = (0.2, 0.5, 0.8)
+OFFSETS = {"axial": 6.0, "coronal": 8.0, "sagittal": 12.0}  # mm between slices when no mask can say
+
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Voxels and where they are."""
+
+    data: np.ndarray
+    affine: np.ndarray
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A thalamus mask to draw."""
+
+    volume: Volume
+    image: str
+    style: palette.Style
+    key: str
+    label: str
+    distrusted: bool
+
+
+@dataclass(frozen=True)
+class Focus:
+    """The slices around the thalami: three positions (mm) per plane and the middle of the pictures."""
+
+    positions: Mapping[str, tuple[float, float, float]]
+    centre: Point
+
+
+def read(path: Path) -> Volume:
+    """Read one of our own derivatives, without the checks that raw data need.
+
+    Raises
+    ------
+    ImageError
+        The file is missing or damaged.
+    """
+    try:
+        image = nib.load(path)
+        return Volume(np.asanyarray(image.dataobj), np.asarray(image.affine, dtype=np.float64))
+    except (OSError, EOFError, zlib.error, ImageFileError, ValueError) as error:
+        name = type(error).__name__ if not str(error) else str(error).splitlines()[0]
+        raise ImageError(f"cannot be read ({name}).", "Delete it and run participant again.", path) from None
+
+
+def read_mask(path: Path) -> Volume:
+    """Read a mask or dseg and keep the box that holds it, as 0 and 1; ImageError as in :func:`read`."""
+    whole = read(path)
+    box = mask_box(whole.data, margin=1) or (slice(0, 1),) * 3
+    origin = np.eye(4)
+    origin[:3, 3] = [s.start for s in box]
+    return Volume((whole.data[box] != 0).astype(np.uint8), whole.affine @ origin)
+
+
+def choose_focus(masks: Sequence[Mask], brain: Volume | None, t1w: Volume) -> Focus:
+    """Slices through the thalami: where the trusted masks are, else where the brain mask expects them.
+
+    Axial and coronal slices stand at the 20th, 50th and 80th percentile of the masks' voxels, sagittal ones at the
+    middle of the left side, between the sides and at the middle of the right one.
+    """
+    points = [_points(mask.volume) for mask in masks if not mask.distrusted]
+    found = np.concatenate([p for p in points if len(p)]) if any(len(p) for p in points) else None
+    if found is None:
+        return _fallback_focus(masks, brain, t1w)
+    x, y, z = found.T
+    middle = float(np.quantile(x, [0.02, 0.98]).mean())
+    left, right = x[x < middle], x[x >= middle]
+    sagittal = (float(np.median(left)) if len(left) else middle, middle, float(np.median(right)))
+    positions = {
+        "sagittal": sagittal,
+        "coronal": _three(np.quantile(y, QUANTILES)),
+        "axial": _three(np.quantile(z, QUANTILES)),
+    }
+    return Focus(positions, (middle, positions["coronal"][1], positions["axial"][1]))
+
+
+def _fallback_focus(masks: Sequence[Mask], brain: Volume | None, t1w: Volume) -> Focus:
+    expected = None if brain is None else expected_centre(brain.data, brain.affine)
+    if expected is not None:
+        centre = expected.middle
+    else:
+        points = [p for mask in masks if len(p := _points(mask.volume))]
+        middle = t1w.affine[:3, :3] @ ((np.array(t1w.data.shape) - 1) / 2) + t1w.affine[:3, 3]
+        centre = _three(np.median(np.concatenate(points), axis=0) if points else middle)
+    positions = {
+        name: (centre[axis] - OFFSETS[name], centre[axis], centre[axis] + OFFSETS[name]) for name, axis in AXES.items()
+    }
+    return Focus(positions, centre)
+
+
+def _points(volume: Volume) -> np.ndarray:
+    """World coordinates (n, 3) of the voxels of a mask."""
+    voxels = np.argwhere(volume.data)
+    return np.asarray(voxels @ volume.affine[:3, :3].T + volume.affine[:3, 3])
+
+
+def _three(values: np.ndarray) -> Point:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
+
+
+def crop_plane(name: str, position: float, centre: Point, side: float = CROP_MM) -> Plane:
+    """A square around the thalami."""
+    return Plane(name, _moved(centre, name, position), side, side, CROP_STEP)
+
+
+def head_plane(name: str, position: float, low: np.ndarray, high: np.ndarray, step: float = HEAD_STEP) -> Plane:
+    """A rectangle around the box from ``low`` to ``high`` (mm)."""
+    size = np.asarray(high) - np.asarray(low)
+    u, v = [axis for axis in range(3) if axis != AXES[name]]
+    return Plane(
+        name, _moved(_three((np.asarray(low) + high) / 2), name, position), float(size[u]), float(size[v]), step
+    )
+
+
+def _moved(centre: Point, name: str, position: float) -> Point:
+    values = list(centre)
+    values[AXES[name]] = position
+    return values[0], values[1], values[2]
+
+
+def outlines(masks: Sequence[Mask], plane: Plane) -> list[Outline]:
+    """The outlines of all masks on a plane."""
+    drawn = []
+    for mask in masks:
+        path = contour(_sample_mask(mask.volume, plane), plane.step)
+        drawn.append(Outline(path, mask.style, mask.key, mask.label, mask.distrusted))
+    return drawn
+
+
+def _sample_mask(volume: Volume, plane: Plane) -> np.ndarray:
+    return sample(volume.data, volume.affine, plane)
+
+
+def crop_rows(t1w: Volume, masks: Sequence[Mask], focus: Focus) -> list[list[Panel]]:
+    """Three slices per plane of the T1w around the thalami, with every mask's outline."""
+    planes = [[crop_plane(name, p, focus.centre) for p in focus.positions[name]] for name in PLANES]
+    values = [[sample(t1w.data, t1w.affine, plane) for plane in row] for row in planes]
+    low, high = grey_range(values)
+    names = ", ".join(mask.label for mask in masks if mask.volume.data.any()) or "no mask"
+    return [
+        [
+            Panel(
+                plane, window(value, low, high),
+                f"{_where(plane)} of the T1w around the thalami with the outlines of: {names}.",
+                outlines(masks, plane),
+            )
+            for plane, value in zip(row, row_values, strict=True)
+        ]
+        for row, row_values in zip(planes, values, strict=True)
+    ]  # fmt: skip
+
+
+def head_row(
+    t1w: Volume, brain: Volume | None, masks: Sequence[Mask], centre: Point, what: str, key: str
+) -> list[Panel]:
+    """The whole head through a point, one slice per plane, with the outline of the brain mask and of the masks."""
+    low, high = head_box(t1w, brain)
+    planes = [head_plane(name, centre[AXES[name]], low, high) for name in PLANES]
+    values = [sample(t1w.data, t1w.affine, plane) for plane in planes]
+    grey = grey_range([values])
+    panels = []
+    for plane, value in zip(planes, values, strict=True):
+        drawn = []
+        if brain is not None:
+            path = contour(_sample_mask(brain, plane), plane.step)
+            drawn.append(Outline(path, palette.Style(palette.BRAIN), key, "brain mask"))
+        x, y = plane.pixel(centre)
+        side = CROP_MM / plane.step
+        box = ((x - side / 2, y - side / 2, side, side),) if what == "" else ()
+        text = f"{_where(plane)} of the whole head with the outline of the brain mask{what}."
+        panels.append(Panel(plane, window(value, *grey), text, [*drawn, *outlines(masks, plane)], boxes=box))
+    return panels
+
+
+def _where(plane: Plane) -> str:
+    """Start of a picture's text."""
+    return f"{plane.name.capitalize()} slice ({plane.position:.1f} mm)"
+
+
+def head_box(t1w: Volume, brain: Volume | None, margin: float = HEAD_MARGIN) -> tuple[np.ndarray, np.ndarray]:
+    """World box of the brain with a margin, at least ``SMALLEST_HEAD`` wide; of the whole scan without a brain mask."""
+    if brain is not None and brain.data.any():
+        low, high = world_box(brain.data.shape, brain.affine)
+        low, high = low - margin, high + margin
+    else:
+        low, high = world_box(t1w.data.shape, t1w.affine)
+    lacking = np.maximum(0.0, SMALLEST_HEAD - (high - low)) / 2
+    return low - lacking, high + lacking
+
+
+def registration_rows(
+    image: Volume, name: str, t1w: Volume, brain: Volume | None, masks: Sequence[Mask], focus: Focus, key: str
+) -> list[list[Panel]]:
+    """A registered image with the edges of the T1w: three evenly spaced slices per plane, and the thalami close up."""
+    low, high = head_box(t1w, brain, BRAIN_MARGIN)
+    rows = []
+    for plane_name in PLANES:
+        axis = AXES[plane_name]
+        positions = low[axis] + (high[axis] - low[axis]) * np.array([0.3, 0.5, 0.7])
+        rows.append([head_plane(plane_name, float(p), low, high) for p in positions])
+    rows.append([crop_plane(plane_name, focus.centre[AXES[plane_name]], focus.centre) for plane_name in PLANES])
+    values = [[sample(image.data, image.affine, plane) for plane in row] for row in rows]
+    grey = grey_range(values)
+    own = [mask for mask in masks if mask.image == name]
+    return [
+        [
+            Panel(
+                plane, window(value, *grey),
+                f"{_where(plane)} of the registered {name} with the edges of the T1w image.",
+                outlines(own, plane) if row is rows[-1] else (), _edges_on(t1w, plane), key,
+            )
+            for plane, value in zip(row, row_values, strict=True)
+        ]
+        for row, row_values in zip(rows, values, strict=True)
+    ]  # fmt: skip
+
+
+def _edges_on(t1w: Volume, plane: Plane) -> np.ndarray:
+    """Edges of the T1w on a plane, at half a millimetre."""
+    fine = Plane(plane.name, plane.centre, plane.shape[1] * plane.step, plane.shape[0] * plane.step, 0.5)
+    return edges(sample(t1w.data, t1w.affine, fine), 1.0 / fine.step)
+
+
+def edges(values: np.ndarray, sigma: float, share: float = 0.12) -> np.ndarray:
+    """Ridges of the gradient of a smoothed image, the strongest ``share`` of the pixels that have a gradient.
+
+    A small Canny (1986): Gaussian smoothing (sigma in pixels), gradient, only pixels that are the maximum across the
+    edge, strong ones and the weaker ones that touch them.
+    """
+    smooth = ndimage.gaussian_filter(values.astype(np.float32), sigma)
+    down, right = np.gradient(smooth)
+    size = np.hypot(down, right)
+    if not size.any():
+        return np.zeros(values.shape, dtype=bool)
+    rows, columns = np.indices(values.shape)
+    unit_down, unit_right = (np.divide(part, size, out=np.zeros_like(size), where=size > 0) for part in (down, right))
+    ahead, behind = (
+        ndimage.map_coordinates(size, [rows + sign * unit_down, columns + sign * unit_right], order=1, mode="nearest")
+        for sign in (1, -1)
+    )
+    ridge = (size >= ahead) & (size > behind)
+    inside = size[size > 0.02 * size.max()]
+    strong = np.quantile(inside, 1 - share)
+    numbered, _ = ndimage.label(ridge & (size > 0.4 * strong), np.ones((3, 3)))
+    kept = np.unique(numbered[ridge & (size > strong)])
+    return np.asarray(np.isin(numbered, kept[kept > 0]))
+
+
+def far_masks(masks: Sequence[Mask], focus: Focus) -> list[tuple[Mask, Point]]:
+    """Masks whose middle lies outside the pictures of the thalami, with that middle."""
+    out = []
+    for mask in masks:
+        points = _points(mask.volume)
+        if len(points):
+            middle = _three(np.median(points, axis=0))
+            if np.abs(np.subtract(middle, focus.centre)).max() > CROP_MM / 2 - 5:
+                out.append((mask, middle))
+    return out
+
+
+def grey_range(values: Sequence[Sequence[np.ndarray]]) -> tuple[float, float]:
+    """Intensities shown as black and white: 1st and 99.7th percentile of what is not exactly 0 in these pictures."""
+    flat = np.concatenate([value.ravel() for row in values for value in row])
+    flat = flat[flat != 0]
+    if flat.size == 0:
+        return 0.0, 1.0
+    low, high = np.quantile(flat, [0.01, 0.997])
+    return min(0.0, float(low)) if low < 0.25 * high else float(low), float(high)
