@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from thalbids.bids import dictionaries, names
+from thalbids.bids.filters import KEYS
+from thalbids.bids.index import SUFFIXES
+
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 TABLES = {
     "thalamus": dictionaries.THALAMUS_MORPH,
@@ -33,3 +39,14 @@ def test_every_method_and_status_is_a_level() -> None:
     assert list(levels) == [method.desc for method in names.methods()]
     assert set(dictionaries.THALAMUS_MORPH["status"]["Levels"]) == {"ok", "missing", "failed", "excluded"}
     assert set(dictionaries.THALAMUS_MORPH["image"]["Levels"]) == {method.image for method in names.methods()}
+
+
+def test_the_guides_name_what_there_is() -> None:
+    outputs, inputs = ((DOCS / name).read_text(encoding="utf-8") for name in ("outputs.md", "inputs.md"))
+    for name in (*dictionaries.THALAMUS_COLUMNS, *dictionaries.ICV_COLUMNS, *dictionaries.LABEL_TABLE_COLUMNS):
+        assert f"`{name}`" in outputs
+    for method in names.methods():
+        if method.family == "synthal" and method.rule in (None, "mean"):
+            assert f"`{method.desc}`" in outputs
+    assert all(f"`{key}`" in inputs for key in KEYS)
+    assert all(f"*_{suffix}.nii" in inputs for suffix in SUFFIXES)
