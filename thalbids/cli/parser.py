@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 from thalbids.errors import UsageError
 
 VERBS = {
-    "segment": "masks and volumes of single scans, no BIDS",
-    "demo": "make a small dataset, measure it, and name the report",
+    "segment": "masks and volumes of single scans",
+    "demo": "make a small dataset and measure it",
 }
 LEVELS = ("participant",)
 

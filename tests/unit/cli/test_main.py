@@ -62,7 +62,8 @@ def test_defaults_are_passed_on(run: Recorder, raw: str) -> None:
 def test_every_option_reaches_its_setting(run: Recorder, raw: str, tmp_path: Path) -> None:
     words = f"""{raw} out participant --participant-label sub-01 02 --session-label a,b --skip-bids-validation
         --bids-filter-file {tmp_path}/f.json --bids-database-dir {tmp_path}/db --work-dir {tmp_path}/w
-        --nprocs 3 --omp-nthreads 2 --mem 7.5 --stop-on-first-crash --methods synthal --precision fast --dry-run""".split()
+        --nprocs 3 --omp-nthreads 2 --mem 7.5 --stop-on-first-crash --methods synthal --precision fast
+        --dry-run""".split()
     assert main(words) == 0
     expected = Settings(
         run=Run(3, 2, 7.5, tmp_path / "w", stop_on_first_crash=True, precision="fast"),

@@ -1,0 +1,55 @@
+"""``thalbids demo`` around the dataset and the pipeline, both replaced."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import thalbids.demo
+from thalbids.cli.main import main
+from thalbids.settings import Run, Settings
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    made: list[Any] = []
+
+    def write_dataset(root: Path, subjects: int, seed: int) -> Iterator[str]:
+        made.append((root, subjects, seed))
+        yield "sub-01_ses-1"
+
+    def participant(bids_dir: Path, out_dir: Path, settings: Settings, **switches: bool) -> int:
+        made.append((bids_dir, out_dir, settings))
+        out_dir.mkdir(parents=True)
+        (out_dir / "sub-01.html").touch()
+        return 1
+
+    run = ModuleType("thalbids.pipeline.run")
+    run.participant = participant  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "thalbids.pipeline.run", run)
+    monkeypatch.setattr(thalbids.demo, "write_dataset", write_dataset)
+    monkeypatch.setattr(thalbids.demo, "compare", lambda raw, out: [("sub-01", -2.345, -2.1), ("sub-02", -5.0, None)])
+    return made
+
+
+def test_the_run_is_made_shown_and_its_exit_code_given(
+    calls: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", str(tmp_path / "d"), "--subjects", "2", "--seed", "5", "--nprocs", "2"]) == 1
+    raw, out = tmp_path / "d" / "raw", tmp_path / "d" / "derivatives" / "thalbids"
+    assert calls == [(raw, 2, 5), (raw, out, Settings(run=Run(nprocs=2)))]
+    shown = capsys.readouterr().out
+    assert "made sub-01_ses-1" in shown
+    assert "sub-01   -2.35   -2.10" in shown
+    assert "sub-02   -5.00  missing" in shown
+    assert str(out / "sub-01.html") in shown
+
+
+def test_data_only_measures_nothing(calls: list[Any], tmp_path: Path) -> None:
+    assert main(["demo", str(tmp_path / "d"), "--data-only"]) == 0
+    assert calls == [(tmp_path / "d" / "raw", 3, 1)]
