@@ -206,9 +206,9 @@ class _Finder:
         named = [file for file in files if file.suffix == "T1w"]
         if named:
             return f"no usable T1w in {where}: left out by their entities or the filter: {_names(named)}."
-        there = [name for name in listing(anat) if not name.startswith(".")]
+        there = [name for name in listing(anat) if not name.startswith(".") and not name.endswith(".json")]
         if not there:
-            return f"no T1w: {where} is empty or not there."
+            return f"no T1w: {where} holds no image or is not there."
         start = f"sub-{subject}_" + (f"ses-{session}_" if session else "")
         stale = " The --bids-database-dir may be out of date: delete it." if self.from_database else ""
         return f"no T1w named {start}[...]T1w.nii.gz in {where}, which holds {_some(there, 3)}.{stale}"

@@ -236,6 +236,7 @@ class TestBadInput:
         root = tree(
             T1W,
             "sub-02/anat/sub-02_FLAIR.nii.gz",
+            "sub-02/anat/sub-02_FLAIR.json",
             "sub-03/func/sub-03_task-rest_bold.nii.gz",
             "sub-04/anat/sub-04_t1w.nii.gz",
             "sub-05/anat/sub-06_T1w.nii.gz",
@@ -247,7 +248,7 @@ class TestBadInput:
         assert all("no T1w" in str(session.problem) for session in bad)
         assert [session.name for session in bad] == ["sub-02", "sub-03", "sub-04", "sub-05", "sub-06_ses-1", "sub-07"]
         assert "which holds sub-02_FLAIR.nii.gz" in str(bad[0].problem)
-        assert "sub-03/anat is empty or not there" in str(bad[1].problem)
+        assert "sub-03/anat holds no image or is not there" in str(bad[1].problem)
         assert "named sub-04_[...]T1w.nii.gz in sub-04/anat, which holds sub-04_t1w.nii.gz" in str(bad[2].problem)
 
     def test_no_absolute_path_in_what_goes_into_reports(self, tree) -> None:
