@@ -3,6 +3,7 @@ analytically."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 ORIENTATIONS = ("RAS", "LAS", "LPS", "PIR", "LIA", "oblique", "anisotropic", "anisotropic-LPS")
 HEADER_KINDS = ("both", "sform-only", "qform-only")
 
-DATA_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA_ROOT = Path(os.environ.get("THALBIDS_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
 
 def affine_of(orientation: str, shape: tuple[int, int, int]) -> np.ndarray:
@@ -100,5 +101,5 @@ def header_kind(request: pytest.FixtureRequest) -> str:
 def data_root() -> Path:
     """Folder of real data beside the checkout; the test is skipped where it is missing."""
     if not DATA_ROOT.is_dir():
-        pytest.skip(f"real data are not here: {DATA_ROOT}")
+        pytest.skip(f"no real scans at {DATA_ROOT}: set THALBIDS_TEST_DATA")
     return DATA_ROOT
