@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +315,7 @@ def _in_worker(payload: bytes) -> Outcome:
 @contextmanager
 def _sigint_blocked() -> Iterator[None]:
     """Processes started meanwhile do not get the terminal's Ctrl-C (the driver ends them); ours waits meanwhile."""
+    resource_tracker.ensure_running()  # else multiprocessing starts it with the first worker, and unblocks SIGINT
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield

@@ -1,4 +1,4 @@
-"""A run with worker processes: kills, memory, interruptions. Starting workers takes seconds: few tests, each of much."""
+"""A run with worker processes: kills, memory, interruptions. Workers take seconds to start: few tests."""
 
 from __future__ import annotations
 
