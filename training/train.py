@@ -76,7 +76,7 @@ def loss_of(logits: torch.Tensor, labels: torch.Tensor, kind: str, volume_weight
         a, b = p[0, thalami], p[1, thalami]
         differ = (a - b).square().sum() / target[thalami].sum().clamp(min=1.0)
         ratio = (torch.log((a.sum((1, 2, 3)) + 50) / (b.sum((1, 2, 3)) + 50))).abs().mean()
-        loss = loss + 0.5 * differ + 0.5 * ratio
+        loss = loss + 0.5 * differ + 1.0 * ratio
         parts |= {"pair": differ, "ratio": ratio}
     return loss, {k: float(v.detach()) for k, v in parts.items()}
 

@@ -23,7 +23,6 @@ from thalbids.pipeline.step import Step, StepResult
 from thalbids.settings import Settings
 from thalbids.types import Session
 
-CODE_URL = "https://github.com/thalbids/thalbids"
 
 
 def participant(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = False, reports_only: bool = False) -> int:
@@ -45,7 +44,10 @@ def participant(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: b
         return 0
     with lock.claim(out_dir, [s.name for s in sessions]):
         with lock.shared_files(out_dir):
-            open_dataset(out_dir, bids_dir, generated_by(sessions))
+            open_dataset(
+                out_dir, bids_dir, generated_by(sessions), families=[m.family for m in methods],
+                validate=not settings.inputs.skip_bids_validation,
+            )  # fmt: skip
         with Reporter(out_dir, settings=settings.to_toml()) as reporter:
             for session in sessions:
                 for note in session.notes:
@@ -73,6 +75,7 @@ def sessions_of(bids_dir: Path, settings: Settings) -> list[Session]:
         session_labels=inputs.session_label,
         filters=filters,
         database_dir=inputs.bids_database_dir,
+        validate=not inputs.skip_bids_validation,
     )
 
 
@@ -88,7 +91,7 @@ def versions() -> dict[str, str]:
 
 def generated_by(sessions: Sequence[Session]) -> list[dict[str, str]]:
     """thalbids, then the programs that compute here."""
-    own = {"Name": "thalbids", "Version": thalbids.__version__, "CodeURL": CODE_URL}
+    own = {"Name": "thalbids", "Version": thalbids.__version__}
     tools = [{"Name": "OpenVINO", "Version": installed("openvino"), "CodeURL": "https://github.com/openvinotoolkit/openvino"}]
     if any({"FLAIR", "R1map"} & set(session.images) for session in sessions):
         tools.append({"Name": "ANTsPy", "Version": installed("antspyx"), "CodeURL": "https://github.com/ANTsX/ANTsPy"})
