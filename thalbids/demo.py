@@ -141,14 +141,16 @@ def expand(points: np.ndarray, change: tuple[float, float]) -> np.ndarray:
 
     Within the core the map is a plain scaling by ``(1 + change) ** (-1/3)``, so whatever lies there changes its volume
     by ``change``, however the thalamus is delineated (before the person's warp, which adds a little: see
-    :func:`true_change`). At the midline the two halves part by a tenth of a millimetre: the third ventricle widens, as
-    it does in atrophy.
+    :func:`true_change`). At the midline the halves part by a tenth of a millimetre: the third ventricle widens, as it
+    does in atrophy.
     """
     result = points.copy()
     for side, fraction in zip((-1, 1), change, strict=True):
         fade = smoothstep((FADED - ellipsoid(points, side)) / (FADED - CORE))
         centre = CENTRE * (-side, 1, 1)
         result += ((1 + fraction) ** (-1 / 3) - 1) * fade[:, None] * (points - centre)
+    half = np.sign(points[:, 0])
+    result[:, 0] = half * np.maximum(half * result[:, 0], 0)  # nothing is seen across the midline
     return result
 
 
