@@ -34,6 +34,7 @@ class Run:
     stop_on_first_crash : start nothing new after the first failure
     precision : ``full`` computes in float32, the same on every machine; ``fast`` lets the processor use bfloat16
     seed : seed of everything that draws random numbers
+    verbose : 0 shows warnings and results on the terminal, 1 also what is done, 2 everything
     """
 
     nprocs: int = field(default=1, metadata={"min": 1})
@@ -43,6 +44,7 @@ class Run:
     stop_on_first_crash: bool = False
     precision: str = field(default="full", metadata={"choices": ("full", "fast")})
     seed: int = field(default=1, metadata={"min": 0})
+    verbose: int = field(default=0, metadata={"min": 0})
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ settings_of_any_kind = st.builds(
         stop_on_first_crash=st.booleans(),
         precision=st.sampled_from(["full", "fast"]),
         seed=st.integers(0, 2**32),
+        verbose=st.integers(0, 3),
     ),
     inputs=st.builds(
         Inputs,

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from thalbids.cli.parser import LEVELS, VERBS, app_parser, demo_parser, hyphenated, segment_parser
-from thalbids.errors import NoInputError, ThalbidsError, UsageError
+from thalbids.errors import OutputError, ThalbidsError, UsageError
 from thalbids.settings import Settings, load
 
 _COMMAND = "The command is: thalbids BIDS_DIR OUTPUT_DIR participant"
@@ -50,8 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = argparse.Namespace()
     try:
         arguments = parse(words)
-        _set_up_log(arguments.verbose)
-        code = _dispatch(arguments)
+        settings = settings_of(arguments)
+        _set_up_log(settings.run.verbose)
+        _use_work_dir(settings.run.work_dir)
+        code = _dispatch(arguments, settings)
         sys.stdout.flush()
         return code
     except ThalbidsError as error:
@@ -103,8 +105,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     return load(arguments.config, overrides)
 
 
-def _dispatch(arguments: argparse.Namespace) -> int:
-    settings = settings_of(arguments)
+def _dispatch(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.command == "segment":
         from thalbids.pipeline.run import segment
 
@@ -113,20 +114,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         from thalbids.cli.demo import run_demo
 
         return run_demo(arguments, settings)
-    return _participant(arguments, settings)
-
-
-def _participant(arguments: argparse.Namespace, settings: Settings) -> int:
-    bids_dir, out_dir = arguments.bids_dir, arguments.output_dir
-    if not bids_dir.is_dir():
-        problem = "this is not a folder." if bids_dir.exists() else "this folder does not exist."
-        raise NoInputError(problem, "Give the root of a BIDS dataset first.", bids_dir)
-    if out_dir.resolve() == bids_dir.resolve():
-        mend = "Write to a folder of its own, such as derivatives/thalbids."
-        raise UsageError("input and output are the same folder.", mend, out_dir)
     from thalbids.pipeline.run import participant
 
-    return participant(bids_dir, out_dir, settings, dry_run=arguments.dry_run, reports_only=arguments.reports_only)
+    switches = {"dry_run": arguments.dry_run, "reports_only": arguments.reports_only}
+    return participant(arguments.bids_dir, arguments.output_dir, settings, **switches)
 
 
 def _set_up_log(verbose: int) -> None:
@@ -137,6 +128,21 @@ def _set_up_log(verbose: int) -> None:
     logger = logging.getLogger("thalbids")
     logger.handlers = [handler]
     logger.setLevel(logging.DEBUG)  # a log file of the run may want more than the terminal
+
+
+def _use_work_dir(work_dir: Path | None) -> None:
+    """Let temporary files of this process and of those it starts (workers, ANTs) go there."""
+    if work_dir is None:
+        return
+    import tempfile
+
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"the work directory cannot be made ({error.strerror})."
+        raise OutputError(problem, "Give another --work-dir.", work_dir) from None
+    os.environ["TMPDIR"] = str(work_dir)
+    tempfile.tempdir = None  # forget what was found before
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

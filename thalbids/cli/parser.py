@@ -215,5 +215,6 @@ def _add_compute(group: argparse._ArgumentGroup) -> None:
 
 def _add_general(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-h", "--help", action="help", help="show this help and stop")
-    group.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice: everything")
+    text = "say more; twice: everything"
+    group.add_argument("-v", "--verbose", dest="run.verbose", action="count", default=argparse.SUPPRESS, help=text)
     group.add_argument("--version", action="store_true", default=argparse.SUPPRESS, help="show the version and stop")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -116,7 +117,6 @@ def test_segment(run: Recorder) -> None:
         (["{raw}", "out", "participant", "--precision", "half"], "invalid choice: 'half'"),
         (["{raw}", "out", "participant", "--dry-run", "--reports-only"], "not allowed with argument"),
         (["{raw}", "out", "participant", "--config", "/none.toml"], "/none.toml: the settings file cannot be read"),
-        (["{raw}", "{raw}", "participant"], "input and output are the same folder."),
         (["segment"], "the following arguments are required: SCAN."),
     ],
 )
@@ -131,12 +131,33 @@ def test_wrong_usage(
     assert shown.out == ""
 
 
-def test_missing_dataset(run: Recorder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "none"), "out", "participant"]) == 66
-    assert "none: this folder does not exist. Give the root of a BIDS dataset first." in capsys.readouterr().err
     (tmp_path / "file").touch()
     assert main([str(tmp_path / "file"), "out", "participant"]) == 66
-    assert "this is not a folder." in capsys.readouterr().err
+    shown = capsys.readouterr().err.splitlines()
+    assert [line.startswith(f"thalbids: {tmp_path}") for line in shown] == [True, True]
+
+
+def test_temporary_files_go_to_the_work_directory(
+    run: Recorder, raw: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TMPDIR", os.environ.get("TMPDIR", tempfile.gettempdir()))  # put back afterwards
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert main([raw, "out", "participant", "--work-dir", str(tmp_path / "new" / "work")]) == 0
+    assert Path(tempfile.gettempdir()) == tmp_path / "new" / "work"
+    code = "import tempfile; print(tempfile.gettempdir())"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == str(tmp_path / "new" / "work")
+    (tmp_path / "file").touch()
+    assert main([raw, "out", "participant", "--work-dir", str(tmp_path / "file" / "work")]) == 1
+    assert "the work directory cannot be made (Not a directory)." in capsys.readouterr().err
+
+
+def test_verbosity_is_a_setting(run: Recorder, raw: str) -> None:
+    for words, expected in ((["-vv"], 2), (["-v", "--verbose"], 2), ([], 0)):
+        assert main([raw, "out", "participant", *words]) == 0
+        assert run.calls[-1][2].run.verbose == expected
 
 
 @pytest.mark.parametrize(
