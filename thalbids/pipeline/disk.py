@@ -34,7 +34,7 @@ def output_error(error: OSError, path: Path) -> OutputError:
     """Why a file or folder of ours cannot be written."""
     full = whole_disk_error(error, path)
     if full is not None:
-        return full
+        return OutputError(full.problem, full.mend, path)
     if error.errno in (errno.EACCES, errno.EPERM):
         return OutputError(*_DENIED, path)
     return OutputError(f"cannot be written ({error.strerror or error}).", "Check the output folder.", path)

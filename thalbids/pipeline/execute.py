@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +55,7 @@ def execute(
             done = step.function(step.inputs, step.outputs, step.params, upstream)
             if not isinstance(done, Done):
                 raise TypeError(f"{step.function.__qualname__} returned {type(done).__name__} instead of Done")
+            done = replace(done, reason=_portable(done.reason, step, out_dir))
             digests = record.write(step, out_dir, fingerprint, versions, done)
             status, reason = done.status, done.reason
         except (Exception, SystemExit) as error:
@@ -78,6 +79,11 @@ def describe(error: BaseException, step: Step, out_dir: Path) -> str:
         text = "out of memory. Use fewer processes (--nprocs) or a machine with more memory."
     else:
         text = f"{type(error).__name__}: {error}"
+    return _portable(text, step, out_dir)
+
+
+def _portable(text: str, step: Step, out_dir: Path) -> str:
+    """The text in one line, without absolute paths of the run's files and without temporary names."""
     for path in sorted(filter(None, step.inputs.values()), key=lambda path: -len(str(path))):
         text = text.replace(str(path), path.name)
     text = text.replace(f"{out_dir}{os.sep}", "")
