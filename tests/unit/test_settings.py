@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -169,3 +170,14 @@ def test_every_setting_is_written_unless_it_is_none() -> None:
         for key in fields(getattr(Settings(), section.name)):
             absent = getattr(getattr(Settings(), section.name), key.name) is None
             assert (f"\n{key.name} = " in written) is not absent
+
+
+def test_every_setting_stands_in_the_usage_guide() -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")
+    table = guide.split("## Settings file")[1].split("## Exit codes")[0]
+    for section in fields(Settings):
+        assert f"`{section.name}`" in table
+        for key in fields(getattr(Settings(), section.name)):
+            assert f"`{key.name}`" in table, key.name
+    example = table.split("```toml\n")[1].split("```")[0]
+    assert load(None, tomllib.loads(example)).methods.extra_ensembles == ("intersection", "staple")
