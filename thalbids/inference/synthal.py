@@ -26,8 +26,8 @@ ROI_SHAPE = (72, 72, 56)
 HEAD_BRAIN, HEAD_THALAMI = (2, 3, 4, 5), (4, 5)
 ROI_LEFT, ROI_RIGHT = 1, 2
 FOUND_MM3 = 1500.0  # less soft thalamus than this in the whole head: it was not found
-RECENTRE_MM = 3.0
-MOVES = 4
+RECENTRE_MM = 1.0
+MOVES = 5
 
 
 @dataclass(frozen=True)

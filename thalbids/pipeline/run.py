@@ -190,7 +190,7 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
         icv=[{"source": "synthal", "icv_mm3": icv}],
     )  # fmt: skip
     judged = steps.volume_rows([{"desc": "synthal", "image": "T1w"}], document["Masks"])[0]
-    row = {**judged, "scan": scan.name, "icv_mm3": icv}
+    row = {key: value for key, value in {**judged, "scan": scan.name, "icv_mm3": icv}.items() if key in SEGMENT_COLUMNS}
     assert found.brain is not None and found.probability is not None
     save_image(found.labels, found.affine, folder / f"{name}_thalamus.nii.gz", dtype=np.uint8)
     save_image(found.brain, found.affine, folder / f"{name}_brain.nii.gz", dtype=np.uint8)

@@ -1,0 +1,72 @@
+"""The whole participant run killed again and again at random moments: what comes out is what an undisturbed run gives."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+pytest.importorskip("nilearn")
+KILLS = 20
+
+
+def dataset(root: Path) -> Path:
+    from nilearn.datasets import load_mni152_template
+
+    t1w = load_mni152_template(resolution=2)
+    data = np.asarray(t1w.dataobj, dtype=np.float32)
+    shifted = t1w.affine.copy()
+    shifted[:3, 3] += (1.5, -2, 1)
+    (root / "sub-01/anat").mkdir(parents=True)
+    (root / "dataset_description.json").write_text('{"Name": "kill", "BIDSVersion": "1.10.0"}')
+    nib.save(t1w, root / "sub-01/anat/sub-01_T1w.nii.gz")
+    nib.save(nib.Nifti1Image(np.sqrt(data), shifted), root / "sub-01/anat/sub-01_FLAIR.nii.gz")
+    nib.save(nib.Nifti1Image(data, t1w.affine), root / "sub-01/anat/sub-01_R1map.nii.gz")
+    return root
+
+
+def command(raw: Path, out: Path, nprocs: int) -> list[str]:
+    return [sys.executable, "-m", "thalbids", str(raw), str(out), "participant", "--nprocs", str(nprocs)]
+
+
+def contents(out: Path) -> dict[str, str]:
+    """SHA-256 of every result; logs hold times and are left out."""
+    return {
+        p.relative_to(out).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(out.rglob("*"))
+        if p.is_file() and "logs" not in p.relative_to(out).parts
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("nprocs", [1, 2])
+def test_killed_twenty_times_and_resumed(tmp_path: Path, nprocs: int) -> None:
+    raw = dataset(tmp_path / "raw")
+    began = time.monotonic()
+    whole = subprocess.run(command(raw, tmp_path / "whole", 1), capture_output=True, text=True)
+    length = time.monotonic() - began
+    assert whole.returncode in (0, 1), whole.stderr
+    rng = random.Random(5)
+    for _ in range(KILLS):
+        process = subprocess.Popen(
+            command(raw, tmp_path / "killed", nprocs), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        time.sleep(rng.uniform(0.3, 0.6 * length))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    last = subprocess.run(command(raw, tmp_path / "killed", nprocs), capture_output=True, text=True)
+    assert last.returncode == whole.returncode, last.stderr
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    again = subprocess.run(command(raw, tmp_path / "killed", nprocs), capture_output=True, text=True)
+    assert " ok" not in again.stderr.splitlines()[-1], again.stderr

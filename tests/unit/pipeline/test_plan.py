@@ -1,0 +1,96 @@
+"""The plan of a session for every mixture of images, and how its table rows end."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from thalbids.methods.synthal import SynThal
+from thalbids.pipeline import plan as plans
+from thalbids.pipeline import steps
+from thalbids.pipeline.step import StepResult, check_plan
+from thalbids.settings import load
+from thalbids.types import InputImage, Session
+
+OUT = Path("/out")
+MIXTURES = [("T1w", *extra) for n in range(3) for extra in combinations(("FLAIR", "R1map"), n)]
+
+
+class Fixed(SynThal):
+    """SynThal whose parameters do not need the weights."""
+
+    def params(self, settings: object) -> dict[str, str]:
+        return {"Weights": "none"}
+
+
+@pytest.fixture(autouse=True)
+def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "_weights", lambda: "none")
+
+
+def session(images: tuple[str, ...], name: str | None = "1") -> Session:
+    found = {i: InputImage(Path(f"/raw/{i}.nii.gz"), f"bids:raw:{i}.nii.gz", i) for i in images}
+    return Session("01", name, found)
+
+
+@pytest.mark.parametrize("images", MIXTURES)
+@pytest.mark.parametrize("extra", [(), ("intersection", "staple")])
+def test_every_mixture_gives_a_plan_that_the_engine_accepts(images: tuple[str, ...], extra: tuple[str, ...]) -> None:
+    settings = load(None, {"methods": {"extra_ensembles": extra}})
+    planned = plans.plan([session(images), session(images, "2")], OUT, (Fixed(),), settings)
+    check_plan(planned)
+    made = {s.name.removeprefix("sub-01_ses-1 ") for s in planned if s.session == "sub-01_ses-1"}
+    assert {f"synthal{i}" for i in images} <= made
+    assert ("synthalT1FLAIR" in made) == ("FLAIR" in images)
+    assert ("synthalT1FLAIRR1" in made) == (len(images) == 3)
+    assert ("synthalT1FLAIRR1Staple" in made) == (len(images) == 3 and bool(extra))
+
+
+@pytest.mark.parametrize("images", MIXTURES)
+def test_the_table_has_a_row_for_every_mask_made_or_not(images: tuple[str, ...]) -> None:
+    made = plans.plan_session(session(images), OUT, (Fixed(),), load(None, {}))
+    assert [e["desc"] for e in made.masks] == [
+        "synthalT1w", "synthalFLAIR", "synthalR1map", "synthalT1FLAIR", "synthalT1R1", "synthalR1FLAIR", "synthalT1FLAIRR1",
+    ]  # fmt: skip
+    for entry in made.masks:
+        assert (entry["step"] is None) == (not set(entry["images"]) <= set(images))
+        assert bool(entry["reason"]) == (entry["step"] is None)
+
+
+def test_a_session_without_t1w_has_one_step_that_says_so() -> None:
+    planned = plans.plan([Session("01", None, {}, problem="no T1w here.")], OUT, (Fixed(),), load(None, {}))
+    assert [s.function for s in planned] == [steps.refuse, steps.report]
+    with pytest.raises(Exception, match="no T1w here"):
+        steps.refuse({}, {}, planned[0].params, {})
+
+
+def test_nprocs_and_other_settings_without_effect_change_no_fingerprint_material() -> None:
+    one, two = (
+        plans.plan([session(MIXTURES[-1])], OUT, (Fixed(),), load(None, {"run": {"nprocs": n}})) for n in (1, 2)
+    )
+    assert [s.params for s in one] == [s.params for s in two]
+
+
+def test_a_blocked_mask_is_excluded_with_its_image_and_failed_with_a_failed_step() -> None:
+    entry = {"step": "mask", "roots": ["register"], "reason": ""}
+    blocked = StepResult("mask", "blocked", "because")
+    for status, expected in (("excluded", "excluded"), ("failed", "failed"), ("lost", "failed")):
+        upstream = {"mask": blocked, "register": StepResult("register", status, "because")}
+        assert steps.ending(entry, upstream) == (expected, "because")
+    assert steps.ending({"step": None, "reason": "no image"}, {}) == ("missing", "no image")
+
+
+def test_a_distrusted_mask_and_ensembles_on_it_are_excluded_and_keep_their_numbers() -> None:
+    good = {"status": "ok", "reason": "", "trusted": True, "flags": [], "measures": {"volume_mm3": 14000.0}}
+    bad = good | {"trusted": False, "flags": [{"reason": "too small"}], "measures": {"volume_mm3": 900.0}}
+    methods = [
+        {"desc": "a", "image": "T1w"},
+        {"desc": "b", "image": "FLAIR"},
+        {"desc": "ab", "image": "ensemble", "members": ["a", "b"]},
+    ]
+    rows = steps.volume_rows(methods, {"a": good, "b": bad, "ab": good})
+    assert [r["status"] for r in rows] == ["ok", "excluded", "excluded"]
+    assert rows[1]["reason"] == rows[2]["reason"] == "b: too small"
+    assert rows[1]["volume_mm3"] == 900.0
