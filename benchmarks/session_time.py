@@ -55,7 +55,9 @@ def main() -> None:
             print(f"### {zoom} mm\n\n| step | seconds | peak memory (MB) |\n|---|---:|---:|")
             for step in steps:
                 print(f"| {step['name'].split(' ', 1)[1]} | {step['seconds']:.1f} | {step['peak_mb']:.0f} |")
-            print(f"| whole command | {seconds:.1f} | {peak:.0f} |\n\nOutside the steps: {seconds - inside:.1f} s. Run again: {again:.1f} s.\n")
+            print(
+                f"| whole command | {seconds:.1f} | {peak:.0f} |\n\nOutside the steps: {seconds - inside:.1f} s. Run again: {again:.1f} s.\n"
+            )
 
 
 def timed(command: list[str]) -> float:

@@ -19,7 +19,9 @@ MNI = "open_ms/cross_sectional/MNI/patient07/{}_N4_noneck_reduced_winsor_regtoFL
 
 def build(root: Path, destination: Path) -> Path:
     """Write the dataset and give its folder."""
-    write_json(destination / "dataset_description.json", {"Name": "Real scans", "BIDSVersion": "1.10.0", "DatasetType": "raw"})
+    write_json(
+        destination / "dataset_description.json", {"Name": "Real scans", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
+    )
     (destination / "README.md").write_text("Real scans for tests of thalbids, converted and otherwise unchanged.\n")
     for sub, label in (("sub-01", "fs01"), ("sub-06", "fs06")):
         image = nib.load(root / "freesurfer6" / sub / "mri" / "T1.mgz")
@@ -48,7 +50,9 @@ def place(destination: Path, subject: str, session: str | None, suffix: str) -> 
     return path
 
 
-def save(image: nib.Nifti1Image, destination: Path, subject: str, session: str | None, suffix: str, extra: dict | None = None) -> None:
+def save(
+    image: nib.Nifti1Image, destination: Path, subject: str, session: str | None, suffix: str, extra: dict | None = None
+) -> None:
     path = place(destination, subject, session, suffix)
     nib.save(image, path)
     if extra:

@@ -57,7 +57,9 @@ def rescan(scan: nib.Nifti1Image, rng: np.random.Generator) -> nib.Nifti1Image:
     return nib.Nifti1Image(data.astype(np.float32), scan.affine)
 
 
-def shrunk(scan: RealScan, size: float, rng: np.random.Generator, points: int = 2_000_000) -> tuple[nib.Nifti1Image, float]:
+def shrunk(
+    scan: RealScan, size: float, rng: np.random.Generator, points: int = 2_000_000
+) -> tuple[nib.Nifti1Image, float]:
     """The scan with both thalami shrunk by a smooth field, and the true ratio of volumes (Monte Carlo on the reference labels)."""
     assert scan.labels is not None
     centres = [np.array(ndimage.center_of_mass(scan.labels == n)) for n in (10, 49)]
@@ -79,7 +81,9 @@ def shrunk(scan: RealScan, size: float, rng: np.random.Generator, points: int = 
     def share(position: np.ndarray) -> float:
         return float(mask[tuple(np.round(position).astype(int))].mean())
 
-    return moved(scan.image, deform(voxel_grid(scan.image.shape).astype(np.float64))), share(deform(where)) / share(where)
+    return moved(scan.image, deform(voxel_grid(scan.image.shape).astype(np.float64))), share(deform(where)) / share(
+        where
+    )
 
 
 def agreement(found: dict[str, RealScan], heads: dict[str, synthal.Head], roi: Net) -> list[dict]:
@@ -152,12 +156,11 @@ def evaluate(root: Path, weights: Path, *, quick: bool) -> dict:
         return report
     labelled = [n for n in found if found[n].labels is not None]
     report["retest_percent"] = {
-        n: retest(found[n], heads[n].centre, roi, 5, i) for i, n in enumerate([*labelled, "patient07 T1", "patient07 FLAIR"])
+        n: retest(found[n], heads[n].centre, roi, 5, i)
+        for i, n in enumerate([*labelled, "patient07 T1", "patient07 FLAIR"])
     }
     pairs = {n: shrinkage(found[n], heads[n].centre, roi, [0.90, 0.93, 0.96, 0.98, 1.02]) for n in labelled}
-    report["shrinkage"] = {
-        n: {"pairs": p, "slope": float(np.polyfit(*np.array(p).T, 1)[0])} for n, p in pairs.items()
-    }
+    report["shrinkage"] = {n: {"pairs": p, "slope": float(np.polyfit(*np.array(p).T, 1)[0])} for n, p in pairs.items()}
     report["box_moves_percent"] = {n: box_moves(found[n], heads[n].centre, roi) for n in [*labelled, "patient07 T1"]}
     return report
 

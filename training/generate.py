@@ -42,21 +42,106 @@ GROUPS = {
     "vessel": ("vessel", "fissure"),
 }
 CONTRASTS: dict[str, dict[str, float]] = {
-    "T1w": dict(white=1.0, cortex=0.64, caudate=0.66, putamen=0.77, pallidum=0.93, thalamus=0.81, ventraldc=0.89, limbic=0.63,
-                brainstem=0.86, cb_white=0.9, cb_cortex=0.6, lesion=0.7, fluid=0.2, vessel=0.4, spread=0.045),
-    "R1map": dict(white=1.0, cortex=0.62, caudate=0.63, putamen=0.68, pallidum=0.86, thalamus=0.76, ventraldc=0.86, limbic=0.62,
-                  brainstem=0.86, cb_white=0.95, cb_cortex=0.6, lesion=0.66, fluid=0.23, vessel=0.4, spread=0.045),
-    "FLAIR": dict(white=0.70, cortex=0.92, caudate=0.87, putamen=0.80, pallidum=0.62, thalamus=0.80, ventraldc=0.74, limbic=1.0,
-                  brainstem=0.76, cb_white=0.68, cb_cortex=0.85, lesion=1.3, fluid=0.15, vessel=0.5, spread=0.07),
-    "T2w": dict(white=0.36, cortex=0.55, caudate=0.52, putamen=0.47, pallidum=0.32, thalamus=0.44, ventraldc=0.38, limbic=0.56,
-                brainstem=0.4, cb_white=0.36, cb_cortex=0.5, lesion=0.75, fluid=1.1, vessel=0.6, spread=0.04),
-    "PDw": dict(white=0.72, cortex=0.9, caudate=0.88, putamen=0.86, pallidum=0.76, thalamus=0.82, ventraldc=0.77, limbic=0.9,
-                brainstem=0.78, cb_white=0.72, cb_cortex=0.86, lesion=0.95, fluid=1.0, vessel=0.6, spread=0.05),
+    "T1w": dict(
+        white=1.0,
+        cortex=0.64,
+        caudate=0.66,
+        putamen=0.77,
+        pallidum=0.93,
+        thalamus=0.81,
+        ventraldc=0.89,
+        limbic=0.63,
+        brainstem=0.86,
+        cb_white=0.9,
+        cb_cortex=0.6,
+        lesion=0.7,
+        fluid=0.2,
+        vessel=0.4,
+        spread=0.045,
+    ),
+    "R1map": dict(
+        white=1.0,
+        cortex=0.62,
+        caudate=0.63,
+        putamen=0.68,
+        pallidum=0.86,
+        thalamus=0.76,
+        ventraldc=0.86,
+        limbic=0.62,
+        brainstem=0.86,
+        cb_white=0.95,
+        cb_cortex=0.6,
+        lesion=0.66,
+        fluid=0.23,
+        vessel=0.4,
+        spread=0.045,
+    ),
+    "FLAIR": dict(
+        white=0.70,
+        cortex=0.92,
+        caudate=0.87,
+        putamen=0.80,
+        pallidum=0.62,
+        thalamus=0.80,
+        ventraldc=0.74,
+        limbic=1.0,
+        brainstem=0.76,
+        cb_white=0.68,
+        cb_cortex=0.85,
+        lesion=1.3,
+        fluid=0.15,
+        vessel=0.5,
+        spread=0.07,
+    ),
+    "T2w": dict(
+        white=0.36,
+        cortex=0.55,
+        caudate=0.52,
+        putamen=0.47,
+        pallidum=0.32,
+        thalamus=0.44,
+        ventraldc=0.38,
+        limbic=0.56,
+        brainstem=0.4,
+        cb_white=0.36,
+        cb_cortex=0.5,
+        lesion=0.75,
+        fluid=1.1,
+        vessel=0.6,
+        spread=0.04,
+    ),
+    "PDw": dict(
+        white=0.72,
+        cortex=0.9,
+        caudate=0.88,
+        putamen=0.86,
+        pallidum=0.76,
+        thalamus=0.82,
+        ventraldc=0.77,
+        limbic=0.9,
+        brainstem=0.78,
+        cb_white=0.72,
+        cb_cortex=0.86,
+        lesion=0.95,
+        fluid=1.0,
+        vessel=0.6,
+        spread=0.05,
+    ),
 }
 SHARES = {"T1w": 0.33, "FLAIR": 0.22, "R1map": 0.10, "T2w": 0.11, "PDw": 0.04, "random": 0.20}
-OUTSIDE_T1W = {"outside502": 0.79, "outside506": 0.11, "outside507": 0.59, "outside508": 0.73, "outside509": 0.44,
-               "outside511": 0.71, "outside512": 0.43, "outside514": 0.30, "outside515": 0.19, "outside516": 0.59,
-               "outside530": 0.90}
+OUTSIDE_T1W = {
+    "outside502": 0.79,
+    "outside506": 0.11,
+    "outside507": 0.59,
+    "outside508": 0.73,
+    "outside509": 0.44,
+    "outside511": 0.71,
+    "outside512": 0.43,
+    "outside514": 0.30,
+    "outside515": 0.19,
+    "outside516": 0.59,
+    "outside530": 0.90,
+}
 
 
 @dataclass(frozen=True)
@@ -88,11 +173,15 @@ def resize(field: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Trilinear resize of (..., x, y, z) whose outermost nodes stay where they are."""
     t = torch.from_numpy(np.ascontiguousarray(field, np.float32))
     lead = t.shape[:-3]
-    t = torch.nn.functional.interpolate(t.reshape(1, -1, *t.shape[-3:]), size=shape, mode="trilinear", align_corners=True)
+    t = torch.nn.functional.interpolate(
+        t.reshape(1, -1, *t.shape[-3:]), size=shape, mode="trilinear", align_corners=True
+    )
     return t.reshape(*lead, *shape).numpy()
 
 
-def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], nodes: float, lead: tuple[int, ...] = ()) -> np.ndarray:
+def smooth_noise(
+    rng: np.random.Generator, shape: tuple[int, ...], nodes: float, lead: tuple[int, ...] = ()
+) -> np.ndarray:
     """White noise of SD 1 on a grid with a node every `nodes` voxels, interpolated to `shape`."""
     coarse = tuple(max(2, int(np.ceil(n / nodes)) + 1) for n in shape)
     return resize(rng.standard_normal((*lead, *coarse)), shape)
@@ -118,7 +207,9 @@ def deformed_positions(
         linear = np.diag([-1.0, 1, 1]) @ linear
     centre = m.thalami.mean(0) + rng.uniform(-shift, shift, 3)
     pos = np.einsum("ij,j...->i...", linear, grid) + centre.reshape(3, 1, 1, 1)
-    pos += free * 2.2 * smooth_noise(rng, nodes, 20 / COARSE, (3,)) + free * 0.7 * smooth_noise(rng, nodes, 8 / COARSE, (3,))
+    pos += free * 2.2 * smooth_noise(rng, nodes, 20 / COARSE, (3,)) + free * 0.7 * smooth_noise(
+        rng, nodes, 8 / COARSE, (3,)
+    )
     amount = rng.uniform(-3.5, 4.5) if rng.random() < 0.7 else 0.0
     push = np.stack([ndimage.map_coordinates(p, pos / 2, order=1, mode="nearest") for p in m.push])
     pos += amount * push

@@ -12,7 +12,11 @@ def convolutions(inputs: int, outputs: int) -> nn.Sequential:
     """Two 3 x 3 x 3 convolutions, each with instance norm and leaky ReLU."""
     layers: list[nn.Module] = []
     for n in (inputs, outputs):
-        layers += [nn.Conv3d(n, outputs, 3, padding=1, bias=False), nn.InstanceNorm3d(outputs, affine=True), nn.LeakyReLU(0.01)]
+        layers += [
+            nn.Conv3d(n, outputs, 3, padding=1, bias=False),
+            nn.InstanceNorm3d(outputs, affine=True),
+            nn.LeakyReLU(0.01),
+        ]
     return nn.Sequential(*layers)
 
 

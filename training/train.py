@@ -25,7 +25,10 @@ from training.network import WIDTHS, UNet
 
 CLASSES = {"roi": ROI_CLASSES, "head": HEAD_CLASSES}
 THALAMI = {"roi": (1, 2), "head": (4, 5)}
-WEIGHT = {"roi": 2.0, "head": 15.0}  # of the thalami in the cross-entropy: a thousandth of the head's voxels would be ignored
+WEIGHT = {
+    "roi": 2.0,
+    "head": 15.0,
+}  # of the thalami in the cross-entropy: a thousandth of the head's voxels would be ignored
 EMA = 0.998
 
 
@@ -55,7 +58,9 @@ def overlap_and_volume(p: torch.Tensor, target: torch.Tensor) -> tuple[torch.Ten
     dims = (2, 3, 4)
     t = target[None].expand_as(p)
     sp, st = p.sum(dims), t.sum(dims)
-    return 1 - (2 * (p * t).sum(dims) + 1) / (sp + st + 1), (sp / st.clamp(min=1.0) - 1).abs().clamp(max=1.0) * (st > 100)
+    return 1 - (2 * (p * t).sum(dims) + 1) / (sp + st + 1), (sp / st.clamp(min=1.0) - 1).abs().clamp(max=1.0) * (
+        st > 100
+    )
 
 
 def loss_of(logits: torch.Tensor, labels: torch.Tensor, kind: str, volume_weight: float) -> tuple[torch.Tensor, dict]:
@@ -138,10 +143,17 @@ def main() -> None:
                 slow.lerp_(fast, 1 - decay)
         running = {k: 0.98 * running.get(k, v) + 0.02 * v for k, v in (parts | {"loss": float(loss.detach())}).items()}
         if (step + 1) % 50 == 0:
-            row = {"step": step + 1, "seconds": round(time.time() - began)} | {k: round(v, 4) for k, v in running.items()}
+            row = {"step": step + 1, "seconds": round(time.time() - began)} | {
+                k: round(v, 4) for k, v in running.items()
+            }
             print(json.dumps(row), file=log, flush=True)
         if (step + 1) % args.save_every == 0 or step + 1 == args.steps:
-            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "average": average.state_dict(), "step": step + 1}
+            state = {
+                "model": model.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "average": average.state_dict(),
+                "step": step + 1,
+            }
             torch.save(state, args.run / "last.tmp")
             (args.run / "last.tmp").replace(args.run / "last.pt")
 

@@ -67,7 +67,9 @@ def good_images(t1w: nib.Nifti1Image) -> dict[str, nib.Nifti1Image]:
         "onevolume": nib.Nifti1Image(data[..., None], affine),
         "nan": nib.Nifti1Image(nan, affine),
         "lps": t1w.as_reoriented(lps),
-        "lefthanded": nib.Nifti1Image(data[::-1], affine @ np.array([[-1, 0, 0, data.shape[0] - 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])),
+        "lefthanded": nib.Nifti1Image(
+            data[::-1], affine @ np.array([[-1, 0, 0, data.shape[0] - 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+        ),
         "sformonly": with_codes(t1w, 2, 0),
         "qformonly": with_codes(t1w, 0, 1),
         "oblique": oblique(t1w),

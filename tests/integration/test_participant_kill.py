@@ -59,7 +59,10 @@ def test_killed_twenty_times_and_resumed(tmp_path: Path, nprocs: int) -> None:
     rng = random.Random(5)
     for _ in range(KILLS):
         process = subprocess.Popen(
-            command(raw, tmp_path / "killed", nprocs), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command(raw, tmp_path / "killed", nprocs),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         time.sleep(rng.uniform(0.3, 0.6 * length))
         if process.poll() is None:

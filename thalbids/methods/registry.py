@@ -42,6 +42,8 @@ def chosen(names: tuple[str, ...]) -> tuple[Method, ...]:
             raise unknown_name("method", name, ["auto", *known])
         reason = known[name].unavailable()
         if reason is not None:
-            raise MissingToolError(f"method {name} cannot run: {reason}", "Leave it out of --methods, or mend this first.")
+            raise MissingToolError(
+                f"method {name} cannot run: {reason}", "Leave it out of --methods, or mend this first."
+            )
         picked[name] = known[name]
     return tuple(picked.values())

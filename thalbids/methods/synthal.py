@@ -38,7 +38,9 @@ class SynThal:
     citations = ("billot2023synthseg",)
 
     def unavailable(self) -> str | None:
-        missing = [name for name in ("head.xml", "head.bin", "roi.xml", "roi.bin") if not (synthal.WEIGHTS / name).exists()]
+        missing = [
+            name for name in ("head.xml", "head.bin", "roi.xml", "roi.bin") if not (synthal.WEIGHTS / name).exists()
+        ]
         return f"the weights {', '.join(missing)} are not in the package; install thalbids again." if missing else None
 
     def params(self, settings: Settings) -> Mapping[str, Any]:
@@ -73,7 +75,12 @@ def _segmentation(image: nib.Nifti1Image, centre: np.ndarray, roi: Any, *, flip:
     labels = thalami.labels()
     sides = [float(p.sum(dtype=np.float64)) for p in (thalami.left, thalami.right)]
     seen = thalami.diagnostics
-    if not (labels == 10).any() or not (labels == 49).any() or seen["flip_dice"] < FLIP_DICE or seen["confidence"] < CONFIDENCE:
+    if (
+        not (labels == 10).any()
+        or not (labels == 49).any()
+        or seen["flip_dice"] < FLIP_DICE
+        or seen["confidence"] < CONFIDENCE
+    ):
         raise ImageError(
             f"no thalami were found (agreement with the mirror image {seen['flip_dice']:.2f}, certainty {seen['confidence']:.2f}).",
             "Look at the image: is it a whole head, right side up by its header, with contrast between grey and white matter?",
@@ -109,9 +116,7 @@ def head_of(image: nib.Nifti1Image, precision: str) -> synthal.Head:
     return head
 
 
-def segment_image(
-    scan: nib.Nifti1Image | Path | str, *, precision: str = "full", flip: bool = True
-) -> Segmentation:
+def segment_image(scan: nib.Nifti1Image | Path | str, *, precision: str = "full", flip: bool = True) -> Segmentation:
     """Thalamus, brain mask and intracranial volume of one scan of any contrast, on the scan's own grid.
 
     Parameters

@@ -181,7 +181,13 @@ def segment(made: SessionPlan, method: Method) -> None:
     """One mask per image that the method can read."""
     for name in method.images:
         label = names.method(method.family, name)
-        entry = {"desc": label.desc, "family": method.family, "images": [name], "image": label.image, "protocol": method.protocol}
+        entry = {
+            "desc": label.desc,
+            "family": method.family,
+            "images": [name],
+            "image": label.image,
+            "protocol": method.protocol,
+        }
         if name not in made.segmentable:
             made.masks.append(entry | {"step": None, "roots": [], "reason": f"the session has no {name} image"})
             continue
@@ -249,7 +255,12 @@ def ensembles(made: SessionPlan, method: Method) -> None:
             }
             needs = tuple(own[i]["step"] for i in images)
             step = made.add(
-                label.desc, steps.ensemble, inputs=dsegs, outputs=mask_outputs(made, label.desc), params=params, needs=needs
+                label.desc,
+                steps.ensemble,
+                inputs=dsegs,
+                outputs=mask_outputs(made, label.desc),
+                params=params,
+                needs=needs,
             )
             roots = [root for i in images for root in (*own[i]["roots"], own[i]["step"])]
             made.masks.append(entry | {"step": step, "roots": list(dict.fromkeys(roots)), "reason": ""})
@@ -292,9 +303,7 @@ def plan_report(subject: str, own: Iterable[SessionPlan], settings: Settings) ->
     out_dir = own[0].out_dir
     for made in own:
         files = {"qc": made.qc, "volumes": made.volumes, "icv": made.icv, "T1w": made.t1w, "brain": made.brain}
-        files |= {
-            name: made.path(name, space="T1w", desc="preproc") for name in REGISTERED if name in made.images
-        }
+        files |= {name: made.path(name, space="T1w", desc="preproc") for name in REGISTERED if name in made.images}
         for entry in made.masks:
             if entry["step"] is not None:
                 files[entry["desc"]] = made.path("dseg", seg="thalamus", space="T1w", desc=entry["desc"])
@@ -316,7 +325,12 @@ def plan_report(subject: str, own: Iterable[SessionPlan], settings: Settings) ->
         steps.report,
         inputs=inputs,
         outputs={"page": out_dir / f"sub-{subject}.html"},
-        params={"Subject": subject, "Sessions": sessions, "Settings": result_settings(settings), "Version": thalbids.__version__},
+        params={
+            "Subject": subject,
+            "Sessions": sessions,
+            "Settings": result_settings(settings),
+            "Version": thalbids.__version__,
+        },
         after=after,
         record=record,
     )

@@ -38,7 +38,9 @@ def session_report(out_dir: Path, session: Mapping[str, Any], upstream: Mapping[
     ]
     results = [upstream[name] for name in session["Steps"] if name in upstream]
     failures = [
-        Failure(r.name.removeprefix(f"{session['Name']} "), r.reason) for r in results if r.status in ("failed", "lost", "excluded")
+        Failure(r.name.removeprefix(f"{session['Name']} "), r.reason)
+        for r in results
+        if r.status in ("failed", "lost", "excluded")
     ]
     return SessionReport(
         session=session["Session"],

@@ -24,8 +24,9 @@ from thalbids.settings import Settings
 from thalbids.types import Session
 
 
-
-def participant(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = False, reports_only: bool = False) -> int:
+def participant(
+    bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = False, reports_only: bool = False
+) -> int:
     """Run the participant level; gives the exit code.
 
     Raises
@@ -92,7 +93,9 @@ def versions() -> dict[str, str]:
 def generated_by(sessions: Sequence[Session]) -> list[dict[str, str]]:
     """thalbids, then the programs that compute here."""
     own = {"Name": "thalbids", "Version": thalbids.__version__}
-    tools = [{"Name": "OpenVINO", "Version": installed("openvino"), "CodeURL": "https://github.com/openvinotoolkit/openvino"}]
+    tools = [
+        {"Name": "OpenVINO", "Version": installed("openvino"), "CodeURL": "https://github.com/openvinotoolkit/openvino"}
+    ]
     if any({"FLAIR", "R1map"} & set(session.images) for session in sessions):
         tools.append({"Name": "ANTsPy", "Version": installed("antspyx"), "CodeURL": "https://github.com/ANTsX/ANTsPy"})
     return [own, *tools]
@@ -111,7 +114,9 @@ def describe(sessions: Sequence[Session], planned: Sequence[Step], methods: Sequ
         own = [step.name.removeprefix(f"{session.name} ") for step in planned if step.session == session.name]
         lines.append(f"  steps: {', '.join(own)}")
     broken = sum(session.problem is not None for session in sessions)
-    lines.append(f"{len(sessions)} sessions, {broken} of them cannot be processed, {len(planned)} steps. Nothing was run.")
+    lines.append(
+        f"{len(sessions)} sessions, {broken} of them cannot be processed, {len(planned)} steps. Nothing was run."
+    )
     return "\n".join(lines)
 
 
@@ -150,7 +155,9 @@ def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> 
         unique = stems.count(stem(scan)) == 1 or out_dir is None
         folder = scan.absolute().parent if out_dir is None else out_dir
         try:
-            row = segment_one(scan, folder, stem(scan) if unique else f"{scan.absolute().parent.name}_{stem(scan)}", settings)
+            row = segment_one(
+                scan, folder, stem(scan) if unique else f"{scan.absolute().parent.name}_{stem(scan)}", settings
+            )
         except ThalbidsError as error:
             ending["failed"] += 1
             text = str(error if error.path is not None else type(error)(error.problem, error.mend, scan))
@@ -175,7 +182,8 @@ def stem(scan: Path) -> str:
 
 def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapping[str, Any]:
     """Write ``NAME_thalamus.nii.gz`` (10 left, 49 right), ``NAME_thalamusprob.nii.gz``, ``NAME_brain.nii.gz`` and
-    ``NAME_thalamus.tsv``; gives the table's row."""
+    ``NAME_thalamus.tsv``; gives the table's row.
+    """
     import numpy as np
 
     from thalbids import qc

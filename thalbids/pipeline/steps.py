@@ -28,8 +28,9 @@ Outputs = Mapping[str, Path]
 Params = Mapping[str, Any]
 Upstream = Mapping[str, StepResult]
 
-STRIPPED_NOTE = "The scan is skull-stripped: what the stripping removed inside the skull is not counted in the intracranial volume."
+STRIPPED_NOTE = "the scan is skull-stripped: what the stripping removed inside the skull is not counted"
 STRIPPED_OUTSIDE = 0.03  # a scan with less of its non-zero voxels outside the brain mask was skull-stripped
+
 
 def given(inputs: Inputs, key: str) -> Path:
     """An input that the plan has made sure of."""
@@ -62,12 +63,8 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
         stripped = looks_stripped(data, head.brain)
     save_image(data, t1w.affine, outputs["T1w"])
     save_image(head.brain, t1w.affine, outputs["brain"], dtype=np.uint8)
-    reason = (
-        "the scan is skull-stripped: what the stripping removed inside the skull is not counted" if stripped else ""
-    )
-    write_table(
-        outputs["icv"], [{"source": "synthal", "icv_mm3": head.icv_mm3, "note": reason}], ("source", "icv_mm3", "note")
-    )
+    row = {"source": "synthal", "icv_mm3": head.icv_mm3, "note": STRIPPED_NOTE if stripped else None}
+    write_table(outputs["icv"], [row], ICV_COLUMNS)
     grid = {"Sources": [params["Source"]], "SpatialReference": params["T1wUri"]}
     return Done(
         {
@@ -86,7 +83,7 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
                 "Description": "Brain with its fluid up to the inner skull, by SynThal's whole-head network.",
                 "ThalamiCentreMm": [float(v) for v in head.centre],
             },
-            "icv": params["IcvDictionary"] | ({"Note": STRIPPED_NOTE} if stripped else {}),
+            "icv": params["IcvDictionary"],
         }
     )
 
@@ -239,10 +236,10 @@ def measures(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
     brain = None if there(inputs, "brain") is None else load_labels(given(inputs, "brain"))
     affine = None if brain is None else np.asarray(brain.affine)
     masks = {entry["desc"]: mask_input(entry, inputs, upstream) for entry in params["Methods"]}
-    icv_path, icv, notes = there(inputs, "icv"), [], list(params["Notes"])
-    if icv_path is not None:
-        icv = [{"source": row["source"], "icv_mm3": float(row["icv_mm3"] or "nan")} for row in read_table(icv_path)]
-        notes += [note for note in [read_json(sidecar(icv_path)).get("Note")] if note]
+    icv_path = there(inputs, "icv")
+    volumes = [] if icv_path is None else read_table(icv_path)
+    icv = [{"source": row["source"], "icv_mm3": float(row["icv_mm3"] or "nan")} for row in volumes]
+    notes = [*params["Notes"], *(f"ICV by {row['source']}: {row['note']}" for row in volumes if row["note"])]
     document = qc.build(
         subject=params["Subject"],
         session=params["Session"],

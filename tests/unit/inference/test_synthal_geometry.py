@@ -62,7 +62,7 @@ def test_box_follows_what_it_finds_and_says_when_it_finds_nothing() -> None:
 
 def test_a_thalamus_at_the_edge_of_the_scan_is_seen_as_cut() -> None:
     whole = head("RAS")
-    top = int((MIDDLE[2] - whole.affine[2, 3]))
+    top = int(MIDDLE[2] - whole.affine[2, 3])
     cut = nib.Nifti1Image(np.asarray(whole.dataobj)[:, :, :top], whole.affine)
     found = synthal.see_thalami(cut, MIDDLE, position_net)
     assert 0.3 < (found.labels() > 0).sum() / TRUE_MM3 < 0.6
