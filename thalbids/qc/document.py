@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -31,7 +31,8 @@ class MaskInput:
     images : what the mask was made from (``("T1w",)``, ``("T1w", "FLAIR")`` for an ensemble)
     status, reason : as in the volume table (ok, missing, failed, excluded)
     soft_volume_mm3 : sum of probabilities x voxel volume
-    field_of_view : array, True where the images hold data; the whole grid when absent
+    image : array of the image that it was made from, exactly 0 where it holds no data; None for ensembles
+    diagnostics : what the method says about itself: ``flip_dice``, ``confidence``, ``in_view``
     """
 
     labels: np.ndarray | None
@@ -40,7 +41,8 @@ class MaskInput:
     status: str = "ok"
     reason: str = ""
     soft_volume_mm3: float | None = None
-    field_of_view: np.ndarray | None = None
+    image: np.ndarray | None = None
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
 
 
 def build(
@@ -73,20 +75,22 @@ def build(
 
     Returns
     -------
-    The document of ``data/schemas/qc.schema.json``. ``Flags`` lists every flag with its ``scope`` (``session``,
-    ``registration:FLAIR``, ``mask:synthalT1w``).
+    The document of ``data/schemas/qc.schema.json``. ``Flags`` lists every flag with its ``scope`` (``brain``,
+    ``icv``, ``registration:FLAIR``, ``mask:synthalT1w``).
     """
     icv = [_icv(entry) for entry in icv]
     registrations = [_registration(entry) for entry in registrations]
+    judged = _brain(brain, affine, icv)
+    trustworthy = judged is not None and not rules.distrusted(judged["flags"])
     document = {
         "SchemaVersion": SCHEMA_VERSION,
         "Subject": subject,
         "Session": session,
         "Images": {name: dict(entry) for name, entry in (images or {}).items()},
         "Registrations": registrations,
-        "Masks": _masks(masks, affine, brain),
+        "Masks": _masks(masks, affine, brain, trustworthy),
         "ICV": icv,
-        "Brain": _brain(brain, affine, icv),
+        "Brain": judged,
         "Notes": list(notes),
         "Missing": [dict(entry) for entry in missing],
     }
@@ -144,9 +148,11 @@ def _fault(document: Mapping[str, Any]) -> str:
     return f"{place}: {faults[0].message[:300]}"
 
 
-def _masks(masks: Mapping[str, MaskInput], affine: np.ndarray | None, brain: np.ndarray | None) -> dict[str, Any]:
-    """Measures and flags of every mask."""
-    expected = None if brain is None or affine is None else expected_centre(brain, affine)
+def _masks(
+    masks: Mapping[str, MaskInput], affine: np.ndarray | None, brain: np.ndarray | None, trustworthy: bool
+) -> dict[str, Any]:
+    """Measures and flags of every mask; a brain mask that is itself implausible says nothing about the centre."""
+    expected = None if brain is None or affine is None or not trustworthy else expected_centre(brain, affine)
     agreement = _agreement(masks)
     out = {}
     for name, mask in masks.items():
@@ -157,13 +163,12 @@ def _masks(masks: Mapping[str, MaskInput], affine: np.ndarray | None, brain: np.
                 raise ValueError("masks need the affine of their grid")
             measures = mask_measures(
                 mask.labels, affine, soft_volume_mm3=mask.soft_volume_mm3, expected=expected, brain=brain,
-                field_of_view=mask.field_of_view,
+                image=mask.image, diagnostics=mask.diagnostics,
             )  # fmt: skip
             measures["dice"] = agreement[name]
             entry["measures"] = measures | _best(name, masks, agreement[name])
             entry["flags"] = rules.mask_flags(entry["measures"])
-            distrusted = any(flag["severity"] == rules.DISTRUST for flag in entry["flags"])
-            entry["trusted"] = mask.status == "ok" and not distrusted
+            entry["trusted"] = mask.status == "ok" and not rules.distrusted(entry["flags"])
         out[name] = entry
     return out
 
@@ -228,8 +233,8 @@ def _registration(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _all_flags(document: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     """Every flag of the document with the thing it is about."""
     brain = document["Brain"]
-    scoped = [("session", brain["flags"] if brain else [])]
-    scoped += [("session", entry["flags"]) for entry in document["ICV"]]
+    scoped = [("brain", brain["flags"] if brain else [])]
+    scoped += [("icv", entry["flags"]) for entry in document["ICV"]]
     scoped += [(f"registration:{entry['image']}", entry["flags"]) for entry in document["Registrations"]]
     scoped += [(f"mask:{name}", entry["flags"]) for name, entry in document["Masks"].items()]
     for scope, flags in scoped:

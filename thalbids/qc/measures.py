@@ -21,6 +21,7 @@ CENTRE_OFFSET_MM = (0.0, 4.5, -1.4)  # from the brain mask's centre of mass to t
 HALF_SEPARATION_MM = 12.0  # from that middle to the centre of one thalamus
 
 CONNECTIVITY_26 = np.ones((3, 3, 3), dtype=bool)
+DIAGNOSTICS = ("flip_dice", "confidence", "in_view")
 FACES = ("left", "right", "posterior", "anterior", "inferior", "superior")
 
 NEAR_EDGE_VOXELS = 1  # a mask this close to the edge of the data may be cut off
@@ -82,7 +83,8 @@ def mask_measures(
     expected: ExpectedCentre | None = None,
     brain: np.ndarray | None = None,
     others: Mapping[str, np.ndarray] | None = None,
-    field_of_view: np.ndarray | None = None,
+    image: np.ndarray | None = None,
+    diagnostics: Mapping[str, float] | None = None,
 ) -> Measures:
     """Measure one thalamus mask.
 
@@ -95,7 +97,8 @@ def mask_measures(
     expected : from :func:`expected_centre`
     brain : brain mask on the same grid
     others : other masks on the same grid, for :func:`dice`
-    field_of_view : True where the image holds data; the whole grid when absent
+    image : the image that the mask was made from, on the same grid, exactly 0 where it holds no data
+    diagnostics : what the method says about itself: ``flip_dice``, ``confidence``, ``in_view`` (others are left out)
 
     Returns
     -------
@@ -105,7 +108,8 @@ def mask_measures(
     labels = np.asarray(labels)
     mask = labels != 0
     agreement = {name: dice(mask, other) for name, other in (others or {}).items()}
-    touches = _touches(mask, affine, field_of_view)
+    touches = _touches(mask, affine)
+    no_data = None if image is None else _no_data_fraction(mask, image)
     box = mask_box(mask) or (slice(0, 1),) * 3
     inside = None
     if brain is not None and mask[box].any():
@@ -119,6 +123,8 @@ def mask_measures(
         **_places(mask, sides, affine, expected),
         "inside_brain_fraction": inside,
         "touches_field_of_view": touches,
+        "no_data_fraction": no_data,
+        **{name: float(diagnostics[name]) if diagnostics and name in diagnostics else None for name in DIAGNOSTICS},
         "dice": agreement,
     }
 
@@ -274,20 +280,28 @@ def _face_names(affine: np.ndarray) -> list[tuple[str, str]]:
     return [(pairs[code][0], pairs[code][1]) for code in aff2axcodes(affine)]
 
 
-def _touches(mask: np.ndarray, affine: np.ndarray, field_of_view: np.ndarray | None) -> list[str]:
-    """Faces of the grid that the mask comes near, and "data" when it comes near voxels without data."""
+def _touches(mask: np.ndarray, affine: np.ndarray) -> list[str]:
+    """Faces of the grid that the mask comes near."""
     touched = []
     for profile, names in zip(_profiles(mask), _face_names(affine), strict=True):
         ends = profile[: NEAR_EDGE_VOXELS + 1].any(), profile[-(NEAR_EDGE_VOXELS + 1) :].any()
         touched += [name for name, near in zip(names, ends, strict=True) if near]
-    touched.sort(key=FACES.index)
-    box = mask_box(mask, margin=NEAR_EDGE_VOXELS)
-    if field_of_view is not None and box is not None:
-        near = np.asarray(ndimage.binary_dilation(mask[box], CONNECTIVITY_26, iterations=NEAR_EDGE_VOXELS))
-        empty = np.equal(np.asarray(field_of_view)[box], 0)
-        if np.any(near & empty):
-            touched.append("data")
-    return touched
+    return sorted(touched, key=FACES.index)
+
+
+def _no_data_fraction(mask: np.ndarray, image: np.ndarray) -> float | None:
+    """Share of the layer of voxels around a mask, and of the mask, where the image holds no data; None when empty.
+
+    Zeros in gaps of up to four voxels are data: fluid may be 0 in a skull-stripped or scaled image.
+    """
+    box = mask_box(mask, margin=6)
+    if box is None:
+        return None
+    near = np.asarray(ndimage.binary_dilation(mask[box], CONNECTIVITY_26, iterations=NEAR_EDGE_VOXELS))
+    data = np.pad(np.asarray(image)[box] != 0, 2, mode="edge")
+    data = np.asarray(ndimage.binary_closing(data, CONNECTIVITY_26, iterations=2))[2:-2, 2:-2, 2:-2]
+    edge = near & (~mask[box] | ~data)
+    return float((edge & ~data).sum() / edge.sum())
 
 
 def _cut_areas(mask: np.ndarray, affine: np.ndarray) -> dict[str, float]:

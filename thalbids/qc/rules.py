@@ -83,7 +83,7 @@ def _side_rules(side: str) -> tuple[Rule, ...]:
             f"Only {{value}} % of the {side} thalamus hang together.", _LOOK, scale=100.0,
         ),
         Rule(
-            f"centre_distance_{side}", f"centre_distance_{side}_mm", None, 12.0,
+            f"centre_distance_{side}", f"centre_distance_{side}_mm", None, 14.0,
             f"The centre of the {side} thalamus lies {{value}} mm from where the brain mask puts it.",
             "Check the brain mask and the outline: the mask may sit on another structure.", DISTRUST,
         ),
@@ -121,7 +121,7 @@ SIDED_RULES = (
 
 COMMON_RULES = (
     Rule(
-        "centre_distance", "centre_distance_mm", None, 10.0,
+        "centre_distance", "centre_distance_mm", None, 12.0,
         "The centre of the mask lies {value} mm from where the brain mask puts the thalami.",
         "Check the brain mask and the outline: the mask may sit on another structure, or the head is cut off.",
         DISTRUST,
@@ -133,8 +133,30 @@ COMMON_RULES = (
     ),
     Rule(
         "field_of_view", "touches_field_of_view", None, 0,
-        "The mask reaches the edge of the data ({value}): the thalamus is probably cut off.",
+        "The mask reaches the edge of the image ({value}): the thalamus is probably cut off.",
         "Do not use the volume: part of the structure was not scanned.", DISTRUST,
+    ),
+    Rule(
+        "no_data", "no_data_fraction", None, 0.02,
+        "The image holds no data in {value} % of the mask's border: the thalamus is probably cut off.",
+        "Do not use the volume: part of the structure was not scanned.", DISTRUST, scale=100.0,
+    ),
+    Rule(
+        "in_view", "in_view", 0.98, None,
+        "Only {value} % of the mask lie where the method could see the image.",
+        "Do not use the volume: part of the structure was not scanned.", DISTRUST, scale=100.0,
+    ),
+    Rule(
+        "self_agreement", "flip_dice", 0.92, None,
+        "The method finds another thalamus in the mirrored image (Dice {value}).",
+        "Look at the outline: the image may be noisy, blurred, cut off or of a contrast that the method cannot read.",
+        digits=2,
+    ),
+    Rule(
+        "confidence", "confidence", 0.83, None,
+        "The method is uncertain: {value} where 1 is certain and {limit} the limit.",
+        "Look at the outline: the image may be noisy, blurred, cut off or of a contrast that the method cannot read.",
+        digits=2,
     ),
     Rule(
         "agreement_family", "best_dice_same_family", 0.85, None,
@@ -160,7 +182,7 @@ BRAIN_RULES = (
         "volume.", DISTRUST, scale=1e-6, digits=2,
     ),
     Rule(
-        "brain_icv_fraction", "icv_fraction", 0.55, 1.05,
+        "brain_icv_fraction", "icv_fraction", 0.55, 1.15,
         "The brain mask is {value} % of the intracranial volume; {limit} % is the limit of what is plausible.",
         "Look at the brain outline; do not normalise by this intracranial volume before.", scale=100.0,
     ),
@@ -180,13 +202,21 @@ ICV_RULES = (
 )  # fmt: skip
 
 
+def distrusted(flags: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether one of the flags says that the thing must not be trusted."""
+    return any(flag["severity"] == DISTRUST for flag in flags)
+
+
 def mask_flags(measures: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The flags of one mask; of an empty one only that it is empty."""
     empty = EMPTY_RULE.flag(measures)
     if empty is not None:
         return [empty]
     sided = measures.get("volume_left_mm3") is not None
-    return apply((*(SIDED_RULES if sided else UNSIDED_RULES), *COMMON_RULES), measures)
+    flags = apply((*(SIDED_RULES if sided else UNSIDED_RULES), *COMMON_RULES), measures)
+    if any(flag["rule"] == "centre_distance" for flag in flags):  # says the same of both sides
+        flags = [flag for flag in flags if flag["rule"] not in ("centre_distance_left", "centre_distance_right")]
+    return flags
 
 
 def registration_flags(registration: Mapping[str, Any]) -> list[dict[str, Any]]:

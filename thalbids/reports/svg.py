@@ -66,7 +66,7 @@ class Panel:
 def window(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Grey values 0-255 (uint8) of an intensity range."""
     scale = 255.0 / (high - low) if high > low else 0.0
-    return np.clip((values - low) * scale, 0, 255).astype(np.uint8)
+    return np.clip(np.rint((values - low) * scale), 0, 255).astype(np.uint8)
 
 
 def png(grey: np.ndarray) -> bytes:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from thalbids.bids import names
 from thalbids.qc.measures import asymmetry_index
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 SEVERITY = {"distrust": "Do not trust", "check": "Check"}
-STATUS = {"ok": "ok", "missing": "missing", "failed": "failed", "excluded": "excluded"}
 
 
 class Shown(Protocol):
@@ -72,7 +72,10 @@ class Words:
 
     def label(self, method: str) -> str:
         """The method's name for people."""
-        return self.labels.get(method, method)
+        try:
+            return self.labels.get(method) or names.by_desc(method).label
+        except KeyError:  # a method of a third party that gave no mask
+            return method
 
     def trusted(self, method: str) -> bool:
         """Whether nothing speaks against this mask."""
@@ -83,7 +86,8 @@ class Words:
         if not self.document:
             return "There is no QC document: nothing was checked."
         made = [name for name, mask in self.masks.items() if mask["measures"] is not None]
-        bad = [self.label(name) for name in made if not self.trusted(name)]
+        flagged = [flag["scope"] for flag in self.document["Flags"] if flag["severity"] == "distrust"]
+        bad = [self.scope(scope) for scope in dict.fromkeys(flagged) if not scope.startswith("registration:")]
         if not made:
             return "No mask was made."
         count = f"{len(made)} mask{'s were' if len(made) != 1 else ' was'} made"
@@ -98,21 +102,26 @@ class Words:
         kind, _, name = scope.partition(":")
         if kind == "mask":
             return self.label(name)
-        return f"{image_name(name)} registration" if kind == "registration" else "Session"
+        if kind == "registration":
+            return f"{image_name(name)} registration"
+        return {"brain": "Brain mask", "icv": "Intracranial volume"}.get(kind, scope)
 
-    def flags(self) -> list[dict[str, str]]:
-        """Every flag, those that say distrust first."""
-        found = sorted(self.document.get("Flags", ()), key=lambda flag: flag["severity"] != "distrust")
-        return [
-            {
-                "severity": flag["severity"], "word": SEVERITY[flag["severity"]], "scope": self.scope(flag["scope"]),
-                "reason": flag["reason"], "advice": flag["advice"],
-            }
-            for flag in found
-        ]  # fmt: skip
+    def flags(self) -> list[dict[str, Any]]:
+        """The flags of each thing and severity together, those that say distrust first; each advice once."""
+        groups: dict[tuple[str, str], dict[str, Any]] = {}
+        for flag in sorted(self.document.get("Flags", ()), key=lambda flag: flag["severity"] != "distrust"):
+            severity = flag["severity"]
+            empty = {"severity": severity, "word": SEVERITY[severity], "scope": self.scope(flag["scope"])}
+            group = groups.setdefault((severity, flag["scope"]), {**empty, "reasons": [], "advice": []})
+            group["reasons"].append(flag["reason"])
+            if flag["advice"] not in group["advice"]:
+                group["advice"].append(flag["advice"])
+        return list(groups.values())
 
-    def volumes(self, rows: Iterable[Mapping[str, object]], shown: Mapping[str, Shown]) -> list[dict[str, Any]]:
-        """Rows of the volume table, in mL."""
+    def volumes(self, rows: Iterable[Mapping[str, object]], shown: Mapping[str, Shown]) -> dict[str, Any]:
+        """Rows of the volume table, in mL, and the definitions of the thalamus that they follow, marked a, b, ..."""
+        protocols = list(dict.fromkeys(view.protocol for view in shown.values() if view.protocol))
+        marks = {protocol: chr(ord("a") + number % 26) for number, protocol in enumerate(protocols)}
         out = []
         for row in rows:
             method = str(row["method"])
@@ -124,12 +133,11 @@ class Words:
                     "volume": number(row.get("volume_mm3"), 2, 0.001), "left": number(left, 2, 0.001),
                     "right": number(right, 2, 0.001), "asymmetry": number(asymmetry_index(left, right), 1, 100, True),
                     "soft": number(row.get("volume_soft_mm3"), 2, 0.001),
-                    "protocol": view.protocol if view else "",
-                    "status": STATUS.get(str(row.get("status")), str(row.get("status"))),
-                    "reason": _said(row.get("reason")), "trusted": self.trusted(method), "made": view is not None,
+                    "mark": marks.get(view.protocol, "") if view else "", "status": str(row.get("status") or DASH),
+                    "reason": _said(row.get("reason")), "distrusted": view is not None and not self.trusted(method),
                 }
             )  # fmt: skip
-        return out
+        return {"rows": out, "protocols": [(mark, protocol) for protocol, mark in marks.items()]}
 
     def agreement(self) -> dict[str, Any] | None:
         """Dice of every pair of masks; None with fewer than two."""

@@ -24,9 +24,11 @@ CROP_STEP = 0.5  # mm per pixel
 HEAD_STEP = 1.0
 HEAD_MARGIN = 22.0  # mm of head shown around the brain
 BRAIN_MARGIN = 8.0
+EDGE_MARGIN = 3.0  # mm around the brain where edges are drawn
 SMALLEST_HEAD = 130.0  # mm; a wrong, tiny brain mask must not hide the head
 QUANTILES = (0.2, 0.5, 0.8)
 OFFSETS = {"axial": 6.0, "coronal": 8.0, "sagittal": 12.0}  # mm between slices when no mask can say
+CAPTIONS = {"axial": ("", "", ""), "coronal": ("", "", ""), "sagittal": ("left side", "middle", "right side")}
 
 Point = tuple[float, float, float]
 
@@ -175,9 +177,9 @@ def crop_rows(t1w: Volume, masks: Sequence[Mask], focus: Focus) -> list[list[Pan
             Panel(
                 plane, window(value, low, high),
                 f"{_where(plane)} of the T1w around the thalami with the outlines of: {names}.",
-                outlines(masks, plane),
+                outlines(masks, plane), caption=caption,
             )
-            for plane, value in zip(row, row_values, strict=True)
+            for plane, value, caption in zip(row, row_values, CAPTIONS[row[0].name], strict=True)
         ]
         for row, row_values in zip(planes, values, strict=True)
     ]  # fmt: skip
@@ -231,7 +233,11 @@ def registration_rows(
         axis = AXES[plane_name]
         positions = low[axis] + (high[axis] - low[axis]) * np.array([0.3, 0.5, 0.7])
         rows.append([head_plane(plane_name, float(p), low, high) for p in positions])
-    rows.append([crop_plane(plane_name, focus.centre[AXES[plane_name]], focus.centre) for plane_name in PLANES])
+    middle = {
+        **{name: positions[1] for name, positions in focus.positions.items()},
+        "sagittal": focus.positions["sagittal"][0],
+    }
+    rows.append([crop_plane(plane_name, middle[plane_name], focus.centre) for plane_name in PLANES])
     values = [[sample(image.data, image.affine, plane) for plane in row] for row in rows]
     grey = grey_range(values)
     own = [mask for mask in masks if mask.image == name]
@@ -240,7 +246,7 @@ def registration_rows(
             Panel(
                 plane, window(value, *grey),
                 f"{_where(plane)} of the registered {name} with the edges of the T1w image.",
-                outlines(own, plane) if row is rows[-1] else (), _edges_on(t1w, plane), key,
+                outlines(own, plane) if row is rows[-1] else (), _edges_on(t1w, brain, plane), key,
             )
             for plane, value in zip(row, row_values, strict=True)
         ]
@@ -248,17 +254,21 @@ def registration_rows(
     ]  # fmt: skip
 
 
-def _edges_on(t1w: Volume, plane: Plane) -> np.ndarray:
-    """Edges of the T1w on a plane, at half a millimetre."""
-    fine = Plane(plane.name, plane.centre, plane.shape[1] * plane.step, plane.shape[0] * plane.step, 0.5)
-    return edges(sample(t1w.data, t1w.affine, fine), 1.0 / fine.step)
+def _edges_on(t1w: Volume, brain: Volume | None, plane: Plane) -> np.ndarray:
+    """Edges of the T1w on a plane, at half the step of the picture, in the brain and just around it."""
+    fine = Plane(plane.name, plane.centre, plane.shape[1] * plane.step, plane.shape[0] * plane.step, plane.step / 2)
+    region = None
+    if brain is not None and brain.data.any():
+        inside = _sample_mask(brain, fine) >= 0.5
+        region = ndimage.binary_dilation(inside, iterations=round(EDGE_MARGIN / fine.step))
+    return edges(sample(t1w.data, t1w.affine, fine), 1.0 / fine.step, region)
 
 
-def edges(values: np.ndarray, sigma: float, share: float = 0.12) -> np.ndarray:
-    """Ridges of the gradient of a smoothed image, the strongest ``share`` of the pixels that have a gradient.
+def edges(values: np.ndarray, sigma: float, region: np.ndarray | None = None, share: float = 0.2) -> np.ndarray:
+    """Ridges of the gradient of a smoothed image inside a region: the strongest, and the weaker ones that touch them.
 
     A small Canny (1986): Gaussian smoothing (sigma in pixels), gradient, only pixels that are the maximum across the
-    edge, strong ones and the weaker ones that touch them.
+    edge; strong is what exceeds the gradient of all but ``share`` of the region, weak 40 % of that.
     """
     smooth = ndimage.gaussian_filter(values.astype(np.float32), sigma)
     down, right = np.gradient(smooth)
@@ -272,7 +282,9 @@ def edges(values: np.ndarray, sigma: float, share: float = 0.12) -> np.ndarray:
         for sign in (1, -1)
     )
     ridge = (size >= ahead) & (size > behind)
-    inside = size[size > 0.02 * size.max()]
+    if region is not None:
+        ridge &= region
+    inside = size[region] if region is not None and region.any() else size[size > 0.02 * size.max()]
     strong = np.quantile(inside, 1 - share)
     numbered, _ = ndimage.label(ridge & (size > 0.4 * strong), np.ones((3, 3)))
     kept = np.unique(numbered[ridge & (size > strong)])
@@ -292,10 +304,10 @@ def far_masks(masks: Sequence[Mask], focus: Focus) -> list[tuple[Mask, Point]]:
 
 
 def grey_range(values: Sequence[Sequence[np.ndarray]]) -> tuple[float, float]:
-    """Intensities shown as black and white: 1st and 99.7th percentile of what is not exactly 0 in these pictures."""
+    """Intensities shown as black and white: 0.5th and 99.7th percentile of what is not exactly 0 in these pictures."""
     flat = np.concatenate([value.ravel() for row in values for value in row])
     flat = flat[flat != 0]
     if flat.size == 0:
         return 0.0, 1.0
-    low, high = np.quantile(flat, [0.01, 0.997])
-    return min(0.0, float(low)) if low < 0.25 * high else float(low), float(high)
+    low, high = np.quantile(flat, [0.005, 0.997])
+    return float(low), float(high)

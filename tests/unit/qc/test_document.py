@@ -162,6 +162,30 @@ def test_failed_masks_are_kept_with_their_reason():
     assert not doc["Masks"]["first"]["trusted"]
 
 
+def test_a_wrong_brain_mask_does_not_condemn_the_thalami():
+    moved = {"masks": {"a": MaskInput(np.roll(thalami(), -10, axis=1), "a", ("T1w",))}, "affine": AFFINE}
+    right = qc.build(subject="1", session=None, brain=head(), **moved)
+    assert "centre_distance" in raised(right)
+    wrong = qc.build(subject="1", session=None, brain=np.ones(SHAPE, np.uint8), **moved)
+    assert raised(wrong) == {"brain_volume", "brain_cut_off"}
+    assert wrong["Masks"]["a"]["measures"]["centre_distance_mm"] is None
+    assert {flag["scope"] for flag in wrong["Flags"]} == {"brain"}
+
+
+def test_a_mask_at_the_end_of_the_data_and_one_that_the_method_doubts():
+    image = np.ones(SHAPE)
+    image[:, :, 30:] = 0
+    mask = MaskInput(
+        thalami(), "synthal", ("T1w",), image=image, diagnostics={"flip_dice": 0.9, "confidence": 0.8, "in_view": 0.9}
+    )
+    doc = qc.build(subject="1", session=None, affine=AFFINE, masks={"a": mask}, brain=head())
+    assert raised(doc) == {"no_data", "in_view", "self_agreement", "confidence"}
+    good = MaskInput(
+        thalami(), "synthal", ("T1w",), image=np.ones(SHAPE), diagnostics={"flip_dice": 0.96, "confidence": 0.87}
+    )
+    assert raised(qc.build(subject="1", session=None, affine=AFFINE, masks={"a": good}, brain=head())) == set()
+
+
 def test_a_session_without_any_image_still_has_a_document(tmp_path):
     doc = qc.build(
         subject="01", session=None, affine=None, masks={}, missing=[{"item": "T1w", "reason": "no T1w image"}],

@@ -122,14 +122,34 @@ def test_two_voxels_from_the_edge_is_far_enough():
     assert mask_measures(labels, np.eye(4))["touches_field_of_view"] == []
 
 
-def test_voxels_without_data_count_as_an_edge():
-    labels = np.zeros((16, 16, 16), np.uint8)
-    labels[5:9, 5:9, 5:9] = 10
-    data = np.ones(labels.shape, bool)
-    data[:, :, 10:] = False
-    assert mask_measures(labels, np.eye(4), field_of_view=data)["touches_field_of_view"] == []
-    data[:, :, 9:] = False
-    assert mask_measures(labels, np.eye(4), field_of_view=data)["touches_field_of_view"] == ["data"]
+def test_missing_data_beside_the_mask_is_a_share_of_its_border():
+    labels = np.zeros((24, 24, 24), np.uint8)
+    labels[8:14, 8:14, 8:14] = 10
+    image = np.ones(labels.shape)
+    image[:, :, 15:] = 0  # ends one voxel beyond the mask: far enough
+    assert mask_measures(labels, np.eye(4), image=image)["no_data_fraction"] == 0
+    image[:, :, 14:] = 0  # one face of the border, 8 x 8 of 8^3 - 6^3 voxels
+    assert mask_measures(labels, np.eye(4), image=image)["no_data_fraction"] == pytest.approx(64 / 296)
+    image[:, :, 12:] = 0  # two planes of the mask are without data too
+    assert mask_measures(labels, np.eye(4), image=image)["no_data_fraction"] == pytest.approx((3 * 64) / (296 + 2 * 36))
+    assert mask_measures(labels, np.eye(4))["no_data_fraction"] is None
+    assert mask_measures(np.zeros_like(labels), np.eye(4), image=image)["no_data_fraction"] is None
+
+
+def test_small_gaps_in_the_data_are_fluid():
+    labels = np.zeros((24, 24, 24), np.uint8)
+    labels[8:14, 8:14, 8:14] = 10
+    image = np.ones(labels.shape)
+    image[14:17, 8:20, 8:20] = 0
+    assert mask_measures(labels, np.eye(4), image=image)["no_data_fraction"] == 0
+
+
+def test_what_the_method_says_about_itself_is_kept():
+    labels = np.zeros((12, 12, 12), np.uint8)
+    labels[4:6, 4:6, 4:6] = 10
+    m = mask_measures(labels, np.eye(4), diagnostics={"flip_dice": 0.9, "in_view": 1, "settled": True})
+    assert (m["flip_dice"], m["in_view"], m["confidence"]) == (0.9, 1.0, None)
+    assert "settled" not in m
 
 
 def test_inside_brain_and_dice():
