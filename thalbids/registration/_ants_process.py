@@ -1,0 +1,54 @@
+"""The process in which ANTs runs: reads a job from standard input, writes the transform as JSON to standard output.
+
+Started by file name by :mod:`thalbids.registration.ants_rigid`; imports nothing of this package.
+"""
+
+import io
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import ants
+import numpy as np
+from ants.internal import get_pointer_string
+
+
+def main() -> None:
+    """One registration: fixed and moving image in, the 12 parameters (LPS, fixed to moving) and the centre out."""
+    job = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
+    images = {
+        role: ants.from_numpy(
+            job[role],
+            origin=job[f"{role}_origin"].tolist(),
+            spacing=job[f"{role}_spacing"].tolist(),
+            direction=job[f"{role}_direction"],
+        ).clone("double")  # the pixel type that --float 0 expects behind the pointer
+        for role in ("fixed", "moving")
+    }
+    pointers = f"{get_pointer_string(images['fixed'])},{get_pointer_string(images['moving'])}"
+    with tempfile.TemporaryDirectory(prefix="thalbids-ants-") as folder:
+        # ants.registration(fixed, moving, "Rigid", random_seed=...) ignores the seed (0.6.3) and resamples both images
+        # for nothing; this is the command line that it would write, with the seed and with levels for 2 mm images
+        ants.registration(
+            ["--dimensionality", "3",
+             "--metric", f"mattes[{pointers},1,32,regular,0.2]",
+             "--transform", "Rigid[0.25]",
+             "--convergence", "[200x100x20,1e-6,10]",
+             "--shrink-factors", "4x2x1",
+             "--smoothing-sigmas", "2x1x0vox",
+             "--output", f"{folder}/",
+             "--random-seed", str(int(job["seed"])),
+             "-u", "0", "-z", "1", "--float", "0", "--write-composite-transform", "0"],
+            None,
+        )  # fmt: skip
+        transform = ants.read_transform(str(next(Path(folder).glob("*GenericAffine.mat"))))
+    answer = {
+        "parameters": list(map(float, transform.parameters)),
+        "centre": list(map(float, transform.fixed_parameters)),
+    }
+    print("\n" + json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Rigid registration by ANTs (Tustison 2021; paper, 2.5.2, third strategy) through its Python wheel ``antspyx``.
+
+ANTs runs in a process of its own with one thread. With two threads the same call gives another result each time (the
+sum of the threads' histograms depends on their order), and the number of threads can no longer be set once ITK has run
+in a process. That process also keeps its memory, and its crash, to itself.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from thalbids.errors import MissingToolError
+from thalbids.image.grids import zooms
+from thalbids.registration.strategies import RegistrationError
+from thalbids.registration.transforms import from_centred, nearest_rigid, ras_from_lps
+
+WORKING_ZOOM_MM = 2.0
+CLIP_PERCENT = (0.5, 99.5)
+_WORKER = Path(__file__).with_name("_ants_process.py")
+_TIMEOUT_S = 1800
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class AntsRigid:
+    """Six degrees of freedom, Mattes mutual information, multi-resolution (8, 4 and 2 mm).
+
+    Both images are averaged over blocks of voxels to about 2 mm first (2 x 2 x 2 voxels of a 1 mm scan, 2 x 2 x 1 of
+    one with thick slices): 4 times faster than the full resolution, and within 0.05 mm of it (docs/registration.md).
+    Intensities are clipped at the percentiles 0.5 and 99.5, or a few bright voxels would squeeze the rest into one of
+    the 32 bins.
+
+    Attributes
+    ----------
+    name, group, interpolation, cutoff : see :class:`~thalbids.registration.strategies.Strategy`
+    start : ``identity`` trusts the scanner's coordinates, as the paper does; ``centre`` brings the centres of mass
+    together first,
+        for images without common coordinates
+    working_zoom : voxel size (mm) to which both images are averaged
+    """
+
+    name: str = "ants"
+    group: str = "ants"
+    interpolation: str = "linear"
+    cutoff: float = 0.25  # paper: 0.30; with our definition of the metric a right pair has 0.296 (docs/registration.md)
+    start: str = "identity"
+    working_zoom: float = WORKING_ZOOM_MM
+
+    @property
+    def software(self) -> str:
+        """Name and version of the wheel."""
+        try:
+            return f"antspyx {metadata.version('antspyx')}"
+        except metadata.PackageNotFoundError as error:
+            raise MissingToolError(
+                "The Python package antspyx is not installed.", "Install it: pip install antspyx."
+            ) from error
+
+    def estimate(
+        self, fixed: nib.Nifti1Image, moving: nib.Nifti1Image, mask: nib.Nifti1Image | None, seed: int
+    ) -> np.ndarray:
+        """See :class:`~thalbids.registration.strategies.Strategy`; the whole images count, the mask is not used."""
+        del mask
+        reduced = {"fixed": _reduced(fixed, self.working_zoom), "moving": _reduced(moving, self.working_zoom)}
+        start = np.eye(4)
+        if self.start == "centre":
+            start[:3, 3] = _centre_of_mass(reduced["moving"]) - _centre_of_mass(reduced["fixed"])
+        # the start is applied to the moving image's coordinates, ANTs itself always starts at identity
+        reduced["moving"] = nib.Nifti1Image(
+            reduced["moving"].get_fdata(dtype=np.float32), np.linalg.inv(start) @ reduced["moving"].affine
+        )
+        answer = _run(_job(reduced, seed))
+        found = from_centred(np.array(answer["parameters"]), np.array(answer["centre"]))
+        if not np.isfinite(found).all():
+            raise RegistrationError("ANTs returned a transform that is not finite.")
+        return start @ nearest_rigid(ras_from_lps(found))
+
+
+def block_mean(img: nib.Nifti1Image, zoom: float) -> nib.Nifti1Image:
+    """Average blocks of whole voxels so that voxels are about ``zoom`` mm along each axis; axes that are coarser stay.
+
+    The affine follows exactly; voxels at the upper ends that fill no block are left out. float32.
+    """
+    size = [max(1, int(np.floor(zoom / edge + 0.25))) for edge in zooms(img.affine)]
+    size = [min(s, n) for s, n in zip(size, img.shape, strict=True)]
+    blocks = [n // s for n, s in zip(img.shape, size, strict=True)]
+    data = img.get_fdata(dtype=np.float32)[tuple(slice(n * s) for n, s in zip(blocks, size, strict=True))]
+    data = data.reshape(blocks[0], size[0], blocks[1], size[1], blocks[2], size[2]).mean(
+        axis=(1, 3, 5), dtype=np.float64
+    )
+    affine = img.affine @ np.diag([*size, 1.0])
+    affine[:3, 3] = (img.affine @ [*((s - 1) / 2 for s in size), 1.0])[:3]
+    return nib.Nifti1Image(data.astype(np.float32), affine)
+
+
+def _reduced(img: nib.Nifti1Image, zoom: float) -> nib.Nifti1Image:
+    """Averaged over blocks, and clipped; 0 stays 0, as around a brain-extracted image."""
+    small = block_mean(img, zoom)
+    data = small.get_fdata(dtype=np.float32)
+    low, high = np.percentile(data[data != 0] if (data != 0).any() else data, CLIP_PERCENT)
+    return nib.Nifti1Image(np.where(data == 0, 0, np.clip(data, low, high)).astype(np.float32), small.affine)
+
+
+def _centre_of_mass(img: nib.Nifti1Image) -> np.ndarray:
+    """RAS+ mm of the centre of the intensities above 0."""
+    weight = np.maximum(img.get_fdata(dtype=np.float32), 0).astype(np.float64)
+    total = weight.sum()
+    if total <= 0:
+        raise RegistrationError("An image has no positive intensity.")
+    index = [
+        float((weight.sum(axis=tuple(a for a in range(3) if a != axis)) * np.arange(n)).sum() / total)
+        for axis, n in enumerate(weight.shape)
+    ]
+    return np.asarray((img.affine @ [*index, 1.0])[:3])
+
+
+def _job(images: dict[str, nib.Nifti1Image], seed: int) -> bytes:
+    """Everything the process needs, as the bytes of an ``.npz``."""
+    content: dict[str, np.ndarray] = {"seed": np.array(seed)}
+    for role, img in images.items():
+        lps = _RAS_TO_LPS @ img.affine
+        spacing = np.array(zooms(img.affine))
+        content[role] = img.get_fdata(dtype=np.float32)
+        content[f"{role}_origin"] = lps[:3, 3]
+        content[f"{role}_spacing"] = spacing
+        content[f"{role}_direction"] = lps[:3, :3] / spacing
+    buffer = io.BytesIO()
+    np.savez(buffer, **content)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _run(job: bytes) -> dict[str, list[float]]:
+    environment = os.environ | {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", str(_WORKER)],
+            input=job,
+            capture_output=True,
+            env=environment,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RegistrationError(f"ANTs was stopped after {_TIMEOUT_S / 60:.0f} minutes.") from error
+    lines = done.stdout.decode(errors="replace").splitlines()
+    said = [line.strip() for line in (*lines, *done.stderr.decode(errors="replace").splitlines()) if line.strip()]
+    if done.returncode == 0 and lines and lines[-1].startswith("{"):
+        answer: dict[str, list[float]] = json.loads(lines[-1])
+        return answer
+    if any("No module named 'ants'" in line for line in said):
+        raise MissingToolError("The Python package antspyx is not installed.", "Install it: pip install antspyx.")
+    how = f"was killed by signal {-done.returncode}" if done.returncode < 0 else "failed"
+    raise RegistrationError(f"ANTs {how}: {_cause(said)}")
+
+
+def _cause(said: list[str]) -> str:
+    """The line of ITK's or Python's complaint that says why."""
+    telling = [line for line in said if "rror" in line or "xception" in line or "outside" in line]
+    return (telling or said or ["it said nothing"])[-1][:300]

@@ -1,0 +1,302 @@
+"""Does a registration count, and which one is kept: the metric gate and the choice of the paper (2.5.2), generalised.
+
+Every strategy is judged by the same three numbers, each measured inside the brain mask of the T1w:
+
+- **mutual information** with the T1w (nats) against the strategy's cut-off: the paper's test. It is measured on the
+very image that
+  would be delivered, at the voxels of the mask that lie in the image's field of view.
+- **coverage**: the share of the mask that lies in the field of view. Voxels outside have no value and are left out of
+the mutual
+  information, so this keeps an image that barely meets the brain from passing on what little they share.
+- **sharpness** of the match: by which fraction the mutual information falls when the image is moved by 4 mm (mean over
+both
+  directions of the three axes). The same brain, aligned, loses more than half of it, as its folds fit nothing but
+  themselves. The best fit of another person's brain, and a misaligned one, lose next to nothing. Noise, slice
+  thickness, contrast and a wide or tight mask move the mutual information itself by a factor of three, but the
+  sharpness little.
+
+docs/registration.md holds the figures behind the numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from thalbids.errors import ImageError
+from thalbids.image.grids import coverage, resample_to, same_grid, voxel_mapping
+from thalbids.image.similarity import BINS, mutual_information
+from thalbids.registration.strategies import INTERPOLATION_ORDER, RegistrationError, Strategy
+from thalbids.registration.transforms import rotation_degrees
+
+METRIC = "mutual information"
+UNIT = "nats"
+MIN_COVERAGE = 0.5
+MIN_SHARPNESS = 0.40
+NEAR = 1.2  # a number that passes by less than this factor is a warning: look at the overlay
+SHARPNESS_SHIFT_MM = 4.0
+SHARPNESS_POINTS = 150_000  # voxels of the mask that are enough for it: the value changes by less than 0.01
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One strategy's result and its judgement.
+
+    Attributes
+    ----------
+    strategy, group, interpolation, cutoff, software : of the strategy
+    mi : mutual information in nats; None when the strategy found no transform
+    coverage : share of the brain mask in the image's field of view, 0 to 1; None likewise
+    sharpness : fraction of the mutual information lost by moving the image 4 mm; None likewise
+    passed : whether it counts
+    reason : why it does not count; empty when it passed
+    warnings : what to look at although it passed
+    shift_mm, rotation_degrees : how far the brain's centre moved, and the angle; None when there is no transform
+    matrix : (4, 4) RAS+ mm of the T1w to RAS+ mm of the image; None when there is none
+    """
+
+    strategy: str
+    group: str
+    interpolation: str
+    cutoff: float
+    software: str
+    mi: float | None = None
+    coverage: float | None = None
+    sharpness: float | None = None
+    passed: bool = False
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+    shift_mm: float | None = None
+    rotation_degrees: float | None = None
+    matrix: np.ndarray | None = field(default=None, compare=False, repr=False)
+    image: nib.Nifti1Image | None = field(default=None, compare=False, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the matrix and the image, for the QC file."""
+        return {
+            "strategy": self.strategy,
+            "group": self.group,
+            "software": self.software,
+            "interpolation": self.interpolation,
+            "metric": METRIC,
+            "unit": UNIT,
+            "mi": self.mi,
+            "cutoff": self.cutoff,
+            "coverage": self.coverage,
+            "sharpness": self.sharpness,
+            "shift_mm": self.shift_mm,
+            "rotation_degrees": self.rotation_degrees,
+            "passed": self.passed,
+            "reason": self.reason,
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an image.
+
+    Attributes
+    ----------
+    chosen : name of the strategy whose result is kept; None when the image is excluded
+    attempts : every strategy that was tried, in order
+    image : the image on the T1w grid (float32); None when excluded
+    matrix : (4, 4) RAS+ mm of the T1w to RAS+ mm of the image; None when excluded
+    reason : why the image is excluded; empty when it is not
+    warnings : of the chosen attempt
+    """
+
+    chosen: str | None
+    attempts: tuple[Attempt, ...]
+    image: nib.Nifti1Image | None = field(default=None, compare=False, repr=False)
+    matrix: np.ndarray | None = field(default=None, compare=False, repr=False)
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def software(self) -> list[str]:
+        """Names and versions of the programs that were tried, each once."""
+        return list(dict.fromkeys(attempt.software for attempt in self.attempts))
+
+
+def register(
+    moving: nib.Nifti1Image,
+    fixed: nib.Nifti1Image,
+    mask: nib.Nifti1Image,
+    strategies: Sequence[Strategy],
+    *,
+    bins: int = BINS,
+    seed: int = 1,
+) -> Outcome:
+    """Register an image to the T1w with every strategy that is needed, and choose.
+
+    Groups of strategies are tried in order, all members of a group; the first group with a passing member ends the
+    search.
+
+    Parameters
+    ----------
+    moving : FLAIR, R1 or T2w image
+    fixed : T1w image
+    mask : brain mask on the grid of ``fixed``
+    strategies : in order; see :class:`~thalbids.registration.strategies.Strategy`
+    bins : of the joint histogram
+    seed : of strategies that sample at random
+
+    Returns
+    -------
+    The outcome; a strategy that fails is a recorded attempt, not an exception.
+
+    Raises
+    ------
+    ImageError
+        When the mask is empty or not on the grid of the T1w.
+    """
+    if not same_grid(fixed, mask):
+        raise ImageError("The brain mask is not on the grid of the T1w image.", "Give a mask of this T1w image.")
+    if not np.asanyarray(mask.dataobj).any():
+        raise ImageError("The brain mask is empty.", "Check the T1w image: no brain was found in it.")
+    attempts: list[Attempt] = []
+    for group in dict.fromkeys(strategy.group for strategy in strategies):
+        members = [strategy for strategy in strategies if strategy.group == group]
+        attempts += [_attempt(strategy, moving, fixed, mask, bins, seed) for strategy in members]
+        if choose(attempts) is not None:
+            break
+    best = choose(attempts)
+    if best is None:
+        return Outcome(None, tuple(attempts), reason=_why_excluded(attempts))
+    return Outcome(best.strategy, tuple(attempts), best.image, best.matrix, warnings=best.warnings)
+
+
+def choose(attempts: Iterable[Attempt]) -> Attempt | None:
+    """The attempt to keep, by the rule of the paper (2.5.2), generalised.
+
+    The paper: "when both FSL strategies passed, the higher-MI solution was retained; otherwise, ANTs was selected if
+    it passed. If all three failed, the R1 volume was excluded." Here: groups in the order of their first attempt; in
+    the first group with a passing member the passing one with the highest mutual information (the earlier one of
+    equals); None when no attempt passed.
+
+    Where one of the paper's two FSL strategies passes and the other fails, its sentence can be read as "ANTs"; its
+    count (FSL for all but 14) and common sense read as here: the one that passes.
+    """
+    attempts = list(attempts)
+    for group in dict.fromkeys(attempt.group for attempt in attempts):
+        passing = [attempt for attempt in attempts if attempt.group == group and attempt.passed]
+        if passing:
+            return max(passing, key=lambda attempt: attempt.mi if attempt.mi is not None else -math.inf)
+    return None
+
+
+def sharpness(
+    moving: nib.Nifti1Image, fixed: nib.Nifti1Image, mask: nib.Nifti1Image, matrix: np.ndarray, bins: int = BINS
+) -> float:
+    """Fraction of the mutual information that is lost by moving the image 4 mm, mean over 6 directions.
+
+    1 - mean(MI(moved)) / MI(here), with linear interpolation, at evenly spaced voxels of the mask. Near 0 or negative:
+    this is no peak. nan when there is nothing to measure (no overlap, MI of 0).
+    """
+    index = np.argwhere(np.asanyarray(mask.dataobj) != 0)
+    index = index[:: max(1, len(index) // SHARPNESS_POINTS)]
+    reference = np.asarray(fixed.dataobj)[tuple(index.T)]
+    data = moving.get_fdata(dtype=np.float32)
+
+    def information(shift: np.ndarray) -> float:
+        moved = np.eye(4)
+        moved[:3, 3] = shift
+        mapping = voxel_mapping(moving, fixed, matrix @ moved)
+        position = index @ mapping[:3, :3].T + mapping[:3, 3]
+        inside = ((position >= -0.5) & (position <= np.array(data.shape) - 0.5)).all(axis=1)
+        values = ndimage.map_coordinates(data, position[inside].T, order=1, mode="nearest")
+        return mutual_information(reference[inside], values, np.ones(len(values), dtype=bool), bins)
+
+    here = information(np.zeros(3))
+    if not here > 1e-6:  # a constant image has an MI of 0, up to rounding
+        return math.nan
+    away = [information(sign * SHARPNESS_SHIFT_MM * axis) for axis in np.eye(3) for sign in (-1, 1)]
+    return float(1 - np.mean(away) / here)
+
+
+def _attempt(
+    strategy: Strategy, moving: nib.Nifti1Image, fixed: nib.Nifti1Image, mask: nib.Nifti1Image, bins: int, seed: int
+) -> Attempt:
+    """Estimate, resample once, measure, judge."""
+    about: dict[str, Any] = {
+        "strategy": strategy.name,
+        "group": strategy.group,
+        "interpolation": strategy.interpolation,
+        "cutoff": strategy.cutoff,
+        "software": strategy.software,
+    }
+    try:
+        matrix = strategy.estimate(fixed, moving, mask, seed)
+    except RegistrationError as error:
+        return Attempt(**about, reason=f"no transform was found: {error.problem}")
+    image = resample_to(moving, fixed, INTERPOLATION_ORDER[strategy.interpolation], matrix=matrix)
+    brain = np.asanyarray(mask.dataobj) != 0
+    seen = brain & coverage(moving, fixed, matrix)
+    covered = float(np.count_nonzero(seen) / np.count_nonzero(brain))
+    mi = _number(mutual_information(np.asarray(fixed.dataobj), np.asarray(image.dataobj), seen, bins))
+    sharp = _number(sharpness(moving, fixed, mask, matrix, bins))
+    faults, warnings = _judge(mi, strategy.cutoff, covered, sharp)
+    centre = fixed.affine @ [*np.argwhere(brain).mean(axis=0), 1.0]
+    return Attempt(
+        **about,
+        mi=mi,
+        coverage=covered,
+        sharpness=sharp,
+        passed=not faults,
+        reason="; ".join(faults),
+        warnings=() if faults else warnings,
+        shift_mm=float(np.linalg.norm((matrix @ centre - centre)[:3])),
+        rotation_degrees=rotation_degrees(matrix),
+        matrix=matrix,
+        image=None if faults else image,
+    )
+
+
+def _judge(
+    mi: float | None, cutoff: float, covered: float, sharp: float | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Faults and warnings in words."""
+    faults: list[str] = []
+    warnings: list[str] = []
+    if covered < MIN_COVERAGE:  # what the rest shows of so small a part says nothing more
+        return (f"the image covers only {100 * covered:.0f} % of the brain (at least {100 * MIN_COVERAGE:.0f} %)",), ()
+    if covered < 0.95:
+        warnings.append(f"the image covers {100 * covered:.0f} % of the brain")
+    if mi is None or mi < cutoff:
+        faults.append(f"the mutual information with the T1w is {_shown(mi)}, below the cut-off of {cutoff:.2f}")
+    elif mi < NEAR * cutoff:
+        warnings.append(f"the mutual information with the T1w ({mi:.2f}) is just above the cut-off of {cutoff:.2f}")
+    if sharp is None or sharp < MIN_SHARPNESS:
+        faults.append(
+            f"moving the image by {SHARPNESS_SHIFT_MM:.0f} mm changes the mutual information by {_percent(sharp)} "
+            f"(at least {100 * MIN_SHARPNESS:.0f} % in the same brain): misaligned, or another person"
+        )
+    elif sharp < NEAR * MIN_SHARPNESS:
+        warnings.append(f"the match is not sharp ({_percent(sharp)}): check that it is the same person")
+    return tuple(faults), tuple(warnings)
+
+
+def _why_excluded(attempts: Sequence[Attempt]) -> str:
+    """One sentence for the QC file, the report and the terminal."""
+    if not attempts:
+        return "no registration strategy was given"
+    return ". ".join(f"{attempt.strategy}: {attempt.reason}" for attempt in attempts)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _shown(value: float | None) -> str:
+    return "not measurable" if value is None else f"{value:.2f}"
+
+
+def _percent(value: float | None) -> str:
+    return "an unknown amount" if value is None else f"{100 * value:.0f} %"
