@@ -1,0 +1,1 @@
+"""Images as arrays in the world: files, grids, labels, overlap, volumes, similarity. Knows nothing of BIDS."""

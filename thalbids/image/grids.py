@@ -11,7 +11,8 @@ SAME_GRID_MM = 0.05  # rounding of headers (float32, quaternions) stays below, t
 
 def same_grid(a: nib.Nifti1Image, b: nib.Nifti1Image, tol: float = SAME_GRID_MM) -> bool:
     """True when both images have the same shape and every voxel in the same place (largest distance at a corner <=
-    ``tol`` mm)."""
+    ``tol`` mm).
+    """
     if a.shape[:3] != b.shape[:3]:
         return False
     corners = _corners(a.shape[:3])
@@ -73,7 +74,8 @@ def resample_to(
 
 def coverage(img: nib.Nifti1Image, reference: nib.Nifti1Image, matrix: np.ndarray | None = None) -> np.ndarray:
     """Boolean array on the reference grid: True where its voxel centre lies in the field of view (voxel box) of
-    ``img``."""
+    ``img``.
+    """
     index = voxel_mapping(img, reference, matrix)
     axes = np.ogrid[tuple(slice(n) for n in reference.shape[:3])]
     inside = np.ones(reference.shape[:3], dtype=bool)
@@ -110,7 +112,8 @@ def field_of_view_touch(mask: np.ndarray, margin: int = 0) -> tuple[str, ...]:
 
 def bounding_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice, slice]:
     """Slices of the smallest box around a mask, widened by ``margin`` voxels within the array; ValueError for an empty
-    mask."""
+    mask.
+    """
     mask = np.asarray(mask) > 0
     found = ndimage.find_objects(mask.astype(np.uint8))
     if not found:

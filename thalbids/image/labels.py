@@ -44,5 +44,6 @@ def left_right_from_dseg(
     dseg: np.ndarray, left: Collection[int] = (LEFT_THALAMUS,), right: Collection[int] = (RIGHT_THALAMUS,)
 ) -> tuple[np.ndarray, np.ndarray]:
     """Boolean masks of the left and the right structure of a label map; by default the thalamus, FreeSurfer's 10 and
-    49."""
+    49.
+    """
     return np.isin(dseg, list(left)), np.isin(dseg, list(right))

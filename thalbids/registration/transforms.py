@@ -25,7 +25,8 @@ _MEND = "Give the text of one ITK affine transform (AffineTransform or MatrixOff
 
 def write_itk(matrix: np.ndarray, path: Path | str) -> Path:
     """Write a matrix (RAS+, fixed to moving) as an ITK text transform (LPS+, fixed to moving), atomically, in full
-    precision."""
+    precision.
+    """
     path = Path(path)
     lps = _RAS_TO_LPS @ np.asarray(matrix, dtype=np.float64) @ _RAS_TO_LPS
     numbers = " ".join(repr(float(value)) for value in (*lps[:3, :3].ravel(), *lps[:3, 3]))
@@ -35,7 +36,7 @@ def write_itk(matrix: np.ndarray, path: Path | str) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="ascii")
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         if path.parent.is_dir():
             temporary.unlink(missing_ok=True)

@@ -1,0 +1,37 @@
+"""The registration on real scans: near the published transform, and another person is caught."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.calibrate_gate import Data, head_points
+from thalbids.registration.gate import register
+from thalbids.registration.strategies import configured
+from thalbids.registration.transforms import displacement
+
+pytestmark = [pytest.mark.data, pytest.mark.slow]
+
+
+@pytest.fixture
+def data(data_root) -> Data:
+    return Data(data_root)
+
+
+@pytest.mark.parametrize("study", ["study1", "study2"])
+def test_flair_of_a_patient_is_near_the_published_transform(data, study):
+    fixed, mask = data.image(f"patient12 {study}"), data.mask(f"patient12 {study}")
+    outcome = register(data.image(f"patient12 {study} FLAIR"), fixed, mask, configured(["ants"]))
+    assert outcome.chosen == "ants" and outcome.warnings == ()
+    distance = displacement(outcome.matrix, data.published(f"{study} FLAIR"), head_points(mask))
+    assert distance.mean() < 1.0
+    assert outcome.image.shape == fixed.shape
+
+
+@pytest.mark.parametrize(
+    ("t1w", "flair"),
+    [("patient12 study1", "patient07 FLAIR"), ("sub-06", "patient07 FLAIR"), ("bert", "patient12 study1 FLAIR")],
+)
+def test_flair_of_another_person_is_excluded(data, t1w, flair):
+    outcome = register(data.image(flair), data.image(t1w), data.mask(t1w), configured(["ants"]))
+    assert outcome.chosen is None
+    assert "another person" in outcome.reason
