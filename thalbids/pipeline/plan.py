@@ -10,7 +10,7 @@ from typing import Any
 import thalbids
 from thalbids.bids import names
 from thalbids.bids.dictionaries import ICV_MORPH, THALAMUS_MORPH
-from thalbids.bids.outputs import derivative, uri
+from thalbids.bids.outputs import derivative, sidecar, uri
 from thalbids.methods.base import Method
 from thalbids.pipeline import steps
 from thalbids.pipeline.step import Step
@@ -103,6 +103,7 @@ def plan_session(session: Session, out_dir: Path, methods: Sequence[Method], set
 
 
 def anatomy(made: SessionPlan) -> None:
+    """The step that everything else of the session needs: T1w in order, brain mask, intracranial volume."""
     t1w = made.session.images["T1w"]
     params = {
         "Source": t1w.uri,
@@ -124,6 +125,7 @@ def anatomy(made: SessionPlan) -> None:
 
 
 def register(made: SessionPlan, name: str) -> None:
+    """Bring FLAIR or R1 onto the T1w grid, or note that the session has none."""
     if name not in made.session.images:
         made.missing.append({"item": name, "reason": f"the session has no {name} image"})
         return
@@ -161,6 +163,7 @@ def register(made: SessionPlan, name: str) -> None:
 
 
 def scale(made: SessionPlan, r1: Path) -> None:
+    """Scale the registered R1 map; what methods segment is the scaled map."""
     scaled = made.path("R1map", space="T1w", desc="scaled")
     made.images["R1map scaled"] = made.add(
         "scale R1map",
@@ -207,7 +210,7 @@ def segment(made: SessionPlan, method: Method) -> None:
         step = made.add(
             label.desc,
             steps.segment,
-            inputs={"image": path, "brain": made.brain, "seen": steps.sidecar(made.brain)},
+            inputs={"image": path, "brain": made.brain, "seen": sidecar(made.brain)},
             outputs=outputs,
             params=params,
             needs=tuple(dict.fromkeys((made.images["T1w"], before))),
@@ -218,6 +221,7 @@ def segment(made: SessionPlan, method: Method) -> None:
 
 
 def mask_outputs(made: SessionPlan, desc: str) -> dict[str, Path]:
+    """Where a mask, its left/right labels and their table go."""
     space = {"space": "T1w", "desc": desc}
     return {
         "mask": made.path("mask", label="thalamus", **space),
@@ -227,7 +231,7 @@ def mask_outputs(made: SessionPlan, desc: str) -> dict[str, Path]:
 
 
 def ensembles(made: SessionPlan, method: Method) -> None:
-    """The paper's four ensembles, and those beyond it that were asked for, for a method with masks of several images."""
+    """The paper's four ensembles, and those beyond it that were asked for, of a method with several images."""
     if len(method.images) < 2:
         return
     own = {e["images"][0]: e for e in made.masks if e["family"] == method.family and len(e["images"]) == 1}
@@ -267,11 +271,12 @@ def ensembles(made: SessionPlan, method: Method) -> None:
 
 
 def measures(made: SessionPlan) -> None:
+    """Volume table and quality control, after everything else of the session and whatever became of it."""
     inputs: dict[str, Path] = {"brain": made.brain, "icv": made.icv}
     for entry in made.masks:
         if entry["step"] is not None:
             dseg = made.path("dseg", seg="thalamus", space="T1w", desc=entry["desc"])
-            inputs |= {entry["desc"]: dseg, f"{entry['desc']} sidecar": steps.sidecar(dseg)}
+            inputs |= {entry["desc"]: dseg, f"{entry['desc']} sidecar": sidecar(dseg)}
     registered = [name for name in REGISTERED if name in made.images]
     for name in registered:
         inputs[f"xfm{name}"] = made.path("xfm", ".json", from_=name, to="T1w", mode="image")

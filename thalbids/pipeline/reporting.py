@@ -1,4 +1,4 @@
-"""From the derivatives of a participant to its page: reads what the steps wrote and hands it to ``thalbids.reports``."""
+"""From the derivatives of a participant to its page: what the steps wrote, read for ``thalbids.reports``."""
 
 from __future__ import annotations
 

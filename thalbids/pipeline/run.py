@@ -92,7 +92,7 @@ def versions() -> dict[str, str]:
 
 def generated_by(sessions: Sequence[Session]) -> list[dict[str, str]]:
     """thalbids, then the programs that compute here."""
-    own = {"Name": "thalbids", "Version": thalbids.__version__}
+    own: dict[str, str] = {"Name": "thalbids", "Version": str(thalbids.__version__)}
     tools = [
         {"Name": "OpenVINO", "Version": installed("openvino"), "CodeURL": "https://github.com/openvinotoolkit/openvino"}
     ]
@@ -143,7 +143,8 @@ def available_gb() -> float:
 
 
 SEGMENT_COLUMNS = (
-    "scan", "volume_mm3", "volume_left_mm3", "volume_right_mm3", "volume_soft_mm3", "voxels", "voxel_volume_mm3", "icv_mm3", "status", "reason",
+    "scan", "volume_mm3", "volume_left_mm3", "volume_right_mm3", "volume_soft_mm3", "voxels", "voxel_volume_mm3",
+    "icv_mm3", "status", "reason",
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What is computed from what: the steps of a session as plain functions from files to files.
 
-Each takes ``(inputs, outputs, params, upstream)`` and returns :class:`~thalbids.pipeline.step.Done` with the metadata of the sidecars; the
-engine writes those, with the fingerprint. ``thalbids.pipeline.plan`` puts the steps together.
+Each takes ``(inputs, outputs, params, upstream)`` and returns a :class:`~thalbids.pipeline.step.Done` with the metadata
+of the sidecars; the engine writes those, with the fingerprint. ``thalbids.pipeline.plan`` puts the steps together.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
             "T1w": grid
             | {
                 "SkullStripped": bool(stripped),
-                "Description": "T1w image with its axes permuted and flipped to right, anterior, superior; not resampled.",
+                "Description": "T1w image, axes permuted and flipped to right, anterior, superior; not resampled.",
                 "Orientation": orientation.to_json(),
                 "Notes": notes,
             },
@@ -119,12 +119,12 @@ def register(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
         "Chosen": outcome.chosen,
         "Reason": outcome.reason,
         "Attempts": [attempt.to_json() for attempt in outcome.attempts],
-        "Warnings": list(getattr(outcome, "warnings", ())),
+        "Warnings": list(outcome.warnings),
         "Software": outcome.software,
-        "Description": "Maps points of the T1w world to points of the image's world (ITK convention: LPS, fixed to moving).",
+        "Description": "Maps points of the T1w to points of the image (ITK convention: LPS, fixed to moving).",
         "Notes": notes,
     }
-    if outcome.chosen is None:
+    if outcome.image is None or outcome.matrix is None:
         return Done({"record": record}, "excluded", outcome.reason)
     transforms.write_itk(outcome.matrix, outputs["transform"])
     save_image(np.asarray(outcome.image.dataobj), fixed.affine, outputs["image"])
@@ -132,7 +132,7 @@ def register(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
         "Sources": [params["Source"], params["T1wUri"]],
         "SpatialReference": params["T1wUri"],
         "SkullStripped": bool(params["SkullStripped"] or False),
-        "Description": f"{params['Image']} image, rigidly registered to the T1w image ({outcome.chosen}) and resampled once to its grid.",
+        "Description": f"{params['Image']} registered to the T1w ({outcome.chosen}) and resampled once to its grid.",
         "Transform": params["TransformUri"],
         "Notes": notes,
     } | converted
@@ -165,7 +165,7 @@ def scale_r1(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
                 "SpatialReference": params["T1wUri"],
                 "SkullStripped": True,
                 "Units": "arbitrary",
-                "Description": "R1 inside the brain mask: negative values set to 0, clipped at the 99th percentile, scaled to 0-1000.",
+                "Description": "R1 in the brain mask: negative to 0, clipped at the 99th percentile, scaled to 0-1000.",
                 "Scaling": parameters,
             }
         }
@@ -279,7 +279,7 @@ def mask_input(entry: Mapping[str, Any], inputs: Inputs, upstream: Upstream) -> 
 
 
 def volume_rows(methods: Sequence[Mapping[str, Any]], masks: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of the volume table. A mask that cannot be trusted, or that is built on one, is excluded and keeps its numbers."""
+    """Rows of the volume table. A mask that is not trusted, or is built on one, is excluded and keeps its numbers."""
     rows = []
     for entry in methods:
         mask = masks[entry["desc"]]
