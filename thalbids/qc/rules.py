@@ -220,14 +220,27 @@ def mask_flags(measures: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def registration_flags(registration: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The flag of an image that no strategy could register: it is excluded with everything made from it."""
-    if not registration["excluded"]:
-        return []
-    best = max((a["mi"] for a in registration["attempts"] if a["mi"] is not None), default=None)
+    """The flags of one registration: excluded, with everything made from it, or what to look at although it passed."""
+    name, attempts = registration["image"], registration["attempts"]
+    if registration["excluded"]:
+        best = max((a["mi"] for a in attempts if a["mi"] is not None), default=None)
+        return [
+            {
+                "rule": "registration_excluded", "severity": DISTRUST, "value": best, "limit": None,
+                "reason": _sentence(f"{name} could not be aligned with the T1w image: {registration['reason']}"),
+                "advice": "Check that the image shows the same person and a whole head; all that needs it is left out.",
+            }
+        ]  # fmt: skip
+    chosen = [a for a in attempts if a["strategy"] == registration["chosen"]]
     return [
         {
-            "rule": "registration_excluded", "severity": DISTRUST, "value": best, "limit": None,
-            "reason": f"{registration['image']} could not be aligned with the T1w image: {registration['reason']}",
-            "advice": "Check that the image shows the same person and a whole head; all that needs it is left out.",
+            "rule": "registration_warning", "severity": CHECK, "value": attempt["mi"], "limit": attempt["cutoff"],
+            "reason": _sentence(f"{name}: {warning}"), "advice": f"Look at {name} on the edges of the T1w image.",
         }
+        for attempt in chosen
+        for warning in attempt.get("warnings", ())
     ]  # fmt: skip
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."

@@ -142,7 +142,8 @@ class _Shown:
     def __init__(self, session: SessionReport, prefix: str):
         self.session, self.prefix = session, prefix
         self.unreadable: list[Failure] = []
-        self.words = text.Words(session.qc or {}, {mask.method: mask.label for mask in session.masks})
+        labels = {mask.method: mask.label for mask in session.masks}
+        self.words = text.Words(session.qc or {}, labels, session.volumes)
         self.t1w = self._read("T1w", session.t1w)
         self.brain = self._read("brain mask", session.brain, views.read_mask)
         self.masks = self._masks() if self.t1w is not None else []

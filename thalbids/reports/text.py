@@ -65,9 +65,15 @@ def provenance(content: Mapping[str, Mapping[str, object] | str]) -> list[dict[s
 class Words:
     """What a QC document says, for the screen."""
 
-    def __init__(self, document: Mapping[str, Any], labels: Mapping[str, str]):
+    def __init__(
+        self,
+        document: Mapping[str, Any],
+        labels: Mapping[str, str],
+        volumes: Sequence[Mapping[str, object]] = (),
+    ):
         self.document = document
         self.labels = labels
+        self.unusable = {str(row["method"]) for row in volumes if row.get("status") not in (None, "ok")}
         self.masks: Mapping[str, Any] = document.get("Masks", {})
 
     def label(self, method: str) -> str:
@@ -78,16 +84,17 @@ class Words:
             return method
 
     def trusted(self, method: str) -> bool:
-        """Whether nothing speaks against this mask."""
-        return bool(self.masks.get(method, {}).get("trusted", True))
+        """Whether nothing speaks against this mask, nor (an ensemble) against what it is built on."""
+        return method not in self.unusable and bool(self.masks.get(method, {}).get("trusted", True))
 
     def verdict(self) -> str:
         """The session in one sentence."""
         if not self.document:
             return "There is no QC document: nothing was checked."
         made = [name for name, mask in self.masks.items() if mask["measures"] is not None]
-        flagged = [flag["scope"] for flag in self.document["Flags"] if flag["severity"] == "distrust"]
-        bad = [self.scope(scope) for scope in dict.fromkeys(flagged) if not scope.startswith("registration:")]
+        flagged = {flag["scope"] for flag in self.document["Flags"] if flag["severity"] == "distrust"}
+        bad = [self.scope(scope) for scope in ("brain", "icv") if scope in flagged]
+        bad += [self.label(name) for name in made if not self.trusted(name)]
         if not made:
             return "No mask was made."
         count = f"{len(made)} mask{'s were' if len(made) != 1 else ' was'} made"
@@ -187,10 +194,12 @@ class Words:
         for entry in self.document.get("Registrations", ()):
             attempts = [
                 {
-                    "strategy": a["strategy"], "interpolation": a["interpolation"], "metric": a["metric"],
+                    "strategy": a["strategy"], "interpolation": a["interpolation"],
+                    "metric": a["metric"] + (f" ({a['unit']})" if a.get("unit") else ""),
                     "mi": number(a["mi"], 3), "cutoff": number(a["cutoff"], 3),
+                    "coverage": number(a.get("coverage"), 0, 100), "sharpness": number(a.get("sharpness"), 0, 100),
                     "passed": "passed" if a["passed"] else "failed", "chosen": a["strategy"] == entry["chosen"],
-                    "reason": a.get("reason", ""),
+                    "remarks": "; ".join([*filter(None, [a.get("reason")]), *a.get("warnings", ())]),
                 }
                 for a in entry["attempts"]
             ]  # fmt: skip

@@ -156,6 +156,20 @@ def test_an_excluded_registration_is_flagged():
     assert document(registrations=[good])["Flags"] == []
 
 
+def test_what_the_gate_warns_of_is_a_flag_and_its_record_is_valid(tmp_path):
+    from thalbids.registration.gate import Attempt
+
+    attempt = Attempt(
+        "ants", "ants", "linear", 0.3, "ANTsPy 0.6", 0.4, 0.9, 0.45, True, "", ("the match is not sharp",)
+    )
+    other = Attempt("fslmi", "fsl", "spline", 0.25, "FSL 6", reason="no transform was found")
+    attempts = [other.to_json(), attempt.to_json()]
+    entry = {"image": "FLAIR", "chosen": "ants", "reason": "", "excluded": False, "attempts": attempts}
+    doc = document(registrations=[entry])
+    assert [flag["reason"] for flag in doc["Flags"]] == ["FLAIR: the match is not sharp."]
+    qc.write(tmp_path / "qc.json", doc)
+
+
 def test_failed_masks_are_kept_with_their_reason():
     doc = document(others={"first": MaskInput(None, "first", ("T1w",), "missing", "FSL is not installed")})
     assert doc["Masks"]["first"]["measures"] is None

@@ -215,6 +215,18 @@ def test_a_mask_that_cannot_be_trusted_is_marked_everywhere(tmp_path: Path, head
     assert page.having("path", "stroke-opacity", ".55")
 
 
+def test_a_mask_that_the_table_excludes_is_marked_too(tmp_path: Path, head: Head):
+    """An ensemble built on a mask that cannot be trusted is plausible by itself."""
+    head.add("synthalT1FLAIR")
+    session = head.report()
+    assert session.qc["Masks"]["synthalT1FLAIR"]["trusted"]
+    rows = [{**row, "status": "excluded", "reason": "built on a bad mask"} for row in session.volumes[1:]]
+    page = page_of(tmp_path, replace(session, volumes=[session.volumes[0], *rows]))
+    assert "2 masks were made; do not trust: SynThal T1w + FLAIR." in page.text
+    assert "built on a bad mask" in page.text
+    assert len(page.having("tr", "class", "distrusted")) == 1
+
+
 def test_a_mask_elsewhere_gets_a_row_of_its_own(tmp_path: Path, head: Head):
     head.add("first", shift=(0, -50, 30))
     page = page_of(tmp_path, head.report())
