@@ -1,4 +1,6 @@
-"""Wall time and peak memory of one session with T1w, FLAIR and R1 map, split by step, at 1 mm and 0.8 mm; start-up; a rerun; engine share.
+"""Wall time and peak memory of one session with T1w, FLAIR and R1 map, split by step, at 1 mm and 0.8 mm.
+
+Also start-up, a rerun, and the share of the engine.
 
 Run: ``python benchmarks/session_time.py`` (needs the extra ``demo``). Prints the tables of docs/performance.md.
 """
@@ -56,7 +58,8 @@ def main() -> None:
             for step in steps:
                 print(f"| {step['name'].split(' ', 1)[1]} | {step['seconds']:.1f} | {step['peak_mb']:.0f} |")
             print(
-                f"| whole command | {seconds:.1f} | {peak:.0f} |\n\nOutside the steps: {seconds - inside:.1f} s. Run again: {again:.1f} s.\n"
+                f"| whole command | {seconds:.1f} | {peak:.0f} |\n\n"
+                f"Outside the steps: {seconds - inside:.1f} s. Run again: {again:.1f} s.\n"
             )
 
 

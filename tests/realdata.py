@@ -1,7 +1,8 @@
 """A BIDS dataset made from the real scans of the test data (``python -m tests.realdata DATA_DIR DESTINATION``).
 
-fs01, fs06: FreeSurfer's T1.mgz; ms12: a patient with thick slices, two sessions; ms07: a patient in MNI space, brain-extracted, with an R1-like
-map made from the T1 (no real R1 map of a whole head is in the data); vm01: a skull-stripped scan that came without an affine.
+fs01, fs06: FreeSurfer's T1.mgz; ms12: a patient with thick slices, two sessions; ms07: a patient in MNI space,
+brain-extracted, with an R1-like map made from the T1 (no real R1 map of a whole head is in the data); vm01: a
+skull-stripped scan that came without an affine.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Run: ``python -m training.evaluate DATA_DIR [--weights DIR] [--json FILE]`` (DATA_DIR as in ``training.real``).
 
-No figure here is used for training; which of several trained networks is shipped may be decided by them, and the model card says so.
+No figure here is used for training; which of several trained networks is shipped may be decided by them, and the model
+card says so.
 """
 
 from __future__ import annotations
@@ -60,7 +61,10 @@ def rescan(scan: nib.Nifti1Image, rng: np.random.Generator) -> nib.Nifti1Image:
 def shrunk(
     scan: RealScan, size: float, rng: np.random.Generator, points: int = 2_000_000
 ) -> tuple[nib.Nifti1Image, float]:
-    """The scan with both thalami shrunk by a smooth field, and the true ratio of volumes (Monte Carlo on the reference labels)."""
+    """The scan with both thalami shrunk by a smooth field, and the true ratio of volumes.
+
+    The ratio comes from Monte Carlo on the reference labels.
+    """
     assert scan.labels is not None
     centres = [np.array(ndimage.center_of_mass(scan.labels == n)) for n in (10, 49)]
     zoom = np.linalg.norm(scan.image.affine[:3, :3], axis=0)

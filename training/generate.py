@@ -1,7 +1,7 @@
 """Synthetic scans from label maps: random shape, random contrast, random acquisition (the idea of Billot et al. 2023).
 
-One geometry is rendered in two independent contrasts, so that training can ask for the same answer on both. Partial volume is
-real: every voxel averages four points of the half-millimetre map, and the target keeps all four labels.
+One geometry is rendered in two independent contrasts, so that training can ask for the same answer on both. Partial
+volume is real: every voxel averages four points of the half-millimetre map, and the target keeps all four labels.
 
 All lengths are mm. Arrays are (x, y, z) with x to the right, y to the front, z upwards.
 """
@@ -23,8 +23,8 @@ HEAD_SPACING = 3.0
 COARSE = 4.0  # mm between the nodes on which deformations are computed
 TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) * 0.25
 
-# Mean intensity relative to the brightest of the usual tissues, and how much it varies from scan to scan. The T1w column is the
-# label maps' own prior; R1 follows 1.1/0.7/0.25 per second in white matter, grey matter and fluid at 3 T.
+# Mean intensity relative to the brightest of the usual tissues, and how much it varies from scan to scan. The T1w
+# column is the label maps' own prior; R1 follows 1.1/0.7/0.25 per second in white matter, grey matter and fluid at 3 T.
 GROUPS = {
     "white": ("white", "capsule"),
     "cortex": ("cortex",),
@@ -190,14 +190,15 @@ def smooth_noise(
 def deformed_positions(
     rng: np.random.Generator, m: Map, shape: tuple[int, ...], spacing: float, *, angle: float, shift: float, free: float
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Where in the map each voxel of the sample looks (3, *shape) in mm, the linear part of it, and whether it is mirrored.
+    """Where in the map each voxel of the sample looks (3, *shape) in mm, the linear part of it, and if it is mirrored.
 
     Rotation, scale and shift of the head; two scales of random elastic deformation (strength `free` = 1 in normal use);
     ventricles that grow or shrink; thalami that grow or shrink by themselves.
     """
     extent = (np.array(shape) - 1) * spacing
     nodes = tuple(int(np.ceil(e / COARSE)) + 1 for e in extent)
-    grid = np.stack(np.meshgrid(*[np.linspace(-e / 2, e / 2, n) for e, n in zip(extent, nodes)], indexing="ij"))
+    ticks = [np.linspace(-e / 2, e / 2, n) for e, n in zip(extent, nodes, strict=True)]
+    grid = np.stack(np.meshgrid(*ticks, indexing="ij"))
     # pitch varies most between people and scanners
     angles = np.deg2rad(rng.uniform(-1, 1, 3) * np.array([angle * 1.3, angle * 0.8, angle * 0.8]))
     scale = rng.uniform(0.86, 1.16) * rng.uniform(0.96, 1.04, 3)
@@ -283,7 +284,7 @@ def paint(rng: np.random.Generator, kind: str, *, head: bool) -> tuple[np.ndarra
 
 
 def add_lesions(rng: np.random.Generator, codes: np.ndarray, spacing: float) -> np.ndarray:
-    """Multiple-sclerosis lesions: blobs of the lesion tissue in white matter, now and then in the thalamus, as a mask (*shape)."""
+    """Multiple-sclerosis lesions: blobs in white matter, now and then in the thalamus, as a mask (*shape)."""
     shape = codes.shape[1:]
     field = smooth_noise(rng, shape, rng.uniform(4, 9) / spacing)
     blobs = field > rng.uniform(1.3, 2.2)
@@ -357,7 +358,7 @@ def acquire(rng: np.random.Generator, image: np.ndarray, spacing: float) -> np.n
     sigma = 0.42 * np.sqrt(np.maximum(size**2 - spacing**2, 0)) / spacing
     sigma = np.sqrt(sigma**2 + rng.uniform(0.15, 0.65) ** 2)
     image = ndimage.gaussian_filter(image, sigma, truncate=2.5)
-    small = tuple(max(4, round(n * spacing / s)) for n, s in zip(shape, size))
+    small = tuple(max(4, round(n * spacing / s)) for n, s in zip(shape, size, strict=True))
     if small != shape:
         image = resize(image, small)
     image = image + rng.uniform(0, 0.07) * rng.standard_normal(image.shape, np.float32)

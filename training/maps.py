@@ -1,8 +1,9 @@
 """Turn the label maps of whole heads into what the generators read: compact codes at 0.5 mm (ROI) and 1 mm (head).
 
-Every map becomes RAS. A code says which tissue a voxel shows and which class it is trained as; the tables below are the only
-place where the two meet. Half-millimetre codes come from linear interpolation of each label's indicator, so that boundaries
-are smooth below the voxel; nothing is blurred beforehand, because blurring rounds the corner of the pulvinar.
+Every map becomes RAS. A code says which tissue a voxel shows and which class it is trained as; the tables below are the
+only place where the two meet. Half-millimetre codes come from linear interpolation of each label's indicator, so that
+boundaries are smooth below the voxel; nothing is blurred beforehand, because blurring rounds the corner of the
+pulvinar.
 
 Run: ``python -m training.maps LABEL_DIR RUN_DIR``
 """
@@ -18,7 +19,8 @@ from scipy import ndimage
 
 FADE_LEVELS = 6  # steps of "how much white matter is near" inside the thalamus
 
-# name: (FreeSurfer labels, class of the ROI network, class of the head network). The place in this dict is the tissue's code.
+# name: (FreeSurfer labels, class of the ROI network, class of the head network). The place in this dict
+# is the tissue's code.
 TISSUES: dict[str, tuple[tuple[int, ...], int, int]] = {
     "air": ((0,), 0, 0),
     "white": ((2, 41, 85), 9, 2),
@@ -107,7 +109,10 @@ def upsample(codes: np.ndarray) -> np.ndarray:
 
 
 def prepare(path: Path) -> dict[str, np.ndarray]:
-    """Everything that the generators need of one map. Positions are in mm from the centre of voxel 0 of the head array."""
+    """Everything that the generators need of one map.
+
+    Positions are in mm from the centre of voxel 0 of the head array.
+    """
     labels = load_ras(path)
     codes = encode(labels)
     centres = np.array([np.argwhere(labels == n).mean(0) for n in (10, 49)])

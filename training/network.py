@@ -21,9 +21,10 @@ def convolutions(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class UNet(nn.Module):
-    """Plain U-Net: `widths` channels a level, max pooling down; 1 x 1 x 1 convolution, nearest upsampling and skip going up.
+    """Plain U-Net with `widths` channels a level.
 
-    Maps (n, 1, x, y, z) to logits (n, classes, x, y, z); x, y and z are multiples of 2 ** (levels - 1).
+    Max pooling going down; 1 x 1 x 1 convolution, nearest upsampling and skip going up. Maps (n, 1, x, y, z) to
+    logits (n, classes, x, y, z); x, y and z are multiples of 2 ** (levels - 1).
     """
 
     def __init__(self, classes: int, widths: tuple[int, ...]):
@@ -42,7 +43,7 @@ class UNet(nn.Module):
             x = block(x)
             skips.append(x)
         skips.pop()
-        for narrow, block in zip(self.narrow, self.up):
+        for narrow, block in zip(self.narrow, self.up, strict=True):
             # narrowing before upsampling does the same work on an eighth of the voxels
             x = nn.functional.interpolate(narrow(x), scale_factor=2.0, mode="nearest")
             x = block(torch.cat([x, skips.pop()], 1))

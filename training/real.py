@@ -1,6 +1,7 @@
 """The real scans that the networks are judged on, each with what is known of it. None of them was trained on.
 
-`root` is a folder laid out as `data/README.md` describes: FreeSurfer 6 and 7 results, the open MS data set, a VoxelMorph scan.
+`root` is a folder laid out as `data/README.md` describes: FreeSurfer 6 and 7 results, the open MS data set, a
+VoxelMorph scan.
 """
 
 from __future__ import annotations

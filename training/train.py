@@ -2,9 +2,9 @@
 
 Run: ``python -m training.train {roi,head} MAPS_DIR RUN_DIR --steps N [--cooldown M] [--resume]``
 
-The learning rate rises, stays, and falls to zero over the last `--cooldown` steps. A run may be stopped at any time (the file
-`RUN_DIR/last.pt` is never older than `--save-every` steps) and taken up with `--resume`, with another `--steps` if need be:
-that is how a run is ended early, by giving `--steps` a number close by.
+The learning rate rises, stays, and falls to zero over the last `--cooldown` steps. A run may be stopped at any time
+(the file `RUN_DIR/last.pt` is never older than `--save-every` steps) and taken up with `--resume`, with another
+`--steps` if need be: that is how a run is ended early, by giving `--steps` a number close by.
 """
 
 from __future__ import annotations
@@ -25,10 +25,8 @@ from training.network import WIDTHS, UNet
 
 CLASSES = {"roi": ROI_CLASSES, "head": HEAD_CLASSES}
 THALAMI = {"roi": (1, 2), "head": (4, 5)}
-WEIGHT = {
-    "roi": 2.0,
-    "head": 15.0,
-}  # of the thalami in the cross-entropy: a thousandth of the head's voxels would be ignored
+# of the thalami in the cross-entropy: a thousandth of the head's voxels would be ignored
+WEIGHT = {"roi": 2.0, "head": 15.0}
 EMA = 0.998
 
 
@@ -127,7 +125,7 @@ def main() -> None:
     log, began = (args.run / "log.jsonl").open("a"), time.time()
     print(f"{args.kind}: {sum(p.numel() for p in model.parameters())} parameters, {len(paths)} maps", flush=True)
     running: dict[str, float] = {}
-    for step, (images, labels) in zip(range(start, args.steps), loader):
+    for step, (images, labels) in zip(range(start, args.steps), loader, strict=False):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, args.steps, args.cooldown, args.rate)
         with torch.autocast("cpu", torch.bfloat16):
@@ -139,7 +137,7 @@ def main() -> None:
         optimiser.step()
         decay = min(EMA, (step + 1) / (step + 10))
         with torch.no_grad():
-            for slow, fast in zip(average.parameters(), model.parameters()):
+            for slow, fast in zip(average.parameters(), model.parameters(), strict=True):
                 slow.lerp_(fast, 1 - decay)
         running = {k: 0.98 * running.get(k, v) + 0.02 * v for k, v in (parts | {"loss": float(loss.detach())}).items()}
         if (step + 1) % 50 == 0:

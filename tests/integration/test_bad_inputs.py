@@ -1,4 +1,7 @@
-"""One dataset with a session for every kind of damaged or unusual image, run once: each bad one is named with a mend, the good ones go on."""
+"""One dataset with a session for every kind of damaged or unusual image, run once.
+
+Each bad one is named with a mend, the good ones go on.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ def oblique(image: nib.Nifti1Image) -> nib.Nifti1Image:
 
 
 def good_images(t1w: nib.Nifti1Image) -> dict[str, nib.Nifti1Image]:
-    """Unusual, and to be processed all the same; every one shows the same head (the oblique one turned by 11 degrees)."""
+    """Unusual, and to be processed all the same; each shows the same head (the oblique one turned by 11 degrees)."""
     data, affine = np.asarray(t1w.dataobj), t1w.affine
     nan = data.copy()
     nan[0, 0, :5] = np.nan

@@ -1,0 +1,1 @@
+"""SynThal's networks and the steps around them: intensities in, probabilities out."""

@@ -19,8 +19,8 @@ class Network:
     Parameters
     ----------
     path : the ``.xml`` file; its weights lie beside it
-    precision : ``full`` computes in float32 on every machine; ``fast`` lets the processor use bfloat16 where it can, with
-        other masks on other machines
+    precision : ``full`` computes in float32 on every machine; ``fast`` lets the processor use bfloat16 where it can,
+        with other masks on other machines
     threads : processor threads, 0 for OpenVINO's choice
     """
 

@@ -1,9 +1,9 @@
 """SynThal: left and right thalamus, brain mask and intracranial volume from one scan of any contrast.
 
-Two small networks that saw only synthetic scans (docs/methods.md). The first looks at the whole head at 3 mm: where the thalami
-are, what is brain, what is inside the skull. The second looks at a box of 72 x 72 x 56 mm around the thalami at 1 mm. Both work on
-grids along the axes of the world, so that the storage order and obliquity of a scan do not matter. Probabilities, not labels, are
-brought back to the scan's own grid.
+Two small networks that saw only synthetic scans (docs/methods.md). The first looks at the whole head at 3 mm: where the
+thalami are, what is brain, what is inside the skull. The second looks at a box of 72 x 72 x 56 mm around the thalami at
+1 mm. Both work on grids along the axes of the world, so that the storage order and obliquity of a scan do not matter.
+Probabilities, not labels, are brought back to the scan's own grid.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from thalbids.image.grids import zooms
 from thalbids.inference import network
 from thalbids.inference.intensity import normalise
 
@@ -56,8 +57,9 @@ class Thalami:
     ----------
     left, right : float32 probabilities (x, y, z)
     centre : world position of the middle of the box that was looked at
-    diagnostics : ``flip_dice`` (agreement of the mask with that of the mirrored box), ``confidence`` (mean probability inside the
-        mask, scaled so that 1 is certain), ``in_view`` (share of the box that lies inside the scan), ``settled`` (the box stopped moving)
+    diagnostics : ``flip_dice`` (agreement of the mask with that of the mirrored box), ``confidence`` (mean probability
+        inside the mask, scaled so that 1 is certain), ``in_view`` (share of the mask that lies inside the scan),
+        ``settled`` (the box stopped moving)
     """
 
     left: np.ndarray
@@ -73,17 +75,12 @@ class Thalami:
         return out
 
 
-def world_axes(affine: np.ndarray) -> np.ndarray:
-    """Voxel sizes along the world's axes are not defined for oblique grids; the sizes along the scan's own axes are enough."""
-    return np.linalg.norm(affine[:3, :3], axis=0)
-
-
 def average_blocks(data: np.ndarray, affine: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean over whole blocks of voxels so that no axis is much finer than `spacing`: a cheap and exact low-pass.
 
     Returns the smaller array and its affine. Voxels at the far edge that do not fill a block are dropped.
     """
-    factors = np.maximum(1, np.floor(spacing / world_axes(affine) + 0.35)).astype(int)
+    factors = np.maximum(1, np.floor(spacing / np.array(zooms(affine)) + 0.35)).astype(int)
     factors = np.minimum(factors, data.shape)
     n = np.array(data.shape) // factors
     cut = data[tuple(slice(0, k * f) for k, f in zip(n, factors, strict=True))]
@@ -166,7 +163,10 @@ def largest(mask: np.ndarray) -> np.ndarray:
 
 
 def back(p: np.ndarray, origin: np.ndarray, spacing: float, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
-    """Probabilities on a world grid brought to a scan's grid: linear, averaged over the extent of larger voxels; 0 outside."""
+    """Probabilities on a world grid brought to a scan's grid; 0 outside.
+
+    Linear, averaged over the extent of larger voxels.
+    """
     out = np.zeros(shape, np.float32)
     used = ndimage.find_objects(ndimage.binary_dilation(p > 0.01).astype(np.uint8))
     if not used:
@@ -180,7 +180,7 @@ def back(p: np.ndarray, origin: np.ndarray, spacing: float, shape: tuple[int, ..
         return out
     start = np.array([s.start for s in box])
     size = tuple(s.stop - s.start for s in box)
-    parts = np.maximum(1, np.ceil(world_axes(affine) / spacing - 0.25)).astype(int)
+    parts = np.maximum(1, np.ceil(np.array(zooms(affine)) / spacing - 0.25)).astype(int)
     total = np.zeros(size, np.float32)
     for offset in np.ndindex(*parts):
         within = (np.array(offset) + 0.5) / parts - 0.5
@@ -191,7 +191,10 @@ def back(p: np.ndarray, origin: np.ndarray, spacing: float, shape: tuple[int, ..
 
 
 def interpolate(p: np.ndarray, linear: np.ndarray, shift: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Linear interpolation of `p` at ``linear @ voxel + shift``, 0 outside; axis by axis where the grids are parallel (ten times faster)."""
+    """Linear interpolation of `p` at ``linear @ voxel + shift``, 0 outside.
+
+    Axis by axis where the grids are parallel, which is ten times faster.
+    """
     main = np.abs(linear).argmax(0)
     off = np.abs(linear).copy()
     off[main, [0, 1, 2]] = 0

@@ -1,0 +1,1 @@
+"""Segmentation methods, the registry that finds them, and ensembles of their masks."""

@@ -19,8 +19,8 @@ def fuse(members: Sequence[np.ndarray], rule: str) -> np.ndarray:
     Parameters
     ----------
     members : arrays (x, y, z) with 10 left and 49 right; two or more
-    rule : ``mean`` (mean of the binary masks >= 0.5: the union of two, the majority of three), ``intersection`` (in all),
-        ``staple`` (Warfield 2004, probability >= 0.5)
+    rule : ``mean`` (mean of the binary masks >= 0.5: the union of two, the majority of three), ``intersection`` (in
+        all), ``staple`` (Warfield 2004, probability >= 0.5)
 
     Returns
     -------
@@ -51,7 +51,7 @@ def staple(masks: np.ndarray) -> np.ndarray:
     """STAPLE consensus (n, x, y, z) -> boolean (x, y, z), estimated in the box of the union and a margin."""
     import SimpleITK as sitk
 
-    union = masks.any(0)
+    union = np.asarray(masks.any(0))
     out = np.zeros(union.shape, bool)
     if not union.any():
         return out

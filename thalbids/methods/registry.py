@@ -1,4 +1,7 @@
-"""All methods by name. A new one is a file in this folder and a line here, or an entry point of the group ``thalbids.methods``."""
+"""All methods by name.
+
+A new one is a file in this folder and a line here, or an entry point of the group ``thalbids.methods``.
+"""
 
 from __future__ import annotations
 

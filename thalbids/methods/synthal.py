@@ -18,7 +18,7 @@ from thalbids.methods.base import Request, Segmentation
 from thalbids.settings import Settings
 
 PROTOCOL = "SynThal 1: manual whole-thalamus labels of the SynthSeg training maps (CMA protocol, as FreeSurfer's aseg)"
-# Heads of any contrast reach 0.95 and 0.85; noise, heads upside down and shapes stay below (docs/methods.md has the table).
+# Heads of any contrast reach 0.95 and 0.85; noise, heads upside down and shapes stay below (table in docs/methods.md).
 FLIP_DICE = 0.85
 CONFIDENCE = 0.60
 
@@ -27,15 +27,15 @@ class SynThal:
     """See :class:`thalbids.methods.base.Method`."""
 
     family = "synthal"
-    images = ("T1w", "FLAIR", "R1map")
+    images: tuple[str, ...] = ("T1w", "FLAIR", "R1map")
     protocol = PROTOCOL
     memory_gb = 1.2
     version = 1
     sentence = (
-        "The thalamus was segmented with SynThal, a convolutional network trained on synthetic images only, in the manner of "
-        "SynthSeg [@billot2023synthseg]."
+        "The thalamus was segmented with SynThal, a convolutional network trained on synthetic images only, in the "
+        "manner of SynthSeg [@billot2023synthseg]."
     )
-    citations = ("billot2023synthseg",)
+    citations: tuple[str, ...] = ("billot2023synthseg",)
 
     def unavailable(self) -> str | None:
         missing = [
@@ -82,8 +82,10 @@ def _segmentation(image: nib.Nifti1Image, centre: np.ndarray, roi: Any, *, flip:
         or seen["confidence"] < CONFIDENCE
     ):
         raise ImageError(
-            f"no thalami were found (agreement with the mirror image {seen['flip_dice']:.2f}, certainty {seen['confidence']:.2f}).",
-            "Look at the image: is it a whole head, right side up by its header, with contrast between grey and white matter?",
+            f"no thalami were found (agreement with the mirror image {seen['flip_dice']:.2f}, "
+            f"certainty {seen['confidence']:.2f}).",
+            "Look at the image: is it a whole head, right side up by its header, with contrast between grey and white "
+            "matter?",
         )
     voxel = float(abs(np.linalg.det(image.affine[:3, :3])))
     metadata = {
@@ -111,7 +113,8 @@ def head_of(image: nib.Nifti1Image, precision: str) -> synthal.Head:
     if head.centre is None or head.icv_mm3 < 3e5:
         raise ImageError(
             f"no head with thalami was found (brain-like volume {head.icv_mm3 / 1000:.0f} mL).",
-            "Look at the image and its orientation: a head, right side up by its header, with the middle of the brain in view, is needed.",
+            "Look at the image and its orientation: a head, right side up by its header, with the middle of the brain "
+            "in view, is needed.",
         )
     return head
 

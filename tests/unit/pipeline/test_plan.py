@@ -52,7 +52,8 @@ def test_every_mixture_gives_a_plan_that_the_engine_accepts(images: tuple[str, .
 def test_the_table_has_a_row_for_every_mask_made_or_not(images: tuple[str, ...]) -> None:
     made = plans.plan_session(session(images), OUT, (Fixed(),), load(None, {}))
     assert [e["desc"] for e in made.masks] == [
-        "synthalT1w", "synthalFLAIR", "synthalR1map", "synthalT1FLAIR", "synthalT1R1", "synthalR1FLAIR", "synthalT1FLAIRR1",
+        "synthalT1w", "synthalFLAIR", "synthalR1map",
+        "synthalT1FLAIR", "synthalT1R1", "synthalR1FLAIR", "synthalT1FLAIRR1",
     ]  # fmt: skip
     for entry in made.masks:
         assert (entry["step"] is None) == (not set(entry["images"]) <= set(images))
