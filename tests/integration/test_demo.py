@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from thalbids import demo
 from thalbids.bids.files import read_json, read_table
+from thalbids.cli.main import main
 from thalbids.errors import MissingToolError, UsageError
 
 pytestmark = pytest.mark.slow
@@ -130,6 +131,23 @@ def test_the_truth_is_what_the_images_show(number: int, monkeypatch: pytest.Monk
     assert 100 * (second / first - 1) == pytest.approx(both, abs=0.1)
     assert left == pytest.approx(100 * person.change[0], abs=0.3)
     assert right == pytest.approx(100 * person.change[1], abs=0.3)
+
+
+def test_the_demo_measures_close_to_the_truth_and_a_second_run_computes_nothing(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["demo", str(dataset.parent), "--subjects", "1", "--seed", "7"]
+    assert main(words) == 0
+    ((label, truth, measured),) = demo.compare(dataset, dataset.parent / "derivatives" / "thalbids")
+    assert label == "sub-01"
+    assert measured == pytest.approx(truth, abs=1.0)
+    report = dataset.parent / "derivatives" / "thalbids" / "sub-01.html"
+    assert str(report) in capsys.readouterr().out
+    before = checksums(dataset.parent / "derivatives" / "thalbids" / "sub-01")
+    assert main(words) == 0
+    assert checksums(dataset.parent / "derivatives" / "thalbids" / "sub-01") == before
+    (summary,) = sorted((dataset.parent / "derivatives" / "thalbids" / "logs").glob("*/summary.json"))[1:]
+    assert {step["status"] for step in read_json(summary)["steps"]} == {"cached"}
 
 
 def test_people_shrink_by_diagnosis() -> None:

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"thalbids: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as interrupt:
-        print("thalbids: interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
+        print("thalbids: interrupted.", file=sys.stderr)
         return EXIT_TERMINATED if isinstance(interrupt, _Terminated) else EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of "thalbids ... | head" has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
