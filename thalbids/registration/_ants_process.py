@@ -29,7 +29,8 @@ def main() -> None:
     pointers = f"{get_pointer_string(images['fixed'])},{get_pointer_string(images['moving'])}"
     with tempfile.TemporaryDirectory(prefix="thalbids-ants-") as folder:
         # ants.registration(fixed, moving, "Rigid", random_seed=...) ignores the seed (0.6.3) and resamples both images
-        # for nothing; this is the command line that it would write, with the seed and with levels for 2 mm images
+        # for nothing; this is the command line that it would write, with levels for 2 mm images and with the seed
+        # (0 would mean the clock)
         ants.registration(
             ["--dimensionality", "3",
              "--metric", f"mattes[{pointers},1,32,regular,0.2]",
@@ -38,7 +39,7 @@ def main() -> None:
              "--shrink-factors", "4x2x1",
              "--smoothing-sigmas", "2x1x0vox",
              "--output", f"{folder}/",
-             "--random-seed", str(int(job["seed"])),
+             "--random-seed", str(int(job["seed"]) or 2**31 - 2),
              "-u", "0", "-z", "1", "--float", "0", "--write-composite-transform", "0"],
             None,
         )  # fmt: skip

@@ -140,7 +140,8 @@ def _job(images: dict[str, nib.Nifti1Image], seed: int) -> bytes:
 
 
 def _run(job: bytes) -> dict[str, list[float]]:
-    environment = os.environ | {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != "ANTS_RANDOM_SEED"}
+    environment |= {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
             [sys.executable, "-P", str(_WORKER)],

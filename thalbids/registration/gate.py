@@ -1,6 +1,6 @@
 """Does a registration count, and which one is kept: the metric gate and the choice of the paper (2.5.2), generalised.
 
-Every strategy is judged by the same three numbers, each measured inside the brain mask of the T1w:
+Every strategy is judged by the same four numbers, each measured inside the brain mask of the T1w:
 
 - **mutual information** with the T1w (nats) against the strategy's cut-off: the paper's test. It is measured on the
 very image that
@@ -40,8 +40,11 @@ UNIT = "nats"
 MIN_COVERAGE = 0.5
 MIN_SHARPNESS = 0.40
 NEAR = 1.2  # a number that passes by less than this factor is a warning: look at the overlay
+MAX_GAIN = 0.05
 SHARPNESS_SHIFT_MM = 4.0
-SHARPNESS_POINTS = 150_000  # voxels of the mask that are enough for it: the value changes by less than 0.01
+GAIN_SHIFT_MM = 2.0
+GAIN_TURN_DEGREES = 2.0
+PEAK_POINTS = 150_000  # voxels of the mask that are enough for sharpness and gain: they change by less than 0.01
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Attempt:
     mi : mutual information in nats; None when the strategy found no transform
     coverage : share of the brain mask in the image's field of view, 0 to 1; None likewise
     sharpness : fraction of the mutual information lost by moving the image 4 mm; None likewise
+    gain : fraction won by moving it 2 mm or turning it 2 degrees, in the best direction; None likewise
     passed : whether it counts
     reason : why it does not count; empty when it passed
     warnings : what to look at although it passed
@@ -69,6 +73,7 @@ class Attempt:
     mi: float | None = None
     coverage: float | None = None
     sharpness: float | None = None
+    gain: float | None = None
     passed: bool = False
     reason: str = ""
     warnings: tuple[str, ...] = ()
@@ -90,6 +95,7 @@ class Attempt:
             "cutoff": self.cutoff,
             "coverage": self.coverage,
             "sharpness": self.sharpness,
+            "gain": self.gain,
             "shift_mm": self.shift_mm,
             "rotation_degrees": self.rotation_degrees,
             "passed": self.passed,
@@ -192,33 +198,65 @@ def choose(attempts: Iterable[Attempt]) -> Attempt | None:
     return None
 
 
-def sharpness(
-    moving: nib.Nifti1Image, fixed: nib.Nifti1Image, mask: nib.Nifti1Image, matrix: np.ndarray, bins: int = BINS
-) -> float:
-    """Fraction of the mutual information that is lost by moving the image 4 mm, mean over 6 directions.
+@dataclass(frozen=True)
+class Peak:
+    """The mutual information around a solution; nan where there is none to measure (no overlap, no contrast).
 
-    1 - mean(MI(moved)) / MI(here), with linear interpolation, at evenly spaced voxels of the mask. Near 0 or negative:
-    this is no peak. nan when there is nothing to measure (no overlap, MI of 0).
+    Attributes
+    ----------
+    sharpness : 1 - mean(MI moved by 4 mm) / MI here, over 6 directions; near 0 or negative: no peak
+    gain : max(MI moved by 2 mm or turned by 2 degrees) / MI here - 1, over 12 directions; positive: better next door
     """
-    index = np.argwhere(np.asanyarray(mask.dataobj) != 0)
-    index = index[:: max(1, len(index) // SHARPNESS_POINTS)]
+
+    sharpness: float
+    gain: float
+
+
+def peak(
+    moving: nib.Nifti1Image, fixed: nib.Nifti1Image, mask: nib.Nifti1Image, matrix: np.ndarray, bins: int = BINS
+) -> Peak:
+    """Measure the peak of the mutual information, with linear interpolation, at evenly spaced voxels of the mask."""
+    index = _sampled(np.asanyarray(mask.dataobj))
     reference = np.asarray(fixed.dataobj)[tuple(index.T)]
     data = moving.get_fdata(dtype=np.float32)
+    centre = (fixed.affine @ [*index.mean(axis=0), 1.0])[:3]
 
-    def information(shift: np.ndarray) -> float:
-        moved = np.eye(4)
-        moved[:3, 3] = shift
-        mapping = voxel_mapping(moving, fixed, matrix @ moved)
+    def information(change: np.ndarray) -> float:
+        mapping = voxel_mapping(moving, fixed, matrix @ change)
         position = index @ mapping[:3, :3].T + mapping[:3, 3]
         inside = ((position >= -0.5) & (position <= np.array(data.shape) - 0.5)).all(axis=1)
         values = ndimage.map_coordinates(data, position[inside].T, order=1, mode="nearest")
         return mutual_information(reference[inside], values, np.ones(len(values), dtype=bool), bins)
 
-    here = information(np.zeros(3))
+    here = information(np.eye(4))
     if not here > 1e-6:  # a constant image has an MI of 0, up to rounding
-        return math.nan
-    away = [information(sign * SHARPNESS_SHIFT_MM * axis) for axis in np.eye(3) for sign in (-1, 1)]
-    return float(1 - np.mean(away) / here)
+        return Peak(math.nan, math.nan)
+    far = [information(_shift(axis, mm)) for axis in range(3) for mm in (-SHARPNESS_SHIFT_MM, SHARPNESS_SHIFT_MM)]
+    near = [information(_shift(axis, mm)) for axis in range(3) for mm in (-GAIN_SHIFT_MM, GAIN_SHIFT_MM)]
+    near += [information(_turn(axis, t, centre)) for axis in range(3) for t in (-GAIN_TURN_DEGREES, GAIN_TURN_DEGREES)]
+    return Peak(float(1 - np.mean(far) / here), float(max(near) / here - 1))
+
+
+def _shift(axis: int, mm: float) -> np.ndarray:
+    matrix = np.eye(4)
+    matrix[axis, 3] = mm
+    return matrix
+
+
+def _turn(axis: int, degrees: float, centre: np.ndarray) -> np.ndarray:
+    matrix = np.eye(4)
+    i, j, angle = (axis + 1) % 3, (axis + 2) % 3, np.deg2rad(degrees)
+    matrix[i, i] = matrix[j, j] = np.cos(angle)
+    matrix[j, i], matrix[i, j] = np.sin(angle), -np.sin(angle)
+    matrix[:3, 3] = centre - matrix[:3, :3] @ centre
+    return matrix
+
+
+def _sampled(mask: np.ndarray) -> np.ndarray:
+    """Indices (n, 3) of evenly spaced voxels of a mask: all of a small one, 150 000 to 300 000 of a large one."""
+    inside = np.flatnonzero(mask)
+    inside = inside[:: max(1, len(inside) // PEAK_POINTS)]
+    return np.column_stack(np.unravel_index(inside, mask.shape))
 
 
 def _attempt(
@@ -241,14 +279,16 @@ def _attempt(
     seen = brain & coverage(moving, fixed, matrix)
     covered = float(np.count_nonzero(seen) / np.count_nonzero(brain))
     mi = _number(mutual_information(np.asarray(fixed.dataobj), np.asarray(image.dataobj), seen, bins))
-    sharp = _number(sharpness(moving, fixed, mask, matrix, bins))
-    faults, warnings = _judge(mi, strategy.cutoff, covered, sharp)
-    centre = fixed.affine @ [*np.argwhere(brain).mean(axis=0), 1.0]
+    around = peak(moving, fixed, mask, matrix, bins)
+    sharp, gain = _number(around.sharpness), _number(around.gain)
+    faults, warnings = judge(mi, strategy.cutoff, covered, sharp, gain)
+    centre = fixed.affine @ [*_sampled(brain).mean(axis=0), 1.0]
     return Attempt(
         **about,
         mi=mi,
         coverage=covered,
         sharpness=sharp,
+        gain=gain,
         passed=not faults,
         reason="; ".join(faults),
         warnings=() if faults else warnings,
@@ -259,24 +299,26 @@ def _attempt(
     )
 
 
-def _judge(
-    mi: float | None, cutoff: float, covered: float, sharp: float | None
+def judge(
+    mi: float | None, cutoff: float, covered: float, sharp: float | None, gain: float | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Faults and warnings in words."""
-    faults: list[str] = []
-    warnings: list[str] = []
+    """Faults and warnings of an attempt, in words; it passes when there are no faults. None: could not be measured."""
     if covered < MIN_COVERAGE:  # what the rest shows of so small a part says nothing more
         return (f"the image covers only {100 * covered:.0f} % of the brain (at least {100 * MIN_COVERAGE:.0f} %)",), ()
+    faults: list[str] = []
+    warnings: list[str] = []
     if covered < 0.95:
         warnings.append(f"the image covers {100 * covered:.0f} % of the brain")
     if mi is None or mi < cutoff:
         faults.append(f"the mutual information with the T1w is {_shown(mi)}, below the cut-off of {cutoff:.2f}")
     elif mi < NEAR * cutoff:
         warnings.append(f"the mutual information with the T1w ({mi:.2f}) is just above the cut-off of {cutoff:.2f}")
+    if gain is not None and gain > MAX_GAIN:
+        faults.append(f"the image fits better when moved by 2 mm or turned by 2 degrees ({_percent(gain)}): misaligned")
     if sharp is None or sharp < MIN_SHARPNESS:
         faults.append(
-            f"moving the image by {SHARPNESS_SHIFT_MM:.0f} mm changes the mutual information by {_percent(sharp)} "
-            f"(at least {100 * MIN_SHARPNESS:.0f} % in the same brain): misaligned, or another person"
+            f"moving the image by {SHARPNESS_SHIFT_MM:.0f} mm lowers the mutual information by {_percent(sharp)} only "
+            f"({100 * MIN_SHARPNESS:.0f} % or more in the same brain): misaligned, or another person"
         )
     elif sharp < NEAR * MIN_SHARPNESS:
         warnings.append(f"the match is not sharp ({_percent(sharp)}): check that it is the same person")

@@ -69,6 +69,14 @@ def test_the_same_bytes_whatever_the_threads_of_the_user(monkeypatch):
         results.append(AntsRigid().estimate(T1W, image, None, seed=1).tobytes())
     assert len(set(results)) == 1
     assert AntsRigid().estimate(T1W, image, None, seed=2).tobytes() != results[0]
+    monkeypatch.setenv("ANTS_RANDOM_SEED", "77")
+    assert AntsRigid().estimate(T1W, image, None, seed=1).tobytes() == results[0]
+
+
+def test_seed_0_is_a_seed_and_not_the_clock():
+    image = _scan("LPS", (56, 58, 54), 2.0, POSE, "FLAIR")
+    results = {AntsRigid().estimate(T1W, image, None, seed=0).tobytes() for _ in range(3)}
+    assert len(results) == 1
 
 
 def test_centre_start_finds_a_head_far_away():

@@ -13,7 +13,7 @@ from tests.conftest import rotation_matrix
 from thalbids.errors import ImageError
 from thalbids.image.grids import resample_to
 from thalbids.image.orientation import to_ras
-from thalbids.registration.gate import Attempt, choose, register, sharpness
+from thalbids.registration.gate import Attempt, choose, judge, peak, register
 from thalbids.registration.strategies import RegistrationError
 
 SHAPE = (64, 60, 56)
@@ -141,17 +141,56 @@ def test_sharpness_catches_what_the_cut_off_lets_through():
     assert "another person" in attempt.reason and "cut-off" not in attempt.reason
 
 
-def test_sharpness_of_known_images():
-    assert sharpness(FLAIR, T1W, MASK, np.eye(4)) > 0.8
-    assert sharpness(T1W, T1W, MASK, np.eye(4)) > 0.8
+def test_peaks_of_known_images():
+    for image in (FLAIR, T1W):
+        around = peak(image, T1W, MASK, np.eye(4))
+        assert around.sharpness > 0.8 and around.gain < -0.2
     away = np.eye(4)
     away[0, 3] = 4  # one of the six directions leads back to the peak
-    assert sharpness(FLAIR, T1W, MASK, away) < 0
-    flat = _image(np.zeros(SHAPE))
-    assert np.isnan(sharpness(flat, T1W, MASK, np.eye(4)))
-    far = np.eye(4)
-    far[0, 3] = 500
-    assert np.isnan(sharpness(FLAIR, T1W, MASK, far))
+    assert peak(FLAIR, T1W, MASK, away).sharpness < 0
+    for outside in (
+        _image(np.zeros(SHAPE)),
+        nib.Nifti1Image(np.asarray(FLAIR.dataobj), np.eye(4) + np.eye(4, k=3) * 500),
+    ):
+        around = peak(outside, T1W, MASK, np.eye(4))
+        assert np.isnan(around.sharpness) and np.isnan(around.gain)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_gain_finds_a_better_place_next_door(axis, sign):
+    shifted = np.eye(4)
+    shifted[axis, 3] = 2 * sign
+    turned = rotation_matrix(**{"xyz"[axis]: 4 * sign}, centre=(32, 30, 28))
+    for matrix in (shifted, turned):
+        around = peak(FLAIR, T1W, MASK, matrix)
+        assert around.gain > 0.05
+    shifted[axis, 3] = 0.5 * sign
+    assert peak(FLAIR, T1W, MASK, shifted).gain < 0
+
+
+@pytest.mark.parametrize(
+    ("numbers", "fault", "warning"),
+    [  # mi, cut-off, coverage, sharpness, gain
+        ((0.5, 0.25, 1.0, 0.7, -0.4), "", ""),
+        ((0.24, 0.25, 1.0, 0.7, -0.4), "below the cut-off of 0.25", ""),
+        ((0.26, 0.25, 1.0, 0.7, -0.4), "", "just above the cut-off"),
+        ((0.5, 0.25, 1.0, 0.39, -0.4), "another person", ""),
+        ((0.5, 0.25, 1.0, 0.41, -0.4), "", "not sharp"),
+        ((0.5, 0.25, 1.0, 0.7, 0.06), "fits better when moved", ""),
+        ((0.5, 0.25, 1.0, 0.7, 0.04), "", ""),
+        ((0.5, 0.25, 0.49, 0.7, -0.4), "covers only 49 %", ""),
+        ((0.5, 0.25, 0.9, 0.7, -0.4), "", "covers 90 %"),
+        ((None, 0.25, 1.0, None, None), "not measurable", ""),
+        ((0.5, 0.0, 1.0, None, None), "an unknown amount", ""),
+    ],
+)
+def test_each_number_alone_decides(numbers, fault, warning):
+    faults, warnings = judge(*numbers)
+    assert bool(faults) == bool(fault) and fault in "; ".join(faults)
+    assert warning in "; ".join(warnings)
+    if not fault:
+        assert bool(warnings) == bool(warning)
 
 
 def test_an_image_that_covers_little_of_the_brain_fails():
