@@ -142,6 +142,7 @@ OUTSIDE_T1W = {
     "outside516": 0.59,
     "outside530": 0.90,
 }
+FATTY = ("outside502", "outside508", "outside511", "outside516", "outside530")
 
 
 @dataclass(frozen=True)
@@ -262,6 +263,8 @@ def paint(rng: np.random.Generator, kind: str, *, head: bool) -> tuple[np.ndarra
         outside = {n: rng.uniform(0.3, 1.7) * v for n, v in OUTSIDE_T1W.items()}
         if kind != "T1w" and rng.random() < 0.5:
             outside = {n: rng.uniform(0, 1.0) for n in OUTSIDE_T1W}
+    if head and rng.random() < 0.5:  # fat of the scalp and marrow outshines the brain in many scans
+        outside |= {n: outside[n] * rng.uniform(1.0, 3.0) for n in FATTY}
     for group, tissues in GROUPS.items():
         for tissue in tissues:
             mean[CODE[tissue]] = levels[group] + rng.normal(0, 0.02)
@@ -311,7 +314,7 @@ def render(
         strands = (smooth_noise(rng, shape, 3.5 / spacing) > 1.0) & (codes[0] == CODE["ventricle"])
         image[strands] = rng.uniform(0.3, 0.9)
     kept = None
-    if rng.random() < (0.35 if head else 0.25):
+    if rng.random() < (0.28 if head else 0.25):
         kept = brain_mask(rng, codes)
     elif head and rng.random() < 0.25:  # defaced, or skull stripped badly
         kept = carelessly_cut(rng, codes)

@@ -74,6 +74,9 @@ def loss_of(logits: torch.Tensor, labels: torch.Tensor, kind: str, volume_weight
     dice, _ = overlap_and_volume(p[:, 1:], target[1:])
     dice_thalami, volume = overlap_and_volume(p[:, thalami], target[thalami])
     loss = entropy + dice_thalami.mean() + 0.3 * dice.mean() + volume_weight * volume.mean()
+    if kind == "head":  # everything inside the skull as one: the brain mask
+        skull, _ = overlap_and_volume(1 - p[:, :1], 1 - target[:1])
+        loss = loss + 2 * skull.mean()
     parts = {"ce": entropy, "dice": dice_thalami.mean(), "vol": volume.mean()}
     if logits.shape[0] == 2:  # two contrasts of one person must give one answer
         a, b = p[0, thalami], p[1, thalami]
