@@ -119,32 +119,33 @@ def montage(
     title: str, rows: Sequence[Sequence[Panel]], legend: Iterable[tuple[str, palette.Style]] = (), note: str = ""
 ) -> str:
     """A file with all pictures of a figure: title, legend, rows of panels, and a note below."""
-    gap, line = 20, 44
-    cell = max(p.size[0] for row in rows for p in row)
+    gap, line, cell = 6, 22, 380
     total = max(len(row) for row in rows) * (cell + gap) - gap
-    y = line + 16
-    parts = [f"<text x='0' y='{line - 8}' class='m t'>{escape(title)}</text>"]
+    y = 2 * line
+    parts = [f"<text x='0' y='{line}' class='m t'>{escape(title)}</text>"]
     for text, style in legend:
         parts.append(
-            f"<path d='M0 {y - 10}h90' {_stroke(style, 6)}/><text x='110' y='{y}' class='m'>{escape(text)}</text>"
+            f"<path d='M0 {y - 5}h40' {_stroke(style, 2)}/><text x='50' y='{y}' class='m'>{escape(text)}</text>"
         )
         y += line
+    y -= line // 2
     for row in rows:
-        for column, content in enumerate(row):
-            width, height = content.size
+        heights = [round(cell * content.size[1] / content.size[0]) for content in row]
+        for column, (content, height) in enumerate(zip(row, heights, strict=True)):
+            width, own_height = content.size
             parts.append(
-                f"<svg x='{column * (cell + gap)}' y='{y}' width='{width}' height='{height}' "
-                f"viewBox='0 0 {width} {height}'><title>{escape(content.alt)}</title>{_inside(content)}</svg>"
+                f"<svg x='{column * (cell + gap)}' y='{y + (max(heights) - height) // 2}' width='{cell}' "
+                f"height='{height}' viewBox='0 0 {width} {own_height}'><title>{escape(content.alt)}</title>"
+                f"{_inside(content)}</svg>"
             )
-        y += max(p.size[1] for p in row) + gap
+        y += max(heights) + gap
     if note:
-        parts.append(f"<text x='0' y='{y + 24}' class='m'>{escape(note)}</text>")
+        parts.append(f"<text x='0' y='{y + line - gap}' class='m'>{escape(note)}</text>")
         y += line
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='-20 0 {total + 40} {y + 10}' width='{(total + 40) / 2:g}'>"
-        "<style>.m{font:30px system-ui,Segoe UI,Helvetica,Arial,sans-serif;fill:#eee}.t{font-size:36px;font-weight:600}"
-        "</style>"
-        f"<rect x='-20' width='{total + 40}' height='{y + 10}' fill='#111'/>{''.join(parts)}</svg>\n"
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='-12 0 {total + 24} {y + 12}' width='{total + 24}'>"
+        "<style>.m{font:15px system-ui,Segoe UI,Helvetica,Arial,sans-serif;fill:#eee}.t{font-size:19px;font-weight:600}"
+        f"</style><rect x='-12' width='{total + 24}' height='{y + 12}'/>{''.join(parts)}</svg>\n"
     )
 
 
@@ -185,7 +186,7 @@ def _stroke(style: palette.Style, width: float) -> str:
 
 
 def _letters(content: Panel, width: int, height: int) -> str:
-    """L and R (or P and A) at the sides, the position and the caption, with a dark rim that keeps them readable."""
+    """L and R (or P and A) at the sides, the position and the caption, on a dark rim that keeps them readable."""
     size = round(0.05 * width)
     left, right = ENDS[content.plane.name]
     axis = {"axial": "z", "coronal": "y", "sagittal": "x"}[content.plane.name]
@@ -201,10 +202,8 @@ def _letters(content: Panel, width: int, height: int) -> str:
         for x, y, anchor, text in texts
         if text
     )
-    return (
-        f"<g {_FONT} style='font-size:{size}px;fill:#fff;stroke:#000;stroke-width:{size / 5:.0f}px;paint-order:stroke;"
-        f"stroke-linejoin:round'>{inside}</g>"
-    )
+    rim = f"stroke='#000' stroke-width='{size / 5:.0f}' stroke-linejoin='round'"
+    return f"<g {_FONT} font-size='{size}' fill='#fff'><g {rim} aria-hidden='true'>{inside}</g>{inside}</g>"
 
 
 def _image(content: bytes, width: int, height: int, attributes: str = "") -> str:

@@ -10,6 +10,7 @@ from thalbids.qc.measures import asymmetry_index
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
+SOURCES = names.FAMILIES | names.SINGLE_METHODS
 SEVERITY = {"distrust": "Do not trust", "check": "Check"}
 
 
@@ -165,16 +166,15 @@ class Words:
     def icv(self, rows: Iterable[Mapping[str, object]]) -> list[dict[str, str]]:
         """Intracranial volumes, in L."""
         flags = {entry["source"]: entry["flags"] for entry in self.document.get("ICV", ())}
-        return [
-            {
-                "source": str(row["source"]), "volume": number(row.get("icv_mm3"), 3, 1e-6),
-                "note": " ".join(
-                    part for part in (_said(row.get("reason") or row.get("note")),
-                                      *(flag["reason"] for flag in flags.get(row["source"], ()))) if part
-                ),
-            }
-            for row in rows
-        ]  # fmt: skip
+        out = []
+        for row in rows:
+            source = str(row["source"])
+            said = [_said(row.get("reason") or row.get("note")), *(flag["reason"] for flag in flags.get(source, ()))]
+            note = " ".join(filter(None, said))
+            out.append(
+                {"source": SOURCES.get(source, source), "volume": number(row.get("icv_mm3"), 3, 1e-6), "note": note}
+            )
+        return out
 
     def brain(self) -> dict[str, str] | None:
         """The brain mask's volume and its share of the intracranial volume."""

@@ -86,7 +86,7 @@ def test_panel_is_well_formed_says_where_it_is_and_escapes_text():
     assert root.attrib["aria-label"] == "A <picture> & 'more'"
     assert root.attrib["viewBox"] == "0 0 200 100"
     words = [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert words == ["L", "R", "z = \N{MINUS SIGN}12.3 mm", "caption"]
+    assert words == 2 * ["L", "R", "z = \N{MINUS SIGN}12.3 mm", "caption"]  # the rim, then the letters
     assert [t.text for t in root.iter("{http://www.w3.org/2000/svg}title")] == ["<b>x</b>"]
     assert palette.DISTRUST in text
 
