@@ -31,7 +31,7 @@ from thalbids.pipeline.log import Reporter
 from thalbids.pipeline.scheduler import Lost, Scheduler
 from thalbids.pipeline.step import Step, StepResult, check_plan
 
-WITHOUT_WORKERS_S = 120  # give up when the system has let no worker start for so long
+WITHOUT_WORKERS_S = 300  # give up when the system has let no worker start for so long
 GONE_S = 3  # a worker that has left the scheduler for so long without a word about its step took the step with it
 DEATH_NOTICE_S = 10  # how long after a loss the message about its cause may come (a core dump takes time)
 
@@ -46,6 +46,10 @@ _DASK = {
     "distributed.scheduler.allowed-failures": 0,  # retries are the driver's business
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.worker-ttl": None,  # a registration may hold the interpreter's lock for minutes
+    "distributed.deploy.lost-worker-timeout": "1 hour",  # by default a worker that takes 15 s to restart is given up
+    "distributed.comm.timeouts.connect": "120s",  # the same slow machines
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
     "distributed.worker.multiprocessing-method": "spawn",
     "distributed.worker.memory.target": False,  # results are a few bytes: nothing to spill
     "distributed.worker.memory.spill": False,
@@ -236,7 +240,7 @@ class _Cluster:
             job.gone_since = job.gone_since or now
             if now - job.gone_since > GONE_S and self._take(address):
                 job.future.cancel()
-                job.ended(Lost(self._deaths.reason(job.pid)))
+                job.ended(self._lost(job))
 
     def close(self, *, kill: bool = False) -> None:
         if self._cluster is None:
@@ -246,10 +250,10 @@ class _Cluster:
         if kill:
             for nanny in list(cluster.workers.values()):
                 nanny.close_gracefully()  # or it would start the worker again
-                with suppress(ProcessLookupError, TypeError):
-                    os.kill(nanny.pid, signal.SIGKILL)
+                _kill(nanny.pid)
         with suppress(TimeoutError):
-            self._client.close(timeout=5)
+            if self._client is not None:
+                self._client.close(timeout=5)
             cluster.close(timeout=20)
         self._stack.close()
 
@@ -261,13 +265,14 @@ class _Cluster:
         self._stack.enter_context(dask.config.set(_DASK))
         self._stack.enter_context(self._deaths.listening())
         try:
-            with _sigint_blocked():
+            with _terminal_blocked():
                 self._cluster = distributed.LocalCluster(
                     n_workers=self._nprocs,
                     threads_per_worker=1,
                     processes=True,
                     host="127.0.0.1",
                     dashboard_address=None,
+                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # its HTTP server, or it takes port 8787
                     memory_limit=int(self._worker_memory_gb * 1e9),
                     silence_logs=logging.CRITICAL + 1,
                 )
@@ -286,6 +291,11 @@ class _Cluster:
         except KeyError:
             return None
 
+    def _lost(self, job: _Job) -> Lost:
+        reason = self._deaths.reason(job.pid)
+        _kill(job.pid)  # programs that the step had started
+        return Lost(reason)
+
     def _done(self, address: str) -> None:
         """In a thread of Dask: a step has ended, or its worker has."""
         import distributed
@@ -297,7 +307,7 @@ class _Cluster:
         try:
             end = job.future.result(timeout=60)
         except (distributed.KilledWorker, distributed.CancelledError, TimeoutError):
-            end = Lost(self._deaths.reason(job.pid))
+            end = self._lost(job)
         except Exception as error:
             end = error
         if self._take(address):
@@ -308,15 +318,28 @@ def _in_worker(payload: bytes) -> Outcome:
     """Run a pickled task in a worker that dies when the process that started it does, however that ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
+    with suppress(PermissionError):
+        os.setpgid(0, 0)  # a group of its own, with the programs that steps start
     task: Callable[[], Outcome] = pickle.loads(payload)  # noqa: S301 (made by the driver, sent over the loopback)
     return task()
 
 
+def _kill(pid: int | None) -> None:
+    """Kill a worker, if it is still there, and the programs that its step has started."""
+    for kill in (os.killpg, os.kill):
+        with suppress(ProcessLookupError, PermissionError):
+            if pid:
+                kill(pid, signal.SIGKILL)
+
+
 @contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Processes started meanwhile do not get the terminal's Ctrl-C (the driver ends them); ours waits meanwhile."""
+def _terminal_blocked() -> Iterator[None]:
+    """Processes started meanwhile do not get the terminal's Ctrl-C (the driver ends them); ours waits meanwhile.
+
+    Nor are they stopped for writing to the terminal from a process group of their own.
+    """
     resource_tracker.ensure_running()  # else multiprocessing starts it with the first worker, and unblocks SIGINT
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTTOU])
     try:
         yield
     finally:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import re
-import resource
-import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from typing import Literal
 from thalbids.errors import OutputError, ThalbidsError
 from thalbids.pipeline import record
 from thalbids.pipeline.disk import whole_disk_error
+from thalbids.pipeline.memory import PeakMemory
 from thalbids.pipeline.step import Done, Step, StepResult
 
 
@@ -46,8 +46,7 @@ def execute(
     start, fatal, trace = time.perf_counter(), None, ""
     status: Literal["ok", "excluded", "failed"]
     digests: Mapping[Path, str | None] = {}
-    reset_peak()
-    with _captured_log() as log:
+    with PeakMemory() as peak, _captured_log() as log:
         try:
             record.discard(step, out_dir)
             for folder in {path.parent for path in step.outputs.values()}:
@@ -65,7 +64,7 @@ def execute(
             trace = "" if expected else traceback.format_exc()
             with suppress(OSError):
                 record.discard(step, out_dir)
-    return Outcome(status, reason, time.perf_counter() - start, peak_mb(), digests, trace, fatal, tuple(log))
+    return Outcome(status, reason, time.perf_counter() - start, peak.mb, digests, trace, fatal, tuple(log))
 
 
 def describe(error: BaseException, step: Step, out_dir: Path) -> str:
@@ -92,7 +91,7 @@ def _portable(text: str, step: Step, out_dir: Path) -> str:
 
 @contextmanager
 def _captured_log() -> Iterator[list[tuple[int, str]]]:
-    """Collect what thalbids logs meanwhile, kept from other handlers: the driver writes it with the step's name."""
+    """Collect what thalbids logs meanwhile and what libraries warn of: the driver writes it with the step's name."""
     lines: list[tuple[int, str]] = []
 
     class Collect(logging.Handler):
@@ -104,22 +103,9 @@ def _captured_log() -> Iterator[list[tuple[int, str]]]:
     logger.handlers[:], logger.propagate = [Collect()], False
     logger.setLevel(min(logger.level or logging.INFO, logging.INFO))
     try:
-        yield lines
+        with warnings.catch_warnings(record=True) as caught:
+            yield lines
     finally:
+        lines.extend((logging.INFO, f"{item.category.__name__}: {item.message}") for item in caught)
         logger.handlers[:], logger.propagate = before[0], before[1]
         logger.setLevel(before[2])
-
-
-def reset_peak() -> None:
-    """Start a new measurement of this process's peak memory, where the system can (Linux)."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def peak_mb() -> float:
-    """Peak resident memory of this process in MiB since :func:`reset_peak` (where that has no effect: ever)."""
-    with suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)

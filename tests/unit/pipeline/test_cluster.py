@@ -8,11 +8,14 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import tiny_steps as tiny
 
+from thalbids.errors import ThalbidsError
 from thalbids.pipeline import engine
+from thalbids.pipeline.scheduler import Lost
 from thalbids.pipeline.step import Step
 
 
@@ -26,6 +29,19 @@ def children() -> set[int]:
             if int(status[1]) == os.getpid() and status[0] != "Z" and "spawn_main" in command:
                 found.add(int(folder.name))
     return found
+
+
+def ends(pid: int, seconds: float = 10) -> bool:
+    """Whether the process ends soon (a killed one takes a moment on a busy machine)."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def single(name, function, out, raw, **params):
@@ -64,6 +80,7 @@ def test_killed_workers_cost_their_own_step_only(run_plan, out, raw, tmp_path):
     plan = [
         single("once", tiny.kill_self, out, raw, marker=str(tmp_path / "once"), times=1),
         single("always", tiny.kill_self, out, raw, marker=str(tmp_path / "always"), times=9),
+        single("program", tiny.start_program, out, raw, sleep=60, trace=str(tmp_path / "pid"), die=True),
         single("segv", tiny.kill_self, out, raw, marker=str(tmp_path / "segv"), times=9, signal="SIGSEGV"),
         *[step for name in ("s1", "s2") for step in tiny.session_steps(out, raw, name, sleep=0.1)],
     ]
@@ -76,12 +93,12 @@ def test_killed_workers_cost_their_own_step_only(run_plan, out, raw, tmp_path):
     )
     assert (results["segv x"].status, (tmp_path / "segv").read_text()) == ("lost", "2")
     assert results["segv x"].reason == "its process was killed by SIGSEGV"
-    assert {result.status for name, result in results.items() if name.startswith("s1") or name.startswith("s2")} == {
-        "ok"
-    }
+    assert {result.status for name, result in results.items() if name.startswith(("s1", "s2"))} == {"ok"}
     assert not (out / "always" / "x.txt").exists()
     assert "once x: its process was killed by SIGKILL" in run_plan.said
-    assert run_plan.said.count("tried once more") == 3
+    assert results["program x"].status == "lost"
+    assert ends(int((tmp_path / "pid").read_text()))
+    assert run_plan.said.count("tried once more") == 4
     assert children() == set()
 
 
@@ -103,7 +120,8 @@ def test_an_interruption_ends_the_workers_at_once(run_plan, out, raw, number):
         single(name, tiny.join, out, raw, sleep=60, text=name, trace=str(out / f"{name}.started"))
         for name in ("p", "q")
     ]
-    plan = [*tiny.session_steps(out, raw, "a"), *plan]
+    program = single("q", tiny.start_program, out, raw, sleep=60, trace=str(out / "q.started"))
+    plan = [*tiny.session_steps(out, raw, "a"), plan[0], program]
     when = []
 
     def interrupt_when_running():
@@ -116,11 +134,9 @@ def test_an_interruption_ends_the_workers_at_once(run_plan, out, raw, number):
     threading.Thread(target=interrupt_when_running, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         run_plan(plan, nprocs=2)
-    assert time.monotonic() - when[0] < 8
-    deadline = time.monotonic() + 2
-    while children() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    assert time.monotonic() - when[0] < 15  # the steps would take 60
     assert children() == set()
+    assert ends(int((out / "q.started").read_text()))
     assert "5 ok" in run_plan.said
     assert not list((out / "p").iterdir())
 
@@ -133,7 +149,6 @@ def test_a_step_that_cannot_be_sent_to_a_worker_fails_alone(run_plan, out, raw):
     results = run_plan([bad, single("good", tiny.join, out, raw)], nprocs=2)
     assert results["bad x"].status == "failed"
     assert "local" in results["bad x"].reason
-    assert "pickle" in results["bad x"].reason
     assert results["good x"].status == "ok"
 
 
@@ -141,3 +156,63 @@ def test_memory_of_a_worker_is_its_share_or_what_its_largest_step_plans_with(out
     plan = [single("a", tiny.join, out, raw, memory_gb=3.0), single("b", tiny.join, out, raw, memory_gb=1.0)]
     assert engine._worker_memory_gb(plan, 2, 8) == 4
     assert engine._worker_memory_gb(plan, 8, 8) == 3
+
+
+def test_nothing_to_compute_starts_no_worker(run_plan, out, raw, monkeypatch):
+    run_plan(tiny.session_steps(out, raw, "s"))
+
+    def open_cluster(self):
+        raise AssertionError
+
+    monkeypatch.setattr(engine._Cluster, "_open", open_cluster)
+    assert {result.status for result in run_plan(tiny.session_steps(out, raw, "s"), nprocs=2).values()} == {"cached"}
+
+
+def test_workers_that_cannot_start_are_said_so(run_plan, out, raw, monkeypatch):
+    import distributed
+
+    def local_cluster(**options):
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(distributed, "LocalCluster", local_cluster)
+    with pytest.raises(ThalbidsError, match=r"could not be started \(Nanny failed to start.\). Use --nprocs 1"):
+        run_plan([single("a", tiny.join, out, raw)], nprocs=2)
+
+
+class Gone:
+    """A cluster whose only worker has left without a word."""
+
+    workers: ClassVar[dict] = {}
+
+    def __init__(self):
+        self.scheduler = self
+
+    def done(self):
+        return False
+
+    def cancel(self):
+        pass
+
+
+def test_a_worker_that_left_without_a_word_took_its_step_with_it(monkeypatch):
+    monkeypatch.setattr(engine, "GONE_S", 0.05)
+    monkeypatch.setattr(engine, "DEATH_NOTICE_S", 0)
+    cluster, ends = engine._Cluster(2, 1), []
+    cluster._cluster = Gone()
+    cluster._jobs = {"tcp://1": engine._Job(Gone(), 0, ends.append)}
+    cluster.poll()
+    assert ends == []
+    time.sleep(0.1)
+    cluster.poll()
+    assert ends == [Lost("its process ended unexpectedly")]
+    cluster.start(lambda: None, ends.append)  # the free worker that idle() saw is gone too
+    assert ends[1:] == [Lost("its process ended before it began")]
+
+
+def test_no_worker_for_long_ends_the_run(monkeypatch):
+    monkeypatch.setattr(engine, "WITHOUT_WORKERS_S", 0)
+    cluster = engine._Cluster(2, 1)
+    cluster._cluster = Gone()
+    time.sleep(0.01)
+    with pytest.raises(ThalbidsError, match="no worker process could be started"):
+        cluster.poll()

@@ -161,6 +161,19 @@ def test_time_and_memory_are_measured(run_plan, out, raw):
     assert 0.2 <= results["s small"].seconds < 5
 
 
+def test_memory_of_programs_that_a_step_starts_counts(run_plan, out, raw, tmp_path):
+    step = single(tiny.start_program, out, raw, sleep=0.5, trace=str(tmp_path / "pid"))
+    other = Step("s y", "s", tiny.join, {"in": raw}, {"out": out / "y.txt"}, after=("s x",))
+    results = run_plan([step, other])
+    assert results["s x"].peak_mb > results["s y"].peak_mb + 180
+
+
+def test_warnings_of_libraries_go_to_the_log(run_plan, out, raw, recwarn):
+    run_plan([single(tiny.warn, out, raw)])
+    assert "INFO    s x: RuntimeWarning: mean of empty slice" in (run_plan.log_directory / "run.log").read_text()
+    assert len(recwarn) == 0
+
+
 def test_threads_are_set_for_the_steps_and_put_back(run_plan, out, raw, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)

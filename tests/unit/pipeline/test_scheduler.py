@@ -21,6 +21,7 @@ class Steered:
         self.size, self.lose = size, dict(lose or {})
         self.running, self.started, self.together = [], [], []
         self.quiet = 0  # polls since the last start
+        self.settled = lambda: True  # whether the scheduler knows all that it can know for now
 
     def idle(self):
         return len(self.running) < self.size
@@ -35,7 +36,7 @@ class Steered:
     def poll(self):
         """End the step that started first, once all places are taken or nothing more was started."""
         self.quiet += 1
-        if not self.running or (self.idle() and self.quiet < 4):
+        if not self.running or (self.idle() and (self.quiet < 3 or not self.settled())):
             return
         step, task, ended = self.running.pop(0)
         if self.lose.get(step.name):
@@ -55,6 +56,7 @@ def schedule(out, monkeypatch):
             scheduler = Scheduler(
                 steps, out_dir=out, mem_gb=mem_gb, versions={}, pool=pool, reporter=reporter, stop_on_first_crash=stop
             )
+            pool.settled = lambda: not scheduler._checking and not scheduler._to_check and scheduler._events.empty()
             scheduler.loop()
         run.said = stream.getvalue()
         return scheduler.results

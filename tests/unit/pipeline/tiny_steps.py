@@ -6,7 +6,10 @@ import errno
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
+import warnings
 from pathlib import Path
 
 from thalbids.bids.files import read_json, write_json, write_text
@@ -107,6 +110,23 @@ def eat_memory(inputs, outputs, params, upstream):
     write_text(outputs["out"], str(len(held)))
     time.sleep(params.get("sleep", 0))
     return Done()
+
+
+def start_program(inputs, outputs, params, upstream):
+    """Start a program that takes 200 MB for a while and, with ``params["die"]``, be killed meanwhile."""
+    code = "import time; held = bytearray(b'x') * 200_000_000; print(len(held), flush=True); time.sleep(float(%r))"
+    with subprocess.Popen([sys.executable, "-c", code % params["sleep"]], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        Path(params["trace"]).write_text(str(process.pid))
+        if params.get("die"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    write_text(outputs["out"], "x")
+    return Done()
+
+
+def warn(inputs, outputs, params, upstream):
+    warnings.warn("mean of empty slice", RuntimeWarning, stacklevel=1)
+    return join(inputs, outputs, params, upstream)
 
 
 def environment(inputs, outputs, params, upstream):

@@ -1,0 +1,69 @@
+"""Peak memory of a step: of its process and of the programs that it starts."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+INTERVAL_S = 0.05
+_SELF = Path("/proc/self")
+
+
+class PeakMemory:
+    """Measures the peak resident memory, in MiB, while its block runs; see :attr:`mb` afterwards.
+
+    On Linux: the kernel's high-water mark of this process (started anew) and, sampled every 50 ms, this process and its
+    descendants together. Elsewhere: the high-water mark since the process started, without descendants.
+    """
+
+    mb = 0.0
+
+    def __enter__(self) -> PeakMemory:
+        with suppress(OSError):
+            (_SELF / "clear_refs").write_text("5", encoding="ascii")  # start the high-water mark anew
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, name="thalbids-memory", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.mb = max(self.mb, _status(_SELF, "VmHWM") or _peak_since_start())
+
+    def _sample(self) -> None:
+        while not self._stop.wait(INTERVAL_S):
+            children = [_status(process, "VmRSS") for process in _descendants(_SELF)]
+            if children:
+                self.mb = max(self.mb, _status(_SELF, "VmRSS") + sum(children))
+
+
+def _descendants(process: Path) -> list[Path]:
+    """The ``/proc`` folders of the processes that this one has started, and theirs."""
+    found: list[Path] = []
+    for task in process.glob("task/*/children"):
+        with suppress(OSError):
+            for pid in task.read_text(encoding="ascii").split():
+                child = Path("/proc") / pid
+                found += [child, *_descendants(child)]
+    return found
+
+
+def _status(process: Path, key: str) -> float:
+    """A memory figure of ``/proc/PID/status`` in MiB; 0 when unknown (the process has ended, another system)."""
+    with suppress(OSError, ValueError):
+        for line in (process / "status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith(f"{key}:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def _peak_since_start() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
