@@ -117,6 +117,8 @@ class Reporter:
             lines.append(f"... and {hidden} more, see summary.json")
         counts = Counter[str](result.status for result in self.results)
         told = ", ".join(f"{counts[status]} {status}" for status in ORDER if counts[status]) or "no step finished"
+        if self.results and all(result.cached or result.status == "blocked" for result in self.results):
+            told += " (nothing had to be computed)"
         lines.append(
             f"{told}; {_duration(time.monotonic() - self._start)}; log: {self.directory.relative_to(self.out_dir)}"
         )

@@ -278,7 +278,9 @@ def measures(made: SessionPlan) -> None:
             dseg = made.path("dseg", seg="thalamus", space="T1w", desc=entry["desc"])
             inputs |= {entry["desc"]: dseg, f"{entry['desc']} sidecar": sidecar(dseg)}
     registered = [name for name in REGISTERED if name in made.images]
+    inputs["image T1w"] = made.t1w
     for name in registered:
+        inputs[f"image {name}"] = made.path(name, space="T1w", desc="preproc")
         inputs[f"xfm{name}"] = made.path("xfm", ".json", from_=name, to="T1w", mode="image")
     params = {
         "Subject": made.session.subject,

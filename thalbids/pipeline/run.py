@@ -193,7 +193,11 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
 
     found = segment_image(scan, precision=settings.run.precision, flip=settings.synthal.flip_averaging)
     icv = found.metadata["IntracranialVolumeMm3"]
-    masks = {"synthal": qc.MaskInput(found.labels, "synthal", ("T1w",), soft_volume_mm3=found.volume_soft_mm3)}
+    own = {name: found.metadata[key] for name, key in steps.DIAGNOSTICS.items()}
+    mask = qc.MaskInput(
+        found.labels, "synthal", ("T1w",), soft_volume_mm3=found.volume_soft_mm3, diagnostics=own
+    )  # fmt: skip
+    masks = {"synthal": mask}
     document = qc.build(
         subject="scan", session=None, affine=found.affine, masks=masks, brain=found.brain,
         icv=[{"source": "synthal", "icv_mm3": icv}],

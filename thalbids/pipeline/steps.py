@@ -29,6 +29,11 @@ Params = Mapping[str, Any]
 Upstream = Mapping[str, StepResult]
 
 STRIPPED_NOTE = "the scan is skull-stripped: what the stripping removed inside the skull is not counted"
+DIAGNOSTICS = {
+    "flip_dice": "FlipDice",
+    "confidence": "Confidence",
+    "in_view": "InView",
+}  # as rules and sidecars call them
 STRIPPED_OUTSIDE = 0.03  # a scan with less of its non-zero voxels outside the brain mask was skull-stripped
 
 
@@ -274,8 +279,12 @@ def mask_input(entry: Mapping[str, Any], inputs: Inputs, upstream: Upstream) -> 
     if path is None:
         return MaskInput(None, entry["family"], tuple(entry["images"]), status, reason)
     labels = np.asarray(load_labels(path).dataobj)
-    soft = read_json(sidecar(path)).get("SoftVolumeMm3")
-    return MaskInput(labels, entry["family"], tuple(entry["images"]), status, reason, soft)
+    seen = there(inputs, f"image {entry['images'][0]}") if len(entry["images"]) == 1 else None
+    image = None if seen is None else np.asarray(load_image(seen).dataobj)
+    told = read_json(sidecar(path))
+    own = {name: told[key] for name, key in DIAGNOSTICS.items() if key in told}
+    soft = told.get("SoftVolumeMm3")
+    return MaskInput(labels, entry["family"], tuple(entry["images"]), status, reason, soft, image, own)
 
 
 def volume_rows(methods: Sequence[Mapping[str, Any]], masks: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
