@@ -21,6 +21,7 @@ class InputImage:
     suffix : ``T1w``, ``FLAIR``, ``R1map``, ``T1map`` or ``T2w``
     entities : the entities of the file name besides sub and ses (``{"acq": "mprage", "run": "1"}``)
     metadata : the merged JSON sidecars (empty when there are none)
+    problem : why the image cannot be used, found before it is opened (a broken link, an unreadable sidecar)
     """
 
     path: Path
@@ -28,15 +29,16 @@ class InputImage:
     suffix: str
     entities: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, object] = field(default_factory=dict)
+    problem: str = ""
 
 
 @dataclass(frozen=True)
 class Session:
     """One subject x session and its images; ``session`` is None where the dataset has no session level.
 
-    ``images`` maps ``T1w`` (always there), ``FLAIR``, ``R1map`` (its InputImage may have suffix ``T1map``) and ``T2w`` to what
-    was chosen; ``notes`` says in words which choice was made and what is missing; ``problem`` is set when the session cannot be
-    processed at all (no T1w), and then ``images`` may be empty.
+    ``images`` maps ``T1w`` (always there), ``FLAIR``, ``R1map`` (its InputImage may have suffix ``T1map``) and ``T2w``
+    to what was chosen; ``notes`` says in words which choice was made and what is missing; ``problem`` is set when the
+    session cannot be processed at all (no T1w), and then ``images`` may be empty.
     """
 
     subject: str

@@ -140,10 +140,7 @@ class _Finder:
                     self.notes.append(f"{kind}: none found.")
             except MetadataError as error:
                 reason = str(error).replace(f"{self.root}{os.sep}", "")  # it goes into reports: no absolute paths
-                if kind == "T1w":
-                    problem = f"T1w not used: {reason}"
-                else:
-                    self.notes.append(f"{kind} not used: {reason}")
+                problem = f"T1w not used: {reason}"
         found = Session(subject, session, images, (*self.dataset_notes, *self.notes), problem)
         for note in self.notes:
             LOG.info("%s: %s", found.name, note)
@@ -167,10 +164,17 @@ class _Finder:
                 self.notes.append(f"{suffix}: {len(ranked)} images; {used}, not {_names(ranked[1:])}.")
             if suffix != kind:
                 self.notes.append(f"{kind}: none found, {chosen.path.name} is used.")
-            check_content(chosen.path)
-            metadata = self.sidecars.merged(chosen)
+            metadata, problem = {}, ""
+            try:
+                check_content(chosen.path)
+                metadata = self.sidecars.merged(chosen)
+            except MetadataError as error:
+                if kind == "T1w":
+                    raise
+                problem = str(error).replace(f"{self.root}{os.sep}", "")  # it goes into reports: no absolute paths
+                self.notes.append(f"{kind} not used: {problem}")
             uri = f"bids:raw:{chosen.path.relative_to(self.root).as_posix()}"
-            return InputImage(chosen.path, uri, suffix, chosen.own_entities, metadata)
+            return InputImage(chosen.path, uri, suffix, chosen.own_entities, metadata, problem)
         return None
 
     def _preference(self, file: BidsFile) -> tuple[object, ...]:

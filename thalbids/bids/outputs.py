@@ -18,6 +18,7 @@ from thalbids.types import Session
 
 __all__ = [
     "BIDS_VERSION",
+    "check_output",
     "derivative",
     "open_dataset",
     "read_json",
@@ -139,6 +140,19 @@ def open_dataset(
     write_table(root / "descriptions.tsv", rows, tuple(DESCRIPTIONS))
     write_json(root / "descriptions.json", DESCRIPTIONS, sort_keys=False)
     return root
+
+
+def check_output(out_dir: Path | str, bids_dir: Path | str) -> None:
+    """Refuse an output folder that cannot be ours; reads only.
+
+    Raises
+    ------
+    UsageError
+        ``out_dir`` is the raw dataset, lies in one of its subjects, is a file, or holds another dataset.
+    """
+    root, raw = (Path(os.path.abspath(folder)) for folder in (out_dir, bids_dir))  # noqa: PTH100 (links are kept)
+    _check_place(root, raw)
+    _earlier(root)
 
 
 def _stem(entities: Mapping[str, str]) -> str:

@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parse(words)
         settings = settings_of(arguments)
         _set_up_log(settings.run.verbose)
-        _use_work_dir(settings.run.work_dir)
+        if not getattr(arguments, "dry_run", False):  # a dry run writes nothing
+            _use_work_dir(settings.run.work_dir)
         code = _dispatch(arguments, settings)
         sys.stdout.flush()
         return code
@@ -138,8 +139,9 @@ def _use_work_dir(work_dir: Path | None) -> None:
 
     try:
         work_dir.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=work_dir).close()  # else temporary files would silently go elsewhere
     except OSError as error:
-        problem = f"the work directory cannot be made ({error.strerror})."
+        problem = f"the work directory cannot be used ({error.strerror})."
         raise OutputError(problem, "Give another --work-dir.", work_dir) from None
     os.environ["TMPDIR"] = str(work_dir)
     tempfile.tempdir = None  # forget what was found before

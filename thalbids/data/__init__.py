@@ -1,0 +1,1 @@
+"""Weights, label tables and schemas that ship with the package."""

@@ -42,7 +42,7 @@ THREAD_VARIABLES = (
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
 )
 
-_DASK = {
+_DASK: dict[str, Any] = {
     "distributed.scheduler.allowed-failures": 0,  # retries are the driver's business
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.worker-ttl": None,  # a registration may hold the interpreter's lock for minutes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from thalbids.bids.outputs import derivative, sidecar, uri
 from thalbids.methods.base import Method
 from thalbids.pipeline import steps
 from thalbids.pipeline.step import Step
+from thalbids.registration.strategies import configured
 from thalbids.settings import Settings
 from thalbids.types import Session
 
@@ -72,15 +73,27 @@ class SessionPlan:
         return self.path("morph", ".tsv", desc="icv")
 
 
-def plan(sessions: Sequence[Session], out_dir: Path, methods: Sequence[Method], settings: Settings) -> list[Step]:
-    """All steps of a run, each after those that it waits for."""
+def plan(
+    sessions: Sequence[Session],
+    out_dir: Path,
+    methods: Sequence[Method],
+    settings: Settings,
+    every: Sequence[Session] | None = None,
+) -> list[Step]:
+    """All steps of a run, each after those that it waits for.
+
+    ``every`` holds all sessions of the subjects, also those that were not asked for: a participant's page shows what
+    earlier runs made of them.
+    """
     planned: list[Step] = []
+    asked = {s.name for s in sessions}
     for subject in dict.fromkeys(s.subject for s in sessions):
-        own = [plan_session(s, out_dir, methods, settings) for s in sessions if s.subject == subject]
-        for session in own:
-            planned += session.steps
+        own = [plan_session(s, out_dir, methods, settings) for s in every or sessions if s.subject == subject]
+        own = [made for made in own if made.session.name in asked or made.qc.exists()]
+        for made in own:
+            planned += made.steps if made.session.name in asked else []
         if settings.outputs.report:
-            planned.append(plan_report(subject, own, settings))
+            planned.append(plan_report(subject, own, settings, asked))
     return planned
 
 
@@ -143,14 +156,16 @@ def register(made: SessionPlan, name: str) -> None:
         "T1wUri": made.t1w_uri,
         "TransformUri": uri(made.relative("xfm", ".txt", **xfm)),
         "Strategies": list(settings.strategies),
-        "Cutoffs": dict(settings.cutoffs),
+        "Cutoffs": {s.name: s.cutoff for s in configured(settings.strategies, settings.cutoffs)},
         "Bins": settings.bins,
         "Seed": made.settings.run.seed,
     }
+    if image.problem:
+        params = {"Problem": image.problem, "Mend": ""}
     done = made.add(
         f"register {name}",
-        steps.register,
-        inputs={"image": image.path, "T1w": made.t1w, "brain": made.brain},
+        steps.refuse if image.problem else steps.register,
+        inputs={"image": None if image.problem else image.path, "T1w": made.t1w, "brain": made.brain},
         outputs={"image": target, "transform": transform},
         params=params,
         needs=(made.images["T1w"],),
@@ -217,7 +232,8 @@ def segment(made: SessionPlan, method: Method) -> None:
             memory_gb=method.memory_gb,
             version=method.version,
         )
-        made.masks.append(entry | {"step": step, "roots": [made.images[name], before], "reason": ""})
+        roots = list(dict.fromkeys((made.images["T1w"], made.images[name], before)))
+        made.masks.append(entry | {"step": step, "roots": roots, "reason": ""})
 
 
 def mask_outputs(made: SessionPlan, desc: str) -> dict[str, Path]:
@@ -242,9 +258,9 @@ def ensembles(made: SessionPlan, method: Method) -> None:
             label = names.method(method.family, images, rule)
             entry = {
                 "desc": label.desc, "family": method.family, "images": list(images), "image": "ensemble",
-                "protocol": method.protocol, "members": [own[i]["desc"] for i in images],
+                "protocol": method.protocol, "members": [names.desc(method.family, i) for i in images],
             }  # fmt: skip
-            lacking = [i for i in images if own[i]["step"] is None]
+            lacking = [i for i in images if i not in own or own[i]["step"] is None]
             if lacking:
                 reason = f"the session has no {' and no '.join(lacking)} image"
                 made.masks.append(entry | {"step": None, "roots": [], "reason": reason})
@@ -278,7 +294,7 @@ def measures(made: SessionPlan) -> None:
             dseg = made.path("dseg", seg="thalamus", space="T1w", desc=entry["desc"])
             inputs |= {entry["desc"]: dseg, f"{entry['desc']} sidecar": sidecar(dseg)}
     registered = [name for name in REGISTERED if name in made.images]
-    inputs["image T1w"] = made.t1w
+    inputs |= {"image T1w": made.t1w, "sidecar T1w": sidecar(made.t1w)}
     for name in registered:
         inputs[f"image {name}"] = made.path(name, space="T1w", desc="preproc")
         inputs[f"xfm{name}"] = made.path("xfm", ".json", from_=name, to="T1w", mode="image")
@@ -302,7 +318,7 @@ def measures(made: SessionPlan) -> None:
     )  # fmt: skip
 
 
-def plan_report(subject: str, own: Iterable[SessionPlan], settings: Settings) -> Step:
+def plan_report(subject: str, own: Iterable[SessionPlan], settings: Settings, asked: Collection[str]) -> Step:
     """The page of one participant, after everything else of all its sessions."""
     own = list(own)
     inputs: dict[str, Path] = {}
@@ -322,13 +338,14 @@ def plan_report(subject: str, own: Iterable[SessionPlan], settings: Settings) ->
                 "Files": {key: path.relative_to(out_dir).as_posix() for key, path in files.items()},
                 "Methods": [{k: e[k] for k in ("desc", "image", "protocol")} for e in made.masks],
                 "Steps": [step.name for step in made.steps],
+                "Problem": made.session.problem or "",
             }
         )
-    after = tuple(step.name for made in own for step in made.steps)
+    after = tuple(step.name for made in own if made.session.name in asked for step in made.steps)
     record = out_dir / f"sub-{subject}" / "figures" / f"sub-{subject}_report.json"
     return Step(
         f"sub-{subject} report",
-        own[-1].session.name,
+        [made.session.name for made in own if made.session.name in asked][-1],
         steps.report,
         inputs=inputs,
         outputs={"page": out_dir / f"sub-{subject}.html"},
@@ -349,7 +366,9 @@ def result_settings(settings: Settings) -> dict[str, Any]:
         "methods": list(settings.methods.names),
         "extra ensembles": list(settings.methods.extra_ensembles),
         "registration strategies": list(settings.registration.strategies),
-        "registration cut-offs": dict(settings.registration.cutoffs),
+        "registration cut-offs": {
+            s.name: s.cutoff for s in configured(settings.registration.strategies, settings.registration.cutoffs)
+        },
         "mutual information bins": settings.registration.bins,
         "flip averaging": settings.synthal.flip_averaging,
         "precision": settings.run.precision,

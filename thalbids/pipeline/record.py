@@ -6,6 +6,7 @@ exists only while it is true.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,21 @@ def clean_temporaries(steps: Iterable[Step], out_dir: Path) -> int:
         if not folder.is_dir():
             continue
         for path in list(folder.glob(".tmp-*")):
-            if path.is_file() and path.name.removeprefix(".tmp-").rpartition("-")[0] in known:
+            name, _, pid = path.name.removeprefix(".tmp-").rpartition("-")
+            if path.is_file() and name in known and not _alive(pid):
                 path.unlink(missing_ok=True)
                 removed += 1
     return removed
+
+
+def _alive(pid: str) -> bool:
+    """Whether another process of this machine has this number: it may be writing the file just now."""
+    if not pid.isdecimal() or int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -42,6 +42,8 @@ def session_report(out_dir: Path, session: Mapping[str, Any], upstream: Mapping[
         for r in results
         if r.status in ("failed", "lost", "excluded")
     ]
+    if session["Problem"] and not failures:
+        failures = [Failure("inputs", session["Problem"])]
     return SessionReport(
         session=session["Session"],
         t1w=there.get("T1w"),

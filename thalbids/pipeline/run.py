@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version as installed
@@ -13,13 +12,15 @@ from typing import Any
 import thalbids
 from thalbids.bids.filters import read_filters
 from thalbids.bids.inputs import find_sessions
-from thalbids.bids.outputs import open_dataset, write_table
-from thalbids.errors import ImageError, ThalbidsError
+from thalbids.bids.outputs import check_output, open_dataset, write_table
+from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
 from thalbids.methods.registry import chosen
+from thalbids.methods.synthal import weights_checksum
 from thalbids.pipeline import engine, lock, steps
 from thalbids.pipeline.log import Reporter
 from thalbids.pipeline.plan import plan
 from thalbids.pipeline.step import Step, StepResult
+from thalbids.registration.strategies import configured
 from thalbids.settings import Settings
 from thalbids.types import Session
 
@@ -34,12 +35,16 @@ def participant(
     ThalbidsError
         Nothing could be started (usage, no input, missing tool, output folder).
     """
+    configured(settings.registration.strategies, settings.registration.cutoffs)
     methods = chosen(settings.methods.names)
-    sessions = sessions_of(bids_dir, settings)
     out_dir = out_dir.absolute()
-    planned = plan(sessions, out_dir, methods, settings)
+    check_output(out_dir, bids_dir)
+    sessions = sessions_of(bids_dir, settings, dry_run=dry_run)
+    planned = plan(sessions, out_dir, methods, settings, every_session(bids_dir, settings, sessions))
     if reports_only:
         planned = [replace(step, needs=(), after=()) for step in planned if step.function is steps.report]
+        if not any(path and path.exists() for step in planned for path in step.inputs.values()):
+            raise NoInputError("there are no results to report on.", "Run participant without --reports-only.", out_dir)
     if dry_run:
         print(describe(sessions, planned, [m.family for m in methods]))
         return 0
@@ -49,7 +54,7 @@ def participant(
                 out_dir, bids_dir, generated_by(sessions), families=[m.family for m in methods],
                 validate=not settings.inputs.skip_bids_validation,
             )  # fmt: skip
-        with Reporter(out_dir, settings=settings.to_toml()) as reporter:
+        with Reporter(out_dir, settings=settings.to_toml(), verbose=settings.run.verbose) as reporter:
             for session in sessions:
                 for note in session.notes:
                     reporter.info(f"{session.name}: {note}")
@@ -66,16 +71,29 @@ def participant(
     return exit_code(results)
 
 
-def sessions_of(bids_dir: Path, settings: Settings) -> list[Session]:
-    """The sessions that the settings ask for."""
+def every_session(bids_dir: Path, settings: Settings, asked: Sequence[Session]) -> list[Session]:
+    """All sessions of the asked participants, for their pages."""
+    if not settings.inputs.session_label and settings.inputs.bids_filter_file is None:
+        return list(asked)
+    own = tuple(dict.fromkeys(session.subject for session in asked))
+    every = find_sessions(bids_dir, participant_labels=own, validate=not settings.inputs.skip_bids_validation)
+    known = {session.name: session for session in asked}
+    return [known.get(session.name, session) for session in every]
+
+
+def sessions_of(bids_dir: Path, settings: Settings, *, dry_run: bool = False) -> list[Session]:
+    """The sessions that the settings ask for; a dry run makes no database."""
     inputs = settings.inputs
+    database = inputs.bids_database_dir
+    if dry_run and database is not None and not database.exists():
+        database = None
     filters = None if inputs.bids_filter_file is None else read_filters(inputs.bids_filter_file)
     return find_sessions(
         bids_dir,
         participant_labels=inputs.participant_label,
         session_labels=inputs.session_label,
         filters=filters,
-        database_dir=inputs.bids_database_dir,
+        database_dir=database,
         validate=not inputs.skip_bids_validation,
     )
 
@@ -87,7 +105,9 @@ def exit_code(results: Sequence[StepResult]) -> int:
 
 def versions() -> dict[str, str]:
     """Versions that results depend on."""
-    return {name: installed(name) for name in ("antspyx", "openvino", "simpleitk")}
+    used = ("antspyx", "nibabel", "numpy", "openvino", "scipy", "simpleitk")
+    own = ".".join(str(thalbids.__version__).split(".")[:2])  # a new minor version computes everything again
+    return {"thalbids": own, **{name: installed(name) for name in used}}
 
 
 def generated_by(sessions: Sequence[Session]) -> list[dict[str, str]]:
@@ -149,36 +169,46 @@ SEGMENT_COLUMNS = (
 
 
 def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> int:
-    """SynThal on single scans, without BIDS; gives the exit code. One scan that fails does not end the others."""
-    ending = Counter[str]()
-    stems = [stem(scan) for scan in scans]
-    for scan in scans:
-        unique = stems.count(stem(scan)) == 1 or out_dir is None
-        folder = scan.absolute().parent if out_dir is None else out_dir
+    """SynThal on single scans, without BIDS; gives the exit code. One scan that fails does not end the others.
+
+    Raises
+    ------
+    UsageError
+        Two scans would write the same files.
+    MissingToolError
+        The weights are missing.
+    """
+    places = [((scan.absolute().parent if out_dir is None else out_dir), stem(scan)) for scan in scans]
+    twice = sorted({name for folder, name in places if places.count((folder, name)) > 1})
+    if twice:
+        problem = f"several scans would write to the same files: {', '.join(twice)}."
+        raise UsageError(problem, "Segment them one by one, each with an -o of its own.")
+    weights_checksum()
+    good = 0
+    for scan, (folder, name) in zip(scans, places, strict=True):
         try:
-            row = segment_one(
-                scan, folder, stem(scan) if unique else f"{scan.absolute().parent.name}_{stem(scan)}", settings
-            )
+            row = segment_one(scan, folder, name, settings)
+        except OutputError:
+            raise
         except ThalbidsError as error:
-            ending["failed"] += 1
             text = str(error if error.path is not None else type(error)(error.problem, error.mend, scan))
             print(f"thalbids: {text}", file=sys.stderr)
             continue
-        ending[row["status"]] += 1
+        good += row["status"] == "ok"
         note = "" if row["status"] == "ok" else f"  NOT TRUSTED: {row['reason']}"
         print(
             f"{scan}: {row['volume_mm3'] / 1000:.2f} mL (left {row['volume_left_mm3'] / 1000:.2f}, "
             f"right {row['volume_right_mm3'] / 1000:.2f}), ICV {row['icv_mm3'] / 1000:.0f} mL{note}"
         )
-    return 0 if ending["ok"] == len(scans) else 1
+    return 0 if good == len(scans) else 1
 
 
 def stem(scan: Path) -> str:
-    """The file name without its extension."""
+    """The file name without the extension of an image."""
     for extension in (".nii.gz", ".nii", ".mgz", ".mgh"):
         if scan.name.endswith(extension):
             return scan.name.removesuffix(extension)
-    raise ImageError("this is not the name of a NIfTI or MGH image.", "Give a .nii, .nii.gz, .mgz or .mgh file.", scan)
+    return scan.name
 
 
 def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapping[str, Any]:
@@ -188,14 +218,18 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     import numpy as np
 
     from thalbids import qc
-    from thalbids.image.io import save_image
+    from thalbids.image.io import load_image, save_image
     from thalbids.methods.synthal import segment_image
 
-    found = segment_image(scan, precision=settings.run.precision, flip=settings.synthal.flip_averaging)
+    image = load_image(scan)
+    for text in image.extra.get("notes", ()):
+        print(f"{scan}: {text}", file=sys.stderr)
+    found = segment_image(image, precision=settings.run.precision, flip=settings.synthal.flip_averaging)
     icv = found.metadata["IntracranialVolumeMm3"]
     own = {name: found.metadata[key] for name, key in steps.DIAGNOSTICS.items()}
     mask = qc.MaskInput(
-        found.labels, "synthal", ("T1w",), soft_volume_mm3=found.volume_soft_mm3, diagnostics=own
+        found.labels, "synthal", ("T1w",), soft_volume_mm3=found.volume_soft_mm3, diagnostics=own,
+        image=np.asarray(image.dataobj) != 0,
     )  # fmt: skip
     masks = {"synthal": mask}
     document = qc.build(

@@ -64,7 +64,7 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
     assert head.centre is not None
     data = np.asarray(t1w.dataobj)
     stripped = params["SkullStripped"]
-    if stripped is None:
+    if not isinstance(stripped, bool):
         stripped = looks_stripped(data, head.brain)
     save_image(data, t1w.affine, outputs["T1w"])
     save_image(head.brain, t1w.affine, outputs["brain"], dtype=np.uint8)
@@ -133,10 +133,14 @@ def register(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
         return Done({"record": record}, "excluded", outcome.reason)
     transforms.write_itk(outcome.matrix, outputs["transform"])
     save_image(np.asarray(outcome.image.dataobj), fixed.affine, outputs["image"])
+    stripped = params["SkullStripped"]
+    if not isinstance(stripped, bool):
+        stripped = looks_stripped(np.asarray(outcome.image.dataobj), np.asarray(brain.dataobj))
     metadata = {
+        "Units": "arbitrary",
         "Sources": [params["Source"], params["T1wUri"]],
         "SpatialReference": params["T1wUri"],
-        "SkullStripped": bool(params["SkullStripped"] or False),
+        "SkullStripped": bool(stripped),
         "Description": f"{params['Image']} registered to the T1w ({outcome.chosen}) and resampled once to its grid.",
         "Transform": params["TransformUri"],
         "Notes": notes,
@@ -251,7 +255,7 @@ def measures(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
         affine=affine,
         masks=masks,
         brain=None if brain is None else np.asarray(brain.dataobj),
-        images=image_entries(params, upstream),
+        images=image_entries(params, inputs, upstream),
         registrations=[
             registration_entry(name, there(inputs, f"xfm{name}"), upstream, params) for name in params["Registered"]
         ],
@@ -278,9 +282,9 @@ def mask_input(entry: Mapping[str, Any], inputs: Inputs, upstream: Upstream) -> 
     path = there(inputs, entry["desc"]) if status == "ok" else None
     if path is None:
         return MaskInput(None, entry["family"], tuple(entry["images"]), status, reason)
-    labels = np.asarray(load_labels(path).dataobj)
+    labels = np.asarray(load_labels(path).dataobj).astype(np.uint8)
     seen = there(inputs, f"image {entry['images'][0]}") if len(entry["images"]) == 1 else None
-    image = None if seen is None else np.asarray(load_image(seen).dataobj)
+    image = None if seen is None else np.asarray(load_image(seen).dataobj) != 0
     told = read_json(sidecar(path))
     own = {name: told[key] for name, key in DIAGNOSTICS.items() if key in told}
     soft = told.get("SoftVolumeMm3")
@@ -324,13 +328,15 @@ def entry_of_blocked(entry: Mapping[str, Any], upstream: Upstream) -> str:
     return "failed" if any(status in ("failed", "lost") for status in roots) else "excluded"
 
 
-def image_entries(params: Params, upstream: Upstream) -> dict[str, dict[str, Any]]:
+def image_entries(params: Params, inputs: Inputs, upstream: Upstream) -> dict[str, dict[str, Any]]:
     """Per image of the session: where it came from and how it ended."""
     out = {}
     for name, entry in params["Images"].items():
         result = upstream[entry["step"]]
         status = {"lost": "failed", "cached": "ok", "blocked": "failed"}.get(result.status, result.status)
-        out[name] = {"source": entry["source"], "status": status, "reason": result.reason}
+        told = there(inputs, "sidecar T1w" if name == "T1w" else f"xfm{name}")
+        notes = read_json(told).get("Notes", []) if told is not None else []
+        out[name] = {"source": entry["source"], "status": status, "reason": result.reason, "notes": notes}
     return out
 
 
@@ -351,7 +357,12 @@ def registration_entry(name: str, record: Path | None, upstream: Upstream, param
 
 def report(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) -> Done:
     """The page of one participant."""
+    from thalbids.pipeline.lock import shared_files
     from thalbids.pipeline.reporting import write
 
-    figures = write(outputs["page"], params, upstream)
+    out_dir = outputs["page"].parent
+    with shared_files(out_dir):  # jobs on different sessions of one person write the same page
+        for old in (out_dir / f"sub-{params['Subject']}" / "figures").glob("sub-*_thalamus.svg"):
+            old.unlink()
+        figures = write(outputs["page"], params, upstream)
     return Done({"record": {"Figures": sorted(path.name for path in figures if path != outputs["page"])}})
