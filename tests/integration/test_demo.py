@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -19,11 +20,14 @@ from thalbids import demo
 from thalbids.bids.files import read_json, read_table
 from thalbids.cli.main import main
 from thalbids.errors import MissingToolError, UsageError
+from thalbids.registration.transforms import read_itk
 
 pytestmark = pytest.mark.slow
 
 BESIDE_PYTHON = Path(sys.executable).with_name("bids-validator-deno")
 VALIDATOR = shutil.which("bids-validator-deno") or (str(BESIDE_PYTHON) if BESIDE_PYTHON.is_file() else None)
+
+HEAD = np.array([(x, y, z, 1) for x in (-50, 0, 50) for y in (-80, -20, 40) for z in (-30, 10, 50)])  # mm
 
 
 def checksums(root: Path) -> dict[str, str]:
@@ -138,15 +142,20 @@ def test_the_demo_measures_close_to_the_truth_and_a_second_run_computes_nothing(
 ) -> None:
     words = ["demo", str(dataset.parent), "--subjects", "1", "--seed", "7"]
     assert main(words) == 0
-    ((label, truth, measured),) = demo.compare(dataset, dataset.parent / "derivatives" / "thalbids")
+    out = dataset.parent / "derivatives" / "thalbids"
+    ((label, truth, measured),) = demo.compare(dataset, out)
     assert label == "sub-01"
     assert measured == pytest.approx(truth, abs=1.0)
-    report = dataset.parent / "derivatives" / "thalbids" / "sub-01.html"
-    assert str(report) in capsys.readouterr().out
-    before = checksums(dataset.parent / "derivatives" / "thalbids" / "sub-01")
+    assert str(out / "sub-01.html") in capsys.readouterr().out
+    for session, suffix in itertools.product(demo.SESSIONS, ("FLAIR", "R1map")):
+        stem = f"sub-01/ses-{session}/anat/sub-01_ses-{session}_"
+        found = read_itk(out / f"{stem}from-{suffix}_to-T1w_mode-image_xfm.txt")
+        true = np.array(read_json(dataset / f"{stem}{suffix}.json")["TrueRigidFromT1w"])
+        assert np.linalg.norm(HEAD @ (found - true).T, axis=1).mean() < 0.5  # mm
+    before = checksums(out / "sub-01")
     assert main(words) == 0
-    assert checksums(dataset.parent / "derivatives" / "thalbids" / "sub-01") == before
-    (summary,) = sorted((dataset.parent / "derivatives" / "thalbids" / "logs").glob("*/summary.json"))[1:]
+    assert checksums(out / "sub-01") == before
+    (summary,) = sorted((out / "logs").glob("*/summary.json"))[1:]
     assert {step["status"] for step in read_json(summary)["steps"]} == {"cached"}
 
 
