@@ -268,7 +268,9 @@ class TestBadInput:
         root = tree(T1W, "sub-01/anat/sub-01_FLAIR.nii.gz", **{"FLAIR.json": b"\xff\xfe"})
         session = only(find_sessions(root))
         assert session.problem is None
-        assert list(session.images) == ["T1w"]
+        assert list(session.images) == ["T1w", "FLAIR"]
+        assert "FLAIR.json" in session.images["FLAIR"].problem  # the pipeline refuses it and goes on
+        assert not session.images["T1w"].problem
         assert session.notes[0].startswith("FLAIR not used: FLAIR.json: not UTF-8")
 
     def test_broken_links(self, tree) -> None:
@@ -277,7 +279,7 @@ class TestBadInput:
             (root / name).symlink_to("../../.git/annex/objects/x")
         first, second = find_sessions(root)
         assert str(first.problem).startswith("T1w not used: sub-01/anat/sub-01_T1w.nii.gz: only a link is here")
-        assert list(second.images) == ["T1w"]
+        assert "datalad get" in second.images["FLAIR"].problem
         assert "datalad get" in second.notes[0]
 
     def test_linked_folders_and_files_are_followed(self, tree, tmp_path: Path) -> None:

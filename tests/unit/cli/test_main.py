@@ -151,7 +151,7 @@ def test_temporary_files_go_to_the_work_directory(
     assert child.stdout.strip() == str(tmp_path / "new" / "work")
     (tmp_path / "file").touch()
     assert main([raw, "out", "participant", "--work-dir", str(tmp_path / "file" / "work")]) == 1
-    assert "the work directory cannot be made (Not a directory)." in capsys.readouterr().err
+    assert "the work directory cannot be used (Not a directory)." in capsys.readouterr().err
 
 
 def test_verbosity_is_a_setting(run: Recorder, raw: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -40,7 +42,7 @@ def test_a_second_run_computes_nothing_and_changes_nothing(run_plan, steps, out,
     assert set(status(run_plan(steps)).values()) == {"cached"}
     assert called(trace) == ""
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (out / "s").iterdir()} == before
-    assert "5 cached" in run_plan.said
+    assert "5 cached (nothing had to be computed); " in run_plan.said
 
 
 def test_the_record_says_what_where_and_from_what_without_absolute_paths(run_plan, steps, out, tmp_path):
@@ -209,8 +211,11 @@ def test_failed_steps_are_tried_again(run_plan, out, raw):
 
 def test_temporary_files_of_killed_runs_go_and_nothing_else_does(run_plan, steps, out):
     (out / "s").mkdir()
-    ours = [out / "s" / ".tmp-a.txt-123", out / "s" / ".tmp-b.json-99999", out / "s" / ".tmp-x_qc.json-7"]
+    # numbers above every system's limit: no living process has them
+    ours = [out / "s" / f".tmp-{name}-9999999{n}" for n, name in enumerate(("a.txt", "b.json", "x_qc.json"))]
+    living = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     other = [
+        out / "s" / f".tmp-a.txt-{living.pid}",
         out / "s" / ".tmp-other.txt-123",
         out / ".tmp-a.txt-123",
         out / "s" / "tmp-a.txt-1",
@@ -219,6 +224,7 @@ def test_temporary_files_of_killed_runs_go_and_nothing_else_does(run_plan, steps
     for path in [*ours, *other]:
         path.write_text("half")
     run_plan(steps)
+    living.communicate(b"")
     assert not any(path.exists() for path in ours)
     assert all(path.exists() for path in other)
 

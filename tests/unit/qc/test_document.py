@@ -160,7 +160,17 @@ def test_what_the_gate_warns_of_is_a_flag_and_its_record_is_valid(tmp_path):
     from thalbids.registration.gate import Attempt
 
     attempt = Attempt(
-        "ants", "ants", "linear", 0.3, "ANTsPy 0.6", 0.4, 0.9, 0.45, True, "", ("the match is not sharp",)
+        "ants",
+        "ants",
+        "linear",
+        0.3,
+        "ANTsPy 0.6",
+        mi=0.4,
+        coverage=0.9,
+        sharpness=0.45,
+        gain=-0.1,
+        passed=True,
+        warnings=("the match is not sharp",),
     )
     other = Attempt("fslmi", "fsl", "spline", 0.25, "FSL 6", reason="no transform was found")
     attempts = [other.to_json(), attempt.to_json()]
