@@ -26,15 +26,13 @@ class PeakMemory:
         with suppress(OSError):
             (_SELF / "clear_refs").write_text("5", encoding="ascii")  # start the high-water mark anew
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, name="thalbids-memory", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._sample, name="thalbids-memory", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        self._thread.join()
+        self._stop.set()  # and not joined: on a busy machine that takes longer than a small step
         self.mb = max(self.mb, _status(_SELF, "VmHWM") or _peak_since_start())
 
     def _sample(self) -> None:
