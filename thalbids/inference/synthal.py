@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from thalbids.image.grids import zooms
+from thalbids.image.grids import voxel_volume, zooms
 from thalbids.inference import network
 from thalbids.inference.intensity import normalise
 
@@ -26,6 +26,9 @@ ROI_SHAPE = (72, 72, 56)
 # channels of the two networks (training/maps.py)
 HEAD_BRAIN, HEAD_THALAMI = (2, 3, 4, 5), (4, 5)
 ROI_LEFT, ROI_RIGHT = 1, 2
+BRAIN_MARGIN_MM = 4.0  # brain mask and FreeSurfer's brainmask.mgz agree best so (model card)
+ICV_MARGIN_MM = 2.0  # and the intracranial volume with its eTIV
+STRIPPED_OUTSIDE = 0.03  # a scan with less of its non-zero voxels outside the brain mask was skull-stripped
 FOUND_MM3 = 1500.0  # less soft thalamus than this in the whole head: it was not found
 THREADS = 1  # part of the result: with another number of threads sums differ in the fourth digit
 RECENTRE_MM = 1.0
@@ -42,12 +45,14 @@ class Head:
     icv_mm3 : volume inside the skull within the field of view
     centre : world position (mm, RAS+) of the middle of both thalami; None when they were not found
     thalami_mm3 : soft volume of the thalami at 3 mm, a rough number to judge `centre` by
+    stripped : next to nothing but the brain is left in the scan: it was skull-stripped, and `icv_mm3` is what is left
     """
 
     brain: np.ndarray
     icv_mm3: float
     centre: np.ndarray | None
     thalami_mm3: float
+    stripped: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,16 +146,44 @@ def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) ->
     small, small_affine = average_blocks(data, image.affine, HEAD_SPACING)
     origin, size = head_grid(data.shape, image.affine)
     p = net(normalise(sample(small, small_affine, origin, HEAD_SPACING, size, 1)))
-    skull = 1 - p[0]
-    part = ndimage.binary_fill_holes(largest(skull >= 0.5))
-    skull = np.where(part, np.maximum(skull, 0.5), np.where(ndimage.binary_dilation(part, iterations=2), skull, 0))
+    distance = from_brain(p[list(HEAD_BRAIN)].sum(0))
+    part = distance <= BRAIN_MARGIN_MM
     weight = clean(p[list(HEAD_THALAMI)] * part, threshold=0.3).sum(0)
     found = float(weight.sum() * HEAD_SPACING**3)
     centre = None
     if found >= FOUND_MM3:
         centre = np.array(ndimage.center_of_mass(weight)) * HEAD_SPACING + origin
-    brain = back(skull, origin, HEAD_SPACING, image.shape, image.affine) >= 0.5
-    return Head(brain.astype(np.uint8), float(skull.sum() * HEAD_SPACING**3), centre, found)
+    brain = back(within(distance, BRAIN_MARGIN_MM), origin, HEAD_SPACING, image.shape, image.affine) >= 0.5
+    something, _ = average_blocks((data != 0).astype(np.float32), image.affine, HEAD_SPACING)
+    seen = sample(something, small_affine, origin, HEAD_SPACING, size, 1) >= 0.5
+    stripped = int((seen & ~part).sum()) <= STRIPPED_OUTSIDE * int(seen.sum())
+    if stripped:  # the stripping has drawn the border already, finer than 3 mm
+        brain = fill_holes(brain & (data != 0))
+        icv = float(brain.sum()) * voxel_volume(image.affine)
+    else:
+        icv = float(within(distance, ICV_MARGIN_MM).sum() * HEAD_SPACING**3)
+    return Head(brain.astype(np.uint8), icv, centre, found, stripped)
+
+
+def from_brain(brain: np.ndarray) -> np.ndarray:
+    """Distance (mm, negative inside) from the brain's hull: its largest component with the sulci closed over 9 mm."""
+    core = np.pad(largest(ndimage.binary_opening(brain >= 0.5)), 6)
+    closed = ndimage.binary_fill_holes(ndimage.binary_closing(core, iterations=3))[6:-6, 6:-6, 6:-6]
+    if not closed.any():
+        return np.full(brain.shape, np.inf, np.float32)
+    distance = ndimage.distance_transform_edt(~closed) - ndimage.distance_transform_edt(closed)
+    return np.asarray(ndimage.gaussian_filter(distance * HEAD_SPACING, 0.7), np.float32)
+
+
+def within(distance: np.ndarray, margin: float) -> np.ndarray:
+    """A distance as a membership: 0.5 at the margin, 1 and 0 one voxel to either side."""
+    return np.clip((margin - distance) / (2 * HEAD_SPACING) + 0.5, 0, 1).astype(np.float32)
+
+
+def fill_holes(mask: np.ndarray) -> np.ndarray:
+    """Everything that the mask encloses; by labelling, which is faster on whole heads than growing from the border."""
+    parts, n = ndimage.label(np.pad(~mask, 1, constant_values=True))
+    return np.asarray(parts[1:-1, 1:-1, 1:-1] != parts[0, 0, 0]) if n else mask
 
 
 def largest(mask: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ DIAGNOSTICS = {
     "confidence": "Confidence",
     "in_view": "InView",
 }  # as rules and sidecars call them
-STRIPPED_OUTSIDE = 0.03  # a scan with less of its non-zero voxels outside the brain mask was skull-stripped
+STRIPPED_OUTSIDE = 0.03  # an image with less of its non-zero voxels outside the brain mask was skull-stripped
 
 
 def given(inputs: Inputs, key: str) -> Path:
@@ -65,7 +65,7 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
     data = np.asarray(t1w.dataobj)
     stripped = params["SkullStripped"]
     if not isinstance(stripped, bool):
-        stripped = looks_stripped(data, head.brain)
+        stripped = head.stripped
     save_image(data, t1w.affine, outputs["T1w"])
     save_image(head.brain, t1w.affine, outputs["brain"], dtype=np.uint8)
     row = {"source": "synthal", "icv_mm3": head.icv_mm3, "note": STRIPPED_NOTE if stripped else None}
