@@ -215,7 +215,7 @@ def deformed_positions(
     amount = rng.uniform(-3.5, 4.5) if rng.random() < 0.7 else 0.0
     push = np.stack([ndimage.map_coordinates(p, pos / 2, order=1, mode="nearest") for p in m.push])
     pos += amount * push
-    both = rng.uniform(-0.70, 0.45)  # far wider than people: a narrow range teaches the mean, and shrinkage is under-read
+    both = rng.uniform(-0.70, 0.45)  # wider than people: a narrow range teaches the mean and under-reads shrinkage
     for centre_side in m.thalami:
         size = np.exp(both + rng.normal(0, 0.03)) ** (1 / 3) if rng.random() < 0.85 else 1.0
         away = pos - centre_side.reshape(3, 1, 1, 1)
