@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
-NPROCS ?= 1
+NPROCS ?= 2
 BIN := $(VENV)/bin
 
 .PHONY: help demo test quick lint format clean
