@@ -137,6 +137,7 @@ def running(pid: int) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # 20 starts of workers: two minutes, and many more on a busy machine
 @pytest.mark.parametrize("nprocs", [1, 2])
 def test_killed_at_random_and_resumed_gives_the_bytes_of_an_undisturbed_run(tmp_path, nprocs):
     raw = tmp_path / "raw"
