@@ -161,6 +161,26 @@ def test_numbers_are_in_ml_with_two_decimals(tmp_path: Path, head: Head):
     assert f" {volume / 1000:.2f} " in page_of(tmp_path, head.report()).text
 
 
+def test_tables_keep_the_order_of_the_methods(tmp_path: Path, head: Head):
+    """Also when the QC document was read back from JSON, whose keys are sorted."""
+    head.add("synthalFLAIR", radius=12.2)
+    head.add("first")
+    session = head.report()
+    qc.write(tmp_path / "qc.json", session.qc)
+    page = page_of(tmp_path, replace(session, qc=qc.read(tmp_path / "qc.json")))
+    matrix = page.text[page.text.index("Agreement between") :]
+    places = [matrix.index(label) for label in ("SynThal T1w", "SynThal FLAIR", "FSL FIRST")]
+    assert places == sorted(places)
+
+
+def test_an_excluded_registration_says_why(tmp_path: Path, head: Head):
+    session = head.report()
+    entry = {**session.qc["Registrations"][0], "chosen": None, "excluded": True, "reason": "all strategies failed"}
+    page = page_of(tmp_path, replace(session, qc={**session.qc, "Registrations": [entry]}))
+    assert page.text.count("all strategies failed") == 2  # among what is missing, and below the attempts
+    assert "excluded" in page.text
+
+
 def test_nothing_is_loaded_from_elsewhere_and_nothing_runs(tmp_path: Path, head: Head):
     text = write_report(tmp_path / "sub-01.html", "01", [head.report()], {})[0].read_text("utf-8")
     addresses = set(re.findall(r"https?://[^'\"\s<)]+", text))
