@@ -75,7 +75,9 @@ class Words:
         self.document = document
         self.labels = labels
         self.unusable = {str(row["method"]) for row in volumes if row.get("status") not in (None, "ok")}
-        self.masks: Mapping[str, Any] = document.get("Masks", {})
+        masks = document.get("Masks", {})  # a JSON file has no order of its own: the tables' is taken
+        order = dict.fromkeys([*(str(row["method"]) for row in volumes), *labels, *masks])
+        self.masks: Mapping[str, Any] = {name: masks[name] for name in order if name in masks}
 
     def label(self, method: str) -> str:
         """The method's name for people."""

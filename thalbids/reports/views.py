@@ -154,9 +154,9 @@ def _moved(centre: Point, name: str, position: float) -> Point:
 
 
 def outlines(masks: Sequence[Mask], plane: Plane) -> list[Outline]:
-    """The outlines of all masks on a plane."""
+    """The outlines of all masks on a plane; the last first, so that ensembles do not cover what they are made of."""
     drawn = []
-    for mask in masks:
+    for mask in reversed(masks):
         path = contour(_sample_mask(mask.volume, plane), plane.step)
         drawn.append(Outline(path, mask.style, mask.key, mask.label, mask.distrusted))
     return drawn
