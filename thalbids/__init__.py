@@ -20,7 +20,7 @@ def __getattr__(name: str) -> object:
 
         return segment_image
     if name == "__version__":
-        return _version()
+        return _find_version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -28,10 +28,10 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def _version() -> str:
+def _find_version() -> str:
     """The version that the build wrote, else that of the installed package, else the mark of a bare checkout."""
     try:
-        from thalbids._version import version  # written by hatch-vcs, not in git
+        from thalbids._version import version  # written by hatch-vcs, not in git; becomes an attribute of this package
     except ImportError:
         from importlib.metadata import PackageNotFoundError
         from importlib.metadata import version as installed

@@ -308,3 +308,23 @@ def test_start_imports_nothing_heavy() -> None:
 
 def test_settings_of_a_verb_without_options_are_the_defaults() -> None:
     assert settings_of(parse(["segment", "x.nii"])) == Settings()
+
+
+def test_the_version_can_be_asked_for_again_when_the_build_wrote_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    import thalbids
+
+    written = ModuleType("thalbids._version")
+    written.version = "1.2.3"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "thalbids._version", written)
+    monkeypatch.setattr(thalbids, "_version", written, raising=False)  # what an import of a submodule does
+    assert [thalbids.__version__, thalbids.__version__] == ["1.2.3", "1.2.3"]
+
+
+def test_the_python_interface_is_loaded_when_asked_for() -> None:
+    import thalbids
+    from thalbids.methods.synthal import segment_image
+
+    assert thalbids.segment is segment_image
+    assert {"segment", "__version__"} <= set(dir(thalbids))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = thalbids.nothing  # type: ignore[attr-defined]
