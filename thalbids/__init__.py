@@ -30,6 +30,7 @@ def __dir__() -> list[str]:
 
 def _find_version() -> str:
     """The version that the build wrote, else that of the installed package, else the mark of a bare checkout."""
+    # this function must not be called _version: importing the submodule would put the module in its place
     try:
         from thalbids._version import version  # written by hatch-vcs, not in git; becomes an attribute of this package
     except ImportError:
