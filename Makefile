@@ -1,5 +1,6 @@
 # make demo: environment, a small dataset, measure it, name the report
-# make test: environment, all tests        make lint: format, rules, types, import contracts
+# make test: environment, the quick tests   make slow: the rest of them, and those on real scans
+# make lint: format, rules, types, import contracts
 # Needs make and Python 3.11 or later with venv. PYTHON=python3.13 make test takes another Python.
 
 PYTHON ?= python3
@@ -8,19 +9,19 @@ DEMO ?= demo
 NPROCS ?= 2
 BIN := $(VENV)/bin
 
-.PHONY: help demo test quick lint format clean
+.PHONY: help demo test slow lint format clean
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
 demo: $(VENV)/.demo
 	$(BIN)/thalbids demo $(DEMO) --nprocs $(NPROCS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
-
-quick: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow and not data"
+
+slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "slow or data"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
