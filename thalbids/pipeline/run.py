@@ -43,7 +43,8 @@ def participant(
     planned = plan(sessions, out_dir, methods, settings, every_session(bids_dir, settings, sessions))
     if reports_only:
         planned = [replace(step, needs=(), after=()) for step in planned if step.function is steps.report]
-        if not any(path and path.exists() for step in planned for path in step.inputs.values()):
+        planned = [step for step in planned if any(path and path.exists() for path in step.inputs.values())]
+        if not planned:
             raise NoInputError("there are no results to report on.", "Run participant without --reports-only.", out_dir)
     if dry_run:
         print(describe(sessions, planned, [m.family for m in methods]))
