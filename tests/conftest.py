@@ -4,6 +4,7 @@ analytically."""
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,3 +104,8 @@ def data_root() -> Path:
     if not DATA_ROOT.is_dir():
         pytest.skip(f"no real scans at {DATA_ROOT}: set THALBIDS_TEST_DATA")
     return DATA_ROOT
+
+
+def pytest_configure() -> None:
+    """Take SIGINT as a terminal gives it: a job started in the background inherits that it is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
