@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,9 @@ def _alive(pid: str) -> bool:
     """Whether another process of this machine has this number: it may be writing the file just now."""
     if not pid.isdecimal() or int(pid) == os.getpid():
         return False
+    with suppress(OSError, IndexError):  # a killed process that nobody has waited for still answers to signals
+        if Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z":
+            return False
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
