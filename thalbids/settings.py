@@ -57,6 +57,7 @@ class Inputs:
     bids_filter_file : JSON file that says which image to take where there are several
     bids_database_dir : folder of a pybids database, read or made there
     skip_bids_validation : accept a dataset without a valid ``dataset_description.json``
+    derivatives : existing results by name (a method, ``brain``, ``manual`` ...), each the root of a derivative dataset
     """
 
     participant_label: tuple[str, ...] = field(default=(), metadata={"strip": "sub-"})
@@ -64,6 +65,7 @@ class Inputs:
     bids_filter_file: Path | None = None
     bids_database_dir: Path | None = None
     skip_bids_validation: bool = False
+    derivatives: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -226,9 +228,7 @@ class _Value:
         if typing.get_origin(kind) is tuple:
             return self._names(value)
         if typing.get_origin(kind) is Mapping:
-            if not isinstance(value, Mapping):
-                raise self._wrong(value, "a table of numbers")
-            return {str(key): self._number(item, float) for key, item in value.items()}
+            return self._table(value, typing.get_args(kind)[1])
         if kind is Path:
             return self._path(value)
         if kind is bool:
@@ -240,6 +240,13 @@ class _Value:
                 raise self._wrong(value, "text")
             return self._chosen(value)
         return self._number(value, kind)
+
+    def _table(self, value: object, kind: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise self._wrong(value, "a table of numbers" if kind is float else "a table")
+        return {
+            str(key): _Value(f"{self.name}.{key}", self.rules, self.source).read(v, kind) for key, v in value.items()
+        }
 
     def _number(self, value: object, kind: type[int] | type[float]) -> float:
         accepted = (int, float) if kind is float else (int,)

@@ -86,7 +86,7 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, monkeypa
         ("[methods]\nnames = ['']\n", "methods.names is ['']. It must be a list of names"),
         ("[methods]\nextra_ensembles = ['stapel']\n", "Did you mean 'staple'?"),
         ("[registration]\ncutoffs = 0.3\n", "registration.cutoffs is 0.3. It must be a table of numbers."),
-        ("[registration.cutoffs]\nants = 'x'\n", "registration.cutoffs is 'x'. It must be a number."),
+        ("[registration.cutoffs]\nants = 'x'\n", "registration.cutoffs.ants is 'x'. It must be a number."),
         ("[run\n", "the settings file is not valid TOML"),
     ],
 )

@@ -7,10 +7,37 @@ import os
 import sys
 from pathlib import Path
 
+from thalbids.cli.parser import EXIT_CODES, Parser, add_compute, add_config, add_general, add_run
 from thalbids.settings import Settings
 
 
-def run_demo(arguments: argparse.Namespace, settings: Settings) -> int:
+def parser() -> Parser:
+    """``thalbids demo [DIR]``."""
+    made = Parser(
+        prog="thalbids demo",
+        usage="thalbids demo [DIR] [options]",
+        description="Write a small BIDS dataset with known thalamic shrinkage, made from the MNI152\n"
+        "template, and measure it.",
+        epilog=f'Needs the extra "demo": pip install "thalbids[demo]". Downloads nothing.\n\n{EXIT_CODES}',
+    )
+    places = made.add_argument_group("positional arguments")
+    text = "new folder, gets raw/ and derivatives/ (default: %(default)s)"
+    places.add_argument("directory", metavar="DIR", type=Path, nargs="?", default=Path("thalbids-demo"), help=text)
+    group = made.add_argument_group("what to do")
+    group.add_argument("--data-only", action="store_true", help="write the dataset; measure nothing")
+    text = "number of people, each with two sessions (default: %(default)s)"
+    group.add_argument("--subjects", type=int, default=3, metavar="N", help=text)
+    text = "another seed makes other people (default: %(default)s)"
+    group.add_argument("--seed", type=int, default=1, metavar="N", help=text)
+    add_config(group)
+    resources = made.add_argument_group("resources")
+    add_run(resources)
+    add_compute(resources)
+    add_general(made.add_argument_group("general"))
+    return made
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Give the exit code of the run over the demo dataset (0 with ``--data-only``)."""
     from thalbids.demo import compare, write_dataset
 

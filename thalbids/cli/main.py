@@ -7,6 +7,7 @@ traceback goes into a file and not onto the terminal.
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import signal
@@ -14,9 +15,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 
-from thalbids.cli.parser import LEVELS, VERBS, app_parser, demo_parser, hyphenated, segment_parser
+from thalbids.cli.parser import LEVELS, VERBS, app_parser, hyphenated
 from thalbids.errors import OutputError, ThalbidsError, UsageError
 from thalbids.settings import Settings, load
 
@@ -81,8 +82,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         The command line is wrong.
     """
     if words and words[0] in VERBS:
-        parser = {"segment": segment_parser, "demo": demo_parser}[words[0]]()
-        return parser.parse_args(words[1:], argparse.Namespace(command=words[0]))
+        return verb(words[0]).parser().parse_args(words[1:], argparse.Namespace(command=words[0]))
     if not words:
         app_parser().print_help(sys.stderr)
         raise UsageError("nothing to do.", _COMMAND)
@@ -96,6 +96,11 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+def verb(name: str) -> ModuleType:
+    """The module of a verb (``select-gt`` is ``select_gt.py``)."""
+    return importlib.import_module(f"thalbids.cli.{name.replace('-', '_')}")
+
+
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """The settings: options of the form ``section.key`` over the file of ``--config`` over the defaults."""
     overrides: dict[str, dict[str, object]] = {}
@@ -107,14 +112,9 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 
 def _dispatch(arguments: argparse.Namespace, settings: Settings) -> int:
-    if arguments.command == "segment":
-        from thalbids.pipeline.run import segment
-
-        return segment(arguments.scans, arguments.output_dir, settings)
-    if arguments.command == "demo":
-        from thalbids.cli.demo import run_demo
-
-        return run_demo(arguments, settings)
+    if arguments.command in VERBS:
+        code: int = verb(arguments.command).run(arguments, settings)
+        return code
     from thalbids.pipeline.run import participant
 
     switches = {"dry_run": arguments.dry_run, "reports_only": arguments.reports_only}

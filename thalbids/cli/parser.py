@@ -13,13 +13,13 @@ from typing import Any, NoReturn
 
 from thalbids.errors import UsageError
 
-VERBS = {
+VERBS = {  # each is a module of this package with parser() and run(arguments, settings)
     "segment": "masks and volumes of single scans",
     "demo": "make a small dataset and measure it",
 }
 LEVELS = ("participant",)
 
-_EXIT_CODES = """\
+EXIT_CODES = """\
 exit codes:
   0    all done
   1    some sessions failed; the last lines say which and why
@@ -30,10 +30,11 @@ exit codes:
   130  interrupted; the same command goes on where it stopped
 """
 
+_COMMANDS = "\n".join(f"  {verb:<11}{summary}" for verb, summary in VERBS.items())
+
 _EPILOG = f"""\
 commands beside the BIDS App (see thalbids COMMAND --help):
-  segment SCAN ... [-o DIR]   {VERBS["segment"]}
-  demo [DIR]                  {VERBS["demo"]}
+{_COMMANDS}
 
 examples:
   thalbids /data/raw /data/derivatives/thalbids participant
@@ -41,7 +42,7 @@ examples:
   thalbids raw out participant --dry-run
   thalbids segment T1w.nii.gz -o results
 
-{_EXIT_CODES}
+{EXIT_CODES}
 Options may be spelled with hyphens or underscores. A dataset folder that is
 named like a command is written with a path: ./demo
 """
@@ -72,7 +73,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30, width=80)
 
 
-class _Labels(argparse.Action):
+class Labels(argparse.Action):
     """Values separated by spaces or commas; a repeated option adds to the first."""
 
     def __call__(
@@ -82,6 +83,23 @@ class _Labels(argparse.Action):
         if not labels:  # an empty shell variable must not come to mean "all"
             parser.error(f"argument {option}: no name given")
         setattr(namespace, self.dest, getattr(namespace, self.dest, []) + labels)
+
+
+class _Named(argparse.Action):
+    """``NAME=PATH`` values into a table; a repeated option adds to it."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        named = dict(getattr(namespace, self.dest, {}))
+        for value in values:
+            name, equals, path = value.partition("=")
+            if not (equals and name.strip() and path.strip()):
+                parser.error(f"argument {option}: {value!r} is not NAME=PATH")
+            if name in named:
+                parser.error(f"argument {option}: {name} is given twice")
+            named[name.strip()] = path
+        setattr(namespace, self.dest, named)
 
 
 def hyphenated(argv: Sequence[str]) -> list[str]:
@@ -108,112 +126,71 @@ def app_parser() -> Parser:
     text = "folder of the derivatives; made when missing"
     places.add_argument("output_dir", metavar="OUTPUT_DIR", type=Path, help=text)
     places.add_argument("analysis_level", metavar="participant", help="the level of the analysis")
-    _add_inputs(parser.add_argument_group("what to measure"))
+    add_inputs(parser.add_argument_group("what to measure"))
     group = parser.add_argument_group("what to do")
     text = "methods or families, such as synthal, or auto (default): all that can run here"
-    _setting(group, "--methods", "methods.names", text, nargs="+", action=_Labels, metavar="NAME")
-    _add_config(group)
+    setting(group, "--methods", "methods.names", text, nargs="+", action=Labels, metavar="NAME")
+    add_config(group)
     only = group.add_mutually_exclusive_group()
     only.add_argument("--dry-run", action="store_true", help="print the plan and what is missing; write nothing")
     only.add_argument("--reports-only", action="store_true", help="write the reports of existing results again")
     resources = parser.add_argument_group("resources")
-    _add_run(resources)
-    _add_compute(resources)
-    _add_general(parser.add_argument_group("general"))
+    add_run(resources)
+    add_compute(resources)
+    add_general(parser.add_argument_group("general"))
     return parser
 
 
-def segment_parser() -> Parser:
-    """``thalbids segment SCAN [...] [-o DIR]``."""
-    parser = Parser(
-        prog="thalbids segment",
-        usage="thalbids segment SCAN [SCAN ...] [-o DIR] [options]",
-        description="Thalamus masks and volumes of single scans of any contrast, by the embedded\nnetwork.",
-        epilog="examples:\n  thalbids segment T1w.nii.gz\n  thalbids segment scans/*.nii.gz -o results\n\n"
-        + _EXIT_CODES,
-    )
-    places = parser.add_argument_group("positional arguments")
-    text = "NIfTI or MGH image (.nii, .nii.gz, .mgz, .mgh)"
-    places.add_argument("scans", metavar="SCAN", type=Path, nargs="+", help=text)
-    group = parser.add_argument_group("what to do")
-    text = "where to write (default: beside each scan)"
-    group.add_argument("-o", "--output-dir", type=Path, metavar="DIR", help=text)
-    _add_config(group)
-    _add_compute(parser.add_argument_group("resources"))
-    _add_general(parser.add_argument_group("general"))
-    return parser
-
-
-def demo_parser() -> Parser:
-    """``thalbids demo [DIR]``."""
-    parser = Parser(
-        prog="thalbids demo",
-        usage="thalbids demo [DIR] [options]",
-        description="Write a small BIDS dataset with known thalamic shrinkage, made from the MNI152\n"
-        "template, and measure it.",
-        epilog=f'Needs the extra "demo": pip install "thalbids[demo]". Downloads nothing.\n\n{_EXIT_CODES}',
-    )
-    places = parser.add_argument_group("positional arguments")
-    text = "new folder, gets raw/ and derivatives/ (default: %(default)s)"
-    places.add_argument("directory", metavar="DIR", type=Path, nargs="?", default=Path("thalbids-demo"), help=text)
-    group = parser.add_argument_group("what to do")
-    group.add_argument("--data-only", action="store_true", help="write the dataset; measure nothing")
-    text = "number of people, each with two sessions (default: %(default)s)"
-    group.add_argument("--subjects", type=int, default=3, metavar="N", help=text)
-    text = "another seed makes other people (default: %(default)s)"
-    group.add_argument("--seed", type=int, default=1, metavar="N", help=text)
-    _add_config(group)
-    resources = parser.add_argument_group("resources")
-    _add_run(resources)
-    _add_compute(resources)
-    _add_general(parser.add_argument_group("general"))
-    return parser
-
-
-def _setting(group: argparse._ArgumentGroup, option: str, dest: str, text: str, **how: Any) -> None:
+def setting(group: argparse._ArgumentGroup, option: str, dest: str, text: str, **how: Any) -> None:
     """An option that fills ``section.key``; absent from the result unless given."""
     group.add_argument(option, dest=dest, default=argparse.SUPPRESS, help=text, **how)
 
 
-def _add_config(group: argparse._ArgumentGroup) -> None:
+def add_config(group: argparse._ArgumentGroup) -> None:
+    """The settings file."""
     text = "TOML file with any setting; options given here win over it"
     group.add_argument("--config", type=Path, metavar="FILE", help=text)
 
 
-def _add_inputs(group: argparse._ArgumentGroup) -> None:
-    labels: dict[str, Any] = {"nargs": "+", "action": _Labels, "metavar": "LABEL"}
+def add_inputs(group: argparse._ArgumentGroup) -> None:
+    """What is read."""
+    labels: dict[str, Any] = {"nargs": "+", "action": Labels, "metavar": "LABEL"}
     text = "only these people, with or without sub-"
-    _setting(group, "--participant-label", "inputs.participant_label", text, **labels)
+    setting(group, "--participant-label", "inputs.participant_label", text, **labels)
     text = "only these sessions, with or without ses-"
-    _setting(group, "--session-label", "inputs.session_label", text, **labels)
+    setting(group, "--session-label", "inputs.session_label", text, **labels)
     text = "JSON: which image to take where there are several"
-    _setting(group, "--bids-filter-file", "inputs.bids_filter_file", text, type=Path, metavar="FILE")
+    setting(group, "--bids-filter-file", "inputs.bids_filter_file", text, type=Path, metavar="FILE")
     text = "pybids database to read, or to make there"
-    _setting(group, "--bids-database-dir", "inputs.bids_database_dir", text, type=Path, metavar="DIR")
+    setting(group, "--bids-database-dir", "inputs.bids_database_dir", text, type=Path, metavar="DIR")
+    text = "existing results of a method, brain masks or manual masks"
+    how: dict[str, Any] = {"nargs": "+", "action": _Named, "metavar": "NAME=PATH"}
+    setting(group, "--derivatives", "inputs.derivatives", text, **how)
     text = "accept a dataset without a valid dataset_description.json"
-    _setting(group, "--skip-bids-validation", "inputs.skip_bids_validation", text, action="store_true")
+    setting(group, "--skip-bids-validation", "inputs.skip_bids_validation", text, action="store_true")
 
 
-def _add_run(group: argparse._ArgumentGroup) -> None:
+def add_run(group: argparse._ArgumentGroup) -> None:
     """Resources of a run over many sessions."""
-    _setting(group, "--nprocs", "run.nprocs", "worker processes (default: 1, no cluster)", type=int, metavar="N")
+    setting(group, "--nprocs", "run.nprocs", "worker processes (default: 1, no cluster)", type=int, metavar="N")
     text = "memory of all workers together (default: what is free)"
-    _setting(group, "--mem", "run.mem_gb", text, type=float, metavar="GB")
+    setting(group, "--mem", "run.mem_gb", text, type=float, metavar="GB")
     text = "for temporary files (default: the system's folder)"
-    _setting(group, "--work-dir", "run.work_dir", text, type=Path, metavar="DIR")
+    setting(group, "--work-dir", "run.work_dir", text, type=Path, metavar="DIR")
     text = "start nothing new after the first failure"
-    _setting(group, "--stop-on-first-crash", "run.stop_on_first_crash", text, action="store_true")
+    setting(group, "--stop-on-first-crash", "run.stop_on_first_crash", text, action="store_true")
 
 
-def _add_compute(group: argparse._ArgumentGroup) -> None:
+def add_compute(group: argparse._ArgumentGroup) -> None:
     """Resources of one step."""
     text = "threads of one step (default: the cores shared out)"
-    _setting(group, "--omp-nthreads", "run.omp_nthreads", text, type=int, metavar="N")
+    setting(group, "--omp-nthreads", "run.omp_nthreads", text, type=int, metavar="N")
     text = "full (default): same masks on every machine; fast: bfloat16 where the processor has it"
-    _setting(group, "--precision", "run.precision", text, choices=("full", "fast"))
+    setting(group, "--precision", "run.precision", text, choices=("full", "fast"))
 
 
-def _add_general(group: argparse._ArgumentGroup) -> None:
+def add_general(group: argparse._ArgumentGroup) -> None:
+    """Help, verbosity, version."""
     group.add_argument("-h", "--help", action="help", help="show this help and stop")
     text = "say more; twice: everything"
     group.add_argument("-v", "--verbose", dest="run.verbose", action="count", default=argparse.SUPPRESS, help=text)

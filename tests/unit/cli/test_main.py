@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from thalbids import errors
+from thalbids.cli import demo, segment
 from thalbids.cli.main import main, parse, settings_of
-from thalbids.cli.parser import app_parser, demo_parser, hyphenated, segment_parser
+from thalbids.cli.parser import app_parser, hyphenated
 from thalbids.settings import Inputs, Methods, Run, Settings
 
 
@@ -255,7 +256,7 @@ def test_main_leaves_the_signal_handler_as_it_was(run: Recorder, raw: str) -> No
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.mark.parametrize("make", [app_parser, segment_parser, demo_parser])
+@pytest.mark.parametrize("make", [app_parser, segment.parser, demo.parser])
 def test_help_fits_eighty_columns_and_names_every_exit_code(make: Any) -> None:
     text = make().format_help()
     assert max(len(line) for line in text.splitlines()) <= 80
@@ -272,7 +273,7 @@ def test_help_is_exit_code_zero(words: list[str], capsys: pytest.CaptureFixture[
 
 
 def test_every_setting_option_exists_in_the_settings() -> None:
-    for parser in (app_parser(), demo_parser(), segment_parser()):
+    for parser in (app_parser(), demo.parser(), segment.parser()):
         for action in parser._actions:
             section, dot, key = action.dest.partition(".")
             if dot:

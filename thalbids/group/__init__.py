@@ -1,0 +1,1 @@
+"""The group level: agreement, change and clinical statistics from derivatives and tables; never raw images."""
