@@ -20,6 +20,7 @@ from thalbids.pipeline.step import Done, Step
 
 ROOT = Path(__file__).parents[2]
 SESSIONS, KILLS = 6, 20
+HOLD = "hold"
 
 
 def slow(inputs, outputs, params, upstream):
@@ -45,9 +46,17 @@ def report(inputs, outputs, params, upstream):
     return done
 
 
+def hold(inputs, outputs, params, upstream):
+    """Keep one worker busy for longer than a test takes, so that an interrupt finds the run unfinished."""
+    time.sleep(600)
+    return Done()
+
+
 def plan(out: Path, raw: Path, text: str) -> list[Step]:
     """Per session: a -> b -> c, a -> d (excluded in every second session) -> e, and a report after all."""
     steps = []
+    if text == HOLD:
+        steps.append(Step("hold", "sub-0", hold, {}, {"x": out / "sub-0" / "anat" / "hold.txt"}))
     for number in range(SESSIONS):
         session = f"sub-{number}"
         folder = out / session / "anat"
@@ -180,7 +189,7 @@ def test_ctrl_c_at_a_terminal_ends_all_processes_quietly(tmp_path, seconds):
     """The terminal sends SIGINT to the workers too, also while they are being started."""
     raw, out = tmp_path / "raw", tmp_path / "out"
     raw.write_bytes(b"raw")
-    process = start(out, raw, 2, "text")
+    process = start(out, raw, 2, HOLD)
     if seconds is None:
         while not list(out.glob("sub-*/anat/a.json")):
             time.sleep(0.01)
