@@ -113,6 +113,39 @@ class Methods:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """Jobs of a queueing system as workers; ``run.nprocs`` is their number.
+
+    Attributes
+    ----------
+    system : the queueing system; ``none`` works on this machine
+    queue, account : queue (partition) and account of the jobs
+    walltime : time limit of a job, as the system writes it; a job that reaches it is replaced
+    cores : cores of a job, and threads of a step
+    memory_gb : memory of a job, in GB (10**9 bytes)
+    disk_gb : disk space of a job, in GB; HTCondor only
+    directives : further lines for the head of the job script, without ``#SBATCH`` and the like
+    gpu_jobs : number of further jobs for steps that use a GPU
+    gpu_directives : lines that ask for a GPU
+    prologue : shell commands before the worker starts (``module load ...``, ``source venv/bin/activate``)
+    interface : network interface by which the nodes reach this machine (``ib0``)
+    """
+
+    system: str = field(default="none", metadata={"choices": ("none", "slurm", "pbs", "sge", "lsf", "htcondor")})
+    queue: str = ""
+    account: str = ""
+    walltime: str = "24:00:00"
+    cores: int = field(default=2, metadata={"min": 1})
+    memory_gb: float = field(default=8.0, metadata={"above": 0})
+    disk_gb: float = field(default=10.0, metadata={"above": 0})
+    directives: tuple[str, ...] = ()
+    gpu_jobs: int = field(default=0, metadata={"min": 0})
+    gpu_directives: tuple[str, ...] = ()
+    prologue: tuple[str, ...] = ()
+    interface: str = ""
+
+
+@dataclass(frozen=True)
 class Outputs:
     """What is written beside the derivatives.
 
@@ -134,6 +167,7 @@ class Settings:
     synthal: Synthal = field(default_factory=Synthal)
     methods: Methods = field(default_factory=Methods)
     outputs: Outputs = field(default_factory=Outputs)
+    cluster: Cluster = field(default_factory=Cluster)
 
     def to_toml(self) -> str:
         """The settings as TOML text; a key whose value is None is left out, which means the same."""

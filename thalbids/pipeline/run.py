@@ -68,6 +68,7 @@ def participant(
                 versions=versions(),
                 reporter=reporter,
                 stop_on_first_crash=settings.run.stop_on_first_crash,
+                cluster=settings.cluster,
             )
     return exit_code(results)
 

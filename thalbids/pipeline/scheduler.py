@@ -38,10 +38,12 @@ class Lost:
 class Pool(Protocol):
     """Where steps run."""
 
-    def idle(self) -> bool:
-        """Whether another step can start."""
+    def idle(self, *, gpu: bool = False) -> bool:
+        """Whether another step, or one that uses a GPU, can start."""
 
-    def start(self, task: Callable[[], Outcome], ended: Callable[[Outcome | Lost | Exception], None]) -> None:
+    def start(
+        self, task: Callable[[], Outcome], ended: Callable[[Outcome | Lost | Exception], None], *, gpu: bool = False
+    ) -> None:
         """Run the task; ``ended`` is called once, from any thread (with an exception when the task cannot be sent)."""
 
     def poll(self) -> None:
@@ -183,7 +185,7 @@ class Scheduler:
 
     def _start_step(self) -> bool:
         """Start the next step if there is one and a place for it."""
-        entry = None if self._stopped or not self._ready or not self.pool.idle() else self._next()
+        entry = None if self._stopped or not self._ready else self._next()
         if entry is None:
             return False
         self._ready.remove(entry)
@@ -192,14 +194,19 @@ class Scheduler:
         self._attempts[entry.name] = self._attempts.get(entry.name, 0) + 1
         self.reporter.started(step)
         task = partial(execute, step, self.out_dir, entry.fingerprint, self.versions, self._upstream(step))
-        self.pool.start(task, lambda end: self._events.put(partial(self._ended, entry, end)))
+        self.pool.start(task, lambda end: self._events.put(partial(self._ended, entry, end)), gpu=step.gpu)
         return True
 
     def _next(self) -> _Ready | None:
         """The first step that fits into the memory, unless an earlier one is still being checked or waits too long."""
         unknown = min([*self._checking, *(priority for priority, _ in self._to_check[:1])], default=None)
         overtaken: list[str] = []
+        free = {gpu: self.pool.idle(gpu=gpu) for gpu in {self.steps[entry.name].gpu for entry in self._ready}}
+        if not any(free.values()):
+            return None
         for entry in sorted(self._ready):
+            if not free[self.steps[entry.name].gpu]:
+                continue
             if unknown is not None and unknown < entry.priority:
                 return None
             if not self._running or sum(self._running.values()) + self._memory(entry.name) <= self.mem_gb:

@@ -94,6 +94,7 @@ class Step:
         ``logs/excluded/SESSION/NAME.json`` when the step is excluded without that output (BIDS forbids a sidecar
         without its file)
     memory_gb : peak memory to plan with, in GB (10**9 bytes)
+    gpu : whether it computes on a GPU; such steps run one at a time on one machine
     version : raised when a change of the code changes results
     """
 
@@ -108,6 +109,7 @@ class Step:
     record: Path | None = None
     memory_gb: float = 1.0
     version: int = 1
+    gpu: bool = False
 
     @property
     def record_path(self) -> Path:

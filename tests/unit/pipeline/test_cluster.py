@@ -14,7 +14,7 @@ import pytest
 import tiny_steps as tiny
 
 from thalbids.errors import ThalbidsError
-from thalbids.pipeline import engine
+from thalbids.pipeline import engine, workers
 from thalbids.pipeline.scheduler import Lost
 from thalbids.pipeline.step import Step
 
@@ -164,7 +164,7 @@ def test_nothing_to_compute_starts_no_worker(run_plan, out, raw, monkeypatch):
     def open_cluster(self):
         raise AssertionError
 
-    monkeypatch.setattr(engine._Cluster, "_open", open_cluster)
+    monkeypatch.setattr(workers.Workers, "_open", open_cluster)
     assert {result.status for result in run_plan(tiny.session_steps(out, raw, "s"), nprocs=2).values()} == {"cached"}
 
 
@@ -195,11 +195,11 @@ class Gone:
 
 
 def test_a_worker_that_left_without_a_word_took_its_step_with_it(monkeypatch):
-    monkeypatch.setattr(engine, "GONE_S", 0.05)
-    monkeypatch.setattr(engine, "DEATH_NOTICE_S", 0)
-    cluster, ends = engine._Cluster(2, 1), []
+    monkeypatch.setattr(workers, "GONE_S", 0.05)
+    monkeypatch.setattr(workers, "DEATH_NOTICE_S", 0)
+    cluster, ends = workers.Workers(2, 1), []
     cluster._cluster = Gone()
-    cluster._jobs = {"tcp://1": engine._Job(Gone(), 0, ends.append)}
+    cluster._jobs = {"tcp://1": workers.Job(Gone(), 0, ends.append)}
     cluster.poll()
     assert ends == []
     time.sleep(0.1)
@@ -210,8 +210,8 @@ def test_a_worker_that_left_without_a_word_took_its_step_with_it(monkeypatch):
 
 
 def test_no_worker_for_long_ends_the_run(monkeypatch):
-    monkeypatch.setattr(engine, "WITHOUT_WORKERS_S", 0)
-    cluster = engine._Cluster(2, 1)
+    monkeypatch.setattr(workers, "WITHOUT_WORKERS_S", 0)
+    cluster = workers.Workers(2, 1)
     cluster._cluster = Gone()
     time.sleep(0.01)
     with pytest.raises(ThalbidsError, match="no worker process could be started"):

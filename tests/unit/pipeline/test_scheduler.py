@@ -23,10 +23,10 @@ class Steered:
         self.quiet = 0  # polls since the last start
         self.settled = lambda: True  # whether the scheduler knows all that it can know for now
 
-    def idle(self):
+    def idle(self, *, gpu=False):
         return len(self.running) < self.size
 
-    def start(self, task, ended):
+    def start(self, task, ended, *, gpu=False):
         step = task.args[0]
         self.started.append(step.name)
         self.quiet = 0
