@@ -151,7 +151,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Array (x, y, z) with scaling applied, affine and notes of a file."""
     raw = _read_bytes(path)
     try:
-        header, unchecked = _read_header(raw, path)
+        header, unchecked = read_header(raw, path)
         shape = _three_dimensions(header.get_data_shape())
         _check_type_and_size(header, len(raw))
         affine, notes = geometry_from_header(unchecked, shape)
@@ -185,7 +185,7 @@ def _read_bytes(path: Path) -> bytes:
         ) from error
 
 
-def _read_header(raw: bytes, path: Path) -> tuple[Any, Any]:
+def read_header(raw: bytes, path: Path) -> tuple[Any, Any]:
     """The header as nibabel mends it, for the data, and as it is on disk: a zoom of 0 would become 1 without a word."""
     for order in ("little", "big"):
         header_class = _NIFTI_HEADERS.get(int.from_bytes(raw[:4], order))

@@ -46,6 +46,13 @@ def sensitivity(c: Counts) -> float:
     return _ratio(c.tp, c.tp + c.fn)
 
 
+def volume_similarity(c: Counts) -> float:
+    """How alike two volumes are, wherever they lie: 1 - |V1 - V2| / (V1 + V2) = 1 - |fn - fp| / (2 tp + fp + fn) (Taha and
+    Hanbury 2015); nan when both masks are empty.
+    """
+    return 1 - _ratio(abs(c.fn - c.fp), 2 * c.tp + c.fp + c.fn)
+
+
 def containment(inner: np.ndarray, outer: np.ndarray) -> float:
     """Share of ``inner`` that lies in ``outer``; nan when ``inner`` is empty."""
     return precision(counts(reference=outer, prediction=inner))
