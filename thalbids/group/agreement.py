@@ -1,7 +1,7 @@
 """How far two measures of the same volumes agree: Lin's CCC, regression, intraclass correlation, Bland-Altman.
 
-``x`` is the reference (a rater's volume), ``y`` the method's, both in mL, one value per participant. Every quantity comes
-with its interval, or with the reason why there is none.
+``x`` is the reference (a rater's volume), ``y`` the method's, both in mL, one value per participant. Every quantity
+comes with its interval, or with the reason why there is none.
 """
 
 from __future__ import annotations
@@ -10,15 +10,22 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
+
+from thalbids.group.people import one_per_person
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONFIDENCE = 0.95
 LIMITS = 1.96  # standard deviations between bias and limit of agreement, as in the paper (2.7.3)
 MIN_PAIRS = 3
 _EXACT = 1e-12  # a variance below this share of the mean square is rounding noise
 
+COLUMNS = ("rater", "method", "quantity", "estimate", "ci_low", "ci_high", "n", "reason")
 QUANTITIES = (
     "ccc", "slope", "sd_e", "icc_c1", "icc_a1", "bias", "bias_sd", "loa_low", "loa_high", "proportional_slope",
     "proportional_slope_on_reference",
@@ -67,6 +74,23 @@ def agreement(x: np.ndarray, y: np.ndarray) -> dict[str, Estimate]:
         "proportional_slope": slope(mean, d, "the means of the two volumes do not vary"),
         "proportional_slope_on_reference": slope(x, d, "the reference volumes do not vary"),
     }
+
+
+def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of ``group_agreement.tsv`` from those of ``group_overlap.tsv``: every quantity per rater and method.
+
+    Volumes of method and rater come from the masks; each participant counts once, with the first session.
+    """
+    made = []
+    for (rater, method), group in one_per_person(table, ["rater", "method"]).groupby(["rater", "method"], sort=False):
+        x, y = (group[name].to_numpy(dtype=np.float64) for name in ("volume_rater_ml", "volume_ml"))
+        n = pairs(x, y)[0].size
+        for quantity, found in agreement(x, y).items():
+            numbers = {"estimate": found.estimate, "ci_low": found.ci_low, "ci_high": found.ci_high}
+            made.append(
+                {"rater": rater, "method": method, "quantity": quantity, **numbers, "n": n, "reason": found.reason}
+            )
+    return made
 
 
 def pairs(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

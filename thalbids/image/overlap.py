@@ -47,8 +47,9 @@ def sensitivity(c: Counts) -> float:
 
 
 def volume_similarity(c: Counts) -> float:
-    """How alike two volumes are, wherever they lie: 1 - |V1 - V2| / (V1 + V2) = 1 - |fn - fp| / (2 tp + fp + fn) (Taha and
-    Hanbury 2015); nan when both masks are empty.
+    """How alike two volumes are, wherever they lie: 1 - |V1 - V2| / (V1 + V2) = 1 - |fn - fp| / (2 tp + fp + fn).
+
+    From Taha and Hanbury (2015); nan when both masks are empty.
     """
     return 1 - _ratio(abs(c.fn - c.fp), 2 * c.tp + c.fp + c.fn)
 

@@ -1,6 +1,4 @@
-"""Masks as lists of voxels: a thalamus fills a thousandth of a head, so reading, comparing and moving masks costs little
-beyond their decompression.
-"""
+"""Masks as lists of voxels: a thalamus fills a thousandth of a head, so little is left to do after decompression."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ MINI = np.array([512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260
 SHROUT_FLEISS = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7.0]])
 
 GT_SD = 1.89  # mL, paper, 3.1
-# method: slope, SD of the differences, bias, and what the paper prints for them (3.3 and table 2): CCC, ICC(3,1) and the
-# Bland-Altman slope
+# method: slope, SD of the differences, bias, and what the paper prints for them (3.3 and table 2): CCC, ICC(3,1) and
+# the Bland-Altman slope
 PAPER = {
     "FreeSurfer": (0.93, 1.69, 5.65, 0.16, 0.705, 0.28),
     "FIRST": (0.78, 1.72, 4.94, 0.17, 0.659, 0.19),
@@ -69,8 +69,8 @@ def test_ccc_of_the_peak_flow_data_is_the_published_one() -> None:
 
 
 def test_ccc_interval_covers_as_it_should() -> None:
-    """SD of Fisher's z over simulated samples against the formula, with a shift and a scale, where Lin's two versions of
-    the variance differ."""
+    """SD of Fisher's z over simulated samples against the formula, with a shift and a scale, where Lin's two versions
+    of the variance differ."""
     rng = np.random.default_rng(5)
     n, draws = 200, 1500
     covariance = [[1.0, 0.9], [0.9, 2.25]]

@@ -1,0 +1,33 @@
+"""Rows, participants and sessions: who counts how often, and in which order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def natural(label: object) -> tuple[tuple[int, int, str], ...]:
+    """Key that sorts labels as people do: ``ses-2`` before ``ses-10``.
+
+    Examples
+    --------
+    >>> sorted(["ses-10", "ses-2", "ses-a"], key=natural)
+    ['ses-2', 'ses-10', 'ses-a']
+    """
+    parts = re.split(r"(\d+)", "" if label is None else str(label))
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part)
+
+
+def one_per_person(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The rows that can be used (status ok) of each participant's first session, so that a person counts once.
+
+    ``by`` names the columns that tell the rows of one session apart (rater, method). The first session is the first of
+    those that have such rows, which need not be the participant's first.
+    """
+    good = table[table["status"] == "ok"]
+    order = sorted(range(len(good)), key=lambda i: natural(good["session_id"].iloc[i]))
+    return good.iloc[order].drop_duplicates(["participant_id", *by]).sort_index()
