@@ -56,11 +56,18 @@ class Strategy(Protocol):
         ...
 
 
-def configured(names: Sequence[str], cutoffs: Mapping[str, float] | None = None) -> tuple[Strategy, ...]:
+PAPER_CUTOFFS = {"fsl-mi": 0.25, "fsl-nc": 0.25, "fsl-flair": 0.25, "ants": 0.30, "ants-centre": 0.30}  # paper, 2.5.2
+AUTO = "auto"
+
+
+def configured(
+    names: Sequence[str], cutoffs: Mapping[str, float] | None = None, rule: str = "measured"
+) -> tuple[Strategy, ...]:
     """The strategies of these names, in this order, with cut-offs of the settings in place of their own.
 
-    Raises :class:`~thalbids.errors.UsageError` for an unknown or repeated name, a cut-off of a strategy that is not
-    used, and a cut-off that is not a number >= 0.
+    ``rule`` is ``measured`` (each strategy's own cut-off) or ``paper`` (those of the paper). Raises
+    :class:`~thalbids.errors.UsageError` for an unknown or repeated name, a cut-off of a strategy that is not used, and
+    a cut-off that is not a number >= 0.
     """
     makers, cutoffs = _makers(), dict(cutoffs or {})
     known = ", ".join(makers)
@@ -76,18 +83,59 @@ def configured(names: Sequence[str], cutoffs: Mapping[str, float] | None = None)
             raise UsageError(f"A cut-off is given for {name!r}, which is not among the strategies.", "Remove it.")
         if not (isinstance(cutoff, int | float) and math.isfinite(cutoff) and cutoff >= 0):
             raise UsageError(f"The cut-off of {name!r} is not a number of at least 0: {cutoff!r}.", "Give one.")
+    chosen = {**(PAPER_CUTOFFS if rule == "paper" else {}), **cutoffs}
     made = [makers[name]() for name in names]
     return tuple(
-        replace(strategy, cutoff=float(cutoffs[strategy.name])) if strategy.name in cutoffs else strategy  # type: ignore[type-var]
+        replace(strategy, cutoff=float(chosen[strategy.name])) if strategy.name in chosen else strategy  # type: ignore[type-var]
         for strategy in made
     )
+
+
+def resolved(names: Sequence[str], image: str) -> tuple[str, ...]:
+    """The names for one image (``R1map``, ``FLAIR``, ``T2w``), with ``auto`` replaced by what is here.
+
+    ``auto`` is the paper's list (2.5.2) where FSL's FLIRT is installed: R1 by ``fsl-mi`` and ``fsl-nc``, then
+    ``ants``; other images by ``fsl-flair``, then ``ants``. Without FLIRT it is ``ants`` alone.
+
+    Raises
+    ------
+    UsageError
+        ``auto`` stands beside other names.
+    MissingToolError
+        A strategy that is named needs a program that is not here.
+    """
+    from thalbids.tools import fsl
+
+    if AUTO in names:
+        if len(names) > 1:
+            raise UsageError("The registration strategy auto stands beside others.", "Give auto alone, or name them.")
+        if fsl.find("flirt") is None:
+            return ("ants",)
+        return ("fsl-mi", "fsl-nc", "ants") if image == "R1map" else ("fsl-flair", "ants")
+    if any(name.startswith("fsl-") for name in names):
+        fsl.required("flirt")
+    return tuple(names)
+
+
+def note_on(names: Sequence[str], image: str) -> str:
+    """What ``auto`` became, in a sentence for people; empty when the strategies were named."""
+    if tuple(names) != (AUTO,):
+        return ""
+    got = resolved(names, image)
+    if got == ("ants",):
+        return f"{image} is registered by ANTs: FSL's FLIRT, the paper's first choice, is not installed"
+    return f"{image} is registered by {', '.join(got[:-1])} of FSL's FLIRT, and by ANTs where they fail"
 
 
 def _makers() -> dict[str, Callable[[], Strategy]]:
     """A new strategy is one file and one line here."""
     from thalbids.registration.ants_rigid import AntsRigid
+    from thalbids.registration.flirt import RIGID, RIGID_IN_MASK, RIGID_THEN_AFFINE, Flirt
 
     return {
         "ants": AntsRigid,
         "ants-centre": lambda: AntsRigid(name="ants-centre", group="ants-centre", start="centre"),
+        "fsl-mi": lambda: Flirt("fsl-mi", RIGID_THEN_AFFINE, "spline"),
+        "fsl-nc": lambda: Flirt("fsl-nc", RIGID_IN_MASK, "spline"),
+        "fsl-flair": lambda: Flirt("fsl-flair", RIGID, "linear"),
     }

@@ -1,4 +1,4 @@
-"""Rigid and affine transforms on disk: ITK text files.
+"""Rigid and affine transforms: ITK text files, and the matrices of FSL's FLIRT.
 
 In this package a transform is a (4, 4) matrix that maps RAS+ millimetres of the fixed image (T1w) to RAS+ millimetres
 of the moving image: what a resampler needs. ITK files hold the same mapping, fixed to moving, in LPS+ millimetres, so
@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 
 from thalbids.errors import ImageError, OutputError
+from thalbids.image.grids import zooms
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _HEADER = "#Insight Transform File V1.0"
@@ -92,6 +94,40 @@ def ras_from_lps(matrix: np.ndarray) -> np.ndarray:
     """
     changed: np.ndarray = _RAS_TO_LPS @ np.asarray(matrix, dtype=np.float64) @ _RAS_TO_LPS
     return changed
+
+
+def flirt_coordinates(img: nib.Nifti1Image) -> np.ndarray:
+    """(4, 4) from voxel indices of an image to FSL's coordinates: voxels scaled to mm, with x counted from the other
+    end when the image is stored from left to right (positive determinant of the affine).
+
+    Source: FSL's ``newimage`` ("FLIRT" coordinates); the same as ``fslpy``'s ``getAffine('voxel', 'fsl')``.
+    """
+    scaled = np.diag([*zooms(img.affine), 1.0])
+    if np.linalg.det(img.affine[:3, :3]) > 0:
+        mirror = np.eye(4)
+        mirror[0, 0], mirror[0, 3] = -1.0, img.shape[0] - 1.0
+        scaled = scaled @ mirror
+    return scaled
+
+
+def from_flirt(matrix: np.ndarray, moving: nib.Nifti1Image, fixed: nib.Nifti1Image) -> np.ndarray:
+    """(4, 4) RAS+ mm of ``fixed`` to RAS+ mm of ``moving``, from what ``flirt -in moving -ref fixed -omat`` writes.
+
+    FLIRT's matrix goes the other way, from ``moving`` to ``fixed``, in the coordinates of :func:`flirt_coordinates`.
+    """
+    back: np.ndarray = _flirt_world(moving) @ np.linalg.inv(matrix) @ np.linalg.inv(_flirt_world(fixed))
+    return back
+
+
+def to_flirt(matrix: np.ndarray, moving: nib.Nifti1Image, fixed: nib.Nifti1Image) -> np.ndarray:
+    """The matrix that FLIRT writes and ``-init`` reads; the inverse of :func:`from_flirt`."""
+    forth: np.ndarray = np.linalg.inv(_flirt_world(fixed)) @ np.linalg.inv(matrix) @ _flirt_world(moving)
+    return forth
+
+
+def _flirt_world(img: nib.Nifti1Image) -> np.ndarray:
+    """FSL's coordinates of an image to RAS+ mm."""
+    return np.asarray(img.affine, dtype=np.float64) @ np.linalg.inv(flirt_coordinates(img))
 
 
 def nearest_rigid(matrix: np.ndarray) -> np.ndarray:
