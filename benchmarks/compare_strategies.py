@@ -2,8 +2,8 @@
 
     PYTHONPATH=. python benchmarks/compare_strategies.py DATA [--only STUDY]
 
-DATA is a folder with ``open_ms``. FSL's FLIRT must be installed. Some minutes for each use of mutual information by FLIRT.
-The T1W of the other study stands in for an R1 map: a contrast like that of R1, with a published transform.
+DATA is a folder with ``open_ms``. FSL's FLIRT must be installed; with mutual information it takes some minutes. The T1W
+of the other study stands in for an R1 map: a contrast like that of R1, with a published transform.
 """
 
 from __future__ import annotations

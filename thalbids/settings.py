@@ -74,12 +74,18 @@ class Registration:
 
     Attributes
     ----------
-    strategies : names of the strategies, in the order in which they are tried
+    flair_strategies : names of the strategies for FLAIR (and T2w), in the order in which they are tried; ``auto`` takes
+        the paper's, FSL's FLIRT before ANTs, where FSL is installed, and ANTs alone where it is not
+    r1map_strategies : the same for R1
+    rule : what makes a registration count: ``measured``, four numbers with cut-offs from real scans; ``paper``, the
+        mutual information alone with the paper's cut-offs (docs/registration.md)
     cutoffs : smallest mutual information that passes, per strategy; replaces the strategy's own cut-off
     bins : bins per axis of the joint histogram of the mutual information
     """
 
-    strategies: tuple[str, ...] = ("ants",)
+    flair_strategies: tuple[str, ...] = ("auto",)
+    r1map_strategies: tuple[str, ...] = ("auto",)
+    rule: str = field(default="measured", metadata={"choices": ("measured", "paper")})
     cutoffs: Mapping[str, float] = field(default_factory=dict)
     bins: int = field(default=64, metadata={"min": 8})
 

@@ -147,7 +147,12 @@ settings_of_any_kind = st.builds(
         skip_bids_validation=st.booleans(),
     ),
     registration=st.builds(
-        Registration, strategies=labels, cutoffs=st.dictionaries(text, numbers), bins=st.integers(8, 512)
+        Registration,
+        flair_strategies=labels,
+        r1map_strategies=labels,
+        rule=st.sampled_from(["measured", "paper"]),
+        cutoffs=st.dictionaries(text, numbers),
+        bins=st.integers(8, 512),
     ),
     synthal=st.builds(Synthal, flip_averaging=st.booleans(), write_probabilities=st.booleans()),
     methods=st.builds(

@@ -14,7 +14,7 @@ from thalbids.bids.outputs import derivative, sidecar, uri
 from thalbids.methods.base import Method
 from thalbids.pipeline import steps
 from thalbids.pipeline.step import Step
-from thalbids.registration.strategies import configured
+from thalbids.registration.strategies import asked_for, configured_for, note_on
 from thalbids.settings import Settings
 from thalbids.types import Session
 
@@ -143,6 +143,7 @@ def register(made: SessionPlan, name: str) -> None:
         made.missing.append({"item": name, "reason": f"the session has no {name} image"})
         return
     image, settings = made.session.images[name], made.settings.registration
+    strategies = configured_for(name, settings)
     kind = name
     xfm = {"from_": kind, "to": "T1w", "mode": "image"}
     target = made.path(kind, space="T1w", desc="preproc")
@@ -155,8 +156,11 @@ def register(made: SessionPlan, name: str) -> None:
         "SkullStripped": image.metadata.get("SkullStripped"),
         "T1wUri": made.t1w_uri,
         "TransformUri": uri(made.relative("xfm", ".txt", **xfm)),
-        "Strategies": list(settings.strategies),
-        "Cutoffs": {s.name: s.cutoff for s in configured(settings.strategies, settings.cutoffs)},
+        "Strategies": [s.name for s in strategies],
+        "StrategiesNote": note_on(asked_for(name, settings), name),
+        "Software": list(dict.fromkeys(s.software for s in strategies)),
+        "Cutoffs": {s.name: s.cutoff for s in strategies},
+        "Rule": settings.rule,
         "Bins": settings.bins,
         "Seed": made.settings.run.seed,
     }
@@ -365,10 +369,10 @@ def result_settings(settings: Settings) -> dict[str, Any]:
     return {
         "methods": list(settings.methods.names),
         "extra ensembles": list(settings.methods.extra_ensembles),
-        "registration strategies": list(settings.registration.strategies),
-        "registration cut-offs": {
-            s.name: s.cutoff for s in configured(settings.registration.strategies, settings.registration.cutoffs)
+        "registration": {
+            name: {s.name: s.cutoff for s in configured_for(name, settings.registration)} for name in REGISTERED
         },
+        "registration rule": settings.registration.rule,
         "mutual information bins": settings.registration.bins,
         "flip averaging": settings.synthal.flip_averaging,
         "precision": settings.run.precision,

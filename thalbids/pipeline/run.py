@@ -18,9 +18,9 @@ from thalbids.methods.registry import chosen
 from thalbids.methods.synthal import weights_checksum
 from thalbids.pipeline import engine, lock, steps
 from thalbids.pipeline.log import Reporter
-from thalbids.pipeline.plan import plan
+from thalbids.pipeline.plan import REGISTERED, plan
 from thalbids.pipeline.step import Step, StepResult
-from thalbids.registration.strategies import configured
+from thalbids.registration.strategies import asked_for, configured_for, note_on
 from thalbids.settings import Settings
 from thalbids.types import Session
 
@@ -35,7 +35,8 @@ def participant(
     ThalbidsError
         Nothing could be started (usage, no input, missing tool, output folder).
     """
-    configured(settings.registration.strategies, settings.registration.cutoffs)
+    for image in REGISTERED:
+        configured_for(image, settings.registration)
     methods = chosen(settings.methods.names)
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
@@ -56,6 +57,9 @@ def participant(
                 validate=not settings.inputs.skip_bids_validation,
             )  # fmt: skip
         with Reporter(out_dir, settings=settings.to_toml(), verbose=settings.run.verbose) as reporter:
+            for image in REGISTERED:
+                if note := note_on(asked_for(image, settings.registration), image):
+                    reporter.info(f"{image}: {note}")
             for session in sessions:
                 for note in session.notes:
                     reporter.info(f"{session.name}: {note}")

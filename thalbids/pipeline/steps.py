@@ -117,12 +117,19 @@ def register(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
     fixed = load_image(given(inputs, "T1w"))
     brain = load_labels(given(inputs, "brain"))
     strategies = configured(params["Strategies"], params["Cutoffs"])
-    outcome = gate.register(moving, fixed, brain, strategies, bins=params["Bins"], seed=params["Seed"])
+    outcome = gate.register(
+        moving, fixed, brain, strategies, bins=params["Bins"], seed=params["Seed"], rule=params["Rule"],
+        minimum=0.0 if params["Image"] == "R1map" else None,
+    )  # fmt: skip
+    if params["StrategiesNote"]:
+        notes.append(params["StrategiesNote"])
     record = {
         "Image": params["Image"],
         "Sources": [params["Source"], params["T1wUri"]],
         "Chosen": outcome.chosen,
         "Reason": outcome.reason,
+        "Strategies": params["Strategies"],
+        "Rule": params["Rule"],
         "Attempts": [attempt.to_json() for attempt in outcome.attempts],
         "Warnings": list(outcome.warnings),
         "Software": outcome.software,

@@ -89,7 +89,8 @@ class Flirt:
                 start = written
         scale = np.linalg.svd(matrix[:3, :3], compute_uv=False)
         if scale.max() > MAX_SCALE or scale.min() < 1 / MAX_SCALE:
-            raise RegistrationError(f"FLIRT changed the size by {100 * (scale[np.abs(scale - 1).argmax()] - 1):+.0f} %.")
+            change = 100 * (scale[np.abs(scale - 1).argmax()] - 1)
+            raise RegistrationError(f"FLIRT changed the size of the head by {change:+.0f} %.")
         return from_flirt(matrix, moving, fixed)
 
 

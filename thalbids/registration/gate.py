@@ -139,6 +139,8 @@ def register(
     *,
     bins: int = BINS,
     seed: int = 1,
+    rule: str = "measured",
+    minimum: float | None = None,
 ) -> Outcome:
     """Register an image to the T1w with every strategy that is needed, and choose.
 
@@ -153,6 +155,9 @@ def register(
     strategies : in order; see :class:`~thalbids.registration.strategies.Strategy`
     bins : of the joint histogram
     seed : of strategies that sample at random
+    rule : ``measured``: each of the four numbers must pass; ``paper``: the mutual information alone decides (2.5.2),
+        what the others find becomes a warning
+    minimum : smallest value that the image can have (0 for R1): a spline goes below it beside edges, and is set to it
 
     Returns
     -------
@@ -170,7 +175,7 @@ def register(
     attempts: list[Attempt] = []
     for group in dict.fromkeys(strategy.group for strategy in strategies):
         members = [strategy for strategy in strategies if strategy.group == group]
-        attempts += [_attempt(strategy, moving, fixed, mask, bins, seed) for strategy in members]
+        attempts += [_attempt(strategy, moving, fixed, mask, bins, seed, rule, minimum) for strategy in members]
         if choose(attempts) is not None:
             break
     best = choose(attempts)
@@ -260,7 +265,14 @@ def _sampled(mask: np.ndarray) -> np.ndarray:
 
 
 def _attempt(
-    strategy: Strategy, moving: nib.Nifti1Image, fixed: nib.Nifti1Image, mask: nib.Nifti1Image, bins: int, seed: int
+    strategy: Strategy,
+    moving: nib.Nifti1Image,
+    fixed: nib.Nifti1Image,
+    mask: nib.Nifti1Image,
+    bins: int,
+    seed: int,
+    rule: str,
+    minimum: float | None,
 ) -> Attempt:
     """Estimate, resample once, measure, judge."""
     about: dict[str, Any] = {
@@ -275,13 +287,15 @@ def _attempt(
     except RegistrationError as error:
         return Attempt(**about, reason=f"no transform was found: {error.problem}")
     image = resample_to(moving, fixed, INTERPOLATION_ORDER[strategy.interpolation], matrix=matrix)
+    if minimum is not None and strategy.interpolation == "spline":
+        image = nib.Nifti1Image(np.maximum(np.asarray(image.dataobj), np.float32(minimum)), image.affine)
     brain = np.asanyarray(mask.dataobj) != 0
     seen = brain & coverage(moving, fixed, matrix)
     covered = float(np.count_nonzero(seen) / np.count_nonzero(brain))
     mi = _number(mutual_information(np.asarray(fixed.dataobj), np.asarray(image.dataobj), seen, bins))
     around = peak(moving, fixed, mask, matrix, bins)
     sharp, gain = _number(around.sharpness), _number(around.gain)
-    faults, warnings = judge(mi, strategy.cutoff, covered, sharp, gain)
+    faults, warnings = judge(mi, strategy.cutoff, covered, sharp, gain, rule)
     centre = fixed.affine @ [*_sampled(brain).mean(axis=0), 1.0]
     return Attempt(
         **about,
@@ -300,13 +314,17 @@ def _attempt(
 
 
 def judge(
-    mi: float | None, cutoff: float, covered: float, sharp: float | None, gain: float | None
+    mi: float | None, cutoff: float, covered: float, sharp: float | None, gain: float | None, rule: str = "measured"
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Faults and warnings of an attempt, in words; it passes when there are no faults. None: could not be measured."""
+    """Faults and warnings of an attempt, in words; it passes when there are no faults. None: could not be measured.
+
+    By the rule ``paper`` only the mutual information and a field of view that misses half the brain are faults.
+    """
     if covered < MIN_COVERAGE:  # what the rest shows of so small a part says nothing more
         return (f"the image covers only {100 * covered:.0f} % of the brain (at least {100 * MIN_COVERAGE:.0f} %)",), ()
     faults: list[str] = []
     warnings: list[str] = []
+    others = warnings if rule == "paper" else faults
     if covered < 0.95:
         warnings.append(f"the image covers {100 * covered:.0f} % of the brain")
     if mi is None or mi < cutoff:
@@ -314,9 +332,9 @@ def judge(
     elif mi < NEAR * cutoff:
         warnings.append(f"the mutual information with the T1w ({mi:.2f}) is just above the cut-off of {cutoff:.2f}")
     if gain is not None and gain > MAX_GAIN:
-        faults.append(f"the image fits better when moved by 2 mm or turned by 2 degrees ({_percent(gain)}): misaligned")
+        others.append(f"the image fits better when moved by 2 mm or turned by 2 degrees ({_percent(gain)}): misaligned")
     if sharp is None or sharp < MIN_SHARPNESS:
-        faults.append(
+        others.append(
             f"moving the image by {SHARPNESS_SHIFT_MM:.0f} mm lowers the mutual information by {_percent(sharp)} only "
             f"({100 * MIN_SHARPNESS:.0f} % or more in the same brain): misaligned, or another person"
         )

@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 
 from thalbids.errors import ThalbidsError, UsageError
+from thalbids.settings import Registration
 
 INTERPOLATION_ORDER = {"linear": 1, "spline": 3}
 
@@ -56,7 +57,7 @@ class Strategy(Protocol):
         ...
 
 
-PAPER_CUTOFFS = {"fsl-mi": 0.25, "fsl-nc": 0.25, "fsl-flair": 0.25, "ants": 0.30, "ants-centre": 0.30}  # paper, 2.5.2
+PAPER_CUTOFFS = {"fsl-mi": 0.25, "fsl-nc": 0.25, "fsl-flair": 0.25, "ants": 0.30, "ants-centre": 0.30}  # 2.5.2
 AUTO = "auto"
 
 
@@ -117,14 +118,36 @@ def resolved(names: Sequence[str], image: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def configured_for(image: str, settings: Registration) -> tuple[Strategy, ...]:
+    """The strategies for one image by the settings; cut-offs of strategies that serve other images are left out.
+
+    Raises
+    ------
+    UsageError, MissingToolError
+        See :func:`configured` and :func:`resolved`.
+    """
+    names = resolved(asked_for(image, settings), image)
+    makers = _makers()
+    for name in settings.cutoffs:
+        if name not in makers:
+            raise UsageError(f"Unknown registration strategy {name!r}.", f"Known: {', '.join(makers)}.")
+    cutoffs = {name: value for name, value in settings.cutoffs.items() if name in names}
+    return configured(names, cutoffs, settings.rule)
+
+
+def asked_for(image: str, settings: Registration) -> tuple[str, ...]:
+    """The names that the settings give for one image."""
+    return settings.r1map_strategies if image == "R1map" else settings.flair_strategies
+
+
 def note_on(names: Sequence[str], image: str) -> str:
     """What ``auto`` became, in a sentence for people; empty when the strategies were named."""
     if tuple(names) != (AUTO,):
         return ""
     got = resolved(names, image)
     if got == ("ants",):
-        return f"{image} is registered by ANTs: FSL's FLIRT, the paper's first choice, is not installed"
-    return f"{image} is registered by {', '.join(got[:-1])} of FSL's FLIRT, and by ANTs where they fail"
+        return "registered by ANTs: FSL's FLIRT, the paper's first choice, is not installed"
+    return f"registered by FSL's FLIRT ({', '.join(got[:-1])}), or by ANTs where that fails"
 
 
 def _makers() -> dict[str, Callable[[], Strategy]]:
