@@ -16,6 +16,7 @@ from thalbids.errors import UsageError
 VERBS = {  # each is a module of this package with parser() and run(arguments, settings)
     "segment": "masks and volumes of single scans",
     "demo": "make a small dataset and measure it",
+    "share": "a copy of the results that can be given away",
 }
 LEVELS = ("participant",)
 

@@ -1,0 +1,173 @@
+"""A copy that can be given away: what goes in, what stays out, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from thalbids.bids.share import LeakError, share
+from thalbids.cli.main import main
+from thalbids.errors import NoInputError, UsageError
+
+OPTIONS = {"what": "masks", "subjects": (), "dates": "drop", "license_name": "CC0", "faces_removed": False}
+
+
+def give(out: Path, destination: Path, **changed) -> list[str]:
+    return [path.as_posix() for path in share(out, destination, **OPTIONS | changed)]
+
+
+def write(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Two people with one session each, in the shape of a finished run."""
+    root = tmp_path / "home" / "study" / "out"
+    tools = [{"Name": "thalbids", "Version": "1.0"}, {"Name": "FSL", "Version": "6.0.7"}]
+    write(
+        root / "dataset_description.json",
+        {"Name": "thalbids", "BIDSVersion": "1.11.1", "DatasetType": "derivative", "GeneratedBy": tools}
+        | {"SourceDatasets": [{"URL": "../raw", "DOI": "doi:10.1/x"}], "DatasetLinks": {"raw": "../raw"}},
+    )
+    write(root / ".bidsignore", "*.html\n")
+    write(root / "descriptions.tsv", "desc_id\tdescription\ndesc-synthalT1w\tSynThal\n")
+    write(root / "group_volumes.tsv", "participant_id\tvolume_ml\nsub-01\t7.1\n")
+    write(root / "sub-01.html", "<html>")
+    write(root / "logs/20260101T000000_1/run.log", "/home/someone")
+    for label in ("01", "02"):
+        stem = f"sub-{label}/ses-1/anat/sub-{label}_ses-1"
+        write(
+            root / f"{stem}_desc-thalamus_morph.tsv",
+            f"method\tscanned\tvolume_mm3\nx\t2021-03-0{label[1]}T10:00:00\t0.1\n",
+        )
+        write(root / f"{stem}_desc-thalamus_morph.json", {"method": {"Description": "seen on 2021-05-01"}})
+        write(root / f"{stem}_desc-thalamus_qc.json", {"Notes": ["one", "two"], "Scan": "2021-03-05"})
+        write(root / f"{stem}_space-T1w_label-thalamus_desc-synthalT1w_mask.nii.gz", "mask")
+        write(
+            root / f"{stem}_space-T1w_label-thalamus_desc-synthalT1w_mask.json",
+            {"Sources": ["bids::sub-01/a/b.nii.gz"]},
+        )
+        write(root / f"{stem}_desc-reoriented_T1w.nii.gz", "head")
+        write(root / f"{stem}_desc-reoriented_T1w.json", {"SkullStripped": False})
+        write(root / f"sub-{label}/figures/sub-{label}_mask.nii.gz", "x")
+    return root
+
+
+def test_masks_and_tables_go_in_and_nothing_else(out, tmp_path):
+    written = give(out, tmp_path / "copy")
+    assert "sub-01/ses-1/anat/sub-01_ses-1_space-T1w_label-thalamus_desc-synthalT1w_mask.nii.gz" in written
+    assert "group_volumes.tsv" in written
+    assert not [name for name in written if re.search(r"html|logs|figures|reoriented", name)]
+    assert (
+        len(written) == 4 + 1 + 2 * 5
+    )  # description, ignore, readme, register; group; per person 3 tables, mask, sidecar
+
+
+def test_tables_only(out, tmp_path):
+    written = give(out, tmp_path / "copy", what="tables")
+    assert not [name for name in written if name.endswith(".nii.gz")]
+    assert "sub-02/ses-1/anat/sub-02_ses-1_desc-thalamus_qc.json" in written
+
+
+def test_dates_are_dropped(out, tmp_path):
+    give(out, tmp_path / "copy")
+    text = "".join(p.read_text() for p in (tmp_path / "copy").rglob("*") if p.suffix in (".json", ".tsv"))
+    assert "2021-" not in text
+    table = (tmp_path / "copy/sub-01/ses-1/anat/sub-01_ses-1_desc-thalamus_morph.tsv").read_text()
+    assert table == "method\tscanned\tvolume_mm3\nx\tn/a\t0.1\n"
+
+
+def test_shifted_dates_keep_their_distance_within_a_person(out, tmp_path):
+    give(out, tmp_path / "copy", dates="shift")
+    shifts = {}
+    for label in ("01", "02"):
+        folder = tmp_path / f"copy/sub-{label}/ses-1/anat"
+        cell = (folder / f"sub-{label}_ses-1_desc-thalamus_morph.tsv").read_text().split()[4]
+        qc = json.loads((folder / f"sub-{label}_ses-1_desc-thalamus_qc.json").read_text())["Scan"]
+        assert cell.endswith("T10:00:00")
+        first, second = date.fromisoformat(cell[:10]), date.fromisoformat(qc)
+        assert second - first == date(2021, 3, 5) - date(2021, 3, int(label))
+        shifts[label] = (first - date(2021, 3, int(label))).days
+    assert all(30 <= abs(days) <= 365 for days in shifts.values())
+
+
+def test_the_description_names_tools_and_licence_and_no_place(out, tmp_path):
+    give(out, tmp_path / "copy")
+    description = json.loads((tmp_path / "copy/dataset_description.json").read_text())
+    assert description["License"] == "CC0"
+    assert [tool["Name"] for tool in description["GeneratedBy"]] == ["thalbids", "FSL"]
+    assert description["SourceDatasets"] == [{"DOI": "doi:10.1/x"}]
+    assert ".." not in json.dumps(description)
+
+
+def test_some_people_only(out, tmp_path):
+    written = give(out, tmp_path / "copy", subjects=("sub-02",))
+    assert not [name for name in written if "sub-01" in name]
+    assert "group_volumes.tsv" not in written
+
+
+@pytest.mark.parametrize(
+    "text", ["/home/someone/raw/x.nii", "C:\\\\data", "file:///x", "{host} did it", "see /mnt/store/a"]
+)
+def test_a_text_that_gives_away_the_machine_is_refused_and_nothing_is_left(out, tmp_path, monkeypatch, text):
+    monkeypatch.setattr(socket, "gethostname", lambda: "node-17")
+    text = text.format(host="node-17")
+    write(out / "sub-02/ses-1/anat/sub-02_ses-1_desc-thalamus_qc.json", {"Notes": [text]})
+    with pytest.raises(LeakError, match=r"sub-02_ses-1_desc-thalamus_qc\.json"):
+        give(out, tmp_path / "copy")
+    assert not [path for path in tmp_path.iterdir() if path.name != "home"]
+
+
+def test_texts_that_only_look_like_paths_are_shared(out, tmp_path):
+    fine = ["and/or", "1/s", "bids:raw:sub-01/anat/sub-01_T1w.nii.gz", "https://github.com/ANTsX/ANTsPy", "2/3 of it"]
+    write(out / "sub-02/ses-1/anat/sub-02_ses-1_desc-thalamus_qc.json", {"Notes": fine})
+    assert give(out, tmp_path / "copy")
+
+
+def test_whole_heads_are_refused_unless_faces_were_removed(out, tmp_path):
+    with pytest.raises(UsageError, match="2 images show a whole head"):
+        give(out, tmp_path / "copy", what="all")
+    written = give(out, tmp_path / "copy", what="all", faces_removed=True)
+    assert "sub-01/ses-1/anat/sub-01_ses-1_desc-reoriented_T1w.nii.gz" in written
+
+
+def test_no_licence(out, tmp_path):
+    with pytest.raises(UsageError, match="names no licence"):
+        give(out, tmp_path / "copy", license_name="")
+
+
+def test_places_that_will_not_do(out, tmp_path):
+    with pytest.raises(UsageError, match="inside the dataset"):
+        give(out, out / "copy")
+    write(tmp_path / "used/file", "x")
+    with pytest.raises(UsageError, match="in use"):
+        give(out, tmp_path / "used")
+    (tmp_path / "empty").mkdir()
+    assert give(out, tmp_path / "empty")
+    with pytest.raises(NoInputError):
+        give(tmp_path / "used", tmp_path / "copy")
+    with pytest.raises(NoInputError, match="participants here: sub-01, sub-02"):
+        give(out, tmp_path / "copy", subjects=("09",))
+
+
+def test_links_are_followed(out, tmp_path):
+    mask = out / "sub-01/ses-1/anat/sub-01_ses-1_space-T1w_label-thalamus_desc-synthalT1w_mask.nii.gz"
+    mask.rename(tmp_path / "store")
+    mask.symlink_to(tmp_path / "store")
+    give(out, tmp_path / "copy")
+    copied = tmp_path / "copy" / mask.relative_to(out)
+    assert copied.read_text() == "mask"
+    assert not copied.is_symlink()
+
+
+def test_the_command(out, tmp_path, capsys):
+    assert main(["share", str(out), str(tmp_path / "copy"), "--license", "CC0", "--participant_label", "01"]) == 0
+    assert "of 1 participants" in capsys.readouterr().out
+    assert main(["share", str(out), str(tmp_path / "copy")]) == 2

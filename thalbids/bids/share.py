@@ -1,0 +1,239 @@
+"""A copy of the derivatives that can be given away: chosen results, no logs, reports, dates or traces of the machine.
+
+The choice is a list of what goes in, never of what stays out: a file of a kind that is not named here is not copied.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from thalbids.bids.files import read_json, read_table, write_json, write_table, write_text
+from thalbids.bids.outputs import sidecar
+from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
+
+TABLES = ("*_morph.tsv", "*_qc.json", "group_*.tsv", "descriptions.tsv")
+MASKS = ("*_label-thalamus_*_mask.nii.gz", "*_seg-thalamus_*_dseg.nii.gz", "*_seg-thalamus_*_dseg.tsv")
+IMAGES = ("*_probseg.nii.gz", "*_desc-brain_mask.nii.gz", "*_dseg.nii.gz", "*_dseg.tsv", "*_xfm.txt", "*_xfm.h5")
+HEADS = ("*_T1w.nii.gz", "*_FLAIR.nii.gz", "*_R1map.nii.gz", "*_T2w.nii.gz")  # these show a face
+CHOICES = {"tables": TABLES, "masks": TABLES + MASKS, "all": TABLES + MASKS + IMAGES + HEADS}
+
+_DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?(?!\d)")
+_ABSOLUTE = re.compile(r"(?<![\w.:/~\-])(?:/[\w.+\-]+){2,}|\b[A-Za-z]:\\+\w|file://")
+_MOST_DAYS = 365  # a shift of at most a year hides the date and leaves the season of life
+
+
+class LeakError(ThalbidsError):
+    """A file that was to be shared says something about the machine."""
+
+
+def share(
+    out_dir: Path,
+    destination: Path,
+    *,
+    what: str,
+    subjects: Sequence[str],
+    dates: str,
+    license_name: str,
+    faces_removed: bool,
+) -> list[Path]:
+    """Copy chosen results into a new folder; gives the files written, relative to it.
+
+    Parameters
+    ----------
+    out_dir : a derivative dataset of ours
+    destination : a folder that is not there yet, or an empty one
+    what : a key of `CHOICES`
+    subjects : labels without ``sub-``; empty means all
+    dates : ``drop`` replaces every date by n/a; ``shift`` moves those of one person by the same random number of days
+    license_name : terms under which the copy is given away; "" takes those of the dataset
+    faces_removed : the caller says that the images show no face
+
+    Raises
+    ------
+    UsageError
+        The destination is in use or inside ``out_dir``, no licence is known, or whole heads would be shared.
+    NoInputError
+        ``out_dir`` holds no results of ours, or none of these subjects.
+    LeakError
+        A text holds an absolute path, or the name of this machine or user. Nothing is left in the destination.
+    """
+    description = _description(out_dir, license_name)
+    _check_destination(out_dir, destination)
+    files = sorted(_chosen(out_dir, CHOICES[what], subjects))
+    if not any(path.name.endswith("_morph.tsv") for path in files):
+        known = ", ".join(sorted(path.name for path in out_dir.glob("sub-*") if path.is_dir())) or "none"
+        raise NoInputError(f"no volumes to share (participants here: {known}).", "Check the labels.", out_dir)
+    if not faces_removed:
+        _refuse_heads(out_dir, files)
+    temporary = destination.with_name(f".tmp-{destination.name}-{os.getpid()}")
+    try:
+        copier = _Copier(out_dir, temporary, dates)
+        for path in files:
+            copier.copy(path)
+        write_json(temporary / "dataset_description.json", description, sort_keys=False)
+        shutil.copyfile(out_dir / ".bidsignore", temporary / ".bidsignore")
+        write_text(temporary / "README.md", _readme(description, what, dates))
+        if destination.is_dir():
+            destination.rmdir()  # it is empty
+        temporary.replace(destination)
+    except OSError as error:
+        problem = f"the copy cannot be written ({error.strerror or error})."
+        raise OutputError(problem, "Free some space, or choose another place.", destination) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return sorted(path.relative_to(destination) for path in destination.rglob("*") if path.is_file())
+
+
+def _description(out_dir: Path, license_name: str) -> dict[str, Any]:
+    """The dataset's description, with a licence and without links to places on this machine."""
+    path = out_dir / "dataset_description.json"
+    if not path.is_file():
+        raise NoInputError(
+            "there are no results here (no dataset_description.json).", "Give OUT_DIR of a run.", out_dir
+        )
+    description = read_json(path)
+    tools = description.get("GeneratedBy")
+    if not isinstance(tools, list) or not tools or tools[0].get("Name") != "thalbids":
+        raise NoInputError("the folder does not hold results of thalbids.", "Give OUT_DIR of a run.", out_dir)
+    chosen = license_name or str(description.get("License", "")).strip()
+    if not chosen:
+        mend = "Say under which terms the copy is given away: --license CC0 (what OpenNeuro wants), PDDL, CC-BY-4.0 ..."
+        raise UsageError("the dataset names no licence.", mend, path)
+    source = [{key: item[key] for key in ("DOI", "Version") if key in item} for item in description["SourceDatasets"]]
+    shared = description | {"License": chosen, "SourceDatasets": [item for item in source if item] or [{"URL": "n/a"}]}
+    if shared["SourceDatasets"] == [{"URL": "n/a"}]:
+        del shared["SourceDatasets"]
+    shared["DatasetLinks"] = {"raw": "sourcedata/raw"}  # where BIDS suggests that the raw dataset is linked
+    return shared
+
+
+def _check_destination(out_dir: Path, destination: Path) -> None:
+    if destination.resolve().is_relative_to(out_dir.resolve()):
+        raise UsageError("the copy would lie inside the dataset itself.", "Choose another place.", destination)
+    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+        raise UsageError("the destination is in use.", "Give a folder that is empty or not there yet.", destination)
+
+
+def _chosen(out_dir: Path, patterns: Sequence[str], subjects: Sequence[str]) -> Iterator[Path]:
+    """Files of the chosen kinds, with their sidecars, as paths relative to the dataset."""
+    wanted = {f"sub-{label.removeprefix('sub-')}" for label in subjects}
+    folders = [
+        out_dir,
+        *(path for path in out_dir.glob("sub-*") if path.is_dir() and (not wanted or path.name in wanted)),
+    ]
+    for folder in folders:
+        found = folder.iterdir() if folder == out_dir else folder.rglob("*")
+        for path in found:
+            inside = path.relative_to(out_dir)
+            if not path.is_file() or "figures" in inside.parts or path.name.startswith("."):
+                continue
+            if not any(fnmatch(path.name, pattern) for pattern in patterns):
+                continue
+            if wanted and folder == out_dir and path.name.startswith("group_"):
+                continue  # tables of the whole group tell of people who are left out
+            yield inside
+            if not path.name.endswith(".json") and sidecar(path).is_file():
+                yield sidecar(inside)
+
+
+def _refuse_heads(out_dir: Path, files: Sequence[Path]) -> None:
+    """Whole heads are refused: a face can be drawn from them."""
+    heads = [path for path in files if any(fnmatch(path.name, pattern) for pattern in HEADS)]
+    shown = [path for path in heads if read_json(sidecar(out_dir / path)).get("SkullStripped") is not True]
+    if shown:
+        mend = "Remove the faces first and say so with --faces-removed, or share --what masks."
+        raise UsageError(f"{len(shown)} images show a whole head, {shown[0].name} the first.", mend)
+
+
+class _Copier:
+    """Copies files and takes the dates out of their texts."""
+
+    def __init__(self, source: Path, target: Path, dates: str):
+        self.source, self.target, self.dates = source, target, dates
+        self.shifts: dict[str, timedelta] = {}
+        self.own = [name for name in {socket.gethostname(), _user(), str(Path.home())} if len(name) > 3]
+
+    def copy(self, inside: Path) -> None:
+        """Copy one file; the date of the copy is now, and links are followed."""
+        source, target = self.source / inside, self.target / inside
+        if target.exists():
+            return  # the sidecar of two files
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.suffix == ".json":
+            content = self._without_dates(read_json(source), inside)
+            self._check(repr(content), inside)
+            write_json(target, content, sort_keys=False)
+        elif source.suffix == ".tsv":
+            rows = [self._without_dates(row, inside) for row in read_table(source)]
+            columns = source.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r").split("\t")
+            self._check(repr(rows), inside)
+            write_table(target, rows, columns)
+        else:
+            if source.suffix == ".txt":
+                self._check(source.read_text(encoding="utf-8"), inside)
+            shutil.copyfile(source, target)
+
+    def _without_dates(self, value: Any, inside: Path) -> Any:
+        if isinstance(value, dict):
+            return {key: self._without_dates(item, inside) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._without_dates(item, inside) for item in value]
+        if isinstance(value, str):
+            person = next((part for part in inside.parts if part.startswith("sub-")), value)
+            return _DATE.sub(lambda match: self._date(match[0], person), value)
+        return value
+
+    def _date(self, text: str, person: str) -> str:
+        """Another date for this one; within a person all move by the same number of days."""
+        if self.dates == "drop":
+            return "n/a"
+        days = secrets.choice([*range(-_MOST_DAYS, -29), *range(30, _MOST_DAYS + 1)])
+        shift = self.shifts.setdefault(person, timedelta(days=days))
+        try:
+            day = datetime.fromisoformat(text[:10]) + shift
+        except (ValueError, OverflowError):
+            return "n/a"  # no date, or beyond the calendar
+        return day.date().isoformat() + text[10:]
+
+    def _check(self, text: str, inside: Path) -> None:
+        found = _ABSOLUTE.search(text)
+        named = next((name for name in self.own if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)), None)
+        if found or named:
+            what = f"an absolute path ({found[0]})" if found else f"{named!r}, a name of this machine"
+            mend = "Please report this; until it is mended, remove the text by hand."
+            raise LeakError(f"the file would give away {what}.", mend, inside)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return ""
+
+
+def _readme(description: dict[str, Any], what: str, dates: str) -> str:
+    made = ", ".join(f"{tool['Name']} {tool.get('Version', '')}".strip() for tool in description["GeneratedBy"])
+    held = {
+        "tables": "volumes and quality measures",
+        "masks": "volumes, quality measures and thalamus masks",
+        "all": "volumes, quality measures, masks and the images on whose grid they lie",
+    }[what]
+    dated = "were removed" if dates == "drop" else "were moved, within one participant by the same number of days"
+    return (
+        f"# {description['Name']}\n\n"
+        f"A BIDS derivative dataset: {held}, made by {made}. Licence: {description['License']}.\n\n"
+        f"Dates {dated}. Files that a sidecar names (`bids::...`, `bids:raw:...`) and that are not here are not shared."
+        "\n\nEach method follows its own definition of the thalamus, which its sidecar names (`Protocol`): volumes of "
+        "different methods are not interchangeable. Rows of `*_morph.tsv` whose status is not `ok` are not for "
+        "analysis. For research use only.\n"
+    )
