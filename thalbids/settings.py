@@ -14,7 +14,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,102 @@ class Cluster:
 
 
 @dataclass(frozen=True)
+class Program:
+    """How an external program is run; what all of ``[tools.NAME]`` share.
+
+    Attributes
+    ----------
+    runner : on this machine, or in a container
+    image : the container image: a name that Docker knows, or the file or folder of an Apptainer image
+    command : words that start the program, in place of its name (``["micromamba", "run", "-n", "dbs", "DBSegment"]``);
+        for FSL, which has many programs, the words before their names
+    timeout_minutes : time limit of one call
+    """
+
+    runner: str = field(default="local", metadata={"choices": ("local", "docker", "apptainer")})
+    image: str = ""
+    command: tuple[str, ...] = field(default=(), metadata={"words": True})
+    timeout_minutes: float = field(default=120.0, metadata={"above": 0})
+
+
+@dataclass(frozen=True)
+class Fsl(Program):
+    """FIRST, FLIRT and SIENA.
+
+    Attributes
+    ----------
+    siena_options : further options of ``siena``
+    """
+
+    siena_options: tuple[str, ...] = field(default=(), metadata={"words": True})
+
+
+@dataclass(frozen=True)
+class FreeSurfer(Program):
+    """FreeSurfer: run, or read from a subjects directory.
+
+    Attributes
+    ----------
+    subjects_dir : existing results (``sub-X_ses-Y``, ``sub-X`` or ``sub-X_ses-Y.long.sub-X``)
+    license_file : the licence; asked for only when recon-all runs
+    hires : keep voxels below 1 mm (``-hires``)
+    options : further options of ``recon-all``
+    """
+
+    timeout_minutes: float = field(default=1440.0, metadata={"above": 0})
+    subjects_dir: Path | None = None
+    license_file: Path | None = None
+    hires: bool = False
+    options: tuple[str, ...] = field(default=(), metadata={"words": True})
+
+
+@dataclass(frozen=True)
+class DbSegment(Program):
+    """DBSegment.
+
+    Attributes
+    ----------
+    models : folder of the models (``-mp``)
+    mode : ``conformed`` takes the 1 mm result back to the scan by its header; ``paper`` uses five folds, test-time
+        augmentation and the tool's own way back (an ANTs registration that is not the same twice)
+    folds : folds of the network; empty: 4 and 6 (the tool's default), in ``paper`` mode 0 to 4
+    test_time_augmentation : average over mirrored inputs; None: only in ``paper`` mode
+    """
+
+    models: Path | None = None
+    mode: str = field(default="conformed", metadata={"choices": ("conformed", "paper")})
+    folds: tuple[int, ...] = field(default=(), metadata={"min": 0, "max": 6})
+    test_time_augmentation: bool | None = None
+
+
+@dataclass(frozen=True)
+class MindGlide(Program):
+    """MindGlide.
+
+    Attributes
+    ----------
+    checkpoint : file of the weights; None: the variable MODEL_PATH, then what ``thalbids fetch`` brought
+    device : where the network runs; ``auto`` takes a GPU that is there
+    reorient, keep_largest : as MindGlide 1.3 does; false for both is closest to version 1.0, which the paper used
+    """
+
+    checkpoint: Path | None = None
+    device: str = field(default="auto", metadata={"choices": ("auto", "cpu", "cuda")})
+    reorient: bool = True
+    keep_largest: bool = True
+
+
+@dataclass(frozen=True)
+class Tools:
+    """External programs, one table each: ``[tools.fsl]`` ..."""
+
+    fsl: Fsl = field(default_factory=Fsl)
+    freesurfer: FreeSurfer = field(default_factory=FreeSurfer)
+    dbsegment: DbSegment = field(default_factory=DbSegment)
+    mindglide: MindGlide = field(default_factory=MindGlide)
+
+
+@dataclass(frozen=True)
 class Outputs:
     """What is written beside the derivatives.
 
@@ -174,18 +270,14 @@ class Settings:
     methods: Methods = field(default_factory=Methods)
     outputs: Outputs = field(default_factory=Outputs)
     cluster: Cluster = field(default_factory=Cluster)
+    tools: Tools = field(default_factory=Tools)
 
     def to_toml(self) -> str:
         """The settings as TOML text; a key whose value is None is left out, which means the same."""
-        blocks = []
-        for section in fields(self):
-            values = {f.name: getattr(getattr(self, section.name), f.name) for f in fields(getattr(self, section.name))}
-            lines = [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
-            blocks.append("\n".join([f"[{section.name}]", *lines]))
-        return "\n\n".join(blocks) + "\n"
+        return "\n\n".join(block for section in fields(self) for block in _blocks(section.name, self)) + "\n"
 
 
-def load(config: Path | None = None, overrides: Mapping[str, Mapping[str, object]] | None = None) -> Settings:
+def load(config: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
     """The settings of a run.
 
     Parameters
@@ -193,7 +285,8 @@ def load(config: Path | None = None, overrides: Mapping[str, Mapping[str, object
     config
         A TOML file. Paths in it are relative to its folder.
     overrides
-        ``{section: {key: value}}`` from the command line. Paths in it are relative to the current folder.
+        ``{section: {key: value}}`` from the command line, nested as the sections are. Paths in it are relative to the
+        current folder.
 
     Raises
     ------
@@ -201,15 +294,12 @@ def load(config: Path | None = None, overrides: Mapping[str, Mapping[str, object
         The file cannot be read; a section or key is unknown (the nearest name is suggested); a value has the wrong type
         or range.
     """
-    merged: dict[str, dict[str, Any]] = {}
-    sources: list[tuple[Mapping[str, object], Path | None]] = [(overrides or {}, None)]
+    merged: dict[str, Any] = {}
     if config is not None:
-        sources.insert(0, (_read_toml(config), config))
-    for tree, source in sources:
-        for section, values in _checked(tree, source).items():
-            merged.setdefault(section, {}).update(values)
-    sections = typing.get_type_hints(Settings)
-    return Settings(**{name: sections[name](**values) for name, values in merged.items()})
+        merged = _checked(_read_toml(config), Settings, "", config)
+    _merge(merged, _checked(overrides or {}, Settings, "", None))
+    settings: Settings = _made(Settings, merged)
+    return settings
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], path: Path | None = None) -> UsageError:
@@ -231,27 +321,69 @@ def _read_toml(path: Path) -> dict[str, object]:
         raise UsageError(problem, "See docs/usage.md for an example.", path) from None
 
 
-def _checked(tree: Mapping[str, object], source: Path | None) -> dict[str, dict[str, Any]]:
-    """The same tree with hyphens as underscores, every name known and every value of its field's type."""
-    sections = typing.get_type_hints(Settings)
-    result: dict[str, dict[str, Any]] = {}
-    for section, values in tree.items():
-        if section not in sections:
-            raise unknown_name("section", section, sections, source)
-        if not isinstance(values, Mapping):
-            mend = f"Write [{section}] on a line of its own."
-            raise UsageError(f"{section!r} is a section, not a value.", mend, source)
-        types_of = typing.get_type_hints(sections[section])
-        metadata = {f.name: f.metadata for f in fields(sections[section])}
-        result[section] = {}
-        for key, value in values.items():
-            name = key.replace("-", "_")
-            if name not in types_of:
-                raise unknown_name(f"setting in [{section}]", key, types_of, source)
-            if name in result[section]:
-                raise UsageError(f"{section}.{name} is set twice.", "Keep one of the two spellings.", source)
-            result[section][name] = _Value(f"{section}.{name}", metadata[name], source).read(value, types_of[name])
+def _checked(tree: Mapping[str, object], kind: Any, where: str, source: Path | None) -> dict[str, Any]:
+    """The same tree with hyphens as underscores, every name known and every value of its field's type.
+
+    ``kind`` is the dataclass whose fields the tree fills, ``where`` its name in the file ("" for the whole file).
+    """
+    types_of = typing.get_type_hints(kind)
+    metadata = {f.name: f.metadata for f in fields(kind)}
+    result: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = key.replace("-", "_")
+        full = f"{where}.{name}" if where else name
+        if name not in types_of:
+            holds_sections = any(is_dataclass(option) for option in types_of.values())
+            raise unknown_name(_kind_of_name(where, holds_sections), key, types_of, source)
+        if name in result:
+            raise UsageError(f"{full} is set twice.", "Keep one of the two spellings.", source)
+        if is_dataclass(types_of[name]):
+            if not isinstance(value, Mapping):
+                mend = f"Write [{full}] on a line of its own."
+                raise UsageError(f"{full!r} is a section, not a value.", mend, source)
+            result[name] = _checked(value, types_of[name], full, source)
+        else:
+            result[name] = _Value(full, metadata[name], source).read(value, types_of[name])
     return result
+
+
+def _kind_of_name(where: str, holds_sections: bool) -> str:
+    kind = "section" if holds_sections else "setting"
+    return f"{kind} in [{where}]" if where else kind
+
+
+def _merge(tree: dict[str, Any], over: Mapping[str, Any], kind: Any = None) -> None:
+    """Lay ``over`` over ``tree``, section by section; a table that is one setting is replaced as a whole."""
+    types_of = typing.get_type_hints(kind or Settings)
+    for name, value in over.items():
+        if is_dataclass(types_of[name]) and name in tree:
+            _merge(tree[name], value, types_of[name])
+        else:
+            tree[name] = value
+
+
+def _made(kind: Any, tree: Mapping[str, Any]) -> Any:
+    types_of = typing.get_type_hints(kind)
+    return kind(
+        **{
+            name: _made(types_of[name], value) if is_dataclass(types_of[name]) else value
+            for name, value in tree.items()
+        }
+    )
+
+
+def _blocks(name: str, parent: Any, where: str = "") -> list[str]:
+    """``[section]`` with its keys, then the sections inside it."""
+    section = getattr(parent, name)
+    full = f"{where}{name}"
+    lines, inner = [f"[{full}]"], []
+    for item in fields(section):
+        value = getattr(section, item.name)
+        if is_dataclass(value):
+            inner += _blocks(item.name, section, f"{full}.")
+        elif value is not None:
+            lines.append(f"{item.name} = {_toml(value)}")
+    return ([] if inner and len(lines) == 1 else ["\n".join(lines)]) + inner
 
 
 @dataclass(frozen=True)
@@ -266,7 +398,7 @@ class _Value:
         if isinstance(kind, types.UnionType):  # "X | None": TOML has no null, so a value that is there is an X
             kind = next(option for option in typing.get_args(kind) if option is not types.NoneType)
         if typing.get_origin(kind) is tuple:
-            return self._names(value)
+            return self._names(value) if typing.get_args(kind)[0] is str else self._numbers(value)
         if typing.get_origin(kind) is Mapping:
             return self._table(value, typing.get_args(kind)[1])
         if kind is Path:
@@ -294,15 +426,26 @@ class _Value:
             raise self._wrong(value, "a number" if kind is float else "a whole number")
         if value < self.rules.get("min", -math.inf):
             raise self._wrong(value, f"at least {self.rules['min']}")
+        if value > self.rules.get("max", math.inf):
+            raise self._wrong(value, f"at most {self.rules['max']}")
         if value <= self.rules.get("above", -math.inf):
             raise self._wrong(value, f"above {self.rules['above']}")
         return kind(value)
 
     def _names(self, value: object) -> tuple[str, ...]:
-        if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) and item.strip() for item in value):
+        if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+            raise self._wrong(value, 'a list of names, such as ["01", "02"]')
+        if self.rules.get("words"):
+            return tuple(value)
+        if not all(item.strip() for item in value):
             raise self._wrong(value, 'a list of names, such as ["01", "02"]')
         prefix = self.rules.get("strip", "")
         return tuple(dict.fromkeys(self._chosen(item.strip().removeprefix(prefix)) for item in value))
+
+    def _numbers(self, value: object) -> tuple[int, ...]:
+        if not isinstance(value, (list, tuple)):
+            raise self._wrong(value, "a list of whole numbers, such as [4, 6]")
+        return tuple(dict.fromkeys(int(self._number(item, int)) for item in value))
 
     def _chosen(self, value: str) -> str:
         choices = self.rules.get("choices")

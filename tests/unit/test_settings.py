@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import pickle
 import tomllib
-from dataclasses import fields
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from thalbids.errors import UsageError
-from thalbids.settings import Inputs, Methods, Outputs, Registration, Run, Settings, Synthal, load, unknown_name
+from thalbids.settings import (
+    DbSegment,
+    FreeSurfer,
+    Fsl,
+    Inputs,
+    Methods,
+    MindGlide,
+    Outputs,
+    Registration,
+    Run,
+    Settings,
+    Synthal,
+    Tools,
+    load,
+    unknown_name,
+)
 
 
 def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
@@ -70,7 +88,7 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, monkeypa
         ("[rnu]\nnprocs = 2\n", "unknown section 'rnu'. Did you mean 'run'?"),
         (
             "[qqqq]\nnprocs = 2\n",
-            "unknown section 'qqqq'. There is: cluster, inputs, methods, outputs, registration, run, synthal.",
+            "unknown section 'qqqq'. There is: cluster, inputs, methods, outputs, registration, run, synthal, tools.",
         ),
         ("run = 3\n", "'run' is a section, not a value."),
         ("[run]\nnprocs = 0\n", "run.nprocs is 0. It must be at least 1."),
@@ -88,6 +106,14 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, monkeypa
         ("[registration]\ncutoffs = 0.3\n", "registration.cutoffs is 0.3. It must be a table of numbers."),
         ("[registration.cutoffs]\nants = 'x'\n", "registration.cutoffs.ants is 'x'. It must be a number."),
         ("[run\n", "the settings file is not valid TOML"),
+        ("[tools.dbsegmnt]\nrunner = 'docker'\n", "unknown section in [tools] 'dbsegmnt'. Did you mean 'dbsegment'?"),
+        ("[tools.fsl]\nimages = 'x'\n", "unknown setting in [tools.fsl] 'images'. Did you mean 'image'?"),
+        ("[tools]\nfsl = 'docker'\n", "'tools.fsl' is a section, not a value. Write [tools.fsl]"),
+        ("[tools.fsl]\nrunner = 'singularity'\n", "unknown value of tools.fsl.runner 'singularity'."),
+        ("[tools.fsl]\ntimeout-minutes = 0\n", "tools.fsl.timeout_minutes is 0. It must be above 0."),
+        ("[tools.dbsegment]\nfolds = [7]\n", "tools.dbsegment.folds is 7. It must be at most 6."),
+        ("[tools.dbsegment]\nfolds = 4\n", "tools.dbsegment.folds is 4. It must be a list of whole numbers"),
+        ("[tools.dbsegment]\nfolds = ['4']\n", "tools.dbsegment.folds is '4'. It must be a whole number."),
     ],
 )
 def test_wrong_files_say_what_is_wrong_and_where(tmp_path: Path, text: str, message: str) -> None:
@@ -96,6 +122,20 @@ def test_wrong_files_say_what_is_wrong_and_where(tmp_path: Path, text: str, mess
         load(config)
     assert message in str(caught.value)
     assert caught.value.path == config
+
+
+def test_tables_of_tools_keep_every_word_and_the_command_line_wins_key_by_key(tmp_path: Path) -> None:
+    config = write(
+        tmp_path,
+        '[tools.freesurfer]\nsubjects-dir = "fs"\nhires = true\noptions = ["-expert", "x", "-x", "x", ""]\n'
+        "[tools.dbsegment]\nfolds = [4, 6]\ntest_time_augmentation = false\n",
+    )
+    settings = load(config, {"tools": {"freesurfer": {"license_file": Path("/lic")}}})
+    assert settings.tools.freesurfer == FreeSurfer(
+        subjects_dir=tmp_path / "fs", hires=True, options=("-expert", "x", "-x", "x", ""), license_file=Path("/lic")
+    )
+    assert settings.tools.dbsegment == DbSegment(folds=(4, 6), test_time_augmentation=False)
+    assert settings.tools.fsl == Fsl()
 
 
 def test_missing_and_undecodable_files(tmp_path: Path) -> None:
@@ -124,6 +164,8 @@ labels = st.lists(text.filter(lambda label: not label.startswith(("sub-", "ses-"
 paths = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).map(
     lambda name: Path("/data") / name.lstrip("/")
 )
+words = st.lists(text).map(tuple)
+any_text = st.text(st.characters(codec="utf-8"))
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 settings_of_any_kind = st.builds(
     Settings,
@@ -159,9 +201,23 @@ settings_of_any_kind = st.builds(
         Methods, names=labels, extra_ensembles=st.sampled_from([(), ("staple",), ("intersection", "staple")])
     ),
     outputs=st.builds(Outputs, report=st.booleans()),
+    tools=st.builds(
+        Tools,
+        fsl=st.builds(Fsl, command=words, image=any_text, siena_options=words),
+        freesurfer=st.builds(FreeSurfer, subjects_dir=paths, hires=st.booleans(), options=words),
+        dbsegment=st.builds(
+            DbSegment,
+            runner=st.sampled_from(["local", "docker", "apptainer"]),
+            timeout_minutes=st.floats(0, exclude_min=True, allow_infinity=False),
+            folds=st.lists(st.integers(0, 6), unique=True).map(tuple),
+            test_time_augmentation=st.none() | st.booleans(),
+        ),
+        mindglide=st.builds(MindGlide, checkpoint=paths, device=st.sampled_from(["auto", "cpu", "cuda"])),
+    ),
 )
 
 
+@hypothesis.settings(max_examples=40)
 @given(settings_of_any_kind)
 def test_toml_round_trip(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> None:
     config = tmp_path_factory.mktemp("toml", numbered=True) / "settings.toml"
@@ -169,20 +225,33 @@ def test_toml_round_trip(tmp_path_factory: pytest.TempPathFactory, settings: Set
     assert load(config) == settings
 
 
+def leaves(section: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every section that is no section of sections, with its full name."""
+    inner = [(f"{name}.{key.name}".strip("."), getattr(section, key.name)) for key in fields(section)]
+    inner = [(full, value) for full, value in inner if is_dataclass(value)]
+    if not inner:
+        yield name, section
+    for full, value in inner:
+        yield from leaves(value, full)
+
+
 def test_every_setting_is_written_unless_it_is_none() -> None:
-    written = Settings().to_toml()
-    for section in fields(Settings):
-        for key in fields(getattr(Settings(), section.name)):
-            absent = getattr(getattr(Settings(), section.name), key.name) is None
-            assert (f"\n{key.name} = " in written) is not absent
+    written = tomllib.loads(Settings().to_toml())
+    names = [name for name, _ in leaves(Settings())]
+    assert "run" in names and "tools.fsl" in names
+    for name, section in leaves(Settings()):
+        table = written
+        for part in name.split("."):
+            table = table[part]
+        assert set(table) == {key.name for key in fields(section) if getattr(section, key.name) is not None}
 
 
 def test_every_setting_stands_in_the_usage_guide() -> None:
     guide = (Path(__file__).resolve().parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")
     table = guide.split("## Settings file")[1].split("## Exit codes")[0]
-    for section in fields(Settings):
-        assert f"`{section.name}`" in table
-        for key in fields(getattr(Settings(), section.name)):
+    for name, section in leaves(Settings()):
+        assert f"`{name}`" in table
+        for key in fields(section):
             assert f"`{key.name}`" in table, key.name
     example = table.split("```toml\n")[1].split("```")[0]
     assert load(None, tomllib.loads(example)).methods.extra_ensembles == ("intersection", "staple")

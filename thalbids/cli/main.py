@@ -7,6 +7,7 @@ traceback goes into a file and not onto the terminal.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import logging
 import os
@@ -16,6 +17,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
+from typing import Any
 
 from thalbids.cli.parser import LEVELS, VERBS, app_parser, hyphenated
 from thalbids.errors import OutputError, ThalbidsError, UsageError
@@ -103,11 +105,11 @@ def verb(name: str) -> ModuleType:
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """The settings: options of the form ``section.key`` over the file of ``--config`` over the defaults."""
-    overrides: dict[str, dict[str, object]] = {}
+    overrides: dict[str, Any] = {}
     for name, value in vars(arguments).items():
-        section, dot, key = name.partition(".")
-        if dot:
-            overrides.setdefault(section, {})[key] = value
+        *sections, key = name.split(".")
+        if sections:
+            functools.reduce(lambda tree, section: tree.setdefault(section, {}), sections, overrides)[key] = value
     return load(arguments.config, overrides)
 
 

@@ -132,6 +132,7 @@ def app_parser() -> Parser:
     text = "methods or families, such as synthal, or auto (default): all that can run here"
     setting(group, "--methods", "methods.names", text, nargs="+", action=Labels, metavar="NAME")
     add_config(group)
+    add_tools(group)
     only = group.add_mutually_exclusive_group()
     only.add_argument("--dry-run", action="store_true", help="print the plan and what is missing; write nothing")
     only.add_argument("--reports-only", action="store_true", help="write the reports of existing results again")
@@ -151,6 +152,14 @@ def add_config(group: argparse._ArgumentGroup) -> None:
     """The settings file."""
     text = "TOML file with any setting; options given here win over it"
     group.add_argument("--config", type=Path, metavar="FILE", help=text)
+
+
+def add_tools(group: argparse._ArgumentGroup) -> None:
+    """Where FreeSurfer's things are; the rest of the tools' settings stands in the settings file."""
+    text = "existing FreeSurfer results (sub-X_ses-Y, sub-X, or longitudinal)"
+    setting(group, "--fs-subjects-dir", "tools.freesurfer.subjects_dir", text, type=Path, metavar="DIR")
+    text = "FreeSurfer's licence; needed only when recon-all runs"
+    setting(group, "--fs-license-file", "tools.freesurfer.license_file", text, type=Path, metavar="FILE")
 
 
 def add_inputs(group: argparse._ArgumentGroup) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import signal
 import subprocess
@@ -275,9 +276,14 @@ def test_help_is_exit_code_zero(words: list[str], capsys: pytest.CaptureFixture[
 def test_every_setting_option_exists_in_the_settings() -> None:
     for parser in (app_parser(), demo.parser(), segment.parser()):
         for action in parser._actions:
-            section, dot, key = action.dest.partition(".")
-            if dot:
-                assert hasattr(getattr(Settings(), section), key), action.dest
+            if "." in action.dest:
+                operator.attrgetter(action.dest)(Settings())
+
+
+def test_options_of_tools_reach_their_tables(tmp_path: Path) -> None:
+    words = ["raw", "out", "participant", "--fs_subjects-dir", str(tmp_path), "--fs-license-file", "/lic.txt"]
+    freesurfer = settings_of(parse(hyphenated(words))).tools.freesurfer
+    assert (freesurfer.subjects_dir, freesurfer.license_file) == (tmp_path, Path("/lic.txt"))
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
