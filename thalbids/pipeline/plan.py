@@ -12,7 +12,7 @@ from thalbids.bids import names
 from thalbids.bids.dictionaries import ICV_MORPH, THALAMUS_MORPH
 from thalbids.bids.outputs import derivative, sidecar, uri
 from thalbids.methods.base import Method
-from thalbids.pipeline import steps
+from thalbids.pipeline import alignment, steps
 from thalbids.pipeline.step import Step
 from thalbids.registration.strategies import asked_for, configured_for, note_on
 from thalbids.settings import Settings
@@ -90,6 +90,8 @@ def plan(
     for subject in dict.fromkeys(s.subject for s in sessions):
         own = [plan_session(s, out_dir, methods, settings) for s in every or sessions if s.subject == subject]
         own = [made for made in own if made.session.name in asked or made.qc.exists()]
+        if settings.outputs.report:
+            alignment.plan_alignments(own, asked)
         for made in own:
             planned += made.steps if made.session.name in asked else []
         if settings.outputs.report:
@@ -331,6 +333,10 @@ def plan_report(subject: str, own: Iterable[SessionPlan], settings: Settings, as
     for made in own:
         files = {"qc": made.qc, "volumes": made.volumes, "icv": made.icv, "T1w": made.t1w, "brain": made.brain}
         files |= {name: made.path(name, space="T1w", desc="preproc") for name in REGISTERED if name in made.images}
+        if "R1map scaled" in made.images:
+            files["scaled R1map"] = made.path("R1map", space="T1w", desc="scaled")
+        if made is not own[0]:
+            files["alignment"] = alignment.path_of(made)
         for entry in made.masks:
             if entry["step"] is not None:
                 files[entry["desc"]] = made.path("dseg", seg="thalamus", space="T1w", desc=entry["desc"])

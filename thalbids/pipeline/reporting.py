@@ -55,7 +55,15 @@ def session_report(out_dir: Path, session: Mapping[str, Any], upstream: Mapping[
         icv=read_table(there["icv"]) if "icv" in there else [],
         failures=failures,
         links=links(session, there),
+        scaled=there.get("scaled R1map"),
+        scaling=told(there.get("scaled R1map")).get("Scaling", {}),
+        alignment=read_json(there["alignment"]) if "alignment" in there else None,
     )
+
+
+def told(image: Path | None) -> dict[str, Any]:
+    """What the sidecar of an image says; nothing where there is none."""
+    return read_json(sidecar(image)) if image is not None and sidecar(image).exists() else {}
 
 
 def links(session: Mapping[str, Any], there: Mapping[str, Path]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
 from thalbids.methods.registry import chosen
 from thalbids.methods.synthal import weights_checksum
 from thalbids.pipeline import engine, lock, steps
+from thalbids.pipeline.alignment import align
 from thalbids.pipeline.log import Reporter
 from thalbids.pipeline.plan import REGISTERED, plan
 from thalbids.pipeline.step import Step, StepResult
@@ -43,8 +44,7 @@ def participant(
     sessions = sessions_of(bids_dir, settings, dry_run=dry_run)
     planned = plan(sessions, out_dir, methods, settings, every_session(bids_dir, settings, sessions))
     if reports_only:
-        planned = [replace(step, needs=(), after=()) for step in planned if step.function is steps.report]
-        planned = [step for step in planned if any(path and path.exists() for path in step.inputs.values())]
+        planned = reports_of(planned)
         if not planned:
             raise NoInputError("there are no results to report on.", "Run participant without --reports-only.", out_dir)
     if dry_run:
@@ -75,6 +75,19 @@ def participant(
                 cluster=settings.cluster,
             )
     return exit_code(results)
+
+
+def reports_of(planned: Sequence[Step]) -> list[Step]:
+    """The steps that only serve the report, of those who have results: pages, and the alignments that they show."""
+    kept = [step for step in planned if step.function in (steps.report, align)]
+    missing = {step.name for step in kept if not all(path and path.exists() for path in step.inputs.values())}
+    pages = [s for s in kept if s.function is steps.report and any(p and p.exists() for p in s.inputs.values())]
+    aligned = [s for s in kept if s.function is align and s.name not in missing]
+    names = {step.name for step in aligned}
+    return [
+        *(replace(step, needs=(), after=()) for step in aligned),
+        *(replace(step, needs=(), after=tuple(name for name in step.after if name in names)) for step in pages),
+    ]
 
 
 def every_session(bids_dir: Path, settings: Settings, asked: Sequence[Session]) -> list[Session]:

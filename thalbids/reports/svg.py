@@ -149,7 +149,20 @@ def montage(
     )
 
 
-def _inside(content: Panel) -> str:
+def strip(panels: Sequence[Panel]) -> str:
+    """A small file of panels side by side, without letters."""
+    width, height = (sum(sizes) for sizes in zip(*(content.size for content in panels), strict=True))
+    height //= len(panels)
+    parts, x = [], 0
+    for content in panels:
+        parts.append(
+            f"<svg x='{x}' width='{content.size[0]}' height='{height}'>{_inside(content, letters=False)}</svg>"
+        )
+        x += content.size[0]
+    return f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}'>{''.join(parts)}</svg>\n"
+
+
+def _inside(content: Panel, letters: bool = True) -> str:
     """Image, edges, boxes, outlines and letters of a panel."""
     width, height = content.size
     parts = [f"<rect width='{width}' height='{height}'/>", _image(png(content.grey), width, height)]
@@ -163,7 +176,7 @@ def _inside(content: Panel) -> str:
             f"stroke='#fff' stroke-opacity='.6' stroke-width='1' vector-effect='non-scaling-stroke'/>"
         )
     parts += [_outline(outline) for outline in content.outlines if outline.path]
-    return "".join(parts) + _letters(content, width, height)
+    return "".join(parts) + (_letters(content, width, height) if letters else "")
 
 
 def _outline(outline: Outline) -> str:

@@ -63,6 +63,18 @@ def provenance(content: Mapping[str, Mapping[str, object] | str]) -> list[dict[s
     return out
 
 
+def scaling(parameters: Mapping[str, Any]) -> str:
+    """How R1 was scaled, in a sentence; "" when it was not."""
+    if not parameters:
+        return ""
+    return (
+        f"Inside the brain mask R1 was clipped at its {number(parameters.get('Percentile'), 0)}th percentile, "
+        f"{number(parameters.get('Maximum'), 3)} per second ({number(parameters.get('ClippedVoxels'), 0)} voxels), "
+        f"negative values ({number(parameters.get('NegativeVoxels'), 0)} voxels) set to 0, "
+        "and the rest multiplied to 0 - 1000."
+    )
+
+
 class Words:
     """What a QC document says, for the screen."""
 
@@ -150,20 +162,48 @@ class Words:
         return {"rows": out, "protocols": [(mark, protocol) for protocol, mark in marks.items()]}
 
     def agreement(self) -> dict[str, Any] | None:
-        """Dice of every pair of masks; None with fewer than two."""
+        """Dice of every pair of masks below the diagonal, how much each holds of the other above; None with fewer than
+        two.
+
+        Voxels in both follow from Dice D and the sizes a and b of the masks: D (a + b) / 2.
+        """
         made = [name for name, mask in self.masks.items() if mask["measures"] is not None]
         if len(made) < 2:
             return None
         rows = []
-        for name in made:
-            dice = self.masks[name]["measures"]["dice"]
-            values = [None if other == name else dice.get(other) for other in made]
+        for row, name in enumerate(made):
+            pairs = [self._pair(name, other) if other != name else None for other in made]
             cells = [
-                {"text": "" if other == name else number(value), "shade": _shade(value)}
-                for other, value in zip(made, values, strict=True)
+                pair and pair | {"text": pair["dice" if column < row else "within"]}
+                for column, pair in enumerate(pairs)
             ]
             rows.append({"label": self.label(name), "cells": cells})
         return {"labels": [self.label(name) for name in made], "rows": rows}
+
+    def _pair(self, row: str, column: str) -> dict[str, str]:
+        """Two masks: Dice, and the shares (%) of the row's mask in the column's and the other way round."""
+        one, two = (self.masks[name]["measures"] for name in (row, column))
+        dice = one["dice"].get(column)
+        both = None if dice is None else dice * (one["voxels"] + two["voxels"]) / 2
+        inside, holds = (
+            number(None if both is None or not mask["voxels"] else both / mask["voxels"], 0, 100.0)
+            for mask in (one, two)
+        )
+        first, second = self.label(row), self.label(column)
+        words = f"Dice {number(dice)}; {inside} % of {first} lie in {second}; {holds} % of {second} lie in {first}"
+        return {"dice": number(dice), "within": f"{inside} | {holds}", "words": words, "shade": _shade(dice)}
+
+    def registered(self, name: str) -> str:
+        """How an image came onto the T1w grid, in a sentence or two; "" when the document does not say."""
+        entry = next((e for e in self.document.get("Registrations", ()) if e["image"] == name), None)
+        attempt = next((a for a in entry["attempts"] if a["strategy"] == entry["chosen"]), None) if entry else None
+        if entry is None or attempt is None:
+            return ""
+        tried = len(entry["attempts"])
+        how = "the only one that was tried" if tried == 1 else f"chosen of {tried} tried"
+        metric = f"{attempt['metric'].capitalize()} {number(attempt['mi'], 3)} {attempt.get('unit') or ''}".strip()
+        verdict = f"cut-off {number(attempt['cutoff'], 3)}: {'passed' if attempt['passed'] else 'failed'}"
+        return f"Strategy: {attempt['strategy']} ({how}). {metric}, {verdict}."
 
     def icv(self, rows: Iterable[Mapping[str, object]]) -> list[dict[str, str]]:
         """Intracranial volumes, in L."""

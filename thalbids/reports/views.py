@@ -21,6 +21,7 @@ from thalbids.reports.svg import Outline, Panel, contour, window
 PLANES = ("axial", "coronal", "sagittal")
 CROP_MM = 80.0  # side of the pictures of the thalamus
 CROP_STEP = 0.5  # mm per pixel
+SMALL_MM, SMALL_STEP = 72.0, 0.9  # of the thumbnails of the cohort's page
 HEAD_STEP = 1.0
 HEAD_MARGIN = 22.0  # mm of head shown around the brain
 BRAIN_MARGIN = 8.0
@@ -51,6 +52,7 @@ class Mask:
     key: str
     label: str
     distrusted: bool
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,14 @@ def read_mask(path: Path) -> Volume:
     origin = np.eye(4)
     origin[:3, 3] = [s.start for s in box]
     return Volume((whole.data[box] != 0).astype(np.uint8), whole.affine @ origin)
+
+
+def inside(image: Volume, mask: Volume) -> np.ndarray:
+    """Values of an image at the voxels of a mask, which is on a part of the same grid."""
+    start = np.rint((np.linalg.inv(image.affine) @ mask.affine)[:3, 3]).astype(int)
+    low, high = np.maximum(start, 0), np.minimum(start + mask.data.shape, image.data.shape)
+    own = image.data[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    return np.asarray(own[mask.data[tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))] != 0])
 
 
 def choose_focus(masks: Sequence[Mask], brain: Volume | None, t1w: Volume) -> Focus:
@@ -233,11 +243,7 @@ def registration_rows(
         axis = AXES[plane_name]
         positions = low[axis] + (high[axis] - low[axis]) * np.array([0.3, 0.5, 0.7])
         rows.append([head_plane(plane_name, float(p), low, high) for p in positions])
-    middle = {
-        **{name: positions[1] for name, positions in focus.positions.items()},
-        "sagittal": focus.positions["sagittal"][0],
-    }
-    rows.append([crop_plane(plane_name, middle[plane_name], focus.centre) for plane_name in PLANES])
+    rows.append(_middle_planes(focus))
     values = [[sample(image.data, image.affine, plane) for plane in row] for row in rows]
     grey = grey_range(values)
     own = [mask for mask in masks if mask.image == name]
@@ -252,6 +258,59 @@ def registration_rows(
         ]
         for row, row_values in zip(rows, values, strict=True)
     ]  # fmt: skip
+
+
+def middle_row(image: Volume, masks: Sequence[Mask], focus: Focus, what: str) -> list[Panel]:
+    """One slice per plane through the thalami with the outlines of masks."""
+    planes = _middle_planes(focus)
+    values = [sample(image.data, image.affine, plane) for plane in planes]
+    grey = grey_range([values])
+    names = ", ".join(dict.fromkeys(mask.label for mask in masks if mask.volume.data.any())) or "no mask"
+    return [
+        Panel(
+            plane, window(value, *grey), f"{_where(plane)} of the {what} with the outlines of: {names}.",
+            outlines(masks, plane),
+        )
+        for plane, value in zip(planes, values, strict=True)
+    ]  # fmt: skip
+
+
+def edge_row(image: Volume, what: str, t1w: Volume, brain: Volume | None, focus: Focus, key: str) -> list[Panel]:
+    """One slice per plane of the whole brain, of one image with the edges of another T1w."""
+    low, high = head_box(t1w, brain, BRAIN_MARGIN)
+    planes = [head_plane(name, focus.positions[name][1], low, high) for name in PLANES]
+    values = [sample(image.data, image.affine, plane) for plane in planes]
+    grey = grey_range([values])
+    return [
+        Panel(
+            plane, window(value, *grey), f"{_where(plane)} of the {what} with the edges of the first T1w image.",
+            edges=_edges_on(t1w, brain, plane), edges_key=key,
+        )
+        for plane, value in zip(planes, values, strict=True)
+    ]  # fmt: skip
+
+
+def thumbnail(t1w: Volume, masks: Sequence[Mask], focus: Focus) -> list[Panel]:
+    """Two small pictures for a page with many sessions: axial and coronal, through the middle of the thalami."""
+    planes = [
+        Plane(name, _moved(focus.centre, name, focus.positions[name][1]), SMALL_MM, SMALL_MM, SMALL_STEP)
+        for name in ("axial", "coronal")
+    ]
+    values = [sample(t1w.data, t1w.affine, plane) for plane in planes]
+    grey = grey_range([values])
+    return [
+        Panel(
+            plane, window(value, *grey), f"{_where(plane)} of the T1w with the thalamus masks.", outlines(masks, plane)
+        )
+        for plane, value in zip(planes, values, strict=True)
+    ]
+
+
+def _middle_planes(focus: Focus) -> list[Plane]:
+    """Axial and coronal through the middle of the thalami, sagittal through the left one."""
+    middle = {name: positions[1] for name, positions in focus.positions.items()}
+    middle["sagittal"] = focus.positions["sagittal"][0]
+    return [crop_plane(name, middle[name], focus.centre) for name in PLANES]
 
 
 def _edges_on(t1w: Volume, brain: Volume | None, plane: Plane) -> np.ndarray:

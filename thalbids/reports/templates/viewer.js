@@ -1,0 +1,105 @@
+"use strict";
+(() => {
+  const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
+  const make = (tag, properties, ...inside) => {
+    const element = Object.assign(document.createElement(tag), properties);
+    element.append(...inside);
+    return element;
+  };
+  let loading = null;
+  const program = () => loading ??= (async () => {
+    const packed = new Blob([bytes(document.getElementById("niivue").textContent)]);
+    const code = await new Response(packed.stream().pipeThrough(new DecompressionStream("gzip"))).text();
+    document.head.append(make("script", {textContent: code}));
+    return window.niivue;
+  })();
+
+  // Why this browser cannot show the viewer; "" when it can.
+  const lacking = () => {
+    if (!document.createElement("canvas").getContext("webgl2")) return "This browser has no WebGL2 (or it is switched off)";
+    return typeof DecompressionStream === "undefined" ? "This browser is older than 2023" : "";
+  };
+
+  const swatch = colour => {
+    const square = make("span", {className: "swatch"});
+    square.style.background = colour;
+    return square;
+  };
+
+  const controls = (content, change, view) => {
+    const box = make("div", {className: "controls"});
+    const pick = make("fieldset", {}, make("legend", {textContent: "Image"}));
+    content.images.forEach((image, i) => pick.append(make("label", {},
+      make("input", {type: "radio", name: content.key + "image", value: i, checked: i === 0, onchange: change}), " " + image.label)));
+    const masks = make("fieldset", {className: "masks"}, make("legend", {textContent: "Masks"}));
+    content.masks.forEach((mask, i) => masks.append(make("label", {},
+      make("input", {type: "checkbox", value: i, checked: mask.shown, onchange: change}), swatch(mask.colour),
+      " " + mask.label + (mask.distrusted ? " (do not trust)" : ""))));
+    const opacity = make("input", {type: "range", min: 0, max: 1, step: 0.05, value: 0.4, oninput: change, className: "opacity"});
+    const slices = make("select", {onchange: view});
+    for (const [value, label] of [[3, "three planes"], [0, "axial"], [1, "coronal"], [2, "sagittal"]])
+      slices.append(make("option", {value, textContent: label}));
+    box.append(pick, masks, make("fieldset", {}, make("legend", {textContent: "View"}),
+      make("label", {}, "Opacity of the masks ", opacity), make("label", {}, "Slices ", slices)));
+    return box;
+  };
+
+  const open = async (box, content) => {
+    const {Niivue, NVImage} = await program();
+    const canvas = make("canvas", {});
+    canvas.setAttribute("aria-label", "Interactive slices around the thalami; the pictures of this page show the same.");
+    const nv = new Niivue({backColor: [0, 0, 0, 1], crosshairColor: [1, 1, 1, 0.5], crosshairWidth: 0.25, show3Dcrosshair: false,
+      isColorbar: false, dragAndDropEnabled: false, logLevel: "error", multiplanarShowRender: 0, loadingText: "", isSliceMM: true,
+      isOrientationTextVisible: true, fontMinPx: 16});
+    const images = new Map();  // unpacked when they are first shown
+    const image = async (key, options) => {
+      if (!images.has(key)) images.set(key, await NVImage.loadFromBase64({name: key + ".nii.gz", ...options}));
+      return images.get(key);
+    };
+    let turn = 0;
+    const show = async () => {
+      const mine = ++turn;
+      const base = content.images[panel.querySelector("input[type=radio]:checked").value];
+      const wanted = [await image(base.label, {base64: base.data, colormap: "gray", cal_min: base.low, cal_max: base.high})];
+      for (const input of panel.querySelectorAll(".masks input:checked")) {
+        const mask = content.masks[input.value];
+        wanted.push(await image(mask.key, {base64: mask.data, colormap: mask.key, cal_min: 0.3, cal_max: 0.7}));
+      }
+      if (mine !== turn) return;
+      for (const mask of wanted.slice(1)) mask.opacity = Number(panel.querySelector(".opacity").value);
+      nv.volumes = wanted;
+      nv.setVolume(wanted[0], 0);
+    };
+    const panel = controls(content, show, event => nv.setSliceType(Number(event.target.value)));
+    box.replaceChildren(panel, make("div", {className: "stage"}, canvas),
+      make("p", {className: "quiet", textContent: "Click or drag: move the cross. Wheel: next slice. Right button: contrast."}));
+    await nv.attachToCanvas(canvas);
+    for (const mask of content.masks) {
+      const [r, g, b] = [1, 3, 5].map(i => parseInt(mask.colour.slice(i, i + 2), 16));
+      nv.addColormap(mask.key, {R: [r, r], G: [g, g], B: [b, b], A: [0, 255], I: [0, 255]});
+    }
+    await show();
+    nv.setSliceType(3);
+    box.dataset.state = "open";
+    box.niivue = nv;
+  };
+
+  for (const box of document.querySelectorAll(".viewer")) {
+    box.hidden = false;
+    const button = box.querySelector("button");
+    button.addEventListener("click", async () => {
+      const why = lacking();
+      button.disabled = true;
+      button.textContent = "Opening ...";
+      try {
+        if (why) throw new Error(why);
+        await open(box, {...JSON.parse(document.getElementById(box.dataset.content).textContent), key: box.dataset.content});
+      } catch (error) {
+        if (!why) console.error(error);
+        box.replaceChildren(make("p", {className: "nothing",
+          textContent: `The viewer cannot be shown: ${error.message}. The pictures of this page show the same masks.`}));
+        box.dataset.state = "failed";
+      }
+    });
+  }
+})();
