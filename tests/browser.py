@@ -15,6 +15,7 @@ events, ``page.screenshot(path)`` writes a PNG, ``page.download(selector)`` give
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -48,9 +49,17 @@ class Browser:
         self.folder = tempfile.mkdtemp(prefix="thalbids-chromium-")
         read_in, self._to = os.pipe()
         self._from, write_out = os.pipe()
-        flags = " ".join(f"'{flag}'" for flag in (*FLAGS, f"--user-data-dir={self.folder}/profile"))
-        command = f"exec '{CHROMIUM}' {flags} about:blank 3<&{read_in} 4>&{write_out} >/dev/null 2>&1"
-        self._process = subprocess.Popen(["/bin/sh", "-c", command], pass_fds=(read_in, write_out))
+
+        def pipes_as_3_and_4() -> None:  # where Chromium expects them
+            copies = [fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (read_in, write_out)]
+            for target, copy in zip((3, 4), copies, strict=True):
+                os.dup2(copy, target)
+
+        command = [CHROMIUM, *FLAGS, f"--user-data-dir={self.folder}/profile", "about:blank"]
+        self._process = subprocess.Popen(
+            command, preexec_fn=pipes_as_3_and_4, close_fds=False,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
         os.close(read_in)
         os.close(write_out)
         self._buffer, self._last = b"", 0

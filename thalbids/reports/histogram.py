@@ -10,7 +10,7 @@ import numpy as np
 
 BINS = 100
 WIDTH, HEIGHT = 560, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 12, 12, 30, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 24, 24, 34, 46
 _FONT = "font-family='system-ui, Segoe UI, Helvetica, Arial, sans-serif' font-size='14' fill='#1a1c20'"
 
 
@@ -72,8 +72,8 @@ def svg(content: Histogram) -> str:
     for value, label, anchor in _lines(content):
         place = {"start": x(value) + 4, "end": x(value) - 4}[anchor]
         parts.append(
-            f"<path d='M{x(value):.1f} {_TOP - 4}V{_TOP + height}' stroke='#b3002d' stroke-dasharray='4 3'/>"
-            f"<text x='{place:.1f}' y='{_TOP + 8}' text-anchor='{anchor}' fill='#b3002d'>{escape(label)}</text>"
+            f"<path d='M{x(value):.1f} 6V{_TOP + height}' stroke='#b3002d' stroke-dasharray='4 3'/>"
+            f"<text x='{place:.1f}' y='18' text-anchor='{anchor}' fill='#b3002d'>{escape(label)}</text>"
         )
     for value in ticks(low, high):
         parts.append(
@@ -85,7 +85,7 @@ def svg(content: Histogram) -> str:
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' role='img' "
         f"aria-label='{escape(alt, quote=True)}'><g {_FONT}>"
-        f"<text x='{_LEFT}' y='16' font-weight='600'>{escape(content.title)}</text>{''.join(parts)}"
+        f"<text x='{_LEFT}' y='18' font-weight='600'>{escape(content.title)}</text>{''.join(parts)}"
         f"<path d='M{_LEFT} {_TOP + height}h{width}' stroke='#1a1c20'/>"
         f"<text x='{WIDTH / 2:.0f}' y='{HEIGHT - 8}' text-anchor='middle'>{escape(content.unit)}</text></g></svg>"
     )

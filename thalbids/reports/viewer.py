@@ -76,8 +76,8 @@ def crop_grid(affine: np.ndarray, centre: Sequence[float]) -> tuple[tuple[int, i
     """
     size = np.array(zooms(affine))
     step = np.maximum(size, FINEST_MM)
-    world = np.abs(affine[:3, :3] / size)  # how far each axis goes along left-right, front-back, up-down
-    extent = np.array(BOX_MM) @ world / np.linalg.norm(world, axis=0)
+    shares = (affine[:3, :3] / size) ** 2  # how much of each axis is left-right, front-back, up-down; they sum to 1
+    extent = np.array(BOX_MM) @ shares
     shape = np.maximum(1, np.rint(extent / step)).astype(int)
     middle = np.linalg.inv(affine) @ [*centre, 1.0]
     start = middle[:3] - (shape - 1) / 2 * step / size
