@@ -248,6 +248,36 @@ class Tools:
 
 
 @dataclass(frozen=True)
+class Siena:
+    """Whole-brain change between sessions, by FSL's SIENA (paper, 2.6.4) or from values that exist.
+
+    Attributes
+    ----------
+    run : ``auto`` runs SIENA where FSL is installed, ``yes`` insists on it
+    pairs : the first and the last session, or each with the next, or both
+    table : TSV file with participant_id, session_id_baseline, session_id_followup and pbvc; then nothing is run
+    directory : folder with existing SIENA results, one folder a pair; then nothing is run
+    bet : options of the brain extraction (SIENA's ``-B``)
+    standard_mask : mask in standard space as well (``-m``)
+    two_class : grey and white matter as one class (``-2``)
+    diff : options of ``siena_diff`` (``-S``)
+    ventricles : the change of the ventricles too (``-V``)
+    timeout_minutes : time limit of one pair
+    """
+
+    run: str = field(default="auto", metadata={"choices": ("auto", "yes", "no")})
+    pairs: str = field(default="first-last", metadata={"choices": ("first-last", "consecutive", "both")})
+    table: Path | None = None
+    directory: Path | None = None
+    bet: str = ""
+    standard_mask: bool = False
+    two_class: bool = False
+    diff: str = ""
+    ventricles: bool = False
+    timeout_minutes: float = field(default=180.0, metadata={"above": 0})
+
+
+@dataclass(frozen=True)
 class Outputs:
     """What is written beside the derivatives.
 
@@ -268,6 +298,7 @@ class Settings:
     registration: Registration = field(default_factory=Registration)
     synthal: Synthal = field(default_factory=Synthal)
     methods: Methods = field(default_factory=Methods)
+    siena: Siena = field(default_factory=Siena)
     outputs: Outputs = field(default_factory=Outputs)
     cluster: Cluster = field(default_factory=Cluster)
     tools: Tools = field(default_factory=Tools)

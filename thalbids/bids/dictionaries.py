@@ -89,6 +89,39 @@ ICV_MORPH: dict[str, Column] = {
     },
 }
 
+SIENA_MORPH: dict[str, Column] = {
+    "session_id_baseline": {"LongName": "First session", "Description": "Session of the first scan."},
+    "session_id_followup": {"LongName": "Second session", "Description": "Session of the second scan."},
+    "pbvc": {
+        "LongName": "Percentage brain volume change",
+        "Description": "Change of the whole brain's volume from the first to the second session; negative is loss.",
+        "Units": "%",
+    },
+    "source": {
+        "LongName": "Source",
+        "Description": "Where the value comes from.",
+        "Levels": {
+            "siena": "FSL's SIENA, run by thalbids",
+            "directory": "A SIENA result that existed before",
+            "table": "A table supplied by the user",
+        },
+    },
+    "status": {
+        "LongName": "Status",
+        "Description": "Whether the value exists and can be used.",
+        "Levels": {
+            "ok": "There is a value, and it passed every check",
+            "missing": "The given table has no value for this pair",
+            "failed": "SIENA gave no value",
+            "excluded": "There is a value, and it did not pass a check",
+        },
+    },
+    "reason": {
+        "LongName": "Reason",
+        "Description": "Why the status is not ok, or what to look at; n/a when there is nothing to say.",
+    },
+}
+
 DESCRIPTIONS: dict[str, Column] = {
     "desc_id": {
         "LongName": "Label of the desc- entity",
@@ -102,6 +135,7 @@ DESCRIPTIONS: dict[str, Column] = {
 
 THALAMUS_COLUMNS = tuple(THALAMUS_MORPH)
 ICV_COLUMNS = tuple(ICV_MORPH)
+SIENA_COLUMNS = tuple(SIENA_MORPH)
 
 LABEL_TABLE_COLUMNS = ("index", "name", "abbreviation", "color", "mapping")
 

@@ -176,6 +176,10 @@ def add_inputs(group: argparse._ArgumentGroup) -> None:
     text = "existing results of a method, brain masks or manual masks"
     how: dict[str, Any] = {"nargs": "+", "action": _Named, "metavar": "NAME=PATH"}
     setting(group, "--derivatives", "inputs.derivatives", text, **how)
+    text = "whole-brain change that was measured already (TSV)"
+    setting(group, "--pbvc-table", "siena.table", text, type=Path, metavar="FILE")
+    text = "SIENA results that exist, one folder a pair"
+    setting(group, "--siena-dir", "siena.directory", text, type=Path, metavar="DIR")
     text = "accept a dataset without a valid dataset_description.json"
     setting(group, "--skip-bids-validation", "inputs.skip_bids_validation", text, action="store_true")
 

@@ -13,6 +13,7 @@ from thalbids.bids.dictionaries import ICV_MORPH, THALAMUS_MORPH
 from thalbids.bids.outputs import derivative, sidecar, uri
 from thalbids.methods.base import Method
 from thalbids.pipeline import alignment, steps
+from thalbids.pipeline.siena import plan_siena
 from thalbids.pipeline.step import Step
 from thalbids.registration.strategies import asked_for, configured_for, note_on
 from thalbids.settings import Settings
@@ -94,6 +95,7 @@ def plan(
             alignment.plan_alignments(own, asked)
         for made in own:
             planned += made.steps if made.session.name in asked else []
+        planned += plan_siena(subject, own, settings.siena, asked)
         if settings.outputs.report:
             planned.append(plan_report(subject, own, settings, asked))
     return planned

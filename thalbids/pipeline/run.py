@@ -16,7 +16,7 @@ from thalbids.bids.outputs import check_output, open_dataset, write_table
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
 from thalbids.methods.registry import chosen
 from thalbids.methods.synthal import weights_checksum
-from thalbids.pipeline import engine, lock, steps
+from thalbids.pipeline import engine, lock, siena, steps
 from thalbids.pipeline.alignment import align
 from thalbids.pipeline.log import Reporter
 from thalbids.pipeline.plan import REGISTERED, plan
@@ -38,6 +38,7 @@ def participant(
     """
     for image in REGISTERED:
         configured_for(image, settings.registration)
+    change = siena.check(settings.siena)
     methods = chosen(settings.methods.names)
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
@@ -60,6 +61,7 @@ def participant(
             for image in REGISTERED:
                 if note := note_on(asked_for(image, settings.registration), image):
                     reporter.info(f"{image}: {note}")
+            reporter.info(change)
             for session in sessions:
                 for note in session.notes:
                     reporter.info(f"{session.name}: {note}")
