@@ -176,7 +176,7 @@ class Fsl(Program):
 
     Attributes
     ----------
-    siena_options : further options of ``siena``
+    siena_options : options of ``siena``, word by word (``["-B", "-f 0.3 -B", "-m"]``)
     """
 
     siena_options: tuple[str, ...] = field(default=(), metadata={"words": True})
@@ -257,24 +257,12 @@ class Siena:
     pairs : the first and the last session, or each with the next, or both
     table : TSV file with participant_id, session_id_baseline, session_id_followup and pbvc; then nothing is run
     directory : folder with existing SIENA results, one folder a pair; then nothing is run
-    bet : options of the brain extraction (SIENA's ``-B``)
-    standard_mask : mask in standard space as well (``-m``)
-    two_class : grey and white matter as one class (``-2``)
-    diff : options of ``siena_diff`` (``-S``)
-    ventricles : the change of the ventricles too (``-V``)
-    timeout_minutes : time limit of one pair
     """
 
     run: str = field(default="auto", metadata={"choices": ("auto", "yes", "no")})
     pairs: str = field(default="first-last", metadata={"choices": ("first-last", "consecutive", "both")})
     table: Path | None = None
     directory: Path | None = None
-    bet: str = ""
-    standard_mask: bool = False
-    two_class: bool = False
-    diff: str = ""
-    ventricles: bool = False
-    timeout_minutes: float = field(default=180.0, metadata={"above": 0})
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from thalbids.settings import (
     Registration,
     Run,
     Settings,
+    Siena,
     Synthal,
     Tools,
     load,
@@ -201,6 +202,7 @@ settings_of_any_kind = st.builds(
         Methods, names=labels, extra_ensembles=st.sampled_from([(), ("staple",), ("intersection", "staple")])
     ),
     outputs=st.builds(Outputs, report=st.booleans()),
+    siena=st.builds(Siena, run=st.sampled_from(["auto", "no"]), table=paths, directory=paths),
     tools=st.builds(
         Tools,
         fsl=st.builds(Fsl, command=words, image=any_text, siena_options=words),

@@ -15,7 +15,7 @@ from thalbids.methods.base import Method
 from thalbids.pipeline import alignment, steps
 from thalbids.pipeline.siena import plan_siena
 from thalbids.pipeline.step import Step
-from thalbids.registration.strategies import asked_for, configured_for, note_on
+from thalbids.registration.strategies import configured_for, note_on
 from thalbids.settings import Settings
 from thalbids.types import Session
 
@@ -95,7 +95,7 @@ def plan(
             alignment.plan_alignments(own, asked)
         for made in own:
             planned += made.steps if made.session.name in asked else []
-        planned += plan_siena(subject, own, settings.siena, asked)
+        planned += plan_siena(subject, own, settings, asked)
         if settings.outputs.report:
             planned.append(plan_report(subject, own, settings, asked))
     return planned
@@ -147,7 +147,7 @@ def register(made: SessionPlan, name: str) -> None:
         made.missing.append({"item": name, "reason": f"the session has no {name} image"})
         return
     image, settings = made.session.images[name], made.settings.registration
-    strategies = configured_for(name, settings)
+    strategies = configured_for(name, made.settings)
     kind = name
     xfm = {"from_": kind, "to": "T1w", "mode": "image"}
     target = made.path(kind, space="T1w", desc="preproc")
@@ -161,7 +161,7 @@ def register(made: SessionPlan, name: str) -> None:
         "T1wUri": made.t1w_uri,
         "TransformUri": uri(made.relative("xfm", ".txt", **xfm)),
         "Strategies": [s.name for s in strategies],
-        "StrategiesNote": note_on(asked_for(name, settings), name),
+        "StrategiesNote": note_on(name, made.settings),
         "Software": list(dict.fromkeys(s.software for s in strategies)),
         "Cutoffs": {s.name: s.cutoff for s in strategies},
         "Rule": settings.rule,
@@ -179,6 +179,7 @@ def register(made: SessionPlan, name: str) -> None:
         needs=(made.images["T1w"],),
         record=made.path("xfm", ".json", **xfm),
         memory_gb=2.0,
+        machine=made.settings,
     )
     made.images[name], made.segmentable[name] = done, target
     if name == "R1map":
@@ -377,9 +378,7 @@ def result_settings(settings: Settings) -> dict[str, Any]:
     return {
         "methods": list(settings.methods.names),
         "extra ensembles": list(settings.methods.extra_ensembles),
-        "registration": {
-            name: {s.name: s.cutoff for s in configured_for(name, settings.registration)} for name in REGISTERED
-        },
+        "registration": {name: {s.name: s.cutoff for s in configured_for(name, settings)} for name in REGISTERED},
         "registration rule": settings.registration.rule,
         "mutual information bins": settings.registration.bins,
         "flip averaging": settings.synthal.flip_averaging,

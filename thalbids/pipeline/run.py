@@ -21,7 +21,7 @@ from thalbids.pipeline.alignment import align
 from thalbids.pipeline.log import Reporter
 from thalbids.pipeline.plan import REGISTERED, plan
 from thalbids.pipeline.step import Step, StepResult
-from thalbids.registration.strategies import asked_for, configured_for, note_on
+from thalbids.registration.strategies import configured_for, note_on
 from thalbids.settings import Settings
 from thalbids.types import Session
 
@@ -37,8 +37,8 @@ def participant(
         Nothing could be started (usage, no input, missing tool, output folder).
     """
     for image in REGISTERED:
-        configured_for(image, settings.registration)
-    change = siena.check(settings.siena)
+        configured_for(image, settings)
+    change = siena.check(settings)
     methods = chosen(settings.methods.names)
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
@@ -59,7 +59,7 @@ def participant(
             )  # fmt: skip
         with Reporter(out_dir, settings=settings.to_toml(), verbose=settings.run.verbose) as reporter:
             for image in REGISTERED:
-                if note := note_on(asked_for(image, settings.registration), image):
+                if note := note_on(image, settings):
                     reporter.info(f"{image}: {note}")
             reporter.info(change)
             for session in sessions:

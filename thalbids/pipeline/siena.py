@@ -6,7 +6,6 @@ import itertools
 import math
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from thalbids.bids.dictionaries import SIENA_COLUMNS, SIENA_MORPH
 from thalbids.bids.outputs import read_json, read_table, sidecar, uri, write_json, write_table
 from thalbids.errors import ImageError, MetadataError, ThalbidsError
 from thalbids.pipeline.step import Done, Step, StepResult
-from thalbids.settings import Siena
+from thalbids.settings import Settings
 from thalbids.tools import fsl, siena
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 GIVEN_COLUMNS = ("participant_id", "session_id_baseline", "session_id_followup", "pbvc")
 
 
-def check(settings: Siena) -> str:
+def check(settings: Settings) -> str:
     """What will be done about whole-brain change, in a sentence; to be called before a run.
 
     Raises
@@ -31,31 +30,33 @@ def check(settings: Siena) -> str:
     UsageError, MissingToolError
         A table and a folder are both given; SIENA is asked for and not installed; a given table cannot be read.
     """
-    if settings.table is not None:
-        given_values(settings.table)
+    own, program = settings.siena, settings.tools.fsl
+    if own.table is not None:
+        given_values(own.table)
         return "whole-brain change: read from the given table"
-    if settings.directory is not None:
-        if not settings.directory.is_dir():
-            raise MetadataError(
-                "The folder of SIENA results is not there.", "Check [siena] directory.", settings.directory
-            )
+    if own.directory is not None:
+        if not own.directory.is_dir():
+            raise MetadataError("The folder of SIENA results is not there.", "Check [siena] directory.", own.directory)
         return "whole-brain change: read from existing SIENA results"
-    if settings.run == "no":
+    if own.run == "no":
         return "whole-brain change: not wanted"
-    if settings.run == "yes":
-        fsl.required("siena")
-    elif fsl.find("siena") is None:
+    siena.command(program.siena_options)
+    if own.run == "yes":
+        fsl.required("siena", program)
+    elif fsl.missing("siena", program) is not None:
         return "whole-brain change: not measured, FSL's SIENA is not installed"
     return "whole-brain change: by FSL's SIENA, for participants with two sessions or more"
 
 
-def source_of(settings: Siena) -> str | None:
+def source_of(settings: Settings) -> str | None:
     """``table``, ``directory`` or ``siena``; None when there is nothing to do."""
-    if settings.table is not None:
+    if settings.siena.table is not None:
         return "table"
-    if settings.directory is not None:
+    if settings.siena.directory is not None:
         return "directory"
-    if settings.run == "no" or (settings.run == "auto" and fsl.find("siena") is None):
+    if settings.siena.run == "no":
+        return None
+    if settings.siena.run == "auto" and fsl.missing("siena", settings.tools.fsl) is not None:
         return None
     return "siena"
 
@@ -78,7 +79,7 @@ def pairs_of(sessions: Sequence[str], which: str) -> list[tuple[str, str]]:
     return list(dict.fromkeys(found))
 
 
-def plan_siena(subject: str, own: Sequence[SessionPlan], settings: Siena, asked: Collection[str]) -> list[Step]:
+def plan_siena(subject: str, own: Sequence[SessionPlan], settings: Settings, asked: Collection[str]) -> list[Step]:
     """The steps of one participant: one for each pair, and the table of all pairs.
 
     Parameters
@@ -89,7 +90,7 @@ def plan_siena(subject: str, own: Sequence[SessionPlan], settings: Siena, asked:
     source = source_of(settings)
     usable = [made for made in own if made.session.session is not None and "T1w" in made.images]
     labels = {str(made.session.session): made for made in usable}
-    pairs = pairs_of(list(labels), settings.pairs)
+    pairs = pairs_of(list(labels), settings.siena.pairs)
     touched = [made.session.name for made in usable if made.session.name in asked]
     if source is None or not pairs or not touched:
         return []
@@ -114,23 +115,23 @@ def plan_siena(subject: str, own: Sequence[SessionPlan], settings: Siena, asked:
                 },
                 outputs={"qc": path},
                 params={
-                    "Options": asdict(options_of(settings)),
-                    "TimeoutMinutes": settings.timeout_minutes,
-                    "Software": fsl.version("siena"),
+                    "Options": list(settings.tools.fsl.siena_options),
+                    "Software": fsl.version("siena", settings.tools.fsl),
                     "Sources": [baseline.t1w_uri, followup.t1w_uri],
                     "Pair": [f"ses-{first}", f"ses-{second}"],
                 },
                 needs=tuple(made.images["T1w"] for made in (baseline, followup) if made.session.name in asked),
                 memory_gb=2.0,
                 record=path,
+                machine=settings,
             )
         )
     out_dir = usable[0].out_dir
     inputs: dict[str, Path | None] = {f"{a} {b}": path for (a, b), (_, path) in planned.items()}
-    if settings.table is not None:
-        inputs["table"] = settings.table
+    if source == "table":
+        inputs["table"] = settings.siena.table
     for first, second in pairs if source == "directory" else ():
-        inputs[f"{first} {second}"] = report_in(settings.directory, subject, first, second)
+        inputs[f"{first} {second}"] = report_in(settings.siena.directory, subject, first, second)
     steps.append(
         Step(
             f"sub-{subject} siena",
@@ -152,13 +153,6 @@ def plan_siena(subject: str, own: Sequence[SessionPlan], settings: Siena, asked:
     return steps
 
 
-def options_of(settings: Siena) -> siena.Options:
-    """What is passed on to SIENA."""
-    return siena.Options(
-        settings.bet, settings.standard_mask, settings.two_class, settings.diff, settings.ventricles
-    )  # fmt: skip
-
-
 def siena_pair(
     inputs: Mapping[str, Path | None], outputs: Mapping[str, Path], params: Mapping[str, Any],
     upstream: Mapping[str, StepResult],
@@ -172,14 +166,8 @@ def siena_pair(
         if read_json(sidecar(path)).get("SkullStripped"):
             raise ImageError("SIENA needs the skull, and this T1w image is skull-stripped.", "", path)
         scans[role] = path
-    with tempfile.TemporaryDirectory(prefix="thalbids-siena-") as folder:
-        result = siena.run(
-            scans["baseline"],
-            scans["followup"],
-            Path(folder),
-            siena.Options(**params["Options"]),
-            lambda argv, cwd: fsl.run(argv, cwd, 60 * params["TimeoutMinutes"]),
-        )
+    with tempfile.TemporaryDirectory(prefix="thalbids-siena-", dir=params["Machine"].run.work_dir) as folder:
+        result = siena.run(scans["baseline"], scans["followup"], Path(folder), params["Machine"].tools.fsl)
     write_json(
         outputs["qc"], result.to_json() | {key: params[key] for key in ("Pair", "Options", "Software", "Sources")}
     )

@@ -116,7 +116,7 @@ def register(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
     moving, _ = to_ras(moving)
     fixed = load_image(given(inputs, "T1w"))
     brain = load_labels(given(inputs, "brain"))
-    strategies = configured(params["Strategies"], params["Cutoffs"])
+    strategies = configured(params["Strategies"], params["Cutoffs"], program=params["Machine"].tools.fsl)
     outcome = gate.register(
         moving, fixed, brain, strategies, bins=params["Bins"], seed=params["Seed"], rule=params["Rule"],
         minimum=0.0 if params["Image"] == "R1map" else None,

@@ -7,7 +7,7 @@ strategy's interpolation, as for every other strategy.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nibabel as nib
@@ -15,9 +15,10 @@ import numpy as np
 
 from thalbids.registration.strategies import RegistrationError
 from thalbids.registration.transforms import from_flirt
+from thalbids.settings import Program
 from thalbids.tools import flirt, fsl
+from thalbids.tools.runner import ToolError, said
 
-TIMEOUT_S = 3600.0  # of one run; with mutual information at 1 mm it takes some minutes
 MAX_SCALE = 1.2  # the same head: scanners differ by a few percent, beyond this the refinement has lost its way
 
 
@@ -52,6 +53,7 @@ class Flirt:
     ----------
     name, group, interpolation, cutoff : see :class:`~thalbids.registration.strategies.Strategy`
     stages : in order
+    program : how FSL is run, settings ``[tools.fsl]``
     """
 
     name: str
@@ -59,11 +61,12 @@ class Flirt:
     interpolation: str
     group: str = "fsl"
     cutoff: float = 0.25  # paper, 2.5.2
+    program: Program = field(default_factory=Program)
 
     @property
     def software(self) -> str:
         """Name and version of FSL."""
-        return f"FLIRT of {fsl.version('flirt')}"
+        return f"FLIRT of {fsl.version('flirt', self.program)}"
 
     def estimate(
         self, fixed: nib.Nifti1Image, moving: nib.Nifti1Image, mask: nib.Nifti1Image | None, seed: int
@@ -85,7 +88,7 @@ class Flirt:
                     "moving.nii", "fixed.nii", written, dof=stage.dof, cost=stage.cost,
                     weight=weight if stage.weighted else None, start=start if stage.refines else None,
                 )  # fmt: skip
-                matrix = _run(argv, folder, written)
+                matrix = _run(argv, folder, written, self.program)
                 start = written
         scale = np.linalg.svd(matrix[:3, :3], compute_uv=False)
         if scale.max() > MAX_SCALE or scale.min() < 1 / MAX_SCALE:
@@ -94,15 +97,15 @@ class Flirt:
         return from_flirt(matrix, moving, fixed)
 
 
-def _run(argv: list[str], folder: Path, written: str) -> np.ndarray:
+def _run(argv: list[str], folder: Path, written: str, program: Program) -> np.ndarray:
     """The matrix of one run."""
     try:
-        said = fsl.run(argv, folder, TIMEOUT_S)
+        log = fsl.run(argv, folder, program, expects=[written]).log
         try:
             return flirt.read_matrix(folder / written)
         except flirt.FlirtError as error:
-            raise RegistrationError(f"{error.problem} It said: {fsl.last_words(said)}") from None
-    except fsl.FslError as error:
+            raise RegistrationError(f"{error.problem} {' '.join(said(log).split())}") from None
+    except ToolError as error:
         raise RegistrationError(error.problem) from None
 
 

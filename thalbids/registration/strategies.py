@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 
 from thalbids.errors import ThalbidsError, UsageError
-from thalbids.settings import Registration
+from thalbids.settings import Program, Registration, Settings
 
 INTERPOLATION_ORDER = {"linear": 1, "spline": 3}
 
@@ -62,15 +62,18 @@ AUTO = "auto"
 
 
 def configured(
-    names: Sequence[str], cutoffs: Mapping[str, float] | None = None, rule: str = "measured"
+    names: Sequence[str],
+    cutoffs: Mapping[str, float] | None = None,
+    rule: str = "measured",
+    program: Program | None = None,
 ) -> tuple[Strategy, ...]:
     """The strategies of these names, in this order, with cut-offs of the settings in place of their own.
 
-    ``rule`` is ``measured`` (each strategy's own cut-off) or ``paper`` (those of the paper). Raises
-    :class:`~thalbids.errors.UsageError` for an unknown or repeated name, a cut-off of a strategy that is not used, and
-    a cut-off that is not a number >= 0.
+    ``rule`` is ``measured`` (each strategy's own cut-off) or ``paper`` (those of the paper); ``program`` says how FSL
+    is run. Raises :class:`~thalbids.errors.UsageError` for an unknown or repeated name, a cut-off of a strategy that
+    is not used, and a cut-off that is not a number >= 0.
     """
-    makers, cutoffs = _makers(), dict(cutoffs or {})
+    makers, cutoffs = _makers(program), dict(cutoffs or {})
     known = ", ".join(makers)
     if not names:
         raise UsageError("No registration strategy is given.", f"Known: {known}.")
@@ -92,7 +95,7 @@ def configured(
     )
 
 
-def resolved(names: Sequence[str], image: str) -> tuple[str, ...]:
+def resolved(names: Sequence[str], image: str, program: Program | None = None) -> tuple[str, ...]:
     """The names for one image (``R1map``, ``FLAIR``, ``T2w``), with ``auto`` replaced by what is here.
 
     ``auto`` is the paper's list (2.5.2) where FSL's FLIRT is installed: R1 by ``fsl-mi`` and ``fsl-nc``, then
@@ -110,15 +113,15 @@ def resolved(names: Sequence[str], image: str) -> tuple[str, ...]:
     if AUTO in names:
         if len(names) > 1:
             raise UsageError("The registration strategy auto stands beside others.", "Give auto alone, or name them.")
-        if fsl.find("flirt") is None:
+        if fsl.missing("flirt", program or Program()) is not None:
             return ("ants",)
         return ("fsl-mi", "fsl-nc", "ants") if image == "R1map" else ("fsl-flair", "ants")
     if any(name.startswith("fsl-") for name in names):
-        fsl.required("flirt")
+        fsl.required("flirt", program or Program())
     return tuple(names)
 
 
-def configured_for(image: str, settings: Registration) -> tuple[Strategy, ...]:
+def configured_for(image: str, settings: Settings) -> tuple[Strategy, ...]:
     """The strategies for one image by the settings; cut-offs of strategies that serve other images are left out.
 
     Raises
@@ -126,13 +129,14 @@ def configured_for(image: str, settings: Registration) -> tuple[Strategy, ...]:
     UsageError, MissingToolError
         See :func:`configured` and :func:`resolved`.
     """
-    names = resolved(asked_for(image, settings), image)
+    own, program = settings.registration, settings.tools.fsl
+    names = resolved(asked_for(image, own), image, program)
     makers = _makers()
-    for name in settings.cutoffs:
+    for name in own.cutoffs:
         if name not in makers:
             raise UsageError(f"Unknown registration strategy {name!r}.", f"Known: {', '.join(makers)}.")
-    cutoffs = {name: value for name, value in settings.cutoffs.items() if name in names}
-    return configured(names, cutoffs, settings.rule)
+    cutoffs = {name: value for name, value in own.cutoffs.items() if name in names}
+    return configured(names, cutoffs, own.rule, program)
 
 
 def asked_for(image: str, settings: Registration) -> tuple[str, ...]:
@@ -140,25 +144,27 @@ def asked_for(image: str, settings: Registration) -> tuple[str, ...]:
     return settings.r1map_strategies if image == "R1map" else settings.flair_strategies
 
 
-def note_on(names: Sequence[str], image: str) -> str:
-    """What ``auto`` became, in a sentence for people; empty when the strategies were named."""
-    if tuple(names) != (AUTO,):
+def note_on(image: str, settings: Settings) -> str:
+    """What ``auto`` became, in words for people; empty when the strategies were named."""
+    names = asked_for(image, settings.registration)
+    if names != (AUTO,):
         return ""
-    got = resolved(names, image)
+    got = resolved(names, image, settings.tools.fsl)
     if got == ("ants",):
         return "registered by ANTs: FSL's FLIRT, the paper's first choice, is not installed"
     return f"registered by FSL's FLIRT ({', '.join(got[:-1])}), or by ANTs where that fails"
 
 
-def _makers() -> dict[str, Callable[[], Strategy]]:
+def _makers(program: Program | None = None) -> dict[str, Callable[[], Strategy]]:
     """A new strategy is one file and one line here."""
     from thalbids.registration.ants_rigid import AntsRigid
     from thalbids.registration.flirt import RIGID, RIGID_IN_MASK, RIGID_THEN_AFFINE, Flirt
 
+    fsl = program or Program()
     return {
         "ants": AntsRigid,
         "ants-centre": lambda: AntsRigid(name="ants-centre", group="ants-centre", start="centre"),
-        "fsl-mi": lambda: Flirt("fsl-mi", RIGID_THEN_AFFINE, "spline"),
-        "fsl-nc": lambda: Flirt("fsl-nc", RIGID_IN_MASK, "spline"),
-        "fsl-flair": lambda: Flirt("fsl-flair", RIGID, "linear"),
+        "fsl-mi": lambda: Flirt("fsl-mi", RIGID_THEN_AFFINE, "spline", program=fsl),
+        "fsl-nc": lambda: Flirt("fsl-nc", RIGID_IN_MASK, "spline", program=fsl),
+        "fsl-flair": lambda: Flirt("fsl-flair", RIGID, "linear", program=fsl),
     }

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from thalbids.tools.fsl import FslError
+from thalbids.tools.runner import ToolError
 
 DEGREES_OF_FREEDOM = (6, 7, 9, 12)
 COSTS = ("mutualinfo", "corratio", "normcorr", "normmi", "leastsq")
 
 
-class FlirtError(FslError):
+class FlirtError(ToolError):
     """FLIRT gave no matrix that can be used."""
 
 

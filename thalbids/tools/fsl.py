@@ -4,95 +4,112 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
+import tempfile
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
-from thalbids.errors import MissingToolError, ThalbidsError
+from thalbids.errors import MissingToolError
+from thalbids.settings import Program
+from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, version_text
 
-MEND = "Install FSL and set FSLDIR, or put its bin folder on the PATH (https://fsl.fmrib.ox.ac.uk)."
+MEND = "Install FSL and set FSLDIR, or name a container in [tools.fsl] of the settings; see: thalbids doctor"
+ENVIRONMENT = {"FSLOUTPUTTYPE": "NIFTI_GZ", "FSLSUBALREADYRUN": "true"}
+UNSET = ("SGE_ROOT", "FSLSUBMETHOD")  # with a queueing system FSL submits itself and returns early
 
 
-class FslError(ThalbidsError):
-    """A program of FSL did not do what it was asked for."""
+def runner(program: Program) -> Runner:
+    """Runs any of FSL's programs by the settings ``[tools.fsl]``."""
+    return runner_of(program, replaces=False)
 
 
-def find(program: str) -> Path | None:
-    """The program of ``$FSLDIR/bin``, or of the PATH; None when it is in neither."""
+def missing(name: str, program: Program) -> str | None:
+    """Why one of FSL's programs cannot be run; None when it can."""
+    if program.runner != "local":
+        return _missing_in(name, program)
+    return runner(program).missing(located(name, program))
+
+
+@lru_cache(maxsize=16)
+def _missing_in(name: str, program: Program) -> str | None:
+    """For containers: asked once, not for each image of each session."""
+    return runner(program).missing(name)
+
+
+def required(name: str, program: Program) -> None:
+    """Raise MissingToolError when one of FSL's programs cannot be run."""
+    why = missing(name, program)
+    if why is not None:
+        raise MissingToolError(f"FSL's {name} cannot be run: {why}", MEND)
+
+
+def located(name: str, program: Program) -> str:
+    """The program in ``$FSLDIR/bin`` when it runs on this machine and is there; else its name."""
     home = os.environ.get("FSLDIR")
-    found = shutil.which(program, path=str(Path(home) / "bin")) if home else None
-    found = found or shutil.which(program)
-    return None if found is None else Path(found).absolute()
+    if program.runner != "local" or program.command or not home:
+        return name
+    return shutil.which(name, path=str(Path(home).absolute() / "bin")) or name
 
 
-def required(program: str) -> Path:
-    """The program, or MissingToolError."""
-    found = find(program)
-    if found is None:
-        raise MissingToolError(f"FSL's {program} is not installed.", MEND)
-    return found
-
-
-def version(program: str) -> str:
-    """``FSL 6.0.7``, from FSL's own file, or ``FSL`` alone where that is not there."""
-    path = home_of(required(program)) / "etc" / "fslversion"
-    try:
-        words = path.read_text(encoding="utf-8", errors="replace").split()
-    except OSError:
-        words = []
-    return f"FSL {words[0].split(':')[0]}" if words else "FSL"
-
-
-def home_of(program: Path) -> Path:
-    """``$FSLDIR``; where it is not set, the folder above the program's (a link is followed)."""
-    home = os.environ.get("FSLDIR")
-    return Path(home) if home else program.resolve().parent.parent
-
-
-def environment(program: Path) -> dict[str, str]:
-    """One thread, compressed NIfTI, and no submission to a cluster that FSL finds by itself."""
-    home = home_of(program)
-    own = {"FSLDIR": str(home), "FSLOUTPUTTYPE": "NIFTI_GZ", "FSLSUBALREADYRUN": "true", "OMP_NUM_THREADS": "1"}
+def environment(name: str, program: Program) -> dict[str, str]:
+    """Compressed NIfTI, no submission; on this machine also FSLDIR, which FSL's scripts rest on."""
+    if program.runner != "local" or program.command:
+        return ENVIRONMENT
+    home = home_of(name)
     path = os.pathsep.join([str(home / "bin"), os.environ.get("PATH", "")])
-    kept = {name: value for name, value in os.environ.items() if name not in ("SGE_ROOT", "FSLSUBMETHOD")}
-    return kept | own | {"PATH": path}
+    return ENVIRONMENT | {"FSLDIR": str(home), "PATH": path}
 
 
-def run(argv: Sequence[str], folder: Path, timeout_s: float) -> str:
-    """Run a program of FSL in a folder; gives what it said.
+def home_of(name: str) -> Path:
+    """``$FSLDIR``; where it is not set, the folder above that of the program (links are followed)."""
+    home = os.environ.get("FSLDIR")
+    return Path(home).absolute() if home else Path(shutil.which(name) or name).resolve().parent.parent
 
-    The exit status alone decides nothing (FLIRT and SIENA end with 0 after failures): the caller looks at the outputs.
+
+def version(name: str, program: Program) -> str:
+    """``FSL 6.0.7.4``; in a container what the program says of itself; ``FSL`` where nothing is known."""
+    if program.runner == "local" and not program.command:
+        try:
+            words = (home_of(name) / "etc" / "fslversion").read_text(errors="replace").split()
+        except OSError:
+            words = []
+        return f"FSL {words[0].split(':')[0]}" if words else "FSL"
+    return _version_elsewhere(program)
+
+
+@lru_cache(maxsize=16)
+def _version_elsewhere(program: Program) -> str:
+    """What FLIRT says of itself in a container or behind a prefix; asked once."""
+    with tempfile.TemporaryDirectory(prefix="thalbids-") as folder:
+        text = version_text(runner(program), ("flirt", "-version"), Path(folder), tool="flirt")
+    return f"FSL ({text.splitlines()[-1].strip()})" if text else "FSL"
+
+
+def run(argv: Sequence[str], folder: Path, program: Program, expects: Sequence[str] = ()) -> Finished:
+    """Run one of FSL's programs in a folder.
+
+    Parameters
+    ----------
+    argv : name of the program and arguments; files by their names in ``folder``
+    folder : in which it runs
+    program : settings ``[tools.fsl]``
+    expects : files of the folder that it must leave there
 
     Raises
     ------
-    MissingToolError
-        It is not installed.
-    FslError
-        It ended with another status than 0, was killed, or took longer than the limit (then it and all that it
-        started are ended).
+    ToolError
+        In one line: it could not be started, failed, was killed, left nothing or ran out of time.
     """
-    program = required(argv[0])
-    process = subprocess.Popen(
-        [str(program), *argv[1:]], cwd=folder, env=environment(program), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
+    command = Command(
+        tool=argv[0],
+        argv=(located(argv[0], program), *argv[1:]),
+        cwd=folder,
+        env=environment(argv[0], program),
+        unset=UNSET,
+        expects=tuple(folder / name for name in expects),
+        timeout_s=60 * program.timeout_minutes,
+    )
     try:
-        output, _ = process.communicate(timeout=timeout_s)
-    except BaseException as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        if isinstance(error, subprocess.TimeoutExpired):
-            raise FslError(f"{argv[0]} was stopped after {timeout_s / 60:g} minutes.") from None
-        raise
-    said = output.decode(errors="replace")
-    if process.returncode:
-        how = f"was killed by signal {-process.returncode}" if process.returncode < 0 else "failed"
-        raise FslError(f"{argv[0]} {how}: {last_words(said)}")
-    return said
-
-
-def last_words(said: str) -> str:
-    """The last line that says something, shortened."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it said nothing"
+        return runner(program).run(command)
+    except ToolError as error:  # the log lies in a folder that will be gone
+        raise ToolError(" ".join(error.problem.split()), error.mend) from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from thalbids.errors import UsageError
 from thalbids.image.grids import voxel_volume
-from thalbids.tools.fsl import FslError
+from thalbids.settings import Fsl
+from thalbids.tools import fsl
+from thalbids.tools.runner import ToolError
 
 OUTPUT = "siena_out"
 REPORT = "report.siena"
@@ -34,35 +37,8 @@ MIN_BRAIN_ML = 500.0
 MAX_BRAIN_RATIO = 1.2  # of the two brain masks' volumes
 
 
-class SienaError(FslError):
+class SienaError(ToolError):
     """SIENA gave no PBVC."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What is passed on to SIENA.
-
-    Attributes
-    ----------
-    bet : ``-B``, options of BET, such as ``-f 0.3``
-    standard_mask : ``-m``, mask in standard space as well as by BET
-    two_class : ``-2``, do not segment grey and white matter separately
-    diff : ``-S``, options of ``siena_diff``
-    ventricles : ``-V``, the change of the ventricles too (VIENA)
-    """
-
-    bet: str = ""
-    standard_mask: bool = False
-    two_class: bool = False
-    diff: str = ""
-    ventricles: bool = False
-
-    def words(self) -> list[str]:
-        """As arguments."""
-        words = ["-B", self.bet] if self.bet else []
-        words += [flag for flag, on in (("-m", self.standard_mask), ("-2", self.two_class)) if on]
-        words += ["-S", self.diff] if self.diff else []
-        return words + (["-V"] if self.ventricles else [])
 
 
 @dataclass(frozen=True)
@@ -101,36 +77,40 @@ class Result:
         }
 
 
-def command(options: Options) -> list[str]:
+def command(options: Sequence[str]) -> list[str]:
     """The arguments; the images lie in the folder in which it runs (SIENA cannot take a path: it changes folders).
 
     ``-d`` keeps the brain masks, which are looked at afterwards.
+
+    Raises
+    ------
+    UsageError
+        An option names the output folder, which is ours.
     """
-    return ["siena", "baseline.nii.gz", "followup.nii.gz", "-o", OUTPUT, "-d", *options.words()]
+    if "-o" in options:
+        raise UsageError("SIENA's option -o cannot be passed on.", "Remove it from siena_options.")
+    return ["siena", "baseline.nii.gz", "followup.nii.gz", "-o", OUTPUT, "-d", *(o for o in options if o != "-d")]
 
 
-def run(
-    baseline: Path, followup: Path, folder: Path, options: Options, execute: Callable[[Sequence[str], Path], object]
-) -> Result:
+def run(baseline: Path, followup: Path, folder: Path, program: Fsl) -> Result:
     """SIENA on two T1w images of whole heads.
 
     Parameters
     ----------
     baseline, followup : compressed NIfTI files
     folder : empty folder of its own, in which it works
-    options : passed on
-    execute : runs arguments in a folder
+    program : settings ``[tools.fsl]``, with the options to pass on
 
     Raises
     ------
-    SienaError
-        There is no number: no report, no final line, a brain mask that is missing or empty.
+    ToolError
+        There is no number: no report, no final line, a brain mask that is missing or empty, the time limit.
     """
     if same_content(baseline, followup):
         raise SienaError("The two T1w images hold the same values: there is no change to measure.")
     shutil.copyfile(baseline, folder / "baseline.nii.gz")
     shutil.copyfile(followup, folder / "followup.nii.gz")
-    execute(command(options), folder)
+    fsl.run(command(program.siena_options), folder, program, expects=[f"{OUTPUT}/{REPORT}"])
     return read(folder / OUTPUT, masks_required=True)
 
 

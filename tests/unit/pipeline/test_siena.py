@@ -13,13 +13,13 @@ import pytest
 
 from thalbids.bids.dictionaries import SIENA_COLUMNS
 from thalbids.bids.outputs import read_table
-from thalbids.errors import MetadataError, MissingToolError
+from thalbids.errors import MetadataError, MissingToolError, UsageError
 from thalbids.pipeline import engine
 from thalbids.pipeline.log import Reporter
 from thalbids.pipeline.plan import SessionPlan, plan
-from thalbids.pipeline.siena import check, given_values, options_of, pairs_of, plan_siena
+from thalbids.pipeline.siena import check, given_values, pairs_of, plan_siena
 from thalbids.pipeline.step import Step, StepResult
-from thalbids.settings import Settings, Siena
+from thalbids.settings import Fsl, Settings, Siena, Tools
 from thalbids.tools import siena
 from thalbids.types import InputImage, Session
 
@@ -109,7 +109,11 @@ def session_plans(out_dir: Path, labels: str = "12", stripped: bool = False) -> 
     return made
 
 
-def measured(own: list[SessionPlan], settings: Siena) -> tuple[list[dict[str, Any]], list[StepResult], Path]:
+def settings_of(options: tuple[str, ...] = (), minutes: float = 10, **values: Any) -> Settings:
+    return Settings(siena=Siena(**values), tools=Tools(fsl=Fsl(siena_options=options, timeout_minutes=minutes)))
+
+
+def measured(own: list[SessionPlan], settings: Settings) -> tuple[list[dict[str, Any]], list[StepResult], Path]:
     """Rows of the table and ends of the steps, by the engine; the T1w is from an earlier run."""
     out_dir = own[0].out_dir
     steps = plan_siena("01", own, settings, {own[-1].session.name})
@@ -122,9 +126,7 @@ def measured(own: list[SessionPlan], settings: Siena) -> tuple[list[dict[str, An
 
 def test_one_pair_from_command_line_to_table(home, tmp_path):
     own = session_plans(tmp_path / "out")
-    rows, results, table = measured(
-        own, Siena(bet="-f 0.3 -B", standard_mask=True, two_class=True, diff="-s -i 20", ventricles=True)
-    )
+    rows, results, table = measured(own, settings_of(("-B", "-f 0.3 -B", "-m", "-2", "-S", "-s -i 20", "-V")))
     assert (home / "argv").read_text().strip() == (
         "baseline.nii.gz followup.nii.gz -o siena_out -d -B -f 0.3 -B -m -2 -S -s -i 20 -V"
     )
@@ -141,27 +143,31 @@ def test_one_pair_from_command_line_to_table(home, tmp_path):
     assert all(result.usable for result in results)
 
 
-def test_options_with_spaces_stay_one_word():
-    assert options_of(Siena(bet="-f 0.3", diff="-s -i 20")).words() == ["-B", "-f 0.3", "-S", "-s -i 20"]
-    assert siena.Options().words() == []
+def test_options_with_spaces_stay_one_word_and_the_folder_is_ours():
+    assert siena.command(("-d", "-B", "-f 0.3"))[-3:] == ["-d", "-B", "-f 0.3"]
+    with pytest.raises(UsageError, match="-o cannot be passed on"):
+        check(settings_of(("-o", "elsewhere"), table=None))
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ("rm $out/report.siena", "SIENA wrote no report"),
+        ("rm $out/report.siena", "siena ended without an error but did not write report.siena"),
         ("grep -v finalPBVC $out/report.siena > x; mv x $out/report.siena", "no finalPBVC"),
         ("sed -i 's/^finalPBVC.*/finalPBVC  %/' $out/report.siena", "no finalPBVC"),
         ("sed -i 's/^finalPBVC.*/finalPBVC nan %/' $out/report.siena", "no finalPBVC"),
-        ("rm -r $out", "SIENA wrote no report"),
+        ("rm -r $out", "did not write report.siena"),
         ("rm $out/B_brain_mask.nii.gz", "found no brain in the second image"),
-        ("echo 'FATAL ERROR: no licence' >&2; exit 1", "siena failed: FATAL ERROR: no licence"),
-        ("kill -9 $$", "killed by signal 9"),
+        (
+            "echo 'FATAL ERROR: no licence' >&2; exit 1",
+            "siena failed with exit status 1. Its last lines: FATAL ERROR: no licence",
+        ),
+        ("kill -9 $$", "killed by SIGKILL"),
     ],
 )
 def test_a_pair_without_a_number_is_a_failed_row(home, tmp_path, change, reason):
     (home / "behaviour").write_text(change + "\n")
-    rows, results, _ = measured(session_plans(tmp_path / "out"), Siena())
+    rows, results, _ = measured(session_plans(tmp_path / "out"), settings_of())
     (row,) = rows
     assert row["status"] == "failed" and row["pbvc"] is None
     assert reason in row["reason"]
@@ -170,14 +176,14 @@ def test_a_pair_without_a_number_is_a_failed_row(home, tmp_path, change, reason)
 
 def test_an_empty_brain_is_a_failure(home, tmp_path):
     nib.save(mask(0), home / "A.nii.gz")
-    rows, _, _ = measured(session_plans(tmp_path / "out"), Siena())
+    rows, _, _ = measured(session_plans(tmp_path / "out"), settings_of())
     assert rows[0]["status"] == "failed" and "brain mask of the first image is empty" in rows[0]["reason"]
 
 
 def test_the_time_limit(home, tmp_path):
     (home / "behaviour").write_text("sleep 60\n")
-    rows, _, _ = measured(session_plans(tmp_path / "out"), Siena(timeout_minutes=0.005))
-    assert rows[0]["status"] == "failed" and "siena was stopped after 0.005 minutes" in rows[0]["reason"]
+    rows, _, _ = measured(session_plans(tmp_path / "out"), settings_of(minutes=0.01))
+    assert rows[0]["status"] == "failed" and "siena was stopped at its time limit of 0.01 minutes" in rows[0]["reason"]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +198,7 @@ def test_the_time_limit(home, tmp_path):
 )
 def test_a_doubtful_number_is_excluded_and_kept(home, tmp_path, report, reason):
     (home / "report").write_text(report)
-    rows, results, _ = measured(session_plans(tmp_path / "out"), Siena())
+    rows, results, _ = measured(session_plans(tmp_path / "out"), settings_of())
     assert rows[0]["status"] == "excluded" and reason in rows[0]["reason"]
     assert float(rows[0]["pbvc"]) < 0
     assert all(result.usable for result in results)
@@ -201,7 +207,7 @@ def test_a_doubtful_number_is_excluded_and_kept(home, tmp_path, report, reason):
 @pytest.mark.parametrize(("ml", "reason"), [(300, "300 mL only"), (900, "differ: 900 and 1190 mL")])
 def test_brain_masks_that_cannot_be(home, tmp_path, ml, reason):
     nib.save(mask(ml), home / "A.nii.gz")
-    rows, _, _ = measured(session_plans(tmp_path / "out"), Siena())
+    rows, _, _ = measured(session_plans(tmp_path / "out"), settings_of())
     assert rows[0]["status"] == "excluded" and reason in rows[0]["reason"]
 
 
@@ -214,16 +220,16 @@ def test_what_siena_warns_of_and_directions_that_differ_are_told():
 def test_the_same_image_twice_and_a_stripped_one_are_refused(home, tmp_path):
     own = session_plans(tmp_path / "same")
     own[1].t1w.write_bytes(own[0].t1w.read_bytes())
-    rows, _, _ = measured(own, Siena())
+    rows, _, _ = measured(own, settings_of())
     assert "hold the same values" in rows[0]["reason"]
-    rows, _, _ = measured(session_plans(tmp_path / "stripped", stripped=True), Siena())
+    rows, _, _ = measured(session_plans(tmp_path / "stripped", stripped=True), settings_of())
     assert "needs the skull" in rows[0]["reason"]
     assert not (home / "argv").exists()
 
 
 def test_one_failed_pair_leaves_the_others(home, tmp_path):
     (home / "behaviour").write_text('[ $(wc -l < "$here/argv") = 2 ] && rm "$out/report.siena"\n')
-    rows, _, _ = measured(session_plans(tmp_path / "out", "123"), Siena(pairs="both"))
+    rows, _, _ = measured(session_plans(tmp_path / "out", "123"), settings_of(pairs="both"))
     pairs = [(row["session_id_baseline"], row["session_id_followup"], row["status"]) for row in rows]
     assert pairs == [("ses-1", "ses-3", "ok"), ("ses-1", "ses-2", "failed"), ("ses-2", "ses-3", "ok")]
 
@@ -242,14 +248,14 @@ def table_of(path: Path, rows: list[str]) -> Path:
 def test_a_given_table(no_fsl, tmp_path):
     rows = ["sub-01\tses-1\tses-2\t-0.51", "02\t1\t2\tn/a", "sub-01\tses-1\tses-3\t42"]
     table = table_of(tmp_path / "pbvc.tsv", rows)
-    found, _, _ = measured(session_plans(tmp_path / "out", "123"), Siena(table=table, pairs="both"))
+    found, _, _ = measured(session_plans(tmp_path / "out", "123"), settings_of(table=table, pairs="both"))
     assert [(row["pbvc"], row["status"]) for row in found] == [
         ("42.0", "excluded"),
         ("-0.51", "ok"),
         (None, "missing"),
     ]
     assert {row["source"] for row in found} == {"table"}
-    assert "given table" in check(Siena(table=table))
+    assert "given table" in check(settings_of(table=table))
 
 
 @pytest.mark.parametrize(
@@ -263,7 +269,7 @@ def test_a_given_table(no_fsl, tmp_path):
 )
 def test_a_table_that_cannot_be_read_stops_the_run(tmp_path, rows, problem):
     with pytest.raises(MetadataError, match=problem):
-        check(Siena(table=table_of(tmp_path / "pbvc.tsv", rows)))
+        check(settings_of(table=table_of(tmp_path / "pbvc.tsv", rows)))
     assert given_values(table_of(tmp_path / "ok.tsv", ["01\t1\t2\t-1e-1"])) == {("01", "1", "2"): -0.1}
 
 
@@ -272,7 +278,7 @@ def test_existing_results(no_fsl, tmp_path):
     for name in ("sub-01_ses-1_T1w_to_sub-01_ses-2_T1w_siena", "sub-01/ses-2_to_ses-3", "sub-011_ses-1_to_ses-2"):
         (root / name).mkdir(parents=True)
         (root / name / "report.siena").write_text(GOOD)
-    settings = Siena(directory=root, pairs="both")
+    settings = settings_of(directory=root, pairs="both")
     rows, _, _ = measured(session_plans(tmp_path / "out", "123"), settings)
     assert [row["status"] for row in rows] == ["failed", "ok", "ok"]
     assert "no SIENA result" in rows[0]["reason"] and rows[1]["source"] == "directory"
@@ -281,22 +287,22 @@ def test_existing_results(no_fsl, tmp_path):
     with pytest.raises(siena.SienaError, match="several"):
         siena.find_results(root, "01", "1", "2")
     with pytest.raises(MetadataError, match="not there"):
-        check(Siena(directory=tmp_path / "nowhere"))
+        check(settings_of(directory=tmp_path / "nowhere"))
 
 
 def test_without_fsl_nothing_is_planned_and_insisting_stops_with_69(no_fsl, tmp_path):
     own = session_plans(tmp_path / "out")
-    assert plan_siena("01", own, Siena(), {"sub-01_ses-2"}) == []
-    assert "not installed" in check(Siena())
+    assert plan_siena("01", own, settings_of(), {"sub-01_ses-2"}) == []
+    assert "not installed" in check(settings_of())
     with pytest.raises(MissingToolError):
-        check(Siena(run="yes"))
+        check(settings_of(run="yes"))
 
 
 def test_a_run_on_one_session_measures_against_the_one_from_before(home, tmp_path):
     own = session_plans(tmp_path / "out")
-    assert plan_siena("01", own[:1], Siena(), {"sub-01_ses-1"}) == []
-    assert plan_siena("01", own, Siena(run="no"), {"sub-01_ses-2"}) == []
-    first, last = plan_siena("01", own, Siena(), {"sub-01_ses-2"})
+    assert plan_siena("01", own[:1], settings_of(), {"sub-01_ses-1"}) == []
+    assert plan_siena("01", own, settings_of(run="no"), {"sub-01_ses-2"}) == []
+    first, last = plan_siena("01", own, settings_of(), {"sub-01_ses-2"})
     assert first.needs == ("sub-01_ses-2 anatomy",) and last.after == (first.name,)
     sessions = [made.session for made in own]
     names = [step.name for step in plan(sessions, tmp_path / "out", [], Settings())]

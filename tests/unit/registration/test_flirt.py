@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import pickle
 import time
 from pathlib import Path
@@ -15,19 +14,18 @@ import pytest
 
 from tests.conftest import rotation_matrix
 from thalbids.errors import MissingToolError, UsageError
-from thalbids.registration import flirt as strategy
 from thalbids.registration.gate import judge, register
 from thalbids.registration.strategies import (
     RegistrationError,
-    asked_for,
     configured,
     configured_for,
     note_on,
     resolved,
 )
 from thalbids.registration.transforms import from_flirt, read_itk, to_flirt, write_itk
-from thalbids.settings import Registration
+from thalbids.settings import Fsl, Program, Registration, Settings, Tools
 from thalbids.tools import flirt, fsl
+from thalbids.tools.runner import Command
 
 ZOOMS = [(1.0, 1.0, 1.0), (0.8, 1.1, 3.0), (2.5, 0.7, 0.9)]
 POSE = rotation_matrix(6, -5, 8, centre=(3, -5, 7))
@@ -118,6 +116,10 @@ def no_fsl(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
+def settings_of(**values) -> Settings:
+    return Settings(registration=Registration(**values))
+
+
 def answer(home: Path, number: int, matrix: np.ndarray | str) -> None:
     text = matrix if isinstance(matrix, str) else "\n".join("  ".join(f"{v:.10f}" for v in row) for row in matrix)
     (home / f"answer{number}.mat").write_text(text + "\n")
@@ -174,10 +176,14 @@ NAN[3] = (0, 0, 0, 1)
 @pytest.mark.parametrize(
     ("matrix", "behaviour", "reason"),
     [
-        (None, "echo 'Failed to read volume moving'", "wrote no matrix. It said: Failed to read volume moving"),
-        (None, "", "wrote no matrix. It said: it said nothing"),
-        (np.eye(4), "echo 'bad alloc' >&2; exit 3", "flirt failed: bad alloc"),
-        (np.eye(4), "kill -9 $$", "flirt was killed by signal 9"),
+        (
+            None,
+            "echo 'Failed to read volume moving'",
+            "did not write stage1.mat. Its last lines: Failed to read volume moving",
+        ),
+        (None, "", "did not write stage1.mat. It said nothing"),
+        (np.eye(4), "echo 'bad alloc' >&2; exit 3", "flirt failed with exit status 3. Its last lines: bad alloc"),
+        (np.eye(4), "kill -9 $$", "flirt was killed by SIGKILL"),
         (SINGULAR, "", "singular"),
         (NAN, "", "not finite"),
         ("1 0 0 0\n0 1 0 0\n", "", "not a matrix of 4 x 4"),
@@ -198,15 +204,15 @@ def test_a_failed_run_is_an_attempt_with_its_reason(home, matrix, behaviour, rea
 
 def test_the_second_stage_fails_without_using_the_first(home):
     answer(home, 1, np.eye(4))
-    with pytest.raises(RegistrationError, match="wrote no matrix"):
+    with pytest.raises(RegistrationError, match=r"did not write stage2\.mat"):
         configured(["fsl-mi"])[0].estimate(FIXED, MOVING, MASK, seed=1)
 
 
-def test_a_run_that_takes_too_long_is_ended_with_what_it_started(home, monkeypatch):
-    monkeypatch.setattr(strategy, "TIMEOUT_S", 0.3)
+def test_a_run_that_takes_too_long_is_ended_with_what_it_started(home):
     (home / "behaviour").write_text('sleep 60 &\necho $! > "$here/child"; wait\n')
-    with pytest.raises(RegistrationError, match=r"stopped after 0\.005 minutes"):
-        configured(["fsl-flair"])[0].estimate(FIXED, MOVING, MASK, seed=1)
+    program = Program(timeout_minutes=0.01)
+    with pytest.raises(RegistrationError, match=r"stopped at its time limit of 0\.01 minutes"):
+        configured(["fsl-flair"], program=program)[0].estimate(FIXED, MOVING, MASK, seed=1)
     child = int((home / "child").read_text())
     for _ in range(100):
         if not running(child):
@@ -229,45 +235,57 @@ def test_what_flirt_does_not_know_is_refused(argument):
 
 
 def test_auto_takes_the_papers_strategies_where_fsl_is(home):
-    settings = Registration()
+    settings = settings_of()
     assert [s.name for s in configured_for("R1map", settings)] == ["fsl-mi", "fsl-nc", "ants"]
     assert [s.name for s in configured_for("FLAIR", settings)] == ["fsl-flair", "ants"]
-    assert "fsl-mi, fsl-nc" in note_on(asked_for("R1map", settings), "R1map")
+    assert "fsl-mi, fsl-nc" in note_on("R1map", settings)
 
 
 def test_auto_without_fsl_is_ants_and_says_so(no_fsl):
     for image in ("FLAIR", "R1map"):
-        assert [s.name for s in configured_for(image, Registration())] == ["ants"]
-        assert "FLIRT, the paper's first choice, is not installed" in note_on(("auto",), image)
-    assert note_on(("ants",), "FLAIR") == ""
+        assert [s.name for s in configured_for(image, settings_of())] == ["ants"]
+        assert "FLIRT, the paper's first choice, is not installed" in note_on(image, settings_of())
+    assert note_on("FLAIR", settings_of(flair_strategies=("ants",))) == ""
 
 
 def test_a_named_strategy_without_its_program_stops_with_69(no_fsl):
-    with pytest.raises(MissingToolError, match="flirt is not installed") as caught:
-        configured_for("R1map", Registration(r1map_strategies=("fsl-mi", "ants")))
+    with pytest.raises(
+        MissingToolError, match="FSL's flirt cannot be run: the program flirt is not on the PATH"
+    ) as caught:
+        configured_for("R1map", settings_of(r1map_strategies=("fsl-mi", "ants")))
     assert caught.value.exit_code == 69
     with pytest.raises(MissingToolError):
-        fsl.run(["flirt"], Path(os.curdir), 1)
+        fsl.required("flirt", Program())
 
 
 def test_auto_stands_alone_and_cutoffs_are_of_known_strategies(home):
     with pytest.raises(UsageError, match="auto stands beside others"):
         resolved(("auto", "ants"), "FLAIR")
     with pytest.raises(UsageError, match="Unknown registration strategy 'flirt'"):
-        configured_for("FLAIR", Registration(cutoffs={"flirt": 0.3}))
-    flair = configured_for("FLAIR", Registration(cutoffs={"fsl-mi": 0.4, "fsl-flair": 0.5}))
+        configured_for("FLAIR", settings_of(cutoffs={"flirt": 0.3}))
+    flair = configured_for("FLAIR", settings_of(cutoffs={"fsl-mi": 0.4, "fsl-flair": 0.5}))
     assert [s.cutoff for s in flair] == [0.5, 0.25]
 
 
 def test_the_papers_cutoffs_are_a_named_choice(home):
-    paper = configured_for("R1map", Registration(rule="paper"))
+    paper = configured_for("R1map", settings_of(rule="paper"))
     assert {s.name: s.cutoff for s in paper} == {"fsl-mi": 0.25, "fsl-nc": 0.25, "ants": 0.30}
-    own = configured_for("R1map", Registration(rule="paper", cutoffs={"ants": 0.2}))
+    own = configured_for("R1map", settings_of(rule="paper", cutoffs={"ants": 0.2}))
     assert own[-1].cutoff == 0.2
     assert judge(0.31, 0.30, 1.0, 0.1, 0.2, "measured")[0]
     faults, warnings = judge(0.31, 0.30, 1.0, 0.1, 0.2, "paper")
     assert faults == () and len(warnings) == 3
     assert judge(0.29, 0.30, 1.0, 0.9, -0.2, "paper")[0]
+
+
+def test_flirt_in_a_container_gets_the_same_command(home):
+    docker = Fsl(runner="docker", image="fsl:6.0.7")
+    settings = Settings(tools=Tools(fsl=docker))
+    assert fsl.located("flirt", docker) == "flirt" and fsl.environment("flirt", docker) == fsl.ENVIRONMENT
+    assert [s.name for s in configured_for("FLAIR", settings)] == ["ants"]  # neither docker nor the image is here
+    behind = Program(command=("env", "FSLDIR=/opt/fsl"))
+    command = Command("flirt", ("flirt",), home)
+    assert fsl.runner(behind).words(command) == ("env", "FSLDIR=/opt/fsl", "flirt")
 
 
 def test_a_strategy_survives_the_way_to_a_worker():
