@@ -278,6 +278,56 @@ class Outputs:
 
 
 @dataclass(frozen=True)
+class Clinical:
+    """How the clinical tables of the raw dataset are read (docs/clinical.md).
+
+    Attributes
+    ----------
+    rename : column in a table, ``COLUMN`` or ``FILE:COLUMN``, to what it stands for (``edss``, ``t25fw_1`` ...)
+    missing_codes : cells that mean "not known", besides empty cells and ``n/a``; numbers match by value
+    decimal_comma : numbers are written with a decimal comma
+    trials : columns of the trials of a timed test (``t25fw``, ``nhpt``), where they are not named ``t25fw_1`` ...
+    units : unit of a variable in the tables, where it is not the default (``age = "months"``, ``nhpt = "ms"``)
+    true_words, false_words : words of yes and no, besides the usual ones
+    female_words, male_words : words of the sexes, besides the usual ones
+    diagnosis_groups : group to the diagnoses that belong to it; adds to the built-in groups
+    violations : ``error`` stops at impossible values, ``missing`` takes them for unknown and lists them
+    """
+
+    rename: Mapping[str, str] = field(default_factory=dict)
+    missing_codes: tuple[str, ...] = ()
+    decimal_comma: bool = False
+    trials: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    true_words: tuple[str, ...] = ()
+    false_words: tuple[str, ...] = ()
+    female_words: tuple[str, ...] = ()
+    male_words: tuple[str, ...] = ()
+    diagnosis_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    violations: str = field(default="error", metadata={"choices": ("error", "missing")})
+
+
+@dataclass(frozen=True)
+class Group:
+    """The group level (docs/group.md).
+
+    Attributes
+    ----------
+    methods : methods that are analysed; empty means every method of the derivatives
+    not_in_models : methods left out of the clinical models (the paper, 3.4, left FreeSurfer out)
+    icv : source of the intracranial volume; ``auto`` takes the one that most sessions have, the same for everybody
+    pairs : pairs of sessions between which change is computed: ``first:last``, ``consecutive``, or ``A:B`` with labels
+    subset : diagnosis group of the sensitivity analyses
+    """
+
+    methods: tuple[str, ...] = ()
+    not_in_models: tuple[str, ...] = ("freesurfer",)
+    icv: str = field(default="auto", metadata={"choices": ("auto", "given", "freesurfer", "synthal")})
+    pairs: tuple[str, ...] = ("first:last",)
+    subset: str = "RRMS"
+
+
+@dataclass(frozen=True)
 class Settings:
     """All sections. The names of sections and fields are those of the TOML file."""
 
@@ -290,6 +340,8 @@ class Settings:
     outputs: Outputs = field(default_factory=Outputs)
     cluster: Cluster = field(default_factory=Cluster)
     tools: Tools = field(default_factory=Tools)
+    clinical: Clinical = field(default_factory=Clinical)
+    group: Group = field(default_factory=Group)
 
     def to_toml(self) -> str:
         """The settings as TOML text; a key whose value is None is left out, which means the same."""

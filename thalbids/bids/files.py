@@ -70,23 +70,38 @@ def read_table(path: Path | str) -> list[dict[str, str | None]]:
     MetadataError
         The file is missing, unreadable or not UTF-8, has no header, repeats a column, or has a row of another length.
     """
-    lines = _read_text(path).split("\n")
-    columns = [name.strip() for name in lines[0].split("\t")]
+    columns, lines = read_lines(path)
+    return [
+        {name: None if cell in ("", MISSING) else cell for name, cell in zip(columns, cells, strict=True)}
+        for _, cells in lines
+    ]
+
+
+def read_lines(path: Path | str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Column names, and the number of each row in the file (the header is 1) with its cells, without outer blanks.
+
+    Raises
+    ------
+    MetadataError
+        As for `read_table`.
+    """
+    header, *lines = _read_text(path).split("\n")
+    columns = [name.strip() for name in header.split("\t")]
     if columns == [""]:
         raise MetadataError("the table has no header.", "Its first row must hold the column names.", path)
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise MetadataError(f"column {twice[0]!r} is there twice.", "Rename or delete one of them.", path)
-    rows: list[dict[str, str | None]] = []
-    for number, line in enumerate(lines[1:], start=2):
+    rows: list[tuple[int, list[str]]] = []
+    for number, line in enumerate(lines, start=2):
         if not line.strip():
             continue
         cells = [cell.strip() for cell in line.split("\t")]
         if len(cells) != len(columns):
             problem = f"row {number} has {len(cells)} cells, the header has {len(columns)}."
             raise MetadataError(problem, "Separate the cells by single tabs.", path)
-        rows.append({name: None if cell in ("", MISSING) else cell for name, cell in zip(columns, cells, strict=True)})
-    return rows
+        rows.append((number, cells))
+    return columns, rows
 
 
 def write_table(path: Path | str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from thalbids.cli.parser import LEVELS, VERBS, app_parser, hyphenated
 from thalbids.errors import OutputError, ThalbidsError, UsageError
 from thalbids.settings import Settings, load
 
-_COMMAND = "The command is: thalbids BIDS_DIR OUTPUT_DIR participant"
+_COMMAND = "The command is: thalbids BIDS_DIR OUTPUT_DIR participant (or group)"
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
@@ -90,8 +90,6 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         raise UsageError("nothing to do.", _COMMAND)
     arguments = app_parser().parse_args(words)
     level = arguments.analysis_level
-    if level == "group":
-        raise UsageError("the group level is not part of this version.", "Only the level 'participant' can be run.")
     if level not in LEVELS:
         raise UsageError(f"unknown analysis level {level!r}.", _COMMAND)
     arguments.command = level
@@ -117,10 +115,25 @@ def _dispatch(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.command in VERBS:
         code: int = verb(arguments.command).run(arguments, settings)
         return code
+    if arguments.command == "group":
+        return _group(arguments, settings)
     from thalbids.pipeline.run import participant
 
     switches = {"dry_run": arguments.dry_run, "reports_only": arguments.reports_only}
     return participant(arguments.bids_dir, arguments.output_dir, settings, **switches)
+
+
+def _group(arguments: argparse.Namespace, settings: Settings) -> int:
+    """The group level; two runs of it into one folder do not mix."""
+    from thalbids.group.run import group
+    from thalbids.pipeline.lock import claim
+
+    if arguments.reports_only:
+        raise UsageError("--reports-only belongs to the participant level.", _COMMAND)
+    if arguments.dry_run or not arguments.output_dir.is_dir():
+        return group(arguments.bids_dir, arguments.output_dir, settings, dry_run=arguments.dry_run)
+    with claim(arguments.output_dir.absolute(), ["group"]):
+        return group(arguments.bids_dir, arguments.output_dir, settings)
 
 
 def _set_up_log(verbose: int) -> None:

@@ -18,7 +18,7 @@ VERBS = {  # each is a module of this package with parser() and run(arguments, s
     "demo": "make a small dataset and measure it",
     "share": "a copy of the results that can be given away",
 }
-LEVELS = ("participant",)
+LEVELS = ("participant", "group")
 
 EXIT_CODES = """\
 exit codes:
@@ -41,6 +41,7 @@ examples:
   thalbids /data/raw /data/derivatives/thalbids participant
   thalbids raw out participant --participant-label 01 02 --nprocs 4 --mem 16
   thalbids raw out participant --dry-run
+  thalbids raw out group --derivatives manual=raters/manual
   thalbids segment T1w.nii.gz -o results
 
 {EXIT_CODES}
@@ -59,9 +60,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise the usage error."""
         mend = f"See: {self.prog} --help"
-        if message.startswith("the following arguments are required") and message.endswith("participant"):
+        if message.startswith("the following arguments are required") and message.endswith("{participant,group}"):
             mend = (
-                "The command is: thalbids BIDS_DIR OUTPUT_DIR participant, with options after it "
+                "The command is: thalbids BIDS_DIR OUTPUT_DIR participant (or group), with options after it "
                 f"(an option that takes several values also takes the words that follow). {mend}"
             )
         raise UsageError(f"{message}.", mend)
@@ -115,10 +116,10 @@ def hyphenated(argv: Sequence[str]) -> list[str]:
 
 
 def app_parser() -> Parser:
-    """``thalbids BIDS_DIR OUTPUT_DIR participant``."""
+    """``thalbids BIDS_DIR OUTPUT_DIR {participant,group}``."""
     parser = Parser(
         prog="thalbids",
-        usage="thalbids BIDS_DIR OUTPUT_DIR participant [options]\n       thalbids COMMAND ...",
+        usage="thalbids BIDS_DIR OUTPUT_DIR {participant,group} [options]\n       thalbids COMMAND ...",
         description="Measure the thalamus in a BIDS dataset: masks, volumes, quality checks, reports.",
         epilog=_EPILOG,
     )
@@ -126,7 +127,7 @@ def app_parser() -> Parser:
     places.add_argument("bids_dir", metavar="BIDS_DIR", type=Path, help="root of the BIDS dataset; never written to")
     text = "folder of the derivatives; made when missing"
     places.add_argument("output_dir", metavar="OUTPUT_DIR", type=Path, help=text)
-    places.add_argument("analysis_level", metavar="participant", help="the level of the analysis")
+    places.add_argument("analysis_level", metavar="{participant,group}", help="the level of the analysis")
     add_inputs(parser.add_argument_group("what to measure"))
     group = parser.add_argument_group("what to do")
     text = "methods or families, such as synthal, or auto (default): all that can run here"

@@ -1,0 +1,430 @@
+"""Clinical tables of a raw BIDS dataset: find them, read them, and put them together per visit.
+
+Sources, the first wins: ``sub-X_scans.tsv`` (dates only), ``sub-X_sessions.tsv``, ``phenotype/*.tsv``,
+``participants.tsv``. Where two disagree, both are reported. Images are never touched. For users: docs/clinical.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from thalbids.bids.derivatives import with_prefix
+from thalbids.bids.files import read_lines
+from thalbids.bids.index import LABEL
+from thalbids.bids.values import NotAValueError, Reader, Value, days_between
+from thalbids.errors import MetadataError, NoInputError, UsageError
+from thalbids.settings import Clinical
+
+PLAIN = ("age", "sex", "diagnosis", "disease_duration", "edss", "sdmt", "steroid", "acq_time", "site", "icv_ml")
+TIMED = ("t25fw", "nhpt")
+STATIC = ("sex", "diagnosis", "site")  # a value without a session holds for every visit
+AGING = ("age", "disease_duration")  # a value without a session is that of the first visit, and grows with time
+_TRIAL = re.compile(r"(t25fw|nhpt(?:_dom|_nondom)?)(?:_(\d+))?")
+_WIDE = re.compile(rf"(?P<name>.+)_(?P<session>ses-{LABEL})")
+_IDS = ("participant_id", "session_id", "filename")
+RANKS = ("scans", "sessions", "phenotype", "participants")
+SHOWN = 20  # problems that a message lists
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A value, and where it stands: file, row and column; ``rank`` 0 is the source that wins."""
+
+    value: Value
+    where: str
+    rank: int
+
+
+@dataclass
+class ClinicalData:
+    """What the clinical tables say.
+
+    Attributes
+    ----------
+    values : (participant_id, session_id or None) -> variable -> entries; None stands for the person as a whole
+    found : variable -> columns in which it was found (``participants.tsv: age``)
+    unused : columns that stand for nothing we know
+    problems : impossible values, each with file, row, column and value
+    notes : what was repaired
+    """
+
+    values: dict[tuple[str, str | None], dict[str, list[Entry]]] = field(default_factory=dict)
+    found: dict[str, list[str]] = field(default_factory=dict)
+    unused: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_clinical(bids_dir: Path, settings: Clinical, participants: Collection[str] = ()) -> ClinicalData:
+    """Read every clinical table of the dataset.
+
+    Parameters
+    ----------
+    participants : labels without ``sub-``; empty means all
+
+    Raises
+    ------
+    NoInputError
+        The folder is not there.
+    MetadataError
+        A table is damaged, or (``violations = "error"``) holds impossible values; all of them are named.
+    UsageError
+        A setting contradicts itself.
+    """
+    if not bids_dir.is_dir():
+        raise NoInputError("the BIDS dataset is not there.", "Check the first argument, BIDS_DIR.", bids_dir)
+    reading = _Reading(Reader.of(settings), _columns(settings), frozenset(participants))
+    for rank, path in _tables(bids_dir, participants):
+        reading.table(path, path.relative_to(bids_dir).as_posix(), rank)
+    data = reading.data
+    if data.problems and settings.violations == "error":
+        listed = "".join(f"\n  {problem}" for problem in data.problems[:SHOWN])
+        more = f"\n  and {len(data.problems) - SHOWN} more" if len(data.problems) > SHOWN else ""
+        mend = 'Correct them, name codes for missing (clinical.missing_codes), or set clinical.violations = "missing".'
+        raise MetadataError(f"the clinical tables hold impossible values:{listed}{more}\n", mend)
+    return data
+
+
+def _tables(root: Path, participants: Collection[str]) -> Iterable[tuple[int, Path]]:
+    """Every clinical table with its rank; folders are listed, no name is made from a cell."""
+    if (root / "participants.tsv").is_file():
+        yield RANKS.index("participants"), root / "participants.tsv"
+    for name in _listed(root / "phenotype"):
+        if name.endswith(".tsv"):
+            yield RANKS.index("phenotype"), root / "phenotype" / name
+    for subject in _listed(root):
+        label = subject.removeprefix("sub-")
+        if not re.fullmatch(rf"sub-{LABEL}", subject) or (participants and label not in participants):
+            continue
+        for name in _listed(root / subject):
+            if name == f"{subject}_sessions.tsv":
+                yield RANKS.index("sessions"), root / subject / name
+            elif name == f"{subject}_scans.tsv":
+                yield RANKS.index("scans"), root / subject / name
+            elif re.fullmatch(rf"ses-{LABEL}", name):
+                path = root / subject / name / f"{subject}_{name}_scans.tsv"
+                if path.is_file():
+                    yield RANKS.index("scans"), path
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208 (names only; Path objects cost ten times as much)
+    except OSError:
+        return []
+
+
+def _columns(settings: Clinical) -> dict[str, str]:
+    """Column (``name`` or ``file:name``) to our name, by the settings."""
+    made = dict(settings.rename)
+    for column, name in settings.rename.items():
+        wide = _WIDE.fullmatch(name)
+        if _variable(wide["name"] if wide else name) is None and name not in _IDS:
+            known = ", ".join((*PLAIN, "t25fw_1", "nhpt_1", "nhpt_dom_1", "nhpt_nondom_1"))
+            raise UsageError(
+                f"clinical.rename: {column!r} is renamed to {name!r}, which means nothing.", f"There is: {known}."
+            )
+    for test, trials in settings.trials.items():
+        if test not in (*TIMED, "nhpt_dom", "nhpt_nondom"):
+            raise UsageError(
+                f"clinical.trials: {test!r} has no trials.", "There is: t25fw, nhpt, nhpt_dom, nhpt_nondom."
+            )
+        made |= {column: f"{test}_{number}" for number, column in enumerate(trials, start=1)}
+    return made
+
+
+def _variable(name: str) -> str | None:
+    """The name of a variable or of a trial of one; None for a name that means nothing."""
+    lower = name.lower()
+    return lower if lower in PLAIN or _TRIAL.fullmatch(lower) else None
+
+
+@dataclass
+class _Reading:
+    """Reads one table after the other into ``data``."""
+
+    reader: Reader
+    renamed: Mapping[str, str]
+    participants: frozenset[str]
+    data: ClinicalData = field(default_factory=ClinicalData)
+
+    def table(self, path: Path, shown: str, rank: int) -> None:
+        """Read one table."""
+        columns, lines = read_lines(path)
+        names = {column: self._name(path.name, column) for column in columns}
+        ours = {column: name for column, name in names.items() if name in _IDS}
+        ids = {name: column for column, name in ours.items()}
+        subject = path.name.split("_")[0] if path.name.startswith("sub-") else None
+        if subject is None and "participant_id" not in ids:
+            mend = "Name that column so, or rename it (clinical.rename); tabs separate the columns."
+            raise MetadataError("the table has no column participant_id.", mend, path)
+        variables = {}
+        for column, name in names.items():
+            if column in ours:
+                continue
+            variable = self._target(name, column, shown, rank)
+            if variable is not None:
+                variables[column] = variable
+        seen: dict[tuple[str, str | None], tuple[int, list[str]]] = {}
+        for number, cells in lines:
+            row = dict(zip(columns, cells, strict=True))
+            key = self._key(row, ids, subject, path, shown, number)
+            if key is None:
+                continue
+            if key in seen and rank != 0:
+                self._twice(seen[key], cells, key, shown, number)
+                continue
+            seen[key] = (number, cells)
+            self._row(row, variables, key, f"{shown}, row {number}", rank)
+
+    def _name(self, file: str, column: str) -> str:
+        name = self.renamed.get(f"{file}:{column}") or self.renamed.get(column) or column
+        return name.lower() if name.lower() in _IDS else name
+
+    def _target(self, name: str, column: str, shown: str, rank: int) -> tuple[str, str | None] | None:
+        """The variable of a column, and the session in its name if any."""
+        wide = _WIDE.fullmatch(name)
+        variable = _variable(wide["name"] if wide else name)
+        if rank == 0 and variable != "acq_time":
+            return None
+        where = f"{re.sub(r'sub-[^/_]+|ses-[^/_]+', '*', shown)}: {column}"
+        if variable is None:
+            if where not in self.data.unused:
+                self.data.unused.append(where)
+            return None
+        found = self.data.found.setdefault(variable, [])
+        if where not in found:
+            found.append(where)
+        return variable, wide["session"] if wide else None
+
+    def _key(
+        self, row: Mapping[str, str], ids: Mapping[str, str], subject: str | None, path: Path, shown: str, number: int
+    ) -> tuple[str, str | None] | None:
+        """Participant and session of a row; None for a row that is not used."""
+        person = subject or ""
+        if "participant_id" in ids:
+            text = row[ids["participant_id"]]
+            given = "" if self.reader.is_missing(text) else with_prefix(text, "sub-")
+            if subject is not None and given and given != subject:
+                self.data.problems.append(f"{shown}, row {number}, participant_id: {text!r} is another participant")
+                return None
+            person = subject or given
+        if not person:
+            self.data.notes.append(f"warning: {shown}, row {number}: no participant; the row is not used.")
+            return None
+        if self.participants and person.removeprefix("sub-") not in self.participants:
+            return None
+        if RANKS[0] in path.name:  # a scans table: the session is that of the folder, or of the file names
+            match = re.search(rf"_(ses-{LABEL})_", "_" + row.get(ids.get("filename", ""), "").rpartition("/")[2] + "_")
+            folder = path.parent.name
+            return person, folder if folder.startswith("ses-") else match[1] if match else ""
+        if "session_id" in ids:
+            text = row[ids["session_id"]]
+            if self.reader.is_missing(text):
+                self.data.notes.append(f"{shown}, row {number}: no session; its values are taken for the person.")
+                return person, None
+            return person, with_prefix(text, "ses-")
+        return person, None
+
+    def _twice(
+        self, before: tuple[int, list[str]], cells: list[str], key: tuple[str, str | None], shown: str, number: int
+    ) -> None:
+        name = key[0] + (f" {key[1]}" if key[1] else "")
+        if cells == before[1]:
+            self.data.notes.append(f"{shown}, row {number}: the same as row {before[0]} ({name}); counted once.")
+        else:
+            text = (
+                f"{shown}, row {number}, participant_id: {name} is there twice, with other values than row {before[0]}"
+            )
+            self.data.problems.append(f"{text}; the first is used")
+
+    def _row(
+        self,
+        row: Mapping[str, str],
+        variables: Mapping[str, tuple[str, str | None]],
+        key: tuple[str, str | None],
+        where: str,
+        rank: int,
+    ) -> None:
+        for column, (variable, session) in variables.items():
+            text = row[column]
+            if self.reader.is_missing(text):
+                continue
+            try:
+                value = self.reader.value(variable, text)
+            except NotAValueError as error:
+                self.data.problems.append(f"{where}, {column}: {text!r} {error}")
+                continue
+            place = (key[0], session) if session is not None else key
+            own = self.data.values.setdefault(place, {})
+            entry = Entry(value, f"{where}, {column}", rank)
+            own.setdefault(variable, []).append(entry)
+            if variable == "diagnosis":
+                own.setdefault("diagnosis_given", []).append(Entry(text, entry.where, rank))
+
+
+@dataclass
+class Visits:
+    """One row per participant and session, and where tables disagree.
+
+    ``rows`` have the columns of ``group.cohort.VISIT_COLUMNS`` besides has_mri; missing numbers are None, words "".
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    conflicts: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def visits(data: ClinicalData, sessions: Mapping[str, Collection[str]]) -> Visits:
+    """Put the values of every table together.
+
+    Parameters
+    ----------
+    sessions : participant_id -> sessions that the derivatives have
+    """
+    own: dict[str, dict[str, None]] = {person: dict.fromkeys(labels) for person, labels in sessions.items()}
+    for person, session in data.values:
+        labels = own.setdefault(person, {})
+        if session is not None:
+            labels[session] = None
+    made = Visits()
+    for person in sorted(own, key=_natural):
+        made.rows += _Person(person, data.values, made).rows(sorted(own[person], key=_natural) or [""])
+    return made
+
+
+@dataclass
+class _Person:
+    """Puts the visits of one participant together."""
+
+    name: str
+    values: Mapping[tuple[str, str | None], Mapping[str, list[Entry]]]
+    made: Visits
+
+    def rows(self, labels: list[str]) -> list[dict[str, Any]]:
+        """The rows of these sessions, in order of time."""
+        only = len(labels) == 1
+        dates = {label: self._date(label, only) for label in labels}
+        years = self._years(dates)
+        ordered = labels
+        if all(value is not None for value in years.values()):
+            ordered = sorted(labels, key=lambda label: years[label] or 0.0)  # stable: labels decide on one day
+            if ordered != labels:
+                told = ", ".join(ordered)
+                self.made.notes.append(
+                    f"{self.name}: the dates order the sessions otherwise than their labels: {told}."
+                )
+        return [self._row(label, order, dates[label], years[label], order == 0) for order, label in enumerate(ordered)]
+
+    def _date(self, label: str, only: bool) -> str:
+        entries = [*self._entries(label, "acq_time"), *(self._entries(None, "acq_time") if only else ())]
+        earliest: dict[int, Entry] = {}
+        for entry in entries:  # a scans table has a date for every image
+            if entry.rank not in earliest or str(entry.value) < str(earliest[entry.rank].value):
+                earliest[entry.rank] = entry
+        chosen = self._choose(label, "acq_time", list(earliest.values()))
+        return "" if chosen is None else str(chosen)
+
+    def _years(self, dates: Mapping[str, str]) -> dict[str, float | None]:
+        known = [value for value in dates.values() if value]
+        if not known:
+            return dict.fromkeys(dates)
+        first = min(known)
+        days = {label: days_between(first, value) if value else None for label, value in dates.items()}
+        if max(value for value in days.values() if value is not None) > 36525:
+            text = f"warning: {self.name}: dates more than 100 years apart are not all shifted alike; not used."
+            self.made.notes.append(text)
+            return dict.fromkeys(dates)
+        return {label: None if value is None else value / 365.25 for label, value in days.items()}
+
+    def _row(self, label: str, order: int, when: str, years: float | None, first: bool) -> dict[str, Any]:
+        row: dict[str, Any] = {"participant_id": self.name, "session_id": label, "order": order, "years": years}
+        row["acq_time"] = when
+        for variable in (*STATIC, "diagnosis_given"):
+            row[variable] = self._value(label, variable, True) or ""
+        for variable in AGING:
+            row[variable] = self._aging(label, variable, years, first)
+        for variable in ("edss", "sdmt", "steroid", "icv_ml"):
+            row[variable] = self._value(label, variable, first)
+        for test in TIMED:
+            row[test], row[f"{test}_trials"] = self._timed(label, test, first)
+        row["female"] = {"F": 1.0, "M": 0.0}.get(row["sex"])
+        return row
+
+    def _entries(self, label: str | None, variable: str) -> list[Entry]:
+        return self.values.get((self.name, label), {}).get(variable, [])
+
+    def _value(self, label: str, variable: str, person_too: bool) -> Value | None:
+        entries = [*self._entries(label, variable), *(self._entries(None, variable) if person_too else ())]
+        return self._choose(label, variable, entries)
+
+    def _choose(self, label: str, variable: str, entries: list[Entry]) -> Value | None:
+        """The value of the source that wins; others that say something else are reported."""
+        if not entries:
+            return None
+        entries = sorted(entries, key=lambda entry: entry.rank)
+        best = entries[0]
+        for other in entries[1:]:
+            if variable != "diagnosis_given" and _differ(variable, best.value, other.value):
+                ids = {"participant_id": self.name, "session_id": label, "variable": variable}
+                values = {"value": _shown(variable, best.value), "other_value": _shown(variable, other.value)}
+                self.made.conflicts.append({**ids, **values, "source": best.where, "other_source": other.where})
+        return best.value
+
+    def _aging(self, label: str, variable: str, years: float | None, first: bool) -> Value | None:
+        """A value of the person as a whole is that of the first visit; later ones are older by the time passed."""
+        if first or self._entries(label, variable):
+            return self._value(label, variable, first)
+        start = self._choose_silently(None, variable)
+        return None if start is None or years is None else float(start) + years
+
+    def _choose_silently(self, label: str | None, variable: str) -> Value | None:
+        entries = sorted(self._entries(label, variable), key=lambda entry: entry.rank)
+        return entries[0].value if entries else None
+
+    def _timed(self, label: str, test: str, person_too: bool) -> tuple[float | None, int | None]:
+        """Mean and number of the trials of a timed test; of both hands the mean of their means."""
+        hands = [self._trials(label, f"{test}{hand}", person_too) for hand in ("", "_dom", "_nondom")]
+        both, dominant, other = hands
+        if both:
+            return sum(both) / len(both), len(both)
+        if dominant and other:
+            return (sum(dominant) / len(dominant) + sum(other) / len(other)) / 2, len(dominant) + len(other)
+        if (dominant or other) and test == "nhpt":
+            self.made.notes.append(f"{self.name} {label}: nhpt of one hand only; the mean of both is not known.")
+        mean = self._value(label, test, person_too)
+        return (None, None) if mean is None else (float(mean), None)
+
+    def _trials(self, label: str, name: str, person_too: bool) -> list[float]:
+        pattern = re.compile(re.escape(name) + r"_\d+")
+        places = [label, *([None] if person_too else [])]
+        known = {
+            key: None for place in places for key in self.values.get((self.name, place), {}) if pattern.fullmatch(key)
+        }
+        if name in ("nhpt_dom", "nhpt_nondom") and any(self._entries(place, name) for place in places):
+            known[name] = None
+        found = [self._value(label, key, person_too) for key in sorted(known)]
+        return [float(value) for value in found if value is not None]
+
+
+def _differ(variable: str, one: Value, two: Value) -> bool:
+    if variable == "acq_time":
+        return abs(days_between(str(one), str(two))) > 1
+    if isinstance(one, float) and isinstance(two, float):
+        return abs(one - two) > 1e-9 * max(1.0, abs(one))
+    return one != two
+
+
+def _shown(variable: str, value: Value) -> str:
+    if variable == "steroid":
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _natural(label: str) -> list[tuple[int, int, str]]:
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", label) if part]

@@ -1,0 +1,223 @@
+"""What every analysis of the group level works on: one record, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thalbids.bids.derivatives import Place
+from thalbids.errors import UsageError
+from thalbids.group.people import natural
+from thalbids.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VOLUME_COLUMNS = (
+    "participant_id", "session_id", "method", "image", "volume_ml", "volume_left_ml", "volume_right_ml", "icv_ml",
+    "icv_source", "status", "reason",
+)  # fmt: skip
+VISIT_COLUMNS = (
+    "participant_id", "session_id", "order", "years", "acq_time", "has_mri", "age", "sex", "female", "diagnosis",
+    "diagnosis_given", "disease_duration", "edss", "t25fw", "t25fw_trials", "nhpt", "nhpt_trials", "sdmt", "steroid",
+    "site", "icv_ml",
+)  # fmt: skip
+PBVC_COLUMNS = (
+    "participant_id", "session_id_baseline", "session_id_followup", "pbvc", "source", "status", "reason",
+)  # fmt: skip
+OUTCOMES = ("edss", "t25fw", "nhpt", "sdmt")  # clinical outcomes that can change between visits
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The data of a group run. An analysis reads it and gives tables; nobody changes its frames.
+
+    Identifiers are text with their BIDS prefix and every zero (``sub-01``, ``ses-1``); a dataset without sessions has
+    the session "" (written as n/a). Missing numbers are NaN, missing words "". Join frames on participant and session,
+    never by the order of their rows.
+
+    Attributes
+    ----------
+    volumes : one row per participant, session and method (unique), also for methods that failed. ``volume_ml`` and its
+        sides are what the table says; **use rows with status ok only** (`usable`). ``icv_ml`` repeats the session's
+        intracranial volume, from one source for the whole cohort (``icv_source``). ``image`` is T1w, FLAIR, R1map or
+        ensemble. Sorted by participant, session (natural order) and method (order of the derivatives).
+    visits : one row per participant and session (unique) of anyone in the derivatives or the clinical tables.
+        ``order`` counts the person's visits from 0, by date where all are dated, else by label; ``years`` since the
+        person's first dated visit (days / 365.25; NaN without a date); ``acq_time`` is the date as text, only good for
+        differences within a person. ``has_mri``: the session has a volume with status ok. ``sex`` F, M or "";
+        ``female`` 1.0, 0.0 or NaN. ``diagnosis`` is the group (HC for controls, RRMS, PMS, isolated, NMOSD, MOGAD or
+        what the table says), ``diagnosis_given`` the table's word. ``t25fw`` and ``nhpt`` are means of the trials, in
+        seconds; ``*_trials`` how many there were. ``steroid`` 1.0, 0.0 or NaN: treatment between this visit and the one
+        before. ``icv_ml`` only where a clinical table gives one. Columns of the paper's Table S1 that are not known are
+        there and empty.
+    pbvc : one row per participant and pair of sessions: percentage brain volume change; use status ok only.
+    repeats : rows like ``volumes`` with a column ``entities``, of sessions whose derivatives hold several scans (such
+        as run-1 and run-2); ``volumes`` has the first of them. Empty in most datasets.
+    exclusions : ratings that a person gave: participant_id, session_id, method ("" for all), reason. Already applied to
+        ``volumes`` (status excluded); whoever reads masks must apply them too (`excluded`).
+    places : where each session's derivatives lie, with the names of their files: ``places[0].folder``, ``.names``.
+    notes : what was found, repaired or left out, for the terminal and the report; warnings start with ``warning:``.
+    """
+
+    volumes: pd.DataFrame
+    visits: pd.DataFrame
+    pbvc: pd.DataFrame
+    settings: Settings
+    bids_dir: Path
+    out_dir: Path
+    repeats: pd.DataFrame
+    exclusions: pd.DataFrame
+    conflicts: pd.DataFrame
+    places: Sequence[Place] = ()
+    notes: Sequence[str] = ()
+    columns_found: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def usable(self) -> pd.DataFrame:
+        """The rows of ``volumes`` with status ok."""
+        return self.volumes[self.volumes["status"] == "ok"]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Every method of ``volumes``, in its order."""
+        return tuple(dict.fromkeys(self.volumes["method"]))
+
+    @property
+    def model_methods(self) -> tuple[str, ...]:
+        """The methods that enter the clinical models (setting ``group.not_in_models``)."""
+        return tuple(name for name in self.methods if name not in self.settings.group.not_in_models)
+
+    def excluded(self, participant_id: str, session_id: str, method: str) -> str:
+        """Why a mask must not be used ("" when it may)."""
+        own = self.exclusions
+        found = own[
+            (own["participant_id"] == participant_id)
+            & (own["session_id"] == session_id)
+            & own["method"].isin(["", method])
+        ]
+        return "; ".join(found["reason"])
+
+
+def baseline(cohort: Cohort) -> pd.DataFrame:
+    """The row of ``visits`` of each participant's first session with a usable volume, with ``icv_ml`` of that session.
+
+    This is the cross-sectional sample (paper, 2.2.1).
+    """
+    own = cohort.visits[cohort.visits["has_mri"]].sort_values(["participant_id", "order"], kind="stable")
+    return _with_icv(own.drop_duplicates("participant_id"), cohort).reset_index(drop=True)
+
+
+def visit_pairs(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
+    """One row per participant (several for ``consecutive``) with the two visits of a pair.
+
+    Parameters
+    ----------
+    pair : ``first:last`` of the sessions with a usable volume, ``consecutive``, or two session labels ``A:B``
+
+    Returns
+    -------
+    DataFrame
+        ``participant_id``, ``session_id_baseline``, ``session_id_followup``, ``interval_years`` (NaN without both
+        dates); of the baseline ``age``, ``sex``, ``female``, ``diagnosis``, ``disease_duration``, ``site``, ``icv_ml``;
+        ``steroid`` 1.0 when treated at any visit after the baseline up to the follow-up, 0.0 when known at every one of
+        them and never treated, else NaN; per outcome ``NAME_baseline``, ``NAME_followup`` and their difference
+        ``d_NAME`` (follow-up minus baseline).
+    """
+    import pandas as pd
+
+    own = cohort.visits[cohort.visits["has_mri"]].sort_values(["participant_id", "order"], kind="stable")
+    first, last = _pair_rows(own, pair)
+    base = _with_icv(own.loc[first], cohort).reset_index(drop=True)
+    follow = own.loc[last].reset_index(drop=True)
+    kept = ["age", "sex", "female", "diagnosis", "disease_duration", "site", "icv_ml"]
+    made = {
+        "participant_id": base["participant_id"],
+        "session_id_baseline": base["session_id"],
+        "session_id_followup": follow["session_id"],
+        "interval_years": follow["years"] - base["years"],
+        **{name: base[name] for name in kept},
+        "steroid": _steroid_between(cohort.visits, base, follow),
+    }
+    for name in OUTCOMES:
+        made |= {
+            f"{name}_baseline": base[name],
+            f"{name}_followup": follow[name],
+            f"d_{name}": follow[name] - base[name],
+        }
+    return pd.DataFrame(made)
+
+
+def check_pair(pair: str) -> tuple[str, str]:
+    """The two ends of a pair: ``("first", "last")``, ``("consecutive", "")``, or two labels with ``ses-``.
+
+    Raises
+    ------
+    UsageError
+        The text is no pair.
+    """
+    if pair == "consecutive":
+        return ("consecutive", "")
+    first, colon, second = (part.strip() for part in pair.partition(":"))
+    if not (first and colon and second) or first == second or ":" in second:
+        problem = f"group.pairs: {pair!r} is no pair of sessions."
+        raise UsageError(problem, 'Write "first:last", "consecutive" or two labels such as "1:2".')
+    if (first, second) == ("first", "last"):
+        return (first, second)
+    return ("ses-" + first.removeprefix("ses-"), "ses-" + second.removeprefix("ses-"))
+
+
+def _pair_rows(own: pd.DataFrame, pair: str) -> tuple[list[object], list[object]]:
+    """Index labels of the two visits of each pair; ``own`` is sorted by person and order."""
+    first, second = check_pair(pair)
+    person = own["participant_id"]
+    if first == "consecutive":
+        follows = (person == person.shift()).to_numpy()
+        position = np.flatnonzero(follows)
+        return list(own.index[position - 1]), list(own.index[position])
+    if first == "first":
+        ends = pd_groups(person)
+        return [own.index[a] for a, b in ends if a < b], [own.index[b] for a, b in ends if a < b]
+    one = own[own["session_id"] == first].set_index("participant_id", drop=False)
+    two = own[own["session_id"] == second].set_index("participant_id", drop=False)
+    both = [name for name in one.index if name in two.index]
+    place = dict(zip(zip(person, own["session_id"], strict=True), own.index, strict=True))
+    return [place[name, first] for name in both], [place[name, second] for name in both]
+
+
+def pd_groups(person: pd.Series) -> list[tuple[int, int]]:
+    """First and last position of each run of equal values."""
+    values = person.to_numpy()
+    if not len(values):
+        return []
+    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
+    return list(zip(starts.tolist(), [*(starts[1:] - 1).tolist(), len(values) - 1], strict=True))
+
+
+def _steroid_between(visits: pd.DataFrame, base: pd.DataFrame, follow: pd.DataFrame) -> list[float]:
+    """Treatment after the baseline up to the follow-up; every visit counts, also those without MRI."""
+    by_person: dict[str, list[tuple[int, float]]] = {}
+    for person, order, value in zip(visits["participant_id"], visits["order"], visits["steroid"], strict=True):
+        by_person.setdefault(person, []).append((order, value))
+    found = []
+    for person, start, end in zip(base["participant_id"], base["order"], follow["order"], strict=True):
+        low, high = min(start, end), max(start, end)
+        values = np.array([value for order, value in by_person[person] if low < order <= high])
+        found.append(1.0 if (values == 1).any() else float("nan") if np.isnan(values).any() else 0.0)
+    return found
+
+
+def _with_icv(visits: pd.DataFrame, cohort: Cohort) -> pd.DataFrame:
+    """The same visits with ``icv_ml`` as it stands in ``volumes``."""
+    icv = cohort.volumes.drop_duplicates(["participant_id", "session_id"])
+    keys = ["participant_id", "session_id"]
+    return visits.drop(columns="icv_ml").merge(icv[[*keys, "icv_ml"]], on=keys, how="left")
+
+
+def ordered_sessions(labels: Iterable[str]) -> list[str]:
+    """Session labels in natural order."""
+    return sorted(labels, key=natural)

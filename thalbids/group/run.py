@@ -1,0 +1,220 @@
+"""The group level: read once, let every analysis work, write every table."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from thalbids.bids.clinical import ClinicalData, read_clinical, visits
+from thalbids.bids.derivatives import find_places, read_icv, read_pbvc, read_volumes
+from thalbids.bids.files import write_text
+from thalbids.bids.outputs import check_output
+from thalbids.errors import NoInputError, ThalbidsError
+from thalbids.group import change, conflicts, descriptives, volumes
+from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, baseline, check_pair, visit_pairs
+from thalbids.group.tables import Table, joined, write
+from thalbids.settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+Analysis = Callable[[Cohort], Iterable[Table]]
+Ledger = Callable[[Cohort], Iterable[Mapping[str, Any]]]
+
+# Each is called once with the cohort and gives its tables; with nothing to work on, a table without rows or with rows
+# that say why. Tables of one name (group_missing) are put together. One that fails does not end the others.
+ANALYSES: tuple[tuple[str, Analysis], ...] = (
+    ("volumes", volumes.tables),
+    ("conflicts", conflicts.tables),
+    ("descriptives", descriptives.tables),
+    ("change", change.tables),
+)
+
+# Who would enter each model, for --dry-run: rows of group.missing.ledger, before anything is fitted.
+LEDGERS: tuple[Ledger, ...] = (change.ledgers,)
+
+
+def group(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = False) -> int:
+    """Run the group level; gives the exit code.
+
+    Raises
+    ------
+    ThalbidsError
+        Nothing could be started (usage, no input, impossible values in a clinical table, output folder).
+    """
+    out_dir = out_dir.absolute()
+    check_output(out_dir, bids_dir)
+    cohort = read_cohort(bids_dir, out_dir, settings)
+    if dry_run:
+        print(describe(cohort))
+        return 0
+    made, problems = run_analyses(cohort, ANALYSES)
+    for table in made:
+        write(table, out_dir)
+    notes = [*cohort.notes, *(note for table in made for note in table.notes), *problems]
+    write_text(out_dir / "logs" / "group" / "settings.toml", settings.to_toml())
+    write_text(out_dir / "logs" / "group" / "notes.txt", "".join(f"{note}\n" for note in notes))
+    for note in notes:
+        print(note)
+    print(f"{len(made)} tables: " + ", ".join(f"{table.name} ({len(table.frame)})" for table in made))
+    return 1 if problems else 0
+
+
+def run_analyses(cohort: Cohort, analyses: Sequence[tuple[str, Analysis]]) -> tuple[list[Table], list[str]]:
+    """The tables of every analysis, and the problems of those that failed.
+
+    Raises
+    ------
+    Exception
+        A mistake in an analysis, after the tables of all others were written.
+    """
+    found: list[Table] = []
+    problems: list[str] = []
+    bugs: list[Exception] = []
+    for name, analysis in analyses:
+        try:
+            found += list(analysis(cohort))
+        except ThalbidsError as error:
+            problems.append(f"warning: {name}: {error}")
+        except Exception as error:
+            LOG.debug("analysis %s", name, exc_info=True)
+            bugs.append(error)
+    made = joined(found)
+    if bugs:
+        for table in made:
+            write(table, cohort.out_dir)
+        raise bugs[0]
+    return made, problems
+
+
+def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
+    """Read derivatives and clinical tables.
+
+    Raises
+    ------
+    NoInputError
+        There is no folder, or nothing in the derivatives.
+    MetadataError
+        A clinical table is damaged or holds impossible values.
+    UsageError
+        A setting is wrong.
+    """
+    for pair in settings.group.pairs:
+        check_pair(pair)
+    inputs = settings.inputs
+    places = find_places(out_dir, inputs.participant_label, inputs.session_label)
+    read = read_volumes(places)
+    if not read.rows:
+        mend = "Run the participant level first, or check OUTPUT_DIR and the labels."
+        raise NoInputError("the derivatives hold no *_desc-thalamus_morph.tsv.", mend, out_dir)
+    clinical = read_clinical(bids_dir, settings.clinical, inputs.participant_label)
+    sessions: dict[str, list[str]] = {}
+    for place in places:
+        sessions.setdefault(place.participant_id, []).append(place.session_id)
+    together = visits(clinical, sessions)
+    notes = [*read.notes, *clinical.notes, *together.notes, *_told(clinical, sessions, together.conflicts)]
+    visit_frame = frame_of(together.rows, VISIT_COLUMNS)
+    icv_rows, icv_notes = read_icv(places)
+    given = visit_frame[visit_frame["icv_ml"].notna()][["participant_id", "session_id", "icv_ml"]]
+    icv_rows += [row | {"source": "given"} for row in given.to_dict("records")]
+    icv = volumes.icv_frame(icv_rows, settings.group.icv, notes)
+    volume_frame = volumes.volume_frame(read, icv, settings.group, notes)
+    usable = volume_frame.loc[volume_frame["status"] == "ok", ["participant_id", "session_id"]]
+    with_mri = set(usable.itertuples(index=False, name=None))
+    keys = zip(visit_frame["participant_id"], visit_frame["session_id"], strict=True)
+    visit_frame["has_mri"] = [key in with_mri for key in keys]
+    pbvc, pbvc_notes = _pbvc(out_dir, settings)
+    return Cohort(
+        volumes=volume_frame, visits=visit_frame, pbvc=pbvc, settings=settings, bids_dir=bids_dir, out_dir=out_dir,
+        repeats=frame_of(read.repeats, (*VOLUME_COLUMNS, "entities")).drop(columns=["icv_ml", "icv_source"]),
+        exclusions=frame_of([], ("participant_id", "session_id", "method", "reason")),
+        conflicts=pd.DataFrame(together.conflicts), places=places, notes=[*notes, *icv_notes, *pbvc_notes],
+        columns_found=clinical.found,
+    )  # fmt: skip
+
+
+def with_exclusions(cohort: Cohort, exclusions: pd.DataFrame) -> Cohort:
+    """The cohort without the masks that a rating excludes (participant_id, session_id, method, reason)."""
+    changed = volumes.excluded(cohort.volumes, exclusions)
+    return replace(cohort, volumes=changed, exclusions=exclusions)
+
+
+def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """A frame with these columns: numbers as float64, text as object, also when there are no rows."""
+    frame = pd.DataFrame(rows, columns=list(columns))
+    text = {"participant_id", "session_id", "session_id_baseline", "session_id_followup", "method", "image", "status"}
+    text |= {"reason", "source", "acq_time", "sex", "diagnosis", "diagnosis_given", "site", "entities", "icv_source"}
+    for name in columns:
+        if name == "has_mri":
+            frame[name] = False
+        elif name == "order":
+            frame[name] = frame[name].astype("int64")
+        else:
+            frame[name] = frame[name].astype(object if name in text else "float64")
+    return frame
+
+
+def describe(cohort: Cohort) -> str:
+    """What was found where, and who would enter each model, for reading."""
+    lines = ["Clinical columns:"]
+    lines += [f"  {name}: {'; '.join(where)}" for name, where in sorted(cohort.columns_found.items())] or ["  none"]
+    base, pairs = baseline(cohort), {pair: visit_pairs(cohort, pair) for pair in cohort.settings.group.pairs}
+    lines.append(f"Methods: {', '.join(cohort.methods)}")
+    lines.append(f"Participants with a usable volume: {len(base)}")
+    for pair, frame in pairs.items():
+        dated = int((frame["interval_years"] > 0).sum())
+        lines.append(f"Pairs of sessions ({pair}): {len(frame)}, {dated} with both dates")
+    lines.append("Rows per analysis, before anything is fitted:")
+    for ledger in LEDGERS:
+        for row in ledger(cohort):
+            lines.append("  " + _ledger_line(row))
+    lines += [*cohort.notes, "Nothing was written."]
+    return "\n".join(lines)
+
+
+def _ledger_line(row: Mapping[str, Any]) -> str:
+    name = " ".join(str(row[key]) for key in ("analysis", "outcome", "method", "subset") if row.get(key))
+    lost = [f"{value} {key.removeprefix('lost_').replace('_', ' ')}" for key, value in row.items()
+            if key.startswith("lost_") and value]  # fmt: skip
+    return f"{name}: {row['n_used']} of {row['n_total']}" + (f" (lost: {', '.join(lost)})" if lost else "")
+
+
+def _told(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]], conflicts: Sequence[object]) -> list[str]:
+    """What to say about the clinical tables."""
+    people = {person for person, _ in clinical.values}
+    notes = [f"warning: taken for missing: {problem}." for problem in clinical.problems]
+    if conflicts:
+        notes.append(f"warning: {len(conflicts)} values differ between clinical tables, see group_conflicts.tsv.")
+    without = [person for person in sessions if person not in people]
+    only = [person for person in people if person not in sessions]
+    if without:
+        notes.append(f"{len(without)} participants with derivatives are in no clinical table: {_some(without)}.")
+    if only:
+        notes.append(f"{len(only)} participants of the clinical tables have no derivatives: {_some(sorted(only))}.")
+    if people and len(only) == len(people):
+        notes.append(
+            "warning: no participant of the clinical tables has derivatives: compare the labels (01 is not 1)."
+        )
+    return notes
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
+
+
+def _pbvc(out_dir: Path, settings: Settings) -> tuple[pd.DataFrame, list[str]]:
+    """PBVC of our own derivatives, and of ``--derivatives siena=PATH``, which wins."""
+    rows, notes = [], []
+    given = settings.inputs.derivatives.get("siena")
+    for root in ([] if given is None else [given]) + [out_dir]:
+        found, told = read_pbvc(root, settings.inputs.participant_label)
+        rows += found
+        notes += told
+    frame = frame_of(rows, PBVC_COLUMNS)
+    keys = list(PBVC_COLUMNS[:3])
+    order = frame["status"].ne("ok")
+    return frame.loc[order.sort_values(kind="stable").index].drop_duplicates(keys).sort_index(), notes
