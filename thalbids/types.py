@@ -10,6 +10,26 @@ LEFT_THALAMUS = 10  # FreeSurfer's label numbers, used in every dseg that we wri
 RIGHT_THALAMUS = 49
 
 
+TOOLS = {  # name of the package or suite: as in GeneratedBy, and where its code is
+    "antspyx": ("ANTsPy", "https://github.com/ANTsX/ANTsPy"),
+    "FSL": ("FSL", "https://git.fmrib.ox.ac.uk/fsl"),
+}
+
+
+def tool_entry(software: str) -> dict[str, str]:
+    """Name and version (``FSL 6.0.7``) as an entry of ``GeneratedBy``.
+
+    Examples
+    --------
+    >>> tool_entry("FSL 6.0.7")["Version"]
+    '6.0.7'
+    """
+    name, _, version = software.partition(" ")
+    shown, url = TOOLS.get(name, (name, ""))
+    entry = {"Name": shown, "Version": version, "CodeURL": url}
+    return {key: value for key, value in entry.items() if value}
+
+
 @dataclass(frozen=True)
 class InputImage:
     """One raw image of a session, as found in the BIDS dataset.

@@ -15,6 +15,7 @@ from thalbids.errors import ImageError, MetadataError, ThalbidsError
 from thalbids.pipeline.step import Done, Step, StepResult
 from thalbids.settings import Settings
 from thalbids.tools import fsl, siena
+from thalbids.types import tool_entry
 
 if TYPE_CHECKING:
     from thalbids.pipeline.plan import SessionPlan
@@ -116,7 +117,7 @@ def plan_siena(subject: str, own: Sequence[SessionPlan], settings: Settings, ask
                 outputs={"qc": path},
                 params={
                     "Options": list(settings.tools.fsl.siena_options),
-                    "Software": fsl.version("siena", settings.tools.fsl),
+                    "Software": [tool_entry(fsl.version("siena", settings.tools.fsl))],
                     "Sources": [baseline.t1w_uri, followup.t1w_uri],
                     "Pair": [f"ses-{first}", f"ses-{second}"],
                 },

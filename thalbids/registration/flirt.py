@@ -66,7 +66,7 @@ class Flirt:
     @property
     def software(self) -> str:
         """Name and version of FSL."""
-        return f"FLIRT of {fsl.version('flirt', self.program)}"
+        return fsl.version("flirt", self.program)
 
     def estimate(
         self, fixed: nib.Nifti1Image, moving: nib.Nifti1Image, mask: nib.Nifti1Image | None, seed: int

@@ -34,6 +34,7 @@ from thalbids.image.grids import coverage, resample_to, same_grid, voxel_mapping
 from thalbids.image.similarity import BINS, mutual_information
 from thalbids.registration.strategies import INTERPOLATION_ORDER, RegistrationError, Strategy
 from thalbids.registration.transforms import rotation_degrees
+from thalbids.types import tool_entry
 
 METRIC = "mutual information"
 UNIT = "nats"
@@ -126,9 +127,9 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
     @property
-    def software(self) -> list[str]:
-        """Names and versions of the programs that were tried, each once."""
-        return list(dict.fromkeys(attempt.software for attempt in self.attempts))
+    def software(self) -> list[dict[str, str]]:
+        """Names and versions of the programs that were tried, each once, as in ``GeneratedBy``."""
+        return [tool_entry(text) for text in dict.fromkeys(attempt.software for attempt in self.attempts)]
 
 
 def register(

@@ -82,7 +82,7 @@ def _version_elsewhere(program: Program) -> str:
     """What FLIRT says of itself in a container or behind a prefix; asked once."""
     with tempfile.TemporaryDirectory(prefix="thalbids-") as folder:
         text = version_text(runner(program), ("flirt", "-version"), Path(folder), tool="flirt")
-    return f"FSL ({text.splitlines()[-1].strip()})" if text else "FSL"
+    return f"FSL {text.splitlines()[-1].strip()}" if text else "FSL"
 
 
 def run(argv: Sequence[str], folder: Path, program: Program, expects: Sequence[str] = ()) -> Finished:

@@ -136,7 +136,11 @@ def test_one_pair_from_command_line_to_table(home, tmp_path):
     assert (row["session_id_baseline"], row["session_id_followup"]) == ("ses-1", "ses-2")
     assert (row["source"], row["status"], row["reason"]) == ("siena", "ok", None)
     told = json.loads((table.parent / "sub-01_from-1_to-2_desc-siena_qc.json").read_text())
-    assert told["Software"] == "FSL 6.0.7" and told["Calibration"] == 1.06
+    assert (
+        told["Software"][0]["Name"] == "FSL"
+        and told["Software"][0]["Version"] == "6.0.7"
+        and told["Calibration"] == 1.06
+    )
     np.testing.assert_allclose(told["BrainMl"], [1200, 1190])
     assert (told["Forward"], told["Backward"]) == (-0.39, 0.4526)
     assert str(tmp_path) not in json.dumps(told) + table.read_text()

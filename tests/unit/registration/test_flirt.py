@@ -165,7 +165,7 @@ def test_fsl_gets_its_own_environment(home):
     told = dict(line.split("=", 1) for line in (home / "environment").read_text().splitlines() if "=" in line)
     assert told["FSLOUTPUTTYPE"] == "NIFTI_GZ" and told["FSLDIR"] == str(home)
     assert "SGE_ROOT" not in told  # FSL would submit itself and return early
-    assert configured(["fsl-mi"])[0].software == "FLIRT of FSL 6.0.7.4"
+    assert configured(["fsl-mi"])[0].software == "FSL 6.0.7.4"
 
 
 SINGULAR = np.diag([1.0, 1.0, 0.0, 1.0])

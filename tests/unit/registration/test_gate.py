@@ -106,7 +106,7 @@ def test_a_right_image_passes_and_comes_back_on_the_grid():
     (attempt,) = outcome.attempts
     assert attempt.mi > 0.9 and attempt.coverage == 1 and attempt.sharpness > 0.8
     assert attempt.shift_mm == 0 and attempt.rotation_degrees == pytest.approx(0, abs=1e-6)
-    assert outcome.software == ["none 1.0"]
+    assert outcome.software == [{"Name": "none", "Version": "1.0"}]
 
 
 def test_resampling_goes_through_the_matrix_once():
