@@ -227,12 +227,12 @@ class MindGlide(Program):
     Attributes
     ----------
     checkpoint : file of the weights; None: the variable MODEL_PATH, then what ``thalbids fetch`` brought
-    device : where the network runs; ``auto`` takes a GPU that is there
+    device : where the network runs; a GPU (``cuda``, or ``auto`` when there is one) gives slightly other masks
     reorient, keep_largest : as MindGlide 1.3 does; false for both is closest to version 1.0, which the paper used
     """
 
     checkpoint: Path | None = None
-    device: str = field(default="auto", metadata={"choices": ("auto", "cpu", "cuda")})
+    device: str = field(default="cpu", metadata={"choices": ("cpu", "cuda", "auto")})
     reorient: bool = True
     keep_largest: bool = True
 

@@ -1,0 +1,164 @@
+"""DBSegment: safe input, both ways back, folds, and every failure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.conftest import ORIENTATIONS
+from tests.unit.tools.conftest import scan, world_centres
+from thalbids.errors import MissingToolError
+from thalbids.settings import DbSegment
+from thalbids.tools import dbsegment
+from thalbids.tools.runner import ToolError
+
+Install = Callable[..., Path]
+
+
+@pytest.mark.parametrize("orientation", ["RAS", "LIA", "oblique", "anisotropic-LPS"])
+@pytest.mark.parametrize("mode", ["conformed", "paper"])
+def test_both_ways_back_reach_the_same_place(tmp_path: Path, install: Install, orientation: str, mode: str) -> None:
+    install("DBSegment")
+    image = scan(orientation)
+    found = dbsegment.segment(image, tmp_path / "work", DbSegment(mode=mode))
+    assert found.labels.shape == image.shape
+    centres = world_centres(found.thalamus, image.affine, (10, 49))
+    np.testing.assert_allclose(centres, [(-8, -5, 7), (14, -5, 7)], atol=1.0)
+    overlap = (found.brain > 0) & (np.asarray(image.dataobj) > 0)
+    assert overlap.sum() > 0.85 * max((found.brain > 0).sum(), (np.asarray(image.dataobj) > 0).sum())
+    assert found.way_back == {"conformed": "header", "paper": "ants"}[mode]
+    assert found.folds == {"conformed": (4, 6), "paper": (0, 1, 2, 3, 4)}[mode]
+    assert found.test_time_augmentation is (mode == "paper")
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_safe_input_has_one_geometry_and_whole_numbers(tmp_path: Path, install: Install, orientation: str) -> None:
+    install("DBSegment")
+    image = scan(orientation)
+    data = np.asarray(image.dataobj).copy()
+    data[0, 0, 0], data[1, 0, 0], data[0, 1, 0] = np.nan, -50, np.inf
+    raw = nib.Nifti1Image(data, image.affine)
+    raw.set_sform(image.affine, 1)
+    raw.set_qform(np.diag([2.0, 2, 2, 1]), 0)  # the trap: qform_code 0 with another geometry
+    dbsegment.segment(raw, tmp_path / "work", DbSegment())
+    given = nib.load(tmp_path / "work" / "in" / "T1w.nii.gz")
+    assert given.get_data_dtype() == np.uint8
+    assert int(given.header["qform_code"]) == int(given.header["sform_code"]) == 1
+    np.testing.assert_allclose(given.header.get_qform(), image.affine, atol=1e-4)
+    np.testing.assert_allclose(given.header.get_sform(), image.affine, atol=1e-4)
+    values = np.asarray(given.dataobj)
+    assert values[0, 0, 0] == values[1, 0, 0] == values[0, 1, 0] == 0
+    assert values.max() == 255
+    inside = np.nan_to_num(data, posinf=0) > 0
+    expected = np.clip(data[inside] / np.percentile(data[inside], 99.9), 0, 1) * 255
+    np.testing.assert_allclose(values[inside], expected, atol=0.5001)
+
+
+def test_a_sheared_grid_becomes_one_that_a_qform_can_express() -> None:
+    image = scan()
+    sheared = image.affine @ np.array([[1, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    safe = dbsegment.safe_input(nib.Nifti1Image(np.asarray(image.dataobj), sheared))
+    np.testing.assert_allclose(safe.affine[:3, :3], np.eye(3))
+    before = (sheared @ [*np.argwhere(np.asarray(image.dataobj) > 0).mean(0), 1])[:3]
+    after = (safe.affine @ [*np.argwhere(np.asarray(safe.dataobj) > 0).mean(0), 1])[:3]
+    np.testing.assert_allclose(after, before, atol=0.3)
+
+
+def test_an_image_without_a_positive_voxel_is_refused() -> None:
+    with pytest.raises(ToolError, match="no voxel is above 0"):
+        dbsegment.safe_input(nib.Nifti1Image(np.full((8, 8, 8), -1.0, np.float32), np.eye(4)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (DbSegment(), ()),
+        (DbSegment(mode="paper"), ("-f", "0", "1", "2", "3", "4", "--disable_tta", "False")),
+        (DbSegment(folds=(1, 2)), ("-f", "1", "2")),
+        (DbSegment(mode="paper", test_time_augmentation=False), ("-f", "0", "1", "2", "3", "4")),
+        (DbSegment(test_time_augmentation=True), ("--disable_tta", "False")),
+        (DbSegment(models=Path("/models")), ("-mp", "/models")),
+    ],
+)
+def test_command_line(tmp_path: Path, settings: DbSegment, words: tuple[str, ...]) -> None:
+    call = dbsegment.command(tmp_path, settings, threads=2, gpu=True)
+    assert call.argv == ("DBSegment", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *words)
+    assert call.gpu and call.threads == 2
+    assert call.reads == ((Path("/models"),) if settings.models else ())
+
+
+def test_the_scan_itself_is_never_in_the_tools_hands(tmp_path: Path, install: Install) -> None:
+    install("DBSegment")
+    image = scan()
+    path = tmp_path / "raw" / "T1w.nii.gz"
+    path.parent.mkdir()
+    nib.save(image, path)
+    before = path.read_bytes()
+    dbsegment.segment(nib.load(path), tmp_path / "work", DbSegment())
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+    assert (tmp_path / "work" / "in" / "preprocessed_v3").is_dir()  # where the tool wrote beside its input
+
+
+@pytest.mark.parametrize("mode", ["conformed", "paper"])
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("fails", r"failed with exit status 1.*no folds found"),
+        ("silent failure", r"did not write T1w.nii.gz.*no folds found"),
+        ("renamed", r"did not write T1w.nii.gz"),
+        ("missing side", r"found no right thalamus"),
+        ("other grid", r"on another grid"),
+        ("killed", r"killed by SIGKILL"),
+        ("hangs", r"time limit"),
+    ],
+)
+def test_each_failure_is_told(tmp_path: Path, install: Install, fault: str, message: str, mode: str) -> None:
+    install("DBSegment", fault)
+    settings = DbSegment(mode=mode, timeout_minutes=0.005 if fault == "hangs" else 5)
+    with pytest.raises(ToolError, match=re.compile(message, re.DOTALL)):
+        dbsegment.segment(scan(), tmp_path / "work", settings)
+
+
+def test_the_native_result_is_needed_in_paper_mode_only(tmp_path: Path, install: Install) -> None:
+    install("DBSegment", "no native")
+    dbsegment.segment(scan(), tmp_path / "a", DbSegment())
+    with pytest.raises(ToolError, match=r"did not write T1w.nii.gz"):
+        dbsegment.segment(scan(), tmp_path / "b", DbSegment(mode="paper"))
+
+
+def test_results_of_an_earlier_try_are_not_taken(tmp_path: Path, install: Install) -> None:
+    install("DBSegment")
+    dbsegment.segment(scan(), tmp_path / "work", DbSegment())
+    install("DBSegment", "silent failure")
+    with pytest.raises(ToolError, match="did not write"):
+        dbsegment.segment(scan(), tmp_path / "work", DbSegment())
+
+
+def test_labels() -> None:
+    assert sorted(dbsegment.LABELS) == list(range(1, 32))
+    for number in dbsegment.LEFT:
+        assert dbsegment.LABELS[number].endswith(" L")
+        assert dbsegment.LABELS[number + 1] == dbsegment.LABELS[number][:-1] + "R"
+    assert dbsegment.RIGHT == tuple(n + 1 for n in dbsegment.LEFT) == (25, 27, 31)
+
+
+def test_check_follows_program_and_models(tmp_path: Path, install: Install) -> None:
+    assert "PATH" in dbsegment.check(DbSegment()).problem
+    install("DBSegment")
+    assert "models" in dbsegment.check(DbSegment()).problem
+    settings = DbSegment(models=tmp_path)
+    gone = dbsegment.check(settings)
+    assert "folds 4, 6 are not in" in gone.problem and f"-mp {tmp_path}" in gone.mend
+    small = tmp_path / "deep_brain_seg_model_2f" / dbsegment._MODEL
+    for fold in (4, 6):
+        (small / f"fold_{fold}").mkdir(parents=True)
+    assert dbsegment.check(settings).ok
+    paper = dbsegment.check(DbSegment(models=tmp_path, mode="paper"))
+    assert "folds 0, 1, 2, 3, 4" in paper.problem
+    with pytest.raises(MissingToolError, match="DBSegment cannot run"):
+        paper.require()

@@ -1,0 +1,240 @@
+"""DBSegment 0.2.2 (Baniasadi et al. 2023; paper, 2.6.2): deep nuclei, thalamus and a brain mask of a T1w.
+
+Its input is a private copy, whole numbers from 0 to 255 with one geometry in sform and qform, because the tool casts to
+uint8 without scaling, replaces the sform by the qform whatever its code, writes into its input folder, and skips an
+image with NaN without a word. Its result in conformed space shares the world with the scan and comes back by the
+header; the tool's own way back is a registration that is not the same twice, kept as the mode ``paper``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import nibabel as nib
+import numpy as np
+
+from thalbids.errors import ImageError
+from thalbids.image.grids import resample_to, same_grid
+from thalbids.image.io import load_labels, save_image
+from thalbids.image.orientation import is_rotation_and_zooms
+from thalbids.settings import DbSegment
+from thalbids.tools.check import Check, package_version, program_check
+from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, with_limit
+
+NAME = "DBSegment"
+PROGRAM = "DBSegment"
+LABELS: Mapping[int, str] = MappingProxyType(
+    {
+        1: "other brain", 2: "caudate L", 3: "caudate R", 4: "GPe L", 5: "GPe R", 6: "GPi L", 7: "GPi R",
+        8: "habenula L", 9: "habenula R", 10: "internal capsule L", 11: "internal capsule R", 12: "accumbens L",
+        13: "accumbens R", 14: "putamen L", 15: "putamen R", 16: "red nucleus L", 17: "red nucleus R", 18: "SNc L",
+        19: "SNc R", 20: "SNr L", 21: "SNr R", 22: "STN L", 23: "STN R", 24: "thalamus L", 25: "thalamus R",
+        26: "VPL L", 27: "VPL R", 28: "ventricle L", 29: "ventricle R", 30: "VIM L", 31: "VIM R",
+    }
+)  # fmt: skip
+LEFT, RIGHT = (24, 26, 30), (25, 27, 31)
+SHIPPED_FOLDS = (4, 6)
+PAPER_FOLDS = (0, 1, 2, 3, 4)
+UPPER_PERCENT = 99.9  # of the positive intensities; becomes 255
+_MODEL = "model/nnUNet/3d_fullres/Task054_Mri/nnUNetTrainerV2__nnUNetPlansv2.1"
+_STEM = "T1w"
+
+
+@dataclass(frozen=True)
+class DbSegmentation:
+    """Result of DBSegment.
+
+    Attributes
+    ----------
+    labels : uint8 array on the grid of the T1w, numbers as in ``LABELS``
+    finished : the call
+    folds, test_time_augmentation : what the network did
+    way_back : ``header`` or ``ants``: how the labels came onto the T1w grid
+    """
+
+    labels: np.ndarray
+    finished: Finished
+    folds: tuple[int, ...]
+    test_time_augmentation: bool
+    way_back: str
+
+    @property
+    def thalamus(self) -> np.ndarray:
+        """uint8 array: 10 left, 49 right."""
+        sides = 10 * np.isin(self.labels, LEFT) + 49 * np.isin(self.labels, RIGHT)
+        return sides.astype(np.uint8)
+
+    @property
+    def brain(self) -> np.ndarray:
+        """uint8 array: 1 in the brain (any label)."""
+        return (self.labels > 0).astype(np.uint8)
+
+
+def folds(settings: DbSegment) -> tuple[int, ...]:
+    """The folds of the settings, or those of the mode."""
+    return settings.folds or (PAPER_FOLDS if settings.mode == "paper" else SHIPPED_FOLDS)
+
+
+def augmented(settings: DbSegment) -> bool:
+    """Test-time augmentation of the settings, or that of the mode."""
+    asked = settings.test_time_augmentation
+    return settings.mode == "paper" if asked is None else asked
+
+
+def runner(settings: DbSegment) -> Runner:
+    """The runner of DBSegment."""
+    return runner_of(settings)
+
+
+def check(settings: DbSegment) -> Check:
+    """Tell whether DBSegment can run here, without a download."""
+    mend = (
+        "Install it into an environment of its own (pip install DBSegment) and name it in the settings: "
+        '[tools.dbsegment] command = ["/path/to/DBSegment"].'
+    )
+    found = program_check(NAME, runner(settings), PROGRAM, mend)
+    if not found.ok:
+        return found
+    if settings.models is None:
+        if settings.runner != "local":  # an image may hold the models; without network it cannot fetch them
+            return found
+        mend = "Name their folder in the settings: [tools.dbsegment] models = ..."
+        return Check(NAME, "the folder of its models is not known.", mend, found.where)
+    folder = model_folder(settings)
+    gone = [fold for fold in folds(settings) if not (folder / f"fold_{fold}").is_dir()]
+    if gone:
+        problem = f"the models of the folds {', '.join(map(str, gone))} are not in {folder}."
+        example = f"{PROGRAM} -i IN -o OUT -mp {settings.models} {_spelled(settings)}".rstrip()
+        mend = f"Let {NAME} fetch them once, outside a run, with any scan: {example}"
+        return Check(NAME, problem, mend, found.where)
+    return found
+
+
+def model_folder(settings: DbSegment) -> Path:
+    """Where the tool looks for the folds: the small set holds 4 and 6, the large one all seven."""
+    assert settings.models is not None
+    small = settings.models / "deep_brain_seg_model_2f" / _MODEL
+    large = settings.models / "deep_brain_seg_model_7f" / _MODEL
+    return small if folds(settings) == SHIPPED_FOLDS and small.is_dir() else large
+
+
+def version(settings: DbSegment) -> str | None:
+    """``DBSegment 0.2.2``; None when it cannot be told."""
+    found = package_version(runner(settings), PROGRAM, "DBSegment")
+    return None if found is None else f"{NAME} {found}"
+
+
+def command(work: Path, settings: DbSegment, *, threads: int = 1, gpu: bool = False) -> Command:
+    """``DBSegment`` from ``work/in`` to ``work/out``."""
+    source, result = work / "in", work / "out"
+    argv = [PROGRAM, "-i", str(source), "-o", str(result)]
+    if settings.models is not None:
+        argv += ["-mp", str(settings.models)]
+    wanted = result / f"{_STEM}.nii.gz" if settings.mode == "paper" else result / "preprocessed_v3" / f"{_STEM}.nii.gz"
+    return with_limit(
+        Command(
+            tool=NAME,
+            argv=(*argv, *_spelled(settings).split()),
+            cwd=work,
+            reads=() if settings.models is None else (settings.models,),
+            writes=(source, result),
+            expects=(wanted,),
+            threads=threads,
+            gpu=gpu,
+        ),
+        settings,
+    )
+
+
+def segment(
+    t1: nib.Nifti1Image, work: Path, settings: DbSegment, *, threads: int = 1, gpu: bool = False,
+    runs: Runner | None = None,
+) -> DbSegmentation:  # fmt: skip
+    """Run DBSegment on a T1w of the whole head.
+
+    Parameters
+    ----------
+    work : a folder for its files; ``in`` and ``out`` in it are emptied
+    runs : in place of the settings' runner
+
+    Raises
+    ------
+    ToolError
+        It failed, skipped the image, or a side of the thalamus is missing.
+    """
+    for name in ("in", "out"):
+        shutil.rmtree(work / name, ignore_errors=True)
+        (work / name).mkdir(parents=True)
+    prepared = safe_input(t1)
+    save_image(np.asarray(prepared.dataobj), prepared.affine, work / "in" / f"{_STEM}.nii.gz", dtype=np.uint8)
+    call = command(work, settings, threads=threads, gpu=gpu)
+    finished = (runs or runner(settings)).run(call)
+    labels = _read(call.expects[0], finished.log)
+    if settings.mode == "paper":
+        if not same_grid(labels, prepared):
+            raise ToolError(
+                f"{NAME} wrote a native result on another grid than that of its input.", path=call.expects[0]
+            )
+    else:
+        _check_conformed(labels, work / "in" / "preprocessed_v3" / f"{_STEM}_0000.nii.gz", call.expects[0])
+    back = np.asarray(resample_to(labels, t1, order=0).dataobj).astype(np.uint8)
+    for side, numbers in (("left", LEFT), ("right", RIGHT)):
+        if not np.isin(back, numbers).any():
+            raise ToolError(f"{NAME} found no {side} thalamus. {said(finished.log)}", path=call.expects[0])
+    way = "ants" if settings.mode == "paper" else "header"
+    return DbSegmentation(back, finished, folds(settings), augmented(settings), way)
+
+
+def safe_input(t1: nib.Nifti1Image) -> nib.Nifti1Image:
+    """The scan as the tool can take it: 0 to 255 in whole numbers, a geometry that a qform can express.
+
+    0 stays 0, what is below becomes 0, the percentile 99.9 of the positive intensities and all above become 255. A
+    sheared grid is resampled linearly to 1 mm along the world's axes over the same box.
+    """
+    if not is_rotation_and_zooms(t1.affine):
+        t1 = resample_to(t1, _upright(t1), order=1)
+    data = np.nan_to_num(np.asarray(t1.dataobj, dtype=np.float32), nan=0, posinf=0, neginf=0)
+    positive = data[data > 0]
+    if positive.size == 0:
+        raise ToolError(f"{NAME} cannot take this image: no voxel is above 0.")
+    top = float(np.percentile(positive, UPPER_PERCENT))
+    scaled = np.rint(np.clip(data / top, 0, 1) * 255).astype(np.uint8)
+    return nib.Nifti1Image(scaled, t1.affine)
+
+
+def _upright(img: nib.Nifti1Image) -> nib.Nifti1Image:
+    """An empty 1 mm RAS grid over the box of an image."""
+    corners = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in img.shape], indexing="ij")).reshape(3, -1)
+    world = img.affine[:3, :3] @ corners + img.affine[:3, 3:]
+    affine = np.eye(4)
+    affine[:3, 3] = world.min(axis=1) + 0.5
+    shape = np.ceil(world.max(axis=1) - world.min(axis=1)).astype(int)
+    return nib.Nifti1Image(np.zeros(shape, dtype=np.uint8), affine)
+
+
+def _read(path: Path, log: Path) -> nib.Nifti1Image:
+    try:
+        labels = load_labels(path)
+    except ImageError as error:
+        raise ToolError(f"{NAME} wrote an image that cannot be read: {error.problem} {said(log)}", path=path) from error
+    unknown = sorted(set(np.unique(np.asarray(labels.dataobj)).tolist()) - {0, *LABELS})
+    if unknown:
+        raise ToolError(f"{NAME} wrote labels that it does not have: {unknown[:5]}.", path=path)
+    return labels
+
+
+def _check_conformed(labels: nib.Nifti1Image, conformed: Path, path: Path) -> None:
+    """The result must lie where the tool's own conformed input lies."""
+    if not conformed.is_file():
+        return
+    if not same_grid(labels, nib.load(conformed)):
+        raise ToolError(f"{NAME} wrote a conformed result on another grid than that of its conformed input.", path=path)
+
+
+def _spelled(settings: DbSegment) -> str:
+    words = ["-f", *map(str, folds(settings))] if folds(settings) != SHIPPED_FOLDS else []
+    return " ".join([*words, *(["--disable_tta", "False"] if augmented(settings) else [])])
