@@ -30,7 +30,7 @@ LEFT_OF_CENTRE = np.array([-11.0, 0.0, 0.0])
 
 
 def install(folder: Path, tool: str, mode: str = "good", size: int = 256) -> Path:
-    """Write the stand-in of a program into a folder; gives its path. ``size`` (mm) of conformed images is 256 in truth."""
+    """Write the stand-in of a program into a folder; gives its path. ``size``: of conformed images, 256 in truth."""
     if mode not in MODES[tool]:
         raise ValueError(f"{tool} has no mode {mode!r}: {MODES[tool]}")
     folder.mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,8 @@ from thalbids.image.io import load_labels, save_image
 from thalbids.image.orientation import to_ras
 from thalbids.settings import Fsl
 from thalbids.tools import fsl
-from thalbids.tools.check import Check, program_check, said_version
-from thalbids.tools.runner import Command, Finished, Local, Runner, ToolError, runner_of, tail, with_limit
+from thalbids.tools.check import Check, where_of
+from thalbids.tools.runner import Command, Finished, Runner, ToolError, tail, with_limit
 
 NAME = "FIRST"
 PROGRAM = "run_first_all"
@@ -44,43 +44,30 @@ class First:
     source: str
 
 
-def runner(settings: Fsl) -> Runner:
-    """The runner of FSL's programs."""
-    return runner_of(settings, replaces=False)
-
-
 def check(settings: Fsl) -> Check:
     """Tell whether FIRST can run here."""
-    asked = runner(settings)
-    if isinstance(asked, Local) and not settings.command and fsl.find(PROGRAM) is not None:
-        return Check(NAME, where=str(fsl.find(PROGRAM)))
-    return program_check(NAME, asked, PROGRAM, fsl.MEND)
+    problem = fsl.missing(PROGRAM, settings)
+    where = where_of(fsl.runner(settings), fsl.located(PROGRAM, settings))
+    return Check(NAME, problem or "", fsl.MEND if problem else "", where)
 
 
 def version(settings: Fsl) -> str | None:
-    """``FSL 6.0.7``; None when it cannot be told."""
-    asked = runner(settings)
-    if isinstance(asked, Local) and not settings.command:
-        return fsl.version(PROGRAM) if fsl.find(PROGRAM) else None
-    said = said_version(asked, ("flirt", "-version"))  # FLIRT's own version: close to, but not, that of FSL
-    return None if said is None else f"FSL ({said.splitlines()[0]})"
+    """``FSL 6.0.7``; None when FIRST is not there."""
+    return None if fsl.missing(PROGRAM, settings) else fsl.version(PROGRAM, settings)
 
 
 def command(work: Path, settings: Fsl) -> Command:
     """``run_first_all`` on ``work/T1_brain.nii.gz``, without leave to submit itself to a cluster."""
-    program, environment = PROGRAM, {"FSLOUTPUTTYPE": "NIFTI_GZ", "FSLSUBALREADYRUN": "true"}
-    found = fsl.find(PROGRAM)
-    if settings.runner == "local" and not settings.command and found is not None:
-        program = str(found)
-        environment |= {name: fsl.environment(found)[name] for name in ("FSLDIR", "PATH")}
+    image = work / "T1_brain.nii.gz"
+    program = fsl.located(PROGRAM, settings)
     return with_limit(
         Command(
             tool=NAME,
-            argv=(program, "-i", str(work / "T1_brain.nii.gz"), "-o", "first", "-s", "L_Thal,R_Thal", "-b"),
+            argv=(program, "-i", str(image), "-o", "first", "-s", "L_Thal,R_Thal", "-b"),
             cwd=work,
-            env=environment,
-            unset=("SGE_ROOT", "FSLSUBMETHOD"),
-            reads=(work / "T1_brain.nii.gz",),
+            env=fsl.environment(PROGRAM, settings),
+            unset=fsl.UNSET,
+            reads=(image,),
             log=work / "first.log",
         ),
         settings,
@@ -108,7 +95,7 @@ def segment(t1: nib.Nifti1Image, brain: np.ndarray, work: Path, settings: Fsl, r
     ras, orientation = to_ras(nib.Nifti1Image(masked, t1.affine))
     save_image(np.asarray(ras.dataobj), ras.affine, work / "T1_brain.nii.gz")
     call = command(work, settings)
-    finished = (runs or runner(settings)).run(call)
+    finished = (runs or fsl.runner(settings)).run(call)
     labels, source = read(work, ras)
     native = orientation.invert(nib.Nifti1Image(labels, ras.affine))
     return First(np.asarray(native.dataobj), finished, source)

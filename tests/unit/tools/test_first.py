@@ -64,7 +64,7 @@ def test_command_line(tmp_path: Path, install: Install, monkeypatch: pytest.Monk
     assert call.timeout_s == 420
     assert call.env["FSLSUBALREADYRUN"] == "true" and call.env["FSLOUTPUTTYPE"] == "NIFTI_GZ"
     assert "SGE_ROOT" in call.unset
-    program = install("run_first_all")
+    program = install("run_first_all")  # into the folder bin
     monkeypatch.setenv("FSLDIR", str(tmp_path))
     call = first.command(tmp_path, Fsl())
     assert call.argv[0] == str(program) and call.env["FSLDIR"] == str(tmp_path)
