@@ -166,7 +166,8 @@ MISSING_KEYS: dict[str, Column] = {
     "analysis": column("Analysis", "Family of models or tables."),
     "outcome": column("Outcome", "Outcome of the model; n/a where there is none."),
     **METHOD,
-    "subset": column("Subset", "Diagnosis group that the analysis is limited to; n/a for everybody."),
+    "subset": column("Subset", 'Diagnosis group that the analysis is limited to; "all" or n/a for everybody.'),
+    **SESSIONS,
     "n_total": count("Candidates", "Participants or pairs of sessions that could enter."),
     "n_used": count("Used", "Those that entered."),
 }

@@ -15,7 +15,21 @@ from thalbids.bids.derivatives import find_places, read_icv, read_pbvc, read_vol
 from thalbids.bids.files import write_text
 from thalbids.bids.outputs import check_output
 from thalbids.errors import NoInputError, ThalbidsError
-from thalbids.group import change, conflicts, descriptives, volumes
+from thalbids.group import (
+    change,
+    conflicts,
+    crosssectional,
+    descriptives,
+    detectable,
+    longitudinal,
+    mixed,
+    normative,
+    ordinal,
+    pbvc,
+    power,
+    sides,
+    volumes,
+)
 from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, baseline, check_pair, visit_pairs
 from thalbids.group.tables import Table, joined, write
 from thalbids.settings import Settings
@@ -32,10 +46,26 @@ ANALYSES: tuple[tuple[str, Analysis], ...] = (
     ("conflicts", conflicts.tables),
     ("descriptives", descriptives.tables),
     ("change", change.tables),
+    ("crosssectional", crosssectional.tables),
+    ("longitudinal", longitudinal.tables),
+    ("ordinal", ordinal.tables),
+    ("pbvc", pbvc.tables),
+    ("sides", sides.tables),
+    ("mixed", mixed.tables),
+    ("detectable", detectable.tables),
+    ("samplesize", power.tables),
+    ("normative", normative.tables),
 )
 
 # Who would enter each model, for --dry-run: rows of group.missing.ledger, before anything is fitted.
-LEDGERS: tuple[Ledger, ...] = (change.ledgers,)
+LEDGERS: tuple[Ledger, ...] = (
+    change.ledgers,
+    crosssectional.ledgers,
+    longitudinal.ledgers,
+    ordinal.ledgers,
+    pbvc.ledgers,
+    mixed.ledgers,
+)
 
 
 def group(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = False) -> int:
@@ -177,7 +207,7 @@ def describe(cohort: Cohort) -> str:
 
 
 def _ledger_line(row: Mapping[str, Any]) -> str:
-    name = " ".join(str(row[key]) for key in ("analysis", "outcome", "method", "subset") if row.get(key))
+    name = " ".join(str(row[key]) for key in ("analysis", "outcome", "method", "subset", "sessions") if row.get(key))
     lost = [f"{value} {key.removeprefix('lost_').replace('_', ' ')}" for key, value in row.items()
             if key.startswith("lost_") and value]  # fmt: skip
     return f"{name}: {row['n_used']} of {row['n_total']}" + (f" (lost: {', '.join(lost)})" if lost else "")

@@ -1,0 +1,119 @@
+"""Who enters a clinical model, and with what: one row per participant or pair of visits.
+
+A :class:`Sample` holds outcomes and covariates and, beside them, one column of volumes per method. Rows are joined by
+participant and session, never by their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from thalbids.group.cohort import OUTCOMES as CHANGES
+from thalbids.group.cohort import Cohort, visit_pairs
+from thalbids.group.cohort import baseline as baseline_visits
+from thalbids.group.fit import z_score
+
+ALL = "all"
+OUTCOMES = (*CHANGES, "disease_duration")
+MEASURES = ("total", "left", "right", "asymmetry")
+_EXACT = 1e-12
+_KEYS = ["participant_id", "session_id"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Participants (or pairs of visits) of an analysis.
+
+    Attributes
+    ----------
+    table : covariates and outcomes; ``sex`` is 1 for male and 0 for female; ``icv_z`` is standardised over these rows,
+        before any subset or deletion
+    volumes : per measure (``total``, ``left``, ``right`` in mL; ``asymmetry``, 2 (left - right) / (left + right)) a
+        frame with the rows of ``table`` and a column per method; for pairs of visits the change (follow-up - baseline)
+    """
+
+    table: pd.DataFrame
+    volumes: Mapping[str, pd.DataFrame]
+
+    def columns(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Columns as float arrays; one that the table does not have is missing for everybody."""
+        absent = np.full(len(self.table), np.nan)
+        return {
+            name: self.table[name].to_numpy(dtype=np.float64, na_value=np.nan) if name in self.table else absent
+            for name in names
+        }
+
+    def where(self, chosen: np.ndarray) -> Sample:
+        """The rows with True."""
+        return Sample(self.table[chosen], {name: wide[chosen] for name, wide in self.volumes.items()})
+
+    def within(self, subset: str) -> Sample:
+        """The rows with this diagnosis; ``all`` keeps everybody."""
+        return self if subset == ALL else self.where((self.table["diagnosis"] == subset).to_numpy())
+
+
+def subsets(cohort: Cohort) -> tuple[str, ...]:
+    """Everybody, and the diagnosis group of the sensitivity analyses (setting ``group.subset``)."""
+    own = cohort.settings.group.subset
+    return (ALL, own) if own and own != ALL else (ALL,)
+
+
+def baseline(cohort: Cohort) -> Sample:
+    """Each participant's first session with a usable volume of any method: the sample of the cross-sectional models."""
+    table = _prepared(baseline_visits(cohort))
+    return Sample(table, _volumes(cohort, table["participant_id"], table["session_id"]))
+
+
+def pairs(cohort: Cohort, pair: str = "first:last") -> Sample:
+    """Changes between two visits of each participant (`thalbids.group.cohort.visit_pairs`)."""
+    table = _prepared(visit_pairs(cohort, pair))
+    before, after = (
+        _volumes(cohort, table["participant_id"], table[f"session_id_{when}"]) for when in ("baseline", "followup")
+    )
+    return Sample(table, {name: difference(before[name], after[name]) for name in MEASURES})
+
+
+def difference(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """After - before, exactly 0 where they differ by rounding noise only, which would pass for variation."""
+    change = after - before
+    noise = change.abs() <= _EXACT * np.maximum(before.abs(), after.abs())
+    return change.mask(noise, 0.0)
+
+
+def annual(sample: Sample) -> Sample:
+    """The same pairs with every change of volume and outcome divided by the interval in years; an interval that is not
+    above zero gives no rate.
+    """
+    years = sample.columns(["interval_years"])["interval_years"]
+    per = 1 / np.where(years > 0, years, np.nan)
+    table = sample.table.copy()
+    for name in (f"d_{outcome}" for outcome in CHANGES):
+        table[name] = table[name].to_numpy(dtype=np.float64) * per
+    return Sample(table, {name: wide.mul(per, axis=0) for name, wide in sample.volumes.items()})
+
+
+def wide(cohort: Cohort, people: pd.Series, sessions: pd.Series, column: str = "volume_ml") -> pd.DataFrame:
+    """Usable volumes of these sessions, in this order: rows as given, a column per method, NaN where there is none."""
+    good = cohort.usable
+    made = good.pivot(index=_KEYS, columns="method", values=column)
+    rows = pd.MultiIndex.from_arrays([people, sessions], names=_KEYS)
+    return made.reindex(index=rows, columns=list(cohort.methods)).astype(float).reset_index(drop=True)
+
+
+def _prepared(table: pd.DataFrame) -> pd.DataFrame:
+    table = table.reset_index(drop=True)
+    table["sex"] = 1.0 - table["female"].astype(float)
+    table["icv_z"] = z_score(table["icv_ml"].to_numpy(dtype=np.float64, na_value=np.nan))
+    return table
+
+
+def _volumes(cohort: Cohort, people: pd.Series, sessions: pd.Series) -> dict[str, pd.DataFrame]:
+    total, left, right = (
+        wide(cohort, people, sessions, name) for name in ("volume_ml", "volume_left_ml", "volume_right_ml")
+    )
+    both = left + right
+    return {"total": total, "left": left, "right": right, "asymmetry": 2 * (left - right) / both.where(both > 0)}

@@ -1,0 +1,33 @@
+"""Left, right and asymmetry in place of the whole thalamus: beyond the paper."""
+
+from __future__ import annotations
+
+from thalbids.group import crosssectional, longitudinal, models
+from thalbids.group.cohort import Cohort
+from thalbids.group.missing import missing_table
+from thalbids.group.model_dictionaries import SIDES
+from thalbids.group.models import Rows
+from thalbids.group.samples import ALL, MEASURES, baseline, pairs
+from thalbids.group.tables import Table, table
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_sides``, and the ledger; each measure of each analysis is a family of its own."""
+    cross = baseline(cohort)
+    changes = {pair: pairs(cohort, pair) for pair in longitudinal.pairs_of(cohort)}
+    rows: Rows = []
+    lost: Rows = []
+    for measure in MEASURES[1:]:
+        plan = crosssectional.plan(measure)
+        rows += _named("crosssectional", models.rows(plan, cohort, cross, (ALL,)))
+        lost += models.ledgers(plan, cohort, cross)
+        plan = longitudinal.plan(measure=measure)
+        for pair, sample in changes.items():
+            rows += _named("longitudinal", models.rows(plan, cohort, sample, (ALL,), sessions=pair))
+            lost += models.ledgers(plan, cohort, sample, pair)
+    everybody = [row for row in lost if row["subset"] == ALL]
+    return [table("group_sides", rows, SIDES, settings=longitudinal.choices(cohort)), missing_table(everybody)]
+
+
+def _named(analysis: str, rows: Rows) -> Rows:
+    return [{"analysis": analysis, **row} for row in rows]
