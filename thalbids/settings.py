@@ -91,6 +91,31 @@ class Registration:
 
 
 @dataclass(frozen=True)
+class Brain:
+    """Which brain mask R1 scaling, registration and FIRST use.
+
+    Attributes
+    ----------
+    source : ``dbsegment`` (the paper's), ``synthal``, ``freesurfer``, ``given`` (``--derivatives brain=PATH``);
+        ``auto`` takes a given one, else DBSegment's where DBSegment runs, else SynThal's
+    """
+
+    source: str = field(default="auto", metadata={"choices": ("auto", "dbsegment", "synthal", "freesurfer", "given")})
+
+
+@dataclass(frozen=True)
+class Mindglide:
+    """What is made of MindGlide's labels (how it is run: ``[tools.mindglide]``).
+
+    Attributes
+    ----------
+    envelope : the method whose thalamus MindGlide's deep grey matter is cut with; ``first`` is the paper's
+    """
+
+    envelope: str = field(default="first", metadata={"choices": ("first", "dbsegment", "freesurfer", "synthal")})
+
+
+@dataclass(frozen=True)
 class Synthal:
     """The embedded network.
 
@@ -334,9 +359,11 @@ class Settings:
     run: Run = field(default_factory=Run)
     inputs: Inputs = field(default_factory=Inputs)
     registration: Registration = field(default_factory=Registration)
+    brain: Brain = field(default_factory=Brain)
     synthal: Synthal = field(default_factory=Synthal)
     methods: Methods = field(default_factory=Methods)
     siena: Siena = field(default_factory=Siena)
+    mindglide: Mindglide = field(default_factory=Mindglide)
     outputs: Outputs = field(default_factory=Outputs)
     cluster: Cluster = field(default_factory=Cluster)
     tools: Tools = field(default_factory=Tools)

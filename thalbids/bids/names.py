@@ -14,7 +14,8 @@ FAMILIES = {"mindglide": "MindGlide", "synthal": "SynThal"}  # a mask of each im
 IMAGES = {"T1w": "T1w", "FLAIR": "FLAIR", "R1map": "R1"}  # as in file names: as shown
 ENSEMBLES = (("T1w", "FLAIR"), ("T1w", "R1map"), ("R1map", "FLAIR"), ("T1w", "FLAIR", "R1map"))  # paper, 2.6.2
 RULES = ("mean", "intersection", "staple")  # mean is the paper's, the others go beyond it
-ENVELOPES = {"first": "FSL FIRST", "synthal": "SynThal"}  # what MindGlide's deep grey matter is cut with
+# What MindGlide's deep grey matter is cut with, as shown. FIRST is the paper's (2.6.2).
+ENVELOPES = {"first": "FSL FIRST", "dbsegment": "DBSegment", "freesurfer": "FreeSurfer", "synthal": "SynThal"}
 
 _MEMBERS = {"T1w": "T1", "FLAIR": "FLAIR", "R1map": "R1"}  # in the desc of an ensemble
 _FAMILY = re.compile(r"[0-9A-Za-z]+")
@@ -93,7 +94,8 @@ def methods(others: Iterable[str] = ()) -> tuple[Method, ...]:
     """Every method of ours, and of these other families, in the order of tables and figures."""
     found = [method(family) for family in SINGLE_METHODS]
     further = [(family, "first") for family in others if family not in SINGLE_METHODS and family not in FAMILIES]
-    for family, envelope in (("mindglide", "first"), ("mindglide", "synthal"), ("synthal", "first"), *further):
+    cut = [("mindglide", envelope) for envelope in ENVELOPES]
+    for family, envelope in (*cut, ("synthal", "first"), *further):
         found += [method(family, image, envelope=envelope) for image in IMAGES]
         for rule in RULES:
             ensembles = [members for members in ENSEMBLES if rule != "staple" or len(members) > 2]
@@ -125,6 +127,7 @@ def register(others: Iterable[str] = ()) -> dict[str, str]:
     plain = {
         "reoriented": "Image with its axes permuted and flipped to right, anterior, superior; not resampled.",
         "brain": "Brain mask.",
+        "synthalbrain": "Brain mask of SynThal, where another one is used.",
         "preproc": "Image registered to the T1w image and resampled to its grid.",
         "scaled": "R1 map rescaled linearly to 0-1000 inside the brain mask.",
         "thalamus": "Volumes, or quality measures, of every thalamus mask of the session.",
@@ -143,7 +146,8 @@ def _family_method(family: str, members: tuple[str, ...], rule: str, envelope: s
     cut, inside, shown_inside = "", "", ""
     if family == "mindglide":
         cut = f" (its deep grey matter inside the thalamus of {ENVELOPES[envelope]})"
-        inside, shown_inside = ("", "") if envelope == "first" else ("InSynthal", f" in {ENVELOPES[envelope]}")
+        if envelope != "first":
+            inside, shown_inside = f"In{envelope.capitalize()}", f" in {ENVELOPES[envelope]}"
     shown = " + ".join(IMAGES[image] for image in members)
     start = f"Thalamus by {name} on the {shown} {'image' if len(members) == 1 else 'images'}{cut}"
     label = f"{name}{shown_inside} {shown}"

@@ -102,6 +102,7 @@ def open_dataset(
     *,
     families: Iterable[str] = (),
     validate: bool = True,
+    links: Mapping[str, Path] | None = None,
 ) -> Path:
     """Make or refresh the files at the root of the derivative dataset.
 
@@ -114,6 +115,7 @@ def open_dataset(
         Tools of an earlier run into the same folder stay listed.
     families : the families of methods added by others, for the register of descriptions
     validate : as for `thalbids.bids.inputs.find_sessions`
+    links : further datasets that BIDS URIs of sidecars lead to, by name
 
     Returns
     -------
@@ -134,6 +136,8 @@ def open_dataset(
     earlier = _earlier(root)
     raw_content, _ = raw_description(raw, validate=validate)
     description = _description(root, raw, raw_content, _tools(generated_by, earlier))
+    others = {name: _link(root, Path(os.path.abspath(path)), name) for name, path in (links or {}).items()}  # noqa: PTH100
+    description["DatasetLinks"] |= {**earlier.get("DatasetLinks", {}), **others, **description["DatasetLinks"]}
     write_json(root / "dataset_description.json", description, sort_keys=False)
     write_text(root / ".bidsignore", "\n".join(IGNORED) + "\n")
     rows = [{"desc_id": f"desc-{key}", "description": text} for key, text in names.register(families).items()]
@@ -224,14 +228,14 @@ def _description(
     return description
 
 
-def _link(root: Path, raw: Path) -> str:
-    """Where the raw dataset is, relative to ours, without showing a home folder or a machine.
+def _link(root: Path, raw: Path, name: str = "raw") -> str:
+    """Where the raw dataset (or another, by name) is, relative to ours, without showing a home folder or a machine.
 
-    A relative path where the two lie near each other; else ``sourcedata/raw``, the place where BIDS suggests that a
+    A relative path where the two lie near each other; else ``sourcedata/NAME``, the place where BIDS suggests that a
     derivative dataset links its source, for the user to put a link there.
     """
     relative = PurePosixPath(os.path.relpath(raw, root).replace(os.sep, "/"))
     common = Path(os.path.commonpath([raw, root]))
     named = [part for part in relative.parts if part != ".."]
     near = len(named) <= 1 or len(common.parts) >= 3
-    return quote(str(relative)) if near else "sourcedata/raw"
+    return quote(str(relative)) if near else f"sourcedata/{name}"

@@ -21,10 +21,16 @@ class Request:
     ----------
     name : ``T1w``, ``FLAIR`` or ``R1map``
     image : the image to segment (for R1map scaled to 0-1000 inside the brain mask)
-    brain : file of the brain mask
+    brain : file of the brain mask; there only for methods that build on it
     centre : world position (mm, RAS+) of the middle of both thalami as the whole-head network sees it on the T1w
     params : what the method's :meth:`Method.params` gave for this run
     workdir : an empty folder of its own, removed afterwards
+    path : file of the image
+    settings : of the run: how tools are started, threads, device
+    files : other files of the session that the method reads, by name
+    labels : (x, y, z) label map that the method's ``label_maps`` gave for this image; None without that stage
+    told : the sidecar of that label map
+    masks : thalamus labels (10, 49) by family, of the families that it builds on
     """
 
     name: str
@@ -33,6 +39,12 @@ class Request:
     centre: tuple[float, float, float]
     params: Mapping[str, Any]
     workdir: Path
+    path: Path | None = None
+    settings: Settings = field(default_factory=Settings)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    labels: np.ndarray | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
+    masks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,7 @@ class Segmentation:
 
 
 class Method(Protocol):
-    """A way to get one mask per image.
+    """A way to get one mask per image. What else a method may have stands in :data:`OPTIONAL`.
 
     Attributes
     ----------
@@ -99,3 +111,38 @@ class Method(Protocol):
 
     def segment(self, request: Request) -> Segmentation:
         """Segment one image; raises ThalbidsError when there is nothing trustworthy to give back."""
+
+
+# What a method may have besides, each a function of the settings; read by :func:`trait`. A method that also has
+# ``label_maps(requests) -> ({image: LabelMap}, {image: reason})`` is run once for all its images; its ``segment`` then
+# gets the map of one. A source of brain masks has ``brain(labels)``.
+OPTIONAL: Mapping[str, Any] = {
+    "blocked": None,  # why it cannot run with these settings; ``unavailable()`` without one
+    "builds_on": ("brain",),  # "brain", and families whose mask of the T1w it needs
+    "gpu": False,  # whether it computes on a GPU
+    "software": (),  # programs that ran: {"Name", "Version", "CodeURL"}, for sidecars and GeneratedBy
+}
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """All labels that a tool gives to one image, on the T1w grid.
+
+    Attributes
+    ----------
+    labels : int (x, y, z)
+    names : label -> name, for the table beside it
+    metadata : JSON values for the sidecar
+    """
+
+    labels: np.ndarray
+    names: Mapping[int, str]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def trait(method: Method, name: str, settings: Settings) -> Any:
+    """An optional property of a method, or its default."""
+    own = getattr(method, name, None)
+    if own is not None:
+        return own(settings)
+    return method.unavailable() if name == "blocked" else OPTIONAL[name]

@@ -1,4 +1,4 @@
-"""All methods by name.
+"""All methods by name, and which of them a run takes.
 
 A new one is a file in this folder and a line here, or an entry point of the group ``thalbids.methods``.
 """
@@ -6,14 +6,31 @@ A new one is a file in this folder and a line here, or an entry point of the gro
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 
-from thalbids.errors import MissingToolError
-from thalbids.methods.base import Method
+from thalbids.errors import MissingToolError, UsageError
+from thalbids.methods.base import Method, trait
 from thalbids.methods.synthal import SynThal
-from thalbids.settings import unknown_name
+from thalbids.settings import Settings, unknown_name
 
 BUILT_IN: tuple[Method, ...] = (SynThal(),)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run does.
+
+    Attributes
+    ----------
+    methods : in the order of the tables
+    runnable : families that are run where a session has no result yet; of the others only results are taken
+    notes : per family how it comes about, or why it is left out, in words
+    """
+
+    methods: tuple[Method, ...]
+    runnable: frozenset[str]
+    notes: Mapping[str, str]
 
 
 def methods() -> Mapping[str, Method]:
@@ -25,28 +42,80 @@ def methods() -> Mapping[str, Method]:
     return found
 
 
-def chosen(names: tuple[str, ...]) -> tuple[Method, ...]:
-    """The methods of a run; ``auto`` takes all that can run here.
+def chosen(settings: Settings) -> Choice:
+    """The methods of a run; ``auto`` takes all that can run here or that results are given of.
 
     Raises
     ------
     UsageError
-        A name is unknown.
+        A name is unknown, or a brain mask shall be given and is not.
     MissingToolError
-        A method that was asked for by name cannot run here.
+        Something that was asked for by name cannot run here.
     """
-    known = methods()
-    picked: dict[str, Method] = {}
-    for name in names:
-        if name == "auto":
-            picked |= {family: method for family, method in known.items() if method.unavailable() is None}
-            continue
-        if name not in known:
-            raise unknown_name("method", name, ["auto", *known])
-        reason = known[name].unavailable()
-        if reason is not None:
-            raise MissingToolError(
-                f"method {name} cannot run: {reason}", "Leave it out of --methods, or mend this first."
-            )
-        picked[name] = known[name]
-    return tuple(picked.values())
+    picking = _Picking(settings)
+    for name in settings.methods.names:
+        if name != "auto" and name not in picking.known:
+            raise unknown_name("method", name, ["auto", *picking.known])
+    named = [name for name in picking.known if name in settings.methods.names]
+    for name in named:
+        picking.take(name, "it was asked for by name")
+    if "auto" in settings.methods.names:
+        for name in picking.known:
+            if name not in picking.notes:
+                picking.take(name, "")
+    source = settings.brain.source
+    if source == "given" and "brain" not in settings.inputs.derivatives:
+        raise UsageError("[brain] source is 'given', but no brain masks are.", "Add --derivatives brain=PATH.")
+    if source not in ("auto", "given", "synthal") and source not in picking.picked:
+        picking.take(source, "[brain] source names it")
+    return Choice(
+        tuple(method for name, method in picking.known.items() if name in picking.picked),
+        frozenset(picking.runnable),
+        picking.notes,
+    )
+
+
+class _Picking:
+    """Takes one method after the other, each with what it builds on."""
+
+    def __init__(self, settings: Settings):
+        self.settings, self.known = settings, methods()
+        self.picked: set[str] = set()
+        self.runnable: set[str] = set()
+        self.notes: dict[str, str] = {}
+
+    def take(self, name: str, why: str) -> bool:
+        """Take a method; one that somebody asked for (``why``) and that cannot be had is an error."""
+        if name in self.picked:
+            return True
+        method, settings = self.known[name], self.settings
+        slow = getattr(method, "only_by_name", "") if not why else ""
+        reason = slow or trait(method, "blocked", settings)
+        given = results_of(settings, name) or bool(getattr(method, "results_given", lambda _: False)(settings))
+        if reason and not given:
+            return self._leave_out(name, reason, why)
+        for other in trait(method, "builds_on", settings):
+            if other != "brain" and not self.take(other, f"{name} builds on it" if why else ""):
+                reason = f"it builds on {other}, which is left out: {self.notes[other]}"
+                if not given:
+                    return self._leave_out(name, reason, why)
+        self.picked.add(name)
+        if reason:
+            self.notes[name] = f"results that are given; it is not run: {reason}"
+        else:
+            self.runnable.add(name)
+            software = ", ".join(f"{s['Name']} {s['Version']}" for s in trait(method, "software", settings))
+            self.notes[name] = f"runs here{f' ({software})' if software else ''}"
+        return True
+
+    def _leave_out(self, name: str, reason: str, why: str) -> bool:
+        if why:
+            problem = f"method {name} cannot run ({why}): {reason}"
+            raise MissingToolError(problem, "Leave it out of --methods, or mend this first (see: thalbids doctor).")
+        self.notes[name] = f"left out: {reason}"
+        return False
+
+
+def results_of(settings: Settings, family: str) -> bool:
+    """Whether ``--derivatives`` names results of this family, or of one of its images (``mindglideT1w``)."""
+    return any(key.lower().startswith(family.lower()) for key in settings.inputs.derivatives)

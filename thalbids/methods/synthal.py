@@ -43,6 +43,9 @@ class SynThal:
         ]
         return f"the weights {', '.join(missing)} are not in the package; install thalbids again." if missing else None
 
+    def builds_on(self, settings: Settings) -> tuple[str, ...]:
+        return ()
+
     def params(self, settings: Settings) -> Mapping[str, Any]:
         return {
             "Weights": weights_checksum(),

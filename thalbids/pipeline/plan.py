@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+
 import thalbids
-from thalbids.bids import names
-from thalbids.bids.dictionaries import ICV_MORPH, THALAMUS_MORPH
+from thalbids.bids.dictionaries import THALAMUS_MORPH
 from thalbids.bids.outputs import derivative, sidecar, uri
 from thalbids.methods.base import Method
-from thalbids.pipeline import alignment, steps
+from thalbids.pipeline import alignment, brains, masks, steps
 from thalbids.pipeline.siena import plan_siena
 from thalbids.pipeline.step import Step
 from thalbids.registration.strategies import configured_for, note_on
@@ -20,6 +23,8 @@ from thalbids.settings import Settings
 from thalbids.types import Session
 
 REGISTERED = ("FLAIR", "R1map")
+USUAL_VOXELS = 256**3
+BYTES_PER_VOXEL = 60  # what a step takes more for each voxel beyond the usual ones: some arrays of float32 and float64
 
 
 @dataclass
@@ -29,11 +34,16 @@ class SessionPlan:
     session: Session
     out_dir: Path
     settings: Settings
+    runnable: Collection[str] = ()  # families that are run where there is no result yet
+    alone: bool = True  # whether the subject has no other session
     steps: list[Step] = field(default_factory=list)
     masks: list[dict[str, Any]] = field(default_factory=list)
     images: dict[str, str] = field(default_factory=dict)  # image -> the step that brings it to the T1w grid
     segmentable: dict[str, Path] = field(default_factory=dict)  # image -> the file that methods segment
     missing: list[dict[str, str]] = field(default_factory=list)
+    prepared: dict[str, str] = field(default_factory=dict)  # family -> the step that makes its label maps
+    origins: dict[str, str] = field(default_factory=dict)  # what is taken -> from where, in words
+    brain_step: str = ""
 
     def relative(self, suffix: str, extension: str = ".nii.gz", **entities: str) -> str:
         return str(derivative(self.session, suffix, extension, **entities))
@@ -49,6 +59,22 @@ class SessionPlan:
         self.steps.append(Step(name, self.session.name, function, **arguments))
         return name
 
+    def uri_of(self, path: Path) -> str:
+        """The BIDS URI of one of our own files."""
+        return uri(path.relative_to(self.out_dir).as_posix())
+
+    def memory(self, gb: float) -> float:
+        """What a step needs on this session's T1w when it needs ``gb`` on one of 256 x 256 x 256 voxels."""
+        return gb + BYTES_PER_VOXEL * max(0, self.voxels - USUAL_VOXELS) / 1e9
+
+    @cached_property
+    def voxels(self) -> int:
+        """Number of voxels of the T1w by its header; 0 when that cannot be read (the step that reads it says so)."""
+        try:
+            return math.prod(nib.load(self.session.images["T1w"].path).shape[:3])
+        except (KeyError, OSError, nib.filebasedimages.ImageFileError):
+            return 0
+
     @property
     def t1w(self) -> Path:
         return self.path("T1w", desc="reoriented")
@@ -60,6 +86,16 @@ class SessionPlan:
     @property
     def brain(self) -> Path:
         return self.path("mask", desc="brain")
+
+    @property
+    def seen_brain(self) -> Path:
+        """SynThal's brain mask, against which everything that comes from elsewhere is checked."""
+        return self.brain if self.brain_source == "synthal" else self.path("mask", desc="synthalbrain")
+
+    @cached_property
+    def brain_source(self) -> str:
+        """``synthal``, ``dbsegment``, ``freesurfer`` or ``given``."""
+        return brains.source_of(self)
 
     @property
     def qc(self) -> Path:
@@ -80,16 +116,19 @@ def plan(
     methods: Sequence[Method],
     settings: Settings,
     every: Sequence[Session] | None = None,
+    runnable: Collection[str] | None = None,
 ) -> list[Step]:
     """All steps of a run, each after those that it waits for.
 
     ``every`` holds all sessions of the subjects, also those that were not asked for: a participant's page shows what
-    earlier runs made of them.
+    earlier runs made of them. ``runnable`` are the families that are run where there is no result yet (None: all).
     """
     planned: list[Step] = []
     asked = {s.name for s in sessions}
     for subject in dict.fromkeys(s.subject for s in sessions):
-        own = [plan_session(s, out_dir, methods, settings) for s in every or sessions if s.subject == subject]
+        named = [s for s in every or sessions if s.subject == subject]
+        alone = len(named) == 1
+        own = [plan_session(s, out_dir, methods, settings, runnable, alone=alone) for s in named]
         own = [made for made in own if made.session.name in asked or made.qc.exists()]
         if settings.outputs.report:
             alignment.plan_alignments(own, asked)
@@ -101,26 +140,39 @@ def plan(
     return planned
 
 
-def plan_session(session: Session, out_dir: Path, methods: Sequence[Method], settings: Settings) -> SessionPlan:
-    """The steps of one session."""
-    made = SessionPlan(session, out_dir, settings)
+def plan_session(
+    session: Session,
+    out_dir: Path,
+    methods: Sequence[Method],
+    settings: Settings,
+    runnable: Collection[str] | None = None,
+    *,
+    alone: bool = True,
+) -> SessionPlan:
+    """The steps of one session; ``runnable`` as in :func:`plan`, ``alone``: the subject has no other session."""
+    families = [method.family for method in methods] if runnable is None else runnable
+    made = SessionPlan(session, out_dir, settings, families, alone)
     if session.problem is not None or "T1w" not in session.images:
         problem = session.problem or "there is no T1w image."
         params = {"Problem": problem, "Mend": ""}
         made.add("inputs", steps.refuse, inputs={}, outputs={"none": made.qc}, params=params)
         return made
     anatomy(made)
+    brains.brain(made, methods)
     for name in REGISTERED:
         register(made, name)
-    for method in methods:
-        segment(made, method)
-        ensembles(made, method)
+    for method in sorted(methods, key=lambda m: len(masks.families(m, settings))):  # an envelope before what it cuts
+        masks.segment(made, method)
+        masks.ensembles(made, method)
+    order = [method.family for method in methods]
+    made.masks.sort(key=lambda entry: order.index(entry["family"]))  # stable: rows as the methods were chosen
+    brains.icv(made)
     measures(made)
     return made
 
 
 def anatomy(made: SessionPlan) -> None:
-    """The step that everything else of the session needs: T1w in order, brain mask, intracranial volume."""
+    """The step that everything else of the session needs: T1w in order, SynThal's brain mask, where the thalami are."""
     t1w = made.session.images["T1w"]
     params = {
         "Source": t1w.uri,
@@ -128,15 +180,14 @@ def anatomy(made: SessionPlan) -> None:
         "SkullStripped": t1w.metadata.get("SkullStripped"),
         "Precision": made.settings.run.precision,
         "Weights": _weights(),
-        "IcvDictionary": ICV_MORPH,
     }
-    made.images["T1w"] = made.add(
+    made.images["T1w"] = made.brain_step = made.add(
         "anatomy",
         steps.anatomy,
         inputs={"T1w": t1w.path},
-        outputs={"T1w": made.t1w, "brain": made.brain, "icv": made.icv},
+        outputs={"T1w": made.t1w, "brain": made.seen_brain},
         params=params,
-        memory_gb=1.5,
+        memory_gb=made.memory(1.5),
     )
     made.segmentable["T1w"] = made.t1w
 
@@ -176,9 +227,9 @@ def register(made: SessionPlan, name: str) -> None:
         inputs={"image": None if image.problem else image.path, "T1w": made.t1w, "brain": made.brain},
         outputs={"image": target, "transform": transform},
         params=params,
-        needs=(made.images["T1w"],),
+        needs=tuple(dict.fromkeys((made.images["T1w"], made.brain_step))),
         record=made.path("xfm", ".json", **xfm),
-        memory_gb=2.0,
+        memory_gb=made.memory(2.0),
         machine=made.settings,
     )
     made.images[name], made.segmentable[name] = done, target
@@ -199,100 +250,10 @@ def scale(made: SessionPlan, r1: Path) -> None:
             "BrainUri": uri(made.relative("mask", desc="brain")),
             "T1wUri": made.t1w_uri,
         },
-        needs=(made.images["R1map"],),
+        needs=tuple(dict.fromkeys((made.images["R1map"], made.brain_step))),
+        memory_gb=made.memory(1.0),
     )
     made.segmentable["R1map"] = scaled
-
-
-def segment(made: SessionPlan, method: Method) -> None:
-    """One mask per image that the method can read."""
-    for name in method.images:
-        label = names.method(method.family, name)
-        entry = {
-            "desc": label.desc,
-            "family": method.family,
-            "images": [name],
-            "image": label.image,
-            "protocol": method.protocol,
-        }
-        if name not in made.segmentable:
-            made.masks.append(entry | {"step": None, "roots": [], "reason": f"the session has no {name} image"})
-            continue
-        before = made.images.get(f"{name} scaled", made.images[name])
-        path = made.segmentable[name]
-        outputs = mask_outputs(made, label.desc)
-        if made.settings.synthal.write_probabilities:
-            outputs["probability"] = made.path("probseg", space="T1w", label="thalamus", desc=label.desc)
-        params = {
-            "Family": method.family,
-            "Image": name,
-            "Desc": label.desc,
-            "Source": uri(path.relative_to(made.out_dir).as_posix()),
-            "T1wUri": made.t1w_uri,
-            "Method": dict(method.params(made.settings)),
-        }
-        step = made.add(
-            label.desc,
-            steps.segment,
-            inputs={"image": path, "brain": made.brain, "seen": sidecar(made.brain)},
-            outputs=outputs,
-            params=params,
-            needs=tuple(dict.fromkeys((made.images["T1w"], before))),
-            memory_gb=method.memory_gb,
-            version=method.version,
-        )
-        roots = list(dict.fromkeys((made.images["T1w"], made.images[name], before)))
-        made.masks.append(entry | {"step": step, "roots": roots, "reason": ""})
-
-
-def mask_outputs(made: SessionPlan, desc: str) -> dict[str, Path]:
-    """Where a mask, its left/right labels and their table go."""
-    space = {"space": "T1w", "desc": desc}
-    return {
-        "mask": made.path("mask", label="thalamus", **space),
-        "dseg": made.path("dseg", seg="thalamus", **space),
-        "table": made.path("dseg", ".tsv", seg="thalamus", **space),
-    }
-
-
-def ensembles(made: SessionPlan, method: Method) -> None:
-    """The paper's four ensembles, and those beyond it that were asked for, of a method with several images."""
-    if len(method.images) < 2:
-        return
-    own = {e["images"][0]: e for e in made.masks if e["family"] == method.family and len(e["images"]) == 1}
-    for images in names.ENSEMBLES:
-        for rule in ("mean", *made.settings.methods.extra_ensembles):
-            if rule == "staple" and len(images) < 3:
-                continue
-            label = names.method(method.family, images, rule)
-            entry = {
-                "desc": label.desc, "family": method.family, "images": list(images), "image": "ensemble",
-                "protocol": method.protocol, "members": [names.desc(method.family, i) for i in images],
-            }  # fmt: skip
-            lacking = [i for i in images if i not in own or own[i]["step"] is None]
-            if lacking:
-                reason = f"the session has no {' and no '.join(lacking)} image"
-                made.masks.append(entry | {"step": None, "roots": [], "reason": reason})
-                continue
-            dsegs = {i: made.path("dseg", seg="thalamus", space="T1w", desc=own[i]["desc"]) for i in images}
-            params = {
-                "Members": list(images),
-                "Rule": rule,
-                "Desc": label.desc,
-                "Sources": [uri(p.relative_to(made.out_dir).as_posix()) for p in dsegs.values()],
-                "T1wUri": made.t1w_uri,
-            }
-            needs = tuple(own[i]["step"] for i in images)
-            step = made.add(
-                label.desc,
-                steps.ensemble,
-                inputs=dsegs,
-                outputs=mask_outputs(made, label.desc),
-                params=params,
-                needs=needs,
-            )
-            roots = [root for i in images for root in (*own[i]["roots"], own[i]["step"])]
-            made.masks.append(entry | {"step": step, "roots": list(dict.fromkeys(roots)), "reason": ""})
 
 
 def measures(made: SessionPlan) -> None:
@@ -317,13 +278,14 @@ def measures(made: SessionPlan) -> None:
         "Images": {
             name: {"source": made.session.images[name].uri, "step": made.images[name]} for name in ("T1w", *registered)
         },
-        "Notes": list(made.session.notes),
+        "Notes": [*made.session.notes, *(f"{what}: {whence}" for what, whence in made.origins.items())],
+        "BrainSource": made.brain_source,
         "Missing": made.missing,
     }
     after = tuple(step.name for step in made.steps)
     made.add(
         "measures", steps.measures, inputs=inputs, outputs={"qc": made.qc, "volumes": made.volumes}, params=params,
-        after=after, record=made.qc,
+        after=after, record=made.qc, memory_gb=made.memory(1.0),
     )  # fmt: skip
 
 

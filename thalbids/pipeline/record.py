@@ -67,7 +67,7 @@ def write(
     OutputError
         A file cannot be written.
     """
-    missing = [path.name for path in step.outputs.values() if not path.exists()]
+    missing = [path.name for key, path in step.outputs.items() if not path.exists() and key not in step.optional]
     if missing and done.status == "ok":
         raise ValueError(f"the step did not write {', '.join(missing)}")
     first = next(iter(step.outputs.values()))

@@ -12,14 +12,14 @@ from typing import Any
 import thalbids
 from thalbids.bids.filters import read_filters
 from thalbids.bids.inputs import find_sessions
-from thalbids.bids.outputs import check_output, open_dataset, write_table
+from thalbids.bids.outputs import check_output, open_dataset, read_json, write_json, write_table
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
-from thalbids.methods.registry import chosen
+from thalbids.methods.registry import Choice, chosen
 from thalbids.methods.synthal import weights_checksum
 from thalbids.pipeline import engine, lock, siena, steps
 from thalbids.pipeline.alignment import align
 from thalbids.pipeline.log import Reporter
-from thalbids.pipeline.plan import REGISTERED, plan
+from thalbids.pipeline.plan import REGISTERED, plan, plan_session
 from thalbids.pipeline.step import Step, StepResult
 from thalbids.registration.strategies import configured_for, note_on
 from thalbids.settings import Settings
@@ -39,25 +39,28 @@ def participant(
     for image in REGISTERED:
         configured_for(image, settings)
     change = siena.check(settings)
-    methods = chosen(settings.methods.names)
+    choice = chosen(settings)
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
     sessions = sessions_of(bids_dir, settings, dry_run=dry_run)
-    planned = plan(sessions, out_dir, methods, settings, every_session(bids_dir, settings, sessions))
+    every = every_session(bids_dir, settings, sessions)
+    planned = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable)
     if reports_only:
         planned = reports_of(planned)
         if not planned:
             raise NoInputError("there are no results to report on.", "Run participant without --reports-only.", out_dir)
     if dry_run:
-        print(describe(sessions, planned, [m.family for m in methods]))
+        print(describe(sessions, every, planned, choice, out_dir, settings))
         return 0
     with lock.claim(out_dir, [s.name for s in sessions]):
         with lock.shared_files(out_dir):
             open_dataset(
-                out_dir, bids_dir, generated_by(sessions), families=[m.family for m in methods],
-                validate=not settings.inputs.skip_bids_validation,
+                out_dir, bids_dir, generated_by(sessions), families=[m.family for m in choice.methods],
+                validate=not settings.inputs.skip_bids_validation, links=links(settings),
             )  # fmt: skip
         with Reporter(out_dir, settings=settings.to_toml(), verbose=settings.run.verbose) as reporter:
+            for name, note in choice.notes.items():
+                reporter.info(f"{name}: {note}")
             for image in REGISTERED:
                 if note := note_on(image, settings):
                     reporter.info(f"{image}: {note}")
@@ -76,6 +79,8 @@ def participant(
                 stop_on_first_crash=settings.run.stop_on_first_crash,
                 cluster=settings.cluster,
             )
+        with lock.shared_files(out_dir):
+            add_software(out_dir, planned, results)
     return exit_code(results)
 
 
@@ -142,9 +147,39 @@ def generated_by(sessions: Sequence[Session]) -> list[dict[str, str]]:
     return [own, *tools]
 
 
-def describe(sessions: Sequence[Session], planned: Sequence[Step], methods: Sequence[str]) -> str:
-    """The plan for reading: per session what is there, what is missing, and what would run."""
-    lines = [f"methods: {', '.join(methods)}"]
+def links(settings: Settings) -> dict[str, Path]:
+    """Where the BIDS URIs of given results lead, by their names."""
+    found = dict(settings.inputs.derivatives)
+    if settings.tools.freesurfer.subjects_dir is not None:
+        found.setdefault("freesurfer", settings.tools.freesurfer.subjects_dir)
+    return found
+
+
+def add_software(out_dir: Path, planned: Sequence[Step], results: Sequence[StepResult]) -> None:
+    """Name in ``dataset_description.json`` the programs that the results of this run were made with."""
+    usable = {result.name for result in results if result.usable}
+    used: dict[str, dict[str, str]] = {}
+    for step in planned:
+        if step.name in usable and step.record_path.exists():
+            told = read_json(step.record_path).get("Software", [])
+            used |= {tool["Name"]: tool for tool in told if isinstance(tool, dict)}
+    path = out_dir / "dataset_description.json"
+    description = read_json(path)
+    before = [tool for tool in description["GeneratedBy"] if tool.get("Name") not in used]
+    write_json(path, {**description, "GeneratedBy": [*before, *used.values()]}, sort_keys=False)
+
+
+def describe(
+    sessions: Sequence[Session],
+    every: Sequence[Session],
+    planned: Sequence[Step],
+    choice: Choice,
+    out_dir: Path,
+    settings: Settings,
+) -> str:
+    """The plan for reading: per session what is there, what is missing, which mask comes from where, what would run."""
+    lines = [f"methods: {', '.join(m.family for m in choice.methods)}"]
+    lines += [f"  {name}: {note}" for name, note in choice.notes.items()]
     for session in sessions:
         lines.append(session.name)
         if session.problem:
@@ -152,6 +187,11 @@ def describe(sessions: Sequence[Session], planned: Sequence[Step], methods: Sequ
         for name, image in session.images.items():
             lines.append(f"  {name}: {image.uri}")
         lines += [f"  note: {note}" for note in session.notes]
+        alone = sum(other.subject == session.subject for other in every) == 1
+        made = plan_session(session, out_dir, choice.methods, settings, choice.runnable, alone=alone)
+        lines += [f"  {what}: {whence}" for what, whence in made.origins.items()]
+        absent = [e for e in made.masks if e["step"] is None and not e["reason"].startswith("the session has no")]
+        lines += [f"  {e['desc']}: missing, {e['reason']}" for e in absent]
         own = [step.name.removeprefix(f"{session.name} ") for step in planned if step.session == session.name]
         lines.append(f"  steps: {', '.join(own)}")
     broken = sum(session.problem is not None for session in sessions)
@@ -194,11 +234,16 @@ def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> 
 
     Raises
     ------
+    NoInputError
+        A scan is not there.
     UsageError
         Two scans would write the same files.
     MissingToolError
         The weights are missing.
     """
+    absent = [scan for scan in scans if not scan.exists()]
+    if absent:
+        raise NoInputError(f"no such file: {', '.join(map(str, absent))}.", "Check the names; nothing was done.")
     places = [((scan.absolute().parent if out_dir is None else out_dir), stem(scan)) for scan in scans]
     twice = sorted({name for folder, name in places if places.count((folder, name)) > 1})
     if twice:

@@ -96,6 +96,7 @@ class Step:
     memory_gb : peak memory to plan with, in GB (10**9 bytes)
     gpu : whether it computes on a GPU; such steps run one at a time on one machine
     version : raised when a change of the code changes results
+    optional : keys of outputs that may be left out although the step is ``ok``
     machine : what the function needs to know of this run and this machine (how tools are started, threads); it gets it
         as ``params["Machine"]``; no part of the fingerprint
     """
@@ -111,8 +112,9 @@ class Step:
     record: Path | None = None
     memory_gb: float = 1.0
     version: int = 1
-    machine: Any = None
     gpu: bool = False
+    optional: tuple[str, ...] = ()
+    machine: Any = None
 
     @property
     def record_path(self) -> Path:

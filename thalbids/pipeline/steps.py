@@ -7,7 +7,8 @@ of the sidecars; the engine writes those, with the fingerprint. ``thalbids.pipel
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,20 @@ import nibabel as nib
 import numpy as np
 
 from thalbids.bids import names
-from thalbids.bids.dictionaries import ICV_COLUMNS, LABEL_TABLE, LABEL_TABLE_COLUMNS, THALAMUS_COLUMNS
+from thalbids.bids.dictionaries import LABEL_TABLE, LABEL_TABLE_COLUMNS, THALAMUS_COLUMNS
 from thalbids.bids.outputs import read_json, read_table, sidecar, write_table
 from thalbids.errors import ImageError, ThalbidsError
 from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.image.orientation import to_ras
-from thalbids.methods.base import Request
+from thalbids.methods.base import Request, trait
 from thalbids.pipeline.step import Done, StepResult
+from thalbids.settings import Settings
 
 Inputs = Mapping[str, Path | None]
 Outputs = Mapping[str, Path]
 Params = Mapping[str, Any]
 Upstream = Mapping[str, StepResult]
 
-STRIPPED_NOTE = "the scan is skull-stripped: what the stripping removed inside the skull is not counted"
 DIAGNOSTICS = {
     "flip_dice": "FlipDice",
     "confidence": "Confidence",
@@ -68,8 +69,6 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
         stripped = head.stripped
     save_image(data, t1w.affine, outputs["T1w"])
     save_image(head.brain, t1w.affine, outputs["brain"], dtype=np.uint8)
-    row = {"source": "synthal", "icv_mm3": head.icv_mm3, "note": STRIPPED_NOTE if stripped else None}
-    write_table(outputs["icv"], [row], ICV_COLUMNS)
     grid = {"Sources": [params["Source"]], "SpatialReference": params["T1wUri"]}
     return Done(
         {
@@ -78,6 +77,8 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
                 "SkullStripped": bool(stripped),
                 "Description": "T1w image, axes permuted and flipped to right, anterior, superior; not resampled.",
                 "Orientation": orientation.to_json(),
+                "ThalamiCentreMm": [float(v) for v in head.centre],
+                "IntracranialVolumeMm3": head.icv_mm3,
                 "Notes": notes,
             },
             "brain": grid
@@ -86,9 +87,8 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
                 "Manual": False,
                 "Sources": [params["T1wUri"]],
                 "Description": "Brain with its fluid up to the inner skull, by SynThal's whole-head network.",
-                "ThalamiCentreMm": [float(v) for v in head.centre],
+                "BrainSource": "synthal",
             },
-            "icv": params["IcvDictionary"],
         }
     )
 
@@ -194,10 +194,24 @@ def segment(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
 
     method = methods()[params["Family"]]
     image = load_image(given(inputs, "image"))
-    centre = read_json(sidecar(given(inputs, "brain")))["ThalamiCentreMm"]
-    with tempfile.TemporaryDirectory(prefix="thalbids-", dir=params.get("WorkDir")) as workdir:
+    labels = there(inputs, "labels")
+    if "labels" in inputs and labels is None:
+        why = read_json(given(inputs, "maps")).get("Failed", {}).get(params["Image"], "it gave no labels.")
+        raise ImageError(f"{params['Family']} on the {params['Image']}: {why}")
+    told = read_json(given(inputs, "labels sidecar")) if labels is not None else {}
+    with work_folder(params["Machine"]) as workdir:
         request = Request(
-            params["Image"], image, given(inputs, "brain"), tuple(centre), params["Method"], Path(workdir)
+            params["Image"],
+            image,
+            inputs.get("brain") or Path("there is no brain mask"),
+            tuple(read_json(given(inputs, "seen"))["ThalamiCentreMm"]),
+            params["Method"],
+            workdir,
+            path=given(inputs, "image"),
+            settings=params["Machine"],
+            labels=None if labels is None else np.asarray(load_labels(labels).dataobj),
+            told=told,
+            masks={key.removeprefix("mask "): labels_of(inputs, key) for key in inputs if key.startswith("mask ")},
         )
         try:
             found = method.segment(request)
@@ -208,12 +222,27 @@ def segment(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
         "Sources": [params["Source"]],
         "Manual": False,
         "Description": names.by_desc(params["Desc"]).description,
+        "Software": told.get("Software", list(trait(method, "software", params["Machine"]))),
     } | dict(found.metadata)
     sidecars = write_masks(found.labels, image.affine, outputs, common)
     if "probability" in outputs and found.probability is not None:
         save_image(found.probability, image.affine, outputs["probability"], dtype=np.float32)
         sidecars["probability"] = common | {"Type": "ROI"}
     return Done(sidecars)
+
+
+def labels_of(inputs: Inputs, key: str) -> np.ndarray:
+    """A mask among the inputs, as an array."""
+    return np.asarray(load_labels(given(inputs, key)).dataobj).astype(np.uint8)
+
+
+@contextmanager
+def work_folder(settings: Settings) -> Iterator[Path]:
+    """An empty folder that is removed afterwards."""
+    if settings.run.work_dir is not None:
+        settings.run.work_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="thalbids-", dir=settings.run.work_dir) as folder:
+        yield Path(folder)
 
 
 def write_masks(
@@ -266,6 +295,7 @@ def measures(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
         registrations=[
             registration_entry(name, there(inputs, f"xfm{name}"), upstream, params) for name in params["Registered"]
         ],
+        brain_source=params["BrainSource"],
         icv=icv,
         notes=notes,
         missing=params["Missing"],
@@ -295,7 +325,17 @@ def mask_input(entry: Mapping[str, Any], inputs: Inputs, upstream: Upstream) -> 
     told = read_json(sidecar(path))
     own = {name: told[key] for name, key in DIAGNOSTICS.items() if key in told}
     soft = told.get("SoftVolumeMm3")
-    return MaskInput(labels, entry["family"], tuple(entry["images"]), status, reason, soft, image, own)
+    return MaskInput(
+        labels,
+        entry["family"],
+        tuple(entry["images"]),
+        status,
+        reason,
+        soft,
+        image,
+        own,
+        told.get("EnvelopeDependence"),
+    )
 
 
 def volume_rows(methods: Sequence[Mapping[str, Any]], masks: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

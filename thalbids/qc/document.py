@@ -33,6 +33,7 @@ class MaskInput:
     soft_volume_mm3 : sum of probabilities x voxel volume
     image : array of the image that it was made from, exactly 0 where it holds no data; None for ensembles
     diagnostics : what the method says about itself: ``flip_dice``, ``confidence``, ``in_view``
+    envelope : how much another method's mask decides of this one (:func:`thalbids.methods.envelope.dependence`)
     """
 
     labels: np.ndarray | None
@@ -43,6 +44,7 @@ class MaskInput:
     soft_volume_mm3: float | None = None
     image: np.ndarray | None = None
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+    envelope: Mapping[str, Any] | None = None
 
 
 def build(
@@ -52,6 +54,7 @@ def build(
     affine: np.ndarray | None,
     masks: Mapping[str, MaskInput],
     brain: np.ndarray | None = None,
+    brain_source: str = "synthal",
     images: Mapping[str, Mapping[str, Any]] | None = None,
     registrations: Iterable[Mapping[str, Any]] = (),
     icv: Iterable[Mapping[str, Any]] = (),
@@ -66,6 +69,7 @@ def build(
     affine : (4, 4) voxel to RAS+ mm of the T1w grid, which all arrays share; None when no array is given
     masks : method -> MaskInput, in the order of the tables
     brain : brain mask
+    brain_source : whose it is: ``synthal``, ``dbsegment``, ``freesurfer`` or ``given``
     images : name (T1w, FLAIR, R1map) -> {"source": BIDS URI, "status", "reason", "notes": [...], ...}
     registrations : one per registered image: {"image", "chosen" (or None), "reason", "excluded", "attempts":
         [{"strategy", "interpolation", "metric", "mi", "cutoff", "passed", "reason"}]}
@@ -80,7 +84,7 @@ def build(
     """
     icv = [_icv(entry) for entry in icv]
     registrations = [_registration(entry) for entry in registrations]
-    judged = _brain(brain, affine, icv)
+    judged = _brain(brain, affine, icv, brain_source)
     trustworthy = judged is not None and not rules.distrusted(judged["flags"])
     document = {
         "SchemaVersion": SCHEMA_VERSION,
@@ -158,6 +162,8 @@ def _masks(
     for name, mask in masks.items():
         entry: dict[str, Any] = {"family": mask.family, "images": list(mask.images)}
         entry |= {"status": mask.status, "reason": mask.reason, "measures": None, "flags": [], "trusted": False}
+        if mask.envelope is not None:
+            entry["envelope"] = dict(mask.envelope)
         if mask.labels is not None:
             if affine is None:
                 raise ValueError("masks need the affine of their grid")
@@ -208,14 +214,14 @@ def _best(name: str, masks: Mapping[str, MaskInput], row: Mapping[str, float | N
 
 
 def _brain(
-    brain: np.ndarray | None, affine: np.ndarray | None, icv: Sequence[Mapping[str, Any]]
+    brain: np.ndarray | None, affine: np.ndarray | None, icv: Sequence[Mapping[str, Any]], source: str
 ) -> dict[str, Any] | None:
     """Measures and flags of the brain mask; None without one."""
     if brain is None or affine is None:
         return None
     volume = next((entry["icv_mm3"] for entry in icv if entry["icv_mm3"] is not None), None)
     measures = brain_measures(brain, affine, volume)
-    return {**measures, "flags": rules.apply(rules.BRAIN_RULES, measures)}
+    return {"source": source, **measures, "flags": rules.apply(rules.BRAIN_RULES, measures)}
 
 
 def _icv(entry: Mapping[str, Any]) -> dict[str, Any]:

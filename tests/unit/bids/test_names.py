@@ -60,7 +60,7 @@ def test_what_a_rule_does_is_said() -> None:
         ("synthal", ("T1w", "T2w")),
         ("synthal", ("T1w", "FLAIR"), "staple"),
         ("synthal", ("T1w", "FLAIR"), "vote"),
-        ("mindglide", "T1w", "mean", "freesurfer"),
+        ("mindglide", "T1w", "mean", "mindglide"),
     ],
 )
 def test_what_has_no_name_is_refused(arguments: tuple) -> None:
