@@ -29,6 +29,7 @@ _WIDE = re.compile(rf"(?P<name>.+)_(?P<session>ses-{LABEL})")
 _IDS = ("participant_id", "session_id", "filename")
 RANKS = ("scans", "sessions", "phenotype", "participants")
 SHOWN = 20  # problems that a message lists
+ROUNDED = 0.051  # seconds by which a mean in a table may differ from that of the trials, being rounded
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,12 @@ def _tables(root: Path, participants: Collection[str]) -> Iterable[tuple[int, Pa
                     yield RANKS.index("scans"), path
 
 
+def _of_t1w(column: int, lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """The rows of T1w images, where there are any."""
+    own = [line for line in lines if "_T1w." in line[1][column]]
+    return own or lines
+
+
 def _listed(folder: Path) -> list[str]:
     try:
         return sorted(os.listdir(folder))  # noqa: PTH208 (names only; Path objects cost ten times as much)
@@ -171,15 +178,18 @@ class _Reading:
             if variable is not None:
                 variables[column] = variable
         seen: dict[tuple[str, str | None], tuple[int, list[str]]] = {}
-        for number, cells in lines:
+        for number, cells in (
+            _of_t1w(columns.index(ids["filename"]), lines) if rank == 0 and "filename" in ids else lines
+        ):
             row = dict(zip(columns, cells, strict=True))
-            key = self._key(row, ids, subject, path, shown, number)
+            key = self._key(row, ids, subject, path if rank == 0 else None, shown, number)
             if key is None:
                 continue
             if key in seen and rank != 0:
                 self._twice(seen[key], cells, key, shown, number)
                 continue
             seen[key] = (number, cells)
+            self.data.values.setdefault(key, {})  # the person and the visit exist, also without values
             self._row(row, variables, key, f"{shown}, row {number}", rank)
 
     def _name(self, file: str, column: str) -> str:
@@ -203,9 +213,15 @@ class _Reading:
         return variable, wide["session"] if wide else None
 
     def _key(
-        self, row: Mapping[str, str], ids: Mapping[str, str], subject: str | None, path: Path, shown: str, number: int
+        self,
+        row: Mapping[str, str],
+        ids: Mapping[str, str],
+        subject: str | None,
+        scans: Path | None,
+        shown: str,
+        number: int,
     ) -> tuple[str, str | None] | None:
-        """Participant and session of a row; None for a row that is not used."""
+        """Participant and session of a row; None for a row that is not used. ``scans`` is the path of a scans table."""
         person = subject or ""
         if "participant_id" in ids:
             text = row[ids["participant_id"]]
@@ -219,9 +235,9 @@ class _Reading:
             return None
         if self.participants and person.removeprefix("sub-") not in self.participants:
             return None
-        if RANKS[0] in path.name:  # a scans table: the session is that of the folder, or of the file names
-            match = re.search(rf"_(ses-{LABEL})_", "_" + row.get(ids.get("filename", ""), "").rpartition("/")[2] + "_")
-            folder = path.parent.name
+        if scans is not None:  # the session is that of the folder, or of the file name
+            match = re.search(rf"_(ses-{LABEL})_", row.get(ids.get("filename", ""), ""))
+            folder = scans.parent.name
             return person, folder if folder.startswith("ses-") else match[1] if match else ""
         if "session_id" in ids:
             text = row[ids["session_id"]]
@@ -354,6 +370,8 @@ class _Person:
         for test in TIMED:
             row[test], row[f"{test}_trials"] = self._timed(label, test, first)
         row["female"] = {"F": 1.0, "M": 0.0}.get(row["sex"])
+        if row["age"] is not None and row["disease_duration"] is not None and row["disease_duration"] > row["age"]:
+            self.made.notes.append(f"warning: {self.name} {label}: the disease duration exceeds the age.")
         return row
 
     def _entries(self, label: str | None, variable: str) -> list[Entry]:
@@ -392,13 +410,25 @@ class _Person:
         hands = [self._trials(label, f"{test}{hand}", person_too) for hand in ("", "_dom", "_nondom")]
         both, dominant, other = hands
         if both:
-            return sum(both) / len(both), len(both)
+            return self._checked_mean(label, test, sum(both) / len(both), person_too), len(both)
         if dominant and other:
             return (sum(dominant) / len(dominant) + sum(other) / len(other)) / 2, len(dominant) + len(other)
         if (dominant or other) and test == "nhpt":
             self.made.notes.append(f"{self.name} {label}: nhpt of one hand only; the mean of both is not known.")
         mean = self._value(label, test, person_too)
         return (None, None) if mean is None else (float(mean), None)
+
+    def _checked_mean(self, label: str, test: str, mean: float, person_too: bool) -> float:
+        """The mean of the trials; a column with another mean is reported."""
+        given = [*self._entries(label, test), *(self._entries(None, test) if person_too else ())]
+        for entry in given:
+            if abs(float(entry.value) - mean) > ROUNDED:
+                ids = {"participant_id": self.name, "session_id": label, "variable": test}
+                values = {"value": _shown(test, mean), "other_value": _shown(test, entry.value)}
+                self.made.conflicts.append(
+                    {**ids, **values, "source": "mean of the trials", "other_source": entry.where}
+                )
+        return mean
 
     def _trials(self, label: str, name: str, person_too: bool) -> list[float]:
         pattern = re.compile(re.escape(name) + r"_\d+")

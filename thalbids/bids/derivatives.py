@@ -23,6 +23,7 @@ ICV = "desc-icv_morph.tsv"
 SIENA = "desc-siena_morph.tsv"
 STATUSES = ("ok", "missing", "failed", "excluded")
 _MASK = re.compile(r"_label-thalamus_desc-(?P<desc>[0-9A-Za-z]+)_mask\.nii(?:\.gz)?$")
+_PBVC = ("session_id_baseline", "session_id_followup", "pbvc")
 _SUBJECT, _SESSION = re.compile(rf"sub-{LABEL}"), re.compile(rf"ses-{LABEL}")
 
 
@@ -90,7 +91,7 @@ def find_places(root: Path, participants: Collection[str] = (), sessions: Collec
             if sessions and session.removeprefix("ses-") not in sessions:
                 continue
             folder = root / subject / session / "anat"
-            names = _names(folder)
+            names = tuple(name for name in _names(folder) if "_desc-siena_" not in name)  # belongs to no session
             if names:
                 places.append(Place(subject, session, folder, names))
     return places
@@ -130,27 +131,36 @@ def read_icv(places: Iterable[Place]) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def read_pbvc(root: Path, participants: Collection[str] = ()) -> tuple[list[dict[str, Any]], list[str]]:
-    """The rows of every ``sub-X/anat/sub-X_desc-siena_morph.tsv`` and of a table ``pbvc.tsv`` at the root, and notes.
+    """The rows of every ``sub-X/anat/sub-X_desc-siena_morph.tsv``, and notes.
 
     The columns are participant_id, session_id_baseline, session_id_followup, pbvc (%, NaN when missing), source, status
     and reason.
     """
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
-    needed = ("session_id_baseline", "session_id_followup", "pbvc")
     for subject in _folders(root, _SUBJECT) or ():
         if participants and subject.removeprefix("sub-") not in participants:
             continue
         path = root / subject / "anat" / f"{subject}_{SIENA}"
         if path.is_file():
-            rows += [_pbvc_row(subject, row) for row in _table(path, needed, notes)]
-    path = root / "pbvc.tsv"
-    if path.is_file():
-        for row in _table(path, ("participant_id", *needed), notes):
-            subject = with_prefix(row["participant_id"], "sub-")
-            if not participants or subject.removeprefix("sub-") in participants:
-                rows.append(_pbvc_row(subject, row))
+            rows += [_pbvc_row(subject, row) for row in _table(path, _PBVC, notes)]
     return rows, notes
+
+
+def read_pbvc_table(path: Path, participants: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The rows of a given table (``--pbvc-table``), with the columns of `read_pbvc`.
+
+    Raises
+    ------
+    MetadataError
+        The table cannot be read, or lacks a column.
+    """
+    rows = read_table(path)
+    absent = [name for name in ("participant_id", *_PBVC) if rows and name not in rows[0]]
+    if absent:
+        raise MetadataError(f"the table has no column {', '.join(absent)}.", "Add or rename it.", path)
+    made = [_pbvc_row(with_prefix(row["participant_id"], "sub-"), {"source": "table", **row}) for row in rows]
+    return [row for row in made if not participants or row["participant_id"].removeprefix("sub-") in participants]
 
 
 def with_prefix(label: str | None, prefix: str) -> str:

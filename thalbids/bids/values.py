@@ -32,6 +32,7 @@ UNITS = {  # factors to the unit of thalbids, which is the first
 }
 TRUE, FALSE = ("1", "1.0", "true", "yes", "y", "t", "ja", "oui"), ("0", "0.0", "false", "no", "n", "f", "nein", "non")
 FEMALE, MALE = ("f", "female", "w", "woman", "weiblich"), ("m", "male", "man", "männlich")
+OTHER = ("o", "other", "d", "x", "divers")
 GROUPS = {  # words of each diagnosis group, compared without case, blanks, hyphens and underscores
     "HC": ("hc", "healthy", "healthycontrol", "healthycontrols", "control", "controls", "con", "ctrl", "hv"),
     "RRMS": ("rrms", "rms", "relapsingremittingms", "relapsingremittingmultiplesclerosis"),
@@ -40,8 +41,8 @@ GROUPS = {  # words of each diagnosis group, compared without case, blanks, hyph
     "NMOSD": ("nmosd", "nmo", "aqp4nmosd", "nmosdaqp4+", "nmosdaqp4"),
     "MOGAD": ("mogad", "mog"),
 }
-_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
-_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 class NotAValueError(Exception):
@@ -71,7 +72,7 @@ class Reader:
         numbers = frozenset(float(code) for code in settings.missing_codes if _NUMBER.fullmatch(code))
         words: dict[str, Mapping[str, str | float]] = {
             "steroid": _words({1.0: (*TRUE, *settings.true_words), 0.0: (*FALSE, *settings.false_words)}),
-            "sex": _words({"F": (*FEMALE, *settings.female_words), "M": (*MALE, *settings.male_words)}),
+            "sex": _words({"F": (*FEMALE, *settings.female_words), "M": (*MALE, *settings.male_words), "O": OTHER}),
             "diagnosis": _groups(settings.diagnosis_groups),
         }
         return cls(codes, numbers, settings.decimal_comma, _factors(settings.units), words)
@@ -97,7 +98,7 @@ class Reader:
         if variable in self.words:
             found = self.words[variable].get(_plain(text))
             if found is None:
-                known = "F or M" if variable == "sex" else "yes or no"
+                known = "F, M or O" if variable == "sex" else "yes or no"
                 raise NotAValueError(f"is not {known}; further words are a setting")
             return found
         if variable == "site":

@@ -49,7 +49,7 @@ class Cohort:
     visits : one row per participant and session (unique) of anyone in the derivatives or the clinical tables.
         ``order`` counts the person's visits from 0, by date where all are dated, else by label; ``years`` since the
         person's first dated visit (days / 365.25; NaN without a date); ``acq_time`` is the date as text, only good for
-        differences within a person. ``has_mri``: the session has a volume with status ok. ``sex`` F, M or "";
+        differences within a person. ``has_mri``: the session has a volume with status ok. ``sex`` F, M, O or "";
         ``female`` 1.0, 0.0 or NaN. ``diagnosis`` is the group (HC for controls, RRMS, PMS, isolated, NMOSD, MOGAD or
         what the table says), ``diagnosis_given`` the table's word. ``t25fw`` and ``nhpt`` are means of the trials, in
         seconds; ``*_trials`` how many there were. ``steroid`` 1.0, 0.0 or NaN: treatment between this visit and the one
@@ -61,7 +61,9 @@ class Cohort:
     exclusions : ratings that a person gave: participant_id, session_id, method ("" for all), reason. Already applied to
         ``volumes`` (status excluded); whoever reads masks must apply them too (`excluded`).
     places : where each session's derivatives lie, with the names of their files: ``places[0].folder``, ``.names``.
+    conflicts : where clinical tables disagree, as in ``group_conflicts.tsv``.
     notes : what was found, repaired or left out, for the terminal and the report; warnings start with ``warning:``.
+    columns_found, columns_unused : clinical columns that were read, by variable, and those that mean nothing to us.
     """
 
     volumes: pd.DataFrame
@@ -76,6 +78,7 @@ class Cohort:
     places: Sequence[Place] = ()
     notes: Sequence[str] = ()
     columns_found: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    columns_unused: Sequence[str] = ()
 
     @property
     def usable(self) -> pd.DataFrame:

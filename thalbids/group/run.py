@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from thalbids.bids.clinical import ClinicalData, read_clinical, visits
-from thalbids.bids.derivatives import find_places, read_icv, read_pbvc, read_volumes
+from thalbids.bids.derivatives import find_places, read_icv, read_pbvc, read_pbvc_table, read_volumes
 from thalbids.bids.files import write_text
 from thalbids.bids.outputs import check_output
 from thalbids.errors import NoInputError, ThalbidsError
@@ -88,7 +88,7 @@ def group(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = 
     notes = [*cohort.notes, *(note for table in made for note in table.notes), *problems]
     write_text(out_dir / "logs" / "group" / "settings.toml", settings.to_toml())
     write_text(out_dir / "logs" / "group" / "notes.txt", "".join(f"{note}\n" for note in notes))
-    for note in notes:
+    for note in shown(notes):
         print(note)
     print(f"{len(made)} tables: " + ", ".join(f"{table.name} ({len(table.frame)})" for table in made))
     return 1 if problems else 0
@@ -153,24 +153,29 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     icv_rows += [row | {"source": "given"} for row in given.to_dict("records")]
     icv = volumes.icv_frame(icv_rows, settings.group.icv, notes)
     volume_frame = volumes.volume_frame(read, icv, settings.group, notes)
-    usable = volume_frame.loc[volume_frame["status"] == "ok", ["participant_id", "session_id"]]
-    with_mri = set(usable.itertuples(index=False, name=None))
-    keys = zip(visit_frame["participant_id"], visit_frame["session_id"], strict=True)
-    visit_frame["has_mri"] = [key in with_mri for key in keys]
+    visit_frame["has_mri"] = _has_mri(visit_frame, volume_frame)
     pbvc, pbvc_notes = _pbvc(out_dir, settings)
     return Cohort(
         volumes=volume_frame, visits=visit_frame, pbvc=pbvc, settings=settings, bids_dir=bids_dir, out_dir=out_dir,
         repeats=frame_of(read.repeats, (*VOLUME_COLUMNS, "entities")).drop(columns=["icv_ml", "icv_source"]),
         exclusions=frame_of([], ("participant_id", "session_id", "method", "reason")),
         conflicts=pd.DataFrame(together.conflicts), places=places, notes=[*notes, *icv_notes, *pbvc_notes],
-        columns_found=clinical.found,
+        columns_found=clinical.found, columns_unused=clinical.unused,
     )  # fmt: skip
 
 
 def with_exclusions(cohort: Cohort, exclusions: pd.DataFrame) -> Cohort:
     """The cohort without the masks that a rating excludes (participant_id, session_id, method, reason)."""
     changed = volumes.excluded(cohort.volumes, exclusions)
-    return replace(cohort, volumes=changed, exclusions=exclusions)
+    visited = cohort.visits.assign(has_mri=_has_mri(cohort.visits, changed))
+    return replace(cohort, volumes=changed, visits=visited, exclusions=exclusions)
+
+
+def _has_mri(visit_frame: pd.DataFrame, volume_frame: pd.DataFrame) -> list[bool]:
+    """Whether each visit has a usable volume."""
+    usable = volume_frame.loc[volume_frame["status"] == "ok", ["participant_id", "session_id"]]
+    known = set(usable.itertuples(index=False, name=None))
+    return [key in known for key in zip(visit_frame["participant_id"], visit_frame["session_id"], strict=True)]
 
 
 def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
@@ -192,6 +197,7 @@ def describe(cohort: Cohort) -> str:
     """What was found where, and who would enter each model, for reading."""
     lines = ["Clinical columns:"]
     lines += [f"  {name}: {'; '.join(where)}" for name, where in sorted(cohort.columns_found.items())] or ["  none"]
+    lines += [f"  not used: {', '.join(cohort.columns_unused)}"] if cohort.columns_unused else []
     base, pairs = baseline(cohort), {pair: visit_pairs(cohort, pair) for pair in cohort.settings.group.pairs}
     lines.append(f"Methods: {', '.join(cohort.methods)}")
     lines.append(f"Participants with a usable volume: {len(base)}")
@@ -202,8 +208,15 @@ def describe(cohort: Cohort) -> str:
     for ledger in LEDGERS:
         for row in ledger(cohort):
             lines.append("  " + _ledger_line(row))
-    lines += [*cohort.notes, "Nothing was written."]
+    lines += [*shown(cohort.notes), "Nothing was written."]
     return "\n".join(lines)
+
+
+def shown(notes: Sequence[str], most: int = 40) -> list[str]:
+    """The notes for the terminal: warnings first, and not thousands of them."""
+    ordered = sorted(notes, key=lambda note: not note.startswith("warning:"))
+    more = [f"and {len(ordered) - most} more, see logs/group/notes.txt"] if len(ordered) > most else []
+    return [*ordered[:most], *more]
 
 
 def _ledger_line(row: Mapping[str, Any]) -> str:
@@ -237,8 +250,11 @@ def _some(names: Sequence[str], most: int = 5) -> str:
 
 
 def _pbvc(out_dir: Path, settings: Settings) -> tuple[pd.DataFrame, list[str]]:
-    """PBVC of our own derivatives, and of ``--derivatives siena=PATH``, which wins."""
-    rows, notes = [], []
+    """PBVC of a given table, of ``--derivatives siena=PATH`` and of our own derivatives; the first that is ok wins."""
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
+    if settings.siena.table is not None:
+        rows += read_pbvc_table(settings.siena.table, settings.inputs.participant_label)
     given = settings.inputs.derivatives.get("siena")
     for root in ([] if given is None else [given]) + [out_dir]:
         found, told = read_pbvc(root, settings.inputs.participant_label)
