@@ -1,0 +1,60 @@
+# thalbids with all that it needs to run without a network.
+#
+#   docker build -t thalbids --build-arg VERSION=0.2.0 .
+#   docker run --rm --read-only --tmpfs /tmp -v DATA:/data:ro -v OUT:/out thalbids /data /out participant
+#
+# Other programs are added by build arguments (docs/container.md): WITH_MINDGLIDE=1, WITH_DBSEGMENT=1,
+# WITH_FSL=1 with FSL_LICENCE=accept, WITH_FREESURFER=1 (its licence file is mounted at run time).
+ARG BASE=docker.io/library/debian:bookworm-slim
+
+FROM ${BASE} AS build
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends bzip2 ca-certificates curl python3 python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY docker/constraints.txt docker/
+RUN python3 -m venv /opt/thalbids \
+    && /opt/thalbids/bin/pip install --no-cache-dir --disable-pip-version-check pip==26.3 hatchling==1.33.0 hatch-vcs==0.5.0 setuptools==80.9.0 wheel==0.45.1
+COPY . .
+ARG VERSION=0.0.0
+RUN SETUPTOOLS_SCM_PRETEND_VERSION=${VERSION} /opt/thalbids/bin/pip install --no-cache-dir --no-build-isolation \
+        --disable-pip-version-check --constraint docker/constraints.txt ".[demo]" \
+    && find /opt/thalbids -depth -type d -name tests -path '*/site-packages/*' -exec rm -rf {} +
+COPY docker/add docker/add
+ARG WITH_MINDGLIDE= WITH_DBSEGMENT= WITH_FSL= WITH_FREESURFER= FSL_LICENCE=
+RUN mkdir -p /opt/tools /opt/cache && docker/add
+
+FROM ${BASE}
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+# libgomp1: openvino and antspyx; the rest: recon-all and FSL's scripts
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends bc libgomp1 perl python3 tcsh \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 1000 --create-home --home-dir /home/thalbids thalbids
+COPY --from=build /opt /opt
+# The home folder and caches lie in /tmp: the root file system may be read-only, the user any number.
+ENV PATH=/opt/thalbids/bin:/opt/tools/bin:/usr/local/bin:/usr/bin:/bin \
+    HOME=/tmp \
+    LANG=C.UTF-8 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    OMP_NUM_THREADS=1 \
+    OPENBLAS_NUM_THREADS=1 \
+    MKL_NUM_THREADS=1 \
+    ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    THALBIDS_CACHE=/opt/cache \
+    TEMPLATEFLOW_HOME=/opt/cache/templateflow
+USER 1000
+WORKDIR /tmp
+ENTRYPOINT ["thalbids"]
+CMD ["--help"]
+ARG VERSION=0.0.0 REVISION=unknown
+LABEL org.opencontainers.image.title="thalbids" \
+      org.opencontainers.image.description="Thalamus masks, volumes and statistics from BIDS datasets. Research use only." \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="GPL-3.0-or-later" \
+      org.opencontainers.image.base.name="docker.io/library/debian:bookworm-slim"
