@@ -99,7 +99,7 @@ def load_labels(path: Path | str) -> nib.Nifti1Image:
     array, affine, notes = _read(path)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ImageError("A label map holds NaN or infinite values.", "Export it again with integer values.", path)
-    rounded = np.rint(array)
+    rounded = array if array.dtype.kind in "biu" else np.rint(array)
     limits = np.iinfo(np.int32)
     if array.dtype.kind == "f" and np.abs(array - rounded).max() > 1e-3:
         raise ImageError(
