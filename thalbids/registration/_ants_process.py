@@ -5,6 +5,7 @@ Started by file name by :mod:`thalbids.registration.ants_rigid`; imports nothing
 
 import io
 import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +16,10 @@ from ants.internal import get_pointer_string
 
 
 def main() -> None:
-    """One registration: fixed and moving image in, the 12 parameters (LPS, fixed to moving) and the centre out."""
+    """One registration: fixed and moving image in, the 12 parameters (LPS, fixed to moving) and the centre out.
+
+    A job of the kind ``syn`` writes a composite transform to its ``output`` instead.
+    """
     job = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
     images = {
         role: ants.from_numpy(
@@ -31,24 +35,48 @@ def main() -> None:
         # ants.registration(fixed, moving, "Rigid", random_seed=...) ignores the seed (0.6.3) and resamples both images
         # for nothing; this is the command line that it would write, with levels for 2 mm images and with the seed
         # (0 would mean the clock)
+        kind = str(job["kind"])
         ants.registration(
             ["--dimensionality", "3",
-             "--metric", f"mattes[{pointers},1,32,regular,0.2]",
-             "--transform", "Rigid[0.25]",
-             "--convergence", "[200x100x20,1e-6,10]",
-             "--shrink-factors", "4x2x1",
-             "--smoothing-sigmas", "2x1x0vox",
+             *stages(kind, pointers),
              "--output", f"{folder}/",
              "--random-seed", str(int(job["seed"]) or 2**31 - 2),
-             "-u", "0", "-z", "1", "--float", "0", "--write-composite-transform", "0"],
+             "-u", "0", "-z", "1", "--float", "0", "--write-composite-transform", str(int(kind == "syn"))],
             None,
         )  # fmt: skip
+        if kind == "syn":
+            shutil.copyfile(Path(folder) / "Composite.h5", str(job["output"]))
+            print("\n{}")
+            return
         transform = ants.read_transform(str(next(Path(folder).glob("*GenericAffine.mat"))))
     answer = {
         "parameters": list(map(float, transform.parameters)),
         "centre": list(map(float, transform.fixed_parameters)),
     }
     print("\n" + json.dumps(answer))
+
+
+def stages(kind: str, pointers: str) -> list[str]:
+    """The stages of a registration of 2 mm images: ``rigid``; ``affine``, from the centres of mass; ``syn`` after it."""
+    linear = [
+        "--metric", f"mattes[{pointers},1,32,regular,0.2]",
+        "--convergence", "[200x100x20,1e-6,10]",
+        "--shrink-factors", "4x2x1",
+        "--smoothing-sigmas", "2x1x0vox",
+    ]  # fmt: skip
+    rigid = [*linear[:2], "--transform", "Rigid[0.25]", *linear[2:]]
+    if kind == "rigid":
+        return rigid
+    affine = [*linear[:2], "--transform", "Affine[0.1]", *linear[2:]]
+    deformable = [
+        "--metric", f"CC[{pointers},1,2]",
+        "--transform", "SyN[0.1,3,0]",
+        "--convergence", "[60x30,1e-6,10]",
+        "--shrink-factors", "4x2",
+        "--smoothing-sigmas", "2x1vox",
+    ]  # fmt: skip
+    start = ["--initial-moving-transform", f"[{pointers},1]"]
+    return [*start, *rigid, *affine, *(deformable if kind == "syn" else [])]
 
 
 if __name__ == "__main__":

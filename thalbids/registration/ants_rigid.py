@@ -59,31 +59,36 @@ class AntsRigid:
     @property
     def software(self) -> str:
         """Name and version of the wheel."""
-        try:
-            return f"antspyx {metadata.version('antspyx')}"
-        except metadata.PackageNotFoundError as error:
-            raise MissingToolError(
-                "The Python package antspyx is not installed.", "Install it: pip install antspyx."
-            ) from error
+        return ants_version()
 
     def estimate(
         self, fixed: nib.Nifti1Image, moving: nib.Nifti1Image, mask: nib.Nifti1Image | None, seed: int
     ) -> np.ndarray:
         """See :class:`~thalbids.registration.strategies.Strategy`; the whole images count, the mask is not used."""
         del mask
-        reduced = {"fixed": _reduced(fixed, self.working_zoom), "moving": _reduced(moving, self.working_zoom)}
+        small = {"fixed": reduced(fixed, self.working_zoom), "moving": reduced(moving, self.working_zoom)}
         start = np.eye(4)
         if self.start == "centre":
-            start[:3, 3] = _centre_of_mass(reduced["moving"]) - _centre_of_mass(reduced["fixed"])
+            start[:3, 3] = _centre_of_mass(small["moving"]) - _centre_of_mass(small["fixed"])
         # the start is applied to the moving image's coordinates, ANTs itself always starts at identity
-        reduced["moving"] = nib.Nifti1Image(
-            reduced["moving"].get_fdata(dtype=np.float32), np.linalg.inv(start) @ reduced["moving"].affine
+        small["moving"] = nib.Nifti1Image(
+            small["moving"].get_fdata(dtype=np.float32), np.linalg.inv(start) @ small["moving"].affine
         )
-        answer = _run(_job(reduced, seed))
+        answer = run_ants(ants_job(small, seed))
         found = from_centred(np.array(answer["parameters"]), np.array(answer["centre"]))
         if not np.isfinite(found).all():
             raise RegistrationError("ANTs returned a transform that is not finite.")
         return start @ nearest_rigid(ras_from_lps(found))
+
+
+def ants_version() -> str:
+    """Name and version of the wheel; MissingToolError when it is not installed."""
+    try:
+        return f"antspyx {metadata.version('antspyx')}"
+    except metadata.PackageNotFoundError as error:
+        raise MissingToolError(
+            "The Python package antspyx is not installed.", "Install it: pip install antspyx."
+        ) from error
 
 
 def block_mean(img: nib.Nifti1Image, zoom: float) -> nib.Nifti1Image:
@@ -103,7 +108,7 @@ def block_mean(img: nib.Nifti1Image, zoom: float) -> nib.Nifti1Image:
     return nib.Nifti1Image(data.astype(np.float32), affine)
 
 
-def _reduced(img: nib.Nifti1Image, zoom: float) -> nib.Nifti1Image:
+def reduced(img: nib.Nifti1Image, zoom: float) -> nib.Nifti1Image:
     """Averaged over blocks, and clipped; 0 stays 0, as around a brain-extracted image."""
     small = block_mean(img, zoom)
     data = small.get_fdata(dtype=np.float32)
@@ -124,9 +129,11 @@ def _centre_of_mass(img: nib.Nifti1Image) -> np.ndarray:
     return np.asarray((img.affine @ [*index, 1.0])[:3])
 
 
-def _job(images: dict[str, nib.Nifti1Image], seed: int) -> bytes:
-    """Everything the process needs, as the bytes of an ``.npz``."""
-    content: dict[str, np.ndarray] = {"seed": np.array(seed)}
+def ants_job(images: dict[str, nib.Nifti1Image], seed: int, kind: str = "rigid", output: Path | None = None) -> bytes:
+    """Everything the process needs, as the bytes of an ``.npz``: ``fixed`` and ``moving`` image, and what to do."""
+    content: dict[str, np.ndarray] = {
+        "seed": np.array(seed), "kind": np.array(kind), "output": np.array(str(output or "")),
+    }  # fmt: skip
     for role, img in images.items():
         lps = _RAS_TO_LPS @ img.affine
         spacing = np.array(zooms(img.affine))
@@ -139,7 +146,16 @@ def _job(images: dict[str, nib.Nifti1Image], seed: int) -> bytes:
     return buffer.getvalue()
 
 
-def _run(job: bytes) -> dict[str, list[float]]:
+def run_ants(job: bytes) -> dict[str, list[float]]:
+    """Run ANTs in a process of its own, with one thread, so that the result is always the same.
+
+    Raises
+    ------
+    RegistrationError
+        ANTs failed, was killed or took too long.
+    MissingToolError
+        antspyx is not installed.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "ANTS_RANDOM_SEED"}
     environment |= {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:
