@@ -343,6 +343,10 @@ class Group:
     icv : source of the intracranial volume; ``auto`` takes the one that most sessions have, the same for everybody
     pairs : pairs of sessions between which change is computed: ``first:last``, ``consecutive``, or ``A:B`` with labels
     subset : diagnosis group of the sensitivity analyses
+    wilcoxon : distribution of the signed-rank tests; ``exact`` gives no p value where there are ties
+    containment : between which masks containment is computed: those from the T1w (the paper, 2.7.2), or all
+    bootstrap : draws of a bootstrap interval
+    another_person : a manual mask whose Dice coefficient with every method is below this is left out, and named
     """
 
     methods: tuple[str, ...] = ()
@@ -350,6 +354,10 @@ class Group:
     icv: str = field(default="auto", metadata={"choices": ("auto", "given", "freesurfer", "synthal")})
     pairs: tuple[str, ...] = ("first:last",)
     subset: str = "RRMS"
+    wilcoxon: str = field(default="asymptotic", metadata={"choices": ("asymptotic", "exact")})
+    containment: str = field(default="T1w", metadata={"choices": ("T1w", "all")})
+    bootstrap: int = field(default=2000, metadata={"min": 100})
+    another_person: float = field(default=0.1, metadata={"min": 0})
 
 
 @dataclass(frozen=True)

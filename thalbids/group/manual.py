@@ -53,8 +53,8 @@ def tables(cohort: Cohort) -> list[Table]:
 def find_manual(cohort: Cohort) -> Manual:
     """Every mask of the datasets ``manual``, ``manual2`` ... of ``--derivatives``, per session of the cohort.
 
-    A dataset whose masks all carry one ``desc-`` label is one rater, named like the dataset; with several labels each is
-    a rater, named by its label (with the dataset's name before it when that would not be unique).
+    A dataset whose masks all carry one ``desc-`` label is one rater, named like the dataset; with several labels each
+    is a rater, named by its label (with the dataset's name before it when that would not be unique).
     """
     made = Manual()
     known = {(place.participant_id, place.session_id) for place in cohort.places}
@@ -169,8 +169,9 @@ def _rater_names(labels: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], s
 
 
 def _session_of(place: Place, known: set[Key]) -> Key | None:
-    """The session of the cohort that a manual mask belongs to: the same labels; or, when the masks have no session level,
-    the only session of that person.
+    """The session of the cohort that a manual mask belongs to.
+
+    The same labels; or, when the masks have no session level, the only session of that person.
     """
     key = (place.participant_id, place.session_id)
     if key in known:
@@ -211,8 +212,8 @@ _METRICS: Mapping[str, Mapping[str, object]] = {
     "volume_similarity": column("Volume similarity", "1 - |fn - fp| / (2 tp + fp + fn); n/a when a mask is empty."),
     "hd95_mm": column(
         "95th percentile Hausdorff distance",
-        "The larger of the two directed 95th percentiles (numpy's linear quantile) of the distances between the centres "
-        "of surface voxels (voxels with a face neighbour outside the mask), in world coordinates.",
+        "The larger of the two directed 95th percentiles (numpy's linear quantile) of the distances between the "
+        "centres of surface voxels (voxels with a face neighbour outside the mask), in world coordinates.",
         "mm",
     ),
     "assd_mm": column(
@@ -299,8 +300,8 @@ RATER_AGREEMENT: Mapping[str, Mapping[str, object]] = {
     **_RATER, **_RATER2,
     "quantity": column(
         "Quantity",
-        "Median of a measure of overlap over participants, or agreement of the volumes with the first rater as reference; "
-        'the ICCs of rater "all" are over all raters and the participants whom all of them drew.',
+        "Median of a measure of overlap over participants, or agreement of the volumes with the first rater as "
+        'reference; the ICCs of rater "all" are over all raters and the participants whom all of them drew.',
         Levels={**{f"median_{name}": f"Median: {text}" for name, text in _LEVELS.items()}, **_QUANTITIES},
     ),
     **_ESTIMATE, **_N, **REASON,

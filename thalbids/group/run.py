@@ -22,6 +22,7 @@ from thalbids.group import (
     descriptives,
     detectable,
     longitudinal,
+    manual,
     mixed,
     normative,
     ordinal,
@@ -55,6 +56,7 @@ ANALYSES: tuple[tuple[str, Analysis], ...] = (
     ("detectable", detectable.tables),
     ("samplesize", power.tables),
     ("normative", normative.tables),
+    ("masks", manual.tables),
 )
 
 # Who would enter each model, for --dry-run: rows of group.missing.ledger, before anything is fitted.

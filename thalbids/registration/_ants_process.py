@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def stages(kind: str, pointers: str) -> list[str]:
-    """The stages of a registration of 2 mm images: ``rigid``; ``affine``, from the centres of mass; ``syn`` after it."""
+    """Stages of a registration of 2 mm images: ``rigid``; ``affine``, from the centres of mass; ``syn`` after it."""
     linear = [
         "--metric", f"mattes[{pointers},1,32,regular,0.2]",
         "--convergence", "[200x100x20,1e-6,10]",

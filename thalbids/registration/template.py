@@ -87,7 +87,7 @@ def estimate(
     """Register a T1w image to a template and write the transform.
 
     Both images are cut to their brains where the template's brain is known, and averaged to about 2 mm. The transform
-    is ITK's: it maps points of the template to points of the T1w, and so resamples images from the T1w into the template.
+    is ITK's: it maps points of the template to points of the T1w, and so resamples the T1w into the template.
 
     Parameters
     ----------
@@ -189,7 +189,9 @@ def _template_images(template: Template) -> tuple[nib.Nifti1Image, np.ndarray | 
     if template.brain is not None:
         mask = load_labels(template.brain)
         if not same_grid(image, mask):
-            raise UsageError("the brain mask of the template is on another grid.", "Give a matching one.", template.brain)
+            raise UsageError(
+                "the brain mask of the template is on another grid.", "Give a matching one.", template.brain
+            )
         brain = np.asarray(mask.dataobj) > 0
         return nib.Nifti1Image(np.where(brain, data, 0), image.affine), brain
     if np.mean(data != 0) > _STRIPPED:
@@ -197,9 +199,7 @@ def _template_images(template: Template) -> tuple[nib.Nifti1Image, np.ndarray | 
     return image, data != 0
 
 
-def _brain_dice(
-    fixed: nib.Nifti1Image, fixed_brain: np.ndarray, brain: nib.Nifti1Image, transform: Path
-) -> float:
+def _brain_dice(fixed: nib.Nifti1Image, fixed_brain: np.ndarray, brain: nib.Nifti1Image, transform: Path) -> float:
     """Dice coefficient of the two brains, at the voxels of the averaged template."""
     shape = tuple(int(n) for n in fixed.shape)
     points = map_points(read_transform(transform), (shape[0], shape[1], shape[2]), fixed.affine)
