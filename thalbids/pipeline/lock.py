@@ -49,8 +49,10 @@ def claim(out_dir: Path, sessions: Iterable[str]) -> Iterator[None]:
 
 
 @contextmanager
-def shared_files(out_dir: Path) -> Iterator[None]:
+def shared_files(out_dir: Path, name: str = "shared") -> Iterator[None]:
     """Hold the right to write files that all runs share (``dataset_description.json``); waits, so hold it briefly.
+
+    What takes longer gets a lock of its own by another ``name``.
 
     Raises
     ------
@@ -60,8 +62,8 @@ def shared_files(out_dir: Path) -> Iterator[None]:
     folder = _folder(out_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "shared").touch()
-        stream = _open(folder / "shared")
+        (folder / name).touch()
+        stream = _open(folder / name)
     except OSError as error:
         raise output_error(error, out_dir) from None
     with stream:

@@ -16,7 +16,7 @@ from thalbids.bids.outputs import check_output, open_dataset, read_json, write_j
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
 from thalbids.methods.registry import Choice, chosen
 from thalbids.methods.synthal import weights_checksum
-from thalbids.pipeline import engine, lock, siena, steps
+from thalbids.pipeline import cohort, engine, lock, siena, steps
 from thalbids.pipeline.alignment import align
 from thalbids.pipeline.log import Reporter
 from thalbids.pipeline.plan import REGISTERED, plan, plan_session
@@ -81,6 +81,8 @@ def participant(
             )
         with lock.shared_files(out_dir):
             add_software(out_dir, planned, results)
+        if settings.outputs.report:
+            cohort.write(out_dir)
     return exit_code(results)
 
 

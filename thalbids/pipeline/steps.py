@@ -408,8 +408,12 @@ def report(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream)
     from thalbids.pipeline.reporting import write
 
     out_dir = outputs["page"].parent
-    with shared_files(out_dir):  # jobs on different sessions of one person write the same page
+    with shared_files(
+        out_dir, f"sub-{params['Subject']}"
+    ):  # jobs on different sessions of one person write the same page
         for old in (out_dir / f"sub-{params['Subject']}" / "figures").glob("sub-*_thalamus.svg"):
             old.unlink()
         figures = write(outputs["page"], params, upstream)
-    return Done({"record": {"Figures": sorted(path.name for path in figures if path != outputs["page"])}})
+    shown = [{"Session": session["Session"], "Problem": session["Problem"]} for session in params["Sessions"]]
+    written = sorted(path.name for path in figures if path != outputs["page"])
+    return Done({"record": {"Figures": written, "Sessions": shown}})

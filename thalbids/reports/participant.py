@@ -21,6 +21,7 @@ from thalbids.reports.histogram import histogram
 from thalbids.reports.histogram import svg as histogram_svg
 from thalbids.reports.svg import Panel, montage, panel, strip
 
+COHORT_PAGE = "qc.html"  # beside the page
 PAGE_LIMIT = 5_000_000  # bytes: what mail takes and a browser opens at once
 
 FIGURE_NOTE = (
@@ -172,7 +173,7 @@ def _page(
         return str(
             _template().render(
                 subject=subject, sessions=sessions, provenance=text.provenance(provenance), note=FIGURE_NOTE,
-                halo=palette.DISTRUST, program=program, version=viewer.VERSION, cohort="qc.html",
+                halo=palette.DISTRUST, program=program, version=viewer.VERSION, cohort=COHORT_PAGE,
             )
         )  # fmt: skip
 
