@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.calibrate_gate import Data, head_points
+from benchmarks.compare_strategies import between
 from thalbids.registration.gate import register
 from thalbids.registration.strategies import configured
 from thalbids.registration.transforms import displacement
+from thalbids.settings import Program
+from thalbids.tools import fsl
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 
@@ -35,3 +38,14 @@ def test_flair_of_another_person_is_excluded(data, t1w, flair):
     outcome = register(data.image(flair), data.image(t1w), data.mask(t1w), configured(["ants"]))
     assert outcome.chosen is None
     assert "another person" in outcome.reason
+
+
+@pytest.mark.skipif(fsl.missing("flirt", Program()) is not None, reason="FSL's FLIRT is not installed")
+@pytest.mark.parametrize(("image", "strategy"), [("FLAIR", "fsl-flair"), ("T1W", "fsl-nc")])
+def test_flirt_is_near_the_published_transform(data, image, strategy):
+    fixed, mask = data.image("patient12 study1"), data.mask("patient12 study1")
+    study = "study1" if image == "FLAIR" else "study2"
+    published = data.published("study1 FLAIR") if image == "FLAIR" else between(data, "study1", "study2")
+    outcome = register(data.image(f"patient12 {study} {image}"), fixed, mask, configured([strategy]))
+    assert outcome.chosen == strategy
+    assert displacement(outcome.matrix, published, head_points(mask)).mean() < 1.0
