@@ -13,6 +13,9 @@ RIGHT_THALAMUS = 49
 TOOLS = {  # name of the package or suite: as in GeneratedBy, and where its code is
     "antspyx": ("ANTsPy", "https://github.com/ANTsX/ANTsPy"),
     "FSL": ("FSL", "https://git.fmrib.ox.ac.uk/fsl"),
+    "FreeSurfer": ("FreeSurfer", "https://github.com/freesurfer/freesurfer"),
+    "DBSegment": ("DBSegment", "https://github.com/luxneuroimage/DBSegment"),
+    "MindGlide": ("MindGlide", "https://github.com/MS-PINPOINT/mindGlide"),
 }
 
 

@@ -9,12 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
+from thalbids.bids import names
 from thalbids.errors import MissingToolError, UsageError
 from thalbids.methods.base import Method, trait
+from thalbids.methods.dbsegment import DBSegment
+from thalbids.methods.first import First
+from thalbids.methods.freesurfer import FreeSurfer
+from thalbids.methods.mindglide import MindGlide
 from thalbids.methods.synthal import SynThal
 from thalbids.settings import Settings, unknown_name
 
-BUILT_IN: tuple[Method, ...] = (SynThal(),)
+BUILT_IN: tuple[Method, ...] = (FreeSurfer(), First(), DBSegment(), MindGlide(), SynThal())
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,9 @@ class _Picking:
             self.notes[name] = f"results that are given; it is not run: {reason}"
         else:
             self.runnable.add(name)
-            software = ", ".join(f"{s['Name']} {s['Version']}" for s in trait(method, "software", settings))
+            software = ", ".join(
+                f"{s['Name']} {s.get('Version', '')}".strip() for s in trait(method, "software", settings)
+            )
             self.notes[name] = f"runs here{f' ({software})' if software else ''}"
         return True
 
@@ -118,4 +125,5 @@ class _Picking:
 
 def results_of(settings: Settings, family: str) -> bool:
     """Whether ``--derivatives`` names results of this family, or of one of its images (``mindglideT1w``)."""
-    return any(key.lower().startswith(family.lower()) for key in settings.inputs.derivatives)
+    known = {family, *(method.desc.lower() for method in names.methods([family]) if method.family == family)}
+    return any(key.lower() in known for key in settings.inputs.derivatives)

@@ -1,0 +1,85 @@
+"""DBSegment: its thalamus (labels 24 - 27, 30, 31) and its brain mask (any label) (paper, 2.6.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from thalbids.methods.base import LabelMap, Request, Segmentation
+from thalbids.methods.tools import asked_once, problem_of, software, threads
+from thalbids.settings import Settings
+
+PROTOCOL = "DBSegment: thalamus with VPL and VIM (labels 24-27, 30, 31)"
+
+
+class DBSegment:
+    """See :class:`thalbids.methods.base.Method`."""
+
+    family = "dbsegment"
+    images: tuple[str, ...] = ("T1w",)
+    protocol = PROTOCOL
+    memory_gb = 8.0
+    version = 1
+    sentence = (
+        "The thalamus was segmented with DBSegment [@baniasadi2023dbsegment]; its labels thalamus, VPL and VIM were "
+        "merged."
+    )
+    citations: tuple[str, ...] = ("baniasadi2023dbsegment",)
+
+    def unavailable(self) -> str | None:
+        return self.blocked(Settings())
+
+    def blocked(self, settings: Settings) -> str | None:
+        from thalbids.tools import dbsegment
+
+        return problem_of(dbsegment.check(settings.tools.dbsegment))
+
+    def builds_on(self, settings: Settings) -> tuple[str, ...]:
+        return ()
+
+    def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
+        from thalbids.tools import dbsegment
+        from thalbids.tools.check import container_name
+
+        said = asked_once(dbsegment.version, settings.tools.dbsegment)
+        return software(said, "DBSegment", container_name(settings.tools.dbsegment))
+
+    def params(self, settings: Settings) -> Mapping[str, Any]:
+        from thalbids.tools import dbsegment
+
+        own = settings.tools.dbsegment
+        return {
+            "Software": list(self.software(settings)),
+            "Mode": own.mode,
+            "Folds": list(dbsegment.folds(own)),
+            "TestTimeAugmentation": dbsegment.augmented(own),
+        }
+
+    def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
+        from thalbids.tools import dbsegment
+
+        made = {}
+        for name, request in requests.items():
+            found = dbsegment.segment(
+                request.image, request.workdir, request.settings.tools.dbsegment, threads=threads()
+            )
+            metadata = {**request.params, "WayBack": found.way_back}
+            made[name] = LabelMap(found.labels, dbsegment.LABELS, metadata)
+        return made, {}
+
+    def brain(self, labels: np.ndarray) -> np.ndarray:
+        """The brain: everything that has a label."""
+        inside: np.ndarray = labels > 0
+        return inside
+
+    def segment(self, request: Request) -> Segmentation:
+        from thalbids.tools import dbsegment
+
+        assert request.labels is not None
+        left, right = np.isin(request.labels, dbsegment.LEFT), np.isin(request.labels, dbsegment.RIGHT)
+        labels = (10 * left + 49 * right).astype(np.uint8)
+        own = ("Mode", "Folds", "TestTimeAugmentation", "WayBack")
+        metadata = {"Protocol": PROTOCOL} | {key: request.told[key] for key in own if key in request.told}
+        return Segmentation(labels, request.image.affine, metadata=metadata)

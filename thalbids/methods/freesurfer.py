@@ -1,0 +1,127 @@
+"""FreeSurfer's whole thalamus (aseg labels 10 and 49): of results that exist, or of recon-all (paper, 2.6.2)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thalbids.methods.base import LabelMap, Request, Segmentation
+from thalbids.methods.given import check_in_brain
+from thalbids.methods.tools import asked_once, problem_of, software, threads
+from thalbids.settings import Settings
+from thalbids.types import Session
+
+PROTOCOL = "FreeSurfer: aseg labels 10 and 49, whole thalamus (CMA protocol)"
+
+
+class FreeSurfer:
+    """See :class:`thalbids.methods.base.Method`. Its label maps are made of the files of a subject's folder."""
+
+    family = "freesurfer"
+    images: tuple[str, ...] = ("T1w",)
+    protocol = PROTOCOL
+    memory_gb = 2.0
+    version = 1
+    only_by_name = "recon-all takes hours and runs only when --methods names freesurfer."
+    sentence = (
+        "The thalamus labels of FreeSurfer's aseg [@fischl2002freesurfer] were brought to the T1w grid by nearest "
+        "neighbour."
+    )
+    citations: tuple[str, ...] = ("fischl2002freesurfer",)
+
+    def unavailable(self) -> str | None:
+        return self.blocked(Settings())
+
+    def blocked(self, settings: Settings) -> str | None:
+        from thalbids.tools import freesurfer
+
+        return problem_of(freesurfer.check(settings.tools.freesurfer))
+
+    def builds_on(self, settings: Settings) -> tuple[str, ...]:
+        return ()
+
+    def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
+        from thalbids.tools import freesurfer
+        from thalbids.tools.check import container_name
+
+        said = asked_once(freesurfer.version, settings.tools.freesurfer)
+        return software(said, "FreeSurfer", container_name(settings.tools.freesurfer))
+
+    def params(self, settings: Settings) -> Mapping[str, Any]:
+        return {}
+
+    def results_given(self, settings: Settings) -> bool:
+        """Whether a folder of existing results is named."""
+        return settings.tools.freesurfer.subjects_dir is not None
+
+    def results(self, settings: Settings, session: Session, *, alone: bool) -> Path | None:
+        """The folder of a session's existing results; raises ToolError when it cannot be used."""
+        from thalbids.tools import freesurfer
+
+        place = settings.tools.freesurfer.subjects_dir
+        if place is None:
+            return None
+        return freesurfer.find(place, session.subject, session.session, only_session=alone)
+
+    def files(self, folder: Path) -> dict[str, Path | None]:
+        """What is read of a session's folder; None for what is not there."""
+        return {key: path if path.is_file() else None for key, path in self.made_files(folder).items()}
+
+    run_memory_gb = 10.0
+
+    def made_files(self, folder: Path) -> dict[str, Path]:
+        """What recon-all leaves that is read."""
+        return {"aseg": folder / "mri" / "aseg.mgz", "stats": folder / "stats" / "aseg.stats"}
+
+    def run_params(self, settings: Settings) -> Mapping[str, Any]:
+        """What the result of recon-all depends on."""
+        own = settings.tools.freesurfer
+        return {"Software": list(self.software(settings)), "Hires": own.hires, "Options": list(own.options)}
+
+    def run(self, t1w: Path, t2w: Path | None, folder: Path, settings: Settings) -> None:
+        """recon-all on the raw T1w (and T2w) into ``folder``; what an earlier run left there is removed first."""
+        from thalbids.tools import freesurfer
+
+        if folder.exists():
+            shutil.rmtree(folder)
+        freesurfer.run(t1w, t2w, folder.parent, folder.name, settings.tools.freesurfer, threads=threads())
+
+    def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
+        from thalbids.image.io import load_labels
+        from thalbids.tools import freesurfer
+
+        request = requests["T1w"]
+        found = freesurfer.read(request.files["aseg"].parent.parent)
+        labels = found.on(request.image)
+        seen = np.asarray(load_labels(request.brain).dataobj)
+        inside = check_in_brain(labels, seen, found.aseg)
+        metadata: dict[str, Any] = {"InBrainFraction": inside, "Software": list(software(found.version, "FreeSurfer"))}
+        if found.stats is not None:
+            metadata |= {
+                "EstimatedTotalIntraCranialVolMm3": found.stats.etiv_mm3,
+                "StatsNVoxels": {str(n): s.voxels for n, s in found.stats.structures.items()},
+                "StatsVolumeMm3": {str(n): s.volume_mm3 for n, s in found.stats.structures.items()},
+            }
+        names = {int(n): f"FreeSurfer label {n}" for n in np.unique(labels) if n}
+        return {"T1w": LabelMap(labels, names | {10: "Left-Thalamus", 49: "Right-Thalamus"}, metadata)}, {}
+
+    def brain(self, labels: np.ndarray) -> np.ndarray:
+        """Everything that has a label in the aseg, with the fluid between (closed by 5 voxels, holes filled)."""
+        from scipy import ndimage
+
+        ball = ndimage.iterate_structure(ndimage.generate_binary_structure(3, 1), 5)
+        padded = np.pad(labels > 0, 6)
+        closed = ndimage.binary_fill_holes(ndimage.binary_closing(padded, ball))
+        inside: np.ndarray = closed[6:-6, 6:-6, 6:-6]
+        return inside
+
+    def segment(self, request: Request) -> Segmentation:
+        assert request.labels is not None
+        labels = np.where(np.isin(request.labels, (10, 49)), request.labels, 0).astype(np.uint8)
+        own = ("StatsNVoxels", "StatsVolumeMm3", "InBrainFraction")
+        metadata = {"Protocol": PROTOCOL} | {key: request.told[key] for key in own if key in request.told}
+        return Segmentation(labels, request.image.affine, metadata=metadata)

@@ -1,0 +1,101 @@
+"""MindGlide on T1w, FLAIR and scaled R1: its deep grey matter cut by another method's thalamus (paper, 2.6.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from thalbids.errors import ImageError
+from thalbids.methods import envelope
+from thalbids.methods.base import LabelMap, Request, Segmentation
+from thalbids.methods.tools import asked_once, problem_of, software, threads
+from thalbids.settings import Settings
+
+PROTOCOL = "MindGlide: deep grey matter (label 3) inside the thalamus of the envelope"
+NAMES = {3: "deep grey matter", 19: "ventral diencephalon"}  # the labels that are told apart here
+
+
+class MindGlide:
+    """See :class:`thalbids.methods.base.Method`."""
+
+    family = "mindglide"
+    images: tuple[str, ...] = ("T1w", "FLAIR", "R1map")
+    protocol = PROTOCOL
+    memory_gb = 6.0
+    version = 1
+    sentence = (
+        "MindGlide [@goebl2025mindglide] was run on each image; its deep grey matter was restricted to the thalamus of "
+        "another method."
+    )
+    citations: tuple[str, ...] = ("goebl2025mindglide",)
+
+    def unavailable(self) -> str | None:
+        return self.blocked(Settings())
+
+    def blocked(self, settings: Settings) -> str | None:
+        from thalbids.tools import mindglide
+
+        return problem_of(mindglide.check(settings.tools.mindglide))
+
+    def builds_on(self, settings: Settings) -> tuple[str, ...]:
+        return (settings.mindglide.envelope,)
+
+    def gpu(self, settings: Settings) -> bool:
+        return settings.tools.mindglide.device == "cuda"
+
+    def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
+        from thalbids.tools import mindglide
+        from thalbids.tools.check import container_name
+
+        said = asked_once(mindglide.version, settings.tools.mindglide)
+        return software(said, "MindGlide", container_name(settings.tools.mindglide))
+
+    def params(self, settings: Settings) -> Mapping[str, Any]:
+        from thalbids.tools import mindglide
+
+        own = settings.tools.mindglide
+        weights = mindglide.checkpoint(own)
+        return {
+            "Software": list(self.software(settings)),
+            "Weights": None if weights is None or not weights.is_file() else _checksum(weights),
+            "Reorient": own.reorient,
+            "KeepLargest": own.keep_largest,
+            "Envelope": settings.mindglide.envelope,
+        }
+
+    def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
+        from thalbids.tools import mindglide
+
+        first = next(iter(requests.values()))
+        images = {name: request.image for name, request in requests.items()}
+        found = mindglide.segment(images, first.workdir, first.settings.tools.mindglide, threads=threads())
+        names = {n: NAMES.get(n, f"MindGlide label {n}") for n in range(1, mindglide.N_LABELS)}
+        metadata = {key: value for key, value in first.params.items() if key != "Envelope"}
+        return {name: LabelMap(labels, names, metadata) for name, labels in found.labels.items()}, found.failed
+
+    def segment(self, request: Request) -> Segmentation:
+        from thalbids.tools import mindglide
+
+        assert request.labels is not None
+        family = request.params["Envelope"]
+        outer, grey = request.masks[family], request.labels == mindglide.DEEP_GREY_MATTER
+        labels = envelope.cut(grey, outer)
+        if not labels.any():
+            raise ImageError(
+                f"no deep grey matter of MindGlide lies in the thalamus of {family}.",
+                "Look at both label maps: one of the two is misplaced.",
+            )
+        own = ("Weights", "Reorient", "KeepLargest")
+        metadata = {"Protocol": PROTOCOL, "Envelope": family} | {k: request.told[k] for k in own if k in request.told}
+        metadata["EnvelopeDependence"] = {"Family": family, **envelope.dependence(grey, outer, request.image.affine)}
+        return Segmentation(labels, request.image.affine, metadata=metadata)
+
+
+@cache
+def _checksum(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
