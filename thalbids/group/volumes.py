@@ -74,4 +74,5 @@ def tables(cohort: Cohort) -> list[Table]:
     counts = Counter(cohort.volumes["status"])
     told = ", ".join(f"{count} {status}" for status, count in counts.items())
     note = f"volumes: {len(cohort.volumes)} rows of {len(cohort.methods)} methods ({told or 'none'})."
-    return [Table("group_volumes", cohort.volumes, VOLUMES, {"icv": cohort.settings.group.icv}, [note])]
+    choices = {"icv": cohort.settings.group.icv, "harmonise": cohort.settings.group.harmonise}
+    return [Table("group_volumes", cohort.volumes, VOLUMES, choices, [note])]
