@@ -125,11 +125,11 @@ def _dispatch(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _group(arguments: argparse.Namespace, settings: Settings) -> int:
     """The group level; two runs of it into one folder do not mix."""
-    from thalbids.group.run import group
+    from thalbids.group.run import group, report_again
     from thalbids.pipeline.lock import claim
 
     if arguments.reports_only:
-        raise UsageError("--reports-only belongs to the participant level.", _COMMAND)
+        return report_again(arguments.output_dir.absolute(), settings)
     if arguments.dry_run or not arguments.output_dir.is_dir():
         return group(arguments.bids_dir, arguments.output_dir, settings, dry_run=arguments.dry_run)
     with claim(arguments.output_dir.absolute(), ["group"]):

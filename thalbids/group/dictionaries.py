@@ -88,6 +88,7 @@ VOLUMES: dict[str, Column] = {
     "volume_right_ml": column("Right thalamus volume", "Volume of the right thalamus.", "mL"),
     "icv_ml": column("Intracranial volume", "Intracranial volume of the session.", "mL"),
     "icv_source": column("Source of the intracranial volume", "The same for every session of the table."),
+    "diagnosis": column("Diagnosis", "Diagnosis group at this session; n/a when unknown."),
     **STATUS,
     **REASON,
 }

@@ -21,13 +21,13 @@ from thalbids.group import (
     crosssectional,
     descriptives,
     detectable,
-    harmonise,
     longitudinal,
     manual,
     mixed,
     normative,
     ordinal,
     pbvc,
+    plots,
     power,
     sides,
     volumes,
@@ -58,6 +58,7 @@ ANALYSES: tuple[tuple[str, Analysis], ...] = (
     ("samplesize", power.tables),
     ("normative", normative.tables),
     ("masks", manual.tables),
+    ("plots", plots.tables),
 )
 
 # Who would enter each model, for --dry-run: rows of group.missing.ledger, before anything is fitted.
@@ -81,12 +82,11 @@ def group(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = 
     """
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
-    cohort, harmonised = harmonise.prepared(read_cohort(bids_dir, out_dir, settings))
+    cohort = read_cohort(bids_dir, out_dir, settings)
     if dry_run:
         print(describe(cohort))
         return 0
     made, problems = run_analyses(cohort, ANALYSES)
-    made = [*harmonised, *made]
     for table in made:
         write(table, out_dir)
     notes = [*cohort.notes, *(note for table in made for note in table.notes), *problems]
@@ -94,8 +94,30 @@ def group(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = 
     write_text(out_dir / "logs" / "group" / "notes.txt", "".join(f"{note}\n" for note in notes))
     for note in shown(notes):
         print(note)
+    if settings.outputs.report:
+        from thalbids.group import reporting
+
+        print(f"report: {reporting.write(out_dir, settings.to_toml(), notes)[0].name}")
     print(f"{len(made)} tables: " + ", ".join(f"{table.name} ({len(table.frame)})" for table in made))
     return 1 if problems else 0
+
+
+def report_again(out_dir: Path, settings: Settings) -> int:
+    """Write the page, the figures and the methods paragraph of existing tables again.
+
+    Raises
+    ------
+    NoInputError
+        There are no tables.
+    """
+    if not any(out_dir.glob("group_*.tsv")):
+        raise NoInputError("there are no tables to report on.", "Run group without --reports-only.", out_dir)
+    from thalbids.group import reporting
+
+    kept = out_dir / "logs" / "group" / "settings.toml"
+    earlier = kept.read_text(encoding="utf-8") if kept.is_file() else settings.to_toml()
+    print(f"report: {reporting.write(out_dir, earlier)[0].name}")
+    return 0
 
 
 def run_analyses(cohort: Cohort, analyses: Sequence[tuple[str, Analysis]]) -> tuple[list[Table], list[str]]:

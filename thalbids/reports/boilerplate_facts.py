@@ -1,0 +1,281 @@
+"""What really ran: facts for the methods paragraph, from QC documents, sidecars and tables, not from plans."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thalbids.bids import names
+from thalbids.bids.files import read_json
+from thalbids.errors import MetadataError
+from thalbids.reports import boilerplate
+from thalbids.reports.boilerplate import Paragraphs
+from thalbids.reports.figures import clinical, look
+from thalbids.reports.group_data import Tables, in_order, listed, rows_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Found = dict[str, dict[str, Any]]
+STRATEGIES = ("ants", "ants-centre", "fsl-mi", "fsl-nc", "fsl-flair")
+R1_WORDS = {
+    "r1-mp2rage": ("mp2rage", "unit1"),
+    "r1-mpm": ("mpm", "vfa", "rational"),
+    "r1-inverted": ("t1map", "t1 map", "1/t1"),
+}
+
+
+def participant(out_dir: Path, methods: Iterable[Any] = ()) -> Paragraphs:
+    """The text for the participant level of a folder of derivatives.
+
+    Parameters
+    ----------
+    out_dir : the derivatives
+    methods : every known method (:func:`thalbids.methods.registry.methods`), for the sentences they say of themselves
+    """
+    documents = [read_json(path) for path in sorted(out_dir.rglob("*_desc-thalamus_qc.json"))]
+    if not documents:
+        return Paragraphs([])
+    found: Found = {"software": {}, "orientation": {}}
+    found |= _registrations(documents)
+    found |= _r1(out_dir)
+    found |= _masks(documents, {method.family: method for method in methods})
+    found |= _tables(out_dir)
+    return boilerplate.assemble("participant", found, versions(out_dir, documents))
+
+
+def group(out_dir: Path, versions_: Mapping[str, str]) -> Paragraphs:
+    """The text for the group level, from its tables."""
+    tables = Tables(out_dir)
+    found: Found = {"software": {}}
+    volumes = rows_of(tables.get("volumes", ("participant_id", "method")), status="ok")
+    if len(volumes):
+        keys = [c for c in ("participant_id", "session_id") if c in volumes.columns]
+        found["people"] = {"n": volumes["participant_id"].nunique(), "sessions": len(volumes[keys].drop_duplicates())}
+    if len(tables.get("descriptives")):
+        found["descriptives"] = {}
+    return boilerplate.assemble(
+        "group", found | _agreement(tables) | _change(tables) | _models(tables) | _more(tables), versions_
+    )
+
+
+def versions(out_dir: Path, documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Versions of the programs that made the results: of the records, and of ``GeneratedBy``."""
+    found: dict[str, str] = {}
+    description = out_dir / "dataset_description.json"
+    if description.is_file():
+        for tool in read_json(description).get("GeneratedBy", []):
+            if isinstance(tool, Mapping) and tool.get("Name") and tool.get("Version"):
+                found[str(tool["Name"])] = str(tool["Version"])
+    for document in documents:
+        recorded = document.get("Provenance", {}).get("Versions", {})
+        found |= {name: str(version) for name, version in recorded.items() if name not in found}
+    return {"thalbids": "of an unknown version", **found}
+
+
+def _registrations(documents: Sequence[Mapping[str, Any]]) -> Found:
+    entries = [entry for document in documents for entry in document.get("Registrations", [])]
+    tried = [entry for entry in entries if entry.get("attempts")]
+    if not tried:
+        return {}
+    found: Found = {
+        "registration": {"images": [_image(i) for i in in_order((e["image"] for e in tried), ("FLAIR", "R1map"))]}
+    }
+    chosen = Counter(str(entry["chosen"]) for entry in tried if entry["chosen"])
+    found |= {f"strategy-{name}": {"n": chosen[name]} for name in STRATEGIES if chosen[name]}
+    others = sorted(set(chosen) - set(STRATEGIES))
+    if others:
+        found["strategy-other"] = {"n": sum(chosen[name] for name in others), "names": others}
+    cutoffs = {
+        (a["strategy"], a["cutoff"], a.get("unit") or "") for e in tried for a in e["attempts"] if a.get("cutoff")
+    }
+    found["gate"] = {"cutoffs": [f"{name}: {cutoff:g} {unit}".strip() for name, cutoff, unit in sorted(cutoffs)]}
+    excluded = sum(bool(entry.get("excluded")) for entry in tried)
+    return found | ({"gate-excluded": {"n": excluded}} if excluded else {})
+
+
+def _r1(out_dir: Path) -> Found:
+    """How R1 came about: by the sidecars of the registered maps."""
+    found: Found = {}
+    for path in sorted(out_dir.rglob("*_R1map.json")):
+        content = read_json(path)
+        if "Scaling" in content:
+            found["scaling"] = {}
+            continue
+        told = " ".join(str(content.get(key, "")) for key in ("Conversion", "EstimationAlgorithm", "Sources")).lower()
+        name = next((name for name, words in R1_WORDS.items() if any(word in told for word in words)), "r1-given")
+        found.setdefault(name, {})
+    return found
+
+
+def _masks(documents: Sequence[Mapping[str, Any]], registered: Mapping[str, Any]) -> Found:
+    masks = [(desc, mask) for document in documents for desc, mask in document.get("Masks", {}).items()]
+    made = [(desc, mask) for desc, mask in masks if mask.get("measures")]
+    if not made:
+        return {}
+    known = {desc: _method(desc) for desc, _ in made}
+    families = list(dict.fromkeys(mask["family"] for _, mask in made))
+    own = [registered[family] for family in families if family in registered]
+    found: Found = {"methods": {"sentences": boilerplate.sentences_of(own)}} if own else {}
+    others = [family for family in families if family not in registered]
+    described = [family for family in others if f"method-{family}" in boilerplate.LAYOUT["participant"][1][1]]
+    found |= {f"method-{family}": {} for family in described}
+    if set(others) - set(described):
+        found["method-other"] = {"names": sorted(set(others) - set(described))}
+    cuts = {look.envelope(desc) for desc, mask in made if mask["family"] == "mindglide"} - {None}
+    if cuts:
+        found["envelope"] = {"names": sorted(look.label(str(cut)) for cut in cuts)}
+    found["images"] = {"lines": _images(made)}
+    rules = {(item.rule, len(item.images)) for item in known.values() if item is not None and item.rule}
+    for name, rule in (("union", ("mean", 2)), ("majority", ("mean", 3))):
+        if rule in rules:
+            found[f"ensemble-{name}"] = {}
+    for name in ("intersection", "staple"):
+        if any(rule == name for rule, _ in rules):
+            found[f"ensemble-{name}"] = {}
+    flagged = sum(not mask.get("trusted", True) for _, mask in made)
+    return found | {"volume": {}, "quality": {"total": len(made), "flagged": flagged}}
+
+
+def _images(made: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """``on T1w, FLAIR and R1 by SynThal``."""
+    by_family: dict[str, list[str]] = {}
+    for _, mask in made:
+        if len(mask["images"]) == 1:
+            by_family.setdefault(mask["family"], []).append(mask["images"][0])
+    lines = []
+    for family, images in by_family.items():
+        shown = [_image(image) for image in in_order(images, tuple(names.IMAGES))]
+        name = {**names.SINGLE_METHODS, **names.FAMILIES}.get(family, family)
+        lines.append(f"on {listed([boilerplate.quiet(s) for s in shown])} by {boilerplate.quiet(name)}")
+    return lines
+
+
+def _tables(out_dir: Path) -> Found:
+    """Sources of the intracranial volume, and whether there is a PBVC."""
+    from thalbids.bids.files import read_table
+
+    found: Found = {}
+    for path in sorted(out_dir.rglob("*_desc-icv_morph.tsv")):
+        for row in read_table(path):
+            if row.get("source") in ("synthal", "freesurfer", "given"):
+                found.setdefault(f"icv-{row['source']}", {})
+    for path in sorted(out_dir.rglob("*_desc-siena_morph.tsv")):
+        if any(row.get("pbvc") is not None for row in read_table(path)):
+            found.setdefault("siena", {})
+    return found
+
+
+def _agreement(tables: Tables) -> Found:
+    found: Found = {}
+    overlap = rows_of(tables.get("overlap", ("participant_id", "dice")), status="ok").dropna(subset=["dice"])
+    if len(overlap):
+        found["overlap"] = {"n": overlap["participant_id"].nunique()}
+    if tables.get("overlap_tests", ("p",))["p"].notna().any():
+        how = settings_of(tables, "overlap_tests").get("wilcoxon", "")
+        found["overlap-tests"] = {"how": f" ({how} distribution)" if how else ""}
+    containment = tables.get("containment", ("mean", "n")).dropna(subset=["mean"])
+    if len(containment):
+        found["containment"] = {"n": int(containment["n"].max())}
+    agreement = tables.get("agreement", ("quantity", "estimate")).dropna(subset=["estimate"])
+    if len(agreement):
+        found["agreement"] = {}
+    if agreement["quantity"].isin(["icc_c1", "icc_a1"]).any():
+        found["icc"] = {}
+    return found
+
+
+def _change(tables: Tables) -> Found:
+    found: Found = {}
+    if tables.get("change", ("delta_ml",))["delta_ml"].notna().any():
+        found["change"] = {}
+    if tables.get("change_tests", ("p",))["p"].notna().any():
+        found["change-tests"] = {}
+    return found
+
+
+def _models(tables: Tables) -> Found:
+    found: Found = {}
+    logged: list[str] = []
+    robust: list[str] = []
+    families: list[str] = []
+    subsets: list[str] = []
+    for name in ("crosssectional", "longitudinal"):
+        table = _fitted(tables, name)
+        if table.empty:
+            continue
+        main = rows_of(table, subset="all", sensitivity="none")
+        found[name] = {"outcomes": [clinical.outcome_name(o) for o in clinical.outcomes_in(main)]}
+        logged += (
+            [clinical.outcome_name(o) for o in clinical.outcomes_in(rows_of(main, transform="log"))]
+            if "transform" in main
+            else []
+        )
+        robust += (
+            [clinical.outcome_name(o) for o in clinical.outcomes_in(rows_of(main, cov_type="HC3"))]
+            if "cov_type" in main
+            else []
+        )
+        tested = int(main["p_fdr"].notna().sum())
+        if tested:
+            families.append(f"{'cross-sectional' if name == 'crosssectional' else 'longitudinal'}: {tested} tests")
+        if "subset" in table.columns:
+            subsets += [s for s in table["subset"].dropna().unique() if s != "all"]
+        if "sensitivity" in table.columns:
+            clipped = [
+                clinical.VARIANTS.get(s, s).removeprefix("clipped at ")
+                for s in table["sensitivity"].dropna().unique()
+                if s != "none"
+            ]
+            found |= {"winsor": {"names": clipped}} if clipped else {}
+    for key, values, what in (
+        ("log", logged, "outcomes"),
+        ("hc3", robust, "outcomes"),
+        ("family", families, "families"),
+        ("subset", subsets, "names"),
+    ):
+        if values:
+            found[key] = {what: list(dict.fromkeys(values))}
+    return found
+
+
+def _fitted(tables: Tables, name: str) -> pd.DataFrame:
+    return clinical.volume_rows(tables, name).dropna(subset=["estimate"])
+
+
+def _more(tables: Tables) -> Found:
+    found: Found = {}
+    for name, table, column in (
+        ("ordinal", "ordinal", "estimate"), ("pbvc", "pbvc", "r"), ("mixed", "mixed", "estimate"),
+        ("samplesize", "samplesize", "n_per_arm"), ("combat", "harmonised", "volume_ml"),
+    ):  # fmt: skip
+        if tables.get(table, (column,))[column].notna().any():
+            found[name] = {}
+    tests = tables.get("pbvc_tests", ("test", "p")).dropna(subset=["p"])
+    found |= {f"pbvc-{test}": {} for test in ("williams", "steiger") if (tests["test"] == test).any()}
+    if tables.get("pbvc_tests", ("ci_low",))["ci_low"].notna().any():
+        found["pbvc-zou"] = {}
+    return found
+
+
+def settings_of(tables: Tables, name: str) -> Mapping[str, Any]:
+    """The choices written into the JSON beside a table."""
+    path = tables.folder / f"group_{name}.json"
+    try:
+        content = read_json(path).get("AnalysisSettings", {}) if path.is_file() else {}
+    except MetadataError:
+        return {}
+    return content if isinstance(content, Mapping) else {}
+
+
+def _image(image: str) -> str:
+    return names.IMAGES.get(image, image)
+
+
+def _method(desc: str) -> names.Method | None:
+    try:
+        return names.by_desc(desc)
+    except KeyError:
+        return None
