@@ -347,6 +347,7 @@ class Group:
     containment : between which masks containment is computed: those from the T1w (the paper, 2.7.2), or all
     bootstrap : draws of a bootstrap interval
     another_person : a manual mask whose Dice coefficient with every method is below this is left out, and named
+    harmonise : ``combat`` takes differences between sites out of the volumes before anything is computed from them
     """
 
     methods: tuple[str, ...] = ()
@@ -358,6 +359,7 @@ class Group:
     containment: str = field(default="T1w", metadata={"choices": ("T1w", "all")})
     bootstrap: int = field(default=2000, metadata={"min": 100})
     another_person: float = field(default=0.1, metadata={"min": 0})
+    harmonise: str = field(default="none", metadata={"choices": ("none", "combat")})
 
 
 @dataclass(frozen=True)

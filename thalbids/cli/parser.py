@@ -17,6 +17,7 @@ VERBS = {  # each is a module of this package with parser() and run(arguments, s
     "segment": "masks and volumes of single scans",
     "demo": "make a small dataset and measure it",
     "share": "a copy of the results that can be given away",
+    "select-gt": "whom to segment by hand: a stratified sample",
 }
 LEVELS = ("participant", "group")
 

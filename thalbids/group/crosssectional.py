@@ -52,6 +52,7 @@ def choices(cohort: Cohort) -> dict[str, Any]:
         "methods_left_out": [name for name in cohort.methods if name not in cohort.model_methods],
         "family_of_p_fdr": "methods x outcomes of a subset; p_fdr_outcome: the methods of an outcome",
         "icv": cohort.settings.group.icv,
+        "harmonise": cohort.settings.group.harmonise,
     }
 
 

@@ -277,3 +277,16 @@ NORMATIVE: dict[str, Column] = {
     "adjusted_for": column("Covariates", "What the expected volume depends on."),
     **REASON,
 }
+HARMONISED: dict[str, Column] = {
+    **PARTICIPANT,
+    **SESSION,
+    **METHOD,
+    "site": column("Site", "Site of the session, from the clinical tables."),
+    "volume_ml": column("Volume as measured", "Left and right.", "mL"),
+    "volume_harmonised_ml": column("Harmonised volume", "Left and right, after ComBat; what the analyses use.", "mL"),
+    "volume_left_harmonised_ml": column("Harmonised left volume", "After ComBat; n/a where sides are not given.", "mL"),
+    "volume_right_harmonised_ml": column(
+        "Harmonised right volume", "After ComBat; n/a where sides are not given.", "mL"
+    ),
+    **REASON,
+}

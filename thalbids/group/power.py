@@ -33,6 +33,7 @@ _CHUNK = 4_000_000  # values resampled at once
 def tables(cohort: Cohort) -> list[Table]:
     """``group_samplesize``."""
     rows: list[dict[str, Any]] = []
+    draws = cohort.settings.group.bootstrap
     for pair in pairs_of(cohort):
         diagnosis, rates = annual_percent(cohort, pair)
         for method, values in rates.items():
@@ -40,11 +41,11 @@ def tables(cohort: Cohort) -> list[Table]:
             for population in (PATIENTS, *(name for name in subsets(cohort) if name != ALL)):
                 chosen = _patients(diagnosis) if population == PATIENTS else diagnosis == population
                 key = {"method": method, "population": population, "sessions": pair}
-                rows += [key | row for row in sizes(values[chosen], controls, cohort.settings.run.seed)]
+                rows += [key | row for row in sizes(values[chosen], controls, cohort.settings.run.seed, draws)]
     choices = {
         "alpha": ALPHA,
         "two_sided": True,
-        "draws": DRAWS,
+        "draws": draws,
         "seed": cohort.settings.run.seed,
         "controls": CONTROLS,
     }
@@ -60,7 +61,7 @@ def annual_percent(cohort: Cohort, pair: str) -> tuple[np.ndarray, dict[str, np.
     return sample.table["diagnosis"].to_numpy(dtype=object), {name: rate[name].to_numpy() for name in rate}
 
 
-def sizes(patients: np.ndarray, controls: np.ndarray, seed: int) -> list[dict[str, Any]]:
+def sizes(patients: np.ndarray, controls: np.ndarray, seed: int, draws: int = DRAWS) -> list[dict[str, Any]]:
     """Rows of ``group_samplesize`` for one method and population: every effect and power, with bootstrap intervals.
 
     Parameters
@@ -81,7 +82,7 @@ def sizes(patients: np.ndarray, controls: np.ndarray, seed: int) -> list[dict[st
     elif not loss > 0:
         reason = "no loss that a treatment could stop" + (" beyond that of the controls" if relative else "")
     ratio = math.nan if reason else (sd / loss) ** 2
-    ratios = np.empty(0) if reason else resampled(patients, controls if relative else np.empty(0), seed)
+    ratios = np.empty(0) if reason else resampled(patients, controls if relative else np.empty(0), seed, draws)
     shared = {
         "relative_to": "controls" if relative else "no change",
         "n_patients": patients.size,

@@ -21,6 +21,7 @@ from thalbids.group import (
     crosssectional,
     descriptives,
     detectable,
+    harmonise,
     longitudinal,
     manual,
     mixed,
@@ -82,11 +83,12 @@ def group(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = 
     """
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
-    cohort = read_cohort(bids_dir, out_dir, settings)
+    cohort, harmonised = harmonise.prepared(read_cohort(bids_dir, out_dir, settings))
     if dry_run:
         print(describe(cohort))
         return 0
     made, problems = run_analyses(cohort, ANALYSES)
+    made = [*harmonised, *made]
     for table in made:
         write(table, out_dir)
     notes = [*cohort.notes, *(note for table in made for note in table.notes), *problems]

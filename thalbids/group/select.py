@@ -196,7 +196,9 @@ def _check(cohort: pd.DataFrame, design: Design) -> None:
     missing = [name for name in needed if name not in cohort or cohort[name].isna().all()]
     if missing:
         problem = f"the clinical tables hold no {', no '.join(missing)}."
-        raise UsageError(problem, "Add the columns, or map your own names with --clinical-mapping (docs/clinical.md).")
+        raise UsageError(
+            problem, "Add the columns, or name yours in [clinical.rename] of a --config file (docs/clinical.md)."
+        )
     for name, borders in design.borders.items():
         if name not in CRITERIA:
             raise UsageError(f"{name} is no criterion.", f"There is: {', '.join(CRITERIA)}.")

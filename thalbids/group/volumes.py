@@ -74,7 +74,8 @@ def tables(cohort: Cohort) -> list[Table]:
     counts = Counter(cohort.volumes["status"])
     told = ", ".join(f"{count} {status}" for status, count in counts.items())
     note = f"volumes: {len(cohort.volumes)} rows of {len(cohort.methods)} methods ({told or 'none'})."
+    choices = {"icv": cohort.settings.group.icv, "harmonise": cohort.settings.group.harmonise}
     keys = ["participant_id", "session_id"]
     known = cohort.visits[[*keys, "diagnosis"]]
     frame = cohort.volumes.merge(known, on=keys, how="left", validate="many_to_one")
-    return [Table("group_volumes", frame, VOLUMES, {"icv": cohort.settings.group.icv}, [note])]
+    return [Table("group_volumes", frame, VOLUMES, choices, [note])]

@@ -14,13 +14,23 @@ import pytest
 from tests.cohort import CHANGE, METHODS, morph_path, morph_row, write_cohort, write_rows
 from thalbids.cli.main import main
 from thalbids.errors import NoInputError
-from thalbids.group import volumes
-from thalbids.group.change import between, change
+from thalbids.group import run, volumes
+from thalbids.group.change import between, change, ledgers
 from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, visit_pairs
 from thalbids.group.missing import ledger, missing_table
 from thalbids.group.run import read_cohort, run_analyses, with_exclusions
 from thalbids.group.tables import Table, write
 from thalbids.settings import load
+
+OWN = ("volumes", "conflicts", "descriptives", "change")
+
+
+@pytest.fixture(autouse=True)
+def only_descriptions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models have tests of their own, and take longer; the slow tests here run everything."""
+    if "slow" not in request.keywords:
+        monkeypatch.setattr(run, "ANALYSES", tuple(item for item in run.ANALYSES if item[0] in OWN))
+        monkeypatch.setattr(run, "LEDGERS", (ledgers,))
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -35,14 +45,19 @@ def numbers(rows: list[dict[str, str]], name: str) -> np.ndarray:
 def test_every_table_has_a_dictionary_of_its_columns(tmp_path: Path) -> None:
     raw, out, _ = write_cohort(tmp_path, 12)
     assert main([str(raw), str(out), "group"]) == 0
-    tables = sorted(out.glob("group_*.tsv"))
+    tables = described_columns(out)
     assert {"group_volumes", "group_change", "group_change_summary", "group_change_tests", "group_descriptives",
             "group_missing"} <= {path.stem for path in tables}  # fmt: skip
+
+
+def described_columns(out: Path) -> list[Path]:
+    tables = sorted(out.glob("group_*.tsv"))
     for path in tables:
         columns = path.read_text(encoding="utf-8").split("\n")[0].split("\t")
         described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         assert [name for name in described if name != "AnalysisSettings"] == columns
         assert all(described[name]["Description"] for name in columns)
+    return tables
 
 
 def test_known_change_comes_back(tmp_path: Path) -> None:
@@ -138,8 +153,8 @@ def test_one_source_of_icv_for_everybody(tmp_path: Path) -> None:
 def test_several_scans_of_a_session(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     folder = tmp_path / "out" / "sub-01" / "anat"
-    for run in (10, 2):
-        write_rows(folder / f"sub-01_run-{run}_desc-thalamus_morph.tsv", [morph_row("first", 9000 + run)])
+    for number in (10, 2):
+        write_rows(folder / f"sub-01_run-{number}_desc-thalamus_morph.tsv", [morph_row("first", 9000 + number)])
     cohort = cohort_of(tmp_path / "raw", tmp_path / "out")
     assert list(cohort.volumes["volume_ml"]) == [9.002]
     assert list(cohort.repeats["entities"]) == ["run-2", "run-10"]
@@ -202,6 +217,17 @@ def test_tests_between_methods_agree_with_all_sign_flips(tmp_path: Path) -> None
     assert row["statistic"] == observed == 2
     assert row["p"] == pytest.approx(exact, abs=0.06)  # the normal approximation of the default
     assert row["p_fdr"] == row["p"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("people", [1, 2, 30])
+def test_every_analysis_together(tmp_path: Path, people: int, capsys: pytest.CaptureFixture[str]) -> None:
+    raw, out, _ = write_cohort(tmp_path, people, methods=("first", "synthalT1w"))
+    assert main([str(raw), str(out), "group", "--dry-run"]) == 0
+    assert not list(out.glob("group*"))
+    assert main([str(raw), str(out), "group"]) == 0
+    assert "Traceback" not in capsys.readouterr().err
+    described_columns(out)
 
 
 CASES = {
