@@ -16,6 +16,8 @@ from thalbids.errors import UsageError
 VERBS = {  # each is a module of this package with parser() and run(arguments, settings)
     "segment": "masks and volumes of single scans",
     "demo": "make a small dataset and measure it",
+    "doctor": "what is installed, what is missing, and how to get it",
+    "fetch": "bring weights and templates to this machine",
     "share": "a copy of the results that can be given away",
     "select-gt": "whom to segment by hand: a stratified sample",
 }

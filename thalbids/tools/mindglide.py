@@ -20,9 +20,9 @@ from thalbids.errors import ImageError
 from thalbids.image.grids import same_grid
 from thalbids.image.io import load_labels, save_image
 from thalbids.settings import MindGlide
+from thalbids.tools import weights
 from thalbids.tools.check import Check, program_check, said_version
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, with_limit
-from thalbids.tools.weights import MINDGLIDE, cached
 
 NAME = "MindGlide"
 PROGRAM = "mindglide"
@@ -70,7 +70,10 @@ def checkpoint(settings: MindGlide) -> Path | None:
     if settings.checkpoint is not None:
         return settings.checkpoint
     named = os.environ.get("MODEL_PATH")
-    return Path(named).absolute() if named else cached(MINDGLIDE)
+    if named:
+        return Path(named).absolute()
+    fetched = weights.mindglide()
+    return fetched.path if weights.here(fetched) else None
 
 
 def version(settings: MindGlide) -> str | None:
@@ -82,11 +85,11 @@ def version(settings: MindGlide) -> str | None:
 
 def command(work: Path, settings: MindGlide, *, threads: int = 1) -> Command:
     """``mindglide`` from the folder ``work/in`` to ``work/out``."""
-    weights = checkpoint(settings)
-    if weights is None:
+    model = checkpoint(settings)
+    if model is None:
         check(settings).require()
         raise AssertionError("a check without a checkpoint passed")
-    argv = [PROGRAM, "-i", str(work / "in"), "-o", str(work / "out"), "--model-path", str(weights)]
+    argv = [PROGRAM, "-i", str(work / "in"), "-o", str(work / "out"), "--model-path", str(model)]
     argv += ["--device", settings.device]
     argv += [] if settings.reorient else ["--no-reorient"]
     argv += [] if settings.keep_largest else ["--no-klc"]
@@ -96,7 +99,7 @@ def command(work: Path, settings: MindGlide, *, threads: int = 1) -> Command:
             argv=tuple(argv),
             cwd=work,
             env={"HF_HUB_OFFLINE": "1"},
-            reads=(weights,),
+            reads=(model,),
             writes=(work / "in", work / "out"),
             threads=threads,
             gpu=settings.device == "cuda" or (settings.device == "auto" and shutil.which("nvidia-smi") is not None),

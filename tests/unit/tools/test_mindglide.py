@@ -164,7 +164,3 @@ def test_the_real_package_with_random_weights(tmp_path: Path) -> None:
         assert written.shape == image.shape
         np.testing.assert_allclose(written.affine, image.affine, atol=1e-4)
         assert len(np.unique(np.asarray(written.dataobj))) > 1
-    # the same again gives the same
-    again = mindglide.segment(images, tmp_path / "again", settings, threads=2)
-    for name in found.labels:
-        np.testing.assert_array_equal(found.labels[name], again.labels[name])
