@@ -219,7 +219,7 @@ settings_of_any_kind = st.builds(
 )
 
 
-@hypothesis.settings(max_examples=40)
+@hypothesis.settings(max_examples=40, deadline=None)
 @given(settings_of_any_kind)
 def test_toml_round_trip(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> None:
     config = tmp_path_factory.mktemp("toml", numbered=True) / "settings.toml"
