@@ -252,7 +252,7 @@ class MindGlide(Program):
     Attributes
     ----------
     checkpoint : file of the weights; None: the variable MODEL_PATH, then what ``thalbids fetch`` brought
-    device : where the network runs; a GPU (``cuda``, or ``auto`` when there is one) gives slightly other masks
+    device : where the network runs; a GPU (``cuda``, or ``auto`` when there is one) may give slightly other masks
     reorient, keep_largest : as MindGlide 1.3 does; false for both is closest to version 1.0, which the paper used
     """
 

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -250,8 +251,12 @@ class Apptainer:
     kind: str = "apptainer"
 
     def words(self, command: Command) -> tuple[str, ...]:
-        words = [self._program(), "exec", "--cleanenv", "--containall", "--no-home", "--net", "--network", "none"]
-        words += ["--pwd", str(command.cwd)]
+        return self._words(command, command.cwd)
+
+    def _words(self, command: Command, scratch: Path) -> tuple[str, ...]:
+        words = [self._program(), "exec", "--cleanenv", "--containall", "--net", "--network", "none"]
+        # without --workdir /tmp and the home folder are in memory, 64 MB by default
+        words += ["--workdir", str(scratch), "--pwd", str(command.cwd)]
         if command.gpu:
             words += ["--nv"]
         for mount in _mounts(command):
@@ -273,7 +278,11 @@ class Apptainer:
             for key, value in command.variables.items()
             for prefix in ("APPTAINERENV", "SINGULARITYENV")  # --env would split the value at commas
         }
-        return _run(command, self.words(command), {**os.environ, **passed})
+        command.cwd.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            dir=command.cwd, prefix=".tmp-apptainer-", ignore_cleanup_errors=True
+        ) as scratch:
+            return _run(command, self._words(command, Path(scratch)), {**os.environ, **passed})
 
     def _program(self) -> str:
         if self.program:

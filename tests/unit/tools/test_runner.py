@@ -151,8 +151,8 @@ def test_the_time_limit_ends_the_whole_group(tmp_path: Path, program: Writer) ->
     argv = program(FAMILY + "print('at work', flush=True)\n" + SLEEP)
     with pytest.raises(ToolError, match=r"(?s)stopped at its time limit of 0\.02.* minutes.*at work.*timeout_minutes"):
         Local().run(command(tmp_path, argv, timeout_s=1.5))
-    assert gone(tmp_path / "work" / "child.pid")
-    assert gone(tmp_path / "work" / "own.pid")
+    wait_for(lambda: gone(tmp_path / "work" / "child.pid"))
+    wait_for(lambda: gone(tmp_path / "work" / "own.pid"))
 
 
 def test_what_a_program_leaves_running_is_ended(tmp_path: Path, program: Writer) -> None:
@@ -172,8 +172,8 @@ def test_an_interrupt_ends_the_whole_group(tmp_path: Path, program: Writer) -> N
     with pytest.raises(KeyboardInterrupt):
         Local().run(command(tmp_path, program(FAMILY + SLEEP)))
     thread.join()
-    assert gone(own)
-    assert gone(tmp_path / "work" / "child.pid")
+    wait_for(lambda: gone(own))
+    wait_for(lambda: gone(tmp_path / "work" / "child.pid"))
 
 
 def test_our_own_sudden_death_ends_the_whole_group(tmp_path: Path, program: Writer) -> None:
@@ -201,7 +201,7 @@ def test_a_program_that_ignores_the_polite_signal_is_killed(
     code = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FAMILY + SLEEP
     with pytest.raises(ToolError, match="time limit"):
         Local().run(command(tmp_path, program(code), timeout_s=1))
-    assert gone(tmp_path / "work" / "own.pid")
+    wait_for(lambda: gone(tmp_path / "work" / "own.pid"))
 
 
 def test_prefixes_replace_or_precede_the_program() -> None:
@@ -263,10 +263,15 @@ def test_apptainer_command_line_and_environment(
         assert option in words
     assert binds(words)[0] == ["type=bind", f"source={tmp_path}/T1.nii.gz", f"destination={tmp_path}/T1.nii.gz", "ro"]
     starter = tmp_path / "apptainer"
-    starter.write_text('#!/bin/sh\necho "$APPTAINERENV_A" "$APPTAINERENV_OMP_NUM_THREADS" "$SINGULARITYENV_A"\n')
+    starter.write_text(
+        '#!/bin/sh\necho "$APPTAINERENV_A" "$APPTAINERENV_OMP_NUM_THREADS" "$SINGULARITYENV_A"\necho "$@"\n'
+    )
     starter.chmod(0o755)
     log = Apptainer("/images/tool.sif", program=str(starter)).run(call).log
-    assert log.read_text() == "1,2 1 1,2\n"
+    values, words_seen = log.read_text().splitlines()
+    assert values == "1,2 1 1,2"
+    scratch = Path(words_seen.split()[words_seen.split().index("--workdir") + 1])
+    assert scratch.parent == call.cwd and not scratch.exists()  # room for /tmp in the container, gone afterwards
 
 
 def test_links_are_mounted_as_what_they_point_to(tmp_path: Path) -> None:
