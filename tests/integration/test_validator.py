@@ -58,7 +58,8 @@ def unresolved_uris(dataset: Path, raw: Path | None = None) -> list[str]:
 def unregistered_descs(dataset: Path) -> set[str]:
     """Values of desc- in file names that descriptions.tsv does not explain (the validator does not look)."""
     known = {str(row["desc_id"]).removeprefix("desc-") for row in outputs.read_table(dataset / "descriptions.tsv")}
-    found = {match[1] for path in dataset.rglob("*") if (match := re.search(r"_desc-([^_.]+)", path.name))}
+    paths = [path for path in dataset.rglob("*") if "figures" not in path.parts]
+    found = {match[1] for path in paths if (match := re.search(r"_desc-([^_.]+)", path.name))}
     return found - known
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -43,7 +44,8 @@ class MindGlide:
         return (settings.mindglide.envelope,)
 
     def gpu(self, settings: Settings) -> bool:
-        return settings.tools.mindglide.device == "cuda"
+        device = settings.tools.mindglide.device
+        return device == "cuda" or (device == "auto" and shutil.which("nvidia-smi") is not None)
 
     def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
         from thalbids.tools import mindglide
@@ -59,7 +61,9 @@ class MindGlide:
         weights = mindglide.checkpoint(own)
         return {
             "Software": list(self.software(settings)),
-            "Weights": None if weights is None or not weights.is_file() else _checksum(weights),
+            "Weights": None
+            if weights is None or not weights.is_file()
+            else _checksum(weights, weights.stat().st_mtime_ns),
             "Reorient": own.reorient,
             "KeepLargest": own.keep_largest,
             "Envelope": settings.mindglide.envelope,
@@ -94,7 +98,8 @@ class MindGlide:
 
 
 @cache
-def _checksum(path: Path) -> str:
+def _checksum(path: Path, changed_ns: int) -> str:
+    """SHA-256 of the weights, read once a process unless they change (``changed_ns``)."""
     import hashlib
 
     with path.open("rb") as stream:

@@ -217,6 +217,7 @@ def register(made: SessionPlan, name: str) -> None:
         "Cutoffs": {s.name: s.cutoff for s in strategies},
         "Rule": settings.rule,
         "Bins": settings.bins,
+        "BrainSource": made.brain_source,
         "Seed": made.settings.run.seed,
     }
     if image.problem:
@@ -248,6 +249,7 @@ def scale(made: SessionPlan, r1: Path) -> None:
         params={
             "Source": uri(made.relative("R1map", space="T1w", desc="preproc")),
             "BrainUri": uri(made.relative("mask", desc="brain")),
+            "BrainSource": made.brain_source,
             "T1wUri": made.t1w_uri,
         },
         needs=tuple(dict.fromkeys((made.images["R1map"], made.brain_step))),

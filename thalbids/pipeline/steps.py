@@ -130,6 +130,7 @@ def register(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
         "Reason": outcome.reason,
         "Strategies": params["Strategies"],
         "Rule": params["Rule"],
+        "BrainSource": params["BrainSource"],
         "Attempts": [attempt.to_json() for attempt in outcome.attempts],
         "Warnings": list(outcome.warnings),
         "Software": outcome.software,
@@ -183,6 +184,7 @@ def scale_r1(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
                 "Units": "arbitrary",
                 "Description": "R1 in the brain mask: negative to 0, clipped at the 99th percentile, scaled to 0-1000.",
                 "Scaling": parameters,
+                "BrainSource": params["BrainSource"],
             }
         }
     )
