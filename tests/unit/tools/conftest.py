@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tests import standins
 from tests.conftest import world_image
 
 SHAPE = (64, 60, 40)
+Writer = Callable[[str], tuple[str, ...]]
 
 
 def head(world: np.ndarray) -> np.ndarray:
@@ -44,3 +47,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
 def world_centres(labels: np.ndarray, affine: np.ndarray, values: tuple[int, ...]) -> np.ndarray:
     """Centre of mass (RAS mm) of each label."""
     return np.array([(affine @ [*np.argwhere(labels == v).mean(axis=0), 1])[:3] for v in values])
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Writer:
+    """Write Python code as a program; gives the words that start it."""
+
+    def write(code: str) -> tuple[str, ...]:
+        path = tmp_path / "program.py"
+        path.write_text("import os, signal, subprocess, sys, time\n" + textwrap.dedent(code))
+        return (sys.executable, str(path))
+
+    return write

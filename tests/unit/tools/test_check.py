@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from tests.unit.tools.test_runner import Writer, program  # noqa: F401  (a fixture)
+from tests.unit.tools.conftest import Writer
 from thalbids.errors import MissingToolError
 from thalbids.settings import DbSegment
 from thalbids.tools import check, dbsegment
@@ -43,11 +42,10 @@ def test_a_prefix_leads_to_its_own_python(tmp_path: Path, monkeypatch: pytest.Mo
     assert check.package_version(dbsegment.runner(settings), "DBSegment", "scipy") == version("scipy")
 
 
-def test_where_and_names(tmp_path: Path, program: Writer) -> None:  # noqa: F811
-    argv: Callable[[str], tuple[str, ...]] = program
+def test_where_and_names(tmp_path: Path, program: Writer) -> None:
     assert check.where_of(Docker("name:1"), "tool") == "docker: name:1"
     assert check.where_of(Local(), "no-such-tool") == "no-such-tool"
-    assert check.said_version(Local(), argv("print('2.0')")) == "2.0"
+    assert check.said_version(Local(), program("print('2.0')")) == "2.0"
     assert check.container_name(DbSegment(runner="docker", image="reg/dbs:1")) == "dbs:1"
     assert check.container_name(DbSegment(image="unused")) == ""
 

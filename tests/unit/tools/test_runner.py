@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.unit.tools.conftest import Writer
 from thalbids.settings import DbSegment, Fsl
 from thalbids.tools import runner
 from thalbids.tools.runner import (
@@ -34,18 +35,6 @@ from thalbids.tools.runner import (
     version_text,
     with_limit,
 )
-
-Writer = Callable[[str], tuple[str, ...]]
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Writer:
-    def write(code: str) -> tuple[str, ...]:
-        path = tmp_path / "program.py"
-        path.write_text("import os, signal, subprocess, sys, time\n" + textwrap.dedent(code))
-        return (sys.executable, str(path))
-
-    return write
 
 
 def command(folder: Path, argv: tuple[str, ...], **more: object) -> Command:
