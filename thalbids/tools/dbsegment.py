@@ -1,9 +1,9 @@
 """DBSegment 0.2.2 (Baniasadi et al. 2023; paper, 2.6.2): deep nuclei, thalamus and a brain mask of a T1w.
 
-Its input is a private copy, whole numbers from 0 to 255 with one geometry in sform and qform, because the tool casts to
-uint8 without scaling, replaces the sform by the qform whatever its code, writes into its input folder, and skips an
-image with NaN without a word. Its result in conformed space shares the world with the scan and comes back by the
-header; the tool's own way back is a registration that is not the same twice, kept as the mode ``paper``.
+Its input is a private copy, whole numbers from 0 to 255 with one geometry in sform and qform: the tool stores it in 8 bits
+in its own way, replaces the sform by the qform whatever its code, writes into its input folder, and skips an image with
+NaN without a word. Its result in conformed space shares the world with the scan and comes back by the header; the tool's
+own way back is a registration that is not the same twice, kept as the mode ``paper``.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ SHIPPED_FOLDS = (4, 6)
 PAPER_FOLDS = (0, 1, 2, 3, 4)
 UPPER_PERCENT = 99.9  # of the positive intensities; becomes 255
 _MODEL = "model/nnUNet/3d_fullres/Task054_Mri/nnUNetTrainerV2__nnUNetPlansv2.1"
+_DEFAULT_MODELS = Path("/usr/local/share")  # of the tool itself
+_ADDRESS = "https://webdav-r3lab.uni.lu/public/deep_brain_seg"
 _STEM = "T1w"
 
 
@@ -99,27 +101,26 @@ def check(settings: DbSegment) -> Check:
     found = program_check(NAME, runner(settings), PROGRAM, mend)
     if not found.ok:
         return found
-    if settings.models is None:
-        if settings.runner != "local":  # an image may hold the models; without network it cannot fetch them
-            return found
-        mend = "Name their folder in the settings: [tools.dbsegment] models = ..."
-        return Check(NAME, "the folder of its models is not known.", mend, found.where)
+    if settings.runner != "local" and settings.models is None:
+        return found  # the image may hold the models; without network it cannot fetch them
     folder = model_folder(settings)
-    gone = [fold for fold in folds(settings) if not (folder / f"fold_{fold}").is_dir()]
+    gone = [fold for fold in folds(settings) if not (folder / _MODEL / f"fold_{fold}").is_dir()]
     if gone:
         problem = f"the models of the folds {', '.join(map(str, gone))} are not in {folder}."
-        example = f"{PROGRAM} -i IN -o OUT -mp {settings.models} {_spelled(settings)}".rstrip()
-        mend = f"Let {NAME} fetch them once, outside a run, with any scan: {example}"
+        mend = (
+            f"Unpack {_ADDRESS}/{folder.name}.zip there, and name the folder above it: [tools.dbsegment] models = ..."
+        )
         return Check(NAME, problem, mend, found.where)
     return found
 
 
 def model_folder(settings: DbSegment) -> Path:
-    """Where the tool looks for the folds: the small set holds 4 and 6, the large one all seven."""
-    assert settings.models is not None
-    small = settings.models / "deep_brain_seg_model_2f" / _MODEL
-    large = settings.models / "deep_brain_seg_model_7f" / _MODEL
-    return small if folds(settings) == SHIPPED_FOLDS and small.is_dir() else large
+    """Where the tool looks for the folds: with ``-f`` always in the set of seven, without in that of 4 and 6."""
+    root = settings.models or _DEFAULT_MODELS
+    small, large = (root / f"deep_brain_seg_model_{count}f" for count in (2, 7))
+    if folds(settings) != SHIPPED_FOLDS:
+        return large
+    return large if large.is_dir() and not small.is_dir() else small
 
 
 def version(settings: DbSegment) -> str | None:
@@ -134,11 +135,15 @@ def command(work: Path, settings: DbSegment, *, threads: int = 1, gpu: bool = Fa
     argv = [PROGRAM, "-i", str(source), "-o", str(result)]
     if settings.models is not None:
         argv += ["-mp", str(settings.models)]
+    if model_folder(settings).name.endswith("7f"):
+        argv += ["-f", *map(str, folds(settings))]
+    argv += ["--disable_tta", "False"] if augmented(settings) else []
+    argv += ["--num_threads_preprocessing", "1", "--num_threads_nifti_save", "1"]  # processes; there is one scan
     wanted = result / f"{_STEM}.nii.gz" if settings.mode == "paper" else result / "preprocessed_v3" / f"{_STEM}.nii.gz"
     return with_limit(
         Command(
             tool=NAME,
-            argv=(*argv, *_spelled(settings).split()),
+            argv=tuple(argv),
             cwd=work,
             reads=() if settings.models is None else (settings.models,),
             writes=(source, result),
@@ -233,8 +238,3 @@ def _check_conformed(labels: nib.Nifti1Image, conformed: Path, path: Path) -> No
         return
     if not same_grid(labels, nib.load(conformed)):
         raise ToolError(f"{NAME} wrote a conformed result on another grid than that of its conformed input.", path=path)
-
-
-def _spelled(settings: DbSegment) -> str:
-    words = ["-f", *map(str, folds(settings))] if folds(settings) != SHIPPED_FOLDS else []
-    return " ".join([*words, *(["--disable_tta", "False"] if augmented(settings) else [])])

@@ -87,7 +87,8 @@ def test_an_image_without_a_positive_voxel_is_refused() -> None:
 )
 def test_command_line(tmp_path: Path, settings: DbSegment, words: tuple[str, ...]) -> None:
     call = dbsegment.command(tmp_path, settings, threads=2, gpu=True)
-    assert call.argv == ("DBSegment", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *words)
+    processes = ("--num_threads_preprocessing", "1", "--num_threads_nifti_save", "1")
+    assert call.argv == ("DBSegment", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *words, *processes)
     assert call.gpu and call.threads == 2
     assert call.reads == ((Path("/models"),) if settings.models else ())
 
@@ -147,18 +148,34 @@ def test_labels() -> None:
     assert dbsegment.RIGHT == tuple(n + 1 for n in dbsegment.LEFT) == (25, 27, 31)
 
 
-def test_check_follows_program_and_models(tmp_path: Path, install: Install) -> None:
+def put_folds(folder: Path, folds: tuple[int, ...]) -> None:
+    for fold in folds:
+        (folder / dbsegment._MODEL / f"fold_{fold}").mkdir(parents=True)
+
+
+def test_check_follows_program_and_models(tmp_path: Path, install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dbsegment, "_DEFAULT_MODELS", tmp_path / "default")
     assert "PATH" in dbsegment.check(DbSegment()).problem
     install("DBSegment")
-    assert "models" in dbsegment.check(DbSegment()).problem
-    settings = DbSegment(models=tmp_path)
+    assert str(tmp_path / "default") in dbsegment.check(DbSegment()).problem
+    settings, paper = DbSegment(models=tmp_path), DbSegment(models=tmp_path, mode="paper")
     gone = dbsegment.check(settings)
-    assert "folds 4, 6 are not in" in gone.problem and f"-mp {tmp_path}" in gone.mend
-    small = tmp_path / "deep_brain_seg_model_2f" / dbsegment._MODEL
-    for fold in (4, 6):
-        (small / f"fold_{fold}").mkdir(parents=True)
+    assert "folds 4, 6 are not in" in gone.problem and "deep_brain_seg_model_2f.zip" in gone.mend
+    put_folds(tmp_path / "deep_brain_seg_model_2f", (4, 6))
     assert dbsegment.check(settings).ok
-    paper = dbsegment.check(DbSegment(models=tmp_path, mode="paper"))
-    assert "folds 0, 1, 2, 3, 4" in paper.problem
+    missing = dbsegment.check(paper)
+    assert "folds 0, 1, 2, 3, 4" in missing.problem and "deep_brain_seg_model_7f.zip" in missing.mend
     with pytest.raises(MissingToolError, match="DBSegment cannot run"):
-        paper.require()
+        missing.require()
+    put_folds(tmp_path / "deep_brain_seg_model_7f", tuple(range(7)))
+    assert dbsegment.check(paper).ok
+
+
+def test_folds_4_and_6_are_taken_from_the_large_set_when_only_that_is_there(tmp_path: Path) -> None:
+    """Without -f the tool looks in the small set only, and would download it."""
+    assert "-f" not in dbsegment.command(tmp_path, DbSegment(models=tmp_path)).argv
+    put_folds(tmp_path / "deep_brain_seg_model_7f", tuple(range(7)))
+    argv = dbsegment.command(tmp_path, DbSegment(models=tmp_path)).argv
+    assert argv[argv.index("-f") : argv.index("-f") + 3] == ("-f", "4", "6")
+    put_folds(tmp_path / "deep_brain_seg_model_2f", (4, 6))
+    assert "-f" not in dbsegment.command(tmp_path, DbSegment(models=tmp_path)).argv
