@@ -134,9 +134,10 @@ def plan(
             alignment.plan_alignments(own, asked)
         for made in own:
             planned += made.steps if made.session.name in asked else []
-        planned += plan_siena(subject, own, settings, asked)
+        change = plan_siena(subject, own, settings, asked)
+        planned += change
         if settings.outputs.report:
-            planned.append(plan_report(subject, own, settings, asked))
+            planned.append(plan_report(subject, own, settings, asked, change))
     return planned
 
 
@@ -291,12 +292,15 @@ def measures(made: SessionPlan) -> None:
     )  # fmt: skip
 
 
-def plan_report(subject: str, own: Iterable[SessionPlan], settings: Settings, asked: Collection[str]) -> Step:
-    """The page of one participant, after everything else of all its sessions."""
+def plan_report(
+    subject: str, own: Iterable[SessionPlan], settings: Settings, asked: Collection[str], change: Sequence[Step] = ()
+) -> Step:
+    """The page of one participant, after everything else of all its sessions and the whole-brain change."""
     own = list(own)
-    inputs: dict[str, Path] = {}
     sessions: list[Mapping[str, Any]] = []
     out_dir = own[0].out_dir
+    change_table = out_dir / f"sub-{subject}" / "anat" / f"sub-{subject}_desc-siena_morph.tsv"
+    inputs: dict[str, Path] = {"whole-brain change": change_table}
     for made in own:
         files = {"qc": made.qc, "volumes": made.volumes, "icv": made.icv, "T1w": made.t1w, "brain": made.brain}
         files |= {name: made.path(name, space="T1w", desc="preproc") for name in REGISTERED if name in made.images}
@@ -319,6 +323,7 @@ def plan_report(subject: str, own: Iterable[SessionPlan], settings: Settings, as
             }
         )
     after = tuple(step.name for made in own if made.session.name in asked for step in made.steps)
+    after += tuple(step.name for step in change)
     record = out_dir / f"sub-{subject}" / "figures" / f"sub-{subject}_report.json"
     return Step(
         f"sub-{subject} report",
@@ -329,6 +334,7 @@ def plan_report(subject: str, own: Iterable[SessionPlan], settings: Settings, as
         params={
             "Subject": subject,
             "Sessions": sessions,
+            "Change": change_table.relative_to(out_dir).as_posix(),
             "Settings": result_settings(settings),
             "Version": thalbids.__version__,
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,15 @@ LINKED = ("T1w", "brain", "volumes", "icv", "FLAIR", "R1map")  # files whose sid
 def write(page: Path, params: Mapping[str, Any], upstream: Mapping[str, StepResult]) -> list[Path]:
     """Write ``sub-X.html`` and its figures; gives the figures."""
     out_dir = page.parent
-    sessions = [session_report(out_dir, session, upstream) for session in params["Sessions"]]
+    table = out_dir / params["Change"]
+    change = read_table(table) if table.exists() else []
+    sessions = [
+        replace(
+            session_report(out_dir, session, upstream),
+            brain_change=[row for row in change if row["session_id_followup"] == f"ses-{session['Session']}"],
+        )
+        for session in params["Sessions"]
+    ]
     provenance = {
         "Versions": {"thalbids": params["Version"], **versions(out_dir, params["Sessions"])},
         "Settings": {key: str(value) for key, value in params["Settings"].items()},

@@ -58,6 +58,22 @@ def rows(first: Visit, later: Visit) -> list[dict[str, Any]]:
     return out
 
 
+def whole_brain(table: Sequence[Mapping[str, object]]) -> list[str]:
+    """Whole-brain change up to a session, in sentences."""
+    out = []
+    for row in table:
+        since = f"since {str(row.get('session_id_baseline')).replace('ses-', 'Session ')}"
+        if row.get("pbvc") in (None, "", "n/a"):
+            why = str(row.get("reason") or row.get("status") or "no value")
+            out.append(f"Whole brain {since}: not measured ({why}).")
+        else:
+            source = {"siena": "SIENA", "directory": "an existing SIENA result", "table": "the given table"}
+            named = source.get(str(row.get("source")), str(row.get("source") or "unknown source"))
+            doubt = "" if row.get("status") == "ok" else f" Do not use it: {row.get('reason') or row.get('status')}."
+            out.append(f"Whole brain {since}: {number(row['pbvc'], 2, sign=True)} % (PBVC, from {named}).{doubt}")
+    return out
+
+
 def leading(*sessions: Sequence[views.Mask]) -> str:
     """The method to show where there is room for one: in all sessions, trusted, made from the most images.
 

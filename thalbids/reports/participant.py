@@ -87,6 +87,7 @@ class SessionReport:
     scaled, scaling : the R1 map that was scaled for segmentation, and how (``Scaling`` of its sidecar)
     alignment : how the T1w lies to that of the first session: ``First`` (its label), ``Chosen`` (strategy, or None),
         ``Matrix`` (RAS+ mm of the first T1w to RAS+ mm of this one, or None) and ``Reason``; None: nothing was tried
+    brain_change : rows of the table of whole-brain change that end with this session
     volumes, icv : rows of the tables, as written or as read back (text)
     failures : what went wrong beside what the QC document says
     links : name -> path of a sidecar or table, relative to the page
@@ -105,6 +106,7 @@ class SessionReport:
     scaled: Path | None = None
     scaling: Mapping[str, Any] = field(default_factory=dict)
     alignment: Mapping[str, Any] | None = None
+    brain_change: Sequence[Mapping[str, object]] = ()
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,10 @@ class _Shown:
         before, after = first.visit, self.visit
         if before is None or after is None:
             return
-        self.change = {"first": before.title, "rows": change.rows(before, after), "note": change.NUMBERS_NOTE}
+        self.change = {
+            "first": before.title, "rows": change.rows(before, after), "note": change.NUMBERS_NOTE,
+            "brain": change.whole_brain(self.session.brain_change),
+        }  # fmt: skip
         method = change.leading(before.masks, after.masks)
         if not method:
             return

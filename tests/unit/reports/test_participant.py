@@ -14,7 +14,7 @@ from tests.conftest import affine_of, world_coordinates
 from thalbids import qc
 from thalbids.bids import names
 from thalbids.image.io import save_image
-from thalbids.reports import Failure, MaskView, SessionReport, write_report
+from thalbids.reports import Failure, MaskView, SessionReport, participant, write_report
 
 CENTRE = np.array([3.0, -5.0, 7.0])
 METRIC = "mutual information (nats)"
@@ -349,3 +349,39 @@ def test_the_page_stays_small(tmp_path: Path, head: Head):
     session = replace(head.report(), registered={"FLAIR": head.path("FLAIR"), "R1map": head.path("FLAIR")})
     path = write_report(tmp_path / "sub-01.html", "01", [session, replace(session, session="2")], {})[0]
     assert path.stat().st_size < 5e6
+
+
+def test_a_page_that_would_be_too_large_shows_files_and_leaves_viewers_out(tmp_path: Path, head: Head, monkeypatch):
+    sessions = [head.report("1"), head.report("2")]
+    whole = write_report(tmp_path / "a/sub-01.html", "01", sessions, {})[0].stat().st_size
+
+    def page(limit: int) -> Page:
+        monkeypatch.setattr(participant, "PAGE_LIMIT", limit)
+        path = write_report(tmp_path / "b/sub-01.html", "01", sessions, {})[0]
+        assert path.stat().st_size <= limit
+        made = Page(path.read_text("utf-8"))
+        for image in made.having("img"):
+            assert (path.parent / image["src"]).is_file()
+            assert image["alt"]
+        return made
+
+    assert len(page(whole + 30_000).having("div", "class", "viewer")) == 2
+    one = page(whole - 1)
+    assert [a["data-content"] for a in one.having("div", "class", "viewer")] == ["s1v"]  # the last session's
+    assert "Left out for this session" in one.text
+    assert not one.having("img")
+    small = page(300_000)
+    assert not small.having("div", "class", "viewer")
+    assert small.having("img")
+
+
+def test_agreement_says_how_much_of_each_mask_lies_in_the_other(tmp_path: Path, head: Head):
+    """A ball within a larger one: all of the small one, and the ratio of the volumes of the large one."""
+    head.add("first", radius=16.0)
+    session = head.report()
+    masks = session.qc["Masks"]
+    small, large = (masks[m]["measures"]["voxels"] for m in ("synthalT1w", "first"))
+    page = page_of(tmp_path, session)
+    assert f"100 | {100 * small / large:.0f}" in page.text
+    assert f"{2 * small / (small + large):.2f}" in page.text
+    assert "not truth" in page.text
