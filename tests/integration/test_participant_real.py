@@ -81,5 +81,6 @@ def test_the_results_pass_the_validator(out: Path, tmp_path: Path) -> None:
     if VALIDATOR is None:
         pytest.skip("bids-validator-deno is not installed")
     assert not validate(out, tmp_path / "report.json")
-    assert unregistered_descs(out) <= {"head", "masks"}  # of figures, which are for people
+    figures = {"head", "masks", "ensembles", "change", "thumbnail", "R1before", "R1after"}  # for people
+    assert unregistered_descs(out) <= figures
     assert not unresolved_uris(out)

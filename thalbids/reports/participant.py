@@ -182,11 +182,11 @@ def _page(
     page = render("")
     inside = [figure for session in sessions for figure in session["figures"]]
     for figure in sorted(inside, key=lambda figure: -figure["size"]):
-        if len(page) <= PAGE_LIMIT:
+        if len(page.encode()) <= PAGE_LIMIT:
             break
         figure["rows"] = []
         page = render("")
-    room = PAGE_LIMIT - len(page) - len(viewer.program()) - 20_000  # the script and the buttons
+    room = PAGE_LIMIT - len(page.encode()) - len(viewer.program()) - 20_000  # the script and the buttons
     for session, one in zip(reversed(sessions), reversed(shown), strict=True):
         if one.viewer is None:
             continue

@@ -366,7 +366,12 @@ def test_a_page_that_would_be_too_large_shows_files_and_leaves_viewers_out(tmp_p
         return made
 
     assert len(page(whole + 30_000).having("div", "class", "viewer")) == 2
-    one = page(whole - 1)
+    plain = page(whole - 900_000)  # no room for the program
+    assert not plain.having("div", "class", "viewer")
+    assert not plain.having("img")
+    size = (tmp_path / "b/sub-01.html").stat().st_size
+    volumes = (tmp_path / "a/sub-01.html").read_text("utf-8").split('id="s1v">')[1].index("</script>")
+    one = page(size + len(participant.viewer.program()) + 20_000 + volumes * 3 // 2)
     assert [a["data-content"] for a in one.having("div", "class", "viewer")] == ["s1v"]  # the last session's
     assert "Left out for this session" in one.text
     assert not one.having("img")
