@@ -159,11 +159,13 @@ def add_config(group: argparse._ArgumentGroup) -> None:
 
 
 def add_tools(group: argparse._ArgumentGroup) -> None:
-    """Where FreeSurfer's things are; the rest of the tools' settings stands in the settings file."""
+    """Where FreeSurfer's things are and what computes; the rest of the tools' settings stands in the settings file."""
     text = "existing FreeSurfer results (sub-X_ses-Y, sub-X, or longitudinal)"
     setting(group, "--fs-subjects-dir", "tools.freesurfer.subjects_dir", text, type=Path, metavar="DIR")
     text = "FreeSurfer's licence; needed only when recon-all runs"
     setting(group, "--fs-license-file", "tools.freesurfer.license_file", text, type=Path, metavar="FILE")
+    text = "where MindGlide computes: auto (default) takes a GPU that is there"
+    setting(group, "--device", "tools.mindglide.device", text, choices=("auto", "cpu", "cuda"))
 
 
 def add_inputs(group: argparse._ArgumentGroup) -> None:

@@ -69,7 +69,7 @@ class DBSegment:
             made[name] = LabelMap(found.labels, dbsegment.LABELS, metadata)
         return made, {}
 
-    def brain(self, labels: np.ndarray) -> np.ndarray:
+    def brain(self, labels: np.ndarray, affine: np.ndarray) -> np.ndarray:
         """The brain: everything that has a label."""
         inside: np.ndarray = labels > 0
         return inside

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from thalbids.image.grids import zooms
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.given import check_in_brain
 from thalbids.methods.tools import asked_once, problem_of, software, threads
 from thalbids.settings import Settings
 from thalbids.types import Session
 
+CLOSING_MM = 5.0
 PROTOCOL = "FreeSurfer: aseg labels 10 and 49, whole thalamus (CMA protocol)"
 
 
@@ -109,14 +111,16 @@ class FreeSurfer:
         names = {int(n): f"FreeSurfer label {n}" for n in np.unique(labels) if n}
         return {"T1w": LabelMap(labels, names | {10: "Left-Thalamus", 49: "Right-Thalamus"}, metadata)}, {}
 
-    def brain(self, labels: np.ndarray) -> np.ndarray:
-        """Everything that has a label in the aseg, with the fluid between (closed by 5 voxels, holes filled)."""
+    def brain(self, labels: np.ndarray, affine: np.ndarray) -> np.ndarray:
+        """Everything that has a label in the aseg, with the fluid between: closed by 5 mm, holes filled."""
         from scipy import ndimage
 
-        ball = ndimage.iterate_structure(ndimage.generate_binary_structure(3, 1), 5)
-        padded = np.pad(labels > 0, 6)
-        closed = ndimage.binary_fill_holes(ndimage.binary_closing(padded, ball))
-        inside: np.ndarray = closed[6:-6, 6:-6, 6:-6]
+        sizes = zooms(affine)
+        edge = int(np.ceil(CLOSING_MM / min(sizes))) + 1
+        grown = ndimage.distance_transform_edt(np.pad(labels == 0, edge, constant_values=True), sizes) <= CLOSING_MM
+        closed = ndimage.binary_fill_holes(ndimage.distance_transform_edt(grown, sizes) > CLOSING_MM)
+        core = (slice(edge, -edge),) * 3
+        inside: np.ndarray = closed[core] | (labels > 0)
         return inside
 
     def segment(self, request: Request) -> Segmentation:

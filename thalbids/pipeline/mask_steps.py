@@ -111,7 +111,7 @@ def brain(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) 
     else:
         path = given(inputs, "labels")
         method: Any = methods()[params["Source"]]
-        mask = method.brain(np.asarray(load_labels(path).dataobj))
+        mask = method.brain(np.asarray(load_labels(path).dataobj), t1w.affine)
     seen = np.asarray(load_labels(given(inputs, "seen")).dataobj) != 0
     agreement = dice(counts(reference=seen, prediction=mask))
     if not agreement >= MIN_BRAIN_DICE:

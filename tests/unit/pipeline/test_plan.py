@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from thalbids.methods.dbsegment import DBSegment
+from thalbids.methods.first import First
+from thalbids.methods.freesurfer import FreeSurfer
+from thalbids.methods.mindglide import MindGlide
 from thalbids.methods.synthal import SynThal
+from thalbids.pipeline import mask_steps, steps
 from thalbids.pipeline import plan as plans
-from thalbids.pipeline import steps
 from thalbids.pipeline.step import StepResult, check_plan
 from thalbids.settings import load
 from thalbids.types import InputImage, Session
@@ -65,6 +69,71 @@ def test_a_session_without_t1w_has_one_step_that_says_so() -> None:
     assert [s.function for s in planned] == [steps.refuse, steps.report]
     with pytest.raises(Exception, match="no T1w here"):
         steps.refuse({}, {}, planned[0].params, {})
+
+
+SOURCES = ("auto", "synthal", "dbsegment", "freesurfer", "given")
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("envelope", ["first", "dbsegment", "freesurfer", "synthal"])
+def test_all_methods_with_any_brain_mask_and_envelope(source: str, envelope: str, tmp_path: Path) -> None:
+    tree = {"brain": {"source": source}, "mindglide": {"envelope": envelope}}
+    settings = load(None, {**tree, "inputs": {"derivatives": {"brain": str(tmp_path)}}})
+    every = (FreeSurfer(), First(), DBSegment(), MindGlide(), Fixed())
+    planned = plans.plan([session(MIXTURES[-1])], OUT, every, settings)
+    check_plan(planned)
+    made = {s.name.removeprefix("sub-01_ses-1 "): s for s in planned}
+    ending = "" if envelope == "first" else f"In{envelope.capitalize()}"
+    cut = made[f"mindglideT1w{ending}"]
+    assert made["mindglide label maps"].needs[0] == "sub-01_ses-1 anatomy"
+    assert f"sub-01_ses-1 {'synthalT1w' if envelope == 'synthal' else envelope}" in cut.needs
+    assert len([s for s in planned if s.function is mask_steps.label_maps]) == 3  # each tool once a session
+    whole = plans.plan_session(session(MIXTURES[-1]), OUT, every, settings)
+    assert whole.brain_source == ("dbsegment" if source == "auto" else source)
+    assert ("brain" in made) == (source != "synthal")
+    if source == "given":  # the folder holds none: that is said, and nothing replaces it
+        assert made["brain"].function is steps.refuse
+    assert made["scale R1map"].needs[-1] == whole.brain_step
+    assert whole.brain_step not in made["synthalT1w"].needs or source == "synthal"
+
+
+def test_a_method_that_only_has_results_is_missing_where_there_are_none(tmp_path: Path) -> None:
+    settings = load(None, {"inputs": {"derivatives": {"first": str(tmp_path)}}})
+    made = plans.plan_session(session(("T1w",)), OUT, (First(), MindGlide(), Fixed()), settings, {"mindglide"})
+    reasons = {e["desc"]: e["reason"] for e in made.masks}
+    assert reasons["first"] == "there is no result of first for this session, and it is not run here"
+    assert reasons["mindglideT1w"].startswith("it needs the mask of first as its envelope: there is no result of first")
+    folder = tmp_path / "sub-01" / "ses-1" / "anat"
+    folder.mkdir(parents=True)
+    (folder / "sub-01_ses-1_label-thalamus_mask.nii.gz").write_bytes(b"x")
+    made = plans.plan_session(session(("T1w",)), OUT, (First(), MindGlide(), Fixed()), settings, {"mindglide"})
+    assert {e["desc"]: e["step"] is not None for e in made.masks}["mindglideT1w"]
+    assert made.origins["first"].startswith("given, bids:first:sub-01/ses-1/anat/")
+    (folder / "sub-01_ses-1_label-thalamus_desc-b_mask.nii.gz").write_bytes(b"x")
+    made = plans.plan_session(session(("T1w",)), OUT, (First(), Fixed()), settings, {"synthal"})
+    refused = next(s for s in made.steps if s.name.endswith(" first"))
+    assert refused.function is steps.refuse
+    assert "has 2 files in first" in refused.params["Problem"]
+
+
+def test_memory_grows_with_the_image(tmp_path: Path) -> None:
+    import nibabel as nib
+    import numpy as np
+
+    def planned(shape: tuple[int, int, int]) -> float:
+        path = tmp_path / "t1.nii"
+        nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4)), path)
+        header = nib.Nifti1Header()
+        header.set_data_shape(shape)
+        header.set_data_dtype(np.uint8)
+        with path.open("wb") as stream:
+            header.write_to(stream)
+        images = {"T1w": InputImage(path, "bids:raw:t1.nii", "T1w")}
+        made = plans.plan_session(Session("01", None, images), OUT, (Fixed(),), load(None, {}))
+        return next(s.memory_gb for s in made.steps if s.name.endswith("anatomy"))
+
+    assert planned((256, 256, 256)) == 1.5
+    assert planned((512, 512, 512)) == pytest.approx(1.5 + 60 * (512**3 - 256**3) / 1e9)
 
 
 def test_nprocs_and_other_settings_without_effect_change_no_fingerprint_material() -> None:

@@ -1,0 +1,105 @@
+"""Which methods a run takes, and what stops it at the start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from thalbids.errors import MissingToolError, UsageError
+from thalbids.methods import registry
+from thalbids.methods.base import trait
+from thalbids.settings import Settings, load
+
+
+class Fake:
+    """A method with what a plug-in must have, and no more."""
+
+    images: tuple[str, ...] = ("T1w",)
+    protocol, memory_gb, version, sentence, citations = "none", 1.0, 1, "", ()
+
+    def __init__(self, family: str, reason: str | None = None):
+        self.family, self.reason = family, reason
+
+    def unavailable(self) -> str | None:
+        return self.reason
+
+    def params(self, settings: Settings) -> dict[str, Any]:
+        return {}
+
+
+class Cut(Fake):
+    """A method that builds on another."""
+
+    def builds_on(self, settings: Settings) -> tuple[str, ...]:
+        return (settings.mindglide.envelope,)
+
+
+class Slow(Fake):
+    only_by_name = "takes hours."
+
+
+SOME = (Fake("dbsegment", "no weights."), Cut("mindglide"), Fake("synthal"))
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """first cannot run, cut builds on it (or on synthal), slow runs only by name."""
+    methods = {m.family: m for m in (Slow("freesurfer"), Fake("first", "no FSL."), *SOME)}
+    monkeypatch.setattr(registry, "methods", lambda: methods)
+    return methods
+
+
+def choose(*names: str, **tree: Any) -> registry.Choice:
+    return registry.chosen(load(None, {"methods": {"names": list(names)}, **tree}))
+
+
+def families(choice: registry.Choice) -> list[str]:
+    return [method.family for method in choice.methods]
+
+
+def test_auto_takes_what_is_there_and_says_why_not_the_rest() -> None:
+    choice = choose("auto")
+    assert families(choice) == ["synthal"]
+    assert choice.notes["first"] == "left out: no FSL."
+    assert choice.notes["freesurfer"] == "left out: takes hours."
+    assert choice.notes["mindglide"].startswith("left out: it builds on first, which is left out")
+
+
+def test_a_name_is_an_order() -> None:
+    assert families(choose("freesurfer")) == ["freesurfer"]
+    for name in ("first", "mindglide"):
+        with pytest.raises(MissingToolError, match="no FSL"):
+            choose(name, "auto")
+    with pytest.raises(UsageError, match="Did you mean 'first'"):
+        choose("frist")
+
+
+def test_what_a_method_builds_on_comes_with_it() -> None:
+    choice = choose("mindglide", mindglide={"envelope": "synthal"})
+    assert families(choice) == ["mindglide", "synthal"]
+    assert choice.runnable == {"mindglide", "synthal"}
+
+
+def test_results_stand_in_for_a_tool_that_is_not_there() -> None:
+    choice = choose("auto", inputs={"derivatives": {"first": "/given", "manual": "/hand"}})
+    assert families(choice) == ["first", "mindglide", "synthal"]
+    assert choice.runnable == {"mindglide", "synthal"}
+    assert "results that are given" in choice.notes["first"]
+    assert families(choose("first", inputs={"derivatives": {"first": "/given"}})) == ["first"]
+
+
+def test_a_brain_source_is_an_order_too() -> None:
+    with pytest.raises(UsageError, match="no brain masks are"):
+        choose("synthal", brain={"source": "given"})
+    with pytest.raises(MissingToolError, match=r"\[brain\] source names it.*no weights"):
+        choose("synthal", brain={"source": "dbsegment"})
+    assert families(choose("synthal", brain={"source": "freesurfer"})) == ["freesurfer", "synthal"]
+
+
+def test_a_plug_in_needs_to_say_no_more_than_the_protocol() -> None:
+    fake, settings = Fake("mine", "not here"), Settings()
+    assert trait(fake, "blocked", settings) == "not here"
+    assert trait(fake, "builds_on", settings) == ("brain",)
+    assert trait(fake, "gpu", settings) is False
+    assert trait(fake, "software", settings) == ()

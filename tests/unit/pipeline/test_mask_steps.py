@@ -1,0 +1,96 @@
+"""Given intracranial volumes and brain masks: what is taken, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from thalbids.bids.files import read_table, write_json
+from thalbids.cli.main import main
+from thalbids.errors import ImageError, MetadataError
+from thalbids.image.io import save_image
+from thalbids.methods.freesurfer import FreeSurfer
+from thalbids.pipeline import mask_steps
+
+SHAPE = (24, 24, 24)
+
+
+def table(path: Path, *rows: str) -> Path:
+    path.write_text("\n".join(row.replace(" ", "\t") for row in rows) + "\n")
+    return path
+
+
+def test_a_given_icv_is_found_by_person_and_session(tmp_path: Path) -> None:
+    plain = table(tmp_path / "a.tsv", "participant_id icv_mm3", "sub-01 1400000", "02 1500000.5", "sub-03 n/a")
+    assert mask_steps.given_icv(plain, "01", "2") == [1400000.0]
+    assert mask_steps.given_icv(plain, "02", None) == [1500000.5]
+    assert mask_steps.given_icv(plain, "03", None) == []
+    visits = table(tmp_path / "b.tsv", "participant_id session_id icv_mm3", "sub-01 ses-1 1.4e6", "sub-01 ses-2 1.5e6")
+    assert mask_steps.given_icv(visits, "01", "2") == [1.5e6]
+    assert mask_steps.given_icv(visits, "01", "3") == []
+
+
+def test_a_table_of_icvs_that_cannot_be_used_says_why(tmp_path: Path) -> None:
+    for rows, said in (
+        (("participant_id icv", "sub-01 1"), "columns participant_id and icv_mm3"),
+        (("participant_id icv_mm3", "sub-01 1", "sub-01 2"), "2 ICVs"),
+        (("participant_id icv_mm3", "sub-01 much"), "'much' is not a volume"),
+    ):
+        with pytest.raises(MetadataError, match=said):
+            mask_steps.given_icv(table(tmp_path / "x.tsv", *rows), "01", None)
+
+
+def test_icv_rows_come_with_the_preferred_source_first(tmp_path: Path) -> None:
+    write_json(tmp_path / "t1w.json", {"SkullStripped": True, "IntracranialVolumeMm3": 1.3e6})
+    write_json(tmp_path / "fs.json", {"EstimatedTotalIntraCranialVolMm3": 1.45e6})
+    given = table(tmp_path / "icv.tsv", "participant_id icv_mm3", "sub-01 1400000")
+    inputs: dict[str, Any] = {"synthal": tmp_path / "t1w.json", "freesurfer": tmp_path / "fs.json", "given": given}
+    params = {"Subject": "01", "Session": None, "Dictionary": {}}
+    mask_steps.icv(inputs, {"icv": tmp_path / "out.tsv"}, params, {})
+    rows = read_table(tmp_path / "out.tsv")
+    assert [(r["source"], float(r["icv_mm3"] or 0)) for r in rows] == [
+        ("given", 1.4e6), ("freesurfer", 1.45e6), ("synthal", 1.3e6),
+    ]  # fmt: skip
+    assert "skull-stripped" in (rows[2]["note"] or "")
+
+
+def ball(radius: float, shift: int = 0) -> np.ndarray:
+    grid = np.indices(SHAPE) - 11.5
+    grid[0] -= shift
+    return (grid**2).sum(0) <= radius**2
+
+
+def brain(tmp_path: Path, mask: np.ndarray) -> Any:
+    random = np.random.default_rng(1).random(SHAPE, dtype=np.float32)
+    for name, data in (("t1w", random), ("seen", ball(9)), ("mask", mask)):
+        save_image(data, np.eye(4), tmp_path / f"{name}.nii.gz")
+    inputs = {name: tmp_path / f"{name}.nii.gz" for name in ("seen", "mask")}
+    inputs |= {"T1w": tmp_path / "t1w.nii.gz", "raw": tmp_path / "t1w.nii.gz"}
+    params = {"Source": "given", "Sources": ["bids:brain:x"], "T1wUri": "bids::t1w"}
+    return mask_steps.brain(inputs, {"brain": tmp_path / "brain.nii.gz"}, params, {})
+
+
+def test_a_given_brain_mask_is_taken_when_it_lies_on_the_brain(tmp_path: Path) -> None:
+    told = brain(tmp_path, ball(8)).sidecars["brain"]
+    shared, smaller = ball(9).sum(), ball(8).sum()
+    assert told["DiceWithSynthal"] == pytest.approx(2 * smaller / (shared + smaller))
+    assert told["BrainSource"] == "given"
+    with pytest.raises(ImageError, match="is not on the brain of this T1w"):
+        brain(tmp_path, ball(8, shift=9))
+
+
+def test_freesurfers_brain_has_no_holes_and_reaches_the_edge_of_its_labels() -> None:
+    labels = np.where(ball(9), 2, 0)
+    labels[11:13, 11:13, 11:13] = 0  # fluid without a label
+    labels[:, 12, 12] = np.where(ball(9)[:, 12, 12], 0, labels[:, 12, 12])  # a sulcus
+    found = FreeSurfer().brain(labels, np.diag([1.0, 1.0, 2.0, 1.0]))
+    assert (ball(9) & ~found).sum() <= 2  # the mouths of the sulcus
+    assert (found & ~ball(9)).sum() < 0.02 * ball(9).sum()
+
+
+def test_segment_of_a_missing_file_stops_with_66(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["segment", str(tmp_path / "nothing.nii.gz")]) == 66
+    assert "nothing.nii.gz" in capsys.readouterr().err
