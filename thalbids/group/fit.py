@@ -125,8 +125,11 @@ def unfit(outcome: str, predictors: Sequence[str], rows: Mapping[str, np.ndarray
 def collinear(predictors: Sequence[str], rows: Mapping[str, np.ndarray]) -> str:
     """Which predictor is a combination of those before it, in words; "" when none is. None may be constant."""
     Z = np.column_stack([(rows[name] - rows[name].mean()) / rows[name].std() for name in predictors])
+    R = np.asarray(
+        np.linalg.qr(Z, mode="r")
+    )  # has the singular values of Z, and its leading blocks those of the first columns
     for k in range(2, len(predictors) + 1):
-        s = np.linalg.svd(Z[:, :k], compute_uv=False)
+        s = np.linalg.svd(R[:k, :k], compute_uv=False)
         if Z.shape[0] < k or s[-1] <= _COLLINEAR * s[0]:
             return f"{predictors[k - 1]} is a combination of {', '.join(predictors[: k - 1])}"
     return ""

@@ -101,7 +101,8 @@ def reml(y: np.ndarray, X: np.ndarray, Z: np.ndarray, person: np.ndarray, names:
     starts = [[1.0], [10.0]] if q == 1 else [[1.0, 0.0, 1.0], [10.0, 0.0, 0.5]]
     options = {"ftol": 1e-14, "gtol": 1e-8, "maxiter": 500, "maxls": 50}
     runs = [
-        optimize.minimize(sums.criterion, start, bounds=bounds, method="L-BFGS-B", options=options) for start in starts
+        optimize.minimize(sums.criterion, start, jac="3-point", bounds=bounds, method="L-BFGS-B", options=options)
+        for start in starts
     ]
     best = min(runs, key=lambda run: run.fun)
     theta = np.asarray(best.x)
@@ -143,7 +144,16 @@ class _Sums:
         L = _lower(theta)
         M = np.eye(L.shape[0]) + L.T @ self.zz @ L
         B = L.T @ self.za
-        return self.aa - np.einsum("gqa,gqb->ab", B, np.linalg.solve(M, B)), float(np.linalg.slogdet(M)[1].sum())
+        # Cholesky factors of the 1 x 1 or 2 x 2 blocks, written out: ten times faster than numpy's for stacks
+        c11 = np.sqrt(M[:, 0, 0])
+        W = [B[:, 0] / c11[:, None]]
+        log_v = 2 * float(np.log(c11).sum())
+        if L.shape[0] == 2:
+            c21 = M[:, 1, 0] / c11
+            c22 = np.sqrt(M[:, 1, 1] - c21**2)
+            W.append((B[:, 1] - c21[:, None] * W[0]) / c22[:, None])
+            log_v += 2 * float(np.log(c22).sum())
+        return self.aa - sum(w.T @ w for w in W), log_v
 
     def criterion(self, theta: np.ndarray) -> float:
         """Minus twice the restricted log-likelihood, up to a constant, profiled over b and s^2."""
