@@ -1,9 +1,9 @@
 """DBSegment 0.2.2 (Baniasadi et al. 2023; paper, 2.6.2): deep nuclei, thalamus and a brain mask of a T1w.
 
-Its input is a private copy, whole numbers from 0 to 255 with one geometry in sform and qform: the tool stores it in 8 bits
-in its own way, replaces the sform by the qform whatever its code, writes into its input folder, and skips an image with
-NaN without a word. Its result in conformed space shares the world with the scan and comes back by the header; the tool's
-own way back is a registration that is not the same twice, kept as the mode ``paper``.
+Its input is a private copy, whole numbers from 0 to 255 with one geometry in sform and qform: the tool stores it in 8
+bits in its own way, replaces the sform by the qform whatever its code, writes into its input folder, and skips an image
+with NaN without a word. Its result in conformed space shares the world with the scan and comes back by the header; the
+tool's own way back is a registration that is not the same twice, kept as the mode ``paper``.
 """
 
 from __future__ import annotations
