@@ -38,13 +38,21 @@ torch.save(state, sys.argv[1])
 """
 
 
+def brain_only(t1w: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Without the skull, as MindGlide crops to what is not 0 and its time goes with the size."""
+    from nilearn.datasets import load_mni152_brain_mask
+
+    brain = np.asarray(load_mni152_brain_mask(resolution=2).dataobj) > 0
+    return nib.Nifti1Image(np.where(brain, np.asarray(t1w.dataobj), 0).astype(np.float32), t1w.affine)
+
+
 def test_from_the_scan_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert REAL is not None
     monkeypatch.chdir(tmp_path)
     beside = Path(REAL).with_name("python")
     python = str(beside) if beside.exists() else sys.executable
     subprocess.run([python, "-c", WEIGHTS, "random.pt"], check=True, cwd=tmp_path, timeout=300)
-    place(tmp_path / "raw", "01", template())
+    place(tmp_path / "raw", "01", brain_only(template()))
     (tmp_path / "raw" / "dataset_description.json").write_text(json.dumps({"Name": "x", "BIDSVersion": "1.10.0"}))
     (tmp_path / "settings.toml").write_text(
         f'[mindglide]\nenvelope = "synthal"\n[siena]\nrun = "no"\n[tools.mindglide]\ncommand = ["{REAL}"]\n'

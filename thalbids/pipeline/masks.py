@@ -52,6 +52,7 @@ def _entry(made: SessionPlan, method: Method, name: str) -> Entry:
     return {
         "desc": label.desc, "family": method.family, "images": [name], "image": label.image,
         "protocol": method.protocol, "step": None, "roots": [], "reason": "",
+        "builds_on": list(families(method, made.settings)),
     }  # fmt: skip
 
 
@@ -290,7 +291,7 @@ def _ensemble(made: SessionPlan, method: Method, images: tuple[str, ...], rule: 
     entry = {
         "desc": label.desc, "family": method.family, "images": list(images), "image": "ensemble",
         "protocol": method.protocol, "members": [label_of(method, i, made.settings).desc for i in images],
-        "step": None, "roots": [], "reason": "",
+        "step": None, "roots": [], "reason": "", "builds_on": list(families(method, made.settings)),
     }  # fmt: skip
     made.masks.append(entry)
     lacking = [i for i in images if i not in own or own[i]["step"] is None]

@@ -337,6 +337,7 @@ def mask_input(entry: Mapping[str, Any], inputs: Inputs, upstream: Upstream) -> 
         image,
         own,
         told.get("EnvelopeDependence"),
+        tuple(entry.get("builds_on", ())),
     )
 
 

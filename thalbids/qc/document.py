@@ -34,6 +34,7 @@ class MaskInput:
     image : array of the image that it was made from, exactly 0 where it holds no data; None for ensembles
     diagnostics : what the method says about itself: ``flip_dice``, ``confidence``, ``in_view``
     envelope : how much another method's mask decides of this one (:func:`thalbids.methods.envelope.dependence`)
+    builds_on : families whose mask it is cut with, agreement with which says nothing
     """
 
     labels: np.ndarray | None
@@ -45,6 +46,7 @@ class MaskInput:
     image: np.ndarray | None = None
     diagnostics: Mapping[str, float] = field(default_factory=dict)
     envelope: Mapping[str, Any] | None = None
+    builds_on: tuple[str, ...] = ()
 
 
 def build(
@@ -206,7 +208,8 @@ def _best(name: str, masks: Mapping[str, MaskInput], row: Mapping[str, float | N
     """The best agreement with an independent mask of the same family (no image in common) and of another family."""
     own = masks[name]
     same = [row[o] for o, m in masks.items() if o in row and m.family == own.family and not {*m.images} & {*own.images}]
-    other = [row[o] for o, m in masks.items() if o in row and m.family != own.family]
+    apart = {o for o, m in masks.items() if m.family not in (own.family, *own.builds_on)}
+    other = [row[o] for o, m in masks.items() if o in row and o in apart and own.family not in m.builds_on]
     return {
         "best_dice_same_family": max((value for value in same if value is not None), default=None),
         "best_dice_other_family": max((value for value in other if value is not None), default=None),

@@ -122,6 +122,19 @@ def test_agreement_compares_only_independent_masks():
     }  # fmt: skip
 
 
+def test_a_mask_and_its_envelope_are_not_independent() -> None:
+    cut = {
+        "first": MaskInput(thalami(radius=5), "first", ("T1w",)),
+        "mindglideT1w": MaskInput(thalami(radius=5), "mindglide", ("T1w",), builds_on=("first",)),
+    }
+    doc = document(others=cut)
+    masks = {name: mask["measures"] for name, mask in doc["Masks"].items()}
+    with_synthal = masks["mindglideT1w"]["dice"]["synthalT1w"]
+    assert masks["mindglideT1w"]["dice"]["first"] == 1.0
+    assert masks["mindglideT1w"]["best_dice_other_family"] == with_synthal < 1
+    assert masks["first"]["best_dice_other_family"] == with_synthal
+
+
 @pytest.mark.parametrize(("icv", "flagged"), [(0.85e6, True), (0.9e6, False), (2.2e6, False), (2.3e6, True)])
 def test_icv_limits_are_allowed_values(icv, flagged):
     assert ("icv" in raised(document(icv=[{"source": "synthal", "icv_mm3": icv}]))) == flagged
