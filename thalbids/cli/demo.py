@@ -54,12 +54,17 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     print("\nChange of the thalamus between the sessions, in percent:\n  person    true  measured on T1w")
     for label, truth, measured in compare(raw, out_dir):
         print(f"  {label:8}{truth:6.2f}  " + ("missing" if measured is None else f"{measured:6.2f}"))
-    _show(sorted(out_dir.glob("sub-*.html")))
+    from thalbids.group.run import group
+
+    print("\nGroup level:", flush=True)
+    code = max(code, group(raw, out_dir, settings))
+    _show([*sorted(out_dir.glob("sub-*.html")), out_dir / "qc.html", out_dir / "group.html"])
     return code
 
 
 def _show(reports: list[Path]) -> None:
-    """Name the reports; on a desktop, open the first."""
+    """Name the reports that there are; on a desktop, open the first."""
+    reports = [path for path in reports if path.is_file()]
     if reports:
         print("\nReports:", *reports, sep="\n  ")
     if reports and sys.stdout.isatty() and _has_desktop():

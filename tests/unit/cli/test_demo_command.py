@@ -29,9 +29,15 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         (out_dir / "sub-01.html").touch()
         return 1
 
-    run = ModuleType("thalbids.pipeline.run")
-    run.participant = participant  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "thalbids.pipeline.run", run)
+    def group(bids_dir: Path, out_dir: Path, settings: Settings) -> int:
+        made.append(("group", bids_dir, out_dir))
+        (out_dir / "group.html").touch()
+        return 0
+
+    for module, function in (("thalbids.pipeline.run", participant), ("thalbids.group.run", group)):
+        stand_in = ModuleType(module)
+        setattr(stand_in, function.__name__, function)
+        monkeypatch.setitem(sys.modules, module, stand_in)
     monkeypatch.setattr(thalbids.demo, "write_dataset", write_dataset)
     monkeypatch.setattr(thalbids.demo, "compare", lambda raw, out: [("sub-01", -2.345, -2.1), ("sub-02", -5.0, None)])
     return made
@@ -42,12 +48,14 @@ def test_the_run_is_made_shown_and_its_exit_code_given(
 ) -> None:
     assert main(["demo", str(tmp_path / "d"), "--subjects", "2", "--seed", "5", "--nprocs", "2"]) == 1
     raw, out = tmp_path / "d" / "raw", tmp_path / "d" / "derivatives" / "thalbids"
-    assert calls == [(raw, 2, 5), (raw, out, Settings(run=Run(nprocs=2)))]
+    assert calls == [(raw, 2, 5), (raw, out, Settings(run=Run(nprocs=2))), ("group", raw, out)]
     shown = capsys.readouterr().out
     assert "made sub-01_ses-1" in shown
     assert "sub-01   -2.35   -2.10" in shown
     assert "sub-02   -5.00  missing" in shown
     assert str(out / "sub-01.html") in shown
+    assert str(out / "group.html") in shown
+    assert "qc.html" not in shown
 
 
 def test_data_only_measures_nothing(calls: list[Any], tmp_path: Path) -> None:
