@@ -249,7 +249,7 @@ def _more(tables: Tables) -> Found:
     found: Found = {}
     for name, table, column in (
         ("ordinal", "ordinal", "estimate"), ("pbvc", "pbvc", "r"), ("mixed", "mixed", "estimate"),
-        ("samplesize", "samplesize", "n_per_arm"), ("combat", "harmonised", "volume_ml"),
+        ("samplesize", "samplesize", "n_per_arm"), ("combat", "harmonised", "volume_harmonised_ml"),
     ):  # fmt: skip
         if tables.get(table, (column,))[column].notna().any():
             found[name] = {}

@@ -114,7 +114,7 @@ def _table(shown: Shown) -> dict[str, Any]:
         "words": [column for column in range(1, len(shown.header)) if _is_words([row[column] for row in rows])],
         "file": shown.file,
         "more": len(shown.rows) > len(rows),
-        "folded": len(rows) > 14,
+        "folded": len(rows) > 12,
     }
 
 

@@ -98,7 +98,6 @@ def people(tables: Tables) -> Section:
             section.warnings.append(
                 f"{len(bad)} of {len(table)} volumes are not used ({said}); their reasons stand in the table."
             )
-    section.add(cohort.strata(tables))
     described = tables.get("descriptives", ("variable", "diagnosis", "n"))
     described = described[described["variable"] != "volume_ml"]
     if len(described):
@@ -112,6 +111,12 @@ def people(tables: Tables) -> Section:
         if len(small):
             groups = in_order(small["diagnosis"].dropna().unique(), cohort.DIAGNOSES)
             section.caveats.append(f"Groups with fewer than 10 people ({listed(groups, 6)}) are described, not tested.")
+    conflicts = len(tables.get("conflicts"))
+    if conflicts:
+        section.warnings.append(
+            f"{_count(conflicts, 'value')} of the clinical tables {'contradicts' if conflicts == 1 else 'contradict'} another "
+            f"table; what was used and what was not stands in {tables.file('conflicts')}."
+        )
     missing = tables.get("missing", ("analysis", "outcome", "method", "n_total", "n_used"))
     if len(missing):
         section.tables.append(_ledger(tables, missing))
@@ -209,6 +214,8 @@ def volumes(tables: Tables) -> Section:
             text += f", the smallest, and {number(high['median'])} mL by {look.label(high['method'])}, the largest"
         section.says.append(f"{text} (n = {number(low['n'], 0)}).")
         section.tables.append(_volume_table(tables, found))
+    if len(tables.get("harmonised")):
+        section.caveats.append("Volumes were harmonised over sites by ComBat before anything was computed from them.")
     section.caveats.append(
         "Each method follows its own definition of the thalamus: volumes of different methods, or protocols, are not "
         "interchangeable and must not be mixed in one analysis."
@@ -254,6 +261,8 @@ def overlaps(tables: Tables) -> Section:
             f"{below} of {_count(len(dice), 'pair')} of methods differ in Dice (Wilcoxon signed-rank, "
             "Benjamini-Hochberg over the pairs of a measure)."
         )
+    between = _generic(tables, "rater_agreement")
+    section.tables += [between] if between.rows else []
     section.caveats += [
         "Precision falls when a mask is too large, sensitivity when it is too small; Dice weighs both.",
         *_unions(methods_in(tables.get("overlap"))),
@@ -653,31 +662,17 @@ def pbvc(tables: Tables) -> Section:
     return section
 
 
-KNOWN = frozenset(
-    [
-        "volumes",
-        "overlap",
-        "overlap_summary",
-        "overlap_tests",
-        "containment",
-        "agreement",
-        "change",
-        "change_summary",
-        "change_tests",
-        "crosssectional",
-        "longitudinal",
-        "ordinal",
-        "pbvc",
-        "pbvc_tests",
-        "descriptives",
-        "missing",
-        "residuals",
-        "wholebrain",
-        "strata",
-        "samplesize",
-    ]
-)
+KNOWN = {
+    "volumes", "overlap", "overlap_summary", "overlap_tests", "containment", "agreement", "change", "change_summary",
+    "change_tests", "crosssectional", "longitudinal", "ordinal", "pbvc", "pbvc_tests", "descriptives", "missing",
+    "residuals", "wholebrain", "normative", "conflicts", "rater_overlap", "rater_agreement", "harmonised", "samplesize",
+}  # fmt: skip
+COLUMNS = {
+    "ci_low": "95 % from", "ci_high": "to", "p_fdr": "p corrected", "n": "n", "p": "p", "estimate": "Estimate",
+    "n_source": "n of source", "n_participants": "n", "n_three": "n with three visits", "percent": "% per year",
+}  # fmt: skip
 BEYOND: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {  # title, rows shown, columns shown
+    "rater_agreement": ("Agreement between raters", {}, ()),
     "detectable": (
         "Smallest detectable change of one person, and who changed more",
         {"unit": "percent", "diagnosis": "all"},
@@ -727,13 +722,13 @@ SIDES = ("analysis", "outcome", "method", "measure", "estimate", "ci_low", "ci_h
 def beyond(tables: Tables) -> Section:
     """What the paper does not have."""
     section = Section("beyond", "Beyond the paper")
-    section.add(cohort.sample_size(tables))
-    if section.figures:
+    section.add(cohort.normative(tables), cohort.sample_size(tables))
+    if any(figure.name == "samplesize" for figure in section.figures):
         section.caveats.append(
             "A small sample size needs a precise method, not a right one: a method that measures something steadier "
             "than the thalamus would win too."
         )
-    for name in [name for name in tables.names() if name not in KNOWN or name == "samplesize"]:
+    for name in [name for name in tables.names() if name not in KNOWN] + ["samplesize"]:
         shown = _generic(tables, name)
         if shown.rows:
             section.tables.append(shown)
@@ -756,7 +751,7 @@ def _generic(tables: Tables, name: str) -> Shown:
         [look.label(str(v)) if c.startswith("method") and v == v else _cell(v) for c, v in row.items()]
         for row in table.head(MOST_ROWS + 1).to_dict("records")
     ]
-    return Shown(title, [_word(c) for c in table.columns], rows, tables.file(name))
+    return Shown(title, [COLUMNS.get(c, _word(c)) for c in table.columns], rows, tables.file(name))
 
 
 def _cell(value: Any) -> str:

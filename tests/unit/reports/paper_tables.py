@@ -559,15 +559,3 @@ def _counts(folder: Path, methods: tuple[str, ...], clinical: tuple[str, ...]) -
         for m in methods
     ]
     table(folder, "missing", missing)
-    strata = [
-        {"variable": v, "stratum": s, "n_cohort": a, "n_sample": b}
-        for v, s, a, b in (
-            ("age", "18-30", 40, 7),
-            ("age", "30-50", 110, 18),
-            ("age", "50-70", 53, 9),
-            ("EDSS", "0-1", 60, 10),
-            ("EDSS", "1-3", 100, 17),
-            ("EDSS", "3-7", 43, 7),
-        )
-    ]
-    table(folder, "strata", strata)

@@ -220,7 +220,7 @@ def residuals(tables: Tables, analysis: str) -> Figure | None:
         return None
     kind = "Cross-sectional" if analysis == "crosssectional" else "Longitudinal"
     intro = (
-        f"Models with {look.label(method)}; the other methods' residuals are in the table. QQ: points on the line "
+        f"Models with {look.label(method)}. QQ: points on the line "
         "support normal residuals, a bend at the right a logarithm. Residuals over fit: a funnel (rank correlation of "
         "the size of the residuals with the fit, ρ, far from 0) supports robust errors (HC3)."
     )

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DIAGNOSES = ("HC", "RRMS", "PMS", "isolated", "NMOSD", "MOGAD")
-_PLAIN = "#c9d3e0"
 
 
 def diagnoses_in(table: pd.DataFrame) -> list[str]:
@@ -169,45 +168,20 @@ def _pbvc_clouds(tables: Tables, estimates: pd.DataFrame) -> Figure | None:
     return Figure("pbvc_scatter", "Thalamic change over PBVC", intro, panels, tables.file("wholebrain"), 4)
 
 
-def strata(tables: Tables) -> Figure | None:
-    """The sample for manual masks against the cohort: one panel per criterion."""
-    table = tables.get("strata", ("variable", "stratum", "n_cohort", "n_sample"))
+def normative(tables: Tables) -> Figure | None:
+    """Per method: how many standard deviations a volume lies from that of a control of the same age, sex and head size."""
+    table = tables.get("normative", ("participant_id", "method", "z", "diagnosis")).dropna(subset=["z"])
+    table = first_sessions(table)
     panels = []
-    for variable in dict.fromkeys(table["variable"].dropna()):
-        own = table[table["variable"] == variable]
-        shares = [own[c].to_numpy(dtype=float) / max(own[c].sum(), 1) for c in ("n_cohort", "n_sample")]
-
-        def draw(axes: Any, own: pd.DataFrame = own, shares: list[np.ndarray] = shares) -> None:
-            for offset, share, colour, hatch, name in (
-                (-0.2, shares[0], _PLAIN, "", "cohort"),
-                (0.2, shares[1], "white", "///", "sample"),
-            ):
-                axes.bar(
-                    np.arange(len(own)) + offset,
-                    100 * share,
-                    0.38,
-                    color=colour,
-                    edgecolor=look.INK,
-                    hatch=hatch,
-                    linewidth=0.8,
-                    label=name,
-                )
-            axes.set_xticks(range(len(own)), [look.short(str(s), 14) for s in own["stratum"]], fontsize=8)
-            axes.set_ylabel("Share (%)")
-            axes.grid(False, axis="x")
-            axes.legend(fontsize=8, frameon=False)
-
-        pairs = [
-            f"{s} {number(100 * a, 0)} and {number(100 * b, 0)} %"
-            for s, a, b in zip(own["stratum"], *shares, strict=True)
-        ]
-        panels.append(
-            Panel(look.short(str(variable)), f"{variable}, cohort and sample: {listed(pairs, 10)}.", draw, 3.4, 2.9)
-        )
+    for method in methods_in(table):
+        own = table[table["method"] == method]
+        rows = [(f"{g} (n = {len(rows_of(own, diagnosis=g))})", rows_of(own, diagnosis=g)) for g in diagnoses_in(own)]
+        coloured = [(name, part, look.colour(method)) for name, part in rows]
+        panels.append(_boxes(look.short(look.label(method)), coloured, "z", "z against the controls", 0.0))
     if not panels:
         return None
-    intro = "Shares of the strata in the whole cohort and in the sample that was drawn for manual masks."
-    return Figure("strata", "The sample for manual masks", intro, panels, tables.file("strata"), 3)
+    intro = "First sessions. 0: as expected of a control of this age, sex and intracranial volume; -2: two SDs smaller."
+    return Figure("normative", "Against the controls", intro, panels, tables.file("normative"), 3)
 
 
 def sample_size(tables: Tables) -> Figure | None:

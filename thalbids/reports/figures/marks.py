@@ -97,7 +97,7 @@ def dots(axes: Any, rows: Sequence[Dot], xlabel: str, reference: float | None = 
     A note stands at the right.
     """
     if log:
-        axes.set_xscale("log")
+        _logarithmic(axes)
     if reference is not None:
         axes.axvline(reference, color=look.QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     for place, row in enumerate(rows):
@@ -139,6 +139,16 @@ def dots(axes: Any, rows: Sequence[Dot], xlabel: str, reference: float | None = 
         if row.note:
             axes.text(1.01, place, row.note, transform=axes.get_yaxis_transform(), fontsize=7.5, va="center")
     _rows(axes, [row.name for row in rows], xlabel)
+
+
+def _logarithmic(axes: Any) -> None:
+    """A logarithmic axis with plain numbers at its ticks."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(numticks=5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def heat(axes: Any, values: np.ndarray, names: Sequence[str], marks: np.ndarray, xlabel: str, ylabel: str) -> None:
@@ -203,16 +213,16 @@ def fitted(axes: Any, x: np.ndarray, y: np.ndarray, **line: Any) -> None:
     axes.plot(ends, y.mean() + slope * (ends - x.mean()), **{"color": look.INK, "linewidth": 1.8, "zorder": 3, **line})
 
 
-def note(axes: Any, text: str) -> None:
-    """Numbers in the upper left corner, on white."""
+def note(axes: Any, text: str, low: bool = False) -> None:
+    """Numbers on white, in the upper left corner or the lower right one."""
     axes.text(
-        0.02,
-        0.98,
+        0.98 if low else 0.02,
+        0.02 if low else 0.98,
         text,
         transform=axes.transAxes,
         fontsize=7.5,
-        va="top",
-        ha="left",
+        va="bottom" if low else "top",
+        ha="right" if low else "left",
         zorder=5,
         bbox={"facecolor": "white", "edgecolor": look.GRID, "boxstyle": "round,pad=0.3", "alpha": 0.9},
     )

@@ -95,7 +95,7 @@ def _scatter(method: str, own: pd.DataFrame, found: Estimates, ends: tuple[float
         marks.fitted(axes, x, y)
         axes.set(xlim=ends, ylim=ends, xlabel="Manual volume (mL)", ylabel="Volume (mL)")
         if words:
-            marks.note(axes, "\n".join(words))
+            marks.note(axes, "\n".join(words), low=float(np.mean(y - x)) > 0)  # where there are no points
 
     alt = f"{look.label(method)} against manual volume, n = {len(own)}. {'; '.join(words) or 'No estimates'}."
     return Panel(look.short(look.label(method)), alt, draw, **SIZE)
