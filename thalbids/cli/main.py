@@ -20,7 +20,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from thalbids.cli.parser import LEVELS, VERBS, app_parser, hyphenated
-from thalbids.errors import OutputError, ThalbidsError, UsageError
+from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
 from thalbids.settings import Settings, load
 
 _COMMAND = "The command is: thalbids BIDS_DIR OUTPUT_DIR participant (or group)"
@@ -115,12 +115,29 @@ def _dispatch(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.command in VERBS:
         code: int = verb(arguments.command).run(arguments, settings)
         return code
+    if arguments.boilerplate_only:
+        return _boilerplate(arguments.output_dir.absolute())
     if arguments.command == "group":
         return _group(arguments, settings)
     from thalbids.pipeline.run import participant
 
     switches = {"dry_run": arguments.dry_run, "reports_only": arguments.reports_only}
     return participant(arguments.bids_dir, arguments.output_dir, settings, **switches)
+
+
+def _boilerplate(out_dir: Path) -> int:
+    """The methods paragraph of what is there, of both levels."""
+    from thalbids.methods.registry import methods
+    from thalbids.reports import boilerplate, boilerplate_facts
+
+    paragraphs = boilerplate_facts.both(out_dir, methods().values())
+    if not paragraphs.parts:
+        raise NoInputError(
+            "there are no results to describe.", "Run the participant or the group level first.", out_dir
+        )
+    for path in boilerplate.write(paragraphs, out_dir / "logs"):
+        print(path.relative_to(out_dir))
+    return 0
 
 
 def _group(arguments: argparse.Namespace, settings: Settings) -> int:

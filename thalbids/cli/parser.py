@@ -140,6 +140,8 @@ def app_parser() -> Parser:
     only = group.add_mutually_exclusive_group()
     only.add_argument("--dry-run", action="store_true", help="print the plan and what is missing; write nothing")
     only.add_argument("--reports-only", action="store_true", help="write the reports of existing results again")
+    text = "write the methods paragraph of existing results (logs/CITATION.*)"
+    only.add_argument("--boilerplate-only", action="store_true", help=text)
     resources = parser.add_argument_group("resources")
     add_run(resources)
     add_compute(resources)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 
-import thalbids
 from thalbids.bids.files import read_json
 from thalbids.methods.registry import methods
 from thalbids.reports import boilerplate, boilerplate_facts
 from thalbids.reports.group import write_group_report
-
-PROGRAMS = ("numpy", "scipy", "pandas", "statsmodels", "pingouin", "matplotlib")
 
 
 def write(out_dir: Path, settings: str, notes: Iterable[str] = ()) -> list[Path]:
@@ -29,28 +24,14 @@ def write(out_dir: Path, settings: str, notes: Iterable[str] = ()) -> list[Path]
     -------
     The files written, the page first.
     """
-    paragraphs = text(out_dir)
+    paragraphs = boilerplate_facts.both(out_dir, methods().values())
     notes = "\n".join(notes)
-    provenance: dict[str, Mapping[str, object] | str] = {"Versions": versions(), "Settings": settings}
+    provenance: dict[str, Mapping[str, object] | str] = {"Versions": boilerplate_facts.programs(), "Settings": settings}
     provenance |= {"Notes of the run": notes} if notes else {}
     made = {str(tool["Name"]): tool.get("Version", "") for tool in _generated_by(out_dir)}
     provenance |= {"Programs that made the masks": made} if made else {}
     pages = write_group_report(out_dir, provenance, paragraphs)
     return [*pages, *boilerplate.write(paragraphs, out_dir / "logs")]
-
-
-def text(out_dir: Path) -> boilerplate.Paragraphs:
-    """The methods paragraph of both levels."""
-    known = methods().values()
-    return boilerplate.joined(
-        boilerplate_facts.participant(out_dir, known), boilerplate_facts.group(out_dir, versions())
-    )
-
-
-def versions() -> dict[str, str]:
-    """What computes at this level."""
-    own = {"thalbids": str(thalbids.__version__), "Python": platform.python_version()}
-    return own | {name: version(name) for name in PROGRAMS}
 
 
 def _generated_by(out_dir: Path) -> list[Mapping[str, object]]:

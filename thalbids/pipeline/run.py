@@ -83,7 +83,16 @@ def participant(
             add_software(out_dir, planned, results)
         if settings.outputs.report:
             cohort.write(out_dir)
+            describe_methods(out_dir)
     return exit_code(results)
+
+
+def describe_methods(out_dir: Path) -> None:
+    """Write the methods paragraph of what the folder holds (``logs/CITATION.*``)."""
+    from thalbids.methods.registry import methods
+    from thalbids.reports import boilerplate, boilerplate_facts
+
+    boilerplate.write(boilerplate_facts.both(out_dir, methods().values()), out_dir / "logs")
 
 
 def reports_of(planned: Sequence[Step]) -> list[Step]:

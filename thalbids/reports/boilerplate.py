@@ -50,10 +50,6 @@ LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
             "Thalamus segmentation",
             (
                 "methods",
-                "method-freesurfer",
-                "method-first",
-                "method-dbsegment",
-                "method-mindglide",
                 "method-other",
                 "envelope",
                 "images",

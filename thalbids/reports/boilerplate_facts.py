@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import thalbids
 from thalbids.bids import names
 from thalbids.bids.files import read_json
 from thalbids.errors import MetadataError
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Found = dict[str, dict[str, Any]]
+PROGRAMS = ("numpy", "scipy", "pandas", "statsmodels", "pingouin", "matplotlib")
 STRATEGIES = ("ants", "ants-centre", "fsl-mi", "fsl-nc", "fsl-flair")
 R1_WORDS = {
     "r1-mp2rage": ("mp2rage", "unit1"),
@@ -46,9 +50,22 @@ def participant(out_dir: Path, methods: Iterable[Any] = ()) -> Paragraphs:
     return boilerplate.assemble("participant", found, versions(out_dir, documents))
 
 
+def both(out_dir: Path, methods: Iterable[Any] = ()) -> Paragraphs:
+    """The text for what a folder of derivatives holds, of both levels."""
+    return boilerplate.joined(participant(out_dir, methods), group(out_dir, programs()))
+
+
+def programs() -> dict[str, str]:
+    """What computes at the group level, with versions."""
+    own = {"thalbids": str(thalbids.__version__), "Python": platform.python_version()}
+    return own | {name: version(name) for name in PROGRAMS}
+
+
 def group(out_dir: Path, versions_: Mapping[str, str]) -> Paragraphs:
-    """The text for the group level, from its tables."""
+    """The text for the group level, from its tables; nothing where there are none."""
     tables = Tables(out_dir)
+    if not tables.names():
+        return Paragraphs([])
     found: Found = {"software": {}}
     volumes = rows_of(tables.get("volumes", ("participant_id", "method")), status="ok")
     if len(volumes):
@@ -120,10 +137,8 @@ def _masks(documents: Sequence[Mapping[str, Any]], registered: Mapping[str, Any]
     own = [registered[family] for family in families if family in registered]
     found: Found = {"methods": {"sentences": boilerplate.sentences_of(own)}} if own else {}
     others = [family for family in families if family not in registered]
-    described = [family for family in others if f"method-{family}" in boilerplate.LAYOUT["participant"][1][1]]
-    found |= {f"method-{family}": {} for family in described}
-    if set(others) - set(described):
-        found["method-other"] = {"names": sorted(set(others) - set(described))}
+    if others:
+        found["method-other"] = {"names": others}
     cuts = {look.envelope(desc) for desc, mask in made if mask["family"] == "mindglide"} - {None}
     if cuts:
         found["envelope"] = {"names": sorted(look.label(str(cut)) for cut in cuts)}

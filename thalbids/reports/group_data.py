@@ -94,7 +94,7 @@ class Tables:
             path = self.folder / f"group_{name}.tsv"
             self._read[name] = _read(path) if path.is_file() else pd.DataFrame()
         table = first_pair(self._read[name])
-        return table if set(needs) <= set(table.columns) else table.iloc[0:0].reindex(columns=list(needs))
+        return table if set(needs) <= set(table.columns) else pd.DataFrame(columns=list(needs), dtype=object)
 
     def file(self, name: str) -> str:
         """The name of the table's file."""

@@ -114,8 +114,8 @@ def people(tables: Tables) -> Section:
     conflicts = len(tables.get("conflicts"))
     if conflicts:
         section.warnings.append(
-            f"{_count(conflicts, 'value')} of the clinical tables {'contradicts' if conflicts == 1 else 'contradict'} another "
-            f"table; what was used and what was not stands in {tables.file('conflicts')}."
+            f"Clinical tables contradict each other in {_count(conflicts, 'place')}; what was used stands in "
+            f"{tables.file('conflicts')}."
         )
     missing = tables.get("missing", ("analysis", "outcome", "method", "n_total", "n_used"))
     if len(missing):

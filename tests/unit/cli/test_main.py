@@ -106,7 +106,6 @@ def test_segment(run: Recorder) -> None:
     ("words", "message"),
     [
         ([], "nothing to do."),
-        (["{raw}", "out", "group", "--reports-only"], "--reports-only belongs to the participant level."),
         (["{raw}", "out", "partcipant"], "unknown analysis level 'partcipant'."),
         (["{raw}", "out"], "the following arguments are required: {participant,group}."),
         (["{raw}", "out", "--participant-label", "01", "participant"], "also takes the words that follow"),

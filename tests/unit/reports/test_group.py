@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.reports import paper_tables
+from thalbids.cli.main import main
 from thalbids.reports import boilerplate_facts
 from thalbids.reports.figures import canvas
 from thalbids.reports.figures import overlap as overlap_figures
@@ -158,3 +159,15 @@ def test_forty_methods_stay_small(tmp_path: Path) -> None:
     methods = (*paper_tables.METHODS, *(f"plugin{n:02d}T1w" for n in range(30)))
     path = write_group_report(paper_tables.write(tmp_path, methods=methods), {})[0]
     assert path.stat().st_size < 10e6
+
+
+def test_page_and_paragraph_again_from_the_command_line(
+    paper: Path, tmp_path: Path, quick: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path), str(paper), "group", "--reports-only"]) == 0
+    assert "report: group.html" in capsys.readouterr().out
+    assert main([str(tmp_path), str(paper), "group", "--boilerplate-only"]) == 0
+    assert capsys.readouterr().out.split()[:3] == ["logs/CITATION.md", "logs/CITATION.html", "logs/CITATION.bib"]
+    assert "Lin's concordance" in (paper / "logs" / "CITATION.md").read_text()
+    assert main([str(tmp_path), str(tmp_path), "participant", "--boilerplate-only"]) == 66
+    assert "no results to describe" in capsys.readouterr().err

@@ -141,7 +141,10 @@ def _pbvc_clouds(tables: Tables, estimates: pd.DataFrame) -> Figure | None:
     keys = ["participant_id", "session_id_baseline", "session_id_followup"]
     brain = tables.get("wholebrain", (*keys, "pbvc"))[[*keys, "pbvc"]].drop_duplicates(keys)
     needed = [*keys, "method", "delta_percent"]
-    table = tables.get("change", needed)[needed].merge(brain, on=keys)
+    changes = tables.get("change", needed)[needed]
+    if brain.empty or changes.empty:
+        return None
+    table = changes.merge(brain, on=keys)
     table = table.dropna(subset=["delta_percent", "pbvc"])
     panels = []
     for method in methods_in(table):
@@ -169,7 +172,7 @@ def _pbvc_clouds(tables: Tables, estimates: pd.DataFrame) -> Figure | None:
 
 
 def normative(tables: Tables) -> Figure | None:
-    """Per method: how many standard deviations a volume lies from that of a control of the same age, sex and head size."""
+    """Per method: how many standard deviations a volume lies from that of a control of the same kind."""
     table = tables.get("normative", ("participant_id", "method", "z", "diagnosis")).dropna(subset=["z"])
     table = first_sessions(table)
     panels = []
