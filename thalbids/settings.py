@@ -333,6 +333,21 @@ class Clinical:
 
 
 @dataclass(frozen=True)
+class Template:
+    """The template to which each T1w is registered, for maps at the group level (docs/agreement.md).
+
+    Attributes
+    ----------
+    name : a template of TemplateFlow that is on this machine (``MNI152NLin2009cAsym``), an image file, or
+        ``NAME=FILE``; "" for none
+    transform : ``affine``, or ``syn``: affine and a displacement field
+    """
+
+    name: str = ""
+    transform: str = field(default="affine", metadata={"choices": ("affine", "syn")})
+
+
+@dataclass(frozen=True)
 class Group:
     """The group level (docs/group.md).
 
@@ -379,6 +394,7 @@ class Settings:
     tools: Tools = field(default_factory=Tools)
     clinical: Clinical = field(default_factory=Clinical)
     group: Group = field(default_factory=Group)
+    template: Template = field(default_factory=Template)
 
     def to_toml(self) -> str:
         """The settings as TOML text; a key whose value is None is left out, which means the same."""

@@ -137,6 +137,7 @@ def app_parser() -> Parser:
     setting(group, "--methods", "methods.names", text, nargs="+", action=Labels, metavar="NAME")
     add_config(group)
     add_tools(group)
+    add_template(group)
     only = group.add_mutually_exclusive_group()
     only.add_argument("--dry-run", action="store_true", help="print the plan and what is missing; write nothing")
     only.add_argument("--reports-only", action="store_true", help="write the reports of existing results again")
@@ -158,6 +159,14 @@ def add_config(group: argparse._ArgumentGroup) -> None:
     """The settings file."""
     text = "TOML file with any setting; options given here win over it"
     group.add_argument("--config", type=Path, metavar="FILE", help=text)
+
+
+def add_template(group: argparse._ArgumentGroup) -> None:
+    """Whether each T1w is registered to a template."""
+    text = "register each T1w to a template that is on this machine: a name of TemplateFlow or an image"
+    setting(group, "--template", "template.name", text, metavar="NAME|FILE")
+    text = "affine (default), or syn: affine and a displacement field, which takes minutes"
+    setting(group, "--template-transform", "template.transform", text, choices=("affine", "syn"))
 
 
 def add_tools(group: argparse._ArgumentGroup) -> None:

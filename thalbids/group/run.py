@@ -24,6 +24,7 @@ from thalbids.group import (
     harmonise,
     longitudinal,
     manual,
+    maps,
     mixed,
     normative,
     ordinal,
@@ -59,6 +60,7 @@ ANALYSES: tuple[tuple[str, Analysis], ...] = (
     ("samplesize", power.tables),
     ("normative", normative.tables),
     ("masks", manual.tables),
+    ("maps", maps.tables),
     ("plots", plots.tables),
 )
 

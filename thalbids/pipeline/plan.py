@@ -18,6 +18,7 @@ from thalbids.methods.base import Method
 from thalbids.pipeline import alignment, brains, masks, steps
 from thalbids.pipeline.siena import plan_siena
 from thalbids.pipeline.step import Step
+from thalbids.pipeline.template import plan_template
 from thalbids.registration.strategies import configured_for, note_on
 from thalbids.settings import Settings
 from thalbids.types import Session
@@ -169,6 +170,7 @@ def plan_session(
     made.masks.sort(key=lambda entry: order.index(entry["family"]))  # stable: rows as the methods were chosen
     brains.icv(made)
     measures(made)
+    plan_template(made)
     return made
 
 
