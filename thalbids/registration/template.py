@@ -5,7 +5,6 @@ Nothing is downloaded here: a template of TemplateFlow is taken from its folder 
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from thalbids.image.overlap import counts, dice
 from thalbids.registration.ants_rigid import ants_job, reduced, run_ants
 from thalbids.registration.strategies import RegistrationError
 from thalbids.registration.transforms import from_centred, ras_from_lps, write_itk
+from thalbids.tools.weights import template as fetched
 
 KINDS = ("affine", "syn")
 EXTENSION = {"affine": ".txt", "syn": ".h5"}
@@ -63,22 +63,11 @@ def find_template(wanted: str) -> Template:
     looks_like_file = bool(equals) or "/" in wanted or wanted.endswith((".nii", ".nii.gz"))
     if looks_like_file:
         return _of_file(Path(path).expanduser(), name.strip())
-    if not _NAME.fullmatch(wanted):
-        problem = f"{wanted!r} is no name of a template."
-        raise UsageError(problem, "Give a name of TemplateFlow such as MNI152NLin2009cAsym, or NAME=FILE.")
-    folder = templateflow_home() / f"tpl-{wanted}"
-    stem = f"tpl-{wanted}_res-01"
-    image, brain = folder / f"{stem}_T1w.nii.gz", folder / f"{stem}_desc-brain_mask.nii.gz"
+    image, brain = (file.path for file in fetched(wanted))
     if not _there(image) or not _there(brain):
         problem = f"the template {wanted} is not on this machine."
-        raise MissingToolError(problem, f"Fetch it: thalbids fetch template:{wanted}", folder)
+        raise MissingToolError(problem, f"Fetch it: thalbids fetch template:{wanted}", image.parent)
     return Template(wanted, image, brain)
-
-
-def templateflow_home() -> Path:
-    """Where TemplateFlow keeps its templates: ``TEMPLATEFLOW_HOME``, or ``~/.cache/templateflow``."""
-    given = os.environ.get("TEMPLATEFLOW_HOME", "")
-    return Path(given).expanduser() if given else Path("~/.cache/templateflow").expanduser()
 
 
 def estimate(
