@@ -235,25 +235,29 @@ def describe(cohort: Cohort) -> str:
         dated = int((frame["interval_years"] > 0).sum())
         lines.append(f"Pairs of sessions ({pair}): {len(frame)}, {dated} with both dates")
     lines.append("Rows per analysis, before anything is fitted:")
-    for ledger in LEDGERS:
-        for row in ledger(cohort):
-            lines.append("  " + _ledger_line(row))
-    lines += [*shown(cohort.notes), "Nothing was written."]
+    lines += [f"  {line}" for line in ledger_lines([row for ledger in LEDGERS for row in ledger(cohort)])]
+    lines += [*shown(cohort.notes, "all of them in the notes of a real run"), "Nothing was written."]
     return "\n".join(lines)
 
 
-def shown(notes: Sequence[str], most: int = 40) -> list[str]:
+def shown(notes: Sequence[str], where: str = "see logs/group/notes.txt", most: int = 40) -> list[str]:
     """The notes for the terminal: warnings first, and not thousands of them."""
     ordered = sorted(notes, key=lambda note: not note.startswith("warning:"))
-    more = [f"and {len(ordered) - most} more, see logs/group/notes.txt"] if len(ordered) > most else []
+    more = [f"and {len(ordered) - most} more, {where}"] if len(ordered) > most else []
     return [*ordered[:most], *more]
 
 
-def _ledger_line(row: Mapping[str, Any]) -> str:
-    name = " ".join(str(row[key]) for key in ("analysis", "outcome", "method", "subset", "sessions") if row.get(key))
-    lost = [f"{value} {key.removeprefix('lost_').replace('_', ' ')}" for key, value in row.items()
-            if key.startswith("lost_") and value]  # fmt: skip
-    return f"{name}: {row['n_used']} of {row['n_total']}" + (f" (lost: {', '.join(lost)})" if lost else "")
+def ledger_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Rows of ledgers for reading: methods with the same numbers share a line."""
+    methods: dict[str, list[str]] = {}
+    for row in rows:
+        name = " ".join(str(row[key]) for key in ("analysis", "outcome", "subset", "sessions") if row.get(key))
+        lost = [f"{value} {key.removeprefix('lost_').replace('_', ' ')}" for key, value in row.items()
+                if key.startswith("lost_") and value]  # fmt: skip
+        counts = f"{row['n_used']} of {row['n_total']}" + (f" (lost: {', '.join(lost)})" if lost else "")
+        methods.setdefault(f"{name}: {counts}", []).append(str(row.get("method") or ""))
+    told = {line: f"{len(names)} methods" if len(names) > 3 else ", ".join(names) for line, names in methods.items()}
+    return [line + (f", for {names}" if names else "") for line, names in told.items()]
 
 
 def _told(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]], conflicts: Sequence[object]) -> list[str]:
