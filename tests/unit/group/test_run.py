@@ -14,7 +14,7 @@ import pytest
 from tests.cohort import CHANGE, METHODS, morph_path, morph_row, write_cohort, write_rows
 from thalbids.cli.main import main
 from thalbids.errors import NoInputError
-from thalbids.group import run, volumes
+from thalbids.group import reporting, run, volumes
 from thalbids.group.change import between, change, ledgers
 from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, visit_pairs
 from thalbids.group.missing import ledger, missing_table
@@ -27,10 +27,11 @@ OWN = ("volumes", "conflicts", "descriptives", "change")
 
 @pytest.fixture(autouse=True)
 def only_descriptions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The models have tests of their own, and take longer; the slow tests here run everything."""
+    """The models and the report have tests of their own, and take longer; the slow tests here run everything."""
     if "slow" not in request.keywords:
         monkeypatch.setattr(run, "ANALYSES", tuple(item for item in run.ANALYSES if item[0] in OWN))
         monkeypatch.setattr(run, "LEDGERS", (ledgers,))
+        monkeypatch.setattr(reporting, "write", lambda *_: [Path("group.html")])
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -219,17 +220,6 @@ def test_tests_between_methods_agree_with_all_sign_flips(tmp_path: Path) -> None
     assert row["p_fdr"] == row["p"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("people", [1, 2, 30])
-def test_every_analysis_together(tmp_path: Path, people: int, capsys: pytest.CaptureFixture[str]) -> None:
-    raw, out, _ = write_cohort(tmp_path, people, methods=("first", "synthalT1w"))
-    assert main([str(raw), str(out), "group", "--dry-run"]) == 0
-    assert not list(out.glob("group*"))
-    assert main([str(raw), str(out), "group"]) == 0
-    assert "Traceback" not in capsys.readouterr().err
-    described_columns(out)
-
-
 CASES = {
     "one participant": {"people": 1},
     "one session": {"people": 6, "sessions": 1},
@@ -237,7 +227,22 @@ CASES = {
     "one method": {"people": 8, "methods": ("first",)},
     "no icv": {"people": 8, "icv": False},
     "three sessions": {"people": 8, "sessions": 3},
+    "thirty": {"people": 30},
 }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_every_analysis_and_the_report_of_small_cohorts(
+    tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, out, _ = write_cohort(tmp_path, **{"methods": ("first", "synthalT1w"), **CASES[case]})
+    assert main([str(raw), str(out), "group", "--dry-run"]) == 0
+    assert not list(out.glob("group*"))
+    assert main([str(raw), str(out), "group"]) == 0
+    assert "Traceback" not in capsys.readouterr().err
+    described_columns(out)
+    assert (out / "group.html").is_file()
 
 
 @pytest.mark.parametrize("case", CASES)
