@@ -32,7 +32,7 @@ PBVC_COLUMNS = (
 OUTCOMES = ("edss", "t25fw", "nhpt", "sdmt")  # clinical outcomes that can change between visits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # told apart by identity, so that what is made of it can be kept
 class Cohort:
     """The data of a group run. An analysis reads it and gives tables; nobody changes its frames.
 
@@ -88,7 +88,7 @@ class Cohort:
     @property
     def methods(self) -> tuple[str, ...]:
         """Every method of ``volumes``, in its order."""
-        return tuple(dict.fromkeys(self.volumes["method"]))
+        return tuple(self.volumes["method"].unique())
 
     @property
     def model_methods(self) -> tuple[str, ...]:

@@ -165,9 +165,9 @@ def _alone(predictors: Sequence[str], rows: Mapping[str, np.ndarray], X: np.ndar
 
 
 def _fit(empty: Fitted, y: np.ndarray, X: np.ndarray) -> Fitted:
-    import statsmodels.api as sm
+    from statsmodels.regression.linear_model import OLS
 
-    plain = sm.OLS(y, X).fit()
+    plain = OLS(y, X).fit(method="qr")
     if plain.ssr <= _EXACT * plain.centered_tss:
         return replace(empty, reason="the model fits without error: there is no standard error")
     fit = plain if empty.cov_type == "nonrobust" else plain.get_robustcov_results("HC3", use_t=False)

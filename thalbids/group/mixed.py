@@ -100,14 +100,14 @@ def reml(y: np.ndarray, X: np.ndarray, Z: np.ndarray, person: np.ndarray, names:
     bounds = [(0.0, None)] if q == 1 else [(0.0, None), (None, None), (0.0, None)]
     starts = [[1.0], [10.0]] if q == 1 else [[1.0, 0.0, 1.0], [10.0, 0.0, 0.5]]
     options = {"ftol": 1e-14, "gtol": 1e-8, "maxiter": 500, "maxls": 50}
-    runs = [
-        optimize.minimize(sums.criterion, start, jac="3-point", bounds=bounds, method="L-BFGS-B", options=options)
-        for start in starts
-    ]
-    best = min(runs, key=lambda run: run.fun)
-    theta = np.asarray(best.x)
     empty = Mixed(tuple(fit.Term(name) for name in names), np.full((q, q), np.nan))
-    if not sums.stationary(theta):
+    theta = np.empty(0)
+    for start in starts:  # the second only where the first does not lead to a maximum
+        run = optimize.minimize(sums.criterion, start, jac="3-point", bounds=bounds, method="L-BFGS-B", options=options)
+        theta = np.asarray(run.x)
+        if sums.stationary(theta):
+            break
+    else:
         return replace(empty, reason="the likelihood did not converge")
     beta, inverse, variance = sums.solve(theta)
     se = np.sqrt(variance * np.diag(inverse))

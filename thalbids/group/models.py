@@ -64,11 +64,12 @@ def rows(plan: Plan, cohort: Cohort, sample: Sample, chosen: tuple[str, ...] | N
     both on the volume term only.
     """
     made: Rows = []
+    methods = cohort.model_methods
     for subset in subsets(cohort) if chosen is None else chosen:
         inside = sample.within(subset)
         for outcome in plan.outcomes:
             cov_type = "HC3" if outcome in plan.robust else "nonrobust"
-            for method in cohort.model_methods:
+            for method in methods:
                 columns = plan.columns(inside, outcome, method)
                 fitted = fit.ols(outcome, (plan.predictor, *plan.covariates), columns, cov_type)
                 key = {"outcome": outcome, "method": method, "subset": subset, "sensitivity": plan.sensitivity}
@@ -80,10 +81,11 @@ def rows(plan: Plan, cohort: Cohort, sample: Sample, chosen: tuple[str, ...] | N
 def ledgers(plan: Plan, cohort: Cohort, sample: Sample, pair: str = "") -> Rows:
     """How many rows each model has, and which missing column costs how many."""
     made = []
+    methods = cohort.model_methods
     for subset in subsets(cohort):
         inside = sample.within(subset)
         for outcome in plan.outcomes:
-            for method in cohort.model_methods:
+            for method in methods:
                 columns = plan.columns(inside, outcome, method)
                 lost = {f"no {_word(plan, outcome, name)}": ~np.isfinite(values) for name, values in columns.items()}
                 made.append(ledger(plan.analysis, outcome, method, lost, subset=subset, sessions=pair))

@@ -6,6 +6,7 @@ participant and session, never by their order.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -62,12 +63,14 @@ def subsets(cohort: Cohort) -> tuple[str, ...]:
     return (ALL, own) if own and own != ALL else (ALL,)
 
 
+@functools.lru_cache(maxsize=4)
 def baseline(cohort: Cohort) -> Sample:
     """Each participant's first session with a usable volume of any method: the sample of the cross-sectional models."""
     table = _prepared(baseline_visits(cohort))
     return Sample(table, _volumes(cohort, table["participant_id"], table["session_id"]))
 
 
+@functools.lru_cache(maxsize=8)
 def pairs(cohort: Cohort, pair: str = "first:last") -> Sample:
     """Changes between two visits of each participant (`thalbids.group.cohort.visit_pairs`)."""
     table = _prepared(visit_pairs(cohort, pair))
@@ -96,12 +99,24 @@ def annual(sample: Sample) -> Sample:
     return Sample(table, {name: wide.mul(per, axis=0) for name, wide in sample.volumes.items()})
 
 
-def wide(cohort: Cohort, people: pd.Series, sessions: pd.Series, column: str = "volume_ml") -> pd.DataFrame:
+def wide(cohort: Cohort, people: pd.Series, sessions: pd.Series) -> pd.DataFrame:
     """Usable volumes of these sessions, in this order: rows as given, a column per method, NaN where there is none."""
-    good = cohort.usable
-    made = good.pivot(index=_KEYS, columns="method", values=column)
-    rows = pd.MultiIndex.from_arrays([people, sessions], names=_KEYS)
-    return made.reindex(index=rows, columns=list(cohort.methods)).astype(float).reset_index(drop=True)
+    return _wide(cohort, people, sessions, ("volume_ml",))[0]
+
+
+def _wide(cohort: Cohort, people: pd.Series, sessions: pd.Series, columns: Sequence[str]) -> list[pd.DataFrame]:
+    good, methods = cohort.usable, list(cohort.methods)
+    rows = pd.DataFrame(
+        {"participant_id": people.to_numpy(), "session_id": sessions.to_numpy(), "row": range(len(people))}
+    )
+    found = good[[*_KEYS, "method", *columns]].merge(rows, on=_KEYS, how="inner", validate="many_to_one")
+    method = pd.Index(methods).get_indexer(found["method"])
+    made = []
+    for name in columns:
+        values = np.full((len(rows), len(methods)), np.nan)
+        values[found["row"].to_numpy(dtype=int), method] = found[name].to_numpy(dtype=np.float64)
+        made.append(pd.DataFrame(values, columns=methods))
+    return made
 
 
 def _prepared(table: pd.DataFrame) -> pd.DataFrame:
@@ -112,8 +127,6 @@ def _prepared(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _volumes(cohort: Cohort, people: pd.Series, sessions: pd.Series) -> dict[str, pd.DataFrame]:
-    total, left, right = (
-        wide(cohort, people, sessions, name) for name in ("volume_ml", "volume_left_ml", "volume_right_ml")
-    )
+    total, left, right = _wide(cohort, people, sessions, ("volume_ml", "volume_left_ml", "volume_right_ml"))
     both = left + right
     return {"total": total, "left": left, "right": right, "asymmetry": 2 * (left - right) / both.where(both > 0)}
