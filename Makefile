@@ -1,6 +1,6 @@
 # make demo: environment, a small dataset, measure it, name the report
 # make test: environment, the quick tests   make slow: the rest of them, and those on real scans
-# make lint: format, rules, types, import contracts
+# make lint: format, rules, types, import contracts   make docs: the documentation as a site, in site/
 # Needs make and Python 3.11 or later with venv. PYTHON=python3.13 make test takes another Python.
 
 PYTHON ?= python3
@@ -9,7 +9,7 @@ DEMO ?= demo
 NPROCS ?= 2
 BIN := $(VENV)/bin
 
-.PHONY: help demo test slow lint format clean
+.PHONY: help demo test slow lint docs format clean
 
 help:
 	@sed -n '1,4s/^# //p' Makefile
@@ -29,12 +29,15 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
+
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DEMO) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: PYTHON=/path/to/python make ..." >&2; exit 1; }
@@ -47,4 +50,8 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@
+
+$(VENV)/.docs: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
 	@touch $@
