@@ -244,7 +244,8 @@ def reference(key: str) -> Reference:
         if len(families) == 2
         else f"{families[0]} et al."
     )
-    shown = ", ".join(author.replace(",", "") for author in authors[:3]) + (", et al." if len(authors) > 3 else ".")
+    shown = ", ".join(author.replace(",", "") for author in authors[:3]).rstrip(".")
+    shown += ", et al." if len(authors) > 3 else "."
     place = _plain(entry.get("journal") or entry.get("booktitle") or entry.get("howpublished", ""))
     where = " ".join(filter(None, [entry.get("volume", ""), f"({entry['number']})" if "number" in entry else ""]))
     pages = f": {entry['pages'].replace('--', '–')}" if "pages" in entry else ""

@@ -131,7 +131,10 @@ def _clean(svg: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r"\s*\n\s*", " ", re.sub(r">\s*\n\s*<", "><", svg))
-    svg = re.sub(r"(\d+\.\d{2})\d+", r"\1", svg).replace(_FONT, _FONTS)
+    svg = re.sub(
+        r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d{2})\d+", r"\1", tag[0]), svg
+    )  # not the numbers that people read
+    svg = svg.replace(_FONT, _FONTS)
     return _POINTS.sub(_shared, svg).strip()
 
 

@@ -72,7 +72,7 @@ def forest(tables: Tables, name: str, title: str, figure: str, **which: str) -> 
     return Figure(figure, title, intro, panels, tables.file(name), 2)
 
 
-def _panel(table: pd.DataFrame, outcome: str) -> Panel:
+def _panel(table: pd.DataFrame, outcome: str, ends: tuple[float, float] | None = None) -> Panel:
     rows, said = [], []
     for method in methods_in(table):
         row = table[table["method"] == method].iloc[0]
@@ -99,7 +99,7 @@ def _panel(table: pd.DataFrame, outcome: str) -> Panel:
     largest = table["n"].max() if "n" in table.columns else np.nan
     count = f"  (n = {largest:.0f})" if np.isfinite(largest) else ""
     alt = f"{outcome_name(outcome)}: coefficients {listed(said, 12)}."
-    draw = partial(marks.dots, rows=rows, xlabel=f"β ({unit} per mL)" if unit else "β per mL")
+    draw = partial(marks.dots, rows=rows, xlabel=f"β ({unit} per mL)" if unit else "β per mL", ends=ends)
     return Panel(f"{outcome_name(outcome)}{count}", alt, draw, height=marks.height(len(rows)))
 
 
@@ -110,17 +110,22 @@ def sensitivity(tables: Tables) -> Figure | None:
     kinds = list(dict.fromkeys(zip(table["subset"].fillna("all"), table["sensitivity"].fillna("none"), strict=True)))
     if len(kinds) < 2:
         return None
+    first = outcomes_in(table)[0]  # the change of EDSS, where the paper's question was
+    table = rows_of(table, outcome=first)
+    low, high = table["ci_low"].min(), table["ci_high"].max()
+    margin = 0.05 * (high - low)
+    ends = (min(low, 0) - margin, max(high, 0) + margin) if np.isfinite(margin) else None  # the same in every panel
     panels = []
     for subset, variant in kinds:
-        for outcome in outcomes_in(table)[:1]:  # the first outcome: EDSS, where the paper's question was
-            own = rows_of(table, outcome=outcome, subset=subset, sensitivity=variant)
-            if len(own):
-                made = _panel(own, outcome)
-                what = f"{subset}, {VARIANTS.get(variant, variant)}"
-                panels.append(Panel(f"{made.title}: {what}", f"{what}. {made.alt}", made.draw, height=made.height))
+        own = rows_of(table, subset=subset, sensitivity=variant)
+        if len(own):
+            made = _panel(own, first, ends)
+            what = f"{subset}, {VARIANTS.get(variant, variant)}"
+            panels.append(Panel(f"{made.title}: {what}", f"{what}. {made.alt}", made.draw, height=made.height))
     intro = (
         "The same model on a subset, and with extreme changes of volume clipped. What holds in all panels does not "
-        "rest on a few people; a loss of significance with nearly the same coefficient is a loss of power."
+        "rest on a few people; where the coefficient stays and only the interval grows, fewer people are the likely "
+        "reason."
     )
     return Figure("sensitivity", "Sensitivity analyses", intro, panels, tables.file("longitudinal"), 2)
 

@@ -195,19 +195,13 @@ def sample_size(tables: Tables) -> Figure | None:
     panels = []
     for power, effect in dict.fromkeys(zip(table["power"], table["effect"], strict=True)):
         own = table[(table["power"] == power) & (table["effect"] == effect)]
-        rows = [
-            marks.Dot(
-                look.label(str(r["method"])),
-                r["n_per_arm"],
-                r["ci_low"],
-                r["ci_high"],
-                look.colour(str(r["method"])),
-                look.marker(str(r["method"])),
-                True,
-                _sized(r),
+        rows = []
+        for method in methods_in(own):
+            row = own[own["method"] == method].iloc[0].to_dict()
+            sizes = row["n_per_arm"], row["ci_low"], row["ci_high"]
+            rows.append(
+                marks.Dot(look.label(method), *sizes, look.colour(method), look.marker(method), True, _sized(row))
             )
-            for r in own.to_dict("records")
-        ]
         said = listed([f"{row.name} {number(row.value, 0)}" for row in rows if np.isfinite(row.value)], 12)
         percent = [number(100 * v if v <= 1 else v, 0) for v in (effect, power)]
         title = f"Effect {percent[0]} %, power {percent[1]} %"

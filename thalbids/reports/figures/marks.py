@@ -91,7 +91,14 @@ def boxes(axes: Any, rows: Sequence[Box], xlabel: str, reference: float | None =
     _rows(axes, [row.name for row in rows], xlabel)
 
 
-def dots(axes: Any, rows: Sequence[Dot], xlabel: str, reference: float | None = 0.0, log: bool = False) -> None:
+def dots(
+    axes: Any,
+    rows: Sequence[Dot],
+    xlabel: str,
+    reference: float | None = 0.0,
+    log: bool = False,
+    ends: tuple[float, float] | None = None,
+) -> None:
     """Estimates with intervals, one row each; those that stand out are filled, dotted and thick, the others open.
 
     A note stands at the right.
@@ -138,6 +145,8 @@ def dots(axes: Any, rows: Sequence[Dot], xlabel: str, reference: float | None = 
             axes.plot([row.value], [place], marker="o", markersize=2.2, color=look.INK, zorder=4)
         if row.note:
             axes.text(1.01, place, row.note, transform=axes.get_yaxis_transform(), fontsize=7.5, va="center")
+    if ends is not None:
+        axes.set_xlim(ends)
     _rows(axes, [row.name for row in rows], xlabel)
 
 
@@ -146,7 +155,7 @@ def _logarithmic(axes: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(numticks=5))
+    axes.xaxis.set_major_locator(LogLocator(numticks=4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 

@@ -1,0 +1,114 @@
+"""Figures: what is drawn where, by the shapes on the axes, and the words beside them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure as Sheet
+
+from tests.unit.reports import paper_tables
+from thalbids.reports.figures import canvas, clinical, cohort, look, marks, overlap, volumetric
+from thalbids.reports.group_data import Tables
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    return Tables(paper_tables.write(tmp_path_factory.mktemp("paper")))
+
+
+def axes():
+    return Sheet().add_subplot()
+
+
+def test_tukeys_box() -> None:
+    """1 to 9 and 30: quartiles by hand, whiskers at the last values within 1.5 IQR."""
+    box = marks.tukey(np.array([*range(1, 10), 30, np.nan]))
+    assert (box["q1"], box["med"], box["q3"]) == (3.25, 5.5, 7.75)
+    assert (box["whislo"], box["whishi"]) == (1, 9)
+    assert box["fliers"].tolist() == [30]
+
+
+def test_the_fitted_line_goes_through_the_points() -> None:
+    drawn = axes()
+    marks.fitted(drawn, np.array([1.0, 2, 3]), np.array([2.0, 4, 6]))
+    np.testing.assert_allclose(drawn.lines[0].get_xydata(), [[1, 2], [3, 6]])
+    marks.fitted(drawn, np.array([1.0, 1]), np.array([2.0, 4]))
+    assert len(drawn.lines) == 1  # no line through one place
+
+
+def test_estimates_that_stand_out_are_filled_and_dotted_and_none_is_drawn_without_a_number() -> None:
+    rows = [
+        marks.Dot("a", 1, 0.5, 2, "#ffffff", filled=True),
+        marks.Dot("b", 1, 0.5, 2, "#ff0000", filled=False),
+        marks.Dot("c", np.nan, np.nan, np.nan, "#ff0000", note="does not vary"),
+    ]
+    drawn = axes()
+    marks.dots(drawn, rows, "x")
+    faces = [line.get_markerfacecolor() for line in drawn.lines if line.get_marker() == "o"]
+    assert faces == ["#ffffff", look.INK, "white"]
+    assert [text.get_text() for text in drawn.texts] == ["does not vary"]
+    assert [label.get_text() for label in drawn.get_yticklabels()] == ["a", "b", "c"]
+
+
+def test_small_numbers_keep_their_digits(tmp_path: Path) -> None:
+    """Coordinates are shortened, never what people read."""
+    panel = canvas.Panel("0.0001", "alt", lambda on: on.text(0.123456, 0.5, "p = 0.00012"))
+    text = canvas.draw(canvas.Figure("a", "t", "i", [panel], "x.tsv"), tmp_path).svgs[0]
+    assert ">0.0001<" in text and ">p = 0.00012<" in text
+    assert not re.search(r'="[^"]*\d\.\d{3}', text)
+
+
+def test_logarithmic_axes_have_plain_numbers() -> None:
+    drawn = axes()
+    marks.dots(drawn, [marks.Dot("a", 100, 1, 10000, "#ff0000")], "x", reference=1, log=True)
+    drawn.figure.canvas.draw()
+    assert {"1", "100", "10000"} >= {t.get_text() for t in drawn.get_xticklabels() if t.get_text()} - {"0.01", "1e+06"}
+
+
+def test_constructed_containment_is_marked(tables: Tables) -> None:
+    table = tables.get("containment")
+    found = {(r["method_inner"], r["method_outer"]) for r in table.to_dict("records") if overlap.constructed(r)}
+    assert ("mindglideT1w", "first") in found and ("first", "mindglideT1w") not in found
+    assert overlap.constructed({"method_inner": "synthalT1w", "method_outer": "synthalT1FLAIR"})
+    assert not overlap.constructed({"method_inner": "synthalT1w", "method_outer": "synthalR1FLAIR"})
+    figure = overlap.containment(tables)
+    assert figure is not None and "Highest:" in figure.panels[0].alt and "1.00" not in figure.panels[0].alt
+
+
+def test_words_hold_the_main_numbers(tables: Tables) -> None:
+    scatter, forest = volumetric.scatter(tables), clinical.forest(tables, "crosssectional", "t", "f", subset="all")
+    assert scatter is not None and forest is not None
+    assert "CCC 0.61" in next(p.alt for p in scatter.panels if p.title == "MindGlide T1w")
+    assert "FSL FIRST -0.19 (p 0.002)" in forest.panels[0].alt
+    assert forest.panels[0].title == "EDSS  (n = 309)"
+
+
+def test_methods_keep_colour_and_order_everywhere(tables: Tables) -> None:
+    from thalbids.reports import palette
+
+    assert look.colour("mindglideT1FLAIRR1") == palette.style("mindglideT1FLAIRR1").colour
+    assert look.ordered(["zzz", "mindglideT1w", "first"]) == ["first", "mindglideT1w", "zzz"]
+    change = cohort.change(tables)
+    assert change is not None
+    assert [p.title.split(" (")[0] for p in change.panels] == ["All", *cohort.DIAGNOSES]
+
+
+def test_no_data_no_figure(tmp_path: Path) -> None:
+    empty = Tables(tmp_path)
+    made = [
+        overlap.boxes(empty),
+        overlap.containment(empty),
+        volumetric.scatter(empty),
+        cohort.volumes(empty),
+        cohort.change(empty),
+        cohort.sample_size(empty),
+        cohort.normative(empty),
+        clinical.sensitivity(empty),
+        clinical.ordinal(empty),
+        clinical.residuals(empty, "longitudinal"),
+    ]
+    assert made == [None] * len(made)
+    assert cohort.pbvc(empty) == []
