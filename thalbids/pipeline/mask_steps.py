@@ -5,6 +5,7 @@ As in :mod:`thalbids.pipeline.steps`: plain functions from files to files.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ def label_maps(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstr
                 path=given(inputs, name), settings=settings, files=files,
             )  # fmt: skip
         found, failed = method.label_maps(requests)
-    sidecars: dict[str, dict[str, Any]] = {"record": {"Failed": dict(failed), "Software": software(found)}}
+    reasons = {name: reason.replace(f"{folder}{os.sep}", "") for name, reason in failed.items()}
+    sidecars: dict[str, dict[str, Any]] = {"record": {"Failed": reasons, "Software": software(found)}}
     for name, made in found.items():
         affine = requests[name].image.affine
         save_image(made.labels, affine, outputs[name])
@@ -54,7 +56,7 @@ def label_maps(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstr
         write_table(outputs[f"{name} table"], rows, LABEL_COLUMNS)
         sidecars[name] = {
             "SpatialReference": params["T1wUri"],
-            "Sources": [params["Sources"][name]],
+            "Sources": params["Sources"][name],
             "Manual": False,
             "Description": f"All labels of {params['Family']} on the {name}.",
         } | dict(made.metadata)

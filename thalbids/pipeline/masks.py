@@ -150,7 +150,7 @@ def label_maps(made: SessionPlan, method: Method, images: list[str]) -> str:
     family, settings = method.family, made.settings
     if family in made.prepared:
         return made.prepared[family]
-    files, before = tool_files(made, method)
+    files, sources, before = tool_files(made, method)
     outputs: dict[str, Path] = {}
     for name in images:
         outputs[name] = label_map(made, family, name)
@@ -168,10 +168,9 @@ def label_maps(made: SessionPlan, method: Method, images: list[str]) -> str:
         params={
             "Family": family,
             "Images": {name: _image_step(made, name) for name in images},
-            "Sources": {name: made.uri_of(made.segmentable[name]) for name in images},
+            "Sources": {name: [made.uri_of(made.segmentable[name]), *sources] for name in images},
             "T1wUri": made.t1w_uri,
             "Method": dict(method.params(settings)),
-            "Files": made.origins.get(family, ""),
         },
         needs=tuple(dict.fromkeys((made.images["T1w"], *([made.brain_step] if builds_on_brain else []), *before))),
         after=others,
@@ -185,14 +184,15 @@ def label_maps(made: SessionPlan, method: Method, images: list[str]) -> str:
     return made.prepared[family]
 
 
-def tool_files(made: SessionPlan, method: Any) -> tuple[Mapping[str, Path | None], tuple[str, ...]]:
-    """The files that a tool's own results consist of, and the step that makes them when they are not there yet."""
+def tool_files(made: SessionPlan, method: Any) -> tuple[Mapping[str, Path | None], list[str], tuple[str, ...]]:
+    """The files that a tool's own results consist of, where they are, and the step that makes them if they are not."""
     if not hasattr(method, "results"):
-        return {}, ()
+        return {}, [], ()
     folder = method.results(made.settings, made.session, alone=made.alone)
     if folder is not None:
-        made.origins[method.family] = f"existing results, {_result_uri(made, folder)}"
-        return method.files(folder), ()
+        where = _result_uri(made, folder)
+        made.origins[method.family] = f"existing results, {where}"
+        return method.files(folder), [where], ()
     folder = made.out_dir / "sourcedata" / method.family / made.session.name
     t2w = made.session.images.get("T2w")
     outputs = method.made_files(folder)
@@ -207,7 +207,7 @@ def tool_files(made: SessionPlan, method: Any) -> tuple[Mapping[str, Path | None
         memory_gb=made.memory(method.run_memory_gb),
         machine=made.settings,
     )
-    return outputs, (step,)
+    return outputs, [made.uri_of(folder)], (step,)
 
 
 def _result_uri(made: SessionPlan, folder: Path) -> str:
@@ -251,7 +251,7 @@ def _segment(made: SessionPlan, method: Method, name: str, entry: Entry) -> None
             "Family": method.family,
             "Image": name,
             "Desc": desc,
-            "Source": made.uri_of(path),
+            "Source": made.uri_of(inputs.get("labels") or path),
             "T1wUri": made.t1w_uri,
             "Method": dict(method.params(settings)),
         },

@@ -6,6 +6,7 @@ of the sidecars; the engine writes those, with the fingerprint. ``thalbids.pipel
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -240,11 +241,17 @@ def labels_of(inputs: Inputs, key: str) -> np.ndarray:
 
 @contextmanager
 def work_folder(settings: Settings) -> Iterator[Path]:
-    """An empty folder that is removed afterwards."""
+    """An empty folder that is removed afterwards; errors that leave it do not name it, as it differs in every run."""
     if settings.run.work_dir is not None:
         settings.run.work_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="thalbids-", dir=settings.run.work_dir) as folder:
-        yield Path(folder)
+    with tempfile.TemporaryDirectory(prefix="thalbids-", dir=settings.run.work_dir) as name:
+        folder = Path(name)
+        try:
+            yield folder
+        except ThalbidsError as error:
+            own = error.path is not None and error.path.is_relative_to(folder)
+            problem, mend = (text.replace(f"{folder}{os.sep}", "") for text in (error.problem, error.mend))
+            raise type(error)(problem, mend, None if own else error.path) from None
 
 
 def write_masks(

@@ -14,6 +14,9 @@ from thalbids.errors import ImageError, MetadataError
 from thalbids.image.io import save_image
 from thalbids.methods.freesurfer import FreeSurfer
 from thalbids.pipeline import mask_steps
+from thalbids.pipeline.steps import work_folder
+from thalbids.settings import load
+from thalbids.tools.runner import ToolError
 
 SHAPE = (24, 24, 24)
 
@@ -89,6 +92,18 @@ def test_freesurfers_brain_has_no_holes_and_reaches_the_edge_of_its_labels() -> 
     found = FreeSurfer().brain(labels, np.diag([1.0, 1.0, 2.0, 1.0]))
     assert (ball(9) & ~found).sum() <= 2  # the mouths of the sulcus
     assert (found & ~ball(9)).sum() < 0.02 * ball(9).sum()
+
+
+def test_an_error_does_not_name_the_work_folder(tmp_path: Path) -> None:
+    settings = load(None, {"run": {"work_dir": str(tmp_path / "work")}})
+    with pytest.raises(ToolError) as caught, work_folder(settings) as folder:
+        assert not list(folder.iterdir())
+        raise ToolError(f"no {folder}/first.log here.", f"See {folder}/x.", folder / "first.logs")
+    assert str(caught.value) == "no first.log here. See x."
+    with pytest.raises(ToolError) as caught, work_folder(settings):
+        raise ToolError("bad.", "", tmp_path / "mask.nii.gz")
+    assert caught.value.path == tmp_path / "mask.nii.gz"
+    assert not list((tmp_path / "work").iterdir())
 
 
 def test_segment_of_a_missing_file_stops_with_66(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
