@@ -378,6 +378,23 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Ratings:
+    """Blinded ratings by people (docs/rating.md).
+
+    Attributes
+    ----------
+    files : tables that rating pages saved
+    rule : when several raters differ: ``any`` fail counts, the ``majority`` (more fails than passes), or only a
+        ``consensus`` (at least one fail and no pass)
+    unsure : what a rating "unsure" counts as; ``ignore``: as none
+    """
+
+    files: tuple[Path, ...] = ()
+    rule: str = field(default="any", metadata={"choices": ("any", "majority", "consensus")})
+    unsure: str = field(default="ignore", metadata={"choices": ("ignore", "pass", "fail")})
+
+
+@dataclass(frozen=True)
 class Settings:
     """All sections. The names of sections and fields are those of the TOML file."""
 
@@ -395,6 +412,7 @@ class Settings:
     clinical: Clinical = field(default_factory=Clinical)
     group: Group = field(default_factory=Group)
     template: Template = field(default_factory=Template)
+    ratings: Ratings = field(default_factory=Ratings)
 
     def to_toml(self) -> str:
         """The settings as TOML text; a key whose value is None is left out, which means the same."""
@@ -522,7 +540,9 @@ class _Value:
         if isinstance(kind, types.UnionType):  # "X | None": TOML has no null, so a value that is there is an X
             kind = next(option for option in typing.get_args(kind) if option is not types.NoneType)
         if typing.get_origin(kind) is tuple:
-            return self._names(value) if typing.get_args(kind)[0] is str else self._numbers(value)
+            read: Mapping[Any, Any] = {str: self._names, Path: self._paths, int: self._numbers}
+            made: tuple[Any, ...] = read[typing.get_args(kind)[0]](value)
+            return made
         if typing.get_origin(kind) is Mapping:
             return self._table(value, typing.get_args(kind)[1])
         if kind is Path:
@@ -570,6 +590,11 @@ class _Value:
         if not isinstance(value, (list, tuple)):
             raise self._wrong(value, "a list of whole numbers, such as [4, 6]")
         return tuple(dict.fromkeys(int(self._number(item, int)) for item in value))
+
+    def _paths(self, value: object) -> tuple[Path, ...]:
+        if not isinstance(value, (list, tuple)):
+            raise self._wrong(value, "a list of paths")
+        return tuple(dict.fromkeys(self._path(item) for item in value))
 
     def _chosen(self, value: str) -> str:
         choices = self.rules.get("choices")

@@ -18,6 +18,7 @@ VERBS = {  # each is a module of this package with parser() and run(arguments, s
     "demo": "make a small dataset and measure it",
     "doctor": "what is installed, what is missing, and how to get it",
     "fetch": "bring weights and templates to this machine",
+    "rate": "a page to rate registrations and masks blinded",
     "share": "a copy of the results that can be given away",
     "select-gt": "whom to segment by hand: a stratified sample",
 }
@@ -197,6 +198,8 @@ def add_inputs(group: argparse._ArgumentGroup) -> None:
     setting(group, "--pbvc-table", "siena.table", text, type=Path, metavar="FILE")
     text = "SIENA results that exist, one folder a pair"
     setting(group, "--siena-dir", "siena.directory", text, type=Path, metavar="DIR")
+    text = "blinded ratings to apply: tables that the pages of thalbids rate saved"
+    setting(group, "--ratings", "ratings.files", text, type=Path, metavar="FILE", nargs="+", action="extend")
     text = "accept a dataset without a valid dataset_description.json"
     setting(group, "--skip-bids-validation", "inputs.skip_bids_validation", text, action="store_true")
 

@@ -31,6 +31,7 @@ from thalbids.group import (
     pbvc,
     plots,
     power,
+    ratings,
     sides,
     volumes,
 )
@@ -62,6 +63,7 @@ ANALYSES: tuple[tuple[str, Analysis], ...] = (
     ("masks", manual.tables),
     ("maps", maps.tables),
     ("plots", plots.tables),
+    ("ratings", ratings.tables),
 )
 
 # Who would enter each model, for --dry-run: rows of group.missing.ledger, before anything is fitted.
@@ -185,13 +187,15 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     volume_frame = volumes.volume_frame(read, icv, settings.group, notes)
     visit_frame["has_mri"] = _has_mri(visit_frame, volume_frame)
     pbvc, pbvc_notes = _pbvc(out_dir, settings)
-    return Cohort(
+    cohort = Cohort(
         volumes=volume_frame, visits=visit_frame, pbvc=pbvc, settings=settings, bids_dir=bids_dir, out_dir=out_dir,
         repeats=frame_of(read.repeats, (*VOLUME_COLUMNS, "entities")).drop(columns=["icv_ml", "icv_source"]),
         exclusions=frame_of([], ("participant_id", "session_id", "method", "reason")),
         conflicts=pd.DataFrame(together.conflicts), places=places, notes=[*notes, *icv_notes, *pbvc_notes],
         columns_found=clinical.found, columns_unused=clinical.unused,
     )  # fmt: skip
+    left_out = ratings.exclusions(cohort)
+    return with_exclusions(cohort, frame_of(left_out, tuple(cohort.exclusions.columns))) if left_out else cohort
 
 
 def with_exclusions(cohort: Cohort, exclusions: pd.DataFrame) -> Cohort:

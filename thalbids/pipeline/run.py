@@ -16,7 +16,7 @@ from thalbids.bids.outputs import check_output, open_dataset, read_json, write_j
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
 from thalbids.methods.registry import Choice, chosen
 from thalbids.methods.synthal import weights_checksum
-from thalbids.pipeline import cohort, engine, lock, siena, steps
+from thalbids.pipeline import cohort, engine, lock, rating, siena, steps
 from thalbids.pipeline.alignment import align
 from thalbids.pipeline.log import Reporter
 from thalbids.pipeline.plan import REGISTERED, plan, plan_session
@@ -45,6 +45,7 @@ def participant(
     sessions = sessions_of(bids_dir, settings, dry_run=dry_run)
     every = every_session(bids_dir, settings, sessions)
     planned = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable)
+    planned, rated = rating.applied(planned, out_dir, settings)
     if reports_only:
         planned = reports_of(planned)
         if not planned:
@@ -64,7 +65,8 @@ def participant(
             for image in REGISTERED:
                 if note := note_on(image, settings):
                     reporter.info(f"{image}: {note}")
-            reporter.info(change)
+            for note in (change, *rated):
+                reporter.info(note)
             for session in sessions:
                 for note in session.notes:
                     reporter.info(f"{session.name}: {note}")

@@ -23,6 +23,7 @@ from thalbids.errors import ImageError, ThalbidsError
 from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.image.orientation import to_ras
 from thalbids.methods.base import Request, trait
+from thalbids.pipeline import rating
 from thalbids.pipeline.step import Done, StepResult
 from thalbids.settings import Settings
 
@@ -118,10 +119,12 @@ def register(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
     fixed = load_image(given(inputs, "T1w"))
     brain = load_labels(given(inputs, "brain"))
     strategies = configured(params["Strategies"], params["Cutoffs"], program=params["Machine"].tools.fsl)
+    seen_by = rating.Registrations(params.get("Rejected", ()), fixed.affine)
     outcome = gate.register(
         moving, fixed, brain, strategies, bins=params["Bins"], seed=params["Seed"], rule=params["Rule"],
-        minimum=0.0 if params["Image"] == "R1map" else None,
+        minimum=0.0 if params["Image"] == "R1map" else None, review=seen_by.review,
     )  # fmt: skip
+    notes += seen_by.stale()
     if params["StrategiesNote"]:
         notes.append(params["StrategiesNote"])
     record = {
@@ -134,6 +137,7 @@ def register(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
         "BrainSource": params["BrainSource"],
         "Attempts": [attempt.to_json() for attempt in outcome.attempts],
         "Warnings": list(outcome.warnings),
+        **({"FailedByRater": seen_by.applied} if seen_by.applied else {}),
         "Software": outcome.software,
         "Description": "Maps points of the T1w to points of the image (ITK convention: LPS, fixed to moving).",
         "Notes": notes,
@@ -290,10 +294,11 @@ def measures(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
     brain = None if there(inputs, "brain") is None else load_labels(given(inputs, "brain"))
     affine = None if brain is None else np.asarray(brain.affine)
     masks = {entry["desc"]: mask_input(entry, inputs, upstream) for entry in params["Methods"]}
+    masks, stale = rating.failed_masks(masks, affine, params.get("Rated", {}))
     icv_path = there(inputs, "icv")
     volumes = [] if icv_path is None else read_table(icv_path)
     icv = [{"source": row["source"], "icv_mm3": float(row["icv_mm3"] or "nan")} for row in volumes]
-    notes = [*params["Notes"], *(f"ICV by {row['source']}: {row['note']}" for row in volumes if row["note"])]
+    notes = [*params["Notes"], *stale, *(f"ICV by {row['source']}: {row['note']}" for row in volumes if row["note"])]
     document = qc.build(
         subject=params["Subject"],
         session=params["Session"],

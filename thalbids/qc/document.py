@@ -35,6 +35,7 @@ class MaskInput:
     diagnostics : what the method says about itself: ``flip_dice``, ``confidence``, ``in_view``
     envelope : how much another method's mask decides of this one (:func:`thalbids.methods.envelope.dependence`)
     builds_on : families whose mask it is cut with, agreement with which says nothing
+    failed_by : what raters said who failed this mask; "" when nobody did
     """
 
     labels: np.ndarray | None
@@ -47,6 +48,7 @@ class MaskInput:
     diagnostics: Mapping[str, float] = field(default_factory=dict)
     envelope: Mapping[str, Any] | None = None
     builds_on: tuple[str, ...] = ()
+    failed_by: str = ""
 
 
 def build(
@@ -175,7 +177,7 @@ def _masks(
             )  # fmt: skip
             measures["dice"] = agreement[name]
             entry["measures"] = measures | _best(name, masks, agreement[name])
-            entry["flags"] = rules.mask_flags(entry["measures"])
+            entry["flags"] = [*rules.rater_flags(mask.failed_by), *rules.mask_flags(entry["measures"])]
             entry["trusted"] = mask.status == "ok" and not rules.distrusted(entry["flags"])
         out[name] = entry
     return out

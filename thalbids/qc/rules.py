@@ -219,6 +219,15 @@ def mask_flags(measures: Mapping[str, Any]) -> list[dict[str, Any]]:
     return flags
 
 
+def rater_flags(failed_by: str) -> list[dict[str, Any]]:
+    """The flag of a mask that a person failed; none when ``failed_by`` is empty."""
+    if not failed_by:
+        return []
+    advice = "Do not use it, nor what is made from it; correct the mask by hand or leave the session out."
+    flag = {"rule": "rater", "severity": DISTRUST, "value": None, "limit": None, "advice": advice}
+    return [flag | {"reason": _sentence(failed_by[0].upper() + failed_by[1:])}]
+
+
 def registration_flags(registration: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The flags of one registration: excluded, with everything made from it, or what to look at although it passed."""
     name, attempts = registration["image"], registration["attempts"]

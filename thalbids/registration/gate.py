@@ -21,8 +21,8 @@ docs/registration.md holds the figures behind the numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import nibabel as nib
@@ -142,6 +142,7 @@ def register(
     seed: int = 1,
     rule: str = "measured",
     minimum: float | None = None,
+    review: Callable[[Attempt], str] | None = None,
 ) -> Outcome:
     """Register an image to the T1w with every strategy that is needed, and choose.
 
@@ -159,6 +160,8 @@ def register(
     rule : ``measured``: each of the four numbers must pass; ``paper``: the mutual information alone decides (2.5.2),
         what the others find becomes a warning
     minimum : smallest value that the image can have (0 for R1): a spline goes below it beside edges, and is set to it
+    review : says why a person who saw the result of a passing attempt failed it, "" when nobody did; the choice goes
+        on without it (2.5.2: "re-registration or exclusion regardless of metrics")
 
     Returns
     -------
@@ -176,13 +179,20 @@ def register(
     attempts: list[Attempt] = []
     for group in dict.fromkeys(strategy.group for strategy in strategies):
         members = [strategy for strategy in strategies if strategy.group == group]
-        attempts += [_attempt(strategy, moving, fixed, mask, bins, seed, rule, minimum) for strategy in members]
+        tried = [_attempt(strategy, moving, fixed, mask, bins, seed, rule, minimum) for strategy in members]
+        attempts += [_reviewed(attempt, review) for attempt in tried]
         if choose(attempts) is not None:
             break
     best = choose(attempts)
     if best is None:
         return Outcome(None, tuple(attempts), reason=_why_excluded(attempts))
     return Outcome(best.strategy, tuple(attempts), best.image, best.matrix, warnings=best.warnings)
+
+
+def _reviewed(attempt: Attempt, review: Callable[[Attempt], str] | None) -> Attempt:
+    """The attempt, failed when a person failed it."""
+    reason = review(attempt) if review is not None and attempt.passed else ""
+    return replace(attempt, passed=False, reason=reason, warnings=(), image=None) if reason else attempt
 
 
 def choose(attempts: Iterable[Attempt]) -> Attempt | None:
