@@ -115,7 +115,8 @@ def cohen(first: Sequence[str], second: Sequence[str]) -> Estimate:
         counts[RATINGS.index(a), RATINGS.index(b)] += 1
     if len({*first, *second}) == 1:
         return Estimate(math.nan, math.nan, math.nan, "every rating is the same: kappa is not defined")
-    found = cohens_kappa(counts)
+    with np.errstate(all="ignore"):  # its test of kappa = 0, which is not used, may divide by 0
+        found = cohens_kappa(counts)
     if found.kappa == 1:  # the estimated variance is 0: an interval of no width would claim certainty
         return Estimate(1.0, math.nan, math.nan, "no disagreement: the interval has no estimate")
     return Estimate(float(found.kappa), max(-1.0, float(found.kappa_low)), min(1.0, float(found.kappa_upp)))
