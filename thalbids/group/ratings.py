@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thalbids.bids import names
-from thalbids.bids.ratings import MASK, RATINGS, REGISTRATION, Rating, Verdict, first_ratings, guarded, read_ratings
+from thalbids.bids.ratings import (
+    DICTIONARY,
+    MASK,
+    RATINGS,
+    REGISTRATION,
+    Rating,
+    Verdict,
+    first_ratings,
+    guarded,
+    read_ratings,
+)
 from thalbids.bids.ratings import standing as standing_of
 from thalbids.bids.ratings import verdicts as verdicts_of
 from thalbids.group import tables as written
@@ -36,17 +46,7 @@ COLUMNS: Mapping[str, Column] = {
     },
     "target": {"LongName": "Target", "Description": "The registered image, or the method of the mask."},
     "strategy": {"LongName": "Strategy", "Description": "Strategy that the rated registration came from."},
-    "rater": {"LongName": "Rater", "Description": "Name or initials that the rater gave."},
-    "rating": {
-        "LongName": "Rating",
-        "Description": "What the rater said.",
-        "Levels": {"pass": "Can be used", "fail": "Must not be used", "unsure": "The rater could not decide"},
-    },
-    "reason": {"LongName": "Reason", "Description": "Reasons chosen from the list or written."},
-    "comment": {
-        "LongName": "Comment",
-        "Description": "Free text. Texts that start with = + - @ or ' carry one ' in front (also rater and reason).",
-    },
+    **{name: DICTIONARY[name] for name in ("rater", "rating", "reason", "comment")},
     "showing": {
         "LongName": "Showing",
         "Description": "Whether the rater saw the item for the first time.",
