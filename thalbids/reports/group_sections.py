@@ -528,7 +528,7 @@ def change(tables: Tables) -> Section:
         text = f"The mean change is {number(first['mean'])} ± {number(first['sd'])} % by {look.label(first['method'])}"
         if len(own) > 1:
             least = f"{number(last['mean'])} ± {number(last['sd'])} % by {look.label(last['method'])}"
-            text += f", the most negative, and {least}, the least"
+            text += f", the most negative, and {least}, the least negative"
         section.says.append(f"{text} (n = {number(first['n'], 0)}).")
     percent = rows_of(summary, measure="delta_percent")
     if len(percent):
@@ -635,7 +635,7 @@ def pbvc(tables: Tables) -> Section:
         if len(own):
             below = int((own["p_fdr"] < clinical.ALPHA).sum())
             section.says.append(
-                f"By {_word(test)}'s test, {below} of {_count(len(own), 'pair')} of correlations differ."
+                f"By the test of {_word(test)}, {below} of {_count(len(own), 'pair')} of correlations differ."
             )
     rows = [
         [

@@ -87,9 +87,12 @@ def change(tables: Tables) -> Figure | None:
         return None
     methods = methods_in(table)
 
+    low, high = table["delta_percent"].min(), table["delta_percent"].max()
+    ends = (low - 0.05 * (high - low), high + 0.05 * (high - low)) if high > low else None  # the same in every panel
+
     def panel(title: str, own: pd.DataFrame) -> Panel:
         rows = [(look.label(m), own[own["method"] == m], look.colour(m)) for m in methods]
-        return _boxes(title, rows, "delta_percent", "Change (% of baseline)", 0.0)
+        return _boxes(title, rows, "delta_percent", "Change (% of baseline)", 0.0, ends)
 
     people = "participant_id"
     panels = [panel(f"All (n = {table[people].nunique()})", table)]
@@ -222,10 +225,15 @@ def _sized(row: dict[str, Any]) -> str:
 
 
 def _boxes(
-    title: str, rows: list[tuple[str, pd.DataFrame, str]], column: str, xlabel: str, reference: float | None = None
+    title: str,
+    rows: list[tuple[str, pd.DataFrame, str]],
+    column: str,
+    xlabel: str,
+    reference: float | None = None,
+    ends: tuple[float, float] | None = None,
 ) -> Panel:
     found = [marks.Box(name, values(own, column), colour) for name, own, colour in rows]
     found = [row for row in found if row.values.size]
     said = listed([f"{row.name} {number(float(np.median(row.values)))}" for row in found], 12)
-    draw = partial(marks.boxes, rows=found, xlabel=xlabel, reference=reference)
+    draw = partial(marks.boxes, rows=found, xlabel=xlabel, reference=reference, ends=ends)
     return Panel(title, f"{title}, medians: {said}.", draw, height=marks.height(len(found)))

@@ -64,8 +64,14 @@ def tukey(values: np.ndarray) -> dict[str, Any]:
     }
 
 
-def boxes(axes: Any, rows: Sequence[Box], xlabel: str, reference: float | None = None) -> None:
-    """Tukey's box plots, one row each; a thin line at ``reference``."""
+def boxes(
+    axes: Any,
+    rows: Sequence[Box],
+    xlabel: str,
+    reference: float | None = None,
+    ends: tuple[float, float] | None = None,
+) -> None:
+    """Tukey's box plots, one row each; a thin line at ``reference``; ``ends`` are those of the axis."""
     places = np.arange(len(rows))
     if reference is not None:
         axes.axvline(reference, color=look.QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
@@ -88,6 +94,8 @@ def boxes(axes: Any, rows: Sequence[Box], xlabel: str, reference: float | None =
         if len(row.values) > MANY:
             for fliers in drawn["fliers"]:
                 fliers.set_rasterized(True)
+    if ends is not None:
+        axes.set_xlim(ends)
     _rows(axes, [row.name for row in rows], xlabel)
 
 
