@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+_ABSOLUTE = re.compile(r"(?<![\w.:/~\-])(?:file://)?(?:/[\w.+@%=\-]+)+/([\w.+@%=\-]+)")
+
+
+def without_folders(text: str) -> str:
+    """The text with absolute paths cut to the names of their files: folders tell of the machine and its users.
+
+    Examples
+    --------
+    >>> without_folders("T1/T2 in 1/s: see /home/jane/fs/sub-01/recon-all.log")
+    'T1/T2 in 1/s: see recon-all.log'
+    """
+    return _ABSOLUTE.sub(r"\1", text)
 
 
 class ThalbidsError(Exception):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from thalbids.errors import OutputError, ThalbidsError
+from thalbids.errors import OutputError, ThalbidsError, without_folders
 from thalbids.pipeline import record
 from thalbids.pipeline.disk import whole_disk_error
 from thalbids.pipeline.memory import PeakMemory
@@ -83,10 +83,12 @@ def describe(error: BaseException, step: Step, out_dir: Path) -> str:
 
 
 def _portable(text: str, step: Step, out_dir: Path) -> str:
-    """The text in one line, without absolute paths of the run's files and without temporary names."""
+    """The text in one line, without absolute paths and without temporary names; our own files by their place in the
+    output folder.
+    """
     for path in sorted(filter(None, step.inputs.values()), key=lambda path: -len(str(path))):
         text = text.replace(str(path), path.name)
-    text = text.replace(f"{out_dir}{os.sep}", "")
+    text = without_folders(text.replace(f"{out_dir}{os.sep}", ""))
     return " ".join(re.sub(r"\.tmp-(\S+)-\d+", r"\1", text).split())
 
 

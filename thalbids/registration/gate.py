@@ -29,7 +29,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from thalbids.errors import ImageError
+from thalbids.errors import ImageError, without_folders
 from thalbids.image.grids import coverage, resample_to, same_grid, voxel_mapping
 from thalbids.image.similarity import BINS, mutual_information
 from thalbids.registration.strategies import INTERPOLATION_ORDER, RegistrationError, Strategy
@@ -296,7 +296,7 @@ def _attempt(
     try:
         matrix = strategy.estimate(fixed, moving, mask, seed)
     except RegistrationError as error:
-        return Attempt(**about, reason=f"no transform was found: {error.problem}")
+        return Attempt(**about, reason=f"no transform was found: {without_folders(error.problem)}")
     image = resample_to(moving, fixed, INTERPOLATION_ORDER[strategy.interpolation], matrix=matrix)
     if minimum is not None and strategy.interpolation == "spline":
         image = nib.Nifti1Image(np.maximum(np.asarray(image.dataobj), np.float32(minimum)), image.affine)

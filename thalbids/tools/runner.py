@@ -11,6 +11,7 @@ import contextlib
 import csv
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,7 @@ _GUARD = Path(__file__).with_name("_guard.py")
 GRACE_S = 5.0  # between the polite signal and the other one
 _SHARED_MEMORY = "2g"  # docker's default of 64 MB breaks the data loaders of torch
 _SHORT_S = 60.0  # for questions to docker
+_UNAME = re.compile(r"(Linux|Darwin) \S+ .*(GNU/Linux|Darwin Kernel)")
 
 
 class ToolError(ThalbidsError):
@@ -343,8 +345,8 @@ def tail(path: Path, lines: int = TAIL_LINES) -> list[str]:
 
 
 def said(path: Path) -> str:
-    """The last lines of a log, for a message."""
-    last = tail(path)
+    """The last lines of a log, for a message; not what ``uname -a`` wrote, which names the machine (recon-all)."""
+    last = [line for line in tail(path) if not _UNAME.match(line)]
     return "Its last lines:\n  " + "\n  ".join(last) if last else "It said nothing."
 
 

@@ -334,3 +334,9 @@ def test_version_text(tmp_path: Path, program: Writer) -> None:
     assert version_text(Local(), program("print('6.0.7')"), tmp_path) == "6.0.7"
     assert version_text(Local(), program("sys.exit(1)"), tmp_path) is None
     assert version_text(Local(), ("no-such-program",), tmp_path) is None
+
+
+def test_the_last_lines_of_a_log_do_not_name_the_machine(tmp_path: Path) -> None:
+    log = tmp_path / "recon-all.log"
+    log.write_text("ERROR: no\nLinux node17 5.4.0-1 #1 SMP x86_64 x86_64 x86_64 GNU/Linux\n\nrecon-all exited\n")
+    assert runner.said(log) == "Its last lines:\n  ERROR: no\n  recon-all exited"
