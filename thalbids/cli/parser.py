@@ -176,7 +176,7 @@ def add_tools(group: argparse._ArgumentGroup) -> None:
     setting(group, "--fs-subjects-dir", "tools.freesurfer.subjects_dir", text, type=Path, metavar="DIR")
     text = "FreeSurfer's licence; needed only when recon-all runs"
     setting(group, "--fs-license-file", "tools.freesurfer.license_file", text, type=Path, metavar="FILE")
-    text = "where MindGlide computes: auto (default) takes a GPU that is there"
+    text = "where MindGlide computes: cpu (default); auto takes a GPU that is there"
     setting(group, "--device", "tools.mindglide.device", text, choices=("auto", "cpu", "cuda"))
 
 
