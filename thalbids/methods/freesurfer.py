@@ -95,8 +95,11 @@ class FreeSurfer:
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
         from thalbids.image.io import load_labels
         from thalbids.tools import freesurfer
+        from thalbids.tools.runner import ToolError
 
         request = requests["T1w"]
+        if "aseg" not in request.files:
+            raise ToolError("FreeSurfer's result has no mri/aseg.mgz.", "Run recon-all to its end.")
         found = freesurfer.read(request.files["aseg"].parent.parent)
         labels = found.on(request.image)
         seen = np.asarray(load_labels(request.brain).dataobj)

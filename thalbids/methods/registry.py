@@ -99,8 +99,9 @@ class _Picking:
         given = results_of(settings, name) or bool(getattr(method, "results_given", lambda _: False)(settings))
         if reason and not given:
             return self._leave_out(name, reason, why)
-        for other in trait(method, "builds_on", settings):
-            if other != "brain" and not self.take(other, f"{name} builds on it" if why else ""):
+        needed = () if reason else trait(method, "builds_on", settings)  # results that are given need nothing
+        for other in needed:
+            if other != "brain" and not self.take(other, f"{name} builds on it" if why and not given else ""):
                 reason = f"it builds on {other}, which is left out: {self.notes[other]}"
                 if not given:
                     return self._leave_out(name, reason, why)

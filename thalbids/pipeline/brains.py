@@ -56,7 +56,7 @@ def brain(made: SessionPlan, methods: Sequence[Method]) -> None:
     else:
         method = next((m for m in methods if m.family == source), None)
         try:
-            there = method is not None and (source in made.runnable or masks.has_results(made, method))
+            there = method is not None and (masks.has_results(made, method) or source in made.runnable)
         except ThalbidsError as error:
             _refuse(made, error.problem)
             return

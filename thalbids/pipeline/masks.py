@@ -59,8 +59,9 @@ def _entry(made: SessionPlan, method: Method, name: str) -> Entry:
 def given_results(settings: Settings, family: str, desc: str) -> dict[str, Path]:
     """The ``--derivatives`` that may hold a mask of this name: by its own name first, then by its family."""
     given = settings.inputs.derivatives
-    own = next((key for key in given if key.lower() == desc.lower()), None)
-    return {key: given[key] for key in dict.fromkeys((own, family)) if key is not None and key in given}
+    names_of = {key.lower(): key for key in given}
+    found = [names_of[name] for name in (desc.lower(), family.lower()) if name in names_of]
+    return {key: given[key] for key in dict.fromkeys(found)}
 
 
 def _given(made: SessionPlan, entry: Entry) -> bool:
@@ -106,10 +107,11 @@ def _take(made: SessionPlan, entry: Entry, found: existing.Existing) -> str:
 def _can_run(made: SessionPlan, method: Method, entry: Entry) -> bool:
     """Whether the method runs on this image here; otherwise the entry says why not."""
     name = entry["images"][0]
+    made_already = has_results(made, method)  # asked in any case: results that cannot be used are refused, not replaced
     lacking = [e for f in families(method, made.settings) if (e := _member(made, f)) is None or e["step"] is None]
-    if name not in made.segmentable and not has_results(made, method):
+    if name not in made.segmentable and not made_already:
         entry["reason"] = f"the session has no {name} image"
-    elif method.family not in made.runnable and not has_results(made, method):
+    elif method.family not in made.runnable and not made_already:
         entry["reason"] = f"there is no result of {method.family} for this session, and it is not run here"
     elif lacking:
         family = families(method, made.settings)[0]

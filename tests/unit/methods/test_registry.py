@@ -89,6 +89,16 @@ def test_results_stand_in_for_a_tool_that_is_not_there() -> None:
     assert families(choose("first", inputs={"derivatives": {"first": "/given"}})) == ["first"]
 
 
+def test_a_given_mask_needs_no_method_that_it_was_once_made_with(known: dict[str, Any]) -> None:
+    given = {"derivatives": {"mindglide": "/given"}}
+    known["mindglide"] = Cut("mindglide", "no weights.")
+    assert families(choose("mindglide", inputs=given)) == ["mindglide"]
+    known["mindglide"] = Cut("mindglide")
+    choice = choose("mindglide", inputs=given)
+    assert (families(choice), choice.runnable) == (["mindglide"], frozenset())
+    assert "results that are given; it is not run: it builds on first" in choice.notes["mindglide"]
+
+
 def test_a_brain_source_is_an_order_too() -> None:
     with pytest.raises(UsageError, match="no brain masks are"):
         choose("synthal", brain={"source": "given"})

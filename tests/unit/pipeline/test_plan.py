@@ -116,6 +116,29 @@ def test_a_method_that_only_has_results_is_missing_where_there_are_none(tmp_path
     assert "has 2 files in first" in refused.params["Problem"]
 
 
+@pytest.mark.parametrize("source", ["synthal", "freesurfer"])
+def test_freesurfer_results_of_one_session_that_cannot_be_used_do_not_stop_the_run(source: str, tmp_path: Path) -> None:
+    scripts = tmp_path / "sub-01_ses-1" / "scripts"
+    scripts.mkdir(parents=True)
+    (scripts / "recon-all.error").write_text("x")
+    settings = load(None, {"tools": {"freesurfer": {"subjects_dir": str(tmp_path)}}, "brain": {"source": source}})
+    both = [session(("T1w",)), session(("T1w",), "2")]
+    planned = plans.plan(both, OUT, (FreeSurfer(), Fixed()), settings, None, {"freesurfer", "synthal"})
+    functions = {s.name: s.function for s in planned}
+    assert functions["sub-01_ses-1 freesurfer"] is steps.refuse
+    assert "sub-01_ses-1 freesurfer run" not in functions
+    assert functions["sub-01_ses-2 freesurfer run"] is mask_steps.run_tool
+
+
+def test_names_of_given_results_may_be_spelled_as_the_tool_is(tmp_path: Path) -> None:
+    folder = tmp_path / "sub-01" / "ses-1" / "anat"
+    folder.mkdir(parents=True)
+    (folder / "sub-01_ses-1_label-thalamus_desc-mindglideT1w_mask.nii.gz").write_bytes(b"x")
+    settings = load(None, {"inputs": {"derivatives": {"MindGlide": str(tmp_path)}}})
+    made = plans.plan_session(session(("T1w",)), OUT, (MindGlide(),), settings, set())
+    assert made.origins["mindglideT1w"].startswith("given, bids:MindGlide:sub-01/")
+
+
 def test_memory_grows_with_the_image(tmp_path: Path) -> None:
     import nibabel as nib
     import numpy as np
