@@ -15,7 +15,7 @@ import numpy as np
 from thalbids.bids import names
 from thalbids.bids.dictionaries import ICV_COLUMNS
 from thalbids.bids.outputs import read_json, read_table, write_table
-from thalbids.errors import ImageError, MetadataError
+from thalbids.errors import ImageError, MetadataError, without_folders
 from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.image.overlap import counts, dice
 from thalbids.methods import given as elsewhere
@@ -46,8 +46,8 @@ def label_maps(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstr
                 name, load_image(given(inputs, name)), given(inputs, "brain"), centre, params["Method"], folder / name,
                 path=given(inputs, name), settings=settings, files=files,
             )  # fmt: skip
-        found, failed = method.label_maps(requests)
-    reasons = {name: reason.replace(f"{folder}{os.sep}", "") for name, reason in failed.items()}
+        found, failed = method.label_maps(requests) if requests else ({}, {})
+    reasons = {name: without_folders(reason.replace(f"{folder}{os.sep}", "")) for name, reason in failed.items()}
     sidecars: dict[str, dict[str, Any]] = {"record": {"Failed": reasons, "Software": software(found)}}
     for name, made in found.items():
         affine = requests[name].image.affine

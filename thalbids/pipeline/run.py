@@ -39,6 +39,7 @@ def participant(
     for image in REGISTERED:
         configured_for(image, settings)
     change = siena.check(settings)
+    check_given(settings)
     choice = chosen(settings)
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
@@ -87,6 +88,19 @@ def participant(
             cohort.write(out_dir)
             describe_methods(out_dir)
     return exit_code(results)
+
+
+def check_given(settings: Settings) -> None:
+    """Refuse a place of given results that does not exist: every session would lack them without a word.
+
+    Raises
+    ------
+    NoInputError
+        The place is not there.
+    """
+    for name, path in links(settings).items():
+        if not path.exists():
+            raise NoInputError(f"the results given as {name} are not there.", "Check the path; nothing was done.", path)
 
 
 def describe_methods(out_dir: Path) -> None:
@@ -169,17 +183,19 @@ def links(settings: Settings) -> dict[str, Path]:
 
 
 def add_software(out_dir: Path, planned: Sequence[Step], results: Sequence[StepResult]) -> None:
-    """Name in ``dataset_description.json`` the programs that the results of this run were made with."""
+    """Name in ``dataset_description.json`` the programs that the results of this run were made with: each version, as
+    FreeSurfer's results may come from several.
+    """
     usable = {result.name for result in results if result.usable}
-    used: dict[str, dict[str, str]] = {}
+    used: list[dict[str, Any]] = []
     for step in planned:
         if step.name in usable and step.record_path.exists():
             told = read_json(step.record_path).get("Software", [])
-            used |= {tool["Name"]: tool for tool in told if isinstance(tool, dict)}
+            used += [tool for tool in told if isinstance(tool, dict) and tool not in used]
     path = out_dir / "dataset_description.json"
     description = read_json(path)
-    before = [tool for tool in description["GeneratedBy"] if tool.get("Name") not in used]
-    write_json(path, {**description, "GeneratedBy": [*before, *used.values()]}, sort_keys=False)
+    before = [tool for tool in description["GeneratedBy"] if tool not in used]
+    write_json(path, {**description, "GeneratedBy": [*before, *used]}, sort_keys=False)
 
 
 def describe(

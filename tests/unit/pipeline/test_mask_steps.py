@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thalbids.bids.files import read_table, write_json
+from thalbids.bids.files import read_json, read_table, write_json
 from thalbids.cli.main import main
-from thalbids.errors import ImageError, MetadataError
+from thalbids.errors import ImageError, MetadataError, NoInputError
 from thalbids.image.io import save_image
 from thalbids.methods.freesurfer import FreeSurfer
 from thalbids.pipeline import mask_steps
+from thalbids.pipeline.run import add_software, check_given
+from thalbids.pipeline.step import Done, Step, StepResult
 from thalbids.pipeline.steps import work_folder
-from thalbids.settings import load
+from thalbids.settings import Settings, load
 from thalbids.tools.runner import ToolError
 
 SHAPE = (24, 24, 24)
@@ -109,3 +111,50 @@ def test_an_error_does_not_name_the_work_folder(tmp_path: Path) -> None:
 def test_segment_of_a_missing_file_stops_with_66(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["segment", str(tmp_path / "nothing.nii.gz")]) == 66
     assert "nothing.nii.gz" in capsys.readouterr().err
+
+
+def maps(tmp_path: Path, family: str, image: str, status: Any) -> Done:
+    """The label maps of one image whose step ended so."""
+    write_json(tmp_path / "seen.json", {"ThalamiCentreMm": [0, 0, 0]})
+    random = np.random.default_rng(1).random(SHAPE, dtype=np.float32)
+    save_image(random, np.eye(4), tmp_path / "image.nii.gz")
+    inputs: dict[str, Any] = {"seen": tmp_path / "seen.json", image: tmp_path / "image.nii.gz", "file aseg": None}
+    inputs["brain"] = tmp_path / "image.nii.gz"
+    params = {
+        "Family": family, "Images": {image: "before"}, "Sources": {}, "Method": {}, "T1wUri": "", "Machine": Settings(),
+    }  # fmt: skip
+    return mask_steps.label_maps(inputs, {}, params, {"before": StepResult("before", status)})
+
+
+def test_a_tool_whose_only_image_was_excluded_has_nothing_to_do(tmp_path: Path) -> None:
+    assert maps(tmp_path, "mindglide", "FLAIR", "excluded") == Done({"record": {"Failed": {}, "Software": []}})
+
+
+def test_a_freesurfer_folder_without_aseg_is_an_error_in_words(tmp_path: Path) -> None:
+    with pytest.raises(ToolError, match=r"no mri/aseg.mgz"):
+        maps(tmp_path, "freesurfer", "T1w", "ok")
+
+
+def test_every_version_that_made_a_result_is_named(tmp_path: Path) -> None:
+    write_json(tmp_path / "dataset_description.json", {"GeneratedBy": [{"Name": "thalbids"}]})
+    planned, results = [], []
+    for version in ("6.0.0", "7.4.1", "7.4.1"):
+        name = f"step {len(planned)}"
+        record = tmp_path / f"{len(planned)}.json"
+        write_json(record, {"Software": [{"Name": "FreeSurfer", "Version": version}]})
+        planned.append(Step(name, "sub-01", mask_steps.icv, {}, {"x": tmp_path / "x.tsv"}, record=record))
+        results.append(StepResult(name, "ok"))
+    for _ in range(2):
+        add_software(tmp_path, planned, results)
+    made = read_json(tmp_path / "dataset_description.json")["GeneratedBy"]
+    assert [tool.get("Version") for tool in made] == [None, "6.0.0", "7.4.1"]
+
+
+def test_given_results_that_are_not_there_stop_the_run(tmp_path: Path) -> None:
+    check_given(load(None, {"inputs": {"derivatives": {"first": str(tmp_path)}}}))
+    for tree in (
+        {"inputs": {"derivatives": {"first": str(tmp_path / "none")}}},
+        {"tools": {"freesurfer": {"subjects_dir": str(tmp_path / "none")}}},
+    ):
+        with pytest.raises(NoInputError, match="are not there"):
+            check_given(load(None, tree))
