@@ -201,15 +201,13 @@ def _row(quantity: str, rater: str, rater2: str, found: Estimate, alike: float, 
 
 
 def tables_of(out_dir: Path, settings: Settings) -> list[Table]:
-    """``group_ratings`` and ``group_rater_agreement``; none when no ratings are given.
+    """``group_ratings`` and ``group_rater_agreement``; without rows when no ratings are given.
 
     Raises
     ------
     MetadataError
         A table of ratings or a key cannot be used.
     """
-    if not settings.ratings.files:
-        return []
     ratings = read_ratings(out_dir, settings.ratings.files)
     failed = {v.item.rated: "fail" if v.failed else "pass" for v in verdicts_of(ratings, settings.ratings)}
     standing = {rating.item.rated: rating.item for rating in ratings}
@@ -217,8 +215,12 @@ def tables_of(out_dir: Path, settings: Settings) -> list[Table]:
     rows = [_rating_row(rating, failed[rating.item.rated], stands[rating.item.rated]) for rating in ratings]
     chosen = {"rule": settings.ratings.rule, "unsure": settings.ratings.unsure}
     stale = sum(value == "stale" for value in stands.values())
-    note = f"ratings: {len(ratings)} by {len({r.rater for r in ratings})} raters; {_count(failed)} failed."
-    notes = [note, *([f"warning: {stale} rated things have changed since; not applied."] if stale else [])]
+    by = len({rating.rater for rating in ratings})
+    note = f"ratings: {len(ratings)} by {by} rater{'' if by == 1 else 's'}; {_count(failed)} failed."
+    notes = [
+        *([note] if ratings else []),
+        *([f"warning: what was rated changed since in {stale} cases; not applied."] if stale else []),
+    ]
     agreed = agreement(ratings, settings.run.seed, settings.group.bootstrap)
     return [
         table("group_ratings", rows, COLUMNS, settings=chosen, notes=notes),
