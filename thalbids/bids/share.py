@@ -25,6 +25,7 @@ TABLES = ("*_morph.tsv", "*_qc.json", "group_*.tsv", "descriptions.tsv")
 MASKS = ("*_label-thalamus_*_mask.nii.gz", "*_seg-thalamus_*_dseg.nii.gz", "*_seg-thalamus_*_dseg.tsv")
 IMAGES = ("*_probseg.nii.gz", "*_desc-brain_mask.nii.gz", "*_dseg.nii.gz", "*_dseg.tsv", "*_xfm.txt", "*_xfm.h5")
 HEADS = ("*_T1w.nii.gz", "*_FLAIR.nii.gz", "*_R1map.nii.gz", "*_T2w.nii.gz")  # these show a face
+NEVER = "group_ratings.tsv"  # what raters wrote: names and free text
 CHOICES = {"tables": TABLES, "masks": TABLES + MASKS, "all": TABLES + MASKS + IMAGES + HEADS}
 
 _DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?(?!\d)")
@@ -137,7 +138,7 @@ def _chosen(out_dir: Path, patterns: Sequence[str], subjects: Sequence[str]) -> 
             inside = path.relative_to(out_dir)
             if not path.is_file() or "figures" in inside.parts or path.name.startswith("."):
                 continue
-            if not any(fnmatch(path.name, pattern) for pattern in patterns):
+            if path.name == NEVER or not any(fnmatch(path.name, pattern) for pattern in patterns):
                 continue
             if wanted and folder == out_dir and path.name.startswith("group_"):
                 continue  # tables of the whole group tell of people who are left out

@@ -52,7 +52,7 @@ def participant(
         if not planned:
             raise NoInputError("there are no results to report on.", "Run participant without --reports-only.", out_dir)
     if dry_run:
-        print(describe(sessions, every, planned, choice, out_dir, settings))
+        print("\n".join([*rated, describe(sessions, every, planned, choice, out_dir, settings)]))
         return 0
     with lock.claim(out_dir, [s.name for s in sessions]):
         with lock.shared_files(out_dir):

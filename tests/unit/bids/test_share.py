@@ -39,6 +39,7 @@ def out(tmp_path: Path) -> Path:
     write(root / ".bidsignore", "*.html\n")
     write(root / "descriptions.tsv", "desc_id\tdescription\ndesc-synthalT1w\tSynThal\n")
     write(root / "group_volumes.tsv", "participant_id\tvolume_ml\nsub-01\t7.1\n")
+    write(root / "group_ratings.tsv", "rater\tcomment\nA. Person\tmy neighbour\n")
     write(root / "sub-01.html", "<html>")
     write(root / "logs/20260101T000000_1/run.log", "/home/someone")
     for label in ("01", "02"):
@@ -64,7 +65,7 @@ def test_masks_and_tables_go_in_and_nothing_else(out, tmp_path):
     written = give(out, tmp_path / "copy")
     assert "sub-01/ses-1/anat/sub-01_ses-1_space-T1w_label-thalamus_desc-synthalT1w_mask.nii.gz" in written
     assert "group_volumes.tsv" in written
-    assert not [name for name in written if re.search(r"html|logs|figures|reoriented", name)]
+    assert not [name for name in written if re.search(r"html|logs|figures|reoriented|ratings", name)]
     assert (
         len(written) == 4 + 1 + 2 * 5
     )  # description, ignore, readme, register; group; per person 3 tables, mask, sidecar

@@ -151,17 +151,20 @@ async function copy() {
 
 function keyed(event) {
   if (element("start").hidden === false || event.ctrlKey || event.metaKey || event.altKey) return;
-  const target = event.target, typing = target.matches("input, textarea");
+  const target = event.target instanceof Element ? event.target : document.body, typing = target.matches("input, textarea");
   if (document.querySelector("dialog[open]")) return;
   if (typing) {
     if (event.key === "Escape" || (event.key === "Enter" && !event.shiftKey)) { event.preventDefault(); leave(); }
     return;
   }
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const large = element("picture").classList.contains("large");
+  if (!large && /^Arrow(Up|Down)$/.test(key)) return;  // they scroll the page
   const actions = {
     p: () => rate("pass"), f: () => rate("fail"), u: () => rate("unsure"), c: () => element("comment").focus(),
     o: () => { if (!element("why").hidden) element("other").focus(); }, n: nextOpen, e: lines, z: zoom, s: offer,
     x: () => { delete ratings[items[at].id]; show(at); }, "?": () => element("keys").showModal(),
+    ArrowUp: () => element("picture").scrollBy(0, -120), ArrowDown: () => element("picture").scrollBy(0, 120),
     ArrowLeft: () => show(at - 1), ArrowRight: () => show(at + 1),
   };
   if (key === "Enter" && !target.matches("button")) actions.Enter = forward;
