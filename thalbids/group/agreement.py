@@ -79,11 +79,12 @@ def agreement(x: np.ndarray, y: np.ndarray) -> dict[str, Estimate]:
 def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of ``group_agreement.tsv`` from those of ``group_overlap.tsv``: every quantity per rater and method.
 
-    Volumes of method and rater come from the masks; each participant counts once, with the first session.
+    Volumes of method and rater come from the masks; each participant counts once, with the first session. An empty mask
+    is no measurement of 0 mL: the pair is left out.
     """
     made = []
     for (rater, method), group in one_per_person(table, ["rater", "method"]).groupby(["rater", "method"], sort=False):
-        x, y = (group[name].to_numpy(dtype=np.float64) for name in ("volume_rater_ml", "volume_ml"))
+        x, y = (drawn(group[name]) for name in ("volume_rater_ml", "volume_ml"))
         n = pairs(x, y)[0].size
         for quantity, found in agreement(x, y).items():
             numbers = {"estimate": found.estimate, "ci_low": found.ci_low, "ci_high": found.ci_high}
@@ -91,6 +92,12 @@ def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
                 {"rater": rater, "method": method, "quantity": quantity, **numbers, "n": n, "reason": found.reason}
             )
     return made
+
+
+def drawn(volumes: pd.Series[float]) -> np.ndarray:
+    """Volumes as float64, NaN for an empty mask."""
+    values = volumes.to_numpy(dtype=np.float64)
+    return np.where(values > 0, values, math.nan)
 
 
 def pairs(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

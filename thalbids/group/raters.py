@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thalbids.group.agreement import Estimate, agreement, bootstrap, icc
+from thalbids.group.agreement import Estimate, agreement, bootstrap, drawn, icc, pairs
 from thalbids.group.masks import METRICS
 from thalbids.group.people import one_per_person
 
@@ -37,8 +37,9 @@ def between_raters(table: pd.DataFrame, seed: int, draws: int = 2000) -> list[di
             low, high = bootstrap(values, np.median, seed, draws)
             reason = "" if values.size else "no pair of masks that are not empty"
             rows.append(pair | _row(f"median_{metric}", Estimate(median, low, high, reason), int(values.size)))
-        x, y = group["volume_ml"].to_numpy(dtype=np.float64), group["volume2_ml"].to_numpy(dtype=np.float64)
-        rows += [pair | _row(name, found, len(group)) for name, found in agreement(x, y).items()]
+        x, y = drawn(group["volume_ml"]), drawn(group["volume2_ml"])
+        n = pairs(x, y)[0].size
+        rows += [pair | _row(name, found, n) for name, found in agreement(x, y).items()]
     return rows + _all_raters(chosen)
 
 
@@ -46,7 +47,8 @@ def _all_raters(chosen: pd.DataFrame) -> list[dict[str, Any]]:
     volumes: dict[str, dict[str, float]] = {}
     for row in chosen.itertuples():
         for rater, volume in ((row.rater, row.volume_ml), (row.rater2, row.volume2_ml)):
-            volumes.setdefault(str(rater), {})[str(row.participant_id)] = float(volume)
+            if volume > 0:  # an empty mask is no measurement
+                volumes.setdefault(str(rater), {})[str(row.participant_id)] = float(volume)
     if len(volumes) < 3:
         return []
     shared = sorted(set.intersection(*(set(own) for own in volumes.values())))

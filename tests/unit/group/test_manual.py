@@ -155,6 +155,25 @@ def test_wrong_masks_are_named_and_left_out(study: tuple[Path, Path, Path], caps
     assert {r["n"] for r in read(out / "group_overlap_summary.tsv")} == {"5"}
 
 
+def test_an_empty_mask_is_no_volume_of_zero(study: tuple[Path, Path, Path]) -> None:
+    _, out, manual = study
+    for i in range(8):
+        for rater in ("ada", "bob", "eve"):
+            draw(manual, i, rater)
+    nothing = np.zeros_like(box(6))
+    save(place(manual, "sub-07") / mask_name("sub-07", "ada", space=""), nothing)
+    assert group(study) == 0
+    agreed = {(r["rater"], r["method"], r["quantity"]): r for r in read(out / "group_agreement.tsv")}
+    assert agreed["ada", "first", "ccc"]["n"] == "7"
+    assert agreed["bob", "first", "ccc"]["n"] == "8"
+    assert float(agreed["ada", "first", "bias"]["estimate"]) == pytest.approx(3 * 48 * 1.2 / 1000)  # 3 rows of voxels
+    summary = {(r["rater"], r["method"], r["metric"]): r for r in read(out / "group_overlap_summary.tsv")}
+    assert (summary["ada", "first", "dice"]["n"], summary["ada", "first", "dice"]["n_empty"]) == ("7", "1")
+    between = {(r["rater"], r["rater2"], r["quantity"]): r for r in read(out / "group_rater_agreement.tsv")}
+    assert (between["ada", "bob", "bias"]["n"], between["ada", "bob", "bias"]["estimate"]) == ("7", "0.0")
+    assert between["all", "all", "icc_c1"]["n"] == "7"
+
+
 def test_masks_without_sessions_belong_to_the_only_session(study: tuple[Path, Path, Path]) -> None:
     _, out, manual = study
     draw(manual, 0, session="")  # sub-00 has two sessions: not clear

@@ -50,6 +50,7 @@ def _figure(
 ) -> Figure | None:
     table = rows_of(tables.get("overlap", NEEDS), status="ok")
     table = (table if rater is None else rows_of(table, rater=rater)).dropna(subset=["volume_ml", "volume_rater_ml"])
+    table = table[(table["volume_ml"] > 0) & (table["volume_rater_ml"] > 0)]  # as in the agreement: no empty masks
     panels = []
     for method in methods_in(table):
         own = table[table["method"] == method]
