@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ def tables(cohort: Cohort) -> list[Table]:
             "group_change_summary", [r for p in pairs for r in summary(frames[p], p)], CHANGE_SUMMARY, settings=choices
         ),
         table("group_change_tests", [r for p in pairs for r in between(frames[p], p)], CHANGE_TESTS, settings=tests),
-        missing_table([row for pair in pairs for row in ledgers(cohort, frames[pair])]),
+        missing_table(ledgers(cohort, frames)),
     ]
 
 
@@ -76,29 +76,33 @@ def between(frame: pd.DataFrame, pair: str) -> list[dict[str, Any]]:
     wide = frame.pivot(
         index=["participant_id", "session_id_baseline", "session_id_followup"], columns="method", values="delta_percent"
     )
+    repeated = wide.index.get_level_values("participant_id").has_duplicates
     rows = []
     for first, second in itertools.combinations(dict.fromkeys(frame["method"]), 2):
         a, b = wide[first].to_numpy(dtype=float), wide[second].to_numpy(dtype=float)
         difference = (a - b)[np.isfinite(a - b)]
         found = signed_rank(a, b)
+        if repeated and not found["reason"]:
+            found["reason"] = "a person has several pairs, which are not independent: p is too small"
         median = float(np.median(difference)) if difference.size else float("nan")
         rows.append({"method": first, "method2": second, "sessions": pair, "median_difference": median, **found})
     adjusted = benjamini_hochberg([row["p"] for row in rows])
     return [row | {"p_fdr": p} for row, p in zip(rows, adjusted, strict=True)]
 
 
-def ledgers(cohort: Cohort, frame: pd.DataFrame | None = None) -> list[dict[str, Any]]:
-    """How many pairs of sessions each method has, and why others are lost."""
-    frame = change(cohort) if frame is None else frame
+def ledgers(cohort: Cohort, frames: Mapping[str, pd.DataFrame] | None = None) -> list[dict[str, Any]]:
+    """How many pairs of sessions each method has, and why others are lost; ``frames``: pair to `change`."""
+    frames = {pair: change(cohort, pair) for pair in cohort.settings.group.pairs} if frames is None else frames
     rows = []
-    for method, own in frame.groupby("method", sort=False):
-        lost = {
-            "no volume at baseline": own["volume_baseline_ml"].isna(),
-            "no volume at follow up": own["volume_followup_ml"].isna(),
-        }
-        rows.append(ledger("change", "delta_ml", str(method), lost))
-        lost |= {"no interval": ~(own["interval_years"] > 0)}
-        rows.append(ledger("change", "delta_percent_per_year", str(method), lost))
+    for pair, frame in frames.items():
+        for method, own in frame.groupby("method", sort=False):
+            lost = {
+                "no volume at baseline": own["volume_baseline_ml"].isna(),
+                "no volume at follow up": own["volume_followup_ml"].isna(),
+            }
+            rows.append(ledger("change", "delta_ml", str(method), lost, sessions=pair))
+            lost |= {"no interval": ~(own["interval_years"] > 0)}
+            rows.append(ledger("change", "delta_percent_per_year", str(method), lost, sessions=pair))
     return rows
 
 
