@@ -11,7 +11,7 @@ from thalbids.group.cohort import OUTCOMES, Cohort, baseline, visit_pairs
 from thalbids.group.dictionaries import DESCRIPTIVES
 from thalbids.group.tables import Table, table
 
-BASELINE = ("age", "female", "disease_duration", *OUTCOMES, "icv_ml")
+BASELINE = ("age", "female", "disease_duration", *OUTCOMES, "t25fw_trials", "nhpt_trials", "icv_ml")
 CHANGES = ("interval_years", *(f"d_{name}" for name in OUTCOMES), "steroid")
 
 

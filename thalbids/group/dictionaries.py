@@ -89,6 +89,11 @@ VOLUMES: dict[str, Column] = {
     "icv_ml": column("Intracranial volume", "Intracranial volume of the session.", "mL"),
     "icv_source": column("Source of the intracranial volume", "The same for every session of the table."),
     "diagnosis": column("Diagnosis", "Diagnosis group at this session; n/a when unknown."),
+    "baseline": column(
+        "Baseline",
+        "Whether this is the participant's first session (by date, else by label) with a usable volume of any method.",
+        Levels={"true": "It is: the session of the cross-sectional analyses", "false": "It is not"},
+    ),
     **STATUS,
     **REASON,
 }
@@ -149,7 +154,7 @@ DESCRIPTIVES: dict[str, Column] = {
     "variable": column(
         "Variable",
         "What is described: a clinical variable, the change of one (d_), a share (female, steroid: 1 is yes), the "
-        "interval, or volume_ml of a method.",
+        "interval, the number of trials behind the mean of a timed test, or volume_ml of a method.",
     ),
     **METHOD,
     **DIAGNOSIS,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from thalbids.bids.derivatives import Volumes
-from thalbids.group.cohort import VOLUME_COLUMNS, Cohort
+from thalbids.group.cohort import VOLUME_COLUMNS, Cohort, baseline
 from thalbids.group.dictionaries import VOLUMES
 from thalbids.group.tables import Table
 
@@ -78,4 +78,6 @@ def tables(cohort: Cohort) -> list[Table]:
     keys = ["participant_id", "session_id"]
     known = cohort.visits[[*keys, "diagnosis"]]
     frame = cohort.volumes.merge(known, on=keys, how="left", validate="many_to_one")
+    first = pd.MultiIndex.from_frame(baseline(cohort)[keys])
+    frame["baseline"] = pd.MultiIndex.from_frame(frame[keys]).isin(first).tolist()
     return [Table("group_volumes", frame, VOLUMES, choices, [note])]

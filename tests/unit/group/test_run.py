@@ -14,12 +14,15 @@ import pytest
 from tests.cohort import CHANGE, METHODS, morph_path, morph_row, write_cohort, write_rows
 from thalbids.cli.main import main
 from thalbids.errors import NoInputError
-from thalbids.group import reporting, run, volumes
+from thalbids.group import descriptives, reporting, run, volumes
 from thalbids.group.change import between, change, ledgers
+from thalbids.group.change import tables as change_tables
 from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, visit_pairs
 from thalbids.group.missing import ledger, missing_table
 from thalbids.group.run import read_cohort, run_analyses, with_exclusions
 from thalbids.group.tables import Table, write
+from thalbids.reports.figures.cohort import first_sessions
+from thalbids.reports.group_data import Tables
 from thalbids.settings import load
 
 OWN = ("volumes", "conflicts", "descriptives", "change")
@@ -89,7 +92,7 @@ def test_dry_run_says_what_was_found_and_writes_nothing(
     if dry:
         assert "age: participants.tsv: age" in shown
         assert "t25fw_1: */*_sessions.tsv: t25fw_1" in shown
-        assert f"change delta_ml: 5 of 5, for {len(METHODS)} methods" in shown
+        assert f"change delta_ml first:last: 5 of 5, for {len(METHODS)} methods" in shown
 
 
 def cohort_of(raw: Path, out: Path, **settings: object) -> Cohort:
@@ -197,6 +200,57 @@ def test_pairs_of_three_visits(tmp_path: Path, pair: str, expected: list[tuple[o
         )  # fmt: skip
         np.testing.assert_allclose([row["asymmetry_baseline"], row["delta_asymmetry"]], [0.4, 0], atol=1e-12)
         assert (visit["d_edss"], visit["steroid"]) == (edss, steroid)
+
+
+def test_the_ledger_of_change_tells_the_pairs_apart(tmp_path: Path) -> None:
+    three_visits(tmp_path)
+    cohort = cohort_of(tmp_path / "raw", tmp_path / "out", pairs=["1:2", "1:9", "consecutive"])
+    rows = [row for row in ledgers(cohort) if row["outcome"] == "delta_ml"]
+    assert {row["sessions"]: row["n_used"] for row in rows} == {"1:2": 1, "consecutive": 2}
+    made = {t.name: t.frame for t in change_tables(cohort)}
+    assert set(made["group_missing"]["sessions"]) == {"1:2", "consecutive"}
+
+
+def test_several_pairs_of_a_person_are_told(tmp_path: Path) -> None:
+    raw, out, _ = write_cohort(tmp_path, 6, 3, ("first", "dbsegment"))
+    cohort = cohort_of(raw, out)
+    (one,) = between(change(cohort), "first:last")
+    (several,) = between(change(cohort, "consecutive"), "consecutive")
+    assert (one["n"], one["reason"]) == (6, "")
+    assert several["n"] == 12
+    assert "not independent" in several["reason"]
+
+
+def test_the_baseline_is_the_first_by_date_in_table_and_figure(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    dates = {"ses-2": "2021-01-01", "ses-10": "2022-01-01", "ses-a": "2020-01-01"}
+    write_rows(raw / "sub-01" / "sub-01_sessions.tsv", [{"session_id": k, "acq_time": v} for k, v in dates.items()])
+    for session, volume in (("ses-2", 9000), ("ses-10", 8000), ("ses-a", 9900)):
+        morph(out, "sub-01", session, morph_row("first", volume))
+    for session, volume in (("ses-2", 7000), ("ses-10", 6000)):  # without dates: by label
+        morph(out, "sub-02", session, morph_row("first", volume))
+    (made,) = volumes.tables(cohort_of(raw, out))
+    marked = made.frame[made.frame["baseline"]]
+    assert list(marked["session_id"]) == ["ses-a", "ses-2"]
+    for marks in (True, False):
+        shown = made.frame if marks else made.frame.drop(columns="baseline")
+        columns = {name: made.columns[name] for name in shown}
+        write(Table("group_volumes", shown, columns), tmp_path)
+        tables = Tables(tmp_path)
+        first = first_sessions(tables, tables.get("volumes"))
+        assert sorted(first["volume_ml"]) == [7.0, 9.9 if marks else 9.0]
+
+
+def test_the_number_of_trials_is_kept(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    for person, trials in (("sub-01", (5.0, 6.0)), ("sub-02", (7.0, None))):
+        visit = {"session_id": "ses-1", "t25fw_1": trials[0], "t25fw_2": trials[1]}
+        write_rows(raw / person / f"{person}_sessions.tsv", [visit])
+        morph(out, person, "ses-1", morph_row("first", 9000))
+    (made,) = descriptives.tables(cohort_of(raw, out))
+    rows = made.frame[(made.frame["sample"] == "baseline") & (made.frame["diagnosis"] == "all")].set_index("variable")
+    assert (rows.loc["t25fw", "mean"], rows.loc["t25fw_trials", "mean"]) == (6.25, 1.5)
+    assert rows.loc["nhpt_trials", "n"] == 0
 
 
 def test_tests_between_methods_agree_with_all_sign_flips(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thalbids.group.people import natural
 from thalbids.reports.figures import look, marks
 from thalbids.reports.figures.canvas import SMALL, Figure, Panel
 from thalbids.reports.group_data import (
@@ -33,17 +34,23 @@ def diagnoses_in(table: pd.DataFrame) -> list[str]:
     return in_order((name for name in table["diagnosis"].dropna().unique() if name != "all"), DIAGNOSES)
 
 
-def first_sessions(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per participant and method: the first session in the order of the labels."""
+def first_sessions(tables: Tables, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each participant's baseline, as group_volumes marks it; without marks, of the first label."""
+    keys = ["participant_id", "session_id"]
     if "session_id" not in table.columns:
         return table
-    return table.sort_values("session_id", kind="stable").drop_duplicates(["participant_id", "method"])
+    known = tables.get("volumes", (*keys, "baseline"))
+    known = known[known["baseline"].astype(str) == "true"]
+    if len(known):
+        return table.merge(known[keys].drop_duplicates(), on=keys)
+    order = sorted(range(len(table)), key=lambda row: natural(table["session_id"].iloc[row]))
+    return table.iloc[order].drop_duplicates(["participant_id", "method"])
 
 
 def volumes(tables: Tables) -> Figure | None:
     """Per method: thalamic volume by diagnosis; one panel for all methods where no diagnosis is known."""
     table = rows_of(tables.get("volumes", ("participant_id", "method", "volume_ml")), status="ok")
-    table = first_sessions(table.dropna(subset=["volume_ml"]))
+    table = first_sessions(tables, table.dropna(subset=["volume_ml"]))
     if table.empty:
         return None
     groups, methods = diagnoses_in(table), methods_in(table)
@@ -177,7 +184,7 @@ def _pbvc_clouds(tables: Tables, estimates: pd.DataFrame) -> Figure | None:
 def normative(tables: Tables) -> Figure | None:
     """Per method: how many standard deviations a volume lies from that of a control of the same kind."""
     table = tables.get("normative", ("participant_id", "method", "z", "diagnosis")).dropna(subset=["z"])
-    table = first_sessions(table)
+    table = first_sessions(tables, table)
     panels = []
     for method in methods_in(table):
         own = table[table["method"] == method]
