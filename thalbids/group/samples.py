@@ -122,7 +122,9 @@ def _wide(cohort: Cohort, people: pd.Series, sessions: pd.Series, columns: Seque
 def _prepared(table: pd.DataFrame) -> pd.DataFrame:
     table = table.reset_index(drop=True)
     table["sex"] = 1.0 - table["female"].astype(float)
-    table["icv_z"] = z_score(table["icv_ml"].to_numpy(dtype=np.float64, na_value=np.nan))
+    icv = table["icv_ml"].to_numpy(dtype=np.float64, na_value=np.nan)
+    z = z_score(icv)  # one value, or equal ones, are known and do not vary: 0, which the checks of the models name so
+    table["icv_z"] = z if np.isfinite(z).any() else np.where(np.isfinite(icv), 0.0, np.nan)
     return table
 
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from tests.people import make_cohort, two_visits
-from thalbids.group import crosssectional, longitudinal, samples, sides, signs
+from thalbids.group import crosssectional, longitudinal, plots, samples, sides, signs
 from thalbids.group.cohort import Cohort
 from thalbids.settings import Group, Settings
 
@@ -59,6 +59,35 @@ def test_crosssectional_coefficients_by_the_normal_equations() -> None:
         assert {row["cov_type"] for row in found} == {"HC3" if outcome in ("edss", "disease_duration") else "nonrobust"}
         assert {row["transform"] for row in found} == {"log" if outcome in ("t25fw", "nhpt") else "none"}
         assert {row["n"] for row in found} == {50}
+
+
+@pytest.mark.parametrize(("people", "word"), [(40, "icv_z does not vary"), (1, "1 rows are too few")])
+def test_an_intracranial_volume_that_does_not_vary_is_not_called_missing(people: int, word: str) -> None:
+    visits, volumes = two_visits(people)
+    cohort = make_cohort(visits, [row | {"icv_ml": 1400.0} for row in volumes])
+    rows = rows_of(cohort, crosssectional, "group_crosssectional")
+    row = pick(rows, outcome="sdmt", method="first", subset="all", term="volume_ml")
+    assert word in row["reason"] and math.isnan(row["estimate"])
+    lost = [row for row in rows_of(cohort, crosssectional, "group_missing") if row["subset"] == "all"]
+    assert {row["lost_no_icv"] for row in lost} == {0}
+
+
+def test_what_the_residual_figures_say_stands_in_a_table() -> None:
+    visits, volumes = two_visits(40)
+    cohort = make_cohort(visits, volumes)
+    residuals, checks = (rows_of(cohort, plots, f"group_{name}") for name in ("residuals", "residual_checks"))
+    assert len(checks) == 5 + 2 + 4  # cross-sectional, t25fw and nhpt without logarithm, longitudinal
+    for check in checks:
+        keys = {name: check[name] for name in ("analysis", "outcome", "method", "transform", "sessions")}
+        own = [row for row in residuals if all(row[name] == value for name, value in keys.items())]
+        e, f = (np.array([row[name] for row in own]) for name in ("residual", "fitted"))
+        # medians of uniform order statistics by Filliben (1975)
+        m = (np.arange(1, e.size + 1) - 0.3175) / (e.size + 0.365)
+        m[0], m[-1] = 1 - 0.5 ** (1 / e.size), 0.5 ** (1 / e.size)
+        assert check["n"] == e.size
+        assert check["qq_r"] == pytest.approx(np.corrcoef(np.sort(e), stats.norm.ppf(m))[0, 1])
+        ranks = np.corrcoef(stats.rankdata(np.abs(e)), stats.rankdata(f))
+        assert check["spread_rho"] == pytest.approx(ranks[0, 1])
 
 
 def test_subset_is_a_family_of_its_own_and_the_volume_alone_is_corrected() -> None:

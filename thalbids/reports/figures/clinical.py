@@ -185,9 +185,8 @@ def _odds(own: pd.DataFrame, threshold: str, subset: str) -> list[Panel]:
 
 def residuals(tables: Tables, analysis: str) -> Figure | None:
     """QQ plot and residuals over fitted values per outcome, of the first method, on the raw and the log scale."""
-    from scipy import stats
-
     needs = ("analysis", "outcome", "method", "transform", "fitted", "residual")
+    checked = tables.get("residual_checks", (*needs[:4], "qq_r", "spread_rho"))
     table = rows_of(tables.get("residuals", needs), analysis=analysis)
     if table.empty:
         return None
@@ -200,9 +199,9 @@ def residuals(tables: Tables, analysis: str) -> Figure | None:
             own = own.dropna(subset=["fitted", "residual"])
             if len(own) < 3:
                 continue
-            r = float(stats.probplot(own["residual"].to_numpy())[1][2])
+            said = rows_of(checked, analysis=analysis, outcome=outcome, method=method, transform=transform)
+            r, rho = (float(said[column].iloc[0]) if len(said) else np.nan for column in ("qq_r", "spread_rho"))
             name = f"{outcome_name(outcome)}{' (log)' if transform == 'log' else ''}"
-            rho = float(stats.spearmanr(own["fitted"], own["residual"].abs()).statistic)
             panels.append(
                 Panel(
                     f"{name}: QQ",
