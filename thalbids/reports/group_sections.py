@@ -165,6 +165,8 @@ VARIABLES = {
     "t25fw": "T25FW (s)",
     "nhpt": "9-HPT (s)",
     "sdmt": "SDMT",
+    "t25fw_trials": "Trials of T25FW",
+    "nhpt_trials": "Trials of 9-HPT",
     "icv_ml": "Intracranial volume (mL)",
     "interval_years": "Interval (years)",
     "steroid": "Steroids in between",
@@ -475,14 +477,14 @@ def _models(section: Section, tables: Tables, table: pd.DataFrame, name: str) ->
         reasons = failed["reason"].dropna().unique() if "reason" in failed.columns else []
         why = f" ({listed([str(r) for r in reasons], 4)})" if len(reasons) else ""
         section.warnings.append(f"{_count(len(failed), 'model')} could not be fitted{why}.")
-    odd = below[[_unexpected(row) for row in below.to_dict("records")]] if len(below) else below
+    odd = table[np.array([_unexpected(row) for row in table.to_dict("records")], dtype=bool)]
     if len(odd):
         outcomes = [clinical.outcome_name(o) for o in clinical.outcomes_in(odd)]
         section.warnings.append(
             f"Counter-intuitive sign: for {listed(outcomes, 6)}, {_count(len(odd), 'model')} say that more thalamus "
-            "goes with a worse score. The paper saw the same for the change of EDSS and takes it as exploratory: "
-            "EDSS is ordinal and moved by relapses, volumes by water and inflammation (pseudoatrophy), and by "
-            "measurement noise."
+            "goes with a worse score (95 % interval without 0, p not corrected). The paper saw the same for the change "
+            "of EDSS and takes it as exploratory: EDSS is ordinal and moved by relapses, volumes by water and "
+            "inflammation (pseudoatrophy), and by measurement noise."
         )
     rows = []
     for row in _model_order(table):
@@ -511,7 +513,8 @@ def _model_order(table: pd.DataFrame) -> Iterable[dict[str, Any]]:
 
 
 def _unexpected(row: dict[str, Any]) -> bool:
-    return signs.sign(str(row["outcome"]), float(row["estimate"])) == "opposite"
+    """Whether the table's column ``warning`` says so too: whatever the corrected p, nobody should miss it."""
+    return bool(signs.warning(str(row["outcome"]), *(float(row[name]) for name in ("estimate", "ci_low", "ci_high"))))
 
 
 def change(tables: Tables) -> Section:
@@ -591,6 +594,7 @@ def sensitivity(tables: Tables) -> Section:
             [
                 look.label(r["method"]),
                 clinical.THRESHOLDS.get(r["threshold"], str(r["threshold"])),
+                _text(r.get("subset")),
                 number(r["estimate"]),
                 interval(r.get("ci_low"), r.get("ci_high")),
                 p_value(r["p_fdr"]),
@@ -601,6 +605,7 @@ def sensitivity(tables: Tables) -> Section:
         header = [
             "Method",
             "Categories",
+            "Subset",
             "log odds per mL",
             "95 % interval",
             "p corrected",
@@ -665,7 +670,8 @@ def pbvc(tables: Tables) -> Section:
 KNOWN = {
     "volumes", "overlap", "overlap_summary", "overlap_tests", "containment", "agreement", "change", "change_summary",
     "change_tests", "crosssectional", "longitudinal", "ordinal", "pbvc", "pbvc_tests", "descriptives", "missing",
-    "residuals", "wholebrain", "normative", "conflicts", "rater_overlap", "rater_agreement", "harmonised", "samplesize",
+    "residuals", "residual_checks", "wholebrain",
+    "normative", "conflicts", "rater_overlap", "rater_agreement", "harmonised", "samplesize",
 }  # fmt: skip
 COLUMNS = {
     "ci_low": "95 % from", "ci_high": "to", "p_fdr": "p corrected", "n": "n", "p": "p", "estimate": "Estimate",

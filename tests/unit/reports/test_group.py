@@ -14,6 +14,7 @@ from thalbids.reports.figures import canvas
 from thalbids.reports.figures import overlap as overlap_figures
 from thalbids.reports.group import write_group_report
 from thalbids.reports.group_data import Tables
+from thalbids.reports.group_sections import sensitivity
 
 EVIL = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>=cmd|' /C calc'!A0 $\\frac{$"
 
@@ -98,6 +99,24 @@ def test_every_picture_has_words_and_every_link_leads_to_a_table(paper: Path, qu
     assert tables and all((paper / href).is_file() for href in tables)
     assert all(href.startswith(("#", "group_", "https://doi.org/")) for href in links)
     assert not page.all("script") and not page.all("link")
+
+
+def test_an_unexpected_sign_is_told_whatever_the_corrected_p(tmp_path: Path, quick: None) -> None:
+    row = {"outcome": "d_edss", "term": "delta_volume_ml", "subset": "all", "sensitivity": "none", "p_fdr": 0.2}
+    rows = [
+        {**row, "method": "first", "estimate": 0.5, "ci_low": 0.1, "ci_high": 0.9},
+        {**row, "method": "dbsegment", "estimate": 0.5, "ci_low": -0.1, "ci_high": 1.1},
+    ]
+    paper_tables.table(tmp_path, "longitudinal", rows)
+    assert "Counter-intuitive sign: for Change of EDSS, 1 model " in page_of(tmp_path).text
+
+
+def test_ordinal_models_of_two_subsets_are_told_apart(tmp_path: Path, quick: None) -> None:
+    row = {"method": "first", "threshold": "any", "term": "delta_volume_ml", "p_fdr": 0.5, "ci_low": 0, "ci_high": 1}
+    rows = [{**row, "subset": "all", "estimate": 0.4}, {**row, "subset": "RRMS", "estimate": 0.6}]
+    paper_tables.table(tmp_path, "ordinal", rows)
+    (shown,) = sensitivity(Tables(tmp_path)).tables
+    assert [dict(zip(shown.header, cells, strict=True))["Subset"] for cells in shown.rows] == ["all", "RRMS"]
 
 
 def test_an_empty_folder_says_why(tmp_path: Path) -> None:
