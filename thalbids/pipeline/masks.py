@@ -238,10 +238,12 @@ def _segment(made: SessionPlan, method: Method, name: str, entry: Entry) -> None
         labels = label_map(made, method.family, name)
         inputs |= {"labels": labels, "labels sidecar": sidecar(labels), "maps": maps_record(made, method.family)}
         needs.append(made.prepared[method.family])
+    others = [made.brain] if "brain" in inputs else []
     for family in families(method, settings):
         member = _member(made, family)
         assert member is not None  # _can_run saw to it
-        inputs[f"mask {family}"] = made.path("dseg", seg="thalamus", space="T1w", desc=member["desc"])
+        others.append(mask_outputs(made, member["desc"])["dseg"])
+        inputs[f"mask {family}"] = others[-1]
         needs.append(member["step"])
         roots += member["roots"]
     entry["step"] = made.add(
@@ -253,7 +255,7 @@ def _segment(made: SessionPlan, method: Method, name: str, entry: Entry) -> None
             "Family": method.family,
             "Image": name,
             "Desc": desc,
-            "Source": made.uri_of(inputs.get("labels") or path),
+            "Sources": [made.uri_of(inputs.get("labels") or path), *map(made.uri_of, others)],
             "T1wUri": made.t1w_uri,
             "Method": dict(method.params(settings)),
         },

@@ -24,6 +24,8 @@ from thalbids.settings import Settings
 from thalbids.types import Session
 
 REGISTERED = ("FLAIR", "R1map")
+MINDGLIDE = ("device", "reorient", "keep_largest")  # settings of a tool that can change its result
+DBSEGMENT = ("mode", "folds", "test_time_augmentation")
 USUAL_VOXELS = 256**3
 BYTES_PER_VOXEL = 60  # what a step takes more for each voxel beyond the usual ones: some arrays of float32 and float64
 
@@ -347,6 +349,7 @@ def plan_report(
 
 def result_settings(settings: Settings) -> dict[str, Any]:
     """The settings that can change a result, for the report; how many processes ran is none of them."""
+    tools = settings.tools
     return {
         "methods": list(settings.methods.names),
         "extra ensembles": list(settings.methods.extra_ensembles),
@@ -354,9 +357,17 @@ def result_settings(settings: Settings) -> dict[str, Any]:
         "registration rule": settings.registration.rule,
         "mutual information bins": settings.registration.bins,
         "flip averaging": settings.synthal.flip_averaging,
+        "brain mask": settings.brain.source,
+        "MindGlide": {"envelope": settings.mindglide.envelope, **_named(tools.mindglide, MINDGLIDE)},
+        "DBSegment": _named(tools.dbsegment, DBSEGMENT),
+        "recon-all": _named(tools.freesurfer, ("hires",)),
         "precision": settings.run.precision,
         "seed": settings.run.seed,
     }
+
+
+def _named(section: object, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(section, name) for name in names}
 
 
 def _weights() -> str:

@@ -38,8 +38,8 @@ def participant(
     """
     for image in REGISTERED:
         configured_for(image, settings)
-    change = siena.check(settings)
     check_given(settings)
+    change = siena.check(settings)
     choice = chosen(settings)
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
@@ -98,8 +98,9 @@ def check_given(settings: Settings) -> None:
     NoInputError
         The place is not there.
     """
-    for name, path in links(settings).items():
-        if not path.exists():
+    change = {"PBVC table": settings.siena.table, "SIENA results": settings.siena.directory}
+    for name, path in (links(settings) | change).items():
+        if path is not None and not path.exists():
             raise NoInputError(f"the results given as {name} are not there.", "Check the path; nothing was done.", path)
 
 

@@ -226,7 +226,7 @@ def segment(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
             raise ImageError(error.problem, error.mend, error.path or given(inputs, "image")) from None
     common = {
         "SpatialReference": params["T1wUri"],
-        "Sources": [params["Source"]],
+        "Sources": params["Sources"],
         "Manual": False,
         "Description": names.by_desc(params["Desc"]).description,
         "Software": told.get("Software", list(trait(method, "software", params["Machine"]))),

@@ -155,6 +155,8 @@ def test_given_results_that_are_not_there_stop_the_run(tmp_path: Path) -> None:
     for tree in (
         {"inputs": {"derivatives": {"first": str(tmp_path / "none")}}},
         {"tools": {"freesurfer": {"subjects_dir": str(tmp_path / "none")}}},
+        {"siena": {"table": str(tmp_path / "none")}},
+        {"siena": {"directory": str(tmp_path / "none")}},
     ):
         with pytest.raises(NoInputError, match="are not there"):
             check_given(load(None, tree))

@@ -139,6 +139,23 @@ def test_names_of_given_results_may_be_spelled_as_the_tool_is(tmp_path: Path) ->
     assert made.origins["mindglideT1w"].startswith("given, bids:MindGlide:sub-01/")
 
 
+def test_the_report_shows_what_decides_of_the_masks_of_tools() -> None:
+    tree = {"brain": {"source": "dbsegment"}, "mindglide": {"envelope": "synthal"}}
+    shown = plans.result_settings(load(None, {**tree, "tools": {"dbsegment": {"mode": "paper"}}}))
+    assert shown["brain mask"] == "dbsegment"
+    assert shown["MindGlide"]["envelope"] == "synthal"
+    assert shown["DBSegment"]["mode"] == "paper"
+
+
+def test_a_cut_mask_names_the_mask_that_cuts_it_among_its_sources() -> None:
+    made = plans.plan_session(session(("T1w",)), OUT, (First(), MindGlide()), load(None, {}))
+    params = {s.name: s.params for s in made.steps}
+    anat = "bids::sub-01/ses-1/anat/sub-01_ses-1_space-T1w_seg"
+    assert params["sub-01_ses-1 mindglideT1w"]["Sources"] == [
+        f"{anat}-mindglide_desc-T1w_dseg.nii.gz", f"{anat}-thalamus_desc-first_dseg.nii.gz",
+    ]  # fmt: skip
+
+
 def test_memory_grows_with_the_image(tmp_path: Path) -> None:
     import nibabel as nib
     import numpy as np
