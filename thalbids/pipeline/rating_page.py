@@ -144,7 +144,7 @@ def _drawn(out_dir: Path, place: Place, candidates: Sequence[_Candidate]) -> Ite
             raise NoInputError(f"{place.name} has no desc-reoriented_T1w.nii.gz.", "Run participant again.", out_dir)
         t1w = views.read(t1w_path)
         brain_path = next(iter(place.ending("desc-brain_mask.nii.gz")), None)
-        brain = None if brain_path is None else views.read(brain_path)
+        brain = None if brain_path is None else views.read_mask(brain_path)  # the box around it is what is shown
         focus = _focus(place, brain, t1w)
     except ThalbidsError as error:
         yield f"{place.name} is not in the page: {error.problem}"

@@ -17,12 +17,12 @@ import numpy as np
 
 from thalbids.bids.ratings import COLUMNS, DICTIONARY, MASK, REGISTRATION
 from thalbids.reports.planes import ENDS
-from thalbids.reports.svg import UNIT, Panel, png_overlay
+from thalbids.reports.svg import UNIT, Panel
 from thalbids.reports.views import PLANES, Focus, Mask, Volume, crop_rows, registration_rows
 
 COLOUR = "#FFD447"
 GAP = 4  # pixels between pictures
-QUALITY = {REGISTRATION: 50, MASK: 75}  # of the WebP: below 60 kB an item
+QUALITY = {REGISTRATION: 55, MASK: 75}  # of the WebP: below 60 kB an item
 NOWHERE = Focus(dict.fromkeys(PLANES, (0.0, 0.0, 0.0)), (0.0, 0.0, 0.0))  # for pictures of the whole brain
 QUESTIONS = {
     REGISTRATION: "Do the yellow edges follow the borders of the grey image?",
@@ -86,10 +86,10 @@ def _picture(rows: Sequence[Sequence[Panel]], kind: str) -> str:
         y += height + GAP
     drawn = "".join(lines)
     if edges.any():
-        drawn += _image(png_overlay(edges, COLOUR), "png", total)
+        drawn += _image(_webp_overlay(edges), total)
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {total[1]} {total[0]}' data-drawn='{int(bool(drawn))}'>"
-        f"{_image(_webp(grey, QUALITY[kind]), 'webp', total)}<g class='lines'>{drawn}</g>"
+        f"{_image(_webp(grey, QUALITY[kind]), total)}<g class='lines'>{drawn}</g>"
         f"<g class='letters'>{''.join(letters)}</g></svg>"
     )
 
@@ -109,9 +109,20 @@ def _webp(grey: np.ndarray, quality: int) -> bytes:
     return stream.getvalue()
 
 
-def _image(content: bytes, kind: str, size: tuple[int, int]) -> str:
+def _webp_overlay(mask: np.ndarray) -> bytes:
+    """The colour of the lines where the mask is True, transparent elsewhere; without loss, smaller than a PNG."""
+    from PIL import Image
+
+    pixels = np.zeros((*mask.shape, 4), np.uint8)
+    pixels[mask] = [*bytes.fromhex(COLOUR[1:]), 255]
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "WEBP", lossless=True, method=4)
+    return stream.getvalue()
+
+
+def _image(content: bytes, size: tuple[int, int]) -> str:
     data = base64.b64encode(content).decode()
-    return f"<image width='{size[1]}' height='{size[0]}' href='data:image/{kind};base64,{data}'/>"
+    return f"<image width='{size[1]}' height='{size[0]}' href='data:image/webp;base64,{data}'/>"
 
 
 def page(identifier: str, cards: Sequence[Card]) -> str:

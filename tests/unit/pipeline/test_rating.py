@@ -69,6 +69,13 @@ def test_the_page_asks_nothing_of_a_network_and_is_small(made: rating_page.Made)
     assert max(sizes) < 60_000
 
 
+def test_the_brain_fills_the_picture_of_a_registration(made: rating_page.Made):
+    """The brain is 156 mm long, the scan 216 mm: columns are as wide as the brain and its margins."""
+    source = made.page.read_text("utf-8")
+    widths = {int(w) for w in re.findall(r"viewBox='0 0 (\d+) \d+'", source)}
+    assert widths == {2 * 4 + 3 * 160, 2 * 4 + 3 * (40 * 4 + 2 * 8)}  # masks: 80 mm at 0.5; 40 voxels and 2 x 8 mm
+
+
 def test_the_key_tells_everything(made: rating_page.Made, out: Path):
     page = json.loads(made.key.read_text())["Page"]
     items = list(read_key(out, page).values())
