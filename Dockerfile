@@ -20,7 +20,7 @@ RUN python3 -m venv /opt/thalbids \
 COPY . .
 ARG VERSION=0.0.0
 RUN SETUPTOOLS_SCM_PRETEND_VERSION=${VERSION} /opt/thalbids/bin/pip install --no-cache-dir --no-build-isolation \
-        --disable-pip-version-check --constraint docker/constraints.txt ".[demo]" \
+        --disable-pip-version-check --constraint docker/constraints.txt ".[cluster,demo,harmonise]" \
     && find /opt/thalbids -depth -type d -name tests -path '*/site-packages/*' -exec rm -rf {} +
 COPY docker/add docker/add
 ARG WITH_MINDGLIDE= WITH_DBSEGMENT= WITH_FSL= WITH_FREESURFER= FSL_LICENCE=

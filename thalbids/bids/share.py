@@ -14,6 +14,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ CHOICES = {"tables": TABLES, "masks": TABLES + MASKS, "all": TABLES + MASKS + IM
 
 _DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?(?!\d)")
 _ABSOLUTE = re.compile(r"(?<![\w.:/~\-])(?:/[\w.+\-]+){2,}|\b[A-Za-z]:\\+\w|file://")
+_THALAMUS = re.compile(r"_(?:label|seg)-thalamus_desc-([0-9A-Za-z]+)_")
 _MOST_DAYS = 365  # a shift of at most a year hides the date and leaves the season of life
 
 
@@ -142,9 +144,24 @@ def _chosen(out_dir: Path, patterns: Sequence[str], subjects: Sequence[str]) -> 
                 continue
             if wanted and folder == out_dir and path.name.startswith("group_"):
                 continue  # tables of the whole group tell of people who are left out
+            if _is_stale(path):
+                continue
             yield inside
             if not path.name.endswith(".json") and sidecar(path).is_file():
                 yield sidecar(inside)
+
+
+def _is_stale(path: Path) -> bool:
+    """Whether this is a thalamus mask that the volumes of its session do not list (any more)."""
+    match = _THALAMUS.search(path.name)
+    return match is not None and match[1] not in _listed(path.parent)
+
+
+@cache
+def _listed(folder: Path) -> frozenset[str]:
+    """Methods with a volume in the tables of a session."""
+    rows = [row for table in folder.glob("*_desc-thalamus_morph.tsv") for row in read_table(table)]
+    return frozenset(str(row["method"]) for row in rows if row.get("volume_mm3") is not None)
 
 
 def _refuse_heads(out_dir: Path, files: Sequence[Path]) -> None:

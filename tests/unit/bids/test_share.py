@@ -46,7 +46,7 @@ def out(tmp_path: Path) -> Path:
         stem = f"sub-{label}/ses-1/anat/sub-{label}_ses-1"
         write(
             root / f"{stem}_desc-thalamus_morph.tsv",
-            f"method\tscanned\tvolume_mm3\nx\t2021-03-0{label[1]}T10:00:00\t0.1\n",
+            f"method\tscanned\tvolume_mm3\nsynthalT1w\t2021-03-0{label[1]}T10:00:00\t0.1\n",
         )
         write(root / f"{stem}_desc-thalamus_morph.json", {"method": {"Description": "seen on 2021-05-01"}})
         write(root / f"{stem}_desc-thalamus_qc.json", {"Notes": ["one", "two"], "Scan": "2021-03-05"})
@@ -82,7 +82,7 @@ def test_dates_are_dropped(out, tmp_path):
     text = "".join(p.read_text() for p in (tmp_path / "copy").rglob("*") if p.suffix in (".json", ".tsv"))
     assert "2021-" not in text
     table = (tmp_path / "copy/sub-01/ses-1/anat/sub-01_ses-1_desc-thalamus_morph.tsv").read_text()
-    assert table == "method\tscanned\tvolume_mm3\nx\tn/a\t0.1\n"
+    assert table == "method\tscanned\tvolume_mm3\nsynthalT1w\tn/a\t0.1\n"
 
 
 def test_shifted_dates_keep_their_distance_within_a_person(out, tmp_path):
@@ -156,6 +156,13 @@ def test_places_that_will_not_do(out, tmp_path):
         give(tmp_path / "used", tmp_path / "copy")
     with pytest.raises(NoInputError, match="participants here: sub-01, sub-02"):
         give(out, tmp_path / "copy", subjects=("09",))
+
+
+def test_a_mask_that_the_table_does_not_list_is_not_shared(out, tmp_path):
+    stem = out / "sub-01/ses-1/anat/sub-01_ses-1"
+    write(Path(f"{stem}_space-T1w_label-thalamus_desc-freesurfer_mask.nii.gz"), "left from an earlier run")
+    write(Path(f"{stem}_space-T1w_label-thalamus_desc-freesurfer_mask.json"), {})
+    assert not [name for name in give(out, tmp_path / "copy") if "freesurfer" in name]
 
 
 def test_links_are_followed(out, tmp_path):
