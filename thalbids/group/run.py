@@ -280,6 +280,13 @@ def _told(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]], conflic
         notes.append(
             "warning: no participant of the clinical tables has derivatives: compare the labels (01 is not 1)."
         )
+    seen = [
+        key for key, found in clinical.values.items() if key[1] and key[0] in sessions and set(found) - {"acq_time"}
+    ]
+    if seen and not any(label in sessions[person] for person, label in seen):
+        notes.append(
+            "warning: no session of the clinical tables has derivatives: compare the labels (ses-01 is not ses-1)."
+        )
     return notes
 
 

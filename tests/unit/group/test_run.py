@@ -355,6 +355,18 @@ def test_labels_that_lost_their_zeros_are_told(tmp_path: Path, capsys: pytest.Ca
     assert "compare the labels (01 is not 1)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_session_labels_that_never_meet_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], told: bool
+) -> None:
+    raw, out, _ = write_cohort(tmp_path, 2)
+    if told:
+        for path in raw.rglob("sub-*_sessions.tsv"):
+            path.write_text(path.read_text().replace("ses-", "ses-0"))
+    assert main([str(raw), str(out), "group"]) == 0
+    assert ("compare the labels (ses-01 is not ses-1)" in capsys.readouterr().out) is told
+
+
 def test_failed_sessions_and_damaged_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     raw, out, _ = write_cohort(tmp_path, 4, methods=("first", "synthalT1w"))
     morph(out, "sub-01", "ses-2", morph_row("first", None, status="failed", reason="no <b>head</b> in it"),
