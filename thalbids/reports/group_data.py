@@ -126,10 +126,12 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def first_pair(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the first kind of pair of sessions, where a table holds several (first:last, consecutive ...)."""
+    """The rows of the first kind of pair of sessions, where a table (or an analysis in it) holds several."""
     if "sessions" not in table.columns or table["sessions"].dropna().nunique() < 2:
         return table
-    return table[table["sessions"].isna() | (table["sessions"] == table["sessions"].dropna().iloc[0])]
+    analysis = table["analysis"] if "analysis" in table.columns else table["sessions"].isna() & False
+    first = table["sessions"].groupby(analysis, dropna=False).transform("first")  # that is not missing
+    return table[table["sessions"].isna() | (table["sessions"] == first)]
 
 
 def rows_of(table: pd.DataFrame, **equal: str) -> pd.DataFrame:

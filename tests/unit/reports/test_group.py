@@ -5,6 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.unit.reports import paper_tables
@@ -13,7 +14,7 @@ from thalbids.reports import boilerplate_facts
 from thalbids.reports.figures import canvas
 from thalbids.reports.figures import overlap as overlap_figures
 from thalbids.reports.group import write_group_report
-from thalbids.reports.group_data import Tables
+from thalbids.reports.group_data import Tables, first_pair
 from thalbids.reports.group_sections import sensitivity
 
 EVIL = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>=cmd|' /C calc'!A0 $\\frac{$"
@@ -153,6 +154,13 @@ def test_hostile_text_shows_as_text(tmp_path: Path) -> None:
     assert page.text.count("onerror=alert(1)") >= 6
     svg = (tmp_path / "group_figures" / "volumes.svg").read_text(encoding="utf-8")
     assert "<script" not in svg and "<img" not in svg
+
+
+def test_the_first_pair_is_that_of_each_analysis() -> None:
+    rows = [("change", "consecutive"), ("change", "1:2"), ("longitudinal", "first:last"), ("crosssectional", None)]
+    table = pd.DataFrame(rows, columns=["analysis", "sessions"])
+    assert list(first_pair(table)["sessions"].fillna("")) == ["consecutive", "first:last", ""]
+    assert list(first_pair(table[["sessions"]])["sessions"].fillna("")) == ["consecutive", ""]
 
 
 def test_numbers_are_not_mistaken_for_text_nor_text_for_numbers(tmp_path: Path) -> None:
