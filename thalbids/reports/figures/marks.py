@@ -113,6 +113,8 @@ def dots(
     """
     if log:
         _logarithmic(axes)
+    else:
+        axes.locator_params(axis="x", nbins=5)  # so that long numbers do not run into each other
     if reference is not None:
         axes.axvline(reference, color=look.QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     for place, row in enumerate(rows):
