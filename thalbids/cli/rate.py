@@ -46,7 +46,7 @@ def parser() -> Parser:
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Give the exit code."""
     out_dir = arguments.output_dir.absolute()
-    if settings.ratings.files:
+    if "ratings.files" in vars(arguments):  # those of a settings file are for the other commands
         from thalbids.group.ratings import write
 
         for line in write(out_dir, settings):

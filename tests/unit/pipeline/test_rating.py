@@ -160,6 +160,10 @@ def test_import_says_what_the_raters_say(out: Path, tmp_path: Path, made, capsys
     assert main(["rate", str(out), "--import", str(table)]) == 0
     assert "sub-02: mask dbsegment: failed by rater AB" in capsys.readouterr().out
     assert "dbsegment" in (out / "group_ratings.tsv").read_text()
+    config = tmp_path / "c.toml"
+    config.write_text(f'[ratings]\nfiles = ["{table}"]\n')
+    assert main(["rate", str(out), "--config", str(config), "-o", str(tmp_path / "p.html"), "--sample", "1"]) == 0
+    assert (tmp_path / "p.html").is_file()  # a page, not the import
     table.write_text("x\n")
     assert main(["rate", str(out), "--import", str(table)]) == 1
     assert "no column page" in capsys.readouterr().err
