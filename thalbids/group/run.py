@@ -37,6 +37,7 @@ from thalbids.group import (
 )
 from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, baseline, check_pair, visit_pairs
 from thalbids.group.tables import Table, joined, write
+from thalbids.methods.registry import check_given
 from thalbids.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ def group(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = 
     ThalbidsError
         Nothing could be started (usage, no input, impossible values in a clinical table, output folder).
     """
+    check_given(settings)
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
     cohort, harmonised = harmonise.prepared(read_cohort(bids_dir, out_dir, settings))

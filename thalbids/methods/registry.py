@@ -57,6 +57,7 @@ def chosen(settings: Settings) -> Choice:
     MissingToolError
         Something that was asked for by name cannot run here.
     """
+    check_given(settings)
     picking = _Picking(settings)
     for name in settings.methods.names:
         if name != "auto" and name not in picking.known:
@@ -122,6 +123,23 @@ class _Picking:
             raise MissingToolError(problem, "Leave it out of --methods, or mend this first (see: thalbids doctor).")
         self.notes[name] = f"left out: {reason}"
         return False
+
+
+def check_given(settings: Settings) -> None:
+    """Refuse a name in ``--derivatives`` that nothing reads: a slip would leave every row missing without a word.
+
+    Raises
+    ------
+    UsageError
+        A name is no method or mask of one, and none of ``brain``, ``icv``, ``siena``, ``manual`` (``manual2`` ...).
+    """
+    families = methods()
+    known = {"brain", "icv", "manual", "siena", *families}
+    known |= {method.desc for method in names.methods(families) if len(method.images) == 1}
+    spelled = {name.lower() for name in known}
+    for name in settings.inputs.derivatives:
+        if name.lower() not in spelled and not name.lower().startswith("manual"):
+            raise unknown_name("name in --derivatives", name, known)
 
 
 def results_of(settings: Settings, family: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from thalbids.errors import MissingToolError, UsageError
 from thalbids.methods import registry
 from thalbids.methods.base import trait
-from thalbids.settings import Settings, load
+from thalbids.methods.registry import check_given
+from thalbids.settings import Inputs, Settings, load
 
 
 class Fake:
@@ -97,6 +99,17 @@ def test_a_given_mask_needs_no_method_that_it_was_once_made_with(known: dict[str
     choice = choose("mindglide", inputs=given)
     assert (families(choice), choice.runnable) == (["mindglide"], frozenset())
     assert "results that are given; it is not run: it builds on first" in choice.notes["mindglide"]
+
+
+@pytest.mark.parametrize("name", ["frist", "mindglideT1", "brian", "manaul"])
+def test_a_name_that_nothing_reads_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=name):
+        check_given(Settings(inputs=Inputs(derivatives={name: Path("/results")})))
+
+
+@pytest.mark.parametrize("name", ["first", "First", "mindglideFLAIR", "brain", "icv", "siena", "manual", "manual2"])
+def test_names_that_are_read_are_taken(name: str) -> None:
+    check_given(Settings(inputs=Inputs(derivatives={name: Path("/results")})))
 
 
 def test_a_brain_source_is_an_order_too() -> None:
