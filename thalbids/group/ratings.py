@@ -146,7 +146,7 @@ def fleiss(counts: np.ndarray, seed: int, draws: int = 2000) -> Estimate:
 
 
 def agreement(ratings: Sequence[Rating], seed: int, draws: int = 2000) -> list[dict[str, Any]]:
-    """Rows of ``group_rater_agreement``: registrations, masks, and both, as far as there are any."""
+    """Rows of ``group_rating_agreement``: registrations, masks, and both, as far as there are any."""
     kinds = [kind for kind in (REGISTRATION, MASK) if any(r.item.kind == kind for r in ratings)]
     rows = []
     for kind in [*kinds, *([ALL] if len(kinds) > 1 else [])]:
@@ -201,7 +201,7 @@ def _row(quantity: str, rater: str, rater2: str, found: Estimate, alike: float, 
 
 
 def tables_of(out_dir: Path, settings: Settings) -> list[Table]:
-    """``group_ratings`` and ``group_rater_agreement``; without rows when no ratings are given.
+    """``group_ratings`` and ``group_rating_agreement``; without rows when no ratings are given.
 
     Raises
     ------
@@ -224,7 +224,7 @@ def tables_of(out_dir: Path, settings: Settings) -> list[Table]:
     agreed = agreement(ratings, settings.run.seed, settings.group.bootstrap)
     return [
         table("group_ratings", rows, COLUMNS, settings=chosen, notes=notes),
-        table("group_rater_agreement", agreed, AGREEMENT_COLUMNS, settings={"bootstrap": settings.group.bootstrap}),
+        table("group_rating_agreement", agreed, AGREEMENT_COLUMNS, settings={"bootstrap": settings.group.bootstrap}),
     ]
 
 

@@ -67,7 +67,7 @@ LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ),
     ),
     "group": (
-        ("Statistics", ("software", "people", "descriptives")),
+        ("Statistics", ("software", "people", "descriptives", "rating")),
         ("Agreement", ("overlap", "overlap-tests", "containment", "agreement", "icc")),
         (
             "Change and clinical associations",

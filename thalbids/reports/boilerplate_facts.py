@@ -268,6 +268,9 @@ def _more(tables: Tables) -> Found:
     ):  # fmt: skip
         if tables.get(table, (column,))[column].notna().any():
             found[name] = {}
+    rated = tables.get("ratings", ("item", "rater")).dropna(subset=["rater"])
+    if len(rated):
+        found["rating"] = {"n": rated["item"].nunique(), "total": rated["rater"].nunique()}
     tests = tables.get("pbvc_tests", ("test", "p")).dropna(subset=["p"])
     found |= {f"pbvc-{test}": {} for test in ("williams", "steiger") if (tests["test"] == test).any()}
     if tables.get("pbvc_tests", ("ci_low",))["ci_low"].notna().any():

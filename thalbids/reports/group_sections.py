@@ -670,7 +670,7 @@ def pbvc(tables: Tables) -> Section:
 KNOWN = {
     "volumes", "overlap", "overlap_summary", "overlap_tests", "containment", "agreement", "change", "change_summary",
     "change_tests", "crosssectional", "longitudinal", "ordinal", "pbvc", "pbvc_tests", "descriptives", "missing",
-    "residuals", "residual_checks", "wholebrain",
+    "residuals", "residual_checks", "wholebrain", "ratings",
     "normative", "conflicts", "rater_overlap", "rater_agreement", "harmonised", "samplesize",
 }  # fmt: skip
 COLUMNS = {
@@ -679,6 +679,7 @@ COLUMNS = {
 }  # fmt: skip
 BEYOND: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {  # title, rows shown, columns shown
     "rater_agreement": ("Agreement between raters", {}, ()),
+    "rating_agreement": ("Agreement of the blinded ratings", {}, ()),
     "detectable": (
         "Smallest detectable change of one person, and who changed more",
         {"unit": "percent", "diagnosis": "all"},

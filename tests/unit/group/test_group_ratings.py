@@ -196,11 +196,11 @@ def test_the_tables_say_everything_once_and_are_safe(rated):
     assert {r["strategy"] for r in rows if r["kind"] == "mask"} == {None}
     volumes = {(r["participant_id"], r["method"]): r for r in read_table(out / "group_volumes.tsv")}
     assert volumes["sub-02", "dbsegment"]["status"] == "excluded"
-    agreed = {(r["kind"], r["quantity"]): r for r in read_table(out / "group_rater_agreement.tsv")}
+    agreed = {(r["kind"], r["quantity"]): r for r in read_table(out / "group_rating_agreement.tsv")}
     assert agreed["all", "cohen_kappa"]["n"] == "12"
     assert float(agreed["all", "cohen_kappa"]["observed"]) == pytest.approx(9 / 12)
     assert float(agreed["all", "cohen_kappa"]["estimate"]) == 0  # the second rater passed everything
-    for name in ("group_ratings", "group_rater_agreement"):
+    for name in ("group_ratings", "group_rating_agreement"):
         described = json.loads((out / f"{name}.json").read_text())
         assert set(read_table(out / f"{name}.tsv")[0]) == set(described) - {"AnalysisSettings"}
 
@@ -220,5 +220,5 @@ def test_without_ratings_the_tables_have_no_rows(tmp_path: Path):
     made = own.tables(read_cohort(tmp_path / "raw", write_derivatives(tmp_path), Settings()))
     assert [(one.name, len(one.frame), list(one.notes)) for one in made] == [
         ("group_ratings", 0, []),
-        ("group_rater_agreement", 0, []),
+        ("group_rating_agreement", 0, []),
     ]
