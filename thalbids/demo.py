@@ -462,7 +462,22 @@ _DICTIONARIES: Mapping[str, Mapping[str, Any]] = {
         "change_left_percent": {"Description": "The same of the left thalamus", "Units": "percent"},
         "change_right_percent": {"Description": "The same of the right thalamus", "Units": "percent"},
     },
-    "T1w": {"Modality": "MR", "Manufacturer": "none", "Description": "T1-weighted template through a deformation"},
-    "FLAIR": {"Modality": "MR", "Manufacturer": "none", "Description": "FLAIR-like mixture of the tissue maps"},
-    "R1map": {"Units": "1/s", "Manufacturer": "none", "Description": "R1-like mixture of the tissue maps"},
+    "T1w": {
+        "Modality": "MR",
+        "Manufacturer": "none",
+        "SkullStripped": True,
+        "Description": "T1-weighted template through a deformation",
+    },
+    "FLAIR": {
+        "Modality": "MR",
+        "Manufacturer": "none",
+        "SkullStripped": True,
+        "Description": "FLAIR-like mixture of the tissue maps",
+    },
+    "R1map": {
+        "Units": "1/s",
+        "Manufacturer": "none",
+        "SkullStripped": True,
+        "Description": "R1-like mixture of the tissue maps",
+    },
 }

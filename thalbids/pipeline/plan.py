@@ -193,6 +193,7 @@ def anatomy(made: SessionPlan) -> None:
         outputs={"T1w": made.t1w, "brain": made.seen_brain},
         params=params,
         memory_gb=made.memory(1.5),
+        version=2,  # another rule of what is skull-stripped
     )
     made.segmentable["T1w"] = made.t1w
 
@@ -237,6 +238,7 @@ def register(made: SessionPlan, name: str) -> None:
         record=made.path("xfm", ".json", **xfm),
         memory_gb=made.memory(2.0),
         machine=made.settings,
+        version=2,  # another rule of what is skull-stripped
     )
     made.images[name], made.segmentable[name] = done, target
     if name == "R1map":

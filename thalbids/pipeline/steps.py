@@ -20,6 +20,7 @@ from thalbids.bids import names
 from thalbids.bids.dictionaries import LABEL_TABLE, LABEL_TABLE_COLUMNS, THALAMUS_COLUMNS
 from thalbids.bids.outputs import read_json, read_table, sidecar, write_table
 from thalbids.errors import ImageError, ThalbidsError
+from thalbids.image.grids import zooms
 from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.image.orientation import to_ras
 from thalbids.methods.base import Request, trait
@@ -37,7 +38,6 @@ DIAGNOSTICS = {
     "confidence": "Confidence",
     "in_view": "InView",
 }  # as rules and sidecars call them
-STRIPPED_OUTSIDE = 0.03  # an image with less of its non-zero voxels outside the brain mask was skull-stripped
 
 
 def given(inputs: Inputs, key: str) -> Path:
@@ -95,13 +95,20 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
     )
 
 
-def looks_stripped(data: np.ndarray, brain: np.ndarray) -> bool:
-    """Whether next to nothing but the brain is left in a scan: few non-zero voxels lie outside the grown brain mask."""
+def looks_stripped(data: np.ndarray, brain: np.ndarray, sizes: Sequence[float]) -> bool:
+    """Whether next to nothing but the brain is left in a scan: few non-zero voxels lie far from the brain mask.
+
+    ``data`` and ``brain`` (x, y, z) share a grid of voxels of ``sizes`` mm. The mask holds a margin around the brain.
+    """
     from scipy import ndimage
 
-    grown = ndimage.binary_dilation(brain[::2, ::2, ::2] > 0, iterations=3)
-    something = data[::2, ::2, ::2] != 0
-    return bool((something & ~grown).sum() <= STRIPPED_OUTSIDE * max(1, something.sum()))
+    from thalbids.inference.synthal import BRAIN_MARGIN_MM, STRIPPED_MM, STRIPPED_OUTSIDE
+
+    coarse = (slice(None, None, 2),) * 3
+    away = ndimage.distance_transform_edt(brain[coarse] == 0, [2 * size for size in sizes])
+    something = data[coarse] != 0
+    far = something & (away > STRIPPED_MM - BRAIN_MARGIN_MM)
+    return bool(far.sum() <= STRIPPED_OUTSIDE * max(1, something.sum()))
 
 
 def register(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) -> Done:
@@ -148,7 +155,7 @@ def register(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
     save_image(np.asarray(outcome.image.dataobj), fixed.affine, outputs["image"])
     stripped = params["SkullStripped"]
     if not isinstance(stripped, bool):
-        stripped = looks_stripped(np.asarray(outcome.image.dataobj), np.asarray(brain.dataobj))
+        stripped = looks_stripped(np.asarray(outcome.image.dataobj), np.asarray(brain.dataobj), zooms(fixed.affine))
     metadata = {
         "Units": "arbitrary",
         "Sources": [params["Source"], params["T1wUri"]],

@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import ORIENTATIONS, affine_of, world_coordinates
 from thalbids.inference import synthal
 from thalbids.inference.intensity import normalise
+from thalbids.pipeline.steps import looks_stripped
 
 LEFT, RIGHT = np.array([-9.0, -11.0, 9.0]), np.array([15.0, -11.0, 9.0])
 RADII = np.array([9.0, 15.0, 10.0])
@@ -109,3 +110,32 @@ def test_normalise_ignores_background_scale_and_offset_free_zeros() -> None:
     assert once.min() == 0 and 0.99 < np.quantile(once[10:], 0.99) <= 1.0
     assert normalise(image * 37) == pytest.approx(once, abs=1e-5)
     assert not normalise(np.zeros((4, 4, 4))).any() and not normalise(np.full((4, 4, 4), 7.0)).any()
+
+
+def nested_head(rim_mm: float, scalp_mm: float, zooms: tuple[float, ...]) -> nib.Nifti1Image:
+    """A brain (100) of 65 mm radius with a rim of fluid (30) and, where asked for, skull (0) and scalp (60)."""
+    shape = tuple(int(210 / z) for z in zooms)
+    affine = np.diag([*zooms, 1.0])
+    r = np.sqrt(((world_coordinates(affine, shape) - 105) ** 2).sum(0))
+    data = np.where(r <= 65, 100, np.where(r <= 65 + rim_mm, 30, 0))
+    if scalp_mm:
+        data = np.where((r > 75) & (r <= 75 + scalp_mm), 60, data)
+    return nib.Nifti1Image(data.astype(np.float32), affine)
+
+
+@pytest.mark.parametrize("zooms", [(2.0, 2.0, 2.0), (1.5, 2.0, 4.0)])
+@pytest.mark.parametrize(("rim", "scalp", "stripped"), [(0, 0, True), (9, 0, True), (5, 14, False), (9, 20, False)])
+def test_stripped_scans_with_a_wide_rim_are_told_from_whole_heads(
+    rim: float, scalp: float, stripped: bool, zooms: tuple[float, ...]
+) -> None:
+    def bright_is_brain(x: np.ndarray) -> np.ndarray:
+        p = np.zeros((6, *x.shape), np.float32)
+        p[synthal.HEAD_BRAIN[0]] = x > 0.75
+        return p
+
+    image = nested_head(rim, scalp, zooms)
+    seen = synthal.see_head(image, bright_is_brain)
+    assert seen.stripped == stripped
+    sphere = [4 / 3 * np.pi * radius**3 for radius in (65 - 2, 65 + 2 + min(rim, synthal.BRAIN_MARGIN_MM))]
+    assert sphere[0] < seen.icv_mm3 < sphere[1]
+    assert looks_stripped(np.asarray(image.dataobj), seen.brain, zooms) == stripped
