@@ -36,8 +36,8 @@ from thalbids.group import (
     volumes,
 )
 from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, baseline, check_pair, visit_pairs
-from thalbids.group.tables import Table, joined, write
-from thalbids.methods.registry import check_given
+from thalbids.group.tables import Table, joined, write_all
+from thalbids.methods.registry import check_given, check_places
 from thalbids.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -87,6 +87,7 @@ def group(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = 
         Nothing could be started (usage, no input, impossible values in a clinical table, output folder).
     """
     check_given(settings)
+    check_places({**settings.inputs.derivatives, "PBVC table": settings.siena.table})
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
     cohort, harmonised = harmonise.prepared(read_cohort(bids_dir, out_dir, settings))
@@ -95,8 +96,7 @@ def group(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = 
         return 0
     made, problems = run_analyses(cohort, ANALYSES)
     made = [*harmonised, *made]
-    for table in made:
-        write(table, out_dir)
+    write_all(made, out_dir)
     notes = [*cohort.notes, *(note for table in made for note in table.notes), *problems]
     write_text(out_dir / "logs" / "group" / "settings.toml", settings.to_toml())
     write_text(out_dir / "logs" / "group" / "notes.txt", "".join(f"{note}\n" for note in notes))
@@ -149,8 +149,7 @@ def run_analyses(cohort: Cohort, analyses: Sequence[tuple[str, Analysis]]) -> tu
             bugs.append(error)
     made = joined(found)
     if bugs:
-        for table in made:
-            write(table, cohort.out_dir)
+        write_all(made, cohort.out_dir)
         raise bugs[0]
     return made, problems
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 Column = Mapping[str, object]
 SETTINGS_KEY = "AnalysisSettings"
+_NAME = re.compile(r"group_[a-z0-9_]+")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,30 @@ def joined(tables: Sequence[Table]) -> list[Table]:
         notes = [note for part in parts for note in part.notes]
         made.append(Table(name, pd.concat(full, ignore_index=True), columns, settings, notes))
     return made
+
+
+def write_all(made: Sequence[Table], out_dir: Path) -> None:
+    """Write the tables of a run; those that an earlier run wrote and this one did not are removed.
+
+    ``logs/group/tables.txt`` names what was written, so that nothing else is ever removed.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    record = out_dir / "logs" / "group" / "tables.txt"
+    earlier = record.read_text(encoding="utf-8").split() if record.is_file() else []
+    names = dict.fromkeys(item.name for item in made)
+    both = {**names, **dict.fromkeys(earlier)}  # nothing is forgotten when this run is ended early
+    write_text(record, "".join(f"{name}\n" for name in both))
+    for name in earlier:
+        if name not in names and _NAME.fullmatch(name):
+            for ending in (".tsv", ".json"):
+                (out_dir / f"{name}{ending}").unlink(missing_ok=True)
+    for item in made:
+        write(item, out_dir)
+    write_text(record, "".join(f"{name}\n" for name in names))
 
 
 def write(made: Table, out_dir: Path) -> Path:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from thalbids.bids import names
-from thalbids.errors import MissingToolError, UsageError
+from thalbids.errors import MissingToolError, NoInputError, UsageError
 from thalbids.methods.base import Method, trait
 from thalbids.methods.dbsegment import DBSegment
 from thalbids.methods.first import First
@@ -140,6 +141,19 @@ def check_given(settings: Settings) -> None:
     for name in settings.inputs.derivatives:
         if name.lower() not in spelled and not name.lower().startswith("manual"):
             raise unknown_name("name in --derivatives", name, known)
+
+
+def check_places(given: Mapping[str, Path | None]) -> None:
+    """Refuse a place of given results that does not exist: every session would lack them without a word.
+
+    Raises
+    ------
+    NoInputError
+        The place is not there.
+    """
+    for name, path in given.items():
+        if path is not None and not path.exists():
+            raise NoInputError(f"the results given as {name} are not there.", "Check the path; nothing was done.", path)
 
 
 def results_of(settings: Settings, family: str) -> bool:

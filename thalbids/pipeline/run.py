@@ -14,7 +14,7 @@ from thalbids.bids.filters import read_filters
 from thalbids.bids.inputs import find_sessions
 from thalbids.bids.outputs import check_output, open_dataset, read_json, write_json, write_table
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
-from thalbids.methods.registry import Choice, chosen
+from thalbids.methods.registry import Choice, check_places, chosen
 from thalbids.methods.synthal import weights_checksum
 from thalbids.pipeline import cohort, engine, lock, rating, siena, steps
 from thalbids.pipeline.alignment import align
@@ -38,7 +38,8 @@ def participant(
     """
     for image in REGISTERED:
         configured_for(image, settings)
-    check_given(settings)
+    given = {"PBVC table": settings.siena.table, "SIENA results": settings.siena.directory}
+    check_places(links(settings) | given)
     change = siena.check(settings)
     choice = chosen(settings)
     out_dir = out_dir.absolute()
@@ -88,20 +89,6 @@ def participant(
             cohort.write(out_dir)
             describe_methods(out_dir)
     return exit_code(results)
-
-
-def check_given(settings: Settings) -> None:
-    """Refuse a place of given results that does not exist: every session would lack them without a word.
-
-    Raises
-    ------
-    NoInputError
-        The place is not there.
-    """
-    change = {"PBVC table": settings.siena.table, "SIENA results": settings.siena.directory}
-    for name, path in (links(settings) | change).items():
-        if path is not None and not path.exists():
-            raise NoInputError(f"the results given as {name} are not there.", "Check the path; nothing was done.", path)
 
 
 def describe_methods(out_dir: Path) -> None:

@@ -63,6 +63,9 @@ def write_group_report(
         drawn = [canvas.draw(figure, out_dir / FIGURES) for figure in section.figures]
         files += [path for one in drawn for path in one.files]
         parts.append(_part(section, drawn))
+    for path in (out_dir / FIGURES).glob("*.*"):  # of an earlier run, for sections that have no data any more
+        if path not in files and path.suffix in (".svg", ".png"):
+            path.unlink()
     page = _template().render(
         sections=parts,
         paragraph=methods_paragraph.html() if methods_paragraph is not None else None,

@@ -212,3 +212,15 @@ def test_no_folder_of_this_machine_in_the_tables(study: tuple[Path, Path, Path])
     group(study)
     for path in out.glob("group_*"):
         assert str(raw.parent) not in path.read_text()
+
+
+def test_given_masks_that_are_not_there_stop_the_run(
+    study: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, out, manual = study
+    draw(manual, 0)
+    assert group(study) == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert main([str(raw), str(out), "group", "--derivatives", f"manual={manual / 'nope'}"]) == 66
+    assert "the results given as manual are not there" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before

@@ -481,3 +481,20 @@ def test_every_cell_keeps_its_precision(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match="without a description: b"):
         write(Table("group_x", frame, {"a": {}, "n": {}, "t": {}}), tmp_path)
+
+
+def test_tables_of_an_earlier_run_do_not_outlive_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, out, _ = write_cohort(tmp_path, 5)
+    (out / "group_mine.tsv").write_text("a\n1\n")  # of the user
+    assert main([str(raw), str(out), "group"]) == 0
+    assert (out / "group_change.tsv").is_file()
+
+    def fails(_: Cohort) -> list[Table]:
+        raise NoInputError("nothing there.")
+
+    monkeypatch.setattr(run, "ANALYSES", tuple((n, fails if n == "change" else a) for n, a in run.ANALYSES))
+    assert main([str(raw), str(out), "group"]) == 1
+    assert not list(out.glob("group_change*"))
+    assert (out / "group_volumes.tsv").is_file()
+    assert (out / "group_volumes.json").is_file()
+    assert (out / "group_mine.tsv").is_file()

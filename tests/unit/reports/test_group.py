@@ -198,3 +198,12 @@ def test_page_and_paragraph_again_from_the_command_line(
     assert "Lin's concordance" in (paper / "logs" / "CITATION.md").read_text()
     assert main([str(tmp_path), str(tmp_path), "participant", "--boilerplate-only"]) == 66
     assert "no results to describe" in capsys.readouterr().err
+
+
+def test_figures_of_an_earlier_run_are_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "group_figures"
+    folder.mkdir()
+    for name in ("agreement.svg", "agreement.png", "mine.txt"):
+        (folder / name).write_text("of an earlier run")
+    write_group_report(tmp_path, {})
+    assert [path.name for path in folder.iterdir()] == ["mine.txt"]
