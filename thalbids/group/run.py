@@ -100,7 +100,7 @@ def group(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = 
     notes = [*cohort.notes, *(note for table in made for note in table.notes), *problems]
     write_text(out_dir / "logs" / "group" / "settings.toml", settings.to_toml())
     write_text(out_dir / "logs" / "group" / "notes.txt", "".join(f"{note}\n" for note in notes))
-    for note in shown(notes):
+    for note in [*shown(notes), *fitted_lines(made)]:
         print(note)
     if settings.outputs.report:
         from thalbids.group import reporting
@@ -174,6 +174,7 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     if not read.rows:
         mend = "Run the participant level first, or check OUTPUT_DIR and the labels."
         raise NoInputError("the derivatives hold no *_desc-thalamus_morph.tsv.", mend, out_dir)
+    volumes.keep_named(read, settings.methods.names)
     clinical = read_clinical(bids_dir, settings.clinical, inputs.participant_label)
     sessions: dict[str, list[str]] = {}
     for place in places:
@@ -250,6 +251,29 @@ def shown(notes: Sequence[str], where: str = "see logs/group/notes.txt", most: i
     ordered = sorted(notes, key=lambda note: not note.startswith("warning:"))
     more = [f"and {len(ordered) - most} more, {where}"] if len(ordered) > most else []
     return [*ordered[:most], *more]
+
+
+def fitted_lines(tables: Iterable[Table], most: int = 3) -> list[str]:
+    """Per table of models how many were fitted, and the most frequent reasons of the others, for the terminal."""
+    lines = []
+    for made in tables:
+        if not {"term", "estimate", "reason"} <= set(made.frame.columns) or made.frame.empty:
+            continue
+        keys = [name for name in _MODEL if name in made.frame.columns]
+        models = made.frame.groupby(keys, dropna=False).agg(
+            fitted=("estimate", lambda values: values.notna().any()), reason=("reason", "first")
+        )
+        fitted = models["fitted"].astype(bool)
+        reasons = models.loc[~fitted, "reason"].fillna("").replace("", "no reason given").value_counts()
+        told = [f"{reason} ({n})" for reason, n in reasons.items()]
+        told = [*told[:most], *([f"{len(told) - most} more reasons in the table"] if len(told) > most else [])]
+        name = made.name.removeprefix("group_")
+        line = f"{name}: {fitted.sum()} of {len(models)} models fitted"
+        lines.append(line + (f": {'; '.join(told)}" if told else "") + ".")
+    return lines
+
+
+_MODEL = ("analysis", "outcome", "method", "threshold", "subset", "sensitivity", "measure", "sessions", "random")
 
 
 def ledger_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:

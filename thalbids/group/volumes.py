@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from thalbids.bids import names
 from thalbids.bids.derivatives import Volumes
+from thalbids.errors import UsageError
 from thalbids.group.cohort import VOLUME_COLUMNS, Cohort, baseline
 from thalbids.group.dictionaries import VOLUMES
 from thalbids.group.tables import Table
@@ -18,6 +20,33 @@ if TYPE_CHECKING:
 
 KEYS = ["participant_id", "session_id"]
 ICV_SOURCES = ("given", "freesurfer", "synthal")  # the first wins where equally many sessions have them
+
+
+def keep_named(read: Volumes, wanted: Collection[str]) -> None:
+    """Keep the rows of these methods and families (``--methods``) alone; ``auto`` keeps all.
+
+    Raises
+    ------
+    UsageError
+        The derivatives have no row of one of them.
+    """
+    if "auto" in wanted:
+        return
+    there = dict.fromkeys(str(row["method"]) for row in read.rows)
+    of = {method: {method, _family(method)} for method in there}
+    absent = [name for name in wanted if not any(name in own for own in of.values())]
+    if absent:
+        problem = f"--methods: the derivatives have no volume of {', '.join(absent)}."
+        raise UsageError(problem, f"There is: {', '.join(there)}.")
+    for rows in (read.rows, read.repeats):
+        rows[:] = [row for row in rows if set(wanted) & of.get(str(row["method"]), set())]
+
+
+def _family(method: str) -> str:
+    try:
+        return names.by_desc(method).family
+    except KeyError:
+        return method
 
 
 def volume_frame(read: Volumes, icv: pd.DataFrame, settings: Group, notes: list[str]) -> pd.DataFrame:

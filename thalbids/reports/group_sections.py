@@ -316,7 +316,9 @@ def containment(tables: Tables) -> Section:
     section.add(figure)
     if figure is None:
         section.nothing = (
-            "Containment needs the masks of at least two methods; the derivatives hold fewer, or no masks."
+            "Containment needs the masks of at least two methods; those that are compared are fewer, or there are no "
+            "mask files. By default only masks made from the T1w alone are compared, as in the paper; "
+            '[group] containment = "all" in the settings compares every mask.'
         )
         return section
     table = tables.get("containment")

@@ -498,3 +498,34 @@ def test_tables_of_an_earlier_run_do_not_outlive_it(tmp_path: Path, monkeypatch:
     assert (out / "group_volumes.tsv").is_file()
     assert (out / "group_volumes.json").is_file()
     assert (out / "group_mine.tsv").is_file()
+
+
+def test_the_group_level_analyses_the_methods_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw, out, _ = write_cohort(tmp_path, 4)
+    assert main([str(raw), str(out), "group", "--methods", "first", "mindglide"]) == 0
+    expected = {name for name in METHODS if name == "first" or name.startswith("mindglide")}
+    assert {row["method"] for row in read(out / "group_volumes.tsv")} == expected
+    assert main([str(raw), str(out), "group", "--methods", "synthalT1w"]) == 0
+    assert {row["method"] for row in read(out / "group_volumes.tsv")} == {"synthalT1w"}
+    capsys.readouterr()
+    assert main([str(raw), str(out), "group", "--methods", "first", "synthalR1map"]) == 2
+    told = capsys.readouterr().err
+    assert "no volume of synthalR1map" in told
+    assert "There is: " in told
+
+
+def test_models_that_vanish_are_told_with_their_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.DataFrame(
+        {
+            "outcome": ["a", "a", "b", "b", "c", "c", "d"],
+            "term": ["x", "age", "x", "age", "x", "age", "x"],
+            "estimate": [1.0, np.nan, *[np.nan] * 5],
+            "reason": ["", "", *["steroid is missing for everybody"] * 4, None],
+        }
+    )
+    columns = {name: {"Description": name} for name in frame}
+    plain = Table("group_volumes", frame[["outcome"]], columns)
+    empty = Table("group_mixed", frame[:0], columns)
+    assert run.fitted_lines([Table("group_longitudinal", frame, columns), plain, empty]) == [
+        "longitudinal: 1 of 4 models fitted: steroid is missing for everybody (2); no reason given (1)."
+    ]

@@ -124,6 +124,7 @@ def test_an_empty_folder_says_why(tmp_path: Path) -> None:
     page = page_of(tmp_path)
     assert page.text.count("no data") == 11
     assert "--derivatives manual=PATH" in page.text
+    assert '[group] containment = "all" in the settings' in page.text
     assert "no session has a volume yet" in page.text
     assert not page.all("img")
 
