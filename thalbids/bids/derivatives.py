@@ -23,6 +23,8 @@ ICV = "desc-icv_morph.tsv"
 SIENA = "desc-siena_morph.tsv"
 STATUSES = ("ok", "missing", "failed", "excluded")
 _MASK = re.compile(r"_label-thalamus_desc-(?P<desc>[0-9A-Za-z]+)_mask\.nii(?:\.gz)?$")
+_LIKE_A_MASK = re.compile(r"^[^.].*(?:mask|thal).*\.nii(?:\.gz)?$", re.IGNORECASE)
+_OTHER = re.compile(r"_label-(?!thal)|_desc-brain", re.IGNORECASE)  # masks of something else
 _PBVC = ("session_id_baseline", "session_id_followup", "pbvc")
 _SUBJECT, _SESSION = re.compile(rf"sub-{LABEL}"), re.compile(rf"ses-{LABEL}")
 
@@ -57,6 +59,14 @@ class Place:
             if match is not None and not name.startswith("."):
                 found.setdefault(match["desc"], self.folder / name)
         return found
+
+    def misnamed(self) -> list[str]:
+        """Files that look like thalamus masks, and are not read because their name is not that of one."""
+        return [
+            name
+            for name in sorted(self.names)
+            if _LIKE_A_MASK.search(name) and not _OTHER.search(name) and not _MASK.search(name)
+        ]
 
 
 @dataclass

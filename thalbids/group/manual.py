@@ -61,10 +61,8 @@ def find_manual(cohort: Cohort) -> Manual:
     inputs = cohort.settings.inputs
     datasets = {name: path for name, path in inputs.derivatives.items() if name.lower().startswith(MANUAL)}
     unmatched: list[str] = []
-    found = {
-        name: [p for p in find_places(path, inputs.participant_label, inputs.session_label) if p.masks()]
-        for name, path in datasets.items()
-    }
+    every = {name: find_places(path, inputs.participant_label, inputs.session_label) for name, path in datasets.items()}
+    found = {name: [place for place in places if place.masks()] for name, places in every.items()}
     labels = {name: sorted({desc for place in places for desc in place.masks()}) for name, places in found.items()}
     named = _rater_names(labels)
     for name, places in found.items():
@@ -72,6 +70,12 @@ def find_manual(cohort: Cohort) -> Manual:
             made.notes.append(
                 f"warning: --derivatives {name}: no mask is named like "
                 "sub-01/[ses-1/]anat/sub-01_[ses-1_]label-thalamus_desc-manual_mask.nii.gz."
+            )
+        wrong = [file for place in every[name] for file in place.misnamed()]
+        if wrong:
+            made.notes.append(
+                f"warning: --derivatives {name}: not used, as the name does not end in "
+                f"_label-thalamus_desc-LABEL_mask.nii.gz: {_some(wrong)}."
             )
         for place in places:
             key = _session_of(place, known)

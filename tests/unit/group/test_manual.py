@@ -224,3 +224,18 @@ def test_given_masks_that_are_not_there_stop_the_run(
     assert main([str(raw), str(out), "group", "--derivatives", f"manual={manual / 'nope'}"]) == 66
     assert "the results given as manual are not there" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_a_misnamed_manual_mask_is_named(study: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, manual = study
+    for i in range(3):
+        draw(manual, i)
+    good = draw(manual, 3)
+    good.rename(good.with_name("sub-03_ses-1_desc-manual_mask.nii.gz"))
+    for other in ("desc-brain_mask", "label-brain_desc-manual_mask", "T1w"):
+        (good.parent / f"sub-03_ses-1_{other}.nii.gz").touch()
+    assert group(study) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if "not used" in line]
+    assert len(told) == 1
+    assert told[0].endswith("_label-thalamus_desc-LABEL_mask.nii.gz: sub-03_ses-1_desc-manual_mask.nii.gz.")
+    assert {row["participant_id"] for row in read(out / "group_overlap.tsv")} == {"sub-00", "sub-01", "sub-02"}
