@@ -61,6 +61,12 @@ class ClinicalData:
     notes: list[str] = field(default_factory=list)
 
 
+class ClinicalError(MetadataError):
+    """Clinical tables that cannot be used; ``data`` is what was read of them all the same."""
+
+    data: ClinicalData
+
+
 def read_clinical(bids_dir: Path, settings: Clinical, participants: Collection[str] = ()) -> ClinicalData:
     """Read every clinical table of the dataset.
 
@@ -72,22 +78,33 @@ def read_clinical(bids_dir: Path, settings: Clinical, participants: Collection[s
     ------
     NoInputError
         The folder is not there.
-    MetadataError
-        A table is damaged, or (``violations = "error"``) holds impossible values; all of them are named.
+    ClinicalError
+        A table is damaged, or (``violations = "error"``) holds impossible values.
     UsageError
         A setting contradicts itself.
     """
     if not bids_dir.is_dir():
         raise NoInputError("the BIDS dataset is not there.", "Check the first argument, BIDS_DIR.", bids_dir)
     reading = _Reading(Reader.of(settings), _columns(settings), frozenset(participants))
-    for rank, path in _tables(bids_dir, participants):
-        reading.table(path, path.relative_to(bids_dir).as_posix(), rank)
     data = reading.data
-    if data.problems and settings.violations == "error":
+    damaged: list[MetadataError] = []
+    for rank, path in _tables(bids_dir, participants):
+        try:
+            reading.table(path, path.relative_to(bids_dir).as_posix(), rank)
+        except MetadataError as error:
+            damaged.append(error)
+    stop = None
+    if damaged:
+        stop = ClinicalError(*damaged[0].args)
+        data.problems += [str(error) for error in damaged]
+    elif data.problems and settings.violations == "error":
         listed = "".join(f"\n  {problem}" for problem in data.problems[:SHOWN])
         more = f"\n  and {len(data.problems) - SHOWN} more" if len(data.problems) > SHOWN else ""
         mend = 'Correct them, name codes for missing (clinical.missing_codes), or set clinical.violations = "missing".'
-        raise MetadataError(f"the clinical tables hold impossible values:{listed}{more}\n", mend)
+        stop = ClinicalError(f"the clinical tables hold impossible values:{listed}{more}\n", mend)
+    if stop is not None:
+        stop.data = data
+        raise stop
     return data
 
 

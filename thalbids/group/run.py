@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from thalbids.bids.clinical import ClinicalData, read_clinical, visits
+from thalbids.bids.clinical import ClinicalData, ClinicalError, read_clinical, visits
 from thalbids.bids.derivatives import find_places, read_icv, read_pbvc, read_pbvc_table, read_volumes
 from thalbids.bids.files import write_text
 from thalbids.bids.outputs import check_output
@@ -90,7 +90,14 @@ def group(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = 
     check_places({**settings.inputs.derivatives, "PBVC table": settings.siena.table})
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
-    cohort, harmonised = harmonise.prepared(read_cohort(bids_dir, out_dir, settings))
+    try:
+        read = read_cohort(bids_dir, out_dir, settings)
+    except ClinicalError as error:
+        if dry_run:
+            print("\n".join(clinical_lines(error.data.found, error.data.unused)))
+            print("\n".join(["Problems:", *(f"  {problem}" for problem in error.data.problems)]), flush=True)
+        raise
+    cohort, harmonised = harmonise.prepared(read)
     if dry_run:
         print(describe(cohort))
         return 0
@@ -231,9 +238,7 @@ def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.Da
 
 def describe(cohort: Cohort) -> str:
     """What was found where, and who would enter each model, for reading."""
-    lines = ["Clinical columns:"]
-    lines += [f"  {name}: {'; '.join(where)}" for name, where in sorted(cohort.columns_found.items())] or ["  none"]
-    lines += [f"  not used: {', '.join(cohort.columns_unused)}"] if cohort.columns_unused else []
+    lines = clinical_lines(cohort.columns_found, cohort.columns_unused)
     base, pairs = baseline(cohort), {pair: visit_pairs(cohort, pair) for pair in cohort.settings.group.pairs}
     lines.append(f"Methods: {', '.join(cohort.methods)}")
     lines.append(f"Participants with a usable volume: {len(base)}")
@@ -244,6 +249,13 @@ def describe(cohort: Cohort) -> str:
     lines += [f"  {line}" for line in ledger_lines([row for ledger in LEDGERS for row in ledger(cohort)])]
     lines += [*shown(cohort.notes, "all of them in the notes of a real run"), "Nothing was written."]
     return "\n".join(lines)
+
+
+def clinical_lines(found: Mapping[str, Sequence[str]], unused: Sequence[str]) -> list[str]:
+    """Which columns of the clinical tables stand for what, for reading."""
+    lines = ["Clinical columns:"]
+    lines += [f"  {name}: {'; '.join(where)}" for name, where in sorted(found.items())] or ["  none"]
+    return lines + ([f"  not used: {', '.join(unused)}"] if unused else [])
 
 
 def shown(notes: Sequence[str], where: str = "see logs/group/notes.txt", most: int = 40) -> list[str]:

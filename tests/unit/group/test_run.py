@@ -529,3 +529,26 @@ def test_models_that_vanish_are_told_with_their_reasons(tmp_path: Path, capsys: 
     assert run.fitted_lines([Table("group_longitudinal", frame, columns), plain, empty]) == [
         "longitudinal: 1 of 4 models fitted: steroid is missing for everybody (2); no reason given (1)."
     ]
+
+
+def test_dry_run_shows_columns_and_every_problem_of_bad_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, out, _ = write_cohort(tmp_path, 2)
+    (raw / "phenotype").mkdir()
+    people = "".join(f"sub-{i:02d}\t99\n" for i in range(30))
+    (raw / "phenotype" / "a.tsv").write_text(f"participant_id\tedss\n{people}")
+    assert main([str(raw), str(out), "group", "--dry-run"]) == 1
+    shown = capsys.readouterr()
+    assert "age: participants.tsv: age" in shown.out
+    assert shown.out.count("phenotype/a.tsv, row") == 30
+    assert shown.out.index("Clinical columns:") < shown.out.index("Problems:")
+    assert "and 10 more" in shown.err
+    (raw / "phenotype" / "b.tsv").write_text("who\tedss\nsub-01\t2\n")
+    (raw / "phenotype" / "c.tsv").write_text("what\tedss\nsub-01\t2\n")
+    assert main([str(raw), str(out), "group", "--dry-run"]) == 1
+    shown = capsys.readouterr()
+    assert "age: participants.tsv: age" in shown.out
+    assert shown.out.count("the table has no column participant_id") == 2
+    assert "b.tsv: the table has no column participant_id" in shown.err
+    assert not list(out.glob("group_*"))
