@@ -17,7 +17,7 @@ import nibabel as nib
 import numpy as np
 
 from thalbids.bids.files import read_json, read_lines, write_json
-from thalbids.errors import ImageError, MetadataError
+from thalbids.errors import ImageError, MetadataError, NoInputError
 from thalbids.image.digest import digest
 from thalbids.settings import Ratings
 
@@ -174,6 +174,8 @@ def read_ratings(out_dir: Path, files: Sequence[Path]) -> list[Rating]:
 
     Raises
     ------
+    NoInputError
+        A table is not there.
     MetadataError
         A table is damaged, names an unknown page or item, an impossible rating or no rater, or a rater gives two
         different ratings of one item.
@@ -181,6 +183,8 @@ def read_ratings(out_dir: Path, files: Sequence[Path]) -> list[Rating]:
     keys: dict[str, dict[str, Item]] = {}
     found: dict[tuple[str, str, str], Rating] = {}
     for path in files:
+        if not path.exists():
+            raise NoInputError("there is no such table of ratings.", "Check its name.", path)
         columns, lines = read_lines(path)
         absent = [name for name in COLUMNS if name not in columns]
         if absent:

@@ -96,7 +96,7 @@ def table(found: list[Finding]) -> str:
         if finding.ok:
             continue
         details = {
-            "why": finding.problem,
+            "why": finding.problem if finding.version or finding.where else "",  # else the line above says it
             "enables": finding.enables,
             "get it": finding.mend,
             "licence": finding.licence,

@@ -91,7 +91,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     arguments = app_parser().parse_args(words)
     level = arguments.analysis_level
     if level not in LEVELS:
-        raise UsageError(f"unknown analysis level {level!r}.", _COMMAND)
+        early = any(str(path) in LEVELS for path in (arguments.bids_dir, arguments.output_dir))
+        told = "The level comes last, after the two folders. " if early else ""
+        raise UsageError(f"unknown analysis level {level!r}.", told + _COMMAND)
     arguments.command = level
     return arguments
 
@@ -122,7 +124,18 @@ def _dispatch(arguments: argparse.Namespace, settings: Settings) -> int:
     from thalbids.pipeline.run import participant
 
     switches = {"dry_run": arguments.dry_run, "reports_only": arguments.reports_only}
-    return participant(arguments.bids_dir, arguments.output_dir, settings, **switches)
+    code = participant(arguments.bids_dir, arguments.output_dir, settings, **switches)
+    if not arguments.dry_run:
+        _name_pages(arguments.output_dir)
+    return code
+
+
+def _name_pages(out_dir: Path) -> None:
+    """Say where the pages are."""
+    people = "sub-*.html" if any(out_dir.glob("sub-*.html")) else ""
+    pages = [str(out_dir / name) for name in (people, "qc.html") if name and any(out_dir.glob(name))]
+    if pages:
+        print(f"reports: {', '.join(pages)}", file=sys.stderr)
 
 
 def _boilerplate(out_dir: Path) -> int:
@@ -172,6 +185,8 @@ def _use_work_dir(work_dir: Path | None) -> None:
     try:
         work_dir.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=work_dir).close()  # else temporary files would silently go elsewhere
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError("the work directory is or lies in a file.", "Give a folder to --work-dir.", work_dir) from None
     except OSError as error:
         problem = f"the work directory cannot be used ({error.strerror})."
         raise OutputError(problem, "Give another --work-dir.", work_dir) from None

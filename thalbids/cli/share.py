@@ -53,5 +53,5 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         faces_removed=arguments.faces_removed,
     )
     people = {path.parts[0] for path in written if path.parts[0].startswith("sub-")}
-    print(f"{len(written)} files of {len(people)} participants are in {arguments.destination}")
+    print(f"{len(written)} files of {len(people)} participant{'s' * (len(people) != 1)} are in {arguments.destination}")
     return 0

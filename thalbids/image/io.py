@@ -166,6 +166,8 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
 
 
 def _read_bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise ImageError("This is a folder, not an image.", "Name the files in it, such as FOLDER/*.nii.gz.", path)
     if not path.is_file():
         broken = " (a link to a file that is not here)" if path.is_symlink() else ""
         raise ImageError(

@@ -30,6 +30,18 @@ def whole_disk_error(error: BaseException, out_dir: Path) -> OutputError | None:
     return None
 
 
+def denied(error: PermissionError, out_dir: Path) -> str:
+    """What was not permitted, and what to do about it."""
+    name = str(error.filename or "")
+    if name and not Path(name).is_relative_to(out_dir):
+        return f"{name}: Permission denied. Ask for the right to use it, then start the same command again."
+    where = name or "the output folder"
+    return (
+        f"{where}: Permission denied. Give yourself the right to write in the output folder (chmod -R u+w) or choose "
+        "another; then start the same command again."
+    )
+
+
 def output_error(error: OSError, path: Path) -> OutputError:
     """Why a file or folder of ours cannot be written."""
     full = whole_disk_error(error, path)

@@ -16,7 +16,7 @@ from typing import Literal
 
 from thalbids.errors import OutputError, ThalbidsError, without_folders
 from thalbids.pipeline import record
-from thalbids.pipeline.disk import whole_disk_error
+from thalbids.pipeline.disk import denied, whole_disk_error
 from thalbids.pipeline.memory import PeakMemory
 from thalbids.pipeline.step import Done, Step, StepResult
 
@@ -61,7 +61,7 @@ def execute(
         except (Exception, SystemExit) as error:
             status, reason = "failed", describe(error, step, out_dir)
             fatal = whole_disk_error(error, out_dir)
-            expected = isinstance(error, ThalbidsError) or fatal is not None
+            expected = isinstance(error, ThalbidsError | PermissionError) or fatal is not None
             trace = "" if expected else traceback.format_exc()
             with suppress(OSError):
                 record.discard(step, out_dir)
@@ -75,6 +75,8 @@ def describe(error: BaseException, step: Step, out_dir: Path) -> str:
         text = f"{fatal.problem} {fatal.mend}"
     elif isinstance(error, ThalbidsError):
         text = str(error)
+    elif isinstance(error, PermissionError):
+        text = denied(error, out_dir)
     elif isinstance(error, MemoryError):
         text = "out of memory. Use fewer processes (--nprocs) or a machine with more memory."
     else:

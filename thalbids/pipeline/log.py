@@ -120,7 +120,8 @@ class Reporter:
         if self.results and all(result.cached or result.status == "blocked" for result in self.results):
             told += " (nothing had to be computed)"
         lines.append(
-            f"{told}; {_duration(time.monotonic() - self._start)}; log: {self.directory.relative_to(self.out_dir)}"
+            f"{told}; {_duration(time.monotonic() - self._start)}; "
+            f"log: {self.directory.relative_to(self.out_dir)} in the output folder"
         )
         return lines
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -14,7 +14,7 @@ from thalbids.bids.filters import read_filters
 from thalbids.bids.inputs import find_sessions
 from thalbids.bids.outputs import check_output, open_dataset, read_json, write_json, write_table
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
-from thalbids.methods.registry import Choice, check_places, chosen
+from thalbids.methods.registry import Choice, check_places, chosen, results_of
 from thalbids.methods.synthal import weights_checksum
 from thalbids.pipeline import cohort, engine, lock, rating, siena, steps
 from thalbids.pipeline.alignment import align
@@ -46,6 +46,7 @@ def participant(
     check_output(out_dir, bids_dir)
     sessions = sessions_of(bids_dir, settings, dry_run=dry_run)
     every = every_session(bids_dir, settings, sessions)
+    unmatched = check_freesurfer(sessions, every, choice, settings)
     planned = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable)
     planned, rated = rating.applied(planned, out_dir, settings)
     if reports_only:
@@ -53,7 +54,8 @@ def participant(
         if not planned:
             raise NoInputError("there are no results to report on.", "Run participant without --reports-only.", out_dir)
     if dry_run:
-        print("\n".join([*rated, describe(sessions, every, planned, choice, out_dir, settings)]))
+        warned = [f"warning: {note}" for note in unmatched]
+        print("\n".join([*warned, *rated, describe(sessions, every, planned, choice, out_dir, settings)]))
         return 0
     with lock.claim(out_dir, [s.name for s in sessions]):
         with lock.shared_files(out_dir):
@@ -62,16 +64,10 @@ def participant(
                 validate=not settings.inputs.skip_bids_validation, links=links(settings),
             )  # fmt: skip
         with Reporter(out_dir, settings=settings.to_toml(), verbose=settings.run.verbose) as reporter:
-            for name, note in choice.notes.items():
-                reporter.info(f"{name}: {note}")
-            for image in REGISTERED:
-                if note := note_on(image, settings):
-                    reporter.info(f"{image}: {note}")
-            for note in (change, *rated):
+            for note in unmatched:
+                reporter.warning(note)
+            for note in _notes(choice, settings, [change, *rated], sessions):
                 reporter.info(note)
-            for session in sessions:
-                for note in session.notes:
-                    reporter.info(f"{session.name}: {note}")
             results = engine.run(
                 planned,
                 out_dir=out_dir,
@@ -89,6 +85,48 @@ def participant(
             cohort.write(out_dir)
             describe_methods(out_dir)
     return exit_code(results)
+
+
+def _notes(choice: Choice, settings: Settings, more: Sequence[str], sessions: Sequence[Session]) -> Iterator[str]:
+    """What is said before the first step."""
+    yield from (f"{name}: {note}" for name, note in choice.notes.items())
+    yield from (f"{image}: {note}" for image in REGISTERED if (note := note_on(image, settings)))
+    yield from more
+    yield from (f"{session.name}: {note}" for session in sessions for note in session.notes)
+
+
+def check_freesurfer(
+    sessions: Sequence[Session], every: Sequence[Session], choice: Choice, settings: Settings
+) -> list[str]:
+    """What there is to say when the subjects directory holds not one of the sessions.
+
+    Raises
+    ------
+    NoInputError
+        The same, FreeSurfer is asked for by name, and its results are not given or made in another way.
+    """
+    place = settings.tools.freesurfer.subjects_dir
+    usable = [session for session in sessions if session.problem is None and "T1w" in session.images]
+    if place is None or not usable or any(_in_freesurfer(place, session, every) for session in usable):
+        return []
+    names = [session.name for session in usable[:3]]
+    names += [f"sub-{usable[0].subject}"] if usable[0].session else []
+    problem = f"the FreeSurfer subjects directory holds no session of this run (looked for: {', '.join(names)}, ...)."
+    elsewhere = "freesurfer" in choice.runnable or results_of(settings, "freesurfer")
+    if "freesurfer" in settings.methods.names and not elsewhere:
+        raise NoInputError(problem, "Check --fs-subjects-dir and the names of the folders in it.", place)
+    return [f"{place.name}: {problem}"]
+
+
+def _in_freesurfer(place: Path, session: Session, every: Sequence[Session]) -> bool:
+    """Whether results of a session are there, also such as cannot be used: the plan says why."""
+    from thalbids.tools import freesurfer
+
+    alone = sum(other.subject == session.subject for other in every) == 1
+    try:
+        return freesurfer.find(place, session.subject, session.session, only_session=alone) is not None
+    except ThalbidsError:
+        return True
 
 
 def describe_methods(out_dir: Path) -> None:
@@ -213,7 +251,8 @@ def describe(
         lines.append(f"  steps: {', '.join(own)}")
     broken = sum(session.problem is not None for session in sessions)
     lines.append(
-        f"{len(sessions)} sessions, {broken} of them cannot be processed, {len(planned)} steps. Nothing was run."
+        f"{len(sessions)} session{'s' * (len(sessions) != 1)}, {broken} of them cannot be processed, "
+        f"{len(planned)} steps. Nothing was run."
     )
     return "\n".join(lines)
 
@@ -254,13 +293,17 @@ def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> 
     NoInputError
         A scan is not there.
     UsageError
-        Two scans would write the same files.
+        Two scans would write the same files, or a folder is named.
     MissingToolError
         The weights are missing.
     """
     absent = [scan for scan in scans if not scan.exists()]
     if absent:
         raise NoInputError(f"no such file: {', '.join(map(str, absent))}.", "Check the names; nothing was done.")
+    folders = [scan for scan in scans if scan.is_dir()]
+    if folders:
+        problem = f"this is a folder, not an image: {', '.join(map(str, folders))}."
+        raise UsageError(problem, "Name the scans in it, such as FOLDER/*.nii.gz; nothing was done.")
     places = [((scan.absolute().parent if out_dir is None else out_dir), stem(scan)) for scan in scans]
     twice = sorted({name for folder, name in places if places.count((folder, name)) > 1})
     if twice:

@@ -44,6 +44,7 @@ def test_the_table_says_how_to_get_what_is_missing(tmp_path: Path, capsys: pytes
     assert max(len(line) for line in text.splitlines() if str(tmp_path) not in line) <= 96  # paths are not broken
     assert "  ok       SynThal weights" in text and "  missing  FIRST" in text
     assert "get it: thalbids fetch mindglide" in text
+    assert text.count("not fetched.") == 1  # a reason is said once
     assert "licence: free for non-commercial use only" in text
 
 

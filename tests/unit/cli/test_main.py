@@ -118,6 +118,8 @@ def test_segment(run: Recorder) -> None:
         (["{raw}", "out", "participant", "--precision", "half"], "invalid choice: 'half'"),
         (["{raw}", "out", "participant", "--dry-run", "--reports-only"], "not allowed with argument"),
         (["{raw}", "out", "participant", "--config", "/none.toml"], "/none.toml: the settings file cannot be read"),
+        (["{raw}", "out", "participant", "--work-dir", __file__], "the work directory is or lies in a file."),
+        (["participant", "{raw}", "out"], "The level comes last, after the two folders."),
         (["segment"], "the following arguments are required: SCAN."),
     ],
 )
@@ -130,6 +132,29 @@ def test_wrong_usage(
     assert message in shown.err
     assert "Traceback" not in shown.err
     assert shown.out == ""
+
+
+def test_a_scan_that_is_a_folder_is_wrong_usage(raw: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["segment", raw]) == 2
+    assert "this is a folder, not an image" in capsys.readouterr().err
+
+
+def test_a_table_of_ratings_that_is_not_there_is_missing_input(tmp_path: Path, raw: str) -> None:
+    absent = str(tmp_path / "none.tsv")
+    assert main(["rate", raw, "--import", absent]) == 66
+
+
+def test_the_pages_are_named_at_the_end(
+    run: Recorder, raw: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    assert main([raw, str(out), "participant"]) == 0
+    assert "reports" not in capsys.readouterr().err
+    for name in ("sub-01.html", "qc.html"):
+        (out / name).touch()
+    assert main([raw, str(out), "participant"]) == 0
+    assert f"reports: {out}/sub-*.html, {out}/qc.html" in capsys.readouterr().err
 
 
 def test_missing_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,8 +176,8 @@ def test_temporary_files_go_to_the_work_directory(
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert child.stdout.strip() == str(tmp_path / "new" / "work")
     (tmp_path / "file").touch()
-    assert main([raw, "out", "participant", "--work-dir", str(tmp_path / "file" / "work")]) == 1
-    assert "the work directory cannot be used (Not a directory)." in capsys.readouterr().err
+    assert main([raw, "out", "participant", "--work-dir", str(tmp_path / "file" / "work")]) == 2
+    assert "the work directory is or lies in a file." in capsys.readouterr().err
 
 
 def test_verbosity_is_a_setting(run: Recorder, raw: str) -> None:

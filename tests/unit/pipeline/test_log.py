@@ -53,7 +53,7 @@ def test_the_last_lines_say_what_failed_and_why(out):
     lines = stream.getvalue().splitlines()
     assert lines[-3:-1] == ["excluded s3 a: metric 0.1 below 0.3", "FAILED s2 a: out of memory."]
     assert lines[-1].startswith("1 ok, 1 cached, 1 excluded, 1 blocked, 1 failed; ")
-    assert lines[-1].endswith(f"log: logs/{reporter.directory.name}")
+    assert lines[-1].endswith(f"log: logs/{reporter.directory.name} in the output folder")
     assert not any("s1 b" in line for line in lines)
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
+from thalbids.errors import NoInputError
 from thalbids.methods.dbsegment import DBSegment
 from thalbids.methods.first import First
 from thalbids.methods.freesurfer import FreeSurfer
 from thalbids.methods.mindglide import MindGlide
+from thalbids.methods.registry import Choice
 from thalbids.methods.synthal import SynThal
 from thalbids.pipeline import mask_steps, steps
 from thalbids.pipeline import plan as plans
+from thalbids.pipeline.run import check_freesurfer
 from thalbids.pipeline.step import StepResult, check_plan
 from thalbids.settings import load
 from thalbids.types import InputImage, Session
@@ -204,3 +208,17 @@ def test_a_distrusted_mask_and_ensembles_on_it_are_excluded_and_keep_their_numbe
     assert [r["status"] for r in rows] == ["ok", "excluded", "excluded"]
     assert rows[1]["reason"] == rows[2]["reason"] == "b: too small"
     assert rows[1]["volume_mm3"] == 900.0
+
+
+def test_a_subjects_directory_without_any_session_is_told(tmp_path: Path) -> None:
+    (tmp_path / "fs").mkdir()
+    given = {"tools": {"freesurfer": {"subjects_dir": str(tmp_path / "fs")}}}
+    own, choice = [session(("T1w",))], Choice((), frozenset(), {})
+    (told,) = check_freesurfer(own, own, choice, load(None, given))
+    assert "looked for: sub-01_ses-1, sub-01, ..." in told
+    named = load(None, given | {"methods": {"names": ["freesurfer"]}})
+    with pytest.raises(NoInputError, match="holds no session of this run"):
+        check_freesurfer(own, own, choice, named)
+    assert check_freesurfer(own, own, replace(choice, runnable=frozenset({"freesurfer"})), named)
+    (tmp_path / "fs" / "sub-01").mkdir()
+    assert check_freesurfer(own, own, choice, named) == []
