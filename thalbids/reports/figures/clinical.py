@@ -58,9 +58,11 @@ def outcomes_in(table: pd.DataFrame) -> list[str]:
 
 
 def forest(tables: Tables, name: str, title: str, figure: str, **which: str) -> Figure | None:
-    """One panel per outcome: the volume's coefficient per method with its interval."""
+    """One panel per outcome with a model that was fitted: the volume's coefficient per method with its interval."""
     table = volume_rows(tables, name, **which)
-    panels = [_panel(table[table["outcome"] == outcome], outcome) for outcome in outcomes_in(table)]
+    fitted = outcomes_in(table[table["estimate"].notna()])
+    without = [outcome_name(outcome) for outcome in outcomes_in(table) if outcome not in fitted]
+    panels = [_panel(table[table["outcome"] == outcome], outcome) for outcome in fitted]
     if not panels:
         return None
     per = "per mL of thalamus" if name == "crosssectional" else "per mL of change of the thalamus"
@@ -69,6 +71,7 @@ def forest(tables: Tables, name: str, title: str, figure: str, **which: str) -> 
         "whole family (* < 0.05, ** < 0.01, *** < 0.001); open: not. That is no measure of size: look at the "
         "intervals."
     )
+    intro += f" Not drawn, as no model could be fitted: {listed(without, 12)}." if without else ""
     return Figure(figure, title, intro, panels, tables.file(name), 2)
 
 
@@ -118,10 +121,12 @@ def sensitivity(tables: Tables) -> Figure | None:
     panels = []
     for subset, variant in kinds:
         own = rows_of(table, subset=subset, sensitivity=variant)
-        if len(own):
+        if own["estimate"].notna().any():
             made = _panel(own, first, ends)
             what = f"{subset}, {VARIANTS.get(variant, variant)}"
             panels.append(Panel(f"{made.title}: {what}", f"{what}. {made.alt}", made.draw, height=made.height))
+    if not panels:
+        return None
     intro = (
         "The same model on a subset, and with extreme changes of volume clipped. What holds in all panels does not "
         "rest on a few people; where the coefficient stays and only the interval grows, fewer people are the likely "
