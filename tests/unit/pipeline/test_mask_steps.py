@@ -14,7 +14,7 @@ from thalbids.errors import ImageError, MetadataError, NoInputError
 from thalbids.image.io import save_image
 from thalbids.methods.freesurfer import FreeSurfer
 from thalbids.pipeline import mask_steps
-from thalbids.pipeline.run import add_software, check_given
+from thalbids.pipeline.run import add_software, participant
 from thalbids.pipeline.step import Done, Step, StepResult
 from thalbids.pipeline.steps import work_folder
 from thalbids.settings import Settings, load
@@ -151,7 +151,6 @@ def test_every_version_that_made_a_result_is_named(tmp_path: Path) -> None:
 
 
 def test_given_results_that_are_not_there_stop_the_run(tmp_path: Path) -> None:
-    check_given(load(None, {"inputs": {"derivatives": {"first": str(tmp_path)}}}))
     for tree in (
         {"inputs": {"derivatives": {"first": str(tmp_path / "none")}}},
         {"tools": {"freesurfer": {"subjects_dir": str(tmp_path / "none")}}},
@@ -159,4 +158,4 @@ def test_given_results_that_are_not_there_stop_the_run(tmp_path: Path) -> None:
         {"siena": {"directory": str(tmp_path / "none")}},
     ):
         with pytest.raises(NoInputError, match="are not there"):
-            check_given(load(None, tree))
+            participant(tmp_path, tmp_path / "out", load(None, tree))
