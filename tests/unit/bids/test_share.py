@@ -177,5 +177,5 @@ def test_links_are_followed(out, tmp_path):
 
 def test_the_command(out, tmp_path, capsys):
     assert main(["share", str(out), str(tmp_path / "copy"), "--license", "CC0", "--participant_label", "01"]) == 0
-    assert "of 1 participants" in capsys.readouterr().out
+    assert "of 1 participant are in" in capsys.readouterr().out
     assert main(["share", str(out), str(tmp_path / "copy")]) == 2
