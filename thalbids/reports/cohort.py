@@ -17,6 +17,7 @@ import numpy as np
 
 from thalbids.bids import names
 from thalbids.reports import palette, text
+from thalbids.reports.template import template
 
 MINIMUM = 10  # values; a median of fewer says little about what is usual
 OUTLIER = 3.5  # |z|, the limit of Iglewicz and Hoaglin
@@ -96,17 +97,11 @@ class _Column:
 
 def page(entries: Sequence[Entry]) -> str:
     """The page as HTML; its rows are data, drawn by its script."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("thalbids.reports"), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     data = content(entries)
     packed = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     counts = [(label, sum(row["state"] == state for row in data["rows"])) for state, label in STATES.items()]
     return str(
-        environment.get_template("qc.html").render(
+        template("qc.html").render(
             data=packed, sessions=len(entries), subjects=len({entry.subject for entry in entries}), states=STATES,
             counts=[pair for pair in counts if pair[1]], minimum=MINIMUM, outlier=OUTLIER,
         )

@@ -16,7 +16,8 @@ from thalbids.reports import text
 from thalbids.reports.boilerplate import Paragraphs
 from thalbids.reports.figures import canvas
 from thalbids.reports.group_data import Tables
-from thalbids.reports.group_sections import MOST_ROWS, Section, Shown, story
+from thalbids.reports.sections import MOST_ROWS, Section, Shown, story
+from thalbids.reports.template import template
 
 FIGURES = "group_figures"  # folder beside the page
 WIDE = 6.0  # inches; a wider panel scrolls on a small screen
@@ -66,7 +67,7 @@ def write_group_report(
     for path in (out_dir / FIGURES).glob("*.*"):  # of an earlier run, for sections that have no data any more
         if path not in files and path.suffix in (".svg", ".png"):
             path.unlink()
-    page = _template().render(
+    page = template("group.html").render(
         sections=parts,
         paragraph=methods_paragraph.html() if methods_paragraph is not None else None,
         references=methods_paragraph.references() if methods_paragraph is not None else [],
@@ -124,17 +125,3 @@ def _table(shown: Shown) -> dict[str, Any]:
 def _is_words(cells: Sequence[str]) -> bool:
     """Whether a column is text: a cell begins with a letter."""
     return any(cell[:1].isalpha() for cell in cells)
-
-
-def _template() -> Any:
-    """The page's template; everything that is put in is escaped."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("thalbids.reports"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("group.html")

@@ -20,6 +20,7 @@ from thalbids.reports import change, palette, text, viewer, views
 from thalbids.reports.histogram import histogram
 from thalbids.reports.histogram import svg as histogram_svg
 from thalbids.reports.svg import Panel, montage, panel, strip
+from thalbids.reports.template import template
 
 COHORT_PAGE = "qc.html"  # beside the page
 PAGE_LIMIT = 5_000_000  # bytes: what mail takes and a browser opens at once
@@ -173,7 +174,7 @@ def _page(
 
     def render(program: str) -> str:
         return str(
-            _template().render(
+            template("participant.html").render(
                 subject=subject, sessions=sessions, provenance=text.provenance(provenance), note=FIGURE_NOTE,
                 halo=palette.DISTRUST, program=program, version=viewer.VERSION, cohort=COHORT_PAGE,
             )
@@ -410,17 +411,3 @@ class _Shown:
 def _lines(masks: Iterable[views.Mask]) -> list[tuple[str, palette.Style]]:
     """Names and looks of outlines, for the legend of a figure's file."""
     return [(m.label + (" (do not trust: red halo)" if m.distrusted else ""), m.style) for m in masks]
-
-
-def _template() -> Any:
-    """The page's template; everything that is put in is escaped."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("thalbids.reports"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("participant.html")

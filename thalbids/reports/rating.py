@@ -18,6 +18,7 @@ import numpy as np
 from thalbids.bids.ratings import COLUMNS, DICTIONARY, MASK, REGISTRATION
 from thalbids.reports.planes import ENDS
 from thalbids.reports.svg import UNIT, Panel
+from thalbids.reports.template import template
 from thalbids.reports.views import PLANES, Focus, Mask, Volume, crop_rows, registration_rows
 
 COLOUR = "#FFD447"
@@ -127,12 +128,6 @@ def _image(content: bytes, size: tuple[int, int]) -> str:
 
 def page(identifier: str, cards: Sequence[Card]) -> str:
     """The page as HTML: the pictures wait as text until the rater comes to them."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("thalbids.reports"), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     about = {
         "page": identifier, "items": [[card.identifier, card.kind] for card in cards], "columns": COLUMNS,
         "questions": QUESTIONS, "reasons": REASONS, "dictionary": DICTIONARY,
@@ -142,7 +137,7 @@ def page(identifier: str, cards: Sequence[Card]) -> str:
         f'<script type="application/json" id="i{escape(card.identifier)}">{_packed(card.svg)}</script>'
         for card in cards
     )
-    made = environment.get_template("rating.html").render(about=_packed(about), count=len(cards), colour=COLOUR)
+    made = template("rating.html").render(about=_packed(about), count=len(cards), colour=COLOUR)
     return str(made).replace("<!-- pictures -->", pictures)
 
 

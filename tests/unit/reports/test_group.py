@@ -15,7 +15,7 @@ from thalbids.reports.figures import canvas
 from thalbids.reports.figures import overlap as overlap_figures
 from thalbids.reports.group import write_group_report
 from thalbids.reports.group_data import Tables, first_pair
-from thalbids.reports.group_sections import sensitivity
+from thalbids.reports.sections.models import sensitivity
 
 EVIL = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>=cmd|' /C calc'!A0 $\\frac{$"
 
