@@ -7,20 +7,22 @@ the run. A job that ends takes the step that it was running with it, which is tr
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import signal
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from thalbids.errors import MissingToolError, ThalbidsError, UsageError
 from thalbids.pipeline.scheduler import Lost
-from thalbids.pipeline.workers import DASK, THREAD_VARIABLES, Job, Workers
+from thalbids.pipeline.workers import DASK, THREAD_VARIABLES, Job, Workers, keys
 from thalbids.settings import Cluster
 
 # Class of dask-jobqueue, the command that submits, and what it calls the account that pays.
@@ -35,6 +37,7 @@ REPLACE_S = 15  # how often jobs that have ended are replaced
 SILENT_S = 300  # a job that has run for so long without reporting will not report
 WAITING_S = 600  # how often a run that waits in the queue says so
 LAST_LINES = 5
+_PLAIN = re.compile(r"[\w/.+@=,:-]+", re.ASCII)  # what every queueing system and shell takes without quotes
 
 # The nodes do not see the configuration of the driver.
 _NODE = {
@@ -42,6 +45,7 @@ _NODE = {
     "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
     "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False",
     "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__WORKER__USE_FILE_LOCKING": "False",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "120s",
 }
 
@@ -74,6 +78,9 @@ class Jobs(Workers):
         self._gpu_jobs = settings.gpu_jobs if gpu else 0
         self._checked = self._told = time.monotonic()
         check(settings, gpu=gpu)
+        if not _PLAIN.fullmatch(str(log_dir)):
+            mend = "With [cluster], give an output folder without blanks and special characters in its whole path."
+            raise UsageError("the scripts of jobs cannot hold the path of the output folder.", mend, log_dir)
 
     def idle(self, *, gpu: bool = False) -> bool:
         if self._cluster is None:
@@ -110,6 +117,11 @@ class Jobs(Workers):
     def _lost(self, job: Job) -> Lost:
         return Lost("its job ended or its process was killed (time limit, memory, node); see the logs of the jobs")
 
+    def close(self, *, kill: bool = False) -> None:
+        super().close(kill=kill)
+        for left in self._log_dir.glob("*dask*"):  # keys, and the folders of workers that were killed
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
     def _kill_workers(self, cluster: Any) -> None:
         """Closing the cluster cancels the jobs."""
 
@@ -117,7 +129,9 @@ class Jobs(Workers):
         import dask
         import distributed
 
-        self._stack.enter_context(dask.config.set(DASK | {"distributed.deploy.lost-worker-timeout": f"{REPLACE_S} s"}))
+        self._stack.enter_context(_temporary_files_in(self._own_folder()))
+        own = {"distributed.deploy.lost-worker-timeout": f"{REPLACE_S} s", "temporary-directory": tempfile.gettempdir()}
+        self._stack.enter_context(dask.config.set(DASK | own))
         maker, _, _ = SYSTEMS[self._settings.system]
         self._log_dir.mkdir(parents=True, exist_ok=True)
         try:
@@ -152,10 +166,10 @@ class Jobs(Workers):
             "job_script_prologue": prologue(settings),
             "log_directory": str(self._log_dir),
             "shared_temp_directory": str(self._log_dir),
-            "local_directory": "${TMPDIR:-/tmp}",
+            "local_directory": str(self._log_dir),  # empty, and not in /tmp: see Workers._own_folder
             "death_timeout": SILENT_S,
             "worker_extra_args": ["--no-dashboard"],
-            "security": True,
+            "security": keys(),
             "scheduler_options": {"dashboard_address": None, "dashboard": False},
             "silence_logs": "CRITICAL",
         }
@@ -180,6 +194,16 @@ class Jobs(Workers):
         return {**spec, "options": options}
 
 
+@contextmanager
+def _temporary_files_in(folder: str) -> Iterator[None]:
+    """Dask writes the scripts of jobs under names in the temporary folder that another user could take before it."""
+    before, tempfile.tempdir = tempfile.tempdir, folder
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
 def jobqueue() -> ModuleType:
     """The package ``dask_jobqueue``, whose import replaces the handler of Ctrl-C: ours is put back."""
     before = signal.getsignal(signal.SIGINT)
@@ -202,11 +226,9 @@ def check(settings: Cluster, *, gpu: bool) -> None:
         Steps use a GPU and no job asks for one.
     """
     try:
-        import cryptography  # noqa: F401
-
         jobqueue()
     except ImportError as error:
-        mend = 'Install them: pip install "thalbids[cluster]".'
+        mend = 'Install it: pip install "thalbids[cluster]".'
         raise MissingToolError(f"[cluster] needs the package {error.name}.", mend) from None
     _, submit, _ = SYSTEMS[settings.system]
     if shutil.which(submit) is None:

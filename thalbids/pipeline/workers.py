@@ -13,6 +13,7 @@ import pickle
 import re
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -44,6 +45,7 @@ DASK: dict[str, Any] = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.worker.multiprocessing-method": "spawn",
+    "distributed.worker.use-file-locking": False,  # each run has a folder of its own
     "distributed.worker.memory.target": False,  # results are a few bytes: nothing to spill
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,  # a paused worker would never take its step
@@ -136,15 +138,19 @@ class Workers:
             _kill(nanny.pid)
 
     def _open(self) -> None:
-        """Start the workers, on the loopback interface, without a dashboard, deaf to the Ctrl-C of the terminal."""
+        """Start the workers, on the loopback interface, without a dashboard, deaf to the Ctrl-C of the terminal.
+
+        Other users of this machine reach the loopback interface too: whoever has not the keys of the run is refused.
+        """
         import dask
         import distributed
 
-        self._stack.enter_context(dask.config.set(DASK))
+        self._stack.enter_context(dask.config.set(DASK | {"temporary-directory": self._own_folder()}))
         self._stack.enter_context(self._deaths.listening())
         try:
             with _terminal_blocked():
                 self._cluster = distributed.LocalCluster(
+                    security=keys(),
                     n_workers=self._nprocs,
                     threads_per_worker=1,
                     processes=True,
@@ -158,6 +164,15 @@ class Workers:
         except (OSError, RuntimeError, TimeoutError) as error:
             raise ThalbidsError(f"the worker processes could not be started ({error}).", "Use --nprocs 1.") from error
         self._last_worker = time.monotonic()
+
+    def _own_folder(self) -> str:
+        """A temporary folder until the end of the run that no other user can write to.
+
+        Dask puts its folder first on the path from which modules are imported; by default it has a known name in /tmp,
+        which anybody can take before us.
+        """
+        folder = tempfile.TemporaryDirectory(prefix="thalbids-workers-", ignore_cleanup_errors=True)
+        return self._stack.enter_context(folder)
 
     def _free(self, gpu: bool = False) -> list[str]:
         """Workers that can take a step; steps on the machine's GPU go one after the other."""
@@ -195,13 +210,23 @@ class Workers:
             job.ended(end)
 
 
+def keys() -> Any:
+    """Keys of one run, made now: driver and workers know each other by them.
+
+    They are handed on through pipes and never stand in the environment or on a command line.
+    """
+    import distributed
+
+    return distributed.Security.temporary()
+
+
 def _in_worker(payload: bytes) -> Outcome:
     """Run a pickled task in a worker that dies when the process that started it does, however that ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
     with suppress(PermissionError):
         os.setpgid(0, 0)  # a group of its own, with the programs that steps start
-    task: Callable[[], Outcome] = pickle.loads(payload)  # noqa: S301 (made by the driver, sent over the loopback)
+    task: Callable[[], Outcome] = pickle.loads(payload)  # noqa: S301 (made by the driver, sent over TLS)
     return task()
 
 

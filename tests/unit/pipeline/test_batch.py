@@ -94,6 +94,23 @@ def test_a_gpu_that_no_job_asks_for_is_refused(jobs, monkeypatch):
         batch.check(Cluster(system="slurm"), gpu=True)
 
 
+@pytest.mark.parametrize("name", ["my results", "a;b", "$(date)", "a\nb", "%j", "ü"])
+def test_a_path_that_a_job_script_would_read_otherwise_is_refused(monkeypatch, tmp_path, name):
+    monkeypatch.setattr(batch.shutil, "which", lambda name: f"/usr/bin/{name}")
+    with pytest.raises(UsageError, match="output folder without blanks"):
+        batch.Jobs(Cluster(system="slurm"), 1, 8.0, tmp_path / name / "jobs", gpu=False, tell=print)
+
+
+def test_keys_and_folders_of_workers_do_not_stay(jobs):
+    made = jobs()
+    made._cluster = SimpleNamespace(close=lambda timeout: None)
+    (made._log_dir / "dask-scratch-space" / "worker-1").mkdir(parents=True)
+    for name in (".dask-jobqueue.worker.key.x", "thalbids-1.err"):
+        (made._log_dir / name).write_text("x")
+    made.close()
+    assert [path.name for path in made._log_dir.iterdir()] == ["thalbids-1.err"]
+
+
 def test_no_submit_command(monkeypatch):
     monkeypatch.setattr(batch.shutil, "which", lambda name: None)
     with pytest.raises(MissingToolError, match="no qsub here"):
