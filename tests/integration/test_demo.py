@@ -155,8 +155,19 @@ def test_the_demo_measures_close_to_the_truth_and_a_second_run_computes_nothing(
     before = checksums(out / "sub-01")
     assert main(words) == 0
     assert checksums(out / "sub-01") == before
-    (summary,) = sorted((out / "logs").glob("*/summary.json"))[1:]
-    assert {step["status"] for step in read_json(summary)["steps"]} == {"cached"}
+    assert _statuses(out) == {"cached"}
+    (out / "sub-01.html").unlink()
+    again = [str(dataset), str(out), "participant"]
+    assert main([*again, "--reports-only"]) == 0
+    assert checksums(out / "sub-01") == before
+    assert main(again) == 0
+    assert _statuses(out) == {"cached"}
+
+
+def _statuses(out: Path) -> set[str]:
+    """How the steps of the last run ended."""
+    last = max((out / "logs").glob("*/summary.json"), key=lambda path: path.stat().st_mtime_ns)
+    return {step["status"] for step in read_json(last)["steps"]}
 
 
 def test_people_shrink_by_diagnosis() -> None:

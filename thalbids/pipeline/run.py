@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
 from thalbids.methods.registry import Choice, check_places, chosen, results_of
 from thalbids.methods.synthal import weights_checksum
 from thalbids.pipeline import cohort, engine, lock, rating, siena, steps
-from thalbids.pipeline.alignment import align
 from thalbids.pipeline.log import Reporter
 from thalbids.pipeline.plan import REGISTERED, plan, plan_session
 from thalbids.pipeline.step import Step, StepResult
@@ -49,10 +47,9 @@ def participant(
     unmatched = check_freesurfer(sessions, every, choice, settings)
     planned = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable)
     planned, rated = rating.applied(planned, out_dir, settings)
-    if reports_only:
-        planned = reports_of(planned)
-        if not planned:
-            raise NoInputError("there are no results to report on.", "Run participant without --reports-only.", out_dir)
+    only = {step.name for step in (reports_of(planned) if reports_only else planned)}
+    if not only:
+        raise NoInputError("there are no results to report on.", "Run participant without --reports-only.", out_dir)
     if dry_run:
         warned = [f"warning: {note}" for note in unmatched]
         print("\n".join([*warned, *rated, describe(sessions, every, planned, choice, out_dir, settings)]))
@@ -78,13 +75,14 @@ def participant(
                 reporter=reporter,
                 stop_on_first_crash=settings.run.stop_on_first_crash,
                 cluster=settings.cluster,
+                only=only,
             )
         with lock.shared_files(out_dir):
             add_software(out_dir, planned, results)
         if settings.outputs.report:
             cohort.write(out_dir)
             describe_methods(out_dir)
-    return exit_code(results)
+    return exit_code([result for result in results if result.name in only])
 
 
 def _notes(choice: Choice, settings: Settings, more: Sequence[str], sessions: Sequence[Session]) -> Iterator[str]:
@@ -138,16 +136,9 @@ def describe_methods(out_dir: Path) -> None:
 
 
 def reports_of(planned: Sequence[Step]) -> list[Step]:
-    """The steps that only serve the report, of those who have results: pages, and the alignments that they show."""
-    kept = [step for step in planned if step.function in (steps.report, align)]
-    missing = {step.name for step in kept if not all(path and path.exists() for path in step.inputs.values())}
-    pages = [s for s in kept if s.function is steps.report and any(p and p.exists() for p in s.inputs.values())]
-    aligned = [s for s in kept if s.function is align and s.name not in missing]
-    names = {step.name for step in aligned}
-    return [
-        *(replace(step, needs=(), after=()) for step in aligned),
-        *(replace(step, needs=(), after=tuple(name for name in step.after if name in names)) for step in pages),
-    ]
+    """The pages of those who have results."""
+    pages = [step for step in planned if step.function is steps.report]
+    return [page for page in pages if any(path and path.exists() for path in page.inputs.values())]
 
 
 def every_session(bids_dir: Path, settings: Settings, asked: Sequence[Session]) -> list[Session]:

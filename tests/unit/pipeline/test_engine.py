@@ -262,3 +262,30 @@ def test_one_process_does_not_import_dask(out, raw):
         check=True,
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_steps_that_may_not_be_computed_are_looked_up_and_the_next_run_finds_all_done(run_plan, out, raw):
+    steps = tiny.session_steps(out, raw, "s")
+    run_plan(steps)
+    before = tiny.content(out)
+    (out / "s" / "x_qc.json").unlink()
+    results = run_plan(steps, only={"s qc"})
+    assert {name: result.status for name, result in results.items()} == {
+        **dict.fromkeys(("s a", "s b", "s c", "s d"), "cached"),
+        "s qc": "ok",
+    }
+    assert tiny.content(out) == before
+    assert {result.status for result in run_plan(steps).values()} == {"cached"}
+
+
+def test_what_may_not_be_computed_stays_as_it_is(run_plan, out, raw):
+    steps = tiny.session_steps(out, raw, "s")
+    run_plan(steps)
+    raw.write_text("another\n")
+    before = tiny.content(out)
+    results = run_plan(steps, only={"s qc"})
+    assert [result.status for result in results.values()] == ["blocked"] * 4 + ["ok"]
+    assert results["s a"].reason.startswith("only reports are written")
+    assert {name: text for name, text in tiny.content(out).items() if "qc" not in name} == {
+        name: text for name, text in before.items() if "qc" not in name
+    }
