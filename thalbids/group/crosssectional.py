@@ -6,7 +6,7 @@ from typing import Any
 
 from thalbids.group import models
 from thalbids.group.cohort import Cohort
-from thalbids.group.missing import missing_table
+from thalbids.group.missing import after_fit, missing_table
 from thalbids.group.model_dictionaries import CROSSSECTIONAL
 from thalbids.group.models import Plan
 from thalbids.group.samples import OUTCOMES, baseline
@@ -21,7 +21,7 @@ def tables(cohort: Cohort) -> list[Table]:
     """``group_crosssectional``, and the ledger."""
     rows = models.rows(plan(), cohort, baseline(cohort))
     told = table("group_crosssectional", rows, CROSSSECTIONAL, settings=choices(cohort), notes=warned(rows))
-    return [told, missing_table(ledgers(cohort))]
+    return [told, missing_table(after_fit(ledgers(cohort), rows))]
 
 
 def ledgers(cohort: Cohort) -> list[dict[str, Any]]:

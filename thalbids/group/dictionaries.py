@@ -175,7 +175,8 @@ MISSING_KEYS: dict[str, Column] = {
     "subset": column("Subset", 'Diagnosis group that the analysis is limited to; "all" or n/a for everybody.'),
     **SESSIONS,
     "n_total": count("Candidates", "Participants or pairs of sessions that could enter."),
-    "n_used": count("Used", "Those that entered."),
+    "n_used": count("Used", "Those that entered; 0 when the model could not be fitted."),
+    "reason": column("Reason", "Why the model could not be fitted; n/a when it was, and where there is no model."),
 }
 CONFLICTS: dict[str, Column] = {
     **PARTICIPANT,

@@ -30,6 +30,7 @@ MIN_PEOPLE = 3  # per site
 MIN_SHARE = 0.8  # of the sessions: a method that fewer have is not harmonised, or it would cost the others too many
 _KEYS = ["participant_id", "session_id"]
 _SIDES = ["volume_left_ml", "volume_right_ml"]
+_NAMES = ("volume_ml", *_SIDES)
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ def prepared(cohort: Cohort) -> tuple[Cohort, list[Table]]:
         raise MissingToolError(problem, 'Install it with: pip install "thalbids[harmonise]"')
     data = collect(cohort)
     check(data)
-    adjusted = combat(data)
-    volumes, table = _merged(cohort, data, adjusted)
+    learned = learn(data)
+    volumes, table = _merged(cohort, data, learned.applied(data.features, data.sessions))
     choices = {
         "method": "ComBat, parametric empirical Bayes, learned from first sessions",
         "package": PACKAGE,
@@ -73,7 +74,10 @@ def prepared(cohort: Cohort) -> tuple[Cohort, list[Table]]:
     }
     lost = int((table["volume_harmonised_ml"].isna()).sum())
     notes = [f"volumes are harmonised over {len(choices['sites'])} sites; {lost} of {len(table)} could not be."]
-    return replace(cohort, volumes=volumes), [Table("group_harmonised", table, HARMONISED, choices, notes)]
+    repeats = _repeats(cohort.repeats, data, learned)
+    return replace(cohort, volumes=volumes, repeats=repeats), [
+        Table("group_harmonised", table, HARMONISED, choices, notes)
+    ]
 
 
 def collect(cohort: Cohort) -> Data:
@@ -137,13 +141,37 @@ def check(data: Data) -> None:
         raise UsageError(problem, "A diagnosis or sex that one site alone has makes this so; harmonise without it.")
 
 
-def combat(data: Data) -> pd.DataFrame:
-    """The harmonised features: y* = s (z - gamma) / sqrt(delta) + kept, with z = (y - kept) / s.
+@dataclass(frozen=True)
+class Learned:
+    """What ComBat knows of these people and sites.
 
-    ``kept`` is the mean and what the covariates of the first session explain, s the pooled SD, gamma and delta the
-    site's shift and ratio of variances after shrinkage over the features; all by the package. NaN for sessions of a
-    site where nobody had the first session.
+    ``kept`` (people x features) is the mean and what the covariates of the first session explain, ``sd`` (features) the
+    pooled SD, ``gamma`` and ``delta`` (sites x features) the site's shift and ratio of variances after shrinkage over
+    the features.
     """
+
+    people: pd.Index
+    sites: pd.Index
+    kept: np.ndarray
+    sd: np.ndarray
+    gamma: np.ndarray
+    delta: np.ndarray
+
+    def applied(self, features: pd.DataFrame, scans: pd.DataFrame) -> pd.DataFrame:
+        """The harmonised features: y* = s (z - gamma) / sqrt(delta) + kept, with z = (y - kept) / s.
+
+        ``scans`` has participant_id and site of each row. NaN for those of a site where nobody had the first session.
+        """
+        row = self.people.get_indexer(scans["participant_id"])
+        site = self.sites.get_indexer(scans["site"].astype(str))
+        z = (features.to_numpy(dtype=np.float64) - self.kept[row]) / self.sd
+        made = self.sd * (z - self.gamma[site]) / np.sqrt(self.delta[site]) + self.kept[row]
+        made[site < 0] = np.nan
+        return pd.DataFrame(made, columns=features.columns)
+
+
+def learn(data: Data) -> Learned:
+    """ComBat's estimates from each person's first session, by the package."""
     from neuroCombat import neuroCombat
 
     first = ~data.sessions["participant_id"].duplicated().to_numpy()
@@ -162,25 +190,49 @@ def combat(data: Data) -> pd.DataFrame:
         ]
     kept = (found["stand.mean"] + found["mod.mean"]).T
     sd = np.sqrt(np.asarray(found["var.pooled"], dtype=np.float64)).ravel()
-    row = pd.Index(learned["participant_id"]).get_indexer(data.sessions["participant_id"])
-    site = pd.Index(np.unique(covariates["site"])).get_indexer(data.sessions["site"].astype(str))
-    z = (Y - kept[row]) / sd
-    made = sd * (z - found["gamma.star"][site]) / np.sqrt(found["delta.star"][site]) + kept[row]
-    made[site < 0] = np.nan
-    return pd.DataFrame(made, columns=data.features.columns)
+    people, sites = pd.Index(learned["participant_id"]), pd.Index(np.unique(covariates["site"]))
+    return Learned(people, sites, kept, sd, found["gamma.star"], found["delta.star"])
 
 
-def _merged(cohort: Cohort, data: Data, adjusted: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The volumes with the harmonised ones in place, and the table of both."""
+def _repeats(repeats: pd.DataFrame, data: Data, learned: Learned) -> pd.DataFrame:
+    """Repeated scans, harmonised like the volumes of their session, so that their noise is on the scale of the change.
+
+    Those that cannot be get the status ``excluded``.
+    """
+    if repeats.empty:
+        return repeats
+    keys = [*_KEYS, "entities"]
+    good = repeats[repeats["status"] == "ok"]
+    scans = good.drop_duplicates(keys)[keys].merge(data.sessions[[*_KEYS, "site"]], on=_KEYS)
+    wide = pd.DataFrame(index=pd.MultiIndex.from_frame(scans[keys]), columns=data.features.columns, dtype=np.float64)
+    for method, name in data.features.columns:
+        wide[method, name] = good[good["method"] == method].set_index(keys)[name].reindex(wide.index)
+    new = _long(learned.applied(wide, scans), scans[keys])
+    both = repeats.drop(columns=list(_NAMES)).merge(new, on=[*keys, "method"], how="left", validate="one_to_one")
+    ok = both["status"] == "ok"
+    made = repeats.reset_index(drop=True).copy()
+    for name in _NAMES:
+        made[name] = both[name].where(ok, made[name])
+    without = ok & both["volume_ml"].isna()
+    made.loc[without, ["status", "reason"]] = ["excluded", f"not harmonised: {_LACKING}"]
+    return made
+
+
+def _long(adjusted: pd.DataFrame, ids: pd.DataFrame) -> pd.DataFrame:
+    """Harmonised features as rows of ``ids``, method, volume and sides; the total is the sum of the sides."""
     parts = []
     for method in dict.fromkeys(adjusted.columns.get_level_values(0)):
         own = adjusted[method].copy()
         if "volume_ml" not in own:
             own["volume_ml"] = own[_SIDES[0]] + own[_SIDES[1]]
-        own[_KEYS] = data.sessions[_KEYS]
-        parts.append(own.assign(method=method))
-    names = {"volume_ml": "volume_harmonised_ml", **{name: name.replace("_ml", "_harmonised_ml") for name in _SIDES}}
-    new = pd.concat(parts, ignore_index=True).rename(columns=names).reindex(columns=[*_KEYS, "method", *names.values()])
+        parts.append(ids.assign(method=method).join(own))
+    return pd.concat(parts, ignore_index=True).reindex(columns=[*ids.columns, "method", *_NAMES])
+
+
+def _merged(cohort: Cohort, data: Data, adjusted: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The volumes with the harmonised ones in place, and the table of both."""
+    names = {name: name.replace("_ml", "_harmonised_ml") for name in _NAMES}
+    new = _long(adjusted, data.sessions[_KEYS]).rename(columns=names)
     both = cohort.volumes.merge(new, on=[*_KEYS, "method"], how="left", validate="one_to_one")
     both = both.merge(cohort.visits[[*_KEYS, "site"]], on=_KEYS, how="left", validate="many_to_one")
     ok = both["status"] == "ok"

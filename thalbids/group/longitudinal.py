@@ -9,7 +9,7 @@ import numpy as np
 
 from thalbids.group import crosssectional, models
 from thalbids.group.cohort import OUTCOMES, Cohort
-from thalbids.group.missing import missing_table
+from thalbids.group.missing import after_fit, missing_table
 from thalbids.group.model_dictionaries import ANNUALISED, LONGITUDINAL
 from thalbids.group.models import Plan, Rows
 from thalbids.group.samples import ALL, Sample, annual, pairs
@@ -29,10 +29,14 @@ def tables(cohort: Cohort) -> list[Table]:
     if "consecutive" in cohort.settings.group.pairs:
         notes = [*notes, "longitudinal models: consecutive visits of a person are not independent; see group_mixed."]
     made = choices(cohort)
+    before = {
+        name: [row for row in ledgers(cohort) if row["analysis"] == name] for name in ("longitudinal", "annualised")
+    }
+    lost = after_fit(before["longitudinal"], rows) + after_fit(before["annualised"], rates)
     return [
         table("group_longitudinal", rows, LONGITUDINAL, settings=made, notes=notes),
         table("group_annualised", rates, ANNUALISED, settings=made),
-        missing_table(ledgers(cohort)),
+        missing_table(lost),
     ]
 
 

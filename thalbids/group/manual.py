@@ -91,7 +91,7 @@ def find_manual(cohort: Cohort) -> Manual:
 
 
 def compare_cohort(cohort: Cohort, manual: Manual) -> tuple[list[Compared], list[str]]:
-    """Compare every session that has a manual mask, or is a participant's first."""
+    """Compare every session that has a manual mask, or is a participant's first; each person's in order of visits."""
     usable = cohort.usable
     methods: dict[Key, list[str]] = {}
     for person, session, method in zip(usable["participant_id"], usable["session_id"], usable["method"], strict=True):
@@ -100,7 +100,7 @@ def compare_cohort(cohort: Cohort, manual: Manual) -> tuple[list[Compared], list
     cross = set(zip(first["participant_id"], first["session_id"], strict=True))
     wanted = contained_methods(cohort)
     jobs, without = [], []
-    for place in cohort.places:
+    for place in _by_visit(cohort):
         key = (place.participant_id, place.session_id)
         files = place.masks() if key in methods else {}
         own = {method: files[method] for method in methods.get(key, ()) if method in files}
@@ -119,6 +119,17 @@ def compare_cohort(cohort: Cohort, manual: Manual) -> tuple[list[Compared], list
     return compared, notes
 
 
+def _by_visit(cohort: Cohort) -> list[Place]:
+    """The sessions person by person, in the order of visits: by date where all are dated, else by label."""
+    visits = cohort.visits
+    order = dict(zip(zip(visits["participant_id"], visits["session_id"], strict=True), visits["order"], strict=True))
+    people = {person: i for i, person in enumerate(dict.fromkeys(place.participant_id for place in cohort.places))}
+    return sorted(
+        cohort.places,
+        key=lambda place: (people[place.participant_id], order.get((place.participant_id, place.session_id), 0)),
+    )
+
+
 def contained_methods(cohort: Cohort) -> tuple[str, ...]:
     """The methods between which containment is computed."""
     return containment.t1w_derived(cohort.methods) if cohort.settings.group.containment == "T1w" else cohort.methods
@@ -130,7 +141,7 @@ def overlap_tables(cohort: Cohort, compared: Sequence[Compared], notes: Sequence
     frame = rows.frame
     group, seed = cohort.settings.group, cohort.settings.run.seed
     shaped: dict[str, object] = {"another_person": group.another_person}
-    used = _sample(frame)
+    used = _sample(frame, cohort.visits)
     told = [*notes, *([used] if used else [])]
     summary = overlap.summary(frame, seed, group.bootstrap) if len(frame) else []
     tests = overlap.tests(frame, group.wilcoxon) if len(frame) else []
@@ -184,15 +195,21 @@ def _session_of(place: Place, known: set[Key]) -> Key | None:
     return own[0] if not place.session_id and len(own) == 1 else None
 
 
-def _sample(frame: pd.DataFrame) -> str:
+def _sample(frame: pd.DataFrame, visits: pd.DataFrame) -> str:
     """Which rows the summaries are made of, when those are not all."""
     if not len(frame):
         return ""
     good = frame[frame["status"] == "ok"]
-    several = good.groupby(["rater", "participant_id"])["session_id"].nunique()
-    if not (several > 1).any():
+    counts = good.groupby(["rater", "participant_id"])["session_id"].nunique()
+    several = counts[counts > 1].index.get_level_values("participant_id").unique()
+    if not len(several):
         return ""
-    return "overlap: of participants with several sessions with manual masks, the first enters summaries and tests."
+    undated = visits.loc[visits["participant_id"].isin(several) & visits["years"].isna(), "participant_id"].nunique()
+    how = f"; for {undated} of {len(several)} by label, as not every session has a date" if undated else ""
+    return (
+        "overlap: of participants with several sessions with manual masks, the earliest enters summaries and tests"
+        f"{how}."
+    )
 
 
 def _some(names: Sequence[str]) -> str:

@@ -40,6 +40,33 @@ def ledger(analysis: str, outcome: str, method: str, lost: Mapping[str, Any], **
     return {**start, "n_total": total, "n_used": int(left.sum()), **counts}
 
 
+_MODEL = ("outcome", "method", "subset", "sessions")
+NOT_FITTED = "model not fitted"
+
+
+def after_fit(
+    ledgers: Sequence[Mapping[str, Any]], fitted: Sequence[Mapping[str, Any]], estimate: str = "estimate"
+) -> list[dict[str, Any]]:
+    """The ledgers once the models are fitted: one without any estimate used nobody, and ``reason`` says why.
+
+    ``fitted`` are rows of the table of models (of one family: the same keys among outcome, method, subset, sessions);
+    a ledger whose model is not among them stays as it is. Sensitivity analyses do not count.
+    """
+    rows = [row for row in fitted if row.get("sensitivity", "none") == "none"]
+    keys = [name for name in _MODEL if rows and name in rows[0]]
+    reasons: dict[tuple[Any, ...], str] = {}
+    for row in rows:
+        key = tuple(row[name] for name in keys)
+        there = bool(np.isfinite(row[estimate]))
+        reasons[key] = "" if there else reasons.get(key, row["reason"])
+    made = []
+    for entry in ledgers:
+        reason = reasons.get(tuple(entry[name] for name in keys), "") if keys else ""
+        lost = {lost_column(NOT_FITTED): entry["n_used"], "n_used": 0} if reason else {}
+        made.append({**entry, **lost, "reason": reason})
+    return made
+
+
 def lost_by_column(frame: pd.DataFrame, needed: Mapping[str, str]) -> dict[str, Any]:
     """The reasons of listwise deletion: ``needed`` maps a column to the words of its reason (``{"age": "no age"}``)."""
     return {reason: frame[name].isna().to_numpy() for name, reason in needed.items()}

@@ -20,7 +20,7 @@ from scipy import optimize, stats
 from thalbids.group import fit
 from thalbids.group.cohort import Cohort
 from thalbids.group.correction import adjust
-from thalbids.group.missing import ledger, missing_table
+from thalbids.group.missing import after_fit, ledger, missing_table
 from thalbids.group.model_dictionaries import MIXED
 from thalbids.group.samples import ALL, baseline, subsets
 from thalbids.group.tables import Table, table
@@ -54,7 +54,7 @@ def tables(cohort: Cohort) -> list[Table]:
             rows += [{"method": method, "subset": subset, **row} for kind in RANDOM for row in _rows(own, kind)]
     adjust(rows, {"p_fdr": ("subset", "random")}, {"term": "years"})
     choices = {"model": "volume ~ " + " + ".join(PREDICTORS), "estimation": "restricted maximum likelihood"}
-    return [table("group_mixed", rows, MIXED, settings=choices), missing_table(ledgers(cohort))]
+    return [table("group_mixed", rows, MIXED, settings=choices), missing_table(after_fit(ledgers(cohort), rows))]
 
 
 def ledgers(cohort: Cohort) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ import numpy as np
 from thalbids.group import fit, longitudinal, models, signs
 from thalbids.group.cohort import Cohort
 from thalbids.group.correction import adjust
-from thalbids.group.missing import missing_table
+from thalbids.group.missing import after_fit, missing_table
 from thalbids.group.model_dictionaries import ORDINAL
 from thalbids.group.samples import pairs, subsets
 from thalbids.group.tables import Table, table
@@ -32,7 +32,7 @@ def tables(cohort: Cohort) -> list[Table]:
     """``group_ordinal``, and the ledger."""
     rows = [row for pair in longitudinal.pairs_of(cohort) for row in models_of(cohort, pair)]
     choices = longitudinal.choices(cohort) | {"thresholds": THRESHOLDS, "model": "proportional odds, logit link"}
-    return [table("group_ordinal", rows, ORDINAL, settings=choices), missing_table(ledgers(cohort))]
+    return [table("group_ordinal", rows, ORDINAL, settings=choices), missing_table(after_fit(ledgers(cohort), rows))]
 
 
 def ledgers(cohort: Cohort) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from thalbids.group.cohort import Cohort
 from thalbids.group.correction import adjust
 from thalbids.group.fit import constant
 from thalbids.group.longitudinal import pairs_of
-from thalbids.group.missing import ledger, missing_table
+from thalbids.group.missing import after_fit, ledger, missing_table
 from thalbids.group.model_dictionaries import PBVC, PBVC_TESTS
 from thalbids.group.samples import pairs, wide
 from thalbids.group.tables import Table, table
@@ -41,7 +41,7 @@ def tables(cohort: Cohort) -> list[Table]:
     return [
         table("group_pbvc", rows, PBVC, settings=choices, notes=notes),
         table("group_pbvc_tests", tests, PBVC_TESTS, settings=choices),
-        missing_table(ledgers(cohort)),
+        missing_table(after_fit(ledgers(cohort), rows, "r")),
     ]
 
 

@@ -25,9 +25,8 @@ def natural(label: object) -> tuple[tuple[int, int, str], ...]:
 def one_per_person(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """The rows that can be used (status ok) of each participant's first session, so that a person counts once.
 
-    ``by`` names the columns that tell the rows of one session apart (rater, method). The first session is the first of
-    those that have such rows, which need not be the participant's first.
+    The rows of ``table`` stand in the order of visits; ``by`` names the columns that tell those of one session apart
+    (rater, method). The first session is the first of those that have such rows, which need not be the participant's
+    first.
     """
-    good = table[table["status"] == "ok"]
-    order = sorted(range(len(good)), key=lambda i: natural(good["session_id"].iloc[i]))
-    return good.iloc[order].drop_duplicates(["participant_id", *by]).sort_index()
+    return table[table["status"] == "ok"].drop_duplicates(["participant_id", *by])

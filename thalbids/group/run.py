@@ -211,7 +211,8 @@ def with_exclusions(cohort: Cohort, exclusions: pd.DataFrame) -> Cohort:
     """The cohort without the masks that a rating excludes (participant_id, session_id, method, reason)."""
     changed = volumes.excluded(cohort.volumes, exclusions)
     visited = cohort.visits.assign(has_mri=_has_mri(cohort.visits, changed))
-    return replace(cohort, volumes=changed, visits=visited, exclusions=exclusions)
+    repeats = volumes.excluded(cohort.repeats, exclusions)
+    return replace(cohort, volumes=changed, repeats=repeats, visits=visited, exclusions=exclusions)
 
 
 def _has_mri(visit_frame: pd.DataFrame, volume_frame: pd.DataFrame) -> list[bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from thalbids.group import crosssectional, longitudinal, models
 from thalbids.group.cohort import Cohort
-from thalbids.group.missing import missing_table
+from thalbids.group.missing import after_fit, missing_table
 from thalbids.group.model_dictionaries import SIDES
 from thalbids.group.models import Rows
 from thalbids.group.samples import ALL, MEASURES, baseline, pairs
@@ -19,12 +19,14 @@ def tables(cohort: Cohort) -> list[Table]:
     lost: Rows = []
     for measure in MEASURES[1:]:
         plan = crosssectional.plan(measure)
-        rows += _named("crosssectional", models.rows(plan, cohort, cross, (ALL,)))
-        lost += models.ledgers(plan, cohort, cross)
+        fitted = models.rows(plan, cohort, cross, (ALL,))
+        rows += _named("crosssectional", fitted)
+        lost += after_fit(models.ledgers(plan, cohort, cross), fitted)
         plan = longitudinal.plan(measure=measure)
         for pair, sample in changes.items():
-            rows += _named("longitudinal", models.rows(plan, cohort, sample, (ALL,), sessions=pair))
-            lost += models.ledgers(plan, cohort, sample, pair)
+            fitted = models.rows(plan, cohort, sample, (ALL,), sessions=pair)
+            rows += _named("longitudinal", fitted)
+            lost += after_fit(models.ledgers(plan, cohort, sample, pair), fitted)
     everybody = [row for row in lost if row["subset"] == ALL]
     return [table("group_sides", rows, SIDES, settings=longitudinal.choices(cohort)), missing_table(everybody)]
 

@@ -9,13 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from tests.people import make_cohort, two_visits
 from tests.rated import write_derivatives, write_ratings
 from thalbids.bids.files import read_table
 from thalbids.bids.ratings import MASK, REGISTRATION, Item, Rating, read_key
+from thalbids.group import detectable
 from thalbids.group import ratings as own
-from thalbids.group.run import group, read_cohort
+from thalbids.group.run import group, read_cohort, with_exclusions
 from thalbids.pipeline import rating_page
 from thalbids.settings import Inputs, Ratings, Settings
 
@@ -180,6 +183,25 @@ def test_the_group_level_leaves_out_what_failed(rated):
     assert cohort.excluded("sub-01", "ses-1", "synthalFLAIR").startswith("failed by rater AB")
     both = read_cohort(root / "raw", out, replace(settings, ratings=Ratings(files=files, rule="consensus")))
     assert set(both.volumes["status"]) == {"ok"}
+
+
+def test_repeated_scans_of_what_failed_do_not_tell_the_noise():
+    visits, volumes = two_visits(4)
+    apart = {"sub-003": 10}  # mL between the two scans; of the others 1
+    repeats = [
+        {**row, "entities": f"run-{i + 1}", "volume_ml": row["volume_ml"] + i * apart.get(row["participant_id"], 1)}
+        for row in volumes
+        for i in (0, 1)
+    ]
+    cohort = make_cohort(visits, volumes, repeats=repeats)
+    bad = {"participant_id": "sub-003", "method": "first", "reason": "bad"}
+    failed = [{**bad, "session_id": f"ses-{i}"} for i in (1, 2)]
+    left = with_exclusions(cohort, pd.DataFrame(failed))
+    noise = {name: detectable.repeated(of.repeats, "first", "ml") for name, of in (("all", cohort), ("left", left))}
+    assert (noise["all"].n, noise["left"].n) == (8, 6)
+    assert noise["left"].noise.estimate == pytest.approx(math.sqrt(0.5))  # two scans 1 mL apart
+    assert noise["all"].noise.estimate > 3
+    assert detectable.repeated(left.repeats, "synthalT1w", "ml").n == 8
 
 
 def test_the_tables_say_everything_once_and_are_safe(rated):

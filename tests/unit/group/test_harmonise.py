@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.people import make_cohort
@@ -73,7 +75,7 @@ def test_against_the_algorithm_written_out() -> None:
     )
     centred = covariates - covariates.mean(axis=0)
     expected = combat_by_hand(data.features.to_numpy(), sessions["site"].to_numpy(str), centred)
-    found = harmonise.combat(data).to_numpy()
+    found = harmonise.learn(data).applied(data.features, sessions).to_numpy()
     assert np.abs(found - data.features.to_numpy()).mean() > 0.2  # something happened
     np.testing.assert_allclose(found, expected, atol=2e-3)  # the package stops its iteration earlier
 
@@ -99,6 +101,33 @@ def test_sites_go_and_the_rest_stays(visits: int) -> None:
     if visits > 1:
         wide = good[good["method"] == "first"].pivot(index="participant_id", columns="session_id", values="volume_ml")
         assert (wide["ses-3"] - wide["ses-1"]).mean() == pytest.approx(-0.2, abs=0.08)
+
+
+def test_repeated_scans_are_harmonised_like_their_session() -> None:
+    cohort = people()
+    rows = [
+        {**row, "entities": f"run-{run}", **{name: row[name] + 0.1 * (run - 1) for name in harmonise._NAMES}}
+        for row in cohort.volumes.to_dict("records")
+        for run in (1, 2)
+    ]
+    columns = [*cohort.volumes.columns.drop(["icv_ml", "icv_source"]), "entities"]
+    lacking = rows[0] | {"participant_id": "sub-none", "entities": "run-1"}
+    repeats = pd.DataFrame([*rows, lacking])[columns]
+    made, _ = harmonise.prepared(replace(cohort, repeats=repeats))
+    keys = ["participant_id", "session_id", "method"]
+    both = made.repeats.merge(made.volumes, on=keys, suffixes=("", "_of_session"))
+    first, second = both[both["entities"] == "run-1"], both[both["entities"] == "run-2"]
+    assert len(first) == len(second) == 270
+    for name in harmonise._NAMES:  # the first scan is the one that the volumes have
+        np.testing.assert_allclose(first[name], first[f"{name}_of_session"], rtol=1e-12)
+    learned = harmonise.learn(harmonise.collect(cohort))
+    scale = 1 / np.sqrt(np.asarray(learned.delta, dtype=float))  # of a site and feature
+    steps = second["volume_left_ml"].to_numpy() - first["volume_left_ml"].to_numpy()
+    site = learned.sites.get_indexer(["site0"])[0]
+    own = (first["participant_id"] == "sub-000").to_numpy() & (first["method"] == METHODS[0]).to_numpy()
+    assert steps[own] == pytest.approx(0.1 * scale[site, 0], rel=1e-6)
+    (left_out,) = made.repeats[made.repeats["status"] == "excluded"].to_dict("records")
+    assert left_out["participant_id"] == "sub-none" and left_out["reason"].startswith("not harmonised")
 
 
 def test_nothing_happens_unless_asked() -> None:

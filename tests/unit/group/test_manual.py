@@ -95,8 +95,31 @@ def test_the_tables_of_one_rater(study: tuple[Path, Path, Path], capsys: pytest.
     assert "perfect" in agreement["first", "icc_c1"]["reason"]
     described = json.loads((out / "group_overlap_tests.json").read_text())
     assert described["AnalysisSettings"] == {"wilcoxon": "asymptotic"}
-    assert "the first enters summaries" in capsys.readouterr().out
+    told = "the earliest enters summaries and tests; for 1 of 1 by label, as not every session has a date."
+    assert told in capsys.readouterr().out
     assert not (out / "group_rater_overlap.tsv").exists()
+
+
+def test_the_earliest_session_counts_whatever_its_label(
+    study: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, out, manual = study
+    for session, grow in (("1", 0), ("2", 3)):
+        draw(manual, 0, session=session, grow=grow)
+        draw(manual, 0, "b", session=session, grow=grow)
+    (raw / "sub-00").mkdir()
+    (raw / "sub-00" / "sub-00_sessions.tsv").write_text(
+        "session_id\tacq_time\nses-1\t2022-05-01T10:00:00\nses-2\t2020-05-01T10:00:00\n"
+    )
+    assert group(study) == 0
+    rows = {(r["session_id"], r["method"], r["rater"]): r["dice"] for r in read(out / "group_overlap.tsv")}
+    assert rows["ses-1", "first", "manual"] != rows["ses-2", "first", "manual"] == "1.0"
+    summary = {(r["method"], r["metric"], r["rater"]): r for r in read(out / "group_overlap_summary.tsv")}
+    assert summary["first", "dice", "manual"]["median"] == "1.0"
+    raters = {r["quantity"]: r for r in read(out / "group_rater_agreement.tsv")}
+    assert raters["median_dice"]["n"] == "1"
+    told = capsys.readouterr().out
+    assert "the earliest enters summaries and tests." in told
 
 
 def test_containment_is_over_the_whole_cohort_and_from_t1w_masks(study: tuple[Path, Path, Path]) -> None:

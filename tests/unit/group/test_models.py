@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from tests.people import make_cohort, two_visits
-from thalbids.group import crosssectional, longitudinal, plots, samples, sides, signs
+from thalbids.group import crosssectional, longitudinal, mixed, ordinal, pbvc, plots, samples, sides, signs
 from thalbids.group.cohort import Cohort
 from thalbids.settings import Group, Settings
 
@@ -70,6 +70,43 @@ def test_an_intracranial_volume_that_does_not_vary_is_not_called_missing(people:
     assert word in row["reason"] and math.isnan(row["estimate"])
     lost = [row for row in rows_of(cohort, crosssectional, "group_missing") if row["subset"] == "all"]
     assert {row["lost_no_icv"] for row in lost} == {0}
+    assert {(row["n_total"], row["n_used"], row["lost_model_not_fitted"]) for row in lost} == {(people, 0, people)}
+    assert all(word in row["reason"] for row in lost)
+
+
+FAMILIES = [
+    (crosssectional, "crosssectional", "estimate"), (longitudinal, "longitudinal", "estimate"),
+    (longitudinal, "annualised", "estimate"), (ordinal, "ordinal", "estimate"), (mixed, "mixed", "estimate"),
+    (pbvc, "pbvc", "r"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("people", [2, 40])
+@pytest.mark.parametrize(("module", "name", "estimate"), FAMILIES)
+def test_a_model_without_an_estimate_used_nobody(module: Any, name: str, estimate: str, people: int) -> None:
+    visits, volumes = two_visits(people)
+    ends = {"session_id_baseline": "ses-1", "session_id_followup": "ses-2"}
+    given = [{"participant_id": f"sub-{i:03d}", **ends, "pbvc": -(i % 7) / 3} for i in range(people)]
+    cohort = make_cohort(visits, volumes, pbvc=given)
+    models = rows_of(cohort, module, f"group_{name}")
+    ledgers = [row for row in rows_of(cohort, module, "group_missing") if row["analysis"] == name]
+    assert ledgers
+    keys = [key for key in ("outcome", "method", "subset", "sessions") if key in models[0]]
+    for lost in ledgers:
+        own = [row for row in models if all(row[key] == lost[key] for key in keys)]
+        own = [row for row in own if row.get("sensitivity", "none") == "none"]
+        there = any(math.isfinite(row[estimate]) for row in own)
+        assert own and (lost["n_used"] > 0) == there == (not lost["reason"]), lost
+        assert lost["n_total"] == lost["n_used"] + sum(v for k, v in lost.items() if k.startswith("lost_") and v == v)
+    assert {lost["n_used"] > 0 for lost in ledgers if lost["subset"] != "RRMS"} == {people == 40 and name != "mixed"}
+
+
+@pytest.mark.parametrize("people", [2, 40])
+def test_sides_without_an_estimate_used_nobody(people: int) -> None:
+    cohort = make_cohort(*two_visits(people))
+    lost = rows_of(cohort, sides, "group_missing")
+    assert {row["analysis"] for row in lost} > {"crosssectional_left", "longitudinal_asymmetry"}
+    assert {row["n_used"] > 0 for row in lost if not row["analysis"].endswith("asymmetry")} == {people == 40}
 
 
 def test_what_the_residual_figures_say_stands_in_a_table() -> None:
