@@ -5,8 +5,9 @@ A new one is a file in this folder and a line here, or an entry point of the gro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -32,11 +33,13 @@ class Choice:
     methods : in the order of the tables
     runnable : families that are run where a session has no result yet; of the others only results are taken
     notes : per family how it comes about, or why it is left out, in words
+    kept : families that are not computed in this run; masks of an earlier run that are still current stay in the tables
     """
 
     methods: tuple[Method, ...]
     runnable: frozenset[str]
     notes: Mapping[str, str]
+    kept: frozenset[str] = frozenset()
 
 
 def methods() -> Mapping[str, Method]:
@@ -79,6 +82,23 @@ def chosen(settings: Settings) -> Choice:
         tuple(method for name, method in picking.known.items() if name in picking.picked),
         frozenset(picking.runnable),
         picking.notes,
+    )
+
+
+def with_earlier(choice: Choice, settings: Settings, families: Collection[str]) -> Choice:
+    """The choice with the families of earlier runs whose masks are there and can be planned here, to look them up."""
+    own = {method.family for method in choice.methods}
+    picking = _Picking(settings)
+    for name in picking.known:
+        if name in families and name not in own:
+            with suppress(MissingToolError):  # what made it is not here: nobody can tell whether it is current
+                picking.take(name, "an earlier run made it")
+    kept = frozenset(picking.picked & set(families) - own)
+    return replace(
+        choice,
+        methods=tuple(method for name, method in picking.known.items() if name in own | kept),
+        runnable=choice.runnable | (picking.runnable & kept),
+        kept=kept,
     )
 
 

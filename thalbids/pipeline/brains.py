@@ -26,7 +26,7 @@ def source_of(made: SessionPlan) -> str:
         return source
     if GIVEN_BRAIN in made.settings.inputs.derivatives and _given(made) is not None:
         return "given"
-    return "dbsegment" if "dbsegment" in made.runnable else "synthal"
+    return "dbsegment" if "dbsegment" in set(made.runnable) - set(made.kept) else "synthal"
 
 
 def _given(made: SessionPlan) -> existing.Existing | str | None:

@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ def run(
     reporter: Reporter,
     stop_on_first_crash: bool = False,
     cluster: Cluster | None = None,
-    only: Collection[str] | None = None,
 ) -> list[StepResult]:
     """Run the steps that are not finished already; one that fails stops only what needs it.
 
@@ -56,9 +55,6 @@ def run(
     cluster
         The queueing system whose jobs run the steps; ``nprocs`` is then the number of jobs, and each has the memory and
         the cores of this record.
-    only
-        Names of the steps that may be computed (None: all). The others are looked up: finished, or else ``blocked``,
-        and their files stay as they are.
 
     Returns
     -------
@@ -75,7 +71,7 @@ def run(
     """
     check_plan(steps)
     out_dir = Path(out_dir)
-    able = [step for step in steps if only is None or step.name in only]
+    able = [step for step in steps if not step.look_up]
     pool: _InProcess | Workers
     if cluster is not None and cluster.system != "none":
         from thalbids.pipeline.batch import Jobs
@@ -96,7 +92,6 @@ def run(
         pool=pool,
         reporter=reporter,
         stop_on_first_crash=stop_on_first_crash,
-        only=only,
     )
     with _terminable(), thread_environment(omp_nthreads):
         try:

@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalbids.bids import existing, names
-from thalbids.bids.outputs import sidecar
+from thalbids.bids.outputs import derivative, sidecar
 from thalbids.errors import ThalbidsError
 from thalbids.methods.base import Method, trait
 from thalbids.pipeline import mask_steps, steps
 from thalbids.settings import Settings
+from thalbids.types import Session
 
 if TYPE_CHECKING:
     from thalbids.pipeline.plan import SessionPlan
 
 Entry = dict[str, Any]
+
+
+def families_in(out_dir: Path, sessions: Iterable[Session]) -> set[str]:
+    """The families whose thalamus masks these sessions have in the output folder, from whichever run."""
+    return {label.family for session in sessions for label in _found(out_dir, session)}
+
+
+def unplanned(made: SessionPlan) -> list[Entry]:
+    """Rows for masks in the output folder that this run does not plan, so that no mask is without a row."""
+    planned = {entry["desc"] for entry in made.masks}
+    return [
+        {
+            "desc": label.desc, "family": label.family, "images": list(label.images), "image": label.image,
+            "protocol": "", "step": None, "roots": [], "reason": steps.STALE, "builds_on": [],
+        }
+        for label in _found(made.out_dir, made.session)
+        if label.desc not in planned
+    ]  # fmt: skip
+
+
+def _found(out_dir: Path, session: Session) -> list[names.Method]:
+    """The methods whose masks of this T1w are in the output folder, in the order of their names."""
+    known = []
+    pattern = out_dir / derivative(session, "mask", space="T1w", label="thalamus", desc="0")
+    start, end = pattern.name.split("_desc-0_")
+    for path in sorted(pattern.parent.glob(f"{start}_desc-*_{end}")):
+        with suppress(KeyError):  # of somebody else's method
+            known.append(names.by_desc(path.name.removeprefix(f"{start}_desc-").removesuffix(f"_{end}")))
+    return known
 
 
 def families(method: Method, settings: Settings) -> tuple[str, ...]:
@@ -52,8 +83,13 @@ def _entry(made: SessionPlan, method: Method, name: str) -> Entry:
     return {
         "desc": label.desc, "family": method.family, "images": [name], "image": label.image,
         "protocol": method.protocol, "step": None, "roots": [], "reason": "",
-        "builds_on": list(families(method, made.settings)),
+        "builds_on": list(families(method, made.settings)), **_kept(made, method),
     }  # fmt: skip
+
+
+def _kept(made: SessionPlan, method: Method) -> Entry:
+    """The mark of a mask that is only looked up; others have none, so that what they lead to does not change."""
+    return {"kept": True} if method.family in made.kept else {}
 
 
 def given_results(settings: Settings, family: str, desc: str) -> dict[str, Path]:
@@ -296,6 +332,7 @@ def _ensemble(made: SessionPlan, method: Method, images: tuple[str, ...], rule: 
         "desc": label.desc, "family": method.family, "images": list(images), "image": "ensemble",
         "protocol": method.protocol, "members": [label_of(method, i, made.settings).desc for i in images],
         "step": None, "roots": [], "reason": "", "builds_on": list(families(method, made.settings)),
+        **_kept(made, method),
     }  # fmt: skip
     made.masks.append(entry)
     lacking = [i for i in images if i not in own or own[i]["step"] is None]

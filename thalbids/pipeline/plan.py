@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class SessionPlan:
     out_dir: Path
     settings: Settings
     runnable: Collection[str] = ()  # families that are run where there is no result yet
+    kept: Collection[str] = ()  # families that are only looked up: an earlier run made their masks
     alone: bool = True  # whether the subject has no other session
     steps: list[Step] = field(default_factory=list)
     masks: list[dict[str, Any]] = field(default_factory=list)
@@ -120,18 +121,20 @@ def plan(
     settings: Settings,
     every: Sequence[Session] | None = None,
     runnable: Collection[str] | None = None,
+    kept: Collection[str] = (),
 ) -> list[Step]:
     """All steps of a run, each after those that it waits for.
 
     ``every`` holds all sessions of the subjects, also those that were not asked for: a participant's page shows what
-    earlier runs made of them. ``runnable`` are the families that are run where there is no result yet (None: all).
+    earlier runs made of them. ``runnable`` are the families that are run where there is no result yet (None: all),
+    ``kept`` those of earlier runs, which are looked up and not computed.
     """
     planned: list[Step] = []
     asked = {s.name for s in sessions}
     for subject in dict.fromkeys(s.subject for s in sessions):
         named = [s for s in every or sessions if s.subject == subject]
         alone = len(named) == 1
-        own = [plan_session(s, out_dir, methods, settings, runnable, alone=alone) for s in named]
+        own = [plan_session(s, out_dir, methods, settings, runnable, kept, alone=alone) for s in named]
         own = [made for made in own if made.session.name in asked or made.qc.exists()]
         if settings.outputs.report:
             alignment.plan_alignments(own, asked)
@@ -150,12 +153,13 @@ def plan_session(
     methods: Sequence[Method],
     settings: Settings,
     runnable: Collection[str] | None = None,
+    kept: Collection[str] = (),
     *,
     alone: bool = True,
 ) -> SessionPlan:
-    """The steps of one session; ``runnable`` as in :func:`plan`, ``alone``: the subject has no other session."""
+    """The steps of one session; ``runnable`` and ``kept`` as in :func:`plan`, ``alone``: there is no other session."""
     families = [method.family for method in methods] if runnable is None else runnable
-    made = SessionPlan(session, out_dir, settings, families, alone)
+    made = SessionPlan(session, out_dir, settings, families, kept, alone)
     if session.problem is not None or "T1w" not in session.images:
         problem = session.problem or "there is no T1w image."
         params = {"Problem": problem, "Mend": ""}
@@ -166,10 +170,14 @@ def plan_session(
     for name in REGISTERED:
         register(made, name)
     for method in sorted(methods, key=lambda m: len(masks.families(m, settings))):  # an envelope before what it cuts
+        before = len(made.steps)
         masks.segment(made, method)
         masks.ensembles(made, method)
+        if method.family in kept:
+            made.steps[before:] = [replace(step, look_up=True) for step in made.steps[before:]]
     order = [method.family for method in methods]
     made.masks.sort(key=lambda entry: order.index(entry["family"]))  # stable: rows as the methods were chosen
+    made.masks += masks.unplanned(made)
     brains.icv(made)
     measures(made)
     plan_template(made)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import thalbids
-from thalbids.bids.derivatives import Place, find_places
+from thalbids.bids.derivatives import Place, find_places, read_volumes
 from thalbids.bids.files import read_json, write_text
 from thalbids.bids.ratings import MASK, REGISTRATION, Item, bytes_sha256, fingerprint, write_key
 from thalbids.errors import MetadataError, NoInputError, ThalbidsError
@@ -132,7 +132,7 @@ def _candidates(place: Place) -> Iterator[_Candidate]:
     for image in IMAGES:
         for path in place.ending(f"space-T1w_desc-preproc_{image}.nii.gz")[:1]:
             yield _Candidate(place, REGISTRATION, image, path)
-    for desc, path in place.masks().items():
+    for desc, path in _masks(place).items():
         yield _Candidate(place, MASK, desc, path)
 
 
@@ -163,8 +163,14 @@ def _drawn(out_dir: Path, place: Place, candidates: Sequence[_Candidate]) -> Ite
 def _focus(place: Place, brain: views.Volume | None, t1w: views.Volume) -> views.Focus:
     """The same slices for all masks of a session, whichever are rated: nothing about them tells the method."""
     trusted = _trusted(place)
-    masks = [replace(_mask(path), distrusted=not trusted.get(desc, True)) for desc, path in place.masks().items()]
+    masks = [replace(_mask(path), distrusted=not trusted.get(desc, True)) for desc, path in _masks(place).items()]
     return views.choose_focus(masks, brain, t1w)
+
+
+def _masks(place: Place) -> dict[str, Path]:
+    """The masks of a session, without those of an earlier run that its table calls missing."""
+    stale = {row["method"] for row in read_volumes([place]).rows if row["status"] == "missing"}
+    return {desc: path for desc, path in place.masks().items() if desc not in stale}
 
 
 def _trusted(place: Place) -> dict[str, bool]:

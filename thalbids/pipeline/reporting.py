@@ -40,10 +40,12 @@ def session_report(out_dir: Path, session: Mapping[str, Any], upstream: Mapping[
     """What the page shows of one session."""
     files = {key: out_dir / name for key, name in session["Files"].items()}
     there = {key: path for key, path in files.items() if path.exists()}
+    volumes = read_table(there["volumes"]) if "volumes" in there else []
+    without = {row["method"] for row in volumes if row["status"] == "missing"}  # its mask is there and not current
     masks = [
         MaskView(m["desc"], names.by_desc(m["desc"]).label, m["image"], there[m["desc"]], m["protocol"])
         for m in session["Methods"]
-        if m["desc"] in there
+        if m["desc"] in there and m["desc"] not in without
     ]
     results = [upstream[name] for name in session["Steps"] if name in upstream]
     failures = [
@@ -60,7 +62,7 @@ def session_report(out_dir: Path, session: Mapping[str, Any], upstream: Mapping[
         registered={name: there[name] for name in ("FLAIR", "R1map") if name in there},
         masks=masks,
         qc=qc.read(there["qc"]) if "qc" in there else None,
-        volumes=read_table(there["volumes"]) if "volumes" in there else [],
+        volumes=volumes,
         icv=read_table(there["icv"]) if "icv" in there else [],
         failures=failures,
         links=links(session, there),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,9 @@ from thalbids.bids.filters import read_filters
 from thalbids.bids.inputs import find_sessions
 from thalbids.bids.outputs import check_output, open_dataset, read_json, write_json, write_table
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
-from thalbids.methods.registry import Choice, check_places, chosen, results_of
+from thalbids.methods.registry import Choice, check_places, chosen, results_of, with_earlier
 from thalbids.methods.synthal import weights_checksum
-from thalbids.pipeline import cohort, engine, lock, rating, siena, steps
+from thalbids.pipeline import cohort, engine, lock, masks, rating, siena, steps
 from thalbids.pipeline.log import Reporter
 from thalbids.pipeline.plan import REGISTERED, plan, plan_session
 from thalbids.pipeline.step import Step, StepResult
@@ -45,11 +47,11 @@ def participant(
     sessions = sessions_of(bids_dir, settings, dry_run=dry_run)
     every = every_session(bids_dir, settings, sessions)
     unmatched = check_freesurfer(sessions, every, choice, settings)
-    planned = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable)
+    choice = with_earlier(choice, settings, masks.families_in(out_dir, every))
+    planned = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable, choice.kept)
     planned, rated = rating.applied(planned, out_dir, settings)
-    only = {step.name for step in (reports_of(planned) if reports_only else planned)}
-    if not only:
-        raise NoInputError("there are no results to report on.", "Run participant without --reports-only.", out_dir)
+    if reports_only:
+        planned = reports_of(planned)
     if dry_run:
         warned = [f"warning: {note}" for note in unmatched]
         print("\n".join([*warned, *rated, describe(sessions, every, planned, choice, out_dir, settings)]))
@@ -63,7 +65,7 @@ def participant(
         with Reporter(out_dir, settings=settings.to_toml(), verbose=settings.run.verbose) as reporter:
             for note in unmatched:
                 reporter.warning(note)
-            for note in _notes(choice, settings, [change, *rated], sessions):
+            for note in _notes(choice, settings, [change, *rated], sessions, planned):
                 reporter.info(note)
             results = engine.run(
                 planned,
@@ -75,22 +77,38 @@ def participant(
                 reporter=reporter,
                 stop_on_first_crash=settings.run.stop_on_first_crash,
                 cluster=settings.cluster,
-                only=only,
             )
         with lock.shared_files(out_dir):
             add_software(out_dir, planned, results)
         if settings.outputs.report:
             cohort.write(out_dir)
             describe_methods(out_dir)
-    return exit_code([result for result in results if result.name in only])
+    return exit_code([result for step, result in zip(planned, results, strict=True) if not step.look_up])
 
 
-def _notes(choice: Choice, settings: Settings, more: Sequence[str], sessions: Sequence[Session]) -> Iterator[str]:
+def _notes(
+    choice: Choice, settings: Settings, more: Sequence[str], sessions: Sequence[Session], planned: Sequence[Step]
+) -> Iterator[str]:
     """What is said before the first step."""
     yield from (f"{name}: {note}" for name, note in choice.notes.items())
     yield from (f"{image}: {note}" for image in REGISTERED if (note := note_on(image, settings)))
     yield from more
+    yield from stale(planned)
     yield from (f"{session.name}: {note}" for session in sessions for note in session.notes)
+
+
+def stale(planned: Sequence[Step]) -> list[str]:
+    """Which masks in the output folder are in no table, as this run cannot tell whether they are current."""
+    counts = Counter(
+        entry["desc"]
+        for step in planned
+        if step.function is steps.measures
+        for entry in step.params["Methods"]
+        if entry["reason"] == steps.STALE
+    )
+    named = ", ".join(f"{desc} ({n} session{'s' * (n > 1)})" for desc, n in counts.items())
+    told = "masks of earlier runs that this run cannot check stay in the folder and count as missing"
+    return [f"{told}: {named}"] if named else []
 
 
 def check_freesurfer(
@@ -136,9 +154,21 @@ def describe_methods(out_dir: Path) -> None:
 
 
 def reports_of(planned: Sequence[Step]) -> list[Step]:
-    """The pages of those who have results."""
-    pages = [step for step in planned if step.function is steps.report]
-    return [page for page in pages if any(path and path.exists() for path in page.inputs.values())]
+    """The plan with everything but the pages of those who have results only looked up.
+
+    Raises
+    ------
+    NoInputError
+        Nobody has results.
+    """
+    pages = {
+        step.name
+        for step in planned
+        if step.function is steps.report and any(path and path.exists() for path in step.inputs.values())
+    }
+    if not pages:
+        raise NoInputError("there are no results to report on.", "Run participant without --reports-only.")
+    return [step if step.name in pages else replace(step, look_up=True) for step in planned]
 
 
 def every_session(bids_dir: Path, settings: Settings, asked: Sequence[Session]) -> list[Session]:
@@ -224,7 +254,7 @@ def describe(
     settings: Settings,
 ) -> str:
     """The plan for reading: per session what is there, what is missing, which mask comes from where, what would run."""
-    lines = [f"methods: {', '.join(m.family for m in choice.methods)}"]
+    lines = [f"methods: {', '.join(m.family for m in choice.methods if m.family not in choice.kept)}"]
     lines += [f"  {name}: {note}" for name, note in choice.notes.items()]
     for session in sessions:
         lines.append(session.name)
@@ -234,7 +264,7 @@ def describe(
             lines.append(f"  {name}: {image.uri}")
         lines += [f"  note: {note}" for note in session.notes]
         alone = sum(other.subject == session.subject for other in every) == 1
-        made = plan_session(session, out_dir, choice.methods, settings, choice.runnable, alone=alone)
+        made = plan_session(session, out_dir, choice.methods, settings, choice.runnable, choice.kept, alone=alone)
         lines += [f"  {what}: {whence}" for what, whence in made.origins.items()]
         absent = [e for e in made.masks if e["step"] is None and not e["reason"].startswith("the session has no")]
         lines += [f"  {e['desc']}: missing, {e['reason']}" for e in absent]

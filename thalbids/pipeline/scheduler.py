@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import queue
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ ATTEMPTS = 2  # how often a step is started when its process gets killed
 CHECKERS = 4  # threads that hash files; hashlib lets them run side by side
 LOOKAHEAD = 64  # steps found unfinished before checking pauses, so that checking does not delay the first sessions
 POLL_S = 1.0  # how long the loop waits for an event before it looks at the pool
-NOT_ASKED = "only reports are written, and there is no finished result of this"
+NOT_ASKED = "this run does not compute it, and there is no current result of it"
 PATIENCE = 8  # how often smaller steps may go before one that does not fit into the memory
 
 Priority = tuple[int, int]  # place of the session, place of the step
@@ -73,9 +73,7 @@ class Scheduler:
         pool: Pool,
         reporter: Reporter,
         stop_on_first_crash: bool,
-        only: Collection[str] | None = None,
     ):
-        self.only = only
         self.out_dir, self.mem_gb, self.versions = out_dir, mem_gb, dict(versions)
         self.pool, self.reporter, self.stop_on_first_crash = pool, reporter, stop_on_first_crash
         self.steps = {step.name: step for step in steps}
@@ -168,7 +166,7 @@ class Scheduler:
     def _checked(self, name: str, future: Future[tuple[str, Mapping[str, Any] | None]]) -> None:
         self._checking.discard(self._priority[name])
         now, found = future.result()
-        if found is None and self._barred(name):
+        if found is None and self.steps[name].look_up:
             self._finish(name, StepResult(name, "blocked", NOT_ASKED))
         elif found is None:
             self._ready.append(_Ready(self._priority[name], name, now))
@@ -179,14 +177,10 @@ class Scheduler:
 
     def _block(self, step: Step, broken: StepResult) -> None:
         """Not computable: what an earlier run left would contradict what is known now, so it goes."""
-        if not self._barred(step.name):
+        if not step.look_up:
             self._remove(step)
         reason = broken.reason if broken.status == "blocked" else f"{broken.name} {broken.status}: {broken.reason}"
         self._finish(step.name, StepResult(step.name, "blocked", reason))
-
-    def _barred(self, name: str) -> bool:
-        """Whether a step may only be looked up: nothing of it is computed or removed."""
-        return self.only is not None and name not in self.only
 
     def _remove(self, step: Step) -> None:
         record.discard(step, self.out_dir)

@@ -95,6 +95,7 @@ class Step:
         without its file)
     memory_gb : peak memory to plan with, in GB (10**9 bytes)
     gpu : whether it computes on a GPU; such steps run one at a time on one machine
+    look_up : it is not computed in this run: finished earlier and still current, or else ``blocked``; its files stay
     version : raised when a change of the code changes results
     optional : keys of outputs that may be left out although the step is ``ok``
     machine : what the function needs to know of this run and this machine (how tools are started, threads); it gets it
@@ -113,6 +114,7 @@ class Step:
     memory_gb: float = 1.0
     version: int = 1
     gpu: bool = False
+    look_up: bool = False
     optional: tuple[str, ...] = ()
     machine: Any = None
 

@@ -33,6 +33,7 @@ Outputs = Mapping[str, Path]
 Params = Mapping[str, Any]
 Upstream = Mapping[str, StepResult]
 
+STALE = "its mask in this folder is of an earlier run and not current, or this run cannot tell"
 DIAGNOSTICS = {
     "flip_dice": "FlipDice",
     "confidence": "Confidence",
@@ -386,6 +387,8 @@ def ending(entry: Mapping[str, Any], upstream: Upstream) -> tuple[str, str]:
     if entry["step"] is None:
         return "missing", entry["reason"]
     result = upstream[entry["step"]]
+    if result.status == "blocked" and entry.get("kept"):
+        return "missing", STALE
     if result.status == "blocked":
         return entry_of_blocked(entry, upstream), result.reason
     return {"lost": "failed", "cached": "ok"}.get(result.status, result.status), result.reason

@@ -13,9 +13,9 @@ from thalbids.methods.dbsegment import DBSegment
 from thalbids.methods.first import First
 from thalbids.methods.freesurfer import FreeSurfer
 from thalbids.methods.mindglide import MindGlide
-from thalbids.methods.registry import Choice
+from thalbids.methods.registry import Choice, with_earlier
 from thalbids.methods.synthal import SynThal
-from thalbids.pipeline import mask_steps, steps
+from thalbids.pipeline import mask_steps, masks, steps
 from thalbids.pipeline import plan as plans
 from thalbids.pipeline.run import check_freesurfer
 from thalbids.pipeline.step import StepResult, check_plan
@@ -66,6 +66,42 @@ def test_the_table_has_a_row_for_every_mask_made_or_not(images: tuple[str, ...])
     for entry in made.masks:
         assert (entry["step"] is None) == (not set(entry["images"]) <= set(images))
         assert bool(entry["reason"]) == (entry["step"] is None)
+
+
+def test_masks_of_an_earlier_run_are_looked_up_and_keep_their_rows(tmp_path: Path) -> None:
+    results, out = tmp_path / "first", tmp_path / "out"
+    name = "sub-01/ses-1/anat/sub-01_ses-1_{}label-thalamus_desc-{}_mask.nii.gz"
+    (results / name.format("", "first")).parent.mkdir(parents=True)
+    (results / name.format("", "first")).write_bytes(b"x")
+    for desc in ("first", "mindglideT1w", "somebodys", "synthalT1FLAIRIntersection"):
+        path = out / name.format("space-T1w_", desc)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    one = session(("T1w", "FLAIR"))
+    there = masks.families_in(out, [one])
+    assert there == {"first", "mindglide", "synthal"}
+    settings = load(None, {"inputs": {"derivatives": {"first": str(results)}}, "methods": {"names": ("synthal",)}})
+    choice = with_earlier(Choice((Fixed(),), frozenset({"synthal"}), {}), settings, there)
+    assert choice.kept == {"first"}  # MindGlide is not here, so nobody can tell
+    assert choice.runnable == {"synthal"}
+    made = plans.plan_session(one, out, (First(), Fixed()), settings, choice.runnable, choice.kept)
+    check_plan(made.steps)
+    assert {s.name for s in made.steps if s.look_up} == {"sub-01_ses-1 first"}
+    rows = {e["desc"]: e for e in made.masks}
+    assert "somebodys" not in rows
+    old = {"mindglideT1w", "synthalT1FLAIRIntersection"}
+    assert {desc for desc, e in rows.items() if e["reason"] == steps.STALE} == old
+    upstream = {"sub-01_ses-1 first": StepResult("sub-01_ses-1 first", "blocked", "this run does not compute it")}
+    assert steps.ending(rows["first"], upstream) == ("missing", steps.STALE)
+    upstream = {"sub-01_ses-1 first": StepResult("sub-01_ses-1 first", "cached")}
+    assert steps.ending(rows["first"], upstream) == ("ok", "")
+    assert "kept" not in rows["synthalT1w"]  # what a run makes itself has the fingerprint that it always had
+
+
+def test_a_kept_method_gives_no_brain_mask() -> None:
+    settings = load(None, {})
+    made = plans.plan_session(session(("T1w",)), OUT, (DBSegment(), Fixed()), settings, None, {"dbsegment"})
+    assert made.brain_source == "synthal"
 
 
 def test_a_session_without_t1w_has_one_step_that_says_so() -> None:
