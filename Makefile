@@ -1,18 +1,21 @@
 # make demo: environment, a small dataset, measure it, name the report
 # make test: environment, the quick tests   make slow: the rest of them, and those on real scans
 # make lint: format, rules, types, import contracts   make docs: the documentation as a site, in site/
+# make scripts: shellcheck (which is to be installed)   make check-demo: the demo's files, the BIDS validator, a second run
 # Needs make and Python 3.11 or later with venv. PYTHON=python3.13 make test takes another Python.
 
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
 NPROCS ?= 2
+TESTS ?=
 BIN := $(VENV)/bin
+SCRIPTS := .ci/run docker/add docs/cluster/participants.slurm tests/demo_check.sh
 
-.PHONY: help demo test slow lint docs format clean
+.PHONY: help demo test slow lint scripts check-demo docs format clean
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 demo: $(VENV)/.demo
 	$(BIN)/thalbids demo $(DEMO) --nprocs $(NPROCS)
@@ -21,13 +24,20 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow and not data"
 
 slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "slow or data"
+	$(BIN)/python -m pytest -m "slow or data" $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+scripts:
+	shellcheck $(SCRIPTS)
+
+check-demo: $(VENV)/.dev
+	rm -rf $(DEMO)
+	PATH="$(abspath $(BIN)):$$PATH" tests/demo_check.sh $(DEMO)
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict

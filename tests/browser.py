@@ -29,6 +29,8 @@ from typing import Any
 
 import pytest
 
+from tests import required
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NEEDED = "Chromium is not installed (on Debian: apt install chromium)"
 FLAGS = (
@@ -260,7 +262,7 @@ class Page:
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests; they are skipped where there is none."""
     if CHROMIUM is None:
-        pytest.skip(NEEDED)
+        required.absent("chromium", NEEDED)
     made = Browser()
     yield made
     made.close()

@@ -147,7 +147,46 @@ def test_ctrl_c_still_interrupts():
     assert signal.getsignal(signal.SIGINT) == before
 
 
-def test_the_array_script_is_sound():
-    text = (Path(__file__).parents[3] / "docs" / "cluster" / "participants.slurm").read_text()
-    assert text.startswith("#!/bin/bash\n#SBATCH")
-    assert "set -euo pipefail" in text
+@pytest.fixture
+def array(tmp_path):
+    """Run the script of docs/cluster as the nth task, with a thalbids that writes its words and fails."""
+    program = tmp_path / "bin" / "thalbids"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nexit 3\n')
+    program.chmod(0o755)
+    raw = tmp_path / "raw data"
+    raw.mkdir()
+
+    def run(task: int, subjects: tuple[str, ...], *options: str) -> subprocess.CompletedProcess[str]:
+        for name in subjects:
+            (raw / name / "ses-1").mkdir(parents=True)
+        (raw / "sub-0.json").write_text("{}")  # no participant
+        script = Path(__file__).parents[3] / "docs" / "cluster" / "participants.slurm"
+        words = ["bash", str(script), str(raw), str(tmp_path / "my results"), *options]
+        slurm = {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_MEM_PER_NODE": "6000", "SLURM_CPUS_PER_TASK": "4"}
+        environment = {"PATH": f"{program.parent}:/usr/bin:/bin", **slurm}
+        return subprocess.run(words, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+def test_a_task_of_the_array_does_one_participant_and_ends_as_thalbids_does(array, tmp_path):
+    ended = array(2, ("sub-01", "sub-02", "sub-10"), "--config", "my settings.toml")
+    expected = [
+        str(tmp_path / "raw data"),
+        str(tmp_path / "my results"),
+        "participant",
+        "--participant-label",
+        "sub-02",
+    ]
+    expected += ["--nprocs", "1", "--omp-nthreads", "4", "--mem", "6", "--config", "my settings.toml"]
+    assert ended.stdout.splitlines() == expected
+    assert ended.returncode == 3
+
+
+@pytest.mark.parametrize("subjects, status", [(("sub-01", "sub-02"), 0), ((), 66)])
+def test_a_task_of_the_array_without_a_participant_says_so(array, subjects, status):
+    ended = array(3, subjects)
+    assert ended.stdout == ""
+    assert f"has {len(subjects)} participants" in ended.stderr
+    assert ended.returncode == status
