@@ -118,7 +118,9 @@ class Jobs(Workers):
         return Lost("its job ended or its process was killed (time limit, memory, node); see the logs of the jobs")
 
     def close(self, *, kill: bool = False) -> None:
+        cluster = self._cluster
         super().close(kill=kill)
+        _remove_keys(cluster)
         for left in self._log_dir.glob("*dask*"):  # keys, and the folders of workers that were killed
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
@@ -147,6 +149,7 @@ class Jobs(Workers):
             cluster, self._cluster = self._cluster, None
             with suppress(Exception):  # Dask asserts that jobs which could not be submitted have been started
                 cluster.close(timeout=20)
+            _remove_keys(cluster)
             raise ThalbidsError(f"no jobs could be submitted ({text}).", "Check [cluster] in the settings.") from error
         self._last_worker = time.monotonic()
 
@@ -243,6 +246,13 @@ def prologue(settings: Cluster) -> list[str]:
     """Lines of the job script before the worker: environment of ours, then what the user gave."""
     ours = _NODE | dict.fromkeys(THREAD_VARIABLES, str(settings.cores))
     return [f"export {name}={shlex.quote(value)}" for name, value in ours.items()] + list(settings.prologue)
+
+
+def _remove_keys(cluster: Any) -> None:
+    """Remove the files of keys; dask-jobqueue's objects complain when these are gone before them."""
+    for name in ("ca_file", "cert", "key"):
+        if (stream := getattr(cluster, f"_job_{name}", None)) is not None:
+            stream.close()
 
 
 def _pairs(lines: tuple[str, ...]) -> dict[str, str]:
