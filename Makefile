@@ -27,6 +27,7 @@ slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "slow or data" $(TESTS)
 
 lint: $(VENV)/.dev
+	$(BIN)/python -m pip check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

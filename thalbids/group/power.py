@@ -104,7 +104,8 @@ def resampled(patients: np.ndarray, controls: np.ndarray, seed: int, draws: int 
     rng = np.random.default_rng(seed)
     mean, sd = _moments(patients, rng, draws)
     loss = (_moments(controls, rng, draws)[0] if controls.size else 0.0) - mean
-    return np.where(loss > 0, (sd / np.where(loss > 0, loss, 1.0)) ** 2, math.inf)
+    with np.errstate(over="ignore"):  # a loss near nothing needs patients without end
+        return np.where(loss > 0, (sd / np.where(loss > 0, loss, 1.0)) ** 2, math.inf)
 
 
 def _moments(values: np.ndarray, rng: np.random.Generator, draws: int) -> tuple[np.ndarray, np.ndarray]:

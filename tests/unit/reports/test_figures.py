@@ -65,7 +65,9 @@ def test_logarithmic_axes_have_plain_numbers() -> None:
     drawn = axes()
     marks.dots(drawn, [marks.Dot("a", 100, 1, 10000, "#ff0000")], "x", reference=1, log=True)
     drawn.figure.canvas.draw()
-    assert {"1", "100", "10000"} >= {t.get_text() for t in drawn.get_xticklabels() if t.get_text()} - {"0.01", "1e+06"}
+    low, high = drawn.get_xlim()
+    seen = {tick.get_text() for tick in drawn.get_xticklabels() if low <= tick.get_position()[0] <= high}
+    assert len(seen) > 1 and seen <= {"1", "10", "100", "1000", "10000"}
 
 
 def test_constructed_containment_is_marked(tables: Tables) -> None:
