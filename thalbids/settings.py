@@ -237,12 +237,14 @@ class DbSegment(Program):
         augmentation and the tool's own way back (an ANTs registration that is not the same twice)
     folds : folds of the network; empty: 4 and 6 (the tool's default), in ``paper`` mode 0 to 4
     test_time_augmentation : average over mirrored inputs; None: only in ``paper`` mode
+    device : where the network runs; a GPU (``cuda``, or ``auto`` when there is one) may give slightly other masks
     """
 
     models: Path | None = None
     mode: str = field(default="conformed", metadata={"choices": ("conformed", "paper")})
     folds: tuple[int, ...] = field(default=(), metadata={"min": 0, "max": 6})
     test_time_augmentation: bool | None = None
+    device: str = field(default="cpu", metadata={"choices": ("cpu", "cuda", "auto")})
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,16 @@ class Labels(argparse.Action):
         setattr(namespace, self.dest, getattr(namespace, self.dest, []) + labels)
 
 
+class _Device(argparse.Action):
+    """One device for both programs that may use a GPU."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        for tool in ("mindglide", "dbsegment"):
+            setattr(namespace, f"tools.{tool}.device", values)
+
+
 class _Named(argparse.Action):
     """``NAME=PATH`` values into a table; a repeated option adds to it."""
 
@@ -176,8 +186,8 @@ def add_tools(group: argparse._ArgumentGroup) -> None:
     setting(group, "--fs-subjects-dir", "tools.freesurfer.subjects_dir", text, type=Path, metavar="DIR")
     text = "FreeSurfer's licence; needed only when recon-all runs"
     setting(group, "--fs-license-file", "tools.freesurfer.license_file", text, type=Path, metavar="FILE")
-    text = "where MindGlide computes: cpu (default); auto takes a GPU that is there"
-    setting(group, "--device", "tools.mindglide.device", text, choices=("auto", "cpu", "cuda"))
+    text = "where MindGlide and DBSegment compute: cpu (default); auto takes a GPU that is there"
+    setting(group, "--device", "tools.mindglide.device", text, choices=("auto", "cpu", "cuda"), action=_Device)
 
 
 def add_inputs(group: argparse._ArgumentGroup) -> None:

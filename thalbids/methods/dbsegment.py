@@ -39,6 +39,11 @@ class DBSegment:
     def builds_on(self, settings: Settings) -> tuple[str, ...]:
         return ()
 
+    def gpu(self, settings: Settings) -> bool:
+        from thalbids.tools.runner import takes_gpu
+
+        return takes_gpu(settings.tools.dbsegment.device)
+
     def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
         from thalbids.tools import dbsegment
         from thalbids.tools.check import container_name

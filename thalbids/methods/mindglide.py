@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -44,8 +43,9 @@ class MindGlide:
         return (settings.mindglide.envelope,)
 
     def gpu(self, settings: Settings) -> bool:
-        device = settings.tools.mindglide.device
-        return device == "cuda" or (device == "auto" and shutil.which("nvidia-smi") is not None)
+        from thalbids.tools.runner import takes_gpu
+
+        return takes_gpu(settings.tools.mindglide.device)
 
     def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
         from thalbids.tools import mindglide

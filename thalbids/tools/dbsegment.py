@@ -23,7 +23,7 @@ from thalbids.image.io import load_labels, save_image
 from thalbids.image.orientation import is_rotation_and_zooms
 from thalbids.settings import DbSegment
 from thalbids.tools.check import Check, package_version, program_check
-from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, with_limit
+from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, takes_gpu, with_limit
 
 NAME = "DBSegment"
 PROGRAM = "DBSegment"
@@ -129,8 +129,9 @@ def version(settings: DbSegment) -> str | None:
     return None if found is None else f"{NAME} {found}"
 
 
-def command(work: Path, settings: DbSegment, *, threads: int = 1, gpu: bool = False) -> Command:
-    """``DBSegment`` from ``work/in`` to ``work/out``."""
+def command(work: Path, settings: DbSegment, *, threads: int = 1) -> Command:
+    """``DBSegment`` from ``work/in`` to ``work/out``. It takes any GPU that it sees."""
+    gpu = takes_gpu(settings.device)
     source, result = work / "in", work / "out"
     argv = [PROGRAM, "-i", str(source), "-o", str(result)]
     if settings.models is not None:
@@ -145,6 +146,7 @@ def command(work: Path, settings: DbSegment, *, threads: int = 1, gpu: bool = Fa
             tool=NAME,
             argv=tuple(argv),
             cwd=work,
+            env={} if gpu else {"CUDA_VISIBLE_DEVICES": ""},
             reads=() if settings.models is None else (settings.models,),
             writes=(source, result),
             expects=(wanted,),
@@ -156,9 +158,8 @@ def command(work: Path, settings: DbSegment, *, threads: int = 1, gpu: bool = Fa
 
 
 def segment(
-    t1: nib.Nifti1Image, work: Path, settings: DbSegment, *, threads: int = 1, gpu: bool = False,
-    runs: Runner | None = None,
-) -> DbSegmentation:  # fmt: skip
+    t1: nib.Nifti1Image, work: Path, settings: DbSegment, *, threads: int = 1, runs: Runner | None = None
+) -> DbSegmentation:
     """Run DBSegment on a T1w of the whole head.
 
     Parameters
@@ -176,7 +177,7 @@ def segment(
         (work / name).mkdir(parents=True)
     prepared = safe_input(t1)
     save_image(np.asarray(prepared.dataobj), prepared.affine, work / "in" / f"{_STEM}.nii.gz", dtype=np.uint8)
-    call = command(work, settings, threads=threads, gpu=gpu)
+    call = command(work, settings, threads=threads)
     finished = (runs or runner(settings)).run(call)
     labels = _read(call.expects[0], finished.log)
     if settings.mode == "paper":

@@ -22,7 +22,7 @@ from thalbids.image.io import load_labels, save_image
 from thalbids.settings import MindGlide
 from thalbids.tools import weights
 from thalbids.tools.check import Check, program_check, said_version
-from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, with_limit
+from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, takes_gpu, with_limit
 
 NAME = "MindGlide"
 PROGRAM = "mindglide"
@@ -102,7 +102,7 @@ def command(work: Path, settings: MindGlide, *, threads: int = 1) -> Command:
             reads=(model,),
             writes=(work / "in", work / "out"),
             threads=threads,
-            gpu=settings.device == "cuda" or (settings.device == "auto" and shutil.which("nvidia-smi") is not None),
+            gpu=takes_gpu(settings.device),
         ),
         settings,
     )

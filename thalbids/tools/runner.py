@@ -327,6 +327,11 @@ def runner_of(program: Program, *, replaces: bool = True) -> Runner:
     return Local(prefix)
 
 
+def takes_gpu(device: str) -> bool:
+    """Whether a program that is told this (``cpu``, ``cuda``, ``auto``) computes on a GPU of this machine."""
+    return device == "cuda" or (device == "auto" and shutil.which("nvidia-smi") is not None)
+
+
 def with_limit(command: Command, program: Program) -> Command:
     """The same command with the time limit of the settings."""
     return replace(command, timeout_s=program.timeout_minutes * 60)

@@ -337,6 +337,11 @@ def test_start_imports_nothing_heavy() -> None:
     }
 
 
+def test_device_is_that_of_both_programs_that_may_use_a_gpu() -> None:
+    tools = settings_of(parse(["raw", "out", "participant", "--device", "cuda"])).tools
+    assert (tools.mindglide.device, tools.dbsegment.device) == ("cuda", "cuda")
+
+
 def test_settings_of_a_verb_without_options_are_the_defaults() -> None:
     assert settings_of(parse(["segment", "x.nii"])) == Settings()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import pytest
 from tests.conftest import ORIENTATIONS
 from tests.unit.tools.conftest import scan, world_centres
 from thalbids.errors import MissingToolError
-from thalbids.settings import DbSegment
+from thalbids.methods.base import trait
+from thalbids.methods.dbsegment import DBSegment
+from thalbids.settings import DbSegment, Settings, Tools
 from thalbids.tools import dbsegment
 from thalbids.tools.runner import ToolError
 
@@ -86,11 +89,23 @@ def test_an_image_without_a_positive_voxel_is_refused() -> None:
     ],
 )
 def test_command_line(tmp_path: Path, settings: DbSegment, words: tuple[str, ...]) -> None:
-    call = dbsegment.command(tmp_path, settings, threads=2, gpu=True)
+    call = dbsegment.command(tmp_path, settings, threads=2)
     processes = ("--num_threads_preprocessing", "1", "--num_threads_nifti_save", "1")
     assert call.argv == ("DBSegment", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *words, *processes)
-    assert call.gpu and call.threads == 2
+    assert call.threads == 2
     assert call.reads == ((Path("/models"),) if settings.models else ())
+
+
+@pytest.mark.parametrize(
+    "device, driver, gpu", [("cpu", True, False), ("cuda", False, True), ("auto", True, True), ("auto", False, False)]
+)
+def test_it_sees_a_gpu_only_when_it_is_to_take_one(tmp_path, monkeypatch, device, driver, gpu) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if driver else None)
+    call = dbsegment.command(tmp_path, DbSegment(device=device))
+    assert call.gpu == gpu
+    assert dict(call.env) == ({} if gpu else {"CUDA_VISIBLE_DEVICES": ""})
+    settings = Settings(tools=Tools(dbsegment=DbSegment(device=device)))
+    assert trait(DBSegment(), "gpu", settings) == gpu
 
 
 def test_the_scan_itself_is_never_in_the_tools_hands(tmp_path: Path, install: Install) -> None:
