@@ -24,7 +24,7 @@ from thalbids.group.cohort import Cohort, baseline
 from thalbids.group.dictionaries import column, count
 from thalbids.group.manual import Manual, find_manual
 from thalbids.group.masks import ANOTHER_PERSON
-from thalbids.group.tables import Table, table
+from thalbids.group.tables import Table, announce, table
 from thalbids.image import overlap, sparse
 from thalbids.image.io import save_image
 from thalbids.image.sparse import SparseMask
@@ -100,7 +100,8 @@ def tables(cohort: Cohort) -> list[Table]:
         sums = add_up([job for job in jobs if job.grid == grid], cohort.settings.run.nprocs)
         notes += [f"warning: {problem}" for problem in sums.problems]
         rows += write_maps(sums, grid, cohort.out_dir)
-    return [table("group_maps", rows, MAPS, notes=notes)] if jobs else []
+    files = [str(row["file"]) for row in rows]
+    return [table("group_maps", rows, MAPS, notes=notes, files=files)] if jobs else []
 
 
 def map_jobs(cohort: Cohort, manual: Manual) -> tuple[list[MapJob], list[str]]:
@@ -200,6 +201,7 @@ def write_maps(sums: Sums, grid: Grid, out_dir: Path) -> list[dict[str, object]]
         whole[_slices(sums.box, ((0, 0, 0), grid.shape))] = total / n
         against = f"_rater-{re.sub(r'[^0-9A-Za-z]', '', rater)}" if rater else ""
         stem = f"group_space-{grid.template}_method-{method}{against}_map-{kind}"
+        announce([f"{FOLDER}/{stem}.nii.gz"], out_dir)
         save_image(whole, grid.matrix, out_dir / FOLDER / f"{stem}.nii.gz", dtype=np.float32)
         description = {"Description": _KINDS[kind], "Method": method, "Rater": rater or None, "N": n,
                        "Space": grid.template, "Interpolation": "linear"}  # fmt: skip

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalbids.bids.files import MISSING, write_json, write_text
+from thalbids.bids.outputs import sidecar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 Column = Mapping[str, object]
 SETTINGS_KEY = "AnalysisSettings"
 _NAME = re.compile(r"group_[a-z0-9_]+")
+_FILE = re.compile(r"group_[a-z]+/group_[0-9A-Za-z_-]+\.nii\.gz")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Table:
         writes a column of floats (counts with gaps) as whole numbers
     settings : the choices that shaped the table; written into the JSON beside it
     notes : sentences for the terminal and the report; warnings start with ``warning:``
+    files : images that belong to the table, relative to the derivatives; named to :func:`announce` before
     """
 
     name: str
@@ -37,6 +40,7 @@ class Table:
     columns: Mapping[str, Column]
     settings: Mapping[str, object] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    files: Sequence[str] = ()
 
 
 def table(name: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Column], **more: Any) -> Table:
@@ -62,12 +66,13 @@ def joined(tables: Sequence[Table]) -> list[Table]:
         columns = {key: value for part in parts for key, value in part.columns.items()}
         settings = {key: value for part in parts for key, value in part.settings.items()}
         notes = [note for part in parts for note in part.notes]
-        made.append(Table(name, pd.concat(full, ignore_index=True), columns, settings, notes))
+        files = [path for part in parts for path in part.files]
+        made.append(Table(name, pd.concat(full, ignore_index=True), columns, settings, notes, files))
     return made
 
 
 def write_all(made: Sequence[Table], out_dir: Path) -> None:
-    """Write the tables of a run; those that an earlier run wrote and this one did not are removed.
+    """Write the tables of a run; those that an earlier run wrote and this one did not are removed, with their images.
 
     ``logs/group/tables.txt`` names what was written, so that nothing else is ever removed.
 
@@ -76,18 +81,34 @@ def write_all(made: Sequence[Table], out_dir: Path) -> None:
     OutputError
         The folder cannot be written.
     """
-    record = out_dir / "logs" / "group" / "tables.txt"
-    earlier = record.read_text(encoding="utf-8").split() if record.is_file() else []
-    names = dict.fromkeys(item.name for item in made)
-    both = {**names, **dict.fromkeys(earlier)}  # nothing is forgotten when this run is ended early
-    write_text(record, "".join(f"{name}\n" for name in both))
+    own = dict.fromkeys(name for item in made for name in (item.name, *item.files))
+    earlier = announce(own, out_dir)  # nothing is forgotten when this run is ended early
     for name in earlier:
-        if name not in names and _NAME.fullmatch(name):
-            for ending in (".tsv", ".json"):
-                (out_dir / f"{name}{ending}").unlink(missing_ok=True)
+        if name in own:
+            continue
+        if _NAME.fullmatch(name):
+            paths = [out_dir / f"{name}.tsv", out_dir / f"{name}.json"]
+        elif _FILE.fullmatch(name):
+            paths = [out_dir / name, sidecar(out_dir / name)]
+        else:
+            continue
+        for path in paths:
+            path.unlink(missing_ok=True)
     for item in made:
         write(item, out_dir)
-    write_text(record, "".join(f"{name}\n" for name in names))
+    write_text(_record(out_dir), "".join(f"{name}\n" for name in own))
+
+
+def announce(names: Iterable[str], out_dir: Path) -> list[str]:
+    """Put names of tables and files into the record of what thalbids wrote here; gives what stood there."""
+    record = _record(out_dir)
+    earlier = record.read_text(encoding="utf-8").split() if record.is_file() else []
+    write_text(record, "".join(f"{name}\n" for name in dict.fromkeys([*earlier, *names])))
+    return earlier
+
+
+def _record(out_dir: Path) -> Path:
+    return out_dir / "logs" / "group" / "tables.txt"
 
 
 def write(made: Table, out_dir: Path) -> Path:

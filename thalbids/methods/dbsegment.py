@@ -60,6 +60,7 @@ class DBSegment:
             "Mode": own.mode,
             "Folds": list(dbsegment.folds(own)),
             "TestTimeAugmentation": dbsegment.augmented(own),
+            "Models": dbsegment.models_digest(own),
         }
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
@@ -85,6 +86,6 @@ class DBSegment:
         assert request.labels is not None
         left, right = np.isin(request.labels, dbsegment.LEFT), np.isin(request.labels, dbsegment.RIGHT)
         labels = (10 * left + 49 * right).astype(np.uint8)
-        own = ("Mode", "Folds", "TestTimeAugmentation", "WayBack")
+        own = ("Mode", "Folds", "TestTimeAugmentation", "Models", "WayBack")
         metadata = {"Protocol": PROTOCOL} | {key: request.told[key] for key in own if key in request.told}
         return Segmentation(labels, request.image.affine, metadata=metadata)

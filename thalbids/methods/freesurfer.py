@@ -71,7 +71,11 @@ class FreeSurfer:
 
     def files(self, folder: Path) -> dict[str, Path | None]:
         """What is read of a session's folder; None for what is not there."""
-        return {key: path if path.is_file() else None for key, path in self.made_files(folder).items()}
+        from thalbids.tools import freesurfer
+
+        own = {key: path if path.is_file() else None for key, path in self.made_files(folder).items()}
+        transform = freesurfer.transform_of(folder)
+        return own if transform is None else {**own, "transform": transform}
 
     run_memory_gb = 10.0
 

@@ -67,6 +67,7 @@ class MindGlide:
             "Reorient": own.reorient,
             "KeepLargest": own.keep_largest,
             "Envelope": settings.mindglide.envelope,
+            **({"Device": "cuda"} if self.gpu(settings) else {}),  # may give slightly other masks
         }
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,20 @@ def _refuse(made: SessionPlan, problem: str) -> None:
     )
 
 
+def _given_stats(made: SessionPlan) -> Path | None:
+    """``aseg.stats`` of the session beside given masks of FreeSurfer, or in the subjects directory."""
+    from thalbids.tools import freesurfer
+
+    settings, session = made.settings, made.session
+    for place in (settings.inputs.derivatives.get("freesurfer"), settings.tools.freesurfer.subjects_dir):
+        if place is not None:
+            with suppress(ThalbidsError):  # it is being written, or ended with an error
+                folder = freesurfer.find(place, session.subject, session.session, only_session=made.alone)
+                if folder is not None and (folder / "stats" / "aseg.stats").is_file():
+                    return folder / "stats" / "aseg.stats"
+    return None
+
+
 def icv(made: SessionPlan) -> None:
     """The table of intracranial volumes: given, FreeSurfer's eTIV, SynThal's, as far as they are there."""
     inputs: dict[str, Path | None] = {"synthal": sidecar(made.t1w)}
@@ -86,6 +101,8 @@ def icv(made: SessionPlan) -> None:
     if "freesurfer" in made.prepared:
         inputs["freesurfer"] = sidecar(masks.label_map(made, "freesurfer", "T1w"))
         after.append(made.prepared["freesurfer"])
+    elif (stats := _given_stats(made)) is not None:
+        inputs["aseg.stats"] = stats
     if GIVEN_ICV in made.settings.inputs.derivatives:
         inputs["given"] = made.settings.inputs.derivatives[GIVEN_ICV]
     params: dict[str, Any] = {

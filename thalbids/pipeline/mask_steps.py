@@ -23,6 +23,7 @@ from thalbids.methods.base import Request
 from thalbids.pipeline.step import Done
 from thalbids.pipeline.steps import Inputs, Outputs, Params, Upstream, given, there, work_folder, write_masks
 from thalbids.settings import Settings
+from thalbids.tools.freesurfer import read_stats
 
 LABEL_COLUMNS = ("index", "name")
 MIN_BRAIN_DICE = 0.7  # with SynThal's brain mask; below, one of the two is of another head or another structure
@@ -30,7 +31,9 @@ STRIPPED_NOTE = "the scan is skull-stripped: what the stripping removed inside t
 
 
 def label_maps(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) -> Done:
-    """A tool on all images of a session at once: its full label maps. An image that is not there costs only its own."""
+    """A tool on all images of a session at once: its full label maps. An image that is not there costs only its
+    own, and so does one that fails; the tool is then run again in the next run.
+    """
     from thalbids.methods.registry import methods
 
     method: Any = methods()[params["Family"]]
@@ -60,7 +63,7 @@ def label_maps(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstr
             "Manual": False,
             "Description": f"All labels of {params['Family']} on the {name}.",
         } | dict(made.metadata)
-    return Done(sidecars)
+    return Done(sidecars, partial=bool(failed))
 
 
 def run_tool(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) -> Done:
@@ -144,6 +147,9 @@ def icv(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) ->
         rows += [{"source": "given", "icv_mm3": v} for v in given_icv(table, params["Subject"], params["Session"])]
     if (told := there(inputs, "freesurfer")) is not None:
         volume = read_json(told).get("EstimatedTotalIntraCranialVolMm3")
+        rows += [{"source": "freesurfer", "icv_mm3": volume}] if volume is not None else []
+    if (stats := inputs.get("aseg.stats")) is not None:
+        volume = read_stats(stats).etiv_mm3
         rows += [{"source": "freesurfer", "icv_mm3": volume}] if volume is not None else []
     anatomy = read_json(given(inputs, "synthal"))
     note = STRIPPED_NOTE if anatomy["SkullStripped"] else None

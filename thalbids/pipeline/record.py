@@ -24,14 +24,15 @@ def finished(step: Step, out_dir: Path, fingerprint: str, digests: Digests) -> M
     """The ``Provenance`` of an earlier run of the step when it still holds, else None.
 
     It holds when the fingerprint is the same and every file that it lists has the same content; files of the step
-    that it does not list must not exist.
+    that it does not list must not exist. A partial result holds only for a step that is looked up.
     """
+    valid = ("ok", "excluded", "partial") if step.look_up else ("ok", "excluded")
     for path in dict.fromkeys([step.record_path, step.excluded_path(out_dir)]):
         try:
             content = read_json(path)
             provenance = content.pop(KEY)
             listed = dict(provenance["Outputs"])
-            same = provenance["Fingerprint"] == fingerprint and provenance["Status"] in ("ok", "excluded")
+            same = provenance["Fingerprint"] == fingerprint and provenance["Status"] in valid
             same = same and isinstance(provenance["Reason"], str)
         except (MetadataError, KeyError, TypeError, ValueError):
             continue  # missing, damaged or edited: as if it had never been written
@@ -83,7 +84,7 @@ def write(
         "StepName": step.name,
         "StepVersion": step.version,
         "Fingerprint": fingerprint,
-        "Status": done.status,
+        "Status": "partial" if done.partial else done.status,
         "Reason": done.reason,
         "Outputs": dict(sorted(listed.items())),
         "Versions": dict(sorted(versions.items())),

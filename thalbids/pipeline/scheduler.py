@@ -170,10 +170,10 @@ class Scheduler:
             self._finish(name, StepResult(name, "blocked", NOT_ASKED))
         elif found is None:
             self._ready.append(_Ready(self._priority[name], name, now))
-        elif found["Status"] == "ok":
-            self._finish(name, StepResult(name, "cached", cached=True))
-        else:
+        elif found["Status"] == "excluded":
             self._finish(name, StepResult(name, "excluded", found["Reason"], cached=True))
+        else:
+            self._finish(name, StepResult(name, "cached", cached=True))
 
     def _block(self, step: Step, broken: StepResult) -> None:
         """Not computable: what an earlier run left would contradict what is known now, so it goes."""

@@ -61,12 +61,14 @@ class Done:
 
     ``sidecars`` maps output keys to the metadata of the JSON file that the engine writes beside that output; the key
     ``"record"`` holds metadata of a record that is beside no output. ``excluded`` with a ``reason`` says that there is
-    nothing to deliver, knowingly.
+    nothing to deliver, knowingly. ``partial``: something of it failed; what there is counts in this run, and the next
+    run does the step again.
     """
 
     sidecars: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     status: Literal["ok", "excluded"] = "ok"
     reason: str = ""
+    partial: bool = False
 
 
 StepFunction = Callable[

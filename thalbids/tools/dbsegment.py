@@ -8,6 +8,7 @@ tool's own way back is a registration that is not the same twice, kept as the mo
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ LEFT, RIGHT = (24, 26, 30), (25, 27, 31)
 SHIPPED_FOLDS = (4, 6)
 PAPER_FOLDS = (0, 1, 2, 3, 4)
 UPPER_PERCENT = 99.9  # of the positive intensities; becomes 255
+_PROBE = 1 << 20  # bytes
 _MODEL = "model/nnUNet/3d_fullres/Task054_Mri/nnUNetTrainerV2__nnUNetPlansv2.1"
 _DEFAULT_MODELS = Path("/usr/local/share")  # of the tool itself
 _ADDRESS = "https://webdav-r3lab.uni.lu/public/deep_brain_seg"
@@ -121,6 +123,27 @@ def model_folder(settings: DbSegment) -> Path:
     if folds(settings) != SHIPPED_FOLDS:
         return large
     return large if large.is_dir() and not small.is_dir() else small
+
+
+def models_digest(settings: DbSegment) -> str | None:
+    """SHA-256 that tells the models of the folds used from others; None where they are not here (in a container).
+
+    Of each file the name, the size, and a megabyte from its start, middle and end: they have gigabytes, and another
+    training changes every weight.
+    """
+    root = model_folder(settings) / _MODEL
+    files = [path for fold in folds(settings) for path in sorted((root / f"fold_{fold}").glob("*")) if path.is_file()]
+    if not files:
+        return None
+    found = hashlib.sha256()
+    for path in [*sorted(root.glob("*.pkl")), *files]:
+        size = path.stat().st_size
+        found.update(f"{path.relative_to(root).as_posix()} {size}\n".encode())
+        with path.open("rb") as stream:
+            for start in sorted({max(0, min(at, size - _PROBE)) for at in (0, size // 2, size)}):
+                stream.seek(start)
+                found.update(stream.read(_PROBE))
+    return found.hexdigest()
 
 
 def version(settings: DbSegment) -> str | None:

@@ -316,15 +316,22 @@ def _version_of_header(header: list[str]) -> str:
     return ""
 
 
+def transform_of(folder: Path) -> Path | None:
+    """The transform of a longitudinal result from the session to the base; None of others, and where it is missing."""
+    session, _, base = folder.name.partition(".long.")
+    places = (folder.parent / base / "mri" / "transforms", folder / "mri" / "transforms") if base else ()
+    return next((path for place in places if (path := place / f"{session}_to_{base}.lta").is_file()), None)
+
+
 def _from_session(folder: Path) -> np.ndarray:
     """RAS of the session to RAS of the folder's images; longitudinal results lie in the space of their base."""
     session, long, base = folder.name.partition(".long.")
     if not long:
         return np.eye(4)
+    path = transform_of(folder)
+    if path is not None:
+        return read_lta(path)
     name = f"{session}_to_{base}.lta"
-    for place in (folder.parent / base / "mri" / "transforms", folder / "mri" / "transforms"):
-        if (place / name).is_file():
-            return read_lta(place / name)
     problem = f"the transform {name} of the longitudinal result is not there."
     raise ToolError(problem, f"Keep the base {base} beside {folder.name}.", folder)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.unit.group.test_manual import draw, group, place, read, study
+from thalbids.cli.main import main
 from thalbids.group import maps
 from thalbids.group.maps import Grid, MapJob, add_up
 from thalbids.registration.transforms import write_itk
@@ -63,6 +64,24 @@ def test_maps_by_hand(study: tuple[Path, Path, Path]) -> None:
     assert float(rows["first", "manual", "falsenegative"]["maximum"]) == 0
     described = json.loads((out / wrong["file"].replace(".nii.gz", ".json")).read_text())
     assert (described["N"], described["Rater"]) == (6, "manual")
+
+
+def test_maps_that_a_run_makes_no_more_are_removed(study: tuple[Path, Path, Path]) -> None:
+    _, out, manual = study
+    with_transforms(out)
+    draw(manual, 1)
+    assert group(study) == 0
+    before = {path.name for path in (out / "group_maps").iterdir()}
+    assert len(before) == 2 * 4 * 3
+    mine = out / "group_maps" / "group_space-Own_method-mine_map-mean.nii.gz"
+    mine.write_bytes(b"x")
+    assert main([str(study[0]), str(out), "group", "--methods", "first"]) == 0
+    kept = {"group_space-Own_method-first_map-mean.json", "group_space-Own_method-first_map-mean.nii.gz", mine.name}
+    assert {path.name for path in (out / "group_maps").iterdir()} == kept
+    for path in out.glob("sub-*/*/anat/*_xfm.*"):
+        path.unlink()
+    assert group(study) == 0
+    assert [path.name for path in (out / "group_maps").iterdir()] == [mine.name]
 
 
 def test_without_transforms_there_are_no_maps(study: tuple[Path, Path, Path]) -> None:

@@ -294,3 +294,17 @@ def test_what_may_not_be_computed_stays_as_it_is(run_plan, out, raw):
     assert {name: text for name, text in tiny.content(out).items() if "qc" not in name} == {
         name: text for name, text in before.items() if "qc" not in name
     }
+
+
+def test_a_partial_result_counts_and_is_done_again_in_the_next_run(run_plan, out, raw, tmp_path):
+    trace = tmp_path / "trace"
+    first = Step("s half", "s", tiny.half, {"in": raw}, {"out": out / "h.txt"}, {"text": "h", "trace": str(trace)})
+    after = Step("s b", "s", tiny.join, {"in": out / "h.txt"}, {"out": out / "b.txt"}, {"text": "b"}, needs=("s half",))
+    for run in (1, 2):
+        results = run_plan([first, after])
+        assert results["s half"].status == "ok" and len(trace.read_text().split()) == run
+    assert results["s b"].status == "cached"  # the same bytes
+    assert run_plan([replace(first, look_up=True), after])["s half"].status == "cached"
+    raw.write_text("again\n")
+    assert run_plan([first, after])["s half"].status == "ok"
+    assert run_plan([first, after])["s half"].status == "cached"

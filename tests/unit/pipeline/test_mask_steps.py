@@ -13,12 +13,15 @@ from thalbids.cli.main import main
 from thalbids.errors import ImageError, MetadataError, NoInputError
 from thalbids.image.io import save_image
 from thalbids.methods.freesurfer import FreeSurfer
-from thalbids.pipeline import mask_steps
+from thalbids.methods.mindglide import MindGlide
+from thalbids.pipeline import brains, mask_steps
+from thalbids.pipeline.plan import SessionPlan
 from thalbids.pipeline.run import add_software, participant
 from thalbids.pipeline.step import Done, Step, StepResult
 from thalbids.pipeline.steps import work_folder
 from thalbids.settings import Settings, load
 from thalbids.tools.runner import ToolError
+from thalbids.types import InputImage, Session
 
 SHAPE = (24, 24, 24)
 
@@ -128,6 +131,43 @@ def maps(tmp_path: Path, family: str, image: str, status: Any) -> Done:
 
 def test_a_tool_whose_only_image_was_excluded_has_nothing_to_do(tmp_path: Path) -> None:
     assert maps(tmp_path, "mindglide", "FLAIR", "excluded") == Done({"record": {"Failed": {}, "Software": []}})
+
+
+def test_a_tool_that_fails_on_one_image_is_run_again_in_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for failed, partial in (({"FLAIR": "CUDA out of memory"}, True), ({}, False)):
+        monkeypatch.setattr(MindGlide, "label_maps", lambda self, requests, failed=failed: ({}, failed))
+        done = maps(tmp_path, "mindglide", "FLAIR", "ok")
+        assert done.partial is partial and done.sidecars["record"]["Failed"] == failed
+
+
+@pytest.mark.parametrize("by", ["derivatives", "subjects directory"])
+def test_etiv_is_read_beside_given_masks(tmp_path: Path, by: str) -> None:
+    place, out = tmp_path / "fs", tmp_path / "out"
+    stats = place / "sub-01_ses-1" / "stats" / "aseg.stats"
+    stats.parent.mkdir(parents=True)
+    head = "# Measure EstimatedTotalIntraCranialVol, eTIV, Estimated Total Intracranial Volume, 1764143.0, mm^3\n"
+    stats.write_text(f"{head}# ColHeaders StructName Volume_mm3 NVoxels SegId\nThalamus 1 1 10\nThalamus 1 1 49\n")
+    tree = {"inputs": {"derivatives": {"freesurfer": str(place)}}}
+    if by == "subjects directory":
+        tree = {"tools": {"freesurfer": {"subjects_dir": str(place)}}}
+    one = Session("01", "1", {"T1w": InputImage(tmp_path / "t1w.nii.gz", "bids:raw:t1w.nii.gz", "T1w")})
+    made = SessionPlan(one, out, load(None, tree), images={"T1w": "sub-01_ses-1 anatomy"})
+    brains.icv(made)
+    (step,) = made.steps
+    assert step.inputs["aseg.stats"] == stats
+    write_json(tmp_path / "t1w.json", {"SkullStripped": False, "IntracranialVolumeMm3": 1.3e6})
+    inputs = {**step.inputs, "synthal": tmp_path / "t1w.json"}
+    mask_steps.icv(inputs, {"icv": tmp_path / "out.tsv"}, step.params, {})
+    assert [(r["source"], r["icv_mm3"]) for r in read_table(tmp_path / "out.tsv")] == [
+        ("freesurfer", "1764143.0"), ("synthal", "1300000.0"),
+    ]  # fmt: skip
+    (place / "sub-01_ses-1" / "scripts").mkdir()
+    (place / "sub-01_ses-1" / "scripts" / "IsRunning.lh+rh").touch()
+    made.steps.clear()
+    brains.icv(made)
+    assert "aseg.stats" not in made.steps[0].inputs
 
 
 def test_a_freesurfer_folder_without_aseg_is_an_error_in_words(tmp_path: Path) -> None:

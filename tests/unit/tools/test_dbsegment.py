@@ -16,7 +16,7 @@ from tests.unit.tools.conftest import scan, world_centres
 from thalbids.errors import MissingToolError
 from thalbids.methods.base import trait
 from thalbids.methods.dbsegment import DBSegment
-from thalbids.settings import DbSegment, Settings, Tools
+from thalbids.settings import DbSegment, Settings, Tools, load
 from thalbids.tools import dbsegment
 from thalbids.tools.runner import ToolError
 
@@ -194,3 +194,20 @@ def test_folds_4_and_6_are_taken_from_the_large_set_when_only_that_is_there(tmp_
     assert argv[argv.index("-f") : argv.index("-f") + 3] == ("-f", "4", "6")
     put_folds(tmp_path / "deep_brain_seg_model_2f", (4, 6))
     assert "-f" not in dbsegment.command(tmp_path, DbSegment(models=tmp_path)).argv
+
+
+def test_other_models_have_another_digest(tmp_path: Path) -> None:
+    settings = DbSegment(models=tmp_path)
+    assert dbsegment.models_digest(settings) is None
+    root = dbsegment.model_folder(settings) / dbsegment._MODEL
+    data = bytearray(5 << 20)
+    for fold in (4, 5, 6):
+        (root / f"fold_{fold}").mkdir(parents=True)
+        (root / f"fold_{fold}" / "model_final_checkpoint.model").write_bytes(data)
+    before = dbsegment.models_digest(settings)
+    data[len(data) // 2] = 1  # same size
+    (root / "fold_5" / "model_final_checkpoint.model").write_bytes(data)  # a fold that is not used
+    assert dbsegment.models_digest(settings) == before
+    (root / "fold_6" / "model_final_checkpoint.model").write_bytes(data)
+    assert before != dbsegment.models_digest(settings) is not None
+    assert DBSegment().params(load(None, {"tools": {"dbsegment": {"models": str(tmp_path)}}}))["Models"] != before

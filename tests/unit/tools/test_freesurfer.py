@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import DATA_ROOT, rotation_matrix
 from tests.unit.tools.conftest import scan, world_centres
 from thalbids.image.io import load_labels
+from thalbids.methods.freesurfer import FreeSurfer as FreeSurferMethod
 from thalbids.settings import FreeSurfer
 from thalbids.tools import freesurfer
 from thalbids.tools.freesurfer import Structure
@@ -208,6 +209,9 @@ def test_longitudinal_results_come_back_to_the_session(tmp_path: Path) -> None:
     shift[:3, 3] = (3, 0, 0)  # the session's head lies 3 mm to the left of the base's
     write_lta(tmp_path / "sub-01" / "mri" / "transforms" / "sub-01_ses-a_to_sub-01.lta", shift, 1, base, base)
     found = freesurfer.read(folder)
+    lta = tmp_path / "sub-01" / "mri" / "transforms" / "sub-01_ses-a_to_sub-01.lta"
+    assert FreeSurferMethod().files(folder)["transform"] == lta  # its content is part of the fingerprint
+    assert "transform" not in FreeSurferMethod().files(tmp_path / "sub-01_ses-a")
     labels = found.on(base)
     assert sorted(np.argwhere(labels == 10)[:, 0].tolist()) == [2, 3, 4]  # 5, 6, 7 in the base
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -17,7 +18,8 @@ import pytest
 from tests.conftest import ORIENTATIONS
 from tests.unit.tools.conftest import scan, world_centres
 from thalbids.errors import MissingToolError
-from thalbids.settings import MindGlide
+from thalbids.methods.mindglide import MindGlide as Method
+from thalbids.settings import MindGlide, Settings, Tools
 from thalbids.tools import mindglide
 from thalbids.tools.runner import ToolError
 
@@ -164,3 +166,11 @@ def test_the_real_package_with_random_weights(tmp_path: Path) -> None:
         assert written.shape == image.shape
         np.testing.assert_allclose(written.affine, image.affine, atol=1e-4)
         assert len(np.unique(np.asarray(written.dataobj))) > 1
+
+
+def test_the_device_counts_where_it_is_no_cpu(settings: MindGlide) -> None:
+    def params(device: str) -> dict[str, object]:
+        return dict(Method().params(Settings(tools=Tools(mindglide=replace(settings, device=device)))))
+
+    assert params("cuda") == {**params("cpu"), "Device": "cuda"}
+    assert "Device" not in params("cpu")
