@@ -62,6 +62,34 @@ def test_masks_counts_and_etiv_are_those_of_freesurfer(data_root: Path, tmp_path
     assert mask.volume_mm3 == pytest.approx(sum(structures[label][0] for label in (10, 49)))
 
 
+@pytest.mark.parametrize(("person", "other"), [("sub-01", "sub-06"), ("sub-06", "sub-01")])
+def test_the_folder_of_another_person_is_told_by_its_image(
+    data_root: Path, tmp_path: Path, person: str, other: str
+) -> None:
+    """Two people whose heads lie in one place: most labels lie in the brain, and the image differs."""
+    folder = data_root / "freesurfer6" / person
+    t1w, _ = to_ras(load_image(folder / "mri" / "T1.mgz"))
+    brain, _ = to_ras(load_image(folder / "mri" / "brainmask.mgz"))
+    rng = np.random.default_rng(1)
+    data = np.asarray(t1w.dataobj, dtype=np.float32)
+    slope = np.linspace(-0.4, 0.4, data.shape[1], dtype=np.float32)[:, None]
+    raw = nib.Nifti1Image(np.maximum(data * np.exp(slope) + rng.normal(0, 8, data.shape), 0), t1w.affine)
+    asked = request(folder, raw, np.asarray(brain.dataobj) > 0, tmp_path / "own")
+    told = FreeSurfer().label_maps({"T1w": asked})[0]["T1w"].metadata
+    assert told["CorrelationWithT1w"] > 0.85
+    copy = tmp_path / "fs" / "sub-x"
+    shutil.copytree(data_root / "freesurfer6" / other, copy)
+    move = np.eye(4)
+    both = [nib.load(data_root / "freesurfer6" / name / "mri" / "aseg.mgz") for name in (person, other)]
+    middles = [(i.affine @ [*np.argwhere(np.asarray(i.dataobj) > 0).mean(0), 1])[:3] for i in both]
+    move[:3, 3] = middles[0] - middles[1]
+    for name in ("aseg.mgz", "T1.mgz"):
+        image = nib.load(data_root / "freesurfer6" / other / "mri" / name)
+        nib.save(nib.MGHImage(np.asarray(image.dataobj), move @ image.affine), copy / "mri" / name)
+    with pytest.raises(ImageError, match=r"not this T1w: their correlation in the brain is 0\.[0-4]"):
+        FreeSurfer().label_maps({"T1w": request(copy, raw, np.asarray(brain.dataobj) > 0, tmp_path / "other")})
+
+
 def test_a_finer_oblique_scan_gets_the_labels_where_they_lie(data_root: Path, tmp_path: Path) -> None:
     """The T1w before FreeSurfer conformed it: 0.8 mm, another slant. Each of its voxels takes the nearest label."""
     folder = data_root / "freesurfer6/sub-01"

@@ -60,3 +60,22 @@ def _bin(values: np.ndarray, bins: int) -> np.ndarray:
         return np.zeros(values.shape, dtype=np.int64)
     scaled = (values - np.float32(low)) * np.float32(bins / (high - low))
     return np.clip(scaled, 0, bins - 1).astype(np.int64)
+
+
+def correlation(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> float:
+    """Pearson's r of two images inside a mask, each clipped at its own 1st and 99th percentile there.
+
+    Returns
+    -------
+    nan when the mask has fewer than two voxels or an image is constant inside it.
+    """
+    inside = np.asarray(mask) != 0
+    if np.count_nonzero(inside) < 2:
+        return float("nan")
+    x, y = (
+        np.clip(v, *np.percentile(v, CLIP_PERCENT))
+        for v in (a[inside].astype(np.float64), b[inside].astype(np.float64))
+    )
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from thalbids.image.grids import zooms
+from thalbids.errors import ImageError
+from thalbids.image.grids import resample_to, zooms
+from thalbids.image.io import load_image
+from thalbids.image.similarity import correlation
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.given import check_in_brain
 from thalbids.methods.tools import asked_once, problem_of, software, threads
@@ -17,6 +20,7 @@ from thalbids.settings import Settings
 from thalbids.types import Session
 
 CLOSING_MM = 5.0
+MIN_CORRELATION = 0.6  # in the brain; docs/tools.md
 PROTOCOL = "FreeSurfer: aseg labels 10 and 49, whole thalamus (CMA protocol)"
 
 
@@ -74,8 +78,8 @@ class FreeSurfer:
         from thalbids.tools import freesurfer
 
         own = {key: path if path.is_file() else None for key, path in self.made_files(folder).items()}
-        transform = freesurfer.transform_of(folder)
-        return own if transform is None else {**own, "transform": transform}
+        more = {"transform": freesurfer.transform_of(folder), "image": freesurfer.image_of(folder)}
+        return own | {key: path for key, path in more.items() if path is not None}
 
     run_memory_gb = 10.0
 
@@ -108,7 +112,11 @@ class FreeSurfer:
         labels = found.on(request.image)
         seen = np.asarray(load_labels(request.brain).dataobj)
         inside = check_in_brain(labels, seen, found.aseg)
-        metadata: dict[str, Any] = {"InBrainFraction": inside, "Software": list(software(found.version, "FreeSurfer"))}
+        alike = _check_same_scan(request, found.matrix, seen)
+        metadata: dict[str, Any] = alike | {
+            "InBrainFraction": inside,
+            "Software": list(software(found.version, "FreeSurfer")),
+        }
         if found.stats is not None:
             metadata |= {
                 "EstimatedTotalIntraCranialVolMm3": found.stats.etiv_mm3,
@@ -133,6 +141,29 @@ class FreeSurfer:
     def segment(self, request: Request) -> Segmentation:
         assert request.labels is not None
         labels = np.where(np.isin(request.labels, (10, 49)), request.labels, 0).astype(np.uint8)
-        own = ("StatsNVoxels", "StatsVolumeMm3", "InBrainFraction")
+        own = ("StatsNVoxels", "StatsVolumeMm3", "InBrainFraction", "CorrelationWithT1w")
         metadata = {"Protocol": PROTOCOL} | {key: request.told[key] for key in own if key in request.told}
         return Segmentation(labels, request.image.affine, metadata=metadata)
+
+
+def _check_same_scan(request: Request, matrix: np.ndarray, brain: np.ndarray) -> dict[str, float]:
+    """Whether FreeSurfer's image, where it is there, shows what the T1w shows at the same places of the brain.
+
+    ``matrix``: (4, 4) RAS+ mm of the T1w to that of FreeSurfer's image; ``brain`` on the grid of the T1w.
+
+    Raises
+    ------
+    ImageError
+        The correlation of the two in the brain is below `MIN_CORRELATION`.
+    """
+    path = request.files.get("image")
+    if path is None:
+        return {}
+    moved = np.asarray(resample_to(load_image(path), request.image, order=1, matrix=matrix).dataobj)
+    inside = (brain != 0) & (moved > 0)
+    found = correlation(np.asarray(request.image.dataobj), moved, inside)
+    if not found >= MIN_CORRELATION:
+        problem = f"the image of this FreeSurfer result is not this T1w: their correlation in the brain is {found:.2f}."
+        mend = "Is the folder of another person or session, or were scanner coordinates changed since?"
+        raise ImageError(problem, mend, path)
+    return {"CorrelationWithT1w": found}

@@ -316,6 +316,12 @@ def _version_of_header(header: list[str]) -> str:
     return ""
 
 
+def image_of(folder: Path) -> Path | None:
+    """FreeSurfer's image of the head in the space of ``aseg``, the least processed that there is."""
+    places = (folder / "mri" / name for name in ("orig.mgz", "nu.mgz", "T1.mgz"))
+    return next((path for path in places if path.is_file()), None)
+
+
 def transform_of(folder: Path) -> Path | None:
     """The transform of a longitudinal result from the session to the base; None of others, and where it is missing."""
     session, _, base = folder.name.partition(".long.")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from thalbids.image.similarity import mutual_information
+from thalbids.image.similarity import correlation, mutual_information
 
 RNG = np.random.default_rng(7)
 SHAPE = (60, 60, 60)
@@ -85,3 +85,18 @@ def test_falls_with_misalignment():
     a = np.sin(x)[:, None, None] * np.cos(x)[None, :, None] + 0 * x + 0.02 * RNG.random(SHAPE)
     values = [mutual_information(a, np.roll(-a, shift, 0), MASK) for shift in (0, 1, 2, 4)]
     assert values == sorted(values, reverse=True) and values[0] > 2 * values[3]
+
+
+def test_correlation_is_pearsons_of_clipped_values_inside_the_mask() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(20, 20, 20))
+    b = 3 * a + 2 + rng.normal(size=a.shape)  # r = 3 / sqrt(10)
+    mask = rng.uniform(size=a.shape) < 0.7
+    far = a.copy()
+    far[~mask] = 1e9
+    assert correlation(far, b, mask) == pytest.approx(3 / np.sqrt(10), abs=0.02)
+    assert correlation(a, -b, mask) == pytest.approx(-3 / np.sqrt(10), abs=0.02)
+    far = a.copy()
+    far[tuple(np.argwhere(mask)[0])] = 1e6  # a vessel
+    assert correlation(far, b, mask) == pytest.approx(correlation(a, b, mask), abs=0.01)
+    assert np.isnan(correlation(a, b, np.zeros_like(mask))) and np.isnan(correlation(np.ones_like(a), b, mask))

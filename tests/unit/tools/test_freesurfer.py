@@ -212,6 +212,10 @@ def test_longitudinal_results_come_back_to_the_session(tmp_path: Path) -> None:
     lta = tmp_path / "sub-01" / "mri" / "transforms" / "sub-01_ses-a_to_sub-01.lta"
     assert FreeSurferMethod().files(folder)["transform"] == lta  # its content is part of the fingerprint
     assert "transform" not in FreeSurferMethod().files(tmp_path / "sub-01_ses-a")
+    assert "image" not in FreeSurferMethod().files(folder)
+    for name in ("T1.mgz", "orig.mgz"):  # the least processed one wins
+        (folder / "mri" / name).touch()
+        assert FreeSurferMethod().files(folder)["image"] == folder / "mri" / name
     labels = found.on(base)
     assert sorted(np.argwhere(labels == 10)[:, 0].tolist()) == [2, 3, 4]  # 5, 6, 7 in the base
 
