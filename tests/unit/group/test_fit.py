@@ -87,7 +87,7 @@ def test_listwise_deletion_is_the_complete_rows() -> None:
     found = fit.ols("y", ["x", "age", "sex"], whole, "HC3")
     kept = [i for i in range(60) if i not in (0, 1, 2, 3, 4, 5, 10)]
     expected = fit.ols("y", ["x", "age", "sex"], {name: values[kept] for name, values in columns.items()}, "HC3")
-    assert found == expected and found.n == 53
+    assert repr(found) == repr(expected) and found.n == 53  # as text: the intercept has NaN, which equals nothing
 
 
 REASONS = {
