@@ -22,7 +22,7 @@ from typing import Any
 
 from thalbids.errors import MissingToolError, ThalbidsError, UsageError
 from thalbids.pipeline.scheduler import Lost
-from thalbids.pipeline.workers import DASK, THREAD_VARIABLES, Job, Workers, keys
+from thalbids.pipeline.workers import THREAD_VARIABLES, Job, Workers, keys
 from thalbids.settings import Cluster
 
 # Class of dask-jobqueue, the command that submits, and what it calls the account that pays.
@@ -128,12 +128,11 @@ class Jobs(Workers):
         """Closing the cluster cancels the jobs."""
 
     def _open(self) -> None:
-        import dask
         import distributed
 
-        self._stack.enter_context(_temporary_files_in(self._own_folder()))
-        own = {"distributed.deploy.lost-worker-timeout": f"{REPLACE_S} s", "temporary-directory": tempfile.gettempdir()}
-        self._stack.enter_context(dask.config.set(DASK | own))
+        folder = self._own_folder()
+        self._stack.enter_context(_temporary_files_in(folder))
+        self._configure(folder, {"distributed.deploy.lost-worker-timeout": f"{REPLACE_S} s"})
         maker, _, _ = SYSTEMS[self._settings.system]
         self._log_dir.mkdir(parents=True, exist_ok=True)
         try:

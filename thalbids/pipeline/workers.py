@@ -142,10 +142,9 @@ class Workers:
 
         Other users of this machine reach the loopback interface too: whoever has not the keys of the run is refused.
         """
-        import dask
         import distributed
 
-        self._stack.enter_context(dask.config.set(DASK | {"temporary-directory": self._own_folder()}))
+        self._configure(self._own_folder(), {})
         self._stack.enter_context(self._deaths.listening())
         try:
             with _terminal_blocked():
@@ -164,6 +163,16 @@ class Workers:
         except (OSError, RuntimeError, TimeoutError) as error:
             raise ThalbidsError(f"the worker processes could not be started ({error}).", "Use --nprocs 1.") from error
         self._last_worker = time.monotonic()
+
+    def _configure(self, folder: str, more: dict[str, Any]) -> None:
+        """Dask's settings until the end of the run. What it logs stays off the terminal for good: connections may end
+        after the run.
+        """
+        import dask
+
+        self._stack.enter_context(dask.config.set(DASK | {"temporary-directory": folder} | more))
+        for handler in logging.getLogger("distributed").handlers:
+            handler.setLevel(logging.CRITICAL + 1)
 
     def _own_folder(self) -> str:
         """A temporary folder until the end of the run that no other user can write to.
