@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import getpass
 import re
+import socket
+from functools import cache
 from pathlib import Path
 
+_QUOTED = re.compile(r"""(?<=["'])(?:file://)?(?:/[^"'/\n]+)*/([^"'/\n]+)(?=["'])""")  # may hold blanks
 _ABSOLUTE = re.compile(r"(?<![\w.:/~\-])(?:file://)?(?:/[\w.+@%=\-]+)+/([\w.+@%=\-]+)")
 
 
 def without_folders(text: str) -> str:
-    """The text with absolute paths cut to the names of their files: folders tell of the machine and its users.
+    """The text with absolute paths cut to the names of their files, and without the names of this machine and user.
+
+    For all that goes into results and was not written by us: messages of programs, options, settings.
 
     Examples
     --------
     >>> without_folders("T1/T2 in 1/s: see /home/jane/fs/sub-01/recon-all.log")
     'T1/T2 in 1/s: see recon-all.log'
+    >>> without_folders("No such file: '/data/Jane Doe/T1.nii'")
+    "No such file: 'T1.nii'"
     """
-    return _ABSOLUTE.sub(r"\1", text)
+    text = _ABSOLUTE.sub(r"\1", _QUOTED.sub(r"\1", text))
+    for name in own_names():
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "(name)", text)
+    return text
+
+
+@cache
+def own_names() -> tuple[str, ...]:
+    """Names that tell of this machine and user, the longest first; not those that are everywhere, or short words."""
+    host = socket.gethostname()
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        user = ""
+    found = {host, host.partition(".")[0], user, str(Path.home())}
+    usual = {"root", "/root", "localhost", "user"}
+    return tuple(sorted((name for name in found - usual if len(name) > 3), key=len, reverse=True))
 
 
 class ThalbidsError(Exception):

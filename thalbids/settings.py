@@ -460,7 +460,7 @@ def _read_toml(path: Path) -> dict[str, object]:
     except OSError as error:
         problem = f"the settings file cannot be read ({error.strerror})."
         raise UsageError(problem, "Check the path given to --config.", path) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # both of tomllib and of the decoder, and numbers that are too long
         problem = f"the settings file is not valid TOML: {error}."
         raise UsageError(problem, "See docs/usage.md for an example.", path) from None
 

@@ -11,6 +11,8 @@ import errno
 import json
 import math
 import os
+import stat
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 
 from thalbids.errors import MetadataError, OutputError
 
+MAX_TEXT_BYTES = 2**27
 MISSING = "n/a"  # how BIDS writes a missing value in a table
 
 _MEND_WRITE = {
@@ -45,8 +48,9 @@ def read_json(path: Path | str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise MetadataError(f"not valid JSON at {where}: {error.msg}.", "Correct it in a text editor.", path) from None
-    except RecursionError:
-        raise MetadataError("the JSON is nested too deeply.", "Correct it in a text editor.", path) from None
+    except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
+        what = "a number is too long" if isinstance(error, ValueError) else "it is nested too deeply"
+        raise MetadataError(f"the JSON cannot be read: {what}.", "Correct it in a text editor.", path) from None
     if not isinstance(content, dict):
         mend = 'It must start with "{" and hold keys and values.'
         raise MetadataError("the JSON file does not hold an object.", mend, path)
@@ -89,7 +93,7 @@ def read_lines(path: Path | str) -> tuple[list[str], list[tuple[int, list[str]]]
     columns = [name.strip() for name in header.split("\t")]
     if columns == [""]:
         raise MetadataError("the table has no header.", "Its first row must hold the column names.", path)
-    twice = sorted({name for name in columns if columns.count(name) > 1})
+    twice = sorted(name for name, times in Counter(columns).items() if times > 1)
     if twice:
         raise MetadataError(f"column {twice[0]!r} is there twice.", "Rename or delete one of them.", path)
     rows: list[tuple[int, list[str]]] = []
@@ -131,7 +135,7 @@ def write_text(path: Path | str, text: str) -> None:
     OutputError
         The folder cannot be written (full, read-only, no permission).
     """
-    path, data = Path(path), text.encode("utf-8")
+    path, data = Path(path), text.encode("utf-8", "replace")  # JSON may hold halves of characters
     temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
     try:
         if path.is_file() and path.read_bytes() == data:
@@ -149,6 +153,12 @@ def write_text(path: Path | str, text: str) -> None:
 def _read_text(path: Path | str) -> str:
     """The text of a file, without byte order mark, every line end as a newline."""
     try:
+        about = Path(path).stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise MetadataError("this is not a file but a folder, device or pipe.", "Put the file there.", path)
+        if about.st_size > MAX_TEXT_BYTES:
+            problem = f"the file is larger than {MAX_TEXT_BYTES / 1e6:.0f} MB."
+            raise MetadataError(problem, "No JSON or TSV file of a dataset is: is it the right one?", path)
         data = Path(path).read_bytes()
     except FileNotFoundError:
         raise MetadataError("the file is not there.", "Check its name.", path) from None

@@ -5,12 +5,10 @@ The choice is a list of what goes in, never of what stays out: a file of a kind 
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 import secrets
 import shutil
-import socket
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatch
@@ -20,7 +18,7 @@ from typing import Any
 
 from thalbids.bids.files import read_json, read_table, write_json, write_table, write_text
 from thalbids.bids.outputs import sidecar
-from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
+from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError, own_names
 
 TABLES = ("*_morph.tsv", "*_qc.json", "group_*.tsv", "descriptions.tsv")
 MASKS = ("*_label-thalamus_*_mask.nii.gz", "*_seg-thalamus_*_dseg.nii.gz", "*_seg-thalamus_*_dseg.tsv")
@@ -179,7 +177,6 @@ class _Copier:
     def __init__(self, source: Path, target: Path, dates: str):
         self.source, self.target, self.dates = source, target, dates
         self.shifts: dict[str, timedelta] = {}
-        self.own = [name for name in {socket.gethostname(), _user(), str(Path.home())} if len(name) > 3]
 
     def copy(self, inside: Path) -> None:
         """Copy one file; the date of the copy is now, and links are followed."""
@@ -225,18 +222,11 @@ class _Copier:
 
     def _check(self, text: str, inside: Path) -> None:
         found = _ABSOLUTE.search(text)
-        named = next((name for name in self.own if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)), None)
+        named = next((name for name in own_names() if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)), None)
         if found or named:
             what = f"an absolute path ({found[0]})" if found else f"{named!r}, a name of this machine"
             mend = "Please report this; until it is mended, remove the text by hand."
             raise LeakError(f"the file would give away {what}.", mend, inside)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        return ""
 
 
 def _readme(description: dict[str, Any], what: str, dates: str) -> str:

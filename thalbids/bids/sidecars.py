@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,11 +120,14 @@ def check_content(path: Path) -> None:
     Raises
     ------
     MetadataError
-        A broken link (content of a datalad or git-annex dataset that was not fetched, a target that was moved), or the
-        pointer that git-annex leaves in place of an unlocked file.
+        No file, a broken link (content of a datalad or git-annex dataset that was not fetched, a target that was
+        moved), or the pointer that git-annex leaves in place of an unlocked file.
     """
     try:
-        pointer = path.stat().st_size <= _ANNEX_LARGEST and path.read_bytes().startswith(_ANNEX_POINTER)
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise MetadataError("this is not a file but a folder, device or pipe.", "Put the file there.", path)
+        pointer = about.st_size <= _ANNEX_LARGEST and path.read_bytes().startswith(_ANNEX_POINTER)
     except FileNotFoundError:
         pointer = True
     except OSError as error:

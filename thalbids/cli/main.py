@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _set_up_log(settings.run.verbose)
         if not getattr(arguments, "dry_run", False):  # a dry run writes nothing
             _use_work_dir(settings.run.work_dir)
+            _use_cache()
         code = _dispatch(arguments, settings)
         sys.stdout.flush()
         return code
@@ -192,6 +193,13 @@ def _use_work_dir(work_dir: Path | None) -> None:
         raise OutputError(problem, "Give another --work-dir.", work_dir) from None
     os.environ["TMPDIR"] = str(work_dir)
     tempfile.tempdir = None  # forget what was found before
+
+
+def _use_cache() -> None:
+    """Let matplotlib, which ANTs and the figures load, keep its list of fonts in our cache, not in the home folder."""
+    from thalbids.tools.weights import cache_folder
+
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -14,7 +14,7 @@ from thalbids.bids.clinical import ClinicalData, ClinicalError, read_clinical, v
 from thalbids.bids.derivatives import find_places, read_icv, read_pbvc, read_pbvc_table, read_volumes
 from thalbids.bids.files import write_text
 from thalbids.bids.outputs import check_output
-from thalbids.errors import NoInputError, ThalbidsError
+from thalbids.errors import NoInputError, ThalbidsError, without_folders
 from thalbids.group import (
     change,
     conflicts,
@@ -112,7 +112,7 @@ def group(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = 
     if settings.outputs.report:
         from thalbids.group import reporting
 
-        print(f"report: {reporting.write(out_dir, settings.to_toml(), notes)[0].name}")
+        print(f"report: {reporting.write(out_dir, without_folders(settings.to_toml()), notes)[0].name}")
     print(f"{len(made)} tables: " + ", ".join(f"{table.name} ({len(table.frame)})" for table in made))
     return 1 if problems else 0
 
@@ -131,7 +131,7 @@ def report_again(out_dir: Path, settings: Settings) -> int:
 
     kept = out_dir / "logs" / "group" / "settings.toml"
     earlier = kept.read_text(encoding="utf-8") if kept.is_file() else settings.to_toml()
-    print(f"report: {reporting.write(out_dir, earlier)[0].name}")
+    print(f"report: {reporting.write(out_dir, without_folders(earlier))[0].name}")
     return 0
 
 

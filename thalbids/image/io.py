@@ -30,6 +30,10 @@ from thalbids.image.orientation import check_affine, geometry_from_header, is_ro
 MIN_VOXELS = 8  # an image with a shorter axis is a slab, in which no thalamus can be measured
 MAX_NONFINITE = 0.5  # above this fraction of NaN and Inf an image is not repaired but refused
 
+MAX_VOXELS = 2**29  # a whole head at 0.25 mm has 5.0e8; a header that speaks of more must not fill the memory
+
+_HEAD_BYTES = 2**16  # what is read before a header is believed
+MORE_BYTES = 2**24  # what may follow the data: the tags of MGH files
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_LEVEL = 3
 _NIFTI_HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
@@ -149,50 +153,83 @@ def save_image(
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Array (x, y, z) with scaling applied, affine and notes of a file."""
-    raw = _read_bytes(path)
     try:
-        header, unchecked = read_header(raw, path)
+        raw, header, unchecked = _read_bytes(path)
         shape = _three_dimensions(header.get_data_shape())
-        _check_type_and_size(header, len(raw))
+        expected = data_end(header)
+        if len(raw) < expected:
+            problem = f"The file is cut off: {len(raw)} bytes of {expected} are there."
+            raise ImageError(problem, "Copy or convert the file again.")
         affine, notes = geometry_from_header(unchecked, shape)
         array = np.asarray(header.data_from_fileobj(io.BytesIO(raw))).reshape(shape, order="F")
     except ImageError as error:
         raise ImageError(error.problem, error.mend, path) from error
-    except (HeaderDataError, ImageFileError, WrapStructError, OSError, ValueError, KeyError, EOFError) as error:
+    except (zlib.error, EOFError) as error:
+        raise ImageError(
+            f"The compressed data are cut off or damaged ({error}).", "Copy or convert the file again.", path
+        ) from error
+    except (HeaderDataError, ImageFileError, WrapStructError, OSError, ValueError, KeyError, OverflowError) as error:
         raise ImageError(
             f"The header or the data cannot be read ({error}).", "The file is damaged: copy or convert it again.", path
         ) from error
     return array, affine, notes
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: Path) -> tuple[bytes, Any, Any]:
+    """The content of a file, inflated, and its header as by :func:`read_header`.
+
+    The header is read first, and no more than it speaks of after it: a small file can inflate to anything.
+    """
     if path.is_dir():
-        raise ImageError("This is a folder, not an image.", "Name the files in it, such as FOLDER/*.nii.gz.", path)
+        raise ImageError("This is a folder, not an image.", "Name the files in it, such as FOLDER/*.nii.gz.")
+    if path.exists() and not path.is_file():
+        raise ImageError("This is not a file but a device or a pipe.", "Put the image itself there.")
     if not path.is_file():
         broken = " (a link to a file that is not here)" if path.is_symlink() else ""
-        raise ImageError(
-            f"The file does not exist{broken}.", "Check the path, or fetch the file (git-annex, DataLad).", path
-        )
+        raise ImageError(f"The file does not exist{broken}.", "Check the path, or fetch the file (git-annex, DataLad).")
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            start = file.read(_HEAD_BYTES)
+            zipped = start.startswith(_GZIP_MAGIC)
+            head = zlib.decompressobj(wbits=31).decompress(start, _HEAD_BYTES) if zipped else start
+            header, unchecked = read_header(head, path)
+            most = data_end(header) + MORE_BYTES
+            raw = start + file.read(most)
     except OSError as error:
-        raise ImageError(f"The file cannot be read ({error.strerror}).", "Check its permissions.", path) from error
-    if not raw.startswith(_GZIP_MAGIC):
-        return raw
-    try:
-        return gzip.decompress(raw)
-    except (EOFError, zlib.error, OSError) as error:
-        raise ImageError(
-            f"The compressed data are cut off or damaged ({error}).", "Copy or convert the file again.", path
-        ) from error
+        raise ImageError(f"The file cannot be read ({error.strerror}).", "Check its permissions.") from error
+    return (inflated(raw, most) if zipped else raw), header, unchecked
+
+
+def inflated(raw: bytes, most: int) -> bytes:
+    """The content of a gzip file of one or several members, whose checksums are checked.
+
+    Raises
+    ------
+    ImageError
+        It is more than ``most`` bytes.
+    zlib.error, EOFError
+        It is damaged, or cut off.
+    """
+    parts: list[bytes] = []
+    while raw:
+        inflate = zlib.decompressobj(wbits=31)
+        parts.append(inflate.decompress(raw, most + 1))
+        most -= len(parts[-1])
+        if most < 0:
+            raise ImageError("The file holds more than its header speaks of.", "Convert the image again.")
+        if not inflate.eof:
+            raise EOFError("the end is missing")
+        raw = inflate.unused_data.lstrip(b"\0")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def read_header(raw: bytes, path: Path) -> tuple[Any, Any]:
     """The header as nibabel mends it, for the data, and as it is on disk: a zoom of 0 would become 1 without a word."""
     for order in ("little", "big"):
-        header_class = _NIFTI_HEADERS.get(int.from_bytes(raw[:4], order))
+        length = int.from_bytes(raw[:4], order)
+        header_class = _NIFTI_HEADERS.get(length)
         if header_class is not None:
-            unchecked = header_class.from_fileobj(io.BytesIO(raw), check=False)
+            unchecked = header_class(raw[:length], check=False)  # not the extensions: nobody needs them
             header = unchecked.copy()
             header.check_fix(logger=_SILENT)
             return header, unchecked
@@ -218,16 +255,19 @@ def _three_dimensions(shape: Sequence[int]) -> tuple[int, int, int]:
     return shape[0], shape[1], shape[2]
 
 
-def _check_type_and_size(header: Any, n_bytes: int) -> None:
-    dtype = np.dtype(header.get_data_dtype())
+def data_end(header: Any) -> int:
+    """Where the data end in the file, in bytes, of an image that may be read into memory."""
+    dtype, shape = np.dtype(header.get_data_dtype()), _three_dimensions(header.get_data_shape())
     if dtype.names or dtype.kind not in "biuf":
         kind = "colours" if dtype.names else f"values of type {dtype}"
         raise ImageError(f"The image holds {kind}, not real numbers.", "Give a grey-scale magnitude image.")
-    expected = int(header.get_data_offset()) + math.prod(map(int, header.get_data_shape())) * dtype.itemsize
-    if n_bytes < expected:
-        raise ImageError(
-            f"The file is cut off: {n_bytes} bytes of {expected} are there.", "Copy or convert the file again."
-        )
+    if math.prod(shape) > MAX_VOXELS:
+        size = " x ".join(str(n) for n in shape)
+        raise ImageError(f"The image has {size} voxels by its header.", f"At most {MAX_VOXELS:.1e} can be read.")
+    offset = int(header.get_data_offset())
+    if not 0 <= offset <= MORE_BYTES:
+        raise ImageError(f"The data begin at byte {offset} by the header.", "Copy or convert the file again.")
+    return offset + math.prod(shape) * dtype.itemsize
 
 
 def _image(data: np.ndarray, affine: np.ndarray, notes: tuple[str, ...], nonfinite: int) -> nib.Nifti1Image:

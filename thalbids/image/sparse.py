@@ -12,7 +12,7 @@ import numpy as np
 
 from thalbids.errors import ImageError
 from thalbids.image.grids import SAME_GRID_MM, voxel_volume
-from thalbids.image.io import load_labels, read_header
+from thalbids.image.io import MORE_BYTES, data_end, load_labels, read_header
 from thalbids.image.orientation import axcodes, geometry_from_header
 from thalbids.image.overlap import Counts
 
@@ -173,7 +173,7 @@ def _stream(path: Path) -> SparseMask | None:
     if not path.name.endswith(".nii.gz") or not path.is_file():
         return None
     try:
-        chunks = _inflated(path.read_bytes())
+        chunks = _inflated(path)
         head = next(chunks, b"")
         header, unchecked = read_header(head, path)
         shape = header.get_data_shape()
@@ -183,6 +183,7 @@ def _stream(path: Path) -> SparseMask | None:
         if not plain or offset > len(head):
             return None
         affine, notes = geometry_from_header(unchecked, shape)
+        chunks = _at_most(data_end(header) + MORE_BYTES, chunks)
         index, end = _nonzero(head, chunks, offset, dtype.itemsize)
     except (ImageError, zlib.error, OSError, ValueError):
         return None
@@ -192,24 +193,33 @@ def _stream(path: Path) -> SparseMask | None:
     return SparseMask(index, (int(shape[0]), int(shape[1]), int(shape[2])), affine, notes)
 
 
-def _inflated(raw: bytes) -> Iterator[bytes]:
+def _inflated(path: Path) -> Iterator[bytes]:
     """The content of a gzip file of one member, in chunks; its checksum is checked. Raises zlib.error."""
     inflate = zlib.decompressobj(wbits=31)
-    for start in range(0, len(raw), _PIECE):
-        piece = raw[start : start + _PIECE]
-        while piece and not inflate.eof:
-            out = inflate.decompress(piece, _CHUNK)
-            piece = inflate.unconsumed_tail
-            if out:
-                yield out
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            while piece and not inflate.eof:
+                out = inflate.decompress(piece, _CHUNK)
+                piece = inflate.unconsumed_tail
+                if out:
+                    yield out
+            if inflate.eof and (piece or inflate.unused_data).strip(b"\0"):
+                raise zlib.error("more than one member")
     while not inflate.eof:
         out = inflate.decompress(b"", _CHUNK)
         if not out and not inflate.eof:
             raise zlib.error("cut off")
         if out:
             yield out
-    if inflate.unused_data.strip(b"\0"):
-        raise zlib.error("more than one member")
+
+
+def _at_most(size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks, as long as they are together no more than ``size`` bytes. Raises ImageError."""
+    for chunk in chunks:
+        size -= len(chunk)
+        if size < 0:
+            raise ImageError("The file holds more than its header speaks of.")
+        yield chunk
 
 
 def _nonzero(head: bytes, chunks: Iterator[bytes], offset: int, itemsize: int) -> tuple[np.ndarray, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,6 @@ class Network:
     """
 
     def __init__(self, path: Path, precision: str = "full", threads: int = 0):
-        import openvino as ov
-
         if not path.exists():
             raise MissingToolError("the network's weights are missing.", "Install thalbids again.", path)
         options: dict[str, Any] = {
@@ -36,7 +35,7 @@ class Network:
         }
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
-        core = ov.Core()
+        core = _openvino().Core()
         self._compiled = core.compile_model(core.read_model(path), "CPU", options)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -46,6 +45,17 @@ class Network:
         np.exp(logits, out=logits)
         logits /= logits.sum(0)
         return np.asarray(logits)
+
+
+def _openvino() -> Any:
+    """OpenVINO without its telemetry: its import would report itself to Google and write into the home folder.
+
+    Where the package of the telemetry is not there, OpenVINO goes without.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
 
 
 @lru_cache(maxsize=4)

@@ -15,7 +15,7 @@ from thalbids.image.io import load_image
 from thalbids.image.similarity import correlation
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.given import check_in_brain
-from thalbids.methods.tools import asked_once, problem_of, software, threads
+from thalbids.methods.tools import asked_once, problem_of, software, threads, told
 from thalbids.settings import Settings
 from thalbids.types import Session
 
@@ -90,7 +90,7 @@ class FreeSurfer:
     def run_params(self, settings: Settings) -> Mapping[str, Any]:
         """What the result of recon-all depends on."""
         own = settings.tools.freesurfer
-        return {"Software": list(self.software(settings)), "Hires": own.hires, "Options": list(own.options)}
+        return {"Software": list(self.software(settings)), "Hires": own.hires, "Options": told(own.options)}
 
     def run(self, t1w: Path, t2w: Path | None, folder: Path, settings: Settings) -> None:
         """recon-all on the raw T1w (and T2w) into ``folder``; what an earlier run left there is removed first."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+from thalbids.errors import without_folders
 from thalbids.tools.check import Check
 from thalbids.types import tool_entry
 
@@ -26,6 +30,19 @@ def software(said: str | None, name: str, container: str = "") -> tuple[dict[str
 def asked_once(function: Any, settings: Any) -> Any:
     """The answer of a program that takes a while to start, asked once a process."""
     return function(settings)
+
+
+def told(options: Sequence[str]) -> list[str]:
+    """Options of a program for sidecars: files by name and the beginning of their SHA-256, not by their places."""
+    return [_told(option) for option in options]
+
+
+def _told(option: str) -> str:
+    path = Path(option)
+    if not path.is_absolute() or not path.is_file():
+        return without_folders(option)
+    with path.open("rb") as stream:
+        return f"{path.name} (SHA-256 {hashlib.file_digest(stream, 'sha256').hexdigest()[:16]})"
 
 
 def threads() -> int:

@@ -7,6 +7,7 @@ the run. A job that ends takes the step that it was running with it, which is tr
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -244,6 +245,7 @@ def check(settings: Cluster, *, gpu: bool) -> None:
 def prologue(settings: Cluster) -> list[str]:
     """Lines of the job script before the worker: environment of ours, then what the user gave."""
     ours = _NODE | dict.fromkeys(THREAD_VARIABLES, str(settings.cores))
+    ours |= {name: os.environ[name] for name in ("MPLCONFIGDIR",) if name in os.environ}
     return [f"export {name}={shlex.quote(value)}" for name, value in ours.items()] + list(settings.prologue)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from thalbids.bids.dictionaries import SIENA_COLUMNS, SIENA_MORPH
 from thalbids.bids.outputs import read_json, read_table, sidecar, uri, write_json, write_table
 from thalbids.errors import ImageError, MetadataError, ThalbidsError
+from thalbids.methods.tools import told
 from thalbids.pipeline.step import Done, Step, StepResult
 from thalbids.settings import Settings
 from thalbids.tools import fsl, siena
@@ -116,7 +117,7 @@ def plan_siena(subject: str, own: Sequence[SessionPlan], settings: Settings, ask
                 },
                 outputs={"qc": path},
                 params={
-                    "Options": list(settings.tools.fsl.siena_options),
+                    "Options": told(settings.tools.fsl.siena_options),
                     "Software": [tool_entry(fsl.version("siena", settings.tools.fsl))],
                     "Sources": [baseline.t1w_uri, followup.t1w_uri],
                     "Pair": [f"ses-{first}", f"ses-{second}"],

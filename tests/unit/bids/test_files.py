@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from thalbids.bids import files
+from thalbids.bids.sidecars import check_content
 from thalbids.errors import MetadataError, OutputError
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -40,6 +42,7 @@ class TestJson:
             (b"\xff\xfe{}", "not UTF-8"),
             (b'{"name": "Z\xfcrich"}', "byte 11"),
             (b"[" * 100_000, "nested too deeply"),
+            (b'{"a": ' + b"9" * 10_000 + b"}", "a number is too long"),
         ],
     )
     def test_a_damaged_file_is_named(self, tmp_path: Path, content: bytes, problem: str) -> None:
@@ -50,10 +53,31 @@ class TestJson:
         assert caught.value.path == path
         assert caught.value.mend
 
+    def test_what_is_no_file_is_not_waited_for(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe.json")
+        (tmp_path / "zeros.json").symlink_to("/dev/zero")
+        (tmp_path / "folder.json").mkdir()
+        for name in ("pipe", "zeros", "folder"):
+            for read in (files.read_json, files.read_table, check_content):
+                with pytest.raises(MetadataError, match="not a file but a folder, device or pipe"):
+                    read(tmp_path / f"{name}.json")
+
+    def test_a_huge_file_is_not_read(self, tmp_path: Path) -> None:
+        with (tmp_path / "x.json").open("wb") as file:
+            file.truncate(10**12)  # takes no space
+        for read in (files.read_json, files.read_table):
+            with pytest.raises(MetadataError, match="larger than 134 MB"):
+                read(tmp_path / "x.json")
+
+    def test_half_a_character_does_not_end_a_run(self, tmp_path: Path) -> None:
+        (tmp_path / "x.json").write_text('{"a": "\\ud800 \\u0000"}')
+        files.write_json(tmp_path / "y.json", files.read_json(tmp_path / "x.json"))
+        assert files.read_json(tmp_path / "y.json") == {"a": "? \0"}
+
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(MetadataError, match="not there"):
             files.read_json(tmp_path / "x.json")
-        with pytest.raises(MetadataError, match="cannot be read"):
+        with pytest.raises(MetadataError, match="not a file but a folder"):
             files.read_json(tmp_path)
 
     def test_numpy_and_numbers_that_json_lacks(self, tmp_path: Path) -> None:
@@ -129,6 +153,13 @@ class TestTable:
         (tmp_path / "x.tsv").write_bytes(b"\xef\xbb\xbfparticipant_id\tage\r\nsub-01\t34 \r\n\r\nsub-02\tn/a\r\n")
         expected = [{"participant_id": "sub-01", "age": "34"}, {"participant_id": "sub-02", "age": None}]
         assert files.read_table(tmp_path / "x.tsv") == expected
+
+    def test_very_many_columns(self, tmp_path: Path) -> None:
+        names = "\t".join(f"c{number}" for number in range(200_000))
+        (tmp_path / "x.tsv").write_text(f"{names}\n{names}\n")
+        start = time.process_time()
+        assert len(files.read_table(tmp_path / "x.tsv")[0]) == 200_000
+        assert time.process_time() - start < 10
 
     def test_labels_stay_text(self, tmp_path: Path) -> None:
         (tmp_path / "x.tsv").write_text("session_id\n01\n")

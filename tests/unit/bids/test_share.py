@@ -12,7 +12,7 @@ import pytest
 
 from thalbids.bids.share import LeakError, share
 from thalbids.cli.main import main
-from thalbids.errors import NoInputError, UsageError
+from thalbids.errors import NoInputError, UsageError, own_names
 
 OPTIONS = {"what": "masks", "subjects": (), "dates": "drop", "license_name": "CC0", "faces_removed": False}
 
@@ -119,6 +119,7 @@ def test_some_people_only(out, tmp_path):
 )
 def test_a_text_that_gives_away_the_machine_is_refused_and_nothing_is_left(out, tmp_path, monkeypatch, text):
     monkeypatch.setattr(socket, "gethostname", lambda: "node-17")
+    monkeypatch.setattr("thalbids.bids.share.own_names", own_names.__wrapped__)
     text = text.format(host="node-17")
     write(out / "sub-02/ses-1/anat/sub-02_ses-1_desc-thalamus_qc.json", {"Notes": [text]})
     with pytest.raises(LeakError, match=r"sub-02_ses-1_desc-thalamus_qc\.json"):

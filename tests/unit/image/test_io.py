@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
+import tracemalloc
+import zlib
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +14,7 @@ from tests.conftest import affine_of, ramp, with_header, world_coordinates, worl
 from thalbids.errors import ImageError, OutputError
 from thalbids.image.grids import voxel_volume
 from thalbids.image.io import load_image, load_labels, save_image
+from thalbids.image.sparse import load_mask
 
 
 @pytest.mark.parametrize("extension", [".nii", ".nii.gz"])
@@ -118,7 +122,13 @@ BAD = {
     "cut nii": (_raw()[:-400], "cut off"),
     "only a header": (_raw()[:200], "cannot be read"),
     "unknown data type": (_raw(datatype=(70, struct.pack("<h", 1234))), "cannot be read"),
-    "shape beyond any memory": (_raw(dim=(40, struct.pack("<8h", 3, 32000, 32000, 32000, 1, 1, 1, 1))), "cut off"),
+    "shape beyond any memory": (
+        _raw(dim=(40, struct.pack("<8h", 3, 32000, 32000, 32000, 1, 1, 1, 1))),
+        "by its header",
+    ),
+    "data far behind": (_raw(offset=(108, struct.pack("<f", 1e9))), "begin at byte 1000000000"),
+    "data before the header": (_raw(offset=(108, struct.pack("<f", -1e9))), "begin at byte|cannot be read"),
+    "data nowhere": (_raw(offset=(108, struct.pack("<f", np.inf))), "cannot be read"),
     "negative dimension": (_raw(dim=(40, struct.pack("<8h", 3, -12, 14, 10, 1, 1, 1, 1))), "slab|cannot be read"),
     "sform of NaN": (_raw(srow=(280, struct.pack("<f", np.nan)), qform=(252, b"\0\0")), "finite"),
     "singular": (_raw(srow=(280, b"\0" * 16), qform=(252, struct.pack("<h", 0))), "implausible"),
@@ -156,6 +166,33 @@ def test_bad_content(tmp_path, data, problem):
     with pytest.raises(ImageError, match=problem) as caught:
         load_image(tmp_path / "x.nii.gz")
     assert caught.value.path == tmp_path / "x.nii.gz" and caught.value.mend
+
+
+@pytest.mark.parametrize("name", ["x.nii.gz", "mask.nii.gz"])
+def test_a_small_file_that_inflates_to_much_is_refused_before_it_fills_the_memory(tmp_path, name):
+    plain = world_image()
+    labels = nib.Nifti1Image(np.ones(plain.shape, dtype=np.uint8), plain.affine)
+    squeeze = zlib.compressobj(9, wbits=31)
+    parts = [squeeze.compress(labels.to_bytes()), *(squeeze.compress(bytes(2**20)) for _ in range(100))]
+    path = tmp_path / name
+    path.write_bytes(b"".join([*parts, squeeze.flush()]))
+    assert path.stat().st_size < 300_000
+    read = load_mask if name.startswith("mask") else load_image
+    tracemalloc.start()
+    with pytest.raises(ImageError, match="more than its header speaks of"):
+        read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.nii.gz")
+    with pytest.raises(ImageError, match="not a file"):
+        load_image(tmp_path / "x.nii.gz")
+    (tmp_path / "y.nii.gz").symlink_to("/dev/zero")
+    with pytest.raises(ImageError, match="not a file"):
+        load_image(tmp_path / "y.nii.gz")
 
 
 def test_directory_and_broken_link(tmp_path):

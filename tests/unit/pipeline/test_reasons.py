@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
+import socket
 from pathlib import Path
 
 import pytest
 
-from thalbids.errors import without_folders
+from thalbids import errors
+from thalbids.errors import own_names, without_folders
+from thalbids.methods.tools import told
 from thalbids.pipeline.execute import describe, execute
 from thalbids.pipeline.step import Done, Step
 from thalbids.pipeline.steps import refuse
@@ -20,9 +24,14 @@ from thalbids.tools.runner import ToolError
         ("file:///home/jane/x.nii", "x.nii"),
         ("bids:raw:sub-01/anat/x.nii and https://a.org/b/c in 1/s / mm", None),
         ("sub-01/anat/x.nii", None),
+        ("cannot open '/home/Jane Doe/my scans/x.nii' or \"/data/y z.nii\"", "cannot open 'x.nii' or \"y z.nii\""),
+        ("Linux node-17.clinic.org; node-17 said: jane.doe@node-17", "Linux (name); (name) said: (name)@(name)"),
     ],
 )
-def test_only_absolute_paths_are_cut(text: str, shown: str | None) -> None:
+def test_absolute_paths_and_own_names_are_cut(text: str, shown: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "node-17.clinic.org")
+    monkeypatch.setattr(getpass, "getuser", lambda: "jane.doe")
+    monkeypatch.setattr(errors, "own_names", own_names.__wrapped__)
     assert without_folders(text) == (text if shown is None else shown)
 
 
@@ -43,3 +52,14 @@ def test_a_permission_is_told_with_what_to_do_and_without_traceback(tmp_path: Pa
     assert outcome.reason.startswith("sub-01.html: Permission denied. Give yourself the right to write")
     said = describe(PermissionError(13, "Permission denied", "/data/raw/x.nii"), step, tmp_path)
     assert said == "x.nii: Permission denied. Ask for the right to use it, then start the same command again."
+
+
+def test_options_in_sidecars_name_files_by_their_content(tmp_path: Path) -> None:
+    expert = tmp_path / "my expert.opts"
+    expert.write_text("mri_watershed -h 20\n")
+    before = told(["-expert", str(expert), "-xopts-use"])
+    assert before[0::2] == ["-expert", "-xopts-use"]
+    assert before[1].startswith("my expert.opts (SHA-256 ") and str(tmp_path) not in before[1]
+    expert.write_text("mri_watershed -h 30\n")
+    assert told(["-expert", str(expert), "-xopts-use"]) != before
+    assert told(["--mask=/home/jane/mask.nii"]) == ["--mask=mask.nii"]
