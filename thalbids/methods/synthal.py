@@ -128,7 +128,13 @@ def segment_image(scan: nib.Nifti1Image | Path | str, *, precision: str = "full"
     Parameters
     ----------
     scan : a file (``.nii``, ``.nii.gz``, ``.mgz``) or a nibabel image of one volume
-    precision, flip : as in the settings
+    precision : ``full`` computes in float32, the same on every machine; ``fast`` lets the processor use bfloat16
+    flip : average with the result of the mirrored scan
+
+    Returns
+    -------
+    Labels (10 left, 49 right), probabilities, brain mask and volumes; ``metadata`` has ``IntracranialVolumeMm3`` and
+    what the method says about itself (``FlipDice``, ``Confidence`` ...).
 
     Raises
     ------
