@@ -115,7 +115,8 @@ class Method(Protocol):
 
 # What a method may have besides, each a function of the settings; read by :func:`trait`. A method that also has
 # ``label_maps(requests) -> ({image: LabelMap}, {image: reason})`` is run once for all its images; its ``segment`` then
-# gets the map of one. A source of brain masks has ``brain(labels, affine)``.
+# gets the map of one. A source of brain masks has ``brain(labels, affine)``. ``references`` is a text of BibTeX: the
+# entries that it cites and the package does not have.
 OPTIONAL: Mapping[str, Any] = {
     "blocked": None,  # why it cannot run with these settings; ``unavailable()`` without one
     "builds_on": ("brain",),  # "brain", and families whose mask of the T1w it needs

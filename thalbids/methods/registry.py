@@ -43,11 +43,22 @@ class Choice:
 
 
 def methods() -> Mapping[str, Method]:
-    """Every known method by family name; built-in ones cannot be replaced by a plug-in."""
+    """Every known method by family name; built-in ones cannot be replaced by a plug-in.
+
+    Raises
+    ------
+    MissingToolError
+        A plug-in cannot be loaded.
+    """
     found: dict[str, Method] = {method.family: method for method in BUILT_IN}
     for entry in entry_points(group="thalbids.methods"):
-        method = entry.load()()
-        found.setdefault(method.family, method)
+        try:
+            method = entry.load()()
+            found.setdefault(method.family, method)
+        except Exception as error:  # whatever a package from elsewhere does
+            package = entry.dist.name if entry.dist else entry.value
+            problem = f"the method {entry.name} of the package {package} cannot be loaded ({error!r})."
+            raise MissingToolError(problem, f"Mend that package, or uninstall it: pip uninstall {package}") from error
     return found
 
 

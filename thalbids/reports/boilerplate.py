@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from html import escape
 from importlib import resources
@@ -108,9 +108,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Paragraphs:
-    """Headings with their sentences."""
+    """Headings with their sentences; ``own`` are entries of methods from elsewhere, as of :func:`bibliography`."""
 
     parts: Sequence[tuple[str, Sequence[str]]]
+    own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def keys(self) -> list[str]:
         """What is cited, in the order of the text."""
@@ -119,11 +120,12 @@ class Paragraphs:
 
     def references(self) -> list[Reference]:
         """The bibliography of this text."""
-        return [reference(key) for key in self.keys()]
+        return [reference(key, self.own) for key in self.keys()]
 
     def bibtex(self) -> str:
         """The entries of this text, as in ``references.bib``."""
-        return "\n\n".join(bibliography()[key]["entry"] for key in sorted(self.keys())) + "\n"
+        known = {**self.own, **bibliography()}
+        return "\n\n".join(known[key]["entry"] for key in sorted(self.keys()) if key in known) + "\n"
 
     def markdown(self) -> str:
         """For pandoc: citations stay keys."""
@@ -133,7 +135,7 @@ class Paragraphs:
         """Safe HTML: everything is escaped but our own links."""
         out = []
         for heading, sentences in self.parts:
-            out += [f"<h3>{escape(heading)}</h3>", f"<p>{_linked(' '.join(sentences))}</p>"]
+            out += [f"<h3>{escape(heading)}</h3>", f"<p>{_linked(' '.join(sentences), self.own)}</p>"]
         return "\n".join(out)
 
 
@@ -143,7 +145,8 @@ def assemble(level: str, facts: Facts, versions: Mapping[str, str]) -> Paragraph
     Parameters
     ----------
     level : ``participant`` or ``group``
-    facts : fragment name -> what is known; ``methods`` holds ready sentences under ``sentences``
+    facts : fragment name -> what is known; ``methods`` holds ready sentences under ``sentences``, and the entries of
+        methods from elsewhere under ``references``
     versions : program -> version; ``thalbids`` must be there
 
     Raises
@@ -163,12 +166,13 @@ def assemble(level: str, facts: Facts, versions: Mapping[str, str]) -> Paragraph
                 sentences += facts[name]["sentences"] if name == "methods" else [_filled(level, name, facts, versions)]
         if sentences:
             parts.append((heading, sentences))
-    return Paragraphs(parts)
+    return Paragraphs(parts, facts.get("methods", {}).get("references", {}))
 
 
 def joined(*texts: Paragraphs) -> Paragraphs:
     """Several texts one after the other."""
-    return Paragraphs([part for text in texts for part in text.parts])
+    own = {key: entry for text in texts for key, entry in text.own.items()}
+    return Paragraphs([part for text in texts for part in text.parts], own)
 
 
 def write(paragraphs: Paragraphs, folder: Path, name: str = "CITATION") -> list[Path]:
@@ -217,24 +221,25 @@ def fragment(level: str, name: str) -> str:
 @cache
 def bibliography() -> Mapping[str, Mapping[str, str]]:
     """``references.bib``: key -> fields, with ``type`` and the whole ``entry``."""
-    text = (_folder() / "references.bib").read_text(encoding="utf-8")
+    return entries((_folder() / "references.bib").read_text(encoding="utf-8"))
+
+
+def entries(text: str) -> Mapping[str, Mapping[str, str]]:
+    """Entries of BibTeX by their keys; a field is a line ``name = {value},``, the last brace stands alone."""
     found: dict[str, Mapping[str, str]] = {}
     for entry in re.findall(r"^@\w+\{.*?^\}", text, flags=re.DOTALL | re.MULTILINE):
-        kind, key = re.match(r"@(\w+)\{([^,]+),", entry).groups()  # type: ignore[union-attr]
+        head = re.match(r"@(\w+)\{([^,]+),", entry)
         fields = dict(re.findall(r"^\s+(\w+) = \{(.*)\},$", entry, flags=re.MULTILINE))
-        found[key] = {**fields, "type": kind.lower(), "entry": entry}
+        if head and {"author", "title", "year"} <= set(fields):
+            found[head[2].strip()] = {**fields, "type": head[1].lower(), "entry": entry}
     return found
 
 
-def reference(key: str) -> Reference:
-    """An entry as people read it.
-
-    Raises
-    ------
-    KeyError
-        There is no such entry.
-    """
-    entry = bibliography()[key]
+def reference(key: str, own: Mapping[str, Mapping[str, str]] | None = None) -> Reference:
+    """An entry as people read it; a key of a method from elsewhere that has none in ``own`` stands for itself."""
+    entry = {**(own or {}), **bibliography()}.get(key)
+    if entry is None:
+        return Reference(key, key, f"{key}: the method gives no reference.", "")
     authors = [_plain(author) for author in entry["author"].split(" and ")]
     families = [author.split(",")[0] for author in authors]
     name = (
@@ -279,11 +284,11 @@ def quiet(word: Any) -> str:
     return " ".join(re.sub(r"[@\[\]*_`<>#\\|${}^~]", " ", str(word)).split())
 
 
-def _linked(text: str) -> str:
+def _linked(text: str, own: Mapping[str, Mapping[str, str]]) -> str:
     """Escaped text with citations as links to the list of references."""
 
     def link(key: str) -> str:
-        return f'<a href="#ref-{escape(key)}">{escape(reference(key).name)}</a>'
+        return f'<a href="#ref-{escape(key)}">{escape(reference(key, own).name)}</a>'
 
     parts, last = [], 0
     for match in _CITED.finditer(text):
@@ -350,7 +355,7 @@ def sentences_of(methods: Iterable[Any]) -> list[str]:
     """The sentences that methods say of themselves, each with its citations."""
     out = []
     for method in methods:
-        missing = [key for key in method.citations if key not in cited(method.sentence) and key in bibliography()]
+        missing = [key for key in method.citations if key not in cited(method.sentence)]
         own = method.sentence.rstrip()
         if missing:
             own = f"{own.removesuffix('.')} [{'; '.join(f'@{key}' for key in missing)}]."

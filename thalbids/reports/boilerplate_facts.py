@@ -135,7 +135,10 @@ def _masks(documents: Sequence[Mapping[str, Any]], registered: Mapping[str, Any]
     known = {desc: _method(desc) for desc, _ in made}
     families = list(dict.fromkeys(mask["family"] for _, mask in made))
     own = [registered[family] for family in families if family in registered]
-    found: Found = {"methods": {"sentences": boilerplate.sentences_of(own)}} if own else {}
+    found: Found = {}
+    if own:
+        told = boilerplate.entries("\n".join(getattr(method, "references", "") for method in own))
+        found["methods"] = {"sentences": boilerplate.sentences_of(own), "references": told}
     others = [family for family in families if family not in registered]
     if others:
         found["method-other"] = {"names": others}

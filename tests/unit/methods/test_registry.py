@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from thalbids.errors import MissingToolError, UsageError
 from thalbids.methods import registry
 from thalbids.methods.base import trait
 from thalbids.methods.registry import check_given
+from thalbids.methods.registry import methods as every_method
 from thalbids.settings import Inputs, Settings, load
 
 
@@ -126,3 +128,10 @@ def test_a_plug_in_needs_to_say_no_more_than_the_protocol() -> None:
     assert trait(fake, "builds_on", settings) == ("brain",)
     assert trait(fake, "gpu", settings) is False
     assert trait(fake, "software", settings) == ()
+
+
+def test_a_plugin_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = EntryPoint("mine", "no_such_module:Mine", "thalbids.methods")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    with pytest.raises(MissingToolError, match=r"mine .* cannot be loaded .*no_such_module"):
+        every_method()
