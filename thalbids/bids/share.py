@@ -5,10 +5,12 @@ The choice is a list of what goes in, never of what stays out: a file of a kind 
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import secrets
 import shutil
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatch
@@ -16,7 +18,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from thalbids.bids.files import read_json, read_table, write_json, write_table, write_text
+import nibabel as nib
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
+
+from thalbids.bids.files import read_json, read_lines, read_table, write_json, write_table, write_text
 from thalbids.bids.outputs import sidecar
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError, own_names
 
@@ -24,12 +30,22 @@ TABLES = ("*_morph.tsv", "*_qc.json", "group_*.tsv", "descriptions.tsv")
 MASKS = ("*_label-thalamus_*_mask.nii.gz", "*_seg-thalamus_*_dseg.nii.gz", "*_seg-thalamus_*_dseg.tsv")
 IMAGES = ("*_probseg.nii.gz", "*_desc-brain_mask.nii.gz", "*_dseg.nii.gz", "*_dseg.tsv", "*_xfm.txt", "*_xfm.h5")
 HEADS = ("*_T1w.nii.gz", "*_FLAIR.nii.gz", "*_R1map.nii.gz", "*_T2w.nii.gz")  # these show a face
-NEVER = "group_ratings.tsv"  # what raters wrote: names and free text
+NEVER = ("group_ratings.tsv", "group_conflicts.tsv")  # free text of raters; cells of the clinical tables as they are
+RATERS = ("rater", "rater2")  # columns with names of people
 CHOICES = {"tables": TABLES, "masks": TABLES + MASKS, "all": TABLES + MASKS + IMAGES + HEADS}
 
-_DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?(?!\d)")
+_DATE = re.compile(r"(?<![\d-])\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?(?!\d)")
+_MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_OTHER_DATE = re.compile(  # not written by thalbids: dropped whatever is asked for, as day and month cannot be told
+    r"(?<![\w.\-])(?:\d{1,2}([./])\d{1,2}\1(?:19|20)\d{2}|(?:19|20)\d{2}/\d{1,2}/\d{1,2}"
+    r"|(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+    rf"|\d{{1,2}}[. -]+{_MONTH}[., -]+(?:19|20)\d{{2}}|{_MONTH} \d{{1,2}},? (?:19|20)\d{{2}})(?![\w\-])",
+    re.IGNORECASE,
+)
+_SAID_BY = re.compile(r"\bby raters? .*", re.DOTALL)  # what follows names people, in words of their own
 _ABSOLUTE = re.compile(r"(?<![\w.:/~\-])(?:/[\w.+\-]+){2,}|\b[A-Za-z]:\\+\w|file://")
 _THALAMUS = re.compile(r"_(?:label|seg)-thalamus_desc-([0-9A-Za-z]+)_")
+_DATA_BEGIN = 352  # of a NIfTI-1 file without extensions
 _MOST_DAYS = 365  # a shift of at most a year hides the date and leaves the season of life
 
 
@@ -76,6 +92,7 @@ def share(
         raise NoInputError(f"no volumes to share (participants here: {known}).", "Check the labels.", out_dir)
     if not faces_removed:
         _refuse_heads(out_dir, files)
+    _remove_remains(destination)
     temporary = destination.with_name(f".tmp-{destination.name}-{os.getpid()}")
     try:
         copier = _Copier(out_dir, temporary, dates)
@@ -125,6 +142,24 @@ def _check_destination(out_dir: Path, destination: Path) -> None:
         raise UsageError("the destination is in use.", "Give a folder that is empty or not there yet.", destination)
 
 
+def _remove_remains(destination: Path) -> None:
+    """Remove what earlier copies to this place left behind when they were killed."""
+    for path in destination.parent.glob(f".tmp-{glob.escape(destination.name)}-*"):
+        number = path.name.rpartition("-")[2]
+        if number.isdecimal() and not _alive(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
 def _chosen(out_dir: Path, patterns: Sequence[str], subjects: Sequence[str]) -> Iterator[Path]:
     """Files of the chosen kinds, with their sidecars, as paths relative to the dataset."""
     wanted = {f"sub-{label.removeprefix('sub-')}" for label in subjects}
@@ -138,7 +173,7 @@ def _chosen(out_dir: Path, patterns: Sequence[str], subjects: Sequence[str]) -> 
             inside = path.relative_to(out_dir)
             if not path.is_file() or "figures" in inside.parts or path.name.startswith("."):
                 continue
-            if path.name == NEVER or not any(fnmatch(path.name, pattern) for pattern in patterns):
+            if path.name in NEVER or not any(fnmatch(path.name, pattern) for pattern in patterns):
                 continue
             if wanted and folder == out_dir and path.name.startswith("group_"):
                 continue  # tables of the whole group tell of people who are left out
@@ -172,11 +207,12 @@ def _refuse_heads(out_dir: Path, files: Sequence[Path]) -> None:
 
 
 class _Copier:
-    """Copies files and takes the dates out of their texts."""
+    """Copies files and takes dates and the names of raters out of their texts."""
 
     def __init__(self, source: Path, target: Path, dates: str):
         self.source, self.target, self.dates = source, target, dates
         self.shifts: dict[str, timedelta] = {}
+        self.raters: dict[str, str] = {}
 
     def copy(self, inside: Path) -> None:
         """Copy one file; the date of the copy is now, and links are followed."""
@@ -184,33 +220,45 @@ class _Copier:
         if target.exists():
             return  # the sidecar of two files
         target.parent.mkdir(parents=True, exist_ok=True)
+        person = next((part for part in inside.parts if part.startswith("sub-")), "")
         if source.suffix == ".json":
-            content = self._without_dates(read_json(source), inside)
-            self._check(repr(content), inside)
+            content = self._cleaned(read_json(source), person)
+            self._check(content, inside)
             write_json(target, content, sort_keys=False)
         elif source.suffix == ".tsv":
-            rows = [self._without_dates(row, inside) for row in read_table(source)]
-            columns = source.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r").split("\t")
-            self._check(repr(rows), inside)
-            write_table(target, rows, columns)
+            rows = [self._row(row, person) for row in read_table(source)]
+            self._check(rows, inside)
+            write_table(target, rows, read_lines(source)[0])
         else:
             if source.suffix == ".txt":
                 self._check(source.read_text(encoding="utf-8"), inside)
+            if source.name.endswith(".nii.gz"):
+                _check_header(source, inside)
             shutil.copyfile(source, target)
 
-    def _without_dates(self, value: Any, inside: Path) -> Any:
+    def _row(self, row: dict[str, str | None], person: str) -> dict[str, Any]:
+        """A row of a table; in tables of several people each row moves as its person does."""
+        person = person or row.get("participant_id") or ""
+        cleaned: dict[str, Any] = self._cleaned(row, person)
+        for column in RATERS:
+            name = row.get(column)
+            if name and name != "all":
+                cleaned[column] = self.raters.setdefault(name, f"rater{len(self.raters) + 1}")
+        return cleaned
+
+    def _cleaned(self, value: Any, person: str) -> Any:
         if isinstance(value, dict):
-            return {key: self._without_dates(item, inside) for key, item in value.items()}
+            return {key: self._cleaned(item, person) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._without_dates(item, inside) for item in value]
+            return [self._cleaned(item, person) for item in value]
         if isinstance(value, str):
-            person = next((part for part in inside.parts if part.startswith("sub-")), value)
-            return _DATE.sub(lambda match: self._date(match[0], person), value)
+            value = _DATE.sub(lambda match: self._date(match[0], person), _SAID_BY.sub("by raters", value))
+            return _OTHER_DATE.sub("n/a", value)
         return value
 
     def _date(self, text: str, person: str) -> str:
         """Another date for this one; within a person all move by the same number of days."""
-        if self.dates == "drop":
+        if self.dates == "drop" or not person:
             return "n/a"
         days = secrets.choice([*range(-_MOST_DAYS, -29), *range(30, _MOST_DAYS + 1)])
         shift = self.shifts.setdefault(person, timedelta(days=days))
@@ -220,13 +268,40 @@ class _Copier:
             return "n/a"  # no date, or beyond the calendar
         return day.date().isoformat() + text[10:]
 
-    def _check(self, text: str, inside: Path) -> None:
-        found = _ABSOLUTE.search(text)
-        named = next((name for name in own_names() if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)), None)
-        if found or named:
-            what = f"an absolute path ({found[0]})" if found else f"{named!r}, a name of this machine"
-            mend = "Please report this; until it is mended, remove the text by hand."
-            raise LeakError(f"the file would give away {what}.", mend, inside)
+    def _check(self, content: Any, inside: Path) -> None:
+        for text in _texts(content):
+            found = _ABSOLUTE.search(text)
+            named = next((name for name in own_names() if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)), None)
+            if found or named:
+                what = f"an absolute path ({found[0]})" if found else f"{named!r}, a name of this machine"
+                mend = "Please report this; until it is mended, remove the text by hand."
+                raise LeakError(f"the file would give away {what}.", mend, inside)
+
+
+def _texts(content: Any) -> Iterator[str]:
+    """Every text in a JSON value, keys included."""
+    if isinstance(content, dict):
+        yield from content
+        yield from (text for item in content.values() for text in _texts(item))
+    elif isinstance(content, list):
+        yield from (text for item in content for text in _texts(item))
+    elif isinstance(content, str):
+        yield content
+
+
+def _check_header(path: Path, inside: Path) -> None:
+    """Refuse an image that is not one of ours: we write no texts and no extensions into headers."""
+    try:
+        raw = zlib.decompressobj(wbits=31).decompress(path.read_bytes(), 352)
+        header = nib.Nifti1Header(raw[:348], check=False)
+        texts = [bytes(header[key].tobytes()).strip(b"\0") for key in ("descrip", "aux_file", "db_name", "intent_name")]
+        more = any(texts) or float(header["vox_offset"]) != _DATA_BEGIN or any(raw[348:352])
+    except (OSError, ValueError, zlib.error, WrapStructError, HeaderDataError) as error:
+        raise LeakError(f"the image is not one that thalbids writes ({error}).", "Take it away.", inside) from None
+    if more:
+        raise LeakError(
+            "the header of the image holds texts or extensions.", "It is not of thalbids: remove it.", inside
+        )
 
 
 def _readme(description: dict[str, Any], what: str, dates: str) -> str:

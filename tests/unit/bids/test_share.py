@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
+from thalbids.bids.files import read_table
 from thalbids.bids.share import LeakError, share
 from thalbids.cli.main import main
 from thalbids.errors import NoInputError, UsageError, own_names
 
 OPTIONS = {"what": "masks", "subjects": (), "dates": "drop", "license_name": "CC0", "faces_removed": False}
+
+
+IMAGE = gzip.compress(nib.Nifti1Image(np.ones((8, 8, 8), np.uint8), np.eye(4)).to_bytes())
 
 
 def give(out: Path, destination: Path, **changed) -> list[str]:
@@ -23,7 +33,10 @@ def give(out: Path, destination: Path, **changed) -> list[str]:
 
 def write(path: Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
 
 
 @pytest.fixture
@@ -50,12 +63,12 @@ def out(tmp_path: Path) -> Path:
         )
         write(root / f"{stem}_desc-thalamus_morph.json", {"method": {"Description": "seen on 2021-05-01"}})
         write(root / f"{stem}_desc-thalamus_qc.json", {"Notes": ["one", "two"], "Scan": "2021-03-05"})
-        write(root / f"{stem}_space-T1w_label-thalamus_desc-synthalT1w_mask.nii.gz", "mask")
+        write(root / f"{stem}_space-T1w_label-thalamus_desc-synthalT1w_mask.nii.gz", IMAGE)
         write(
             root / f"{stem}_space-T1w_label-thalamus_desc-synthalT1w_mask.json",
             {"Sources": ["bids::sub-01/a/b.nii.gz"]},
         )
-        write(root / f"{stem}_desc-reoriented_T1w.nii.gz", "head")
+        write(root / f"{stem}_desc-reoriented_T1w.nii.gz", IMAGE)
         write(root / f"{stem}_desc-reoriented_T1w.json", {"SkullStripped": False})
         write(root / f"sub-{label}/figures/sub-{label}_mask.nii.gz", "x")
     return root
@@ -172,8 +185,90 @@ def test_links_are_followed(out, tmp_path):
     mask.symlink_to(tmp_path / "store")
     give(out, tmp_path / "copy")
     copied = tmp_path / "copy" / mask.relative_to(out)
-    assert copied.read_text() == "mask"
+    assert copied.read_bytes() == IMAGE
     assert not copied.is_symlink()
+
+
+QC = "sub-02/ses-1/anat/sub-02_ses-1_desc-thalamus_qc.json"
+
+
+@pytest.mark.parametrize(
+    "text", ["5/3/2021", "5.3.2021", "2021/3/5", "20210305", "5 March 2021", "mar 5, 2021", "05-MAR-2021"]
+)
+def test_dates_that_others_wrote_are_dropped(out, tmp_path, text):
+    write(out / QC, {"Notes": [f"seen {text}, well"]})
+    give(out, tmp_path / "copy", dates="shift")
+    assert json.loads((tmp_path / "copy" / QC).read_text()) == {"Notes": ["seen n/a, well"]}
+
+
+def test_what_only_looks_like_a_date_stays(out, tmp_path):
+    fine = ["2026.4.1", "20210399", "a20210305b", "1993 and 2021", "8053ba20210305"]
+    write(out / QC, {"Notes": fine})
+    give(out, tmp_path / "copy")
+    assert json.loads((tmp_path / "copy" / QC).read_text()) == {"Notes": fine}
+
+
+def test_in_tables_of_the_group_each_row_moves_as_its_person_does(out, tmp_path):
+    rows = ["sub-01\t2021-03-05", "sub-02\t2021-03-05", "sub-01\t2022-03-05", "n/a\t2021-03-05"]
+    write(out / "group_volumes.tsv", "\n".join(["participant_id\tacq_time", *rows]) + "\n")
+    give(out, tmp_path / "copy", dates="shift")
+    table = [row["acq_time"] for row in read_table(tmp_path / "copy/group_volumes.tsv")]
+    assert table[3] is None
+    first, other, later = (date.fromisoformat(str(text)) for text in table[:3])
+    assert later - first == date(2022, 3, 5) - date(2021, 3, 5)
+    folder = tmp_path / "copy/sub-01/ses-1/anat"
+    own = date.fromisoformat(json.loads((folder / "sub-01_ses-1_desc-thalamus_qc.json").read_text())["Scan"])
+    assert own == first
+    assert {abs((moved - date(2021, 3, 5)).days) > 29 for moved in (first, other)} == {True}
+
+
+def test_names_of_raters_do_not_go_out(out, tmp_path):
+    write(out / "group_agreement.tsv", "rater\tdice\nA. Person\t0.8\nB. Body\t0.9\nall\t0.85\nn/a\t1\n")
+    write(out / "group_rating_agreement.tsv", "rater\trater2\tkappa\nB. Body\tA. Person\t0.5\n")
+    write(out / "group_conflicts.tsv", "participant_id\tvalue\nsub-01\tcall the mother\n")
+    reason = "failed by rater A. Person (too large); passed by B. Body"
+    write(
+        out / QC, {"FailedByRater": [{"Sha256": "ab", "Reason": reason}], "Notes": [f"the rating ({reason}) is old."]}
+    )
+    written = give(out, tmp_path / "copy")
+    texts = "".join((tmp_path / "copy" / name).read_text() for name in written if not name.endswith(".gz"))
+    assert not re.search("Person|Body|mother", texts)
+    assert (tmp_path / "copy/group_agreement.tsv").read_text().split() == (
+        ["rater", "dice", "rater1", "0.8", "rater2", "0.9", "all", "0.85", "n/a", "1"]
+    )
+    assert (tmp_path / "copy/group_rating_agreement.tsv").read_text().splitlines()[1] == "rater2\trater1\t0.5"
+
+
+@pytest.mark.parametrize("key", ["descrip", "aux_file", "db_name", "intent_name", "extension", "text"])
+def test_an_image_with_words_in_its_header_is_refused(out, tmp_path, key):
+    image = nib.Nifti1Image(np.ones((8, 8, 8), np.uint8), np.eye(4))
+    if key == "extension":
+        image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"Jane Doe"))
+    elif key != "text":
+        image.header[key] = b"Jane Doe"
+    content = b"Jane Doe" if key == "text" else gzip.compress(image.to_bytes())
+    name = "sub-01/ses-1/anat/sub-01_ses-1_space-T1w_label-thalamus_desc-synthalT1w_mask.nii.gz"
+    write(out / name, content)
+    with pytest.raises(LeakError, match=re.escape(Path(name).name)):
+        give(out, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_name_in_the_key_of_a_json_file_is_seen(out, tmp_path):
+    write(out / QC, {"Notes": {"/home/someone/x": 1}})
+    with pytest.raises(LeakError):
+        give(out, tmp_path / "copy")
+
+
+def test_what_a_killed_copy_left_is_removed_and_not_what_another_is_at_work_on(out, tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, busy = (tmp_path / f".tmp-copy-{number}" for number in (ended.pid, os.getppid()))
+    write(left / "sub-01" / "half", "x")
+    write(busy / "half", "x")
+    give(out, tmp_path / "copy")
+    assert not left.exists()
+    assert busy.exists()
 
 
 def test_the_command(out, tmp_path, capsys):
