@@ -1,10 +1,11 @@
 # thalbids with all that it needs to run without a network.
 #
 #   docker build -t thalbids --build-arg VERSION=0.2.0 .
-#   docker run --rm --read-only --tmpfs /tmp -v DATA:/data:ro -v OUT:/out thalbids /data /out participant
+#   docker run --rm --read-only --tmpfs /tmp --network none -v DATA:/data:ro -v OUT:/out thalbids /data /out participant
 #
 # Other programs are added by build arguments (docs/container.md): WITH_MINDGLIDE=1, WITH_DBSEGMENT=1,
 # WITH_FSL=1 with FSL_LICENCE=accept, WITH_FREESURFER=1 (its licence file is mounted at run time).
+# To build on one exact base: --build-arg BASE=docker.io/library/debian@sha256:...
 ARG BASE=docker.io/library/debian:bookworm-slim
 
 FROM ${BASE} AS build
@@ -14,28 +15,38 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends bzip2 ca-certificates curl python3 python3-venv \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-COPY docker/constraints.txt docker/
-RUN python3 -m venv /opt/thalbids \
-    && /opt/thalbids/bin/pip install --no-cache-dir --disable-pip-version-check pip==26.3 hatchling==1.33.0 hatch-vcs==0.5.0 setuptools==80.9.0 wheel==0.45.1
+# What builds wheels stays in this stage. OpenVINO runs on the CPU only here: its parts for GPU and NPU are left out.
+RUN python3 -m venv /builder \
+    && /builder/bin/pip install --no-cache-dir --disable-pip-version-check \
+        pip==26.3 hatchling==1.33.0 hatch-vcs==0.5.0 setuptools==80.9.0 wheel==0.45.1
 COPY . .
 ARG VERSION=0.0.0
-RUN SETUPTOOLS_SCM_PRETEND_VERSION=${VERSION} /opt/thalbids/bin/pip install --no-cache-dir --no-build-isolation \
-        --disable-pip-version-check --constraint docker/constraints.txt ".[cluster,demo,harmonise]" \
-    && find /opt/thalbids -depth -type d -name tests -path '*/site-packages/*' -exec rm -rf {} +
-COPY docker/add docker/add
-ARG WITH_MINDGLIDE= WITH_DBSEGMENT= WITH_FSL= WITH_FREESURFER= FSL_LICENCE=
+RUN SETUPTOOLS_SCM_PRETEND_VERSION=${VERSION} /builder/bin/pip wheel --no-cache-dir --no-build-isolation \
+        --wheel-dir /wheels --constraint docker/constraints.txt ".[cluster,demo,harmonise]" \
+    && python3 -m venv --without-pip /opt/thalbids \
+    && /builder/bin/pip --python /opt/thalbids install --no-index --find-links /wheels "thalbids[cluster,demo,harmonise]" \
+    && rm -r /wheels \
+    && find /opt/thalbids -depth -type d -name tests -path '*/site-packages/*' -exec rm -rf {} + \
+    && rm /opt/thalbids/lib/python3*/site-packages/openvino/libs/libopenvino_intel_[gn]pu_* \
+        /opt/thalbids/lib/python3*/site-packages/openvino/libs/cache.json
+ARG WITH_MINDGLIDE= WITH_DBSEGMENT= WITH_FSL= WITH_FREESURFER= FSL_LICENCE= TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN mkdir -p /opt/tools /opt/cache && docker/add
 
 FROM ${BASE}
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
-# libgomp1: openvino and antspyx; the rest: recon-all and FSL's scripts
+ARG WITH_FSL= WITH_FREESURFER=
+# libgomp1: openvino, antspyx and torch; the others are what the scripts of FSL and of recon-all call
 # hadolint ignore=DL3008
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends bc libgomp1 perl python3 tcsh \
+RUN set -- libgomp1 python3 \
+    && if [ -n "${WITH_FSL}" ]; then set -- "$@" bc dc file; fi \
+    && if [ -n "${WITH_FREESURFER}" ]; then set -- "$@" bc file gawk libxmu6 libxt6 perl procps tcsh time; fi \
+    && apt-get update \
+    && apt-get install -y --no-install-recommends "$@" \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 1000 --create-home --home-dir /home/thalbids thalbids
 COPY --from=build /opt /opt
 # The home folder and caches lie in /tmp: the root file system may be read-only, the user any number.
+# FSLDIR, FREESURFER_HOME and FS_LICENSE are empty where these programs are not inside.
 ENV PATH=/opt/thalbids/bin:/opt/tools/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
     LANG=C.UTF-8 \
@@ -46,7 +57,10 @@ ENV PATH=/opt/thalbids/bin:/opt/tools/bin:/usr/local/bin:/usr/bin:/bin \
     ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 \
     MPLCONFIGDIR=/tmp/matplotlib \
     THALBIDS_CACHE=/opt/cache \
-    TEMPLATEFLOW_HOME=/opt/cache/templateflow
+    TEMPLATEFLOW_HOME=/opt/cache/templateflow \
+    FSLDIR=${WITH_FSL:+/opt/fsl} \
+    FREESURFER_HOME=${WITH_FREESURFER:+/opt/freesurfer} \
+    FS_LICENSE=${WITH_FREESURFER:+/license.txt}
 USER 1000
 WORKDIR /tmp
 ENTRYPOINT ["thalbids"]
@@ -56,5 +70,6 @@ LABEL org.opencontainers.image.title="thalbids" \
       org.opencontainers.image.description="Thalamus masks, volumes and statistics from BIDS datasets. Research use only." \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.authors="the thalbids contributors" \
       org.opencontainers.image.licenses="GPL-3.0-or-later" \
       org.opencontainers.image.base.name="docker.io/library/debian:bookworm-slim"

@@ -97,7 +97,7 @@ def runner(settings: DbSegment) -> Runner:
 def check(settings: DbSegment) -> Check:
     """Tell whether DBSegment can run here, without a download."""
     mend = (
-        "Install it into an environment of its own (pip install DBSegment) and name it in the settings: "
+        "Install it into an environment of its own (pip install DBSegment 'numpy<2') and name it in the settings: "
         '[tools.dbsegment] command = ["/path/to/DBSegment"].'
     )
     found = program_check(NAME, runner(settings), PROGRAM, mend)
