@@ -19,7 +19,9 @@ WORKDIR /src
 RUN python3 -m venv /builder \
     && /builder/bin/pip install --no-cache-dir --disable-pip-version-check \
         pip==26.3 hatchling==1.33.0 hatch-vcs==0.5.0 setuptools==80.9.0 wheel==0.45.1
-COPY . .
+COPY LICENSE README.md pyproject.toml ./
+COPY docker/constraints.txt docker/
+COPY thalbids thalbids
 ARG VERSION=0.0.0
 RUN SETUPTOOLS_SCM_PRETEND_VERSION=${VERSION} /builder/bin/pip wheel --no-cache-dir --no-build-isolation \
         --wheel-dir /wheels --constraint docker/constraints.txt ".[cluster,demo,harmonise]" \
@@ -29,12 +31,19 @@ RUN SETUPTOOLS_SCM_PRETEND_VERSION=${VERSION} /builder/bin/pip wheel --no-cache-
     && find /opt/thalbids -depth -type d -name tests -path '*/site-packages/*' -exec rm -rf {} + \
     && rm /opt/thalbids/lib/python3*/site-packages/openvino/libs/libopenvino_intel_[gn]pu_* \
         /opt/thalbids/lib/python3*/site-packages/openvino/libs/cache.json
-ARG WITH_MINDGLIDE= WITH_DBSEGMENT= WITH_FSL= WITH_FREESURFER= FSL_LICENCE= TORCH_INDEX=https://download.pytorch.org/whl/cpu
+COPY docker docker
+ARG WITH_MINDGLIDE=
+ARG WITH_DBSEGMENT=
+ARG WITH_FSL=
+ARG FSL_LICENCE=
+ARG WITH_FREESURFER=
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN mkdir -p /opt/tools /opt/cache && docker/add
 
 FROM ${BASE}
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
-ARG WITH_FSL= WITH_FREESURFER=
+ARG WITH_FSL=
+ARG WITH_FREESURFER=
 # libgomp1: openvino, antspyx and torch; the others are what the scripts of FSL and of recon-all call
 # hadolint ignore=DL3008
 RUN set -- libgomp1 python3 \
@@ -65,7 +74,8 @@ USER 1000
 WORKDIR /tmp
 ENTRYPOINT ["thalbids"]
 CMD ["--help"]
-ARG VERSION=0.0.0 REVISION=unknown
+ARG VERSION=0.0.0
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="thalbids" \
       org.opencontainers.image.description="Thalamus masks, volumes and statistics from BIDS datasets. Research use only." \
       org.opencontainers.image.version="${VERSION}" \
