@@ -29,7 +29,7 @@ RUN SETUPTOOLS_SCM_PRETEND_VERSION=${VERSION} /builder/bin/pip wheel --no-cache-
     && /builder/bin/pip --python /opt/thalbids install --no-index --find-links /wheels "thalbids[cluster,demo,harmonise]" \
     && rm -r /wheels \
     && find /opt/thalbids -depth -type d -name tests -path '*/site-packages/*' -exec rm -rf {} + \
-    && rm /opt/thalbids/lib/python3*/site-packages/openvino/libs/libopenvino_intel_[gn]pu_* \
+    && rm -f /opt/thalbids/lib/python3*/site-packages/openvino/libs/libopenvino_intel_[gn]pu_* \
         /opt/thalbids/lib/python3*/site-packages/openvino/libs/cache.json
 COPY docker docker
 ARG WITH_MINDGLIDE=
