@@ -23,6 +23,8 @@ from thalbids.settings import Settings, unknown_name
 
 BUILT_IN: tuple[Method, ...] = (FreeSurfer(), First(), DBSegment(), MindGlide(), SynThal())
 
+LEFT_OUT, GIVEN = "left out", "results that are given"  # how notes begin
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -40,6 +42,21 @@ class Choice:
     runnable: frozenset[str]
     notes: Mapping[str, str]
     kept: frozenset[str] = frozenset()
+
+    def summary(self) -> list[str]:
+        """The notes in two lines for the terminal: what is taken, and what is left out for which reason."""
+        taken, left = [], dict[str, list[str]]()
+        for name, note in self.notes.items():
+            kind, _, reason = note.partition(": ")
+            if kind == LEFT_OUT:
+                left.setdefault(reason.partition(". ")[0].partition(", which is left out")[0].rstrip("."), []).append(
+                    name
+                )
+            else:
+                taken.append(f"{name} ({'given results' if kind.startswith(GIVEN) else note})")
+        lines = [f"methods: {', '.join(taken)}"] if taken else []
+        told = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in left.items())
+        return [*lines, f"left out: {told}. How to get them: thalbids doctor"] if told else lines
 
 
 def methods() -> Mapping[str, Method]:
@@ -140,7 +157,7 @@ class _Picking:
                     return self._leave_out(name, reason, why)
         self.picked.add(name)
         if reason:
-            self.notes[name] = f"results that are given; it is not run: {reason}"
+            self.notes[name] = f"{GIVEN}; it is not run: {reason}"
         else:
             self.runnable.add(name)
             software = ", ".join(
@@ -153,7 +170,7 @@ class _Picking:
         if why:
             problem = f"method {name} cannot run ({why}): {reason}"
             raise MissingToolError(problem, "Leave it out of --methods, or mend this first (see: thalbids doctor).")
-        self.notes[name] = f"left out: {reason}"
+        self.notes[name] = f"{LEFT_OUT}: {reason}"
         return False
 
 

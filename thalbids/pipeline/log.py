@@ -24,7 +24,8 @@ from thalbids.errors import OutputError, ThalbidsError
 from thalbids.pipeline.disk import output_error
 from thalbids.pipeline.step import Step, StepResult
 
-SHOWN = 20  # failures named in the last lines; the summary has all of them
+NAMED = 3  # steps named in a line about several that ended for the same reason
+SHOWN = 20  # lines about failures named in the last lines; the summary has all of them
 ORDER = ("ok", "cached", "excluded", "blocked", "failed", "lost")
 
 
@@ -111,10 +112,11 @@ class Reporter:
         """What failed and why, how many steps ended how, and where the log is."""
         bad = [result for result in self.results if result.crashed]
         excluded = [result for result in self.results if result.status == "excluded"]
-        lines = [_line(result) for result in excluded[:SHOWN]] + [_line(result) for result in bad[:SHOWN]]
-        hidden = max(0, len(bad) - SHOWN) + max(0, len(excluded) - SHOWN)
-        if hidden:
-            lines.append(f"... and {hidden} more, see summary.json")
+        lines = []
+        for groups in (_alike(excluded), _alike(bad)):
+            lines += [_told(group) for group in groups[:SHOWN]]
+            if hidden := sum(map(len, groups[SHOWN:])):
+                lines.append(f"... and {hidden} more, see summary.json")
         counts = Counter[str](result.status for result in self.results)
         told = ", ".join(f"{counts[status]} {status}" for status in ORDER if counts[status]) or "no step finished"
         if self.results and all(result.cached or result.status == "blocked" for result in self.results):
@@ -248,6 +250,23 @@ def _numbered(name: str) -> Iterator[str]:
     while True:
         yield f"{name}_{number}"
         number += 1
+
+
+def _alike(results: list[StepResult]) -> list[list[StepResult]]:
+    """Results that ended for the same reason together, in the order of the first of each."""
+    groups: dict[tuple[str, str], list[StepResult]] = {}
+    for result in results:
+        groups.setdefault((result.status, result.reason), []).append(result)
+    return list(groups.values())
+
+
+def _told(group: list[StepResult]) -> str:
+    """Results that ended for the same reason as one line."""
+    if len(group) == 1:
+        return _line(group[0])
+    names = ", ".join(result.name for result in group[:NAMED])
+    more = f" and {len(group) - NAMED} more" if len(group) > NAMED else ""
+    return _line(replace(group[0], name=f"{len(group)} steps ({names}{more})", seconds=0.0))
 
 
 def _line(result: StepResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,6 +66,8 @@ def participant(
         with Reporter(out_dir, settings=settings.to_toml(), verbose=settings.run.verbose) as reporter:
             for note in unmatched:
                 reporter.warning(note)
+            for name, note in choice.notes.items():
+                reporter.log(logging.INFO, f"{name}: {note}", shown=settings.run.verbose > 0)
             for note in _notes(choice, settings, [change, *rated], sessions, planned):
                 reporter.info(note)
             results = engine.run(
@@ -90,8 +93,11 @@ def _notes(
     choice: Choice, settings: Settings, more: Sequence[str], sessions: Sequence[Session], planned: Sequence[Step]
 ) -> Iterator[str]:
     """What is said before the first step."""
-    yield from (f"{name}: {note}" for name, note in choice.notes.items())
-    yield from (f"{image}: {note}" for image in REGISTERED if (note := note_on(image, settings)))
+    yield from choice.summary()
+    registered: dict[str, list[str]] = {}
+    for image in REGISTERED:
+        registered.setdefault(note_on(image, settings), []).append(image)
+    yield from (f"{', '.join(images)}: {note}" for note, images in registered.items() if note)
     yield from more
     yield from stale(planned)
     yield from (f"{session.name}: {note}" for session in sessions for note in session.notes)

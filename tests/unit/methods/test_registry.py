@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,13 @@ def test_auto_takes_what_is_there_and_says_why_not_the_rest() -> None:
     assert choice.notes["first"] == "left out: no FSL."
     assert choice.notes["freesurfer"] == "left out: takes hours."
     assert choice.notes["mindglide"].startswith("left out: it builds on first, which is left out")
+    reasons = "freesurfer (takes hours); first (no FSL); dbsegment (no weights); mindglide (it builds on first)"
+    assert choice.summary() == [
+        "methods: synthal (runs here)",
+        f"left out: {reasons}. How to get them: thalbids doctor",
+    ]
+    alike = replace(choice, notes=dict.fromkeys(("first", "dbsegment"), "left out: not on the PATH. Install it."))
+    assert alike.summary() == ["left out: first, dbsegment (not on the PATH). How to get them: thalbids doctor"]
 
 
 def test_a_name_is_an_order() -> None:

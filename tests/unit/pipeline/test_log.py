@@ -61,10 +61,24 @@ def test_many_failures_are_counted_rather_than_listed(out):
     stream = io.StringIO()
     with Reporter(out, stream=stream) as reporter:
         for number in range(SHOWN + 7):
-            reporter.finished(result(f"s{number} a", "failed", "why"))
+            reporter.finished(result(f"s{number} a", "failed", f"why {number}"))
         tail = reporter.last_lines()
     assert len(tail) == SHOWN + 2
     assert tail[-2] == "... and 7 more, see summary.json"
+
+
+def test_failures_for_one_reason_are_one_line(out):
+    with Reporter(out, stream=io.StringIO()) as reporter:
+        for number in range(5):
+            reporter.finished(result(f"s{number} a", "failed", "out of memory."))
+        reporter.finished(result("s1 b", "failed", "no file."))
+        reporter.finished(result("s1 c", "excluded", "out of memory."))
+        tail = reporter.last_lines()
+    assert tail[:-1] == [
+        "excluded s1 c: out of memory.",
+        "FAILED 5 steps (s0 a, s1 a, s2 a and 2 more): out of memory.",
+        "FAILED s1 b: no file.",
+    ]
 
 
 @pytest.mark.parametrize(
