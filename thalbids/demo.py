@@ -77,6 +77,7 @@ class Person:
     age: float
     sex: str
     change: tuple[float, float]
+    duration: float | None  # years since the first symptom, of patients
 
 
 def people(count: int, seed: int) -> list[Person]:
@@ -89,9 +90,10 @@ def people(count: int, seed: int) -> list[Person]:
         left, right = change * rng.uniform(0.8, 1.2, 2)
         age = round(float(mean_age + rng.uniform(-8, 8)), 1)
         label = f"{number + 1:02d}"
-        result.append(
-            Person(label, number, seed, diagnosis, age, "FM"[int(rng.integers(2))], (float(left), float(right)))
-        )
+        sex = "FM"[int(rng.integers(2))]
+        onset = rng.uniform(20, 34) if diagnosis != "HC" else None  # drawn last: everything else stays what it was
+        duration = None if onset is None else round(max(0.5, age - float(onset)), 1)
+        result.append(Person(label, number, seed, diagnosis, age, sex, (float(left), float(right)), duration))
     return result
 
 
@@ -347,7 +349,16 @@ def _write_tables(root: Path, cohort: Sequence[Person]) -> None:
     write_text(root / ".bidsignore", "truth.*\n")
     for name, content in _DICTIONARIES.items():
         write_json(root / f"{name}.json", content, sort_keys=False)
-    rows = [{"participant_id": f"sub-{p.label}", "age": p.age, "sex": p.sex, "diagnosis": p.diagnosis} for p in cohort]
+    rows = [
+        {
+            "participant_id": f"sub-{p.label}",
+            "age": p.age,
+            "sex": p.sex,
+            "diagnosis": p.diagnosis,
+            "disease_duration": p.duration,
+        }
+        for p in cohort
+    ]
     write_table(root / "participants.tsv", rows, list(rows[0]))
     truth = []
     for person in cohort:
@@ -442,6 +453,10 @@ _DICTIONARIES: Mapping[str, Mapping[str, Any]] = {
                 "RRMS": "relapsing-remitting multiple sclerosis",
                 "SPMS": "secondary progressive multiple sclerosis",
             },
+        },
+        "disease_duration": {
+            "Description": "Time since the first symptom at the first session (invented); n/a for controls",
+            "Units": "year",
         },
     },
     "sessions": {

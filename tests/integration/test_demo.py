@@ -61,7 +61,7 @@ def test_the_validator_finds_no_error(dataset: Path, tmp_path: Path) -> None:
 
 def test_tables_have_the_columns_that_the_group_level_reads(dataset: Path) -> None:
     (person,) = read_table(dataset / "participants.tsv")
-    assert list(person) == ["participant_id", "age", "sex", "diagnosis"]
+    assert list(person) == ["participant_id", "age", "sex", "diagnosis", "disease_duration"]
     visits = read_table(dataset / "sub-01" / "sub-01_sessions.tsv")
     assert [visit["session_id"] for visit in visits] == ["ses-1", "ses-2"]
     expected = ["session_id", "acq_time", "edss", "t25fw_1", "t25fw_2", "nhpt_1", "nhpt_2", "sdmt", "steroid"]
@@ -173,6 +173,8 @@ def _statuses(out: Path) -> set[str]:
 def test_people_shrink_by_diagnosis() -> None:
     healthy, relapsing, progressive = demo.people(3, seed=1)
     assert [p.diagnosis for p in (healthy, relapsing, progressive)] == ["HC", "RRMS", "SPMS"]
+    assert healthy.duration is None
+    assert 0 < relapsing.duration < relapsing.age - 15 and 0 < progressive.duration < progressive.age - 15  # type: ignore[operator]
     assert 0 > min(healthy.change) > max(relapsing.change) > max(progressive.change) > -0.07
 
 

@@ -93,3 +93,13 @@ def test_a_thousand_sessions_stay_usable(browser, tmp_path: Path, document):  # 
 def test_only_the_table_scrolls_sideways(browser, tmp_path: Path, entries, width: int):  # noqa: F811
     tab = browser.open(write(tmp_path, entries), width=width)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_names_and_headings_stay_in_sight_while_the_table_scrolls(browser, tmp_path: Path, entries):  # noqa: F811
+    tab = browser.open(write(tmp_path, entries), width=600)
+    tab.evaluate("(box => { box.style.maxHeight = '120px'; box.scrollTo(150, 60) })(document.querySelector('.scroll'))")
+    place = "document.querySelector('{}').getBoundingClientRect()".format
+    box, name, head = (place(which) for which in (".scroll", "#content tbody th", "#content thead th"))
+    assert tab.evaluate("document.querySelector('.scroll').scrollLeft") == 150
+    assert abs(tab.evaluate(f"{name}.left - {box}.left")) < 1
+    assert abs(tab.evaluate(f"{head}.top - {box}.top")) < 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Sheet
 
 from tests.unit.reports import paper_tables
@@ -51,6 +52,20 @@ def test_estimates_that_stand_out_are_filled_and_dotted_and_none_is_drawn_withou
     assert faces == ["#ffffff", look.INK, "white"]
     assert [text.get_text() for text in drawn.texts] == ["does not vary"]
     assert [label.get_text() for label in drawn.get_yticklabels()] == ["a", "b", "c"]
+
+
+def test_why_there_is_no_estimate_is_said_in_full() -> None:
+    reason = "one person alone determines a coefficient (leverage 1): no HC3 standard error"
+    sheet = Sheet(figsize=(5.2, marks.height(2)))
+    canvas_ = FigureCanvasAgg(sheet)
+    drawn = sheet.add_subplot()
+    rows = [marks.Dot("a", 1, 0, 2, "#ff0000"), marks.Dot("b", np.nan, np.nan, np.nan, "#ff0000", note=reason)]
+    marks.dots(drawn, rows, "x")
+    (text,) = drawn.texts
+    assert text.get_text().split() == reason.split() and "\n" in text.get_text()
+    place, panel = text.get_window_extent(canvas_.get_renderer()), drawn.get_window_extent()
+    assert panel.x0 < place.x0 and place.x1 < panel.x1
+    assert place.height < panel.height / 2  # its row
 
 
 def test_small_numbers_keep_their_digits(tmp_path: Path) -> None:

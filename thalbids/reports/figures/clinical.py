@@ -82,7 +82,7 @@ def _panel(table: pd.DataFrame, outcome: str, ends: tuple[float, float] | None =
         p = row["p_fdr"]
         good = bool(np.isfinite(p) and p < ALPHA)
         reason = row.get("reason")
-        note = stars(p) if np.isfinite(row["estimate"]) else look.short(str(reason) if reason == reason else "", 44)
+        note = stars(p) if np.isfinite(row["estimate"]) else str(reason) if reason == reason else ""
         rows.append(
             marks.Dot(
                 look.label(method),

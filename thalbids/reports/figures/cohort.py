@@ -227,7 +227,7 @@ def _sized(row: dict[str, Any]) -> str:
     """The number beside a dot; why there is none in place of it."""
     reason = row.get("reason")
     if not np.isfinite(row["n_per_arm"]):
-        return look.short(str(reason), 40) if isinstance(reason, str) else ""
+        return reason if isinstance(reason, str) else ""
     return number(row["n_per_arm"], 0)
 
 

@@ -5,6 +5,7 @@ All take matplotlib axes and draw rows from top to bottom in the order given.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from thalbids.reports.figures import look
 
 MANY = 1500  # points beyond which a cloud is drawn as pixels
 ROW = 0.24  # inches per row of a panel
+REASON = 46  # characters of a line that says why there is no estimate
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def dots(
 ) -> None:
     """Estimates with intervals, one row each; those that stand out are filled, dotted and thick, the others open.
 
-    A note stands at the right.
+    A note stands at the right; where there is no estimate, in place of it, in lines of `REASON` characters.
     """
     if log:
         _logarithmic(axes)
@@ -119,12 +121,14 @@ def dots(
         axes.axvline(reference, color=look.QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     for place, row in enumerate(rows):
         if not np.isfinite(row.value):
+            lines = textwrap.wrap(row.note, REASON) or ["no estimate"]
             axes.text(
                 0.5,
                 place,
-                row.note or "no estimate",
+                "\n".join(lines),
                 transform=axes.get_yaxis_transform(),
-                fontsize=7.5,
+                fontsize=min(7.5, 15 / len(lines)),  # as many as there are fit into the row
+                linespacing=1.05,
                 color=look.QUIET,
                 ha="center",
                 va="center",
