@@ -277,10 +277,17 @@ def _is_image(path: Path) -> bool:
 def _labels(folder: Path, prefix: str) -> list[str]:
     """Sorted labels of the sub-folders with this prefix whose label follows BIDS."""
     with os.scandir(folder) as entries:
-        labels = [
-            entry.name.removeprefix(prefix) for entry in entries if entry.name.startswith(prefix) and entry.is_dir()
-        ]
+        names = [entry.name for entry in entries if entry.name.startswith(prefix) and _leads(entry)]
+    labels = (name.removeprefix(prefix) for name in names)
     return sorted(label for label in labels if re.fullmatch(LABEL, label))
+
+
+def _leads(entry: os.DirEntry[str]) -> bool:
+    """Whether this is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
 
 
 def _chosen(what: str, asked: Sequence[str], existing: Sequence[str]) -> list[str]:
