@@ -245,7 +245,7 @@ OVERLAYS = {
 
 def maps(out: Path) -> Image.Image:
     """The mean mask of the demo in the space of the template."""
-    mean = nib.load(out / "group_maps" / next(p.name for p in sorted((out / "group_maps").glob("*synthalT1w*mean*"))))
+    mean = nib.load(next((out / "group_maps").glob("*_method-synthalT1w_map-mean.nii.gz")))
     shares = np.asarray(mean.dataobj, dtype=float)
     from thalbids.image.grids import resample_to
 
