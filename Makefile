@@ -24,7 +24,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow and not data"
 
 slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "slow or data" $(TESTS)
+	$(BIN)/python -m pytest -m "slow or data" --timeout 1200 $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/python -m pip check

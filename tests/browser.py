@@ -32,6 +32,7 @@ import pytest
 from tests import required
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PATIENCE_S = 180  # for what takes a moment on a free machine
 NEEDED = "Chromium is not installed (on Debian: apt install chromium)"
 FLAGS = (
     "--headless=new", "--no-sandbox", "--remote-debugging-pipe", "--no-first-run", "--disable-extensions",
@@ -83,7 +84,7 @@ class Browser:
         return page
 
     def call(
-        self, method: str, params: dict[str, Any] | None = None, session: str | None = None, timeout: float = 60
+        self, method: str, params: dict[str, Any] | None = None, session: str | None = None, timeout: float = PATIENCE_S
     ) -> dict[str, Any]:
         """Send a command and wait for its answer; events that come before it are kept."""
         self._last += 1
@@ -140,10 +141,10 @@ class Page:
     def __init__(self, browser: Browser, session: str, target: str) -> None:
         self.browser, self._session, self._target = browser, session, target
 
-    def call(self, method: str, params: dict[str, Any] | None = None, timeout: float = 60) -> dict[str, Any]:
+    def call(self, method: str, params: dict[str, Any] | None = None, timeout: float = PATIENCE_S) -> dict[str, Any]:
         return self.browser.call(method, params, self._session, timeout)
 
-    def go(self, target: Path | str, timeout: float = 60) -> None:
+    def go(self, target: Path | str, timeout: float = PATIENCE_S) -> None:
         """Open a file or address and wait until it has loaded."""
         address = target.resolve().as_uri() if isinstance(target, Path) else target
         before = len(self._events("Page.loadEventFired"))
@@ -157,7 +158,7 @@ class Page:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.call("Emulation.setDeviceMetricsOverride", metrics)
 
-    def evaluate(self, expression: str, timeout: float = 60) -> Any:
+    def evaluate(self, expression: str, timeout: float = PATIENCE_S) -> Any:
         """The value of an expression (a promise is waited for), as JSON."""
         params = {"expression": expression, "awaitPromise": True, "returnByValue": True, "userGesture": True}
         answer = self.call("Runtime.evaluate", params, timeout)
@@ -166,7 +167,7 @@ class Page:
             raise RuntimeError(details.get("exception", {}).get("description") or details["text"])
         return answer["result"].get("value")
 
-    def wait(self, condition: str, timeout: float = 30) -> None:
+    def wait(self, condition: str, timeout: float = PATIENCE_S) -> None:
         """Wait until an expression is true."""
         until = time.monotonic() + timeout
         while not self.evaluate(f"Boolean({condition})"):
@@ -200,7 +201,7 @@ class Page:
         """Text into the element that has the focus."""
         self.call("Input.insertText", {"text": text})
 
-    def download(self, selector: str, timeout: float = 15) -> str:
+    def download(self, selector: str, timeout: float = PATIENCE_S) -> str:
         """The text of the file that a click on this element saves."""
         folder = Path(tempfile.mkdtemp(dir=self.browser.folder))
         self.browser.call("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})

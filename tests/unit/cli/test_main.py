@@ -268,7 +268,7 @@ sys.modules["thalbids.pipeline.run"] = run
 from thalbids.cli.main import main
 sys.exit(main([{raw!r}, "out", "participant"]))
 """
-    done = subprocess.run([sys.executable, "-c", stand_in], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", stand_in], capture_output=True, text=True, timeout=120)
     assert done.returncode == code
     assert done.stdout == "tidied up\n"
     assert "interrupted" in done.stderr

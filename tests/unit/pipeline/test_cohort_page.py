@@ -92,7 +92,7 @@ def test_a_request_that_was_served_is_not_served_again(out: Path, monkeypatch: p
 def test_several_runs_at_once_leave_a_whole_page(out: Path):
     code = "import sys, pathlib; from thalbids.pipeline import cohort; cohort.write(pathlib.Path(sys.argv[1]))"
     runs = [subprocess.Popen([sys.executable, "-c", code, str(out)]) for _ in range(4)]
-    assert [run.wait(timeout=120) for run in runs] == [0] * 4
+    assert [run.wait(timeout=400) for run in runs] == [0] * 4
     text = (out / "qc.html").read_text("utf-8")
     assert text.rstrip().endswith("</html>")
     assert "3 sessions of 2 participants" in text
