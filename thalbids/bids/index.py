@@ -69,7 +69,9 @@ def _pybids(root: Path, ignore: re.Pattern[str], database: Path | None = None) -
             )
             layout = BIDSLayout(str(root), validate=False, indexer=indexer, database_path=database)
         paths = _inside(layout.root, (str(path) for path in layout.get_files()))
+        engine = layout.session.get_bind()
         layout.session.close()
+        engine.dispose()  # else the database stays open
     except Exception as error:  # pybids', SQLAlchemy's and sqlite3's errors have no common ancestor
         problem = f"pybids cannot index the dataset ({type(error).__name__}: {error})."
         raise MetadataError(problem, "Check it with the BIDS validator.", root) from error
