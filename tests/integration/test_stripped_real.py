@@ -13,7 +13,7 @@ from tests.realdata import build
 from thalbids import demo
 from thalbids.image.io import load_image
 from thalbids.image.orientation import to_ras
-from thalbids.inference.synthal import Head
+from thalbids.inference.synthal import Head, dice
 from thalbids.methods.synthal import head_of
 
 real = pytest.mark.skipif(not DATA_ROOT.is_dir(), reason=f"the real scans are not in {DATA_ROOT}")
@@ -55,4 +55,5 @@ def test_the_demo_is_seen_as_stripped_and_its_icv_is_that_of_the_mask(tmp_path: 
     nib.save(image, tmp_path / "T1w.nii.gz")
     image, head = seen(tmp_path / "T1w.nii.gz")
     assert head.stripped
+    assert dice(head.brain > 0, np.asarray(image.dataobj) != 0) > 0.99  # and not cut short of the cortex
     assert head.icv_mm3 == pytest.approx(float(head.brain.sum()) * abs(np.linalg.det(image.affine[:3, :3])))

@@ -155,14 +155,14 @@ def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) ->
     centre = None
     if found >= FOUND_MM3:
         centre = np.array(ndimage.center_of_mass(weight)) * HEAD_SPACING + origin
-    brain = back(within(distance, BRAIN_MARGIN_MM), origin, HEAD_SPACING, image.shape, image.affine) >= 0.5
     something, _ = average_blocks((data != 0).astype(np.float32), image.affine, HEAD_SPACING)
     seen = sample(something, small_affine, origin, HEAD_SPACING, size, 1) >= 0.5
     stripped = int((seen & (distance > STRIPPED_MM)).sum()) <= STRIPPED_OUTSIDE * int(seen.sum())
-    if stripped:  # the stripping has drawn the border already, finer than 3 mm
-        brain = fill_holes(brain & (data != 0))
+    if stripped:  # the stripping has drawn the border; the network misses up to 15 mm of cortex without a skull around
+        brain = fill_holes(largest(data != 0))
         icv = float(brain.sum()) * voxel_volume(image.affine)
     else:
+        brain = back(within(distance, BRAIN_MARGIN_MM), origin, HEAD_SPACING, image.shape, image.affine) >= 0.5
         icv = float(within(distance, ICV_MARGIN_MM).sum() * HEAD_SPACING**3)
     return Head(brain.astype(np.uint8), icv, centre, found, stripped)
 

@@ -34,6 +34,8 @@ Params = Mapping[str, Any]
 Upstream = Mapping[str, StepResult]
 
 STALE = "its mask in this folder is of an earlier run and not current, or this run cannot tell"
+UP_TO_SKULL = "Brain with its fluid up to the inner skull, by SynThal's whole-head network."
+LEFT_BY_STRIPPING = "What the skull-stripping of the scan left, with what that encloses."
 DIAGNOSTICS = {
     "flip_dice": "FlipDice",
     "confidence": "Confidence",
@@ -89,7 +91,7 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
                 "Type": "Brain",
                 "Manual": False,
                 "Sources": [params["T1wUri"]],
-                "Description": "Brain with its fluid up to the inner skull, by SynThal's whole-head network.",
+                "Description": LEFT_BY_STRIPPING if head.stripped else UP_TO_SKULL,
                 "BrainSource": "synthal",
             },
         }

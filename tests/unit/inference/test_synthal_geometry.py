@@ -136,6 +136,7 @@ def test_stripped_scans_with_a_wide_rim_are_told_from_whole_heads(
     image = nested_head(rim, scalp, zooms)
     seen = synthal.see_head(image, bright_is_brain)
     assert seen.stripped == stripped
-    sphere = [4 / 3 * np.pi * radius**3 for radius in (65 - 2, 65 + 2 + min(rim, synthal.BRAIN_MARGIN_MM))]
+    low, high = (65 + rim, 65 + rim) if stripped else (65, 65 + synthal.BRAIN_MARGIN_MM)  # stripping draws the border
+    sphere = [4 / 3 * np.pi * radius**3 for radius in (low - 2, high + 2)]
     assert sphere[0] < seen.icv_mm3 < sphere[1]
     assert looks_stripped(np.asarray(image.dataobj), seen.brain, zooms) == stripped
