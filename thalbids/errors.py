@@ -11,6 +11,14 @@ from pathlib import Path
 _QUOTED = re.compile(r"""(?<=["'])(?:file://)?(?:/[^"'/\n]+)*/([^"'/\n]+)(?=["'])""")  # may hold blanks
 _ABSOLUTE = re.compile(r"(?<![\w.:/~\-])(?:file://)?(?:/[\w.+@%=\-]+)+/([\w.+@%=\-]+)")
 
+# Accounts, machines and homes that tell nothing: those of our own container (user thalbids, home /tmp), those that many
+# machines share, and words that stand in results anyway.
+_USUAL = {
+    *("/home", "/root", "/tmp", "admin", "debian", "docker", "guest", "home", "jovyan", "linux", "localhost", "node"),  # noqa: S108
+    *("nobody", "root", "runner", "student", "test", "ubuntu", "user", "vagrant"),
+    *("brain", "data", "freesurfer", "scan", "thalamus", "thalbids"),
+}
+
 
 def without_folders(text: str) -> str:
     """The text with absolute paths cut to the names of their files, and without the names of this machine and user.
@@ -38,9 +46,12 @@ def own_names() -> tuple[str, ...]:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
         user = ""
-    found = {host, host.partition(".")[0], user, str(Path.home())}
-    usual = {"root", "/root", "localhost", "user"}
-    return tuple(sorted((name for name in found - usual if len(name) > 3), key=len, reverse=True))
+    try:
+        home = str(Path.home())
+    except RuntimeError:  # nor has a home
+        home = ""
+    found = {host, host.partition(".")[0], user, home}
+    return tuple(sorted((name for name in found - _USUAL if len(name) > 3), key=len, reverse=True))
 
 
 class ThalbidsError(Exception):

@@ -229,6 +229,8 @@ def read_header(raw: bytes, path: Path) -> tuple[Any, Any]:
         length = int.from_bytes(raw[:4], order)
         header_class = _NIFTI_HEADERS.get(length)
         if header_class is not None:
+            if len(raw) < length:
+                raise ImageError("The header cannot be read: the file ends in it.", "Copy or convert the file again.")
             unchecked = header_class(raw[:length], check=False)  # not the extensions: nobody needs them
             header = unchecked.copy()
             header.check_fix(logger=_SILENT)

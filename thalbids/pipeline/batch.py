@@ -122,8 +122,12 @@ class Jobs(Workers):
         cluster = self._cluster
         super().close(kill=kill)
         _remove_keys(cluster)
-        for left in self._log_dir.glob("*dask*"):  # keys, and the folders of workers that were killed
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        with suppress(OSError):  # workers that are just ending remove their folders too, or hold files in them
+            for left in self._log_dir.glob("*dask*"):  # keys, and the folders of workers that were killed
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
 
     def _kill_workers(self, cluster: Any) -> None:
         """Closing the cluster cancels the jobs."""

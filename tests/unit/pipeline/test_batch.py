@@ -111,6 +111,21 @@ def test_keys_and_folders_of_workers_do_not_stay(jobs):
     assert [path.name for path in made._log_dir.iterdir()] == ["thalbids-1.err"]
 
 
+def test_a_folder_that_a_worker_still_uses_does_not_end_the_run(jobs, monkeypatch):
+    def busy(path: object, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise OSError(39, "Directory not empty", str(path))
+
+    made = jobs()
+    made._cluster = SimpleNamespace(close=lambda timeout: None)
+    (made._log_dir / "dask-scratch-space").mkdir(parents=True)
+    key = made._log_dir / ".dask-jobqueue.worker.key.x"
+    key.write_text("x")
+    monkeypatch.setattr(batch.shutil, "rmtree", busy)
+    made.close()
+    assert not key.exists()
+
+
 def test_no_submit_command(monkeypatch):
     monkeypatch.setattr(batch.shutil, "which", lambda name: None)
     with pytest.raises(MissingToolError, match="no qsub here"):

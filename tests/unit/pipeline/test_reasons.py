@@ -35,6 +35,20 @@ def test_absolute_paths_and_own_names_are_cut(text: str, shown: str | None, monk
     assert without_folders(text) == (text if shown is None else shown)
 
 
+def test_names_of_the_container_are_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "4f1c0b7a9d2e")
+    monkeypatch.setattr(getpass, "getuser", lambda: "thalbids")
+    monkeypatch.setenv("HOME", "/tmp")  # noqa: S108
+    assert own_names.__wrapped__() == ("4f1c0b7a9d2e",)
+
+
+def test_a_user_without_name_and_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "node-17")
+    monkeypatch.setattr(getpass, "getuser", lambda: {}["uid not found"])
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    assert own_names.__wrapped__() == ("node-17",)
+
+
 def test_a_reason_names_files_by_their_place_in_the_output_folder_or_by_name_alone(tmp_path: Path) -> None:
     step = Step("x", "sub-01", refuse, {"T1w": Path("/data/raw/sub-01/T1w.nii.gz")}, {"o": tmp_path / "o.tsv"})
     said = f"of /data/raw/sub-01/T1w.nii.gz: see {tmp_path}/logs/a.txt, /tmp/thalbids-x1/work/first.log"
