@@ -165,8 +165,8 @@ def _check_same_scan(request: Request, matrix: np.ndarray, brain: np.ndarray) ->
     if not found >= MIN_CORRELATION:
         problem = f"the image of this FreeSurfer result is not this T1w: their correlation in the brain is {found:.2f}."
         mend = (
-            "Is the folder of another person or session, or were scanner coordinates changed since? If recon-all was given "
-            "an image of another contrast, give the masks instead: --derivatives freesurfer=PATH."
+            "Is the folder of another person or session, or were scanner coordinates changed since? "
+            "If recon-all was given another contrast, give the masks instead: --derivatives freesurfer=PATH."
         )
         raise ImageError(problem, mend, path)
     return {"CorrelationWithT1w": found}
