@@ -262,6 +262,10 @@ def describe(
     """The plan for reading: per session what is there, what is missing, which mask comes from where, what would run."""
     lines = [f"methods: {', '.join(m.family for m in choice.methods if m.family not in choice.kept)}"]
     lines += [f"  {name}: {note}" for name, note in choice.notes.items()]
+    steps: dict[str, list[str]] = {}
+    for step in planned:
+        steps.setdefault(step.session, []).append(step.name.removeprefix(f"{step.session} "))
+    alone = {subject for subject, n in Counter(other.subject for other in every).items() if n == 1}
     for session in sessions:
         lines.append(session.name)
         if session.problem:
@@ -269,13 +273,13 @@ def describe(
         for name, image in session.images.items():
             lines.append(f"  {name}: {image.uri}")
         lines += [f"  note: {note}" for note in session.notes]
-        alone = sum(other.subject == session.subject for other in every) == 1
-        made = plan_session(session, out_dir, choice.methods, settings, choice.runnable, choice.kept, alone=alone)
+        made = plan_session(
+            session, out_dir, choice.methods, settings, choice.runnable, choice.kept, alone=session.subject in alone
+        )
         lines += [f"  {what}: {whence}" for what, whence in made.origins.items()]
         absent = [e for e in made.masks if e["step"] is None and not e["reason"].startswith("the session has no")]
         lines += [f"  {e['desc']}: missing, {e['reason']}" for e in absent]
-        own = [step.name.removeprefix(f"{session.name} ") for step in planned if step.session == session.name]
-        lines.append(f"  steps: {', '.join(own)}")
+        lines.append(f"  steps: {', '.join(steps.get(session.name, ()))}")
     broken = sum(session.problem is not None for session in sessions)
     lines.append(
         f"{len(sessions)} session{'s' * (len(sessions) != 1)}, {broken} of them cannot be processed, "

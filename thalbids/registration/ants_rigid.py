@@ -7,6 +7,7 @@ in a process. That process also keeps its memory, and its crash, to itself.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -81,6 +82,7 @@ class AntsRigid:
         return start @ nearest_rigid(ras_from_lps(found))
 
 
+@functools.cache
 def ants_version() -> str:
     """Name and version of the wheel; MissingToolError when it is not installed."""
     try:
