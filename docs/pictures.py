@@ -124,9 +124,10 @@ def make_demo(folder: Path) -> None:
         from nilearn.datasets import load_mni152_template
 
         folder.parent.mkdir(parents=True, exist_ok=True)
-        load_mni152_template(resolution=1).to_filename(folder.parent / "template.nii.gz")
+        template = (folder.parent / "template.nii.gz").resolve()
+        load_mni152_template(resolution=1).to_filename(template)
         settings = folder.parent / "demo.toml"
-        settings.write_text('[template]\nname = "MNI152=template.nii.gz"\n', encoding="utf-8")
+        settings.write_text(f'[template]\nname = "MNI152={template}"\n', encoding="utf-8")
         thalbids("demo", folder, "--config", settings)
     if not (folder / "rating.html").is_file():
         thalbids("rate", out, "-o", folder / "rating.html", "--seed", 1)
