@@ -9,6 +9,7 @@ VENV ?= .venv
 DEMO ?= demo
 NPROCS ?= 2
 TESTS ?=
+AGAIN ?=
 BIN := $(VENV)/bin
 SCRIPTS := .ci/run docker/add docs/cluster/participants.slurm tests/demo_check.sh
 
@@ -21,10 +22,10 @@ demo: $(VENV)/.demo
 	$(BIN)/thalbids demo $(DEMO) --nprocs $(NPROCS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow and not data"
+	$(BIN)/python -m pytest -m "not slow and not data" $(AGAIN)
 
 slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "slow or data" --timeout 1200 $(TESTS)
+	$(BIN)/python -m pytest -m "slow or data" --timeout 1200 $(AGAIN) $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/python -m pip check
