@@ -134,7 +134,7 @@ def test_an_interruption_ends_the_workers_at_once(run_plan, out, raw, number):
     threading.Thread(target=interrupt_when_running, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         run_plan(plan, nprocs=2)
-    assert time.monotonic() - when[0] < 15  # the steps would take 60
+    assert time.monotonic() - when[0] < 45  # the steps would take 60
     assert children() == set()
     assert ends(int((out / "q.started").read_text()))
     assert "5 ok" in run_plan.said

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -171,13 +170,14 @@ def test_shared_files_waits_for_the_other(out):
     code = (
         "import sys, time; from pathlib import Path; from thalbids.pipeline import lock\n"
         "with lock.shared_files(Path(sys.argv[1])):\n"
-        "    print('held', flush=True); time.sleep(0.6)"
+        "    print('held', flush=True); time.sleep(0.6); Path(sys.argv[2]).touch()"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(lock.__file__).parents[2])}
-    with subprocess.Popen([sys.executable, "-c", code, str(out)], env=environment, stdout=subprocess.PIPE) as process:
+    released = out.parent / "released"
+    command = [sys.executable, "-c", code, str(out), str(released)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        start = time.monotonic()
         with lock.shared_files(out):
-            assert time.monotonic() - start > 0.3
+            assert released.exists()
         with lock.shared_files(out):
             pass

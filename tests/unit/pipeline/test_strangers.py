@@ -96,7 +96,7 @@ def pages(port: int) -> set[bytes]:
 def answers_tls(port: int, context: ssl.SSLContext) -> bytes:
     """What a port says to somebody who shakes hands over TLS with these certificates."""
     with contextlib.suppress(OSError):
-        plain = socket.create_connection(("127.0.0.1", port), timeout=5)
+        plain = socket.create_connection(("127.0.0.1", port), timeout=30)
         with plain, context.wrap_socket(plain) as encrypted:
             return encrypted.recv(64)
     return b""
@@ -114,10 +114,10 @@ def with_keys_of_another_run() -> ssl.SSLContext:
     return context
 
 
-def runs_code(address: str, security: distributed.Security | None) -> bool:
+def runs_code(address: str, security: distributed.Security | None, seconds: float = 3) -> bool:
     """Whether a client of Dask can run a function in the process that listens there."""
     try:
-        with distributed.Client(address, security=security, timeout=3, set_as_default=False) as client:
+        with distributed.Client(address, security=security, timeout=seconds, set_as_default=False) as client:
             return client.run_on_scheduler(os.getpid) == os.getpid()
     except (OSError, TimeoutError, ValueError, RuntimeError, TypeError):
         return False
@@ -155,7 +155,7 @@ def test_nobody_without_the_keys_of_the_run_is_let_in(run_plan, out, raw, tmp_pa
                 assert answers_tls(port, own)  # so the following would tell if others were let in
                 assert not answers_tls(port, without_certificate())
                 assert not answers_tls(port, with_keys_of_another_run())
-            assert runs_code(address, keys)
+            assert runs_code(address, keys, 60)
             assert not runs_code(address, workers.keys())
             assert not runs_code(address.replace("tls:", "tcp:"), None)
             for process in processes()[1:]:
