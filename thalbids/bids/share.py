@@ -39,7 +39,7 @@ _MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _OTHER_DATE = re.compile(  # not written by thalbids: dropped whatever is asked for, as day and month cannot be told
     r"(?<![\w.\-])(?:\d{1,2}([./])\d{1,2}\1(?:19|20)\d{2}|(?:19|20)\d{2}/\d{1,2}/\d{1,2}"
     r"|(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
-    rf"|\d{{1,2}}[. -]+{_MONTH}[., -]+(?:19|20)\d{{2}}|{_MONTH} \d{{1,2}},? (?:19|20)\d{{2}})(?![\w\-])",
+    rf"|\d{{1,2}}[. -]+{_MONTH}[., -]+(?:19|20)\d{{2}}|{_MONTH} \d{{1,2}},? (?:19|20)\d{{2}})(?![\w\-]|\.\d)",
     re.IGNORECASE,
 )
 _SAID_BY = re.compile(r"\bby raters? .*", re.DOTALL)  # what follows names people, in words of their own

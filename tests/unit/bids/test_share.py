@@ -202,7 +202,7 @@ def test_dates_that_others_wrote_are_dropped(out, tmp_path, text):
 
 
 def test_what_only_looks_like_a_date_stays(out, tmp_path):
-    fine = ["2026.4.1", "20210399", "a20210305b", "1993 and 2021", "8053ba20210305"]
+    fine = ["2026.4.1", "20210399", "20210305.25", "a20210305b", "1993 and 2021", "8053ba20210305"]
     write(out / QC, {"Notes": fine})
     give(out, tmp_path / "copy")
     assert json.loads((tmp_path / "copy" / QC).read_text()) == {"Notes": fine}
