@@ -55,8 +55,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     for label, truth, measured in compare(raw, out_dir):
         print(f"  {label:8}{truth:6.2f}  " + ("missing" if measured is None else f"{measured:6.2f}"))
     print(
-        "Expect of one pair an error of about 0.5 % (simulated rescans of real scans), and a true change\n"
-        "to be read about a tenth too small (docs/model_card.md)."
+        "Each difference between true and measured is the error of one pair of scans: here, with simulated noise,\n"
+        "shading and position, one or two points are usual. True change is read about a tenth too small\n"
+        "(docs/model_card.md)."
     )
     from thalbids.group.run import group
 

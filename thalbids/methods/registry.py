@@ -169,7 +169,7 @@ class _Picking:
     def _leave_out(self, name: str, reason: str, why: str) -> bool:
         if why:
             problem = f"method {name} cannot run ({why}): {reason}"
-            raise MissingToolError(problem, "Leave it out of --methods, or mend this first (see: thalbids doctor).")
+            raise MissingToolError(problem, "Leave it out of --methods, or mend this first.")
         self.notes[name] = f"{LEFT_OUT}: {reason}"
         return False
 

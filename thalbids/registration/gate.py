@@ -346,8 +346,8 @@ def judge(
         others.append(f"the image fits better when moved by 2 mm or turned by 2 degrees ({_percent(gain)}): misaligned")
     if sharp is None or sharp < MIN_SHARPNESS:
         others.append(
-            f"moving the image by {SHARPNESS_SHIFT_MM:.0f} mm lowers the mutual information by {_percent(sharp)} only "
-            f"({100 * MIN_SHARPNESS:.0f} % or more in the same brain): misaligned, or another person"
+            f"moving the image by {SHARPNESS_SHIFT_MM:.0f} mm lowers the mutual information by {_percent(sharp, 1)} "
+            f"only ({100 * MIN_SHARPNESS:.0f} % or more in the same brain): misaligned, or another person"
         )
     elif sharp < NEAR * MIN_SHARPNESS:
         warnings.append(f"the match is not sharp ({_percent(sharp)}): check that it is the same person")
@@ -369,5 +369,5 @@ def _shown(value: float | None) -> str:
     return "not measurable" if value is None else f"{value:.2f}"
 
 
-def _percent(value: float | None) -> str:
-    return "an unknown amount" if value is None else f"{100 * value:.0f} %"
+def _percent(value: float | None, digits: int = 0) -> str:
+    return "an unknown amount" if value is None else f"{100 * value:.{digits}f} %"

@@ -13,7 +13,7 @@ from thalbids.errors import MissingToolError
 from thalbids.settings import Program
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, version_text
 
-MEND = "Install FSL and set FSLDIR, or name a container in [tools.fsl] of the settings; see: thalbids doctor"
+MEND = "Install FSL and set FSLDIR, or name a container in [tools.fsl] of the settings (see: thalbids doctor)."
 ENVIRONMENT = {"FSLOUTPUTTYPE": "NIFTI_GZ", "FSLSUBALREADYRUN": "true"}
 UNSET = ("SGE_ROOT", "FSLSUBMETHOD")  # with a queueing system FSL submits itself and returns early
 

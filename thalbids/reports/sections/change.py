@@ -6,6 +6,8 @@ from thalbids.reports.figures import clinical, cohort, look
 from thalbids.reports.group_data import Tables, interval, methods_in, number, p_value, rows_of
 from thalbids.reports.sections.base import Section, Shown, count, per_group, unions, word
 
+LEAST_PAIRS = 6  # the smallest exact two-sided p of a signed-rank test is 2 / 2^n
+
 
 def volumes(tables: Tables) -> Section:
     """Thalamic volumes."""
@@ -66,6 +68,11 @@ def change(tables: Tables) -> Section:
         section.says.append(
             f"{below} of {count(len(tests), 'pair')} of methods differ (paired Wilcoxon, corrected over the pairs)."
         )
+        if "n" in tests.columns and tests["n"].max() < LEAST_PAIRS:
+            section.caveats.append(
+                f"With {number(tests['n'].max(), 0)} people the exact p of this test is never below "
+                f"{number(2 / 2 ** tests['n'].max(), 2)}: that no pair differs says nothing."
+            )
     section.caveats += [
         "Groups are described, not compared by a test: they differ in size, and some are small.",
         "Manual masks exist at one time point in most studies: more measured loss is not a proof of a better method.",
