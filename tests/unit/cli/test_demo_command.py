@@ -53,7 +53,7 @@ def test_the_run_is_made_shown_and_its_exit_code_given(
     assert "made sub-01_ses-1" in shown
     assert "sub-01   -2.35   -2.10" in shown
     assert "sub-02   -5.00  missing" in shown
-    assert "an error of about 0.5 %" in shown
+    assert "one or two points are usual" in shown
     assert str(out / "sub-01.html") in shown
     assert str(out / "group.html") in shown
     assert "qc.html" not in shown
