@@ -83,13 +83,13 @@ def change(tables: Tables) -> Section:
 def pbvc(tables: Tables) -> Section:
     """Thalamic change and the whole brain's."""
     section = Section("pbvc", "Thalamic change and whole-brain change (SIENA)")
-    section.figures += cohort.pbvc(tables)
     table = tables.get("pbvc", ("method", "r")).dropna(subset=["r"]).sort_values("r")
     if table.empty:
         section.nothing = (
             "There is no percentage brain volume change (PBVC) for anybody: SIENA was not run, or not given."
         )
         return section
+    section.figures += cohort.pbvc(tables)
     best, least = table.iloc[-1], table.iloc[0]
     ends = interval(best.get("ci_low"), best.get("ci_high"))
     text = f"{look.label(best['method'])} has the strongest correlation with PBVC, r = {number(best['r'])} {ends}"
