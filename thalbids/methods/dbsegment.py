@@ -60,7 +60,7 @@ class DBSegment:
             "Mode": own.mode,
             "Folds": list(dbsegment.folds(own)),
             "TestTimeAugmentation": dbsegment.augmented(own),
-            "Models": dbsegment.models_digest(own),
+            "Models": asked_once(dbsegment.models_digest, own),
         }
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:

@@ -28,7 +28,7 @@ def software(said: str | None, name: str, container: str = "") -> tuple[dict[str
 
 @cache
 def asked_once(function: Any, settings: Any) -> Any:
-    """The answer of a program that takes a while to start, asked once a process."""
+    """What takes a while to learn (a program starts, models are read) and is the same for all: once a process."""
     return function(settings)
 
 

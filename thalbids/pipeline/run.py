@@ -129,7 +129,10 @@ def check_freesurfer(
     """
     place = settings.tools.freesurfer.subjects_dir
     usable = [session for session in sessions if session.problem is None and "T1w" in session.images]
-    if place is None or not usable or any(_in_freesurfer(place, session, every) for session in usable):
+    if place is None or not usable:
+        return []
+    single = alone(every)
+    if any(_in_freesurfer(place, session, alone=session.subject in single) for session in usable):
         return []
     names = [session.name for session in usable[:3]]
     names += [f"sub-{usable[0].subject}"] if usable[0].session else []
@@ -140,11 +143,15 @@ def check_freesurfer(
     return [f"{place.name}: {problem}"]
 
 
-def _in_freesurfer(place: Path, session: Session, every: Sequence[Session]) -> bool:
+def alone(every: Sequence[Session]) -> set[str]:
+    """The subjects with one session."""
+    return {subject for subject, n in Counter(session.subject for session in every).items() if n == 1}
+
+
+def _in_freesurfer(place: Path, session: Session, *, alone: bool) -> bool:
     """Whether results of a session are there, also such as cannot be used: the plan says why."""
     from thalbids.tools import freesurfer
 
-    alone = sum(other.subject == session.subject for other in every) == 1
     try:
         return freesurfer.find(place, session.subject, session.session, only_session=alone) is not None
     except ThalbidsError:
@@ -265,7 +272,7 @@ def describe(
     steps: dict[str, list[str]] = {}
     for step in planned:
         steps.setdefault(step.session, []).append(step.name.removeprefix(f"{step.session} "))
-    alone = {subject for subject, n in Counter(other.subject for other in every).items() if n == 1}
+    single = alone(every)
     for session in sessions:
         lines.append(session.name)
         if session.problem:
@@ -274,7 +281,7 @@ def describe(
             lines.append(f"  {name}: {image.uri}")
         lines += [f"  note: {note}" for note in session.notes]
         made = plan_session(
-            session, out_dir, choice.methods, settings, choice.runnable, choice.kept, alone=session.subject in alone
+            session, out_dir, choice.methods, settings, choice.runnable, choice.kept, alone=session.subject in single
         )
         lines += [f"  {what}: {whence}" for what, whence in made.origins.items()]
         absent = [e for e in made.masks if e["step"] is None and not e["reason"].startswith("the session has no")]
