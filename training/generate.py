@@ -8,7 +8,7 @@ All lengths are mm. Arrays are (x, y, z) with x to the right, y to the front, z 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,12 @@ import torch
 from scipy import ndimage
 
 from thalbids.inference.intensity import normalise
+from thalbids.inference.synthal import ROI_SHAPE
 from training.maps import BRAIN, CODE, FADE_LEVELS, HEAD_CLASS, MIRROR, NAMES, ROI_CLASS
 
-ROI_SHAPE = (72, 72, 56)  # voxels of 1 mm: what the ROI network sees in training and in use
 HEAD_SPACING = 3.0
-COARSE = 4.0  # mm between the nodes on which deformations are computed
+COARSE = 4.0  # mm between the nodes on which deformations of the head are computed
+FINE = 2.0  # and those of the thalamus alone
 TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) * 0.25
 
 # Mean intensity relative to the brightest of the usual tissues, and how much it varies from scan to scan. The T1w
@@ -154,11 +155,75 @@ class Map:
     head: np.ndarray
     push: np.ndarray
     thalami: np.ndarray
+    distance: np.ndarray
+    distance_origin: np.ndarray
 
     @classmethod
     def load(cls, path: Path) -> Map:
         with np.load(path) as f:
-            return cls(**{k: f[k] for k in ("roi", "roi_origin", "head", "push", "thalami")})
+            return cls(**{k: f[k] for k in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class LocalChange:
+    """Growth or shrinkage of the thalami alone: what is around them does not tell their size.
+
+    Attributes
+    ----------
+    factor : log of the length along x, y, z, left and right (2, 3)
+    shift : mm, left and right (2, 3)
+    fade : mm outside the surface over which the displacement falls to zero
+    power : of the fall (1: linear)
+    """
+
+    factor: np.ndarray
+    shift: np.ndarray
+    fade: float
+    power: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> LocalChange:
+        """A thalamus of any size; the width varies most, because its border is the hardest to see."""
+        factor = rng.uniform(-0.5, 0.35) / 3 + rng.normal(0, [0.11, 0.07, 0.07])
+        return cls(
+            factor + rng.normal(0, [0.03, 0.02, 0.02], (2, 3)),
+            rng.normal(0, 0.6, (2, 3)),
+            float(np.exp(rng.uniform(np.log(4), np.log(30)))),
+            float(rng.uniform(0.7, 1.6)),
+        )
+
+    def altered(self, rng: np.random.Generator) -> LocalChange:
+        """The same thalami at another visit: larger or smaller by up to a quarter."""
+        style = rng.random()
+        change = np.zeros(3)
+        if style < 0.4:
+            change += rng.uniform(-0.25, 0.25) / 3
+        elif style < 0.7:
+            change[0] = rng.uniform(-0.2, 0.2)
+        else:
+            change[rng.integers(3)] = rng.uniform(-0.2, 0.2)
+        return replace(self, factor=self.factor + change + rng.normal(0, 0.02, (2, 1)))
+
+    def apply(self, m: Map, pos: np.ndarray) -> np.ndarray:
+        """Positions in the map (3, ...) of the changed thalami."""
+        away = []
+        near = []
+        for side in range(2):
+            centre = m.thalami[side].reshape(3, 1, 1, 1)
+            full = centre + (pos - centre) * np.exp(-self.factor[side]).reshape(3, 1, 1, 1)
+            full += self.shift[side].reshape(3, 1, 1, 1)
+            index = full - m.distance_origin.reshape(3, 1, 1, 1)
+            away.append(full - pos)
+            near.append(ndimage.map_coordinates(m.distance[side], index, order=1, mode="nearest"))
+        steepest = max(np.abs(a).max(initial=0, where=n < 1) for a, n in zip(away, near, strict=True))
+        fade = max(self.fade, 1.3 * steepest)  # or the field would fold
+        # inside one thalamus the other has no say
+        shares = [near[1] + 0.1, near[0] + 0.1]
+        total = shares[0] + shares[1]
+        out = pos.copy()
+        for a, n, share in zip(away, near, shares, strict=True):
+            out += a * np.clip(1 - n / fade, 0, 1) ** self.power * (share / total)
+        return out
 
 
 def rotation(angles: np.ndarray) -> np.ndarray:
@@ -188,14 +253,19 @@ def smooth_noise(
     return resize(rng.standard_normal((*lead, *coarse)), shape)
 
 
-def deformed_positions(
-    rng: np.random.Generator, m: Map, shape: tuple[int, ...], spacing: float, *, angle: float, shift: float, free: float
-) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Where in the map each voxel of the sample looks (3, *shape) in mm, the linear part of it, and if it is mirrored.
+@dataclass(frozen=True)
+class Geometry:
+    """Where a sample's nodes (every `FINE` mm) look in the map (3, x, y, z), before local change, and the linear part of it."""
 
-    Rotation, scale and shift of the head; two scales of random elastic deformation (strength `free` = 1 in normal use);
-    ventricles that grow or shrink; thalami that grow or shrink by themselves.
-    """
+    position: np.ndarray
+    linear: np.ndarray
+    mirrored: bool
+
+
+def geometry(
+    rng: np.random.Generator, m: Map, shape: tuple[int, ...], spacing: float, *, angle: float, shift: float, free: float
+) -> Geometry:
+    """Rotation, scale and shift of the head, elastic deformation (`free` = 1 in normal use), ventricles of other size."""
     extent = (np.array(shape) - 1) * spacing
     nodes = tuple(int(np.ceil(e / COARSE)) + 1 for e in extent)
     ticks = [np.linspace(-e / 2, e / 2, n) for e, n in zip(extent, nodes, strict=True)]
@@ -215,13 +285,8 @@ def deformed_positions(
     amount = rng.uniform(-3.5, 4.5) if rng.random() < 0.7 else 0.0
     push = np.stack([ndimage.map_coordinates(p, pos / 2, order=1, mode="nearest") for p in m.push])
     pos += amount * push
-    both = rng.uniform(-0.70, 0.45)  # wider than people: a narrow range teaches the mean and under-reads shrinkage
-    for centre_side in m.thalami:
-        size = np.exp(both + rng.normal(0, 0.03)) ** (1 / 3) if rng.random() < 0.85 else 1.0
-        away = pos - centre_side.reshape(3, 1, 1, 1)
-        weight = np.exp(-np.square(np.square(away).sum(0) / 22.0**2))
-        pos += away * weight * (1 / size - 1)
-    return resize(pos, shape), linear, mirrored
+    fine = tuple(int(np.ceil(e / max(FINE, spacing))) + 1 for e in extent)
+    return Geometry(resize(pos, fine), linear, mirrored)
 
 
 def look_up(volume: np.ndarray, pos: np.ndarray, origin: np.ndarray, per_mm: float) -> np.ndarray:
@@ -234,18 +299,15 @@ def look_up(volume: np.ndarray, pos: np.ndarray, origin: np.ndarray, per_mm: flo
     return volume.reshape(-1)[index]
 
 
-def sample_codes(rng: np.random.Generator, m: Map, shape: tuple[int, ...], spacing: float, *, head: bool) -> np.ndarray:
-    """Four codes per voxel (4, *shape) of one random geometry of a map."""
-    if head:
-        settings = dict(angle=20.0, shift=25.0, free=1.6)
-        volume, origin, per_mm = m.head, np.zeros(3), 1.0
-    else:
-        settings = dict(angle=14.0, shift=7.0, free=1.3)
-        volume, origin, per_mm = m.roi, m.roi_origin, 2.0
-    pos, linear, mirrored = deformed_positions(rng, m, shape, spacing, **settings)
-    offsets = (linear @ TETRAHEDRON.T * spacing).T.astype(np.float32)
+def codes_of(
+    m: Map, g: Geometry, local: LocalChange, shape: tuple[int, ...], spacing: float, *, head: bool
+) -> np.ndarray:
+    """Four codes per voxel (4, *shape) of a geometry with thalami changed."""
+    volume, origin, per_mm = (m.head, np.zeros(3), 1.0) if head else (m.roi, m.roi_origin, 2.0)
+    pos = resize(local.apply(m, g.position), shape)
+    offsets = (g.linear @ TETRAHEDRON.T * spacing).T.astype(np.float32)
     codes = np.stack([look_up(volume, pos + o.reshape(3, 1, 1, 1), origin, per_mm) for o in offsets])
-    return MIRROR[codes] if mirrored else codes
+    return MIRROR[codes] if g.mirrored else codes
 
 
 def paint(rng: np.random.Generator, kind: str, *, head: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -271,9 +333,10 @@ def paint(rng: np.random.Generator, kind: str, *, head: bool) -> tuple[np.ndarra
     # the internal capsule's long fibres differ from the white matter around them, brighter on FLAIR above all
     drift = {"FLAIR": rng.uniform(-0.03, 0.12), "T2w": rng.uniform(-0.02, 0.06)}.get(kind, rng.uniform(-0.08, 0.02))
     mean[CODE["capsule"]] = levels["white"] + drift * (1 if kind != "random" else rng.uniform(-1, 1))
-    fade = rng.uniform(0.0, 0.9) if rng.random() < 0.8 else 0.0
+    fade = rng.uniform(0.0, 0.8) if rng.random() < 0.8 else 0.0
+    steep = rng.uniform(0.8, 2.2)
     for k in range(FADE_LEVELS):
-        towards = fade * k / (FADE_LEVELS - 1)
+        towards = fade * (k / (FADE_LEVELS - 1)) ** steep
         value = levels["thalamus"] + towards * (mean[CODE["capsule"]] - levels["thalamus"])
         mean[CODE[f"thalamus_left{k}"]] = mean[CODE[f"thalamus_right{k}"]] = value
     for name, value in outside.items():
@@ -310,9 +373,7 @@ def render(
     image += texture[codes[0]] * (0.6 * smooth_noise(rng, shape, 3.0) + 0.5 * rng.standard_normal(shape, np.float32))
     if lesions is not None:
         image[lesions] = 0.8 * mean[CODE["lesion"]] + 0.2 * image[lesions]
-    if rng.random() < 0.5:  # choroid plexus: strands inside the ventricles
-        strands = (smooth_noise(rng, shape, 3.5 / spacing) > 1.0) & (codes[0] == CODE["ventricle"])
-        image[strands] = rng.uniform(0.3, 0.9)
+    add_details(rng, image, codes, kind, mean, spacing)
     kept = None
     if rng.random() < (0.28 if head else 0.25):
         kept = brain_mask(rng, codes)
@@ -325,9 +386,37 @@ def render(
     image = acquire(rng, image, spacing)
     if kept is not None and rng.random() < 0.7:  # most programs leave exact zeros
         image *= kept
-    if kind == "T1w" and rng.random() < 0.15:  # FreeSurfer's T1.mgz saturates at white matter
-        image = np.minimum(image, np.percentile(image[image > 0.2], 80) * rng.uniform(0.95, 1.1))
+    if kind == "T1w" and rng.random() < 0.3:  # FreeSurfer's T1.mgz saturates at white matter
+        image = np.minimum(image, np.percentile(image[image > 0.2], rng.uniform(65, 85)) * rng.uniform(0.95, 1.1))
     return normalise(image), kept
+
+
+THALAMUS = (ROI_CLASS == 1) | (ROI_CLASS == 2)
+VENTRICLE = np.isin(np.arange(len(NAMES)), [CODE["ventricle"], CODE["ventricle3"]])
+PARENCHYMA = BRAIN & ~np.isin(ROI_CLASS, (3, 4, 10))
+
+
+def add_details(
+    rng: np.random.Generator, image: np.ndarray, codes: np.ndarray, kind: str, mean: np.ndarray, spacing: float
+) -> None:
+    """Thalamic nuclei, choroid plexus, rim of the ventricles and bright vessels, drawn into the image (*shape)."""
+    shape = image.shape
+    tissue = codes[0]
+    contrast = abs(mean[CODE["white"]] - mean[CODE["thalamus_left0"]])
+    if rng.random() < 0.8:  # nuclei: smooth differences within the thalamus
+        inside = THALAMUS[tissue]
+        nuclei = smooth_noise(rng, shape, rng.uniform(4, 9) / spacing)
+        image[inside] += rng.uniform(0, 0.35) * contrast * nuclei[inside]
+    if rng.random() < 0.5:  # choroid plexus: strands inside the ventricles
+        strands = (smooth_noise(rng, shape, 3.5 / spacing) > 1.0) & (tissue == CODE["ventricle"])
+        image[strands] = rng.uniform(0.3, 1.2)
+    if rng.random() < (0.6 if kind == "FLAIR" else 0.1):  # the rim along the ventricles
+        rim = ndimage.binary_dilation(VENTRICLE[tissue]) & PARENCHYMA[tissue]
+        image[rim] += rng.uniform(0, 0.25)
+    if rng.random() < (0.2 if kind == "T1w" else 0.05):  # vessels after contrast agent: where two sheets cross
+        width = rng.uniform(0.06, 0.15)
+        sheets = [np.abs(smooth_noise(rng, shape, 14 / spacing)) < width for _ in range(2)]
+        image[sheets[0] & sheets[1]] = rng.uniform(1.0, 1.7) * mean[CODE["white"]]
 
 
 def brain_mask(rng: np.random.Generator, codes: np.ndarray) -> np.ndarray:
@@ -369,20 +458,41 @@ def acquire(rng: np.random.Generator, image: np.ndarray, spacing: float) -> np.n
 
 
 def roi_pair(rng: np.random.Generator, maps: list[Map]) -> tuple[np.ndarray, np.ndarray]:
-    """Two scans (2, *ROI_SHAPE) of one geometry, and its four labels per voxel (4, *ROI_SHAPE)."""
-    codes = sample_codes(rng, maps[rng.integers(len(maps))], ROI_SHAPE, 1.0, head=False)
-    lesions = add_lesions(rng, codes, 1.0) if rng.random() < 0.45 else None
+    """Two scans (2, *ROI_SHAPE) and their four labels per voxel (2, 4, *ROI_SHAPE).
+
+    Either one geometry in two contrasts, which must give one answer, or two visits of a person in one contrast, between
+    which nothing but the thalami changed: their difference must be read in full.
+    """
+    m = maps[rng.integers(len(maps))]
+    shift = 3.0 if rng.random() < 0.8 else 7.0
+    g = geometry(rng, m, ROI_SHAPE, 1.0, angle=14.0, shift=shift, free=1.3)
+    local = LocalChange.draw(rng)
     kinds = rng.choice(list(SHARES), 2, p=list(SHARES.values()))
-    if rng.random() < 0.3:  # the pair that is compared most in use
+    lesion_seed = int(rng.integers(2**31)) if rng.random() < 0.45 else None
+    seeds = rng.integers(2**31, size=2)
+    visits = [local, local]
+    if rng.random() < 0.45:
+        visits[1] = local.altered(rng)
+        kinds[1] = kinds[0]
+        if rng.random() < 0.6:  # the same noise and the same shading: nothing else to look at
+            seeds[1] = seeds[0]
+    elif rng.random() < 0.35:  # the pair that is compared most in use
         kinds = np.array(["T1w", "FLAIR"])
-    images = np.stack([render(rng, codes, k, lesions, spacing=1.0, head=False)[0] for k in kinds])
-    return images.astype(np.float32), ROI_CLASS[codes]
+    images, labels = [], []
+    for visit, kind, seed in zip(visits, kinds, seeds, strict=True):
+        codes = codes_of(m, g, visit, ROI_SHAPE, 1.0, head=False)
+        lesions = None if lesion_seed is None else add_lesions(np.random.default_rng(lesion_seed), codes, 1.0)
+        images.append(render(np.random.default_rng(seed), codes, kind, lesions, spacing=1.0, head=False)[0])
+        labels.append(ROI_CLASS[codes])
+    return np.stack(images).astype(np.float32), np.stack(labels)
 
 
 def head_sample(rng: np.random.Generator, maps: list[Map]) -> tuple[np.ndarray, np.ndarray]:
     """One scan (1, x, y, z) of a whole head at 3 mm, sometimes cut off, and its four labels per voxel."""
     shape = tuple(int(8 * rng.integers(low, 12)) for low in (8, 9, 8))
-    codes = sample_codes(rng, maps[rng.integers(len(maps))], shape, HEAD_SPACING, head=True)
+    m = maps[rng.integers(len(maps))]
+    g = geometry(rng, m, shape, HEAD_SPACING, angle=20.0, shift=25.0, free=1.6)
+    codes = codes_of(m, g, LocalChange.draw(rng), shape, HEAD_SPACING, head=True)
     kind = rng.choice(list(SHARES), p=list(SHARES.values()))
     image, kept = render(rng, codes, kind, None, spacing=HEAD_SPACING, head=True)
     labels = HEAD_CLASS[codes]
@@ -395,4 +505,4 @@ def head_sample(rng: np.random.Generator, maps: list[Map]) -> tuple[np.ndarray, 
         cut[axis] = slice(0, n) if side == 0 else slice(shape[axis] - n, None)
         image[tuple(cut)] = 0
         labels[(slice(None), *cut)] = 0
-    return image[None].astype(np.float32), labels
+    return image[None].astype(np.float32), labels[None]

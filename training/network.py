@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
+import openvino as ov
 import torch
 from torch import nn
 
@@ -48,6 +51,29 @@ class UNet(nn.Module):
             x = nn.functional.interpolate(narrow(x), scale_factor=2.0, mode="nearest")
             x = block(torch.cat([x, skips.pop()], 1))
         return self.head(x)
+
+
+def exported_name(parameter: str) -> str:
+    """The constant of an exported network that holds a parameter of :class:`UNet`."""
+    owner, what = parameter.rsplit(".", 1)
+    if owner == "head" and what == "bias":
+        return "__module.head/aten::_convolution/Reshape_compressed"
+    if owner.split(".")[-1] in ("1", "4") and owner.count(".") == 2:  # instance norm
+        return f"__module.{owner}/aten::instance_norm/Reshape{'_1' if what == 'bias' else ''}_compressed"
+    return f"self.{parameter}_compressed"
+
+
+def load_exported(model: UNet, path: Path) -> None:
+    """Give a model the 16-bit weights of an exported network (.xml beside its .bin)."""
+    constants = {
+        op.get_friendly_name(): op for op in ov.Core().read_model(path).get_ops() if op.get_type_name() == "Constant"
+    }
+    model.load_state_dict(
+        {
+            name: torch.from_numpy(np.array(constants[exported_name(name)].data, np.float32).reshape(old.shape))
+            for name, old in model.state_dict().items()
+        }
+    )
 
 
 WIDTHS = {"roi": (16, 32, 64, 128), "head": (8, 16, 32, 64)}

@@ -21,7 +21,7 @@ import torch
 
 from training.generate import Map, head_sample, roi_pair
 from training.maps import HEAD_CLASSES, ROI_CLASSES
-from training.network import WIDTHS, UNet
+from training.network import WIDTHS, UNet, load_exported
 
 CLASSES = {"roi": ROI_CLASSES, "head": HEAD_CLASSES}
 THALAMI = {"roi": (1, 2), "head": (4, 5)}
@@ -46,23 +46,23 @@ class Samples(torch.utils.data.IterableDataset):
 
 
 def cross_entropy(log_p: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy against four labels per voxel: the exact soft target of partial volume."""
-    index = labels[None].expand(log_p.shape[0], -1, -1, -1, -1)
-    return -(log_p.gather(1, index) * weight[index]).mean()
+    """Cross-entropy against four labels per voxel (n, 4, ...): the exact soft target of partial volume."""
+    return -(log_p.gather(1, labels) * weight[labels]).mean()
 
 
 def overlap_and_volume(p: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """1 - soft Dice and the relative volume error of classes: p (n, c, ...), target (c, ...)."""
+    """1 - soft Dice and the relative volume error of classes: p and target (n, c, ...)."""
     dims = (2, 3, 4)
-    t = target[None].expand_as(p)
-    sp, st = p.sum(dims), t.sum(dims)
-    return 1 - (2 * (p * t).sum(dims) + 1) / (sp + st + 1), (sp / st.clamp(min=1.0) - 1).abs().clamp(max=1.0) * (
+    sp, st = p.sum(dims), target.sum(dims)
+    return 1 - (2 * (p * target).sum(dims) + 1) / (sp + st + 1), (sp / st.clamp(min=1.0) - 1).abs().clamp(max=1.0) * (
         st > 100
     )
 
 
-def loss_of(logits: torch.Tensor, labels: torch.Tensor, kind: str, volume_weight: float) -> tuple[torch.Tensor, dict]:
-    """Training loss of n contrasts of one geometry: logits (n, classes, x, y, z), labels (4, x, y, z)."""
+def loss_of(
+    logits: torch.Tensor, labels: torch.Tensor, kind: str, volume_weight: float, change_weight: float = 1.0
+) -> tuple[torch.Tensor, dict]:
+    """Training loss of n scans of one person: logits (n, classes, x, y, z), labels (n, 4, x, y, z)."""
     classes, thalami = CLASSES[kind], list(THALAMI[kind])
     log_p = torch.log_softmax(logits.float(), 1)
     weight = torch.ones(classes)
@@ -70,20 +70,24 @@ def loss_of(logits: torch.Tensor, labels: torch.Tensor, kind: str, volume_weight
     labels = labels.long()
     entropy = cross_entropy(log_p, labels, weight)
     p = log_p.exp()
-    target = torch.stack([(labels == c).float().mean(0) for c in range(classes)])
-    dice, _ = overlap_and_volume(p[:, 1:], target[1:])
-    dice_thalami, volume = overlap_and_volume(p[:, thalami], target[thalami])
+    target = torch.stack([(labels == c).float().mean(1) for c in range(classes)], 1)
+    dice, _ = overlap_and_volume(p[:, 1:], target[:, 1:])
+    dice_thalami, volume = overlap_and_volume(p[:, thalami], target[:, thalami])
     loss = entropy + dice_thalami.mean() + 0.3 * dice.mean() + volume_weight * volume.mean()
     if kind == "head":  # everything inside the skull as one: the brain mask
-        skull, _ = overlap_and_volume(1 - p[:, :1], 1 - target[:1])
+        skull, _ = overlap_and_volume(1 - p[:, :1], 1 - target[:, :1])
         loss = loss + 2 * skull.mean()
     parts = {"ce": entropy, "dice": dice_thalami.mean(), "vol": volume.mean()}
-    if logits.shape[0] == 2:  # two contrasts of one person must give one answer
+    if logits.shape[0] == 2:
         a, b = p[0, thalami], p[1, thalami]
-        differ = (a - b).square().sum() / target[thalami].sum().clamp(min=1.0)
-        ratio = (torch.log((a.sum((1, 2, 3)) + 50) / (b.sum((1, 2, 3)) + 50))).abs().mean()
-        loss = loss + 0.5 * differ + 1.0 * ratio
-        parts |= {"pair": differ, "ratio": ratio}
+        sums, true = ((q[:, thalami].sum((2, 3, 4)) + 50).log() for q in (p, target))
+        ratio = ((sums[0] - sums[1]) - (true[0] - true[1])).abs().mean()
+        loss = loss + change_weight * ratio
+        same = torch.equal(labels[0], labels[1])
+        if same:  # two contrasts of one visit must give one answer
+            differ = (a - b).square().sum() / target[0, thalami].sum().clamp(min=1.0)
+            loss = loss + 0.5 * differ
+        parts["contrast" if same else "change"] = ratio
     return loss, {k: float(v.detach()) for k, v in parts.items()}
 
 
@@ -101,10 +105,13 @@ def main() -> None:
     parser.add_argument("--cooldown", type=int, default=2000)
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--volume-weight", type=float, default=0.3)
+    parser.add_argument("--change-weight", type=float, default=2.0, help="of the ratio of volumes of a pair")
+    parser.add_argument("--from-weights", type=Path, help="begin with the weights of this .xml of an exported network")
     parser.add_argument("--hold-out", type=int, nargs="*", default=[], help="numbers of maps that are not trained on")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--save-every", type=int, default=200)
+    parser.add_argument("--save-every", type=int, default=100)
+    parser.add_argument("--bfloat16", action="store_true", help="where the processor has it (AMX, AVX512-BF16)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
@@ -112,9 +119,12 @@ def main() -> None:
     torch.manual_seed(args.seed)
     args.run.mkdir(parents=True, exist_ok=True)
     paths = [p for p in sorted(args.maps.glob("*.npz")) if int(p.stem.split("_")[-1]) not in args.hold_out]
-    model = UNet(CLASSES[args.kind], WIDTHS[args.kind])
+    model = UNet(CLASSES[args.kind], WIDTHS[args.kind]).to(memory_format=torch.channels_last_3d)
     optimiser = torch.optim.AdamW(model.parameters(), lr=args.rate, weight_decay=1e-4)
-    average, start = copy.deepcopy(model), 0
+    start = 0
+    if args.from_weights:
+        load_exported(model, args.from_weights)
+    average = copy.deepcopy(model)
     if args.resume:
         state = torch.load(args.run / "last.pt", weights_only=True)
         model.load_state_dict(state["model"])
@@ -131,9 +141,10 @@ def main() -> None:
     for step, (images, labels) in zip(range(start, args.steps), loader, strict=False):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, args.steps, args.cooldown, args.rate)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = model(images)
-        loss, parts = loss_of(logits, labels, args.kind, args.volume_weight if step > 300 else 0.0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
+            logits = model(images.contiguous(memory_format=torch.channels_last_3d))
+        settled = step > 300 or args.from_weights is not None
+        loss, parts = loss_of(logits, labels, args.kind, args.volume_weight * settled, args.change_weight * settled)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
