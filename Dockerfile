@@ -22,6 +22,7 @@ RUN python3 -m venv /builder \
 COPY LICENSE README.md pyproject.toml ./
 COPY docker/constraints.txt docker/
 COPY thalbids thalbids
+COPY boilerplate boilerplate
 ARG VERSION=0.0.0
 RUN SETUPTOOLS_SCM_PRETEND_VERSION=${VERSION} /builder/bin/pip wheel --no-cache-dir --no-build-isolation \
         --wheel-dir /wheels --constraint docker/constraints.txt ".[cluster,demo,harmonise]" \

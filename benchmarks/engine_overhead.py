@@ -16,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from thalbids.pipeline import engine
-from thalbids.pipeline.log import Reporter
-from thalbids.pipeline.step import Done, Step
+from thalbids.engine import engine
+from thalbids.engine.log import Reporter
+from thalbids.engine.step import Done, Step
 
 OPTIONS = {"mem_gb": 8, "omp_nthreads": 1, "versions": {"thalbids": "benchmark"}}
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from thalbids.group import agreement, containment, overlap
-from thalbids.group.masks import Job, compare, compare_all
+from thalbids.group.comparison import Job, compare, compare_all
+from thalbids.group.statistics import agreement, containment, paired
 from thalbids.image.io import load_labels, save_image
 
 SHAPE, ZOOM = (208, 300, 320), 0.8
@@ -94,8 +94,8 @@ def main() -> None:
         compared = compare_all(jobs, arguments.nprocs)
         masks = time.perf_counter() - start
         table = pd.DataFrame([row for made in compared for row in made.overlap])
-        overlap.summary(table, seed=1)
-        overlap.tests(table)
+        paired.summary(table, seed=1)
+        paired.tests(table)
         containment.containment(compared)
         agreement.rows(table)
         statistics = time.perf_counter() - start - masks

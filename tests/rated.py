@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.conftest import world_coordinates
-from thalbids.bids.files import write_json, write_table
-from thalbids.bids.ratings import COLUMNS
+from thalbids.files import write_json, write_table
 from thalbids.image.io import save_image
+from thalbids.raters.ratings import COLUMNS
 
 SHAPE, ZOOM = (46, 54, 46), 4.0
 METHODS = {"synthalT1w": "T1w", "synthalFLAIR": "FLAIR", "synthalT1FLAIR": "ensemble", "dbsegment": "T1w"}

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from thalbids.bids.files import read_json, read_table, write_json, write_table, write_text
 from thalbids.errors import MissingToolError, OutputError, UsageError
+from thalbids.files import read_json, read_table, write_json, write_table, write_text
 from thalbids.image.io import save_image
 
 NAME = "thalbids demo"

@@ -9,9 +9,9 @@ import os
 import time
 from pathlib import Path
 
-from thalbids.pipeline import engine, lock
-from thalbids.pipeline.log import Reporter
-from thalbids.pipeline.step import Done, Step
+from thalbids.engine import engine, lock
+from thalbids.engine.log import Reporter
+from thalbids.engine.step import Done, Step
 from thalbids.settings import load
 
 

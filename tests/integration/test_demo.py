@@ -17,9 +17,9 @@ import pytest
 from scipy import ndimage
 
 from thalbids import demo
-from thalbids.bids.files import read_json, read_table
 from thalbids.cli.main import main
 from thalbids.errors import MissingToolError, UsageError
+from thalbids.files import read_json, read_table
 from thalbids.registration.transforms import read_itk
 
 pytestmark = pytest.mark.slow

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from thalbids.pipeline import record
-from thalbids.pipeline.step import Done, Step
+from thalbids.engine import record
+from thalbids.engine.step import Done, Step
 
 ROOT = Path(__file__).parents[2]
 SESSIONS, KILLS = 6, 20
@@ -79,8 +79,8 @@ def plan(out: Path, raw: Path, text: str) -> list[Step]:
 
 
 def main(out: Path, raw: Path, nprocs: int, text: str) -> None:
-    from thalbids.pipeline import engine, lock
-    from thalbids.pipeline.log import Reporter
+    from thalbids.engine import engine, lock
+    from thalbids.engine.log import Reporter
 
     steps = plan(out, raw, text)
     options = {"out_dir": out, "nprocs": nprocs, "mem_gb": 4, "omp_nthreads": 1, "versions": {"thalbids": text}}

@@ -12,8 +12,8 @@ import pytest
 
 from tests import standins
 from tests.integration.test_validator import needs_validator, unregistered_descs, unresolved_uris, validate
-from thalbids.bids.files import read_table
 from thalbids.cli.main import main
+from thalbids.files import read_table
 
 pytest.importorskip("nilearn")
 pytestmark = pytest.mark.slow

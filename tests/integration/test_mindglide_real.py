@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tests.integration.test_methods import place, template
-from thalbids.bids.files import read_table
 from thalbids.cli.main import main
+from thalbids.files import read_table
 
 REAL = os.environ.get("THALBIDS_TEST_MINDGLIDE") or shutil.which("mindglide")
 pytestmark = [

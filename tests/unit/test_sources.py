@@ -19,7 +19,7 @@ RUNS_CODE |= {
     "marshal.loads",
 }
 UNPACKS = {"extractall", "unpack_archive", "tarfile.open", "zipfile.ZipFile"}
-ALLOWED = {("pipeline/workers.py", "pickle.loads")}  # a step, sent by the driver to its worker over TLS
+ALLOWED = {("engine/workers.py", "pickle.loads")}  # a step, sent by the driver to its worker over TLS
 
 
 def calls() -> Iterator[tuple[str, str, ast.Call]]:

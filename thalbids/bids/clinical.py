@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from thalbids.bids.derivatives import with_prefix
-from thalbids.bids.files import read_lines
 from thalbids.bids.index import LABEL
 from thalbids.bids.values import NotAValueError, Reader, Value, days_between
 from thalbids.errors import MetadataError, NoInputError, UsageError
+from thalbids.files import read_lines
 from thalbids.settings import Clinical
 
 PLAIN = ("age", "sex", "diagnosis", "disease_duration", "edss", "sdmt", "steroid", "acq_time", "site", "icv_ml")

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thalbids.bids.files import read_table
 from thalbids.bids.index import LABEL
 from thalbids.errors import MetadataError, NoInputError
+from thalbids.files import read_table
 
 MORPH = "desc-thalamus_morph.tsv"
 ICV = "desc-icv_morph.tsv"

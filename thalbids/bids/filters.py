@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from thalbids.bids.files import read_json
 from thalbids.errors import MetadataError, UsageError
+from thalbids.files import read_json
 
 KEYS = {"t1w": "T1w", "flair": "FLAIR", "r1map": "R1map", "t1map": "T1map", "t2w": "T2w"}
 LONG_NAMES = {  # pybids' and BIDS' long names, and the keys of file names

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thalbids.bids.files import read_json
 from thalbids.bids.filters import Filters, matches, read_filters
 from thalbids.bids.index import LABEL, SUFFIXES, index_anat
 from thalbids.bids.sidecars import BidsFile, Sidecars, check_content, listing, parse
 from thalbids.errors import MetadataError, NoInputError
+from thalbids.files import read_json
 from thalbids.types import InputImage, Session
 
 __all__ = ["find_sessions", "raw_description", "read_filters"]

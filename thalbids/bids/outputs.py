@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from thalbids.bids import names
 from thalbids.bids.dictionaries import DESCRIPTIONS
-from thalbids.bids.files import read_json, read_table, write_json, write_table, write_text
 from thalbids.bids.inputs import raw_description
 from thalbids.errors import MetadataError, UsageError
+from thalbids.files import read_json, read_table, write_json, write_table, write_text
 from thalbids.types import Session
 
 __all__ = [

@@ -22,9 +22,9 @@ import nibabel as nib
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from thalbids.bids.files import read_json, read_lines, read_table, write_json, write_table, write_text
 from thalbids.bids.outputs import sidecar
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError, own_names
+from thalbids.files import read_json, read_lines, read_table, write_json, write_table, write_text
 
 TABLES = ("*_morph.tsv", "*_qc.json", "group_*.tsv", "descriptions.tsv")
 MASKS = ("*_label-thalamus_*_mask.nii.gz", "*_seg-thalamus_*_dseg.nii.gz", "*_seg-thalamus_*_dseg.tsv")

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thalbids.bids.files import read_json
 from thalbids.bids.index import ENTITY, SUFFIXES
 from thalbids.errors import MetadataError
+from thalbids.files import read_json
 
 _NAME = re.compile(rf"(?P<entities>(?:{ENTITY}_)*)(?P<suffix>[0-9A-Za-z]+)(?P<extension>\.nii\.gz|\.nii|\.json)")
 _ANNEX_POINTER = b"/annex/objects/"

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         print(f"  made {name}", flush=True)
     if arguments.data_only:
         return 0
-    from thalbids.pipeline.run import participant
+    from thalbids.participant.run import participant
 
     code = participant(raw, out_dir, settings, dry_run=False, reports_only=False)
     print("\nChange of the thalamus between the sessions, in percent:\n  person    true  measured on T1w")

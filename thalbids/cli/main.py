@@ -122,7 +122,7 @@ def _dispatch(arguments: argparse.Namespace, settings: Settings) -> int:
         return _boilerplate(arguments.output_dir.absolute())
     if arguments.command == "group":
         return _group(arguments, settings)
-    from thalbids.pipeline.run import participant
+    from thalbids.participant.run import participant
 
     switches = {"dry_run": arguments.dry_run, "reports_only": arguments.reports_only}
     code = participant(arguments.bids_dir, arguments.output_dir, settings, **switches)
@@ -156,8 +156,8 @@ def _boilerplate(out_dir: Path) -> int:
 
 def _group(arguments: argparse.Namespace, settings: Settings) -> int:
     """The group level; two runs of it into one folder do not mix."""
+    from thalbids.engine.lock import claim
     from thalbids.group.run import group, report_again
-    from thalbids.pipeline.lock import claim
 
     if arguments.reports_only:
         return report_again(arguments.output_dir.absolute(), settings)

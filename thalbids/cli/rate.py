@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Give the exit code."""
     out_dir = arguments.output_dir.absolute()
     if "ratings.files" in vars(arguments):  # those of a settings file are for the other commands
-        from thalbids.group.ratings import write
+        from thalbids.raters.summary import write
 
         for line in write(out_dir, settings):
             print(line)
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     ):
         if not fits:
             raise UsageError(f"{name} is {value}.", "Give a number above 0, and at most 100 percent of repeats.")
-    from thalbids.pipeline import rating_page
+    from thalbids.raters import rating_page
 
     made = rating_page.write(
         out_dir, arguments.page, subjects=settings.inputs.participant_label,

@@ -50,8 +50,8 @@ def parser() -> Parser:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Give the exit code."""
-    from thalbids.group.select import Design
-    from thalbids.group.select_run import select_gt
+    from thalbids.raters.select import Design
+    from thalbids.raters.select_run import select_gt
 
     borders = {_OPTIONS[name]: _numbers(name, getattr(arguments, f"{name}_borders")) for name in _BORDERS}
     if arguments.seed < 0 or arguments.min_per_stratum < 0:

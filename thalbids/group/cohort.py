@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thalbids.bids.derivatives import Place
+from thalbids.bids.people import natural
 from thalbids.errors import UsageError
-from thalbids.group.people import natural
 from thalbids.settings import Settings
 
 if TYPE_CHECKING:

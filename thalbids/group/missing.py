@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thalbids.group.dictionaries import MISSING_KEYS, lost_column
+from thalbids.group.columns import MISSING_KEYS, lost_column
 from thalbids.group.tables import Table, table
 
 if TYPE_CHECKING:

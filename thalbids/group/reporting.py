@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from thalbids.bids.files import read_json
+from thalbids.files import read_json
 from thalbids.methods.registry import methods
 from thalbids.reports import boilerplate, boilerplate_facts
-from thalbids.reports.group import write_group_report
+from thalbids.reports.group.group_page import write_group_report
 
 
 def write(out_dir: Path, settings: str, notes: Iterable[str] = ()) -> list[Path]:

@@ -16,7 +16,7 @@ import pandas as pd
 from thalbids.group.cohort import OUTCOMES as CHANGES
 from thalbids.group.cohort import Cohort, visit_pairs
 from thalbids.group.cohort import baseline as baseline_visits
-from thalbids.group.fit import z_score
+from thalbids.group.statistics.fit import z_score
 
 ALL = "all"
 OUTCOMES = (*CHANGES, "disease_duration")

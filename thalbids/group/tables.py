@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalbids.bids.files import MISSING, write_json, write_text
 from thalbids.bids.outputs import sidecar
+from thalbids.files import MISSING, write_json, write_text
 
 if TYPE_CHECKING:
     import pandas as pd

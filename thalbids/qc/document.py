@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from thalbids.bids.files import read_json, write_json
 from thalbids.errors import MetadataError
+from thalbids.files import read_json, write_json
 from thalbids.qc import rules
 from thalbids.qc.measures import Measures, brain_measures, dice, expected_centre, mask_box, mask_measures
 

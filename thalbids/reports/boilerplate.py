@@ -17,8 +17,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from thalbids.bids.files import write_text
-from thalbids.reports.group_data import listed
+from thalbids.files import write_text
+from thalbids.reports.group.group_data import listed
 
 Facts = Mapping[str, Mapping[str, Any]]
 Sentence = tuple[str, str]  # fact name, text
@@ -259,7 +259,10 @@ def reference(key: str, own: Mapping[str, Mapping[str, str]] | None = None) -> R
 
 
 def _folder() -> Any:
-    return resources.files("thalbids") / "boilerplate"
+    """The folder in the installed package; where that runs from its source, the one at the top of the repository."""
+    package = resources.files("thalbids")
+    folder = package / "boilerplate"
+    return folder if folder.is_dir() else Path(str(package)).parent / "boilerplate"
 
 
 def _filled(level: str, name: str, facts: Facts, versions: Mapping[str, str]) -> str:

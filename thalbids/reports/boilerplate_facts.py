@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import thalbids
 from thalbids.bids import names
-from thalbids.bids.files import read_json
 from thalbids.errors import MetadataError
+from thalbids.files import read_json
 from thalbids.reports import boilerplate
 from thalbids.reports.boilerplate import Paragraphs
-from thalbids.reports.figures import clinical, look
-from thalbids.reports.group_data import Tables, in_order, listed, rows_of
+from thalbids.reports.group.figures import clinical, look
+from thalbids.reports.group.group_data import Tables, in_order, listed, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,7 +173,7 @@ def _images(made: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
 
 def _tables(out_dir: Path) -> Found:
     """Sources of the intracranial volume, and whether there is a PBVC."""
-    from thalbids.bids.files import read_table
+    from thalbids.files import read_table
 
     found: Found = {}
     for path in sorted(out_dir.rglob("*_desc-icv_morph.tsv")):

@@ -16,10 +16,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from thalbids.bids.files import read_table
 from thalbids.bids.share import LeakError, share
 from thalbids.cli.main import main
 from thalbids.errors import NoInputError, UsageError, own_names
+from thalbids.files import read_table
 
 OPTIONS = {"what": "masks", "subjects": (), "dates": "drop", "license_name": "CC0", "faces_removed": False}
 

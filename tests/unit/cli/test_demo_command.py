@@ -34,7 +34,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         (out_dir / "group.html").touch()
         return 0
 
-    for module, function in (("thalbids.pipeline.run", participant), ("thalbids.group.run", group)):
+    for module, function in (("thalbids.participant.run", participant), ("thalbids.group.run", group)):
         stand_in = ModuleType(module)
         setattr(stand_in, function.__name__, function)
         monkeypatch.setitem(sys.modules, module, stand_in)

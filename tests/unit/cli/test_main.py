@@ -23,10 +23,10 @@ from thalbids.settings import Inputs, Methods, Run, Settings
 
 
 class Recorder(ModuleType):
-    """Stands in for thalbids.pipeline.run; keeps the calls, then returns or raises ``outcome``."""
+    """Stands in for thalbids.participant.run; keeps the calls, then returns or raises ``outcome``."""
 
     def __init__(self) -> None:
-        super().__init__("thalbids.pipeline.run")
+        super().__init__("thalbids.participant.run")
         self.calls: list[tuple[Any, ...]] = []
         self.outcome: int | BaseException = 0
 
@@ -47,7 +47,7 @@ class Recorder(ModuleType):
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
-    monkeypatch.setitem(sys.modules, "thalbids.pipeline.run", recorder)
+    monkeypatch.setitem(sys.modules, "thalbids.participant.run", recorder)
     return recorder
 
 
@@ -238,9 +238,9 @@ def test_a_bug_without_an_output_folder_goes_to_the_temporary_folder(
 def test_the_end_of_a_pipe_is_not_a_bug(run: Recorder, raw: str) -> None:
     stand_in = f"""
 import sys, types
-run = types.ModuleType("thalbids.pipeline.run")
+run = types.ModuleType("thalbids.participant.run")
 run.participant = lambda *a, **k: print("line\\n" * 100_000) or 0
-sys.modules["thalbids.pipeline.run"] = run
+sys.modules["thalbids.participant.run"] = run
 from thalbids.cli.main import main
 sys.exit(main([{raw!r}, "out", "participant"]))
 """
@@ -257,14 +257,14 @@ sys.exit(main([{raw!r}, "out", "participant"]))
 def test_signals_end_the_run_in_order(raw: str, number: int, code: int) -> None:
     stand_in = f"""
 import os, sys, types
-run = types.ModuleType("thalbids.pipeline.run")
+run = types.ModuleType("thalbids.participant.run")
 def participant(*args, **switches):
     try:
         os.kill(os.getpid(), {int(number)})
     finally:
         print("tidied up")
 run.participant = participant
-sys.modules["thalbids.pipeline.run"] = run
+sys.modules["thalbids.participant.run"] = run
 from thalbids.cli.main import main
 sys.exit(main([{raw!r}, "out", "participant"]))
 """

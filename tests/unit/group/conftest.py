@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.reports import paper_tables
-from thalbids.reports.figures import canvas
+from tests.unit.reports.group import paper_tables
+from thalbids.reports.group.figures import canvas
 
 
 @pytest.fixture(autouse=True)

@@ -14,15 +14,16 @@ import pytest
 from tests.cohort import CHANGE, METHODS, morph_path, morph_row, write_cohort, write_rows
 from thalbids.cli.main import main
 from thalbids.errors import NoInputError
-from thalbids.group import descriptives, reporting, run, volumes
-from thalbids.group.change import between, change, ledgers
-from thalbids.group.change import tables as change_tables
+from thalbids.group import reporting, run
+from thalbids.group.analyses import descriptives, volumes
+from thalbids.group.analyses.change import between, change, ledgers
+from thalbids.group.analyses.change import tables as change_tables
 from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, visit_pairs
 from thalbids.group.missing import ledger, missing_table
 from thalbids.group.run import read_cohort, run_analyses, with_exclusions
 from thalbids.group.tables import Table, write
-from thalbids.reports.figures.cohort import first_sessions
-from thalbids.reports.group_data import Tables
+from thalbids.reports.group.figures.descriptive import first_sessions
+from thalbids.reports.group.group_data import Tables
 from thalbids.settings import load
 
 OWN = ("volumes", "conflicts", "descriptives", "change")

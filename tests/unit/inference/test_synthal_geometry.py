@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import ORIENTATIONS, affine_of, world_coordinates
 from thalbids.inference import synthal
 from thalbids.inference.intensity import normalise
-from thalbids.pipeline.steps import looks_stripped
+from thalbids.participant.stages.steps import looks_stripped
 
 LEFT, RIGHT = np.array([-9.0, -11.0, 9.0]), np.array([15.0, -11.0, 9.0])
 RADII = np.array([9.0, 15.0, 10.0])

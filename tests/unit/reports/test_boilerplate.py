@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.reports import paper_tables
-from thalbids.bids.files import write_json
+from tests.unit.reports.group import paper_tables
+from thalbids.files import write_json
 from thalbids.methods.registry import methods
 from thalbids.reports import boilerplate, boilerplate_facts
 from thalbids.reports.boilerplate import LAYOUT, assemble, bibliography, cited, fragment
@@ -49,7 +49,7 @@ NEEDED = {
 
 
 def test_fragments_and_files_are_the_same() -> None:
-    folder = Path(boilerplate.__file__).parents[1] / "boilerplate"
+    folder = Path(boilerplate.__file__).parents[2] / "boilerplate"
     files = {(path.parent.name, path.stem) for path in folder.glob("*/*.md")}
     assert files == set(FRAGMENTS)
 

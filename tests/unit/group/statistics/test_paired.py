@@ -1,0 +1,109 @@
+"""Summaries and tests of overlap over people, against values worked out otherwise."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from thalbids.group.comparison import METRICS
+from thalbids.group.statistics import paired
+
+
+def table(values: dict[str, list[float]], rater: str = "manual") -> pd.DataFrame:
+    rows = [
+        {"participant_id": f"sub-{i}", "session_id": None, "rater": rater, "method": method, "status": "ok"}
+        | dict.fromkeys(METRICS, value)
+        for method, column in values.items()
+        for i, value in enumerate(column)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_quartiles_are_numpys_linear_ones() -> None:
+    row = paired.summary(table({"first": [0.1, 0.2, 0.4, 0.8]}), seed=1)[0]
+    assert (row["q1"], row["median"], row["q3"]) == pytest.approx((0.175, 0.3, 0.5))
+    assert row["n"] == 4
+    assert 0.1 <= row["ci_low"] < row["median"] < row["ci_high"] <= 0.8
+
+
+def test_an_interval_does_not_depend_on_other_methods() -> None:
+    rng = np.random.default_rng(1)
+    values = {name: list(rng.random(12)) for name in ("first", "dbsegment")}
+    both = paired.summary(table(values), seed=3)
+    alone = paired.summary(table({"dbsegment": values["dbsegment"]}), seed=3)
+    assert [row for row in both if row["method"] == "dbsegment"] == alone
+
+
+def exact_p(d: np.ndarray) -> float:
+    """Two-sided p of the signed-rank statistic by all assignments of signs."""
+    ranks = pd.Series(np.abs(d)).rank().to_numpy()
+    centre = ranks.sum() / 2
+    observed = abs(ranks[d > 0].sum() - centre)
+    sums = [ranks[np.array(signs, dtype=bool)].sum() for signs in itertools.product((0, 1), repeat=len(d))]
+    return float(np.mean(np.abs(np.array(sums) - centre) >= observed - 1e-9))
+
+
+def test_exact_signed_rank_is_the_full_permutation() -> None:
+    a = np.random.default_rng(2).normal(size=9)
+    found = paired.signed_rank(a + 0.4, np.zeros(9), "exact")
+    assert found["p"] == pytest.approx(exact_p(a + 0.4))
+
+
+def test_asymptotic_signed_rank_by_its_formula() -> None:
+    """z = (W - n (n + 1) / 4) / sqrt(n (n + 1) (2 n + 1) / 24 - sum (t^3 - t) / 48), zeros dropped, no correction."""
+    d = np.array([0.0, 0.3, -0.1, 0.5, 0.5, -0.2, 0.7, 0.9, 0.0, 0.4, 1.1, -0.5])
+    found = paired.signed_rank(d, np.zeros(12))
+    used = d[d != 0]
+    ranks = pd.Series(np.abs(used)).rank().to_numpy()
+    w = min(ranks[used > 0].sum(), ranks[used < 0].sum())
+    n, tied = 10, 3
+    z = (w - n * (n + 1) / 4) / math.sqrt(n * (n + 1) * (2 * n + 1) / 24 - (tied**3 - tied) / 48)
+    assert found["statistic"] == w
+    assert found["p"] == pytest.approx(math.erfc(abs(z) / math.sqrt(2)))
+    assert (found["n"], found["n_zero"]) == (12, 2)
+    assert "ties" in paired.signed_rank(d, np.zeros(12), "exact")["reason"]
+
+
+def test_no_test_without_a_difference_or_pairs() -> None:
+    same = np.array([0.5, 0.6, 0.7])
+    assert paired.signed_rank(same, same)["reason"] == "every difference is 0"
+    nothing = paired.signed_rank(np.array([np.nan, 1.0]), np.array([1.0, np.nan]))
+    assert (nothing["n"], nothing["reason"]) == (0, "no pairs")
+    assert math.isnan(nothing["p"])
+
+
+def test_benjamini_hochberg_by_hand_with_a_gap() -> None:
+    """p (n / rank), made monotone: 0.01, 0.02, 0.03 of three are all 0.03; the NaN is no member."""
+    found = paired.benjamini_hochberg([0.02, math.nan, 0.03, 0.01])
+    assert found[:1] + found[2:] == pytest.approx([0.03, 0.03, 0.03])
+    assert math.isnan(found[1])
+    assert paired.benjamini_hochberg([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.04, 0.04])
+    assert math.isnan(paired.benjamini_hochberg([math.nan])[0])
+
+
+def test_the_family_is_the_metric_of_one_rater() -> None:
+    rng = np.random.default_rng(4)
+    values = {name: list(shift + rng.random(15)) for name, shift in (("first", 0), ("dbsegment", 0.2), ("a", 0.4))}
+    rows = paired.tests(pd.concat([table(values), table(values, "second")]))
+    assert len(rows) == 2 * len(METRICS) * 3
+    for metric in METRICS:
+        own = [row for row in rows if row["metric"] == metric and row["rater"] == "manual"]
+        ps = np.array([row["p"] for row in own])
+        order = np.argsort(ps)
+        by_hand = np.minimum.accumulate((ps[order] * 3 / np.arange(1, 4))[::-1])[::-1]
+        assert np.array([row["p_fdr"] for row in own])[order] == pytest.approx(by_hand)
+
+
+def test_pairs_are_merged_on_people_never_by_order() -> None:
+    frame = table({"first": [0.1, 0.2, 0.3, 0.4, 0.5], "dbsegment": [0.2, 0.3, 0.4, 0.5, 0.7]})
+    shuffled = frame.sample(frac=1, random_state=1)
+    found = {r["metric"]: (r["n"], r["statistic"]) for r in paired.tests(shuffled)}
+    assert found["dice"] == (5, 0.0)
+
+
+def test_one_method_gives_no_pairs() -> None:
+    assert paired.tests(table({"first": [0.1, 0.2]})) == []

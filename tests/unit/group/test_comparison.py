@@ -1,0 +1,214 @@
+"""Masks of a session compared: counts by hand, other grids, another person's mask, damage."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import rotation_matrix, with_header
+from thalbids.bids.people import natural, one_per_person
+from thalbids.group import comparison
+from thalbids.group.comparison import Job, compare, compare_all
+from thalbids.group.statistics import containment, paired
+from thalbids.raters import interrater
+
+SHAPE = (40, 36, 32)
+AFFINE = np.diag([0.8, 1.0, 1.5, 1.0])
+
+
+def box(x: int, y: int = 10, z: int = 8, size: tuple[int, int, int] = (10, 8, 6)) -> np.ndarray:
+    """A box that starts at a voxel."""
+    data = np.zeros(SHAPE, np.uint8)
+    data[x : x + size[0], y : y + size[1], z : z + size[2]] = 1
+    return data
+
+
+def save(path: Path, data: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
+    image = nib.Nifti1Image(data, affine)
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=1)
+    nib.save(image, path)
+    return path
+
+
+def job(folder: Path, methods: dict[str, np.ndarray], manual: dict[str, np.ndarray], person: str = "sub-1") -> Job:
+    files = {name: save(folder / f"{person}_{name}.nii.gz", data) for name, data in (methods | manual).items()}
+    return Job(person, "ses-1", {m: files[m] for m in methods}, {r: files[r] for r in manual}, tuple(methods))
+
+
+def test_counts_of_shifted_boxes(tmp_path: Path) -> None:
+    """A box of 10 x 8 x 6 voxels shifted by 2 along x: 8/10 in common; every distance is 0 or at most 1.6 mm."""
+    made = compare(job(tmp_path, {"first": box(12), "dbsegment": box(10)}, {"manual": box(10)}))
+    row, same = made.overlap
+    assert (row["tp"], row["fp"], row["fn"]) == (8 * 48, 2 * 48, 2 * 48)
+    assert row["dice"] == row["precision"] == row["sensitivity"] == pytest.approx(0.8)
+    assert row["volume_similarity"] == 1
+    assert row["hd95_mm"] == pytest.approx(1.6)
+    assert row["volume_ml"] == pytest.approx(480 * 1.2 / 1000)
+    assert (same["dice"], same["assd_mm"], same["status"]) == (1, 0, "ok")
+    assert made.names == ("first", "dbsegment")
+    assert made.common == ((480, 384), (384, 480))
+    assert not made.notes and not made.problems
+
+
+def test_sensitivity_over_precision_is_the_ratio_of_volumes(tmp_path: Path) -> None:
+    made = compare(job(tmp_path, {"first": box(8, size=(14, 9, 7))}, {"manual": box(10)}))
+    row = made.overlap[0]
+    assert row["sensitivity"] / row["precision"] == pytest.approx(row["volume_ml"] / row["volume_rater_ml"])
+    assert row["sensitivity"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("kind", ["both", "sform-only", "qform-only"])
+@pytest.mark.parametrize("order", [[[0, -1], [1, -1], [2, 1]], [[2, 1], [0, -1], [1, 1]]])
+def test_a_mask_drawn_on_the_raw_scan_before_reorientation(tmp_path: Path, kind: str, order: list[list[int]]) -> None:
+    affine = rotation_matrix(4, -7, 3) @ AFFINE
+    methods = {"synthalT1w": save(tmp_path / "method.nii.gz", box(11), affine)}
+    raw = nib.Nifti1Image(box(10), affine).as_reoriented(np.array(order))
+    raw.set_sform(raw.affine, code=1)
+    raw.set_qform(raw.affine, code=1)
+    nib.save(with_header(raw, kind), tmp_path / "manual.nii.gz")
+    made = compare(Job("sub-1", None, methods, {"manual": tmp_path / "manual.nii.gz"}))
+    assert made.overlap[0]["dice"] == pytest.approx(0.9)
+    assert "was put on the session's grid" in made.notes[0]
+    assert "(+0.00 %)" in made.notes[0]
+
+
+def test_a_mask_on_a_much_other_grid_is_warned_of(tmp_path: Path) -> None:
+    """3 mm voxels that hold a thin plate lose or gain much of it; a plate half outside is named too."""
+    methods = {"synthalT1w": save(tmp_path / "method.nii.gz", box(10))}
+    coarse = np.zeros((16, 16, 16), np.uint8)
+    coarse[3:6, 3:6, 15] = 1
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    affine[:3, 3] = [24.0, 0.0, 0.0]  # 0.8 mm voxels end at 31.6 mm: the plate reaches from 31.5 to 40.5
+    made = compare(Job("sub-1", None, methods, {"manual": save(tmp_path / "manual.nii.gz", coarse, affine)}))
+    assert made.notes[0].startswith("warning: sub-1: the mask of manual (16 x 16 x 16 voxels, RAS)")
+    assert "outside the field of view" in made.notes[0]
+
+
+def test_the_mask_of_another_person_is_named_and_left_out(tmp_path: Path) -> None:
+    methods = {"first": box(10), "dbsegment": box(11)}
+    good = compare(job(tmp_path, methods, {"manual": box(10)}))
+    wrong = compare(job(tmp_path, methods, {"manual": box(25, 22, 20), "manual2": box(11)}, person="sub-2"))
+    assert "sub-2_ses-1: the mask of manual meets none of the 2 methods' masks" in wrong.problems[0]
+    table = pd.DataFrame([*good.overlap, *wrong.overlap])
+    assert set(table[table["rater"] == "manual"]["status"]) == {"ok", "excluded"}
+    rows = [row for row in paired.summary(table, seed=1) if row["rater"] == "manual" and row["metric"] == "dice"]
+    assert {row["n"] for row in rows} == {1}
+    assert wrong.raters[0]["status"] == "excluded"
+    assert "manual is of another person" in wrong.raters[0]["reason"]
+
+
+def test_one_method_that_errs_does_not_condemn_the_mask(tmp_path: Path) -> None:
+    made = compare(job(tmp_path, {"first": box(25, 22, 20), "dbsegment": box(10)}, {"manual": box(10)}))
+    assert [row["status"] for row in made.overlap] == ["ok", "ok"]
+    assert made.overlap[0]["dice"] == 0
+
+
+def test_empty_masks_are_nan_and_counted(tmp_path: Path) -> None:
+    empty = np.zeros(SHAPE, np.uint8)
+    made = compare(job(tmp_path, {"first": empty, "dbsegment": box(10)}, {"manual": box(10)}))
+    assert math.isnan(made.overlap[0]["dice"]) and math.isnan(made.overlap[0]["hd95_mm"])
+    assert made.overlap[0]["reason"] == "empty mask: the other mask"
+    found = paired.summary(pd.DataFrame(made.overlap), seed=1)
+    assert [(row["n"], row["n_empty"]) for row in found if row["metric"] == "dice"] == [(0, 1), (1, 0)]
+    inner = {(row["method_inner"], row["method_outer"]): row for row in containment.containment([made])}
+    assert (inner["first", "dbsegment"]["n"], inner["first", "dbsegment"]["n_empty"]) == (0, 1)
+    assert inner["dbsegment", "first"]["mean"] == 0
+
+
+def test_a_damaged_mask_costs_itself_only(tmp_path: Path) -> None:
+    made = job(tmp_path, {"first": box(10), "dbsegment": box(11)}, {"manual": box(10)})
+    made.methods["first"].write_bytes(made.methods["first"].read_bytes()[:60])
+    found = compare(made)
+    assert [row["method"] for row in found.overlap] == ["dbsegment"]
+    assert "sub-1_ses-1: the mask of first (sub-1_first.nii.gz) cannot be used" in found.problems[0]
+    assert str(tmp_path) not in found.problems[0]
+
+
+@pytest.mark.slow
+def test_processes_do_not_change_the_result(tmp_path: Path) -> None:
+    jobs = [job(tmp_path, {"first": box(8 + i), "dbsegment": box(9)}, {"manual": box(9)}, f"sub-{i}") for i in range(5)]
+    assert compare_all(jobs, nprocs=2) == compare_all(jobs, nprocs=1)
+    assert [made.participant_id for made in compare_all(jobs)] == [f"sub-{i}" for i in range(5)]
+
+
+def test_without_raters_only_the_contained_masks_are_read(tmp_path: Path) -> None:
+    made = job(tmp_path, {"first": box(10), "dbsegment": box(12)}, {})
+    nowhere = Job("sub-1", "ses-1", {**made.methods, "synthalFLAIR": tmp_path / "missing.nii.gz"}, {}, made.contained)
+    assert not compare(nowhere).problems
+    assert not compare(nowhere).overlap
+
+
+def test_containment_is_averaged_over_people(tmp_path: Path) -> None:
+    big = box(8, size=(14, 9, 7))
+    jobs = [job(tmp_path, {"mindglideT1w": box(10 + i), "first": big}, {}, f"sub-{i}") for i in (0, 6)]
+    rows = {(r["method_inner"], r["method_outer"]): r for r in containment.containment(compare_all(jobs))}
+    inside = rows["mindglideT1w", "first"]
+    assert (inside["n"], inside["constructed"]) == (2, True)
+    assert inside["mean"] == pytest.approx((1 + 0.6) / 2)  # 6 of 10 columns of the second lie in the big box
+    assert inside["sd"] == pytest.approx(0.4 / math.sqrt(2))
+    back = rows["first", "mindglideT1w"]
+    assert back["mean"] == pytest.approx((480 + 288) / 2 / (14 * 9 * 7))
+    assert not back["constructed"]
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "expected"),
+    [
+        ("mindglideFLAIR", "first", True),
+        ("mindglideT1wInSynthal", "synthalT1w", True),
+        ("mindglideT1wInSynthal", "first", False),
+        ("mindglideT1w", "synthalT1w", False),
+        ("synthalFLAIR", "synthalR1FLAIR", True),
+        ("synthalFLAIR", "synthalT1R1", False),
+        ("synthalFLAIR", "synthalT1FLAIRR1", False),
+        ("synthalFLAIR", "mindglideR1FLAIR", False),
+        ("synthalT1FLAIRR1Intersection", "synthalR1map", True),
+        ("synthalT1w", "synthalT1FLAIRR1Intersection", False),
+        ("somethingElse", "first", False),
+    ],
+)
+def test_containments_that_are_constructed(inner: str, outer: str, expected: bool) -> None:
+    assert containment.constructed(inner, outer) is expected
+
+
+def test_masks_that_come_from_the_t1w() -> None:
+    names = ["freesurfer", "first", "mindglideT1w", "mindglideFLAIR", "synthalT1FLAIR", "synthalT1w", "unknown!"]
+    assert containment.t1w_derived(names) == ("freesurfer", "first", "mindglideT1w", "synthalT1w")
+
+
+def test_sessions_in_their_order_and_one_per_person() -> None:
+    assert natural("ses-2") < natural("ses-10") < natural("ses-a")
+    assert natural(None) < natural("ses-1")
+    rows = [("sub-1", "ses-1"), ("sub-1", "ses-2"), ("sub-2", "ses-1"), ("sub-1", "ses-10")]
+    table = pd.DataFrame(rows, columns=["participant_id", "session_id"]).assign(rater="a", status="ok")
+    table.loc[0, "status"] = "excluded"
+    kept = one_per_person(table, ["rater"])
+    assert list(zip(kept["participant_id"], kept["session_id"], strict=True)) == [
+        ("sub-1", "ses-2"),
+        ("sub-2", "ses-1"),
+    ]
+
+
+def test_three_raters(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    jobs = []
+    for i, length in enumerate(rng.permutation(np.arange(6, 16))):
+        drawn = {f"r{j}": box(8, size=(int(length), 8, 6 + j % 2 * (i % 2))) for j in range(3)}
+        jobs.append(job(tmp_path, {"first": box(8)}, drawn, f"sub-{i}"))
+    compared = compare_all(jobs)
+    table = pd.DataFrame([row for made in compared for row in made.raters])
+    assert len(table) == 30
+    rows = {(r["rater"], r["rater2"], r["quantity"]): r for r in interrater.between_raters(table, seed=1)}
+    assert rows["r0", "r2", "median_dice"]["estimate"] == 1
+    assert rows["r0", "r1", "bias"]["estimate"] == pytest.approx(
+        np.mean([m.raters[0]["volume2_ml"] - m.raters[0]["volume_ml"] for m in compared])
+    )
+    assert 0.8 < rows["all", "all", "icc_a1"]["estimate"] <= rows["all", "all", "icc_c1"]["estimate"] < 1
+    assert rows["all", "all", "icc_c1"]["n"] == 10
+    assert comparison.problems_of(compared) == ([], [])

@@ -1,0 +1,260 @@
+"""The plan of a session for every mixture of images, and how its table rows end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from thalbids.engine.step import StepResult, check_plan
+from thalbids.errors import NoInputError
+from thalbids.methods.dbsegment import DBSegment
+from thalbids.methods.first import First
+from thalbids.methods.freesurfer import FreeSurfer
+from thalbids.methods.mindglide import MindGlide
+from thalbids.methods.registry import Choice, with_earlier
+from thalbids.methods.synthal import SynThal
+from thalbids.participant import plan as plans
+from thalbids.participant.run import check_freesurfer
+from thalbids.participant.stages import mask_steps, masks, steps
+from thalbids.settings import load
+from thalbids.types import InputImage, Session
+
+OUT = Path("/out")
+MIXTURES = [("T1w", *extra) for n in range(3) for extra in combinations(("FLAIR", "R1map"), n)]
+
+
+class Fixed(SynThal):
+    """SynThal whose parameters do not need the weights."""
+
+    def params(self, settings: object) -> dict[str, str]:
+        return {"Weights": "none"}
+
+
+@pytest.fixture(autouse=True)
+def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "_weights", lambda: "none")
+
+
+def session(images: tuple[str, ...], name: str | None = "1") -> Session:
+    found = {i: InputImage(Path(f"/raw/{i}.nii.gz"), f"bids:raw:{i}.nii.gz", i) for i in images}
+    return Session("01", name, found)
+
+
+@pytest.mark.parametrize("images", MIXTURES)
+@pytest.mark.parametrize("extra", [(), ("intersection", "staple")])
+def test_every_mixture_gives_a_plan_that_the_engine_accepts(images: tuple[str, ...], extra: tuple[str, ...]) -> None:
+    settings = load(None, {"methods": {"extra_ensembles": extra}})
+    planned = plans.plan([session(images), session(images, "2")], OUT, (Fixed(),), settings)
+    check_plan(planned)
+    made = {s.name.removeprefix("sub-01_ses-1 ") for s in planned if s.session == "sub-01_ses-1"}
+    assert {f"synthal{i}" for i in images} <= made
+    assert ("synthalT1FLAIR" in made) == ("FLAIR" in images)
+    assert ("synthalT1FLAIRR1" in made) == (len(images) == 3)
+    assert ("synthalT1FLAIRR1Staple" in made) == (len(images) == 3 and bool(extra))
+
+
+@pytest.mark.parametrize("images", MIXTURES)
+def test_the_table_has_a_row_for_every_mask_made_or_not(images: tuple[str, ...]) -> None:
+    made = plans.plan_session(session(images), OUT, (Fixed(),), load(None, {}))
+    assert [e["desc"] for e in made.masks] == [
+        "synthalT1w", "synthalFLAIR", "synthalR1map",
+        "synthalT1FLAIR", "synthalT1R1", "synthalR1FLAIR", "synthalT1FLAIRR1",
+    ]  # fmt: skip
+    for entry in made.masks:
+        assert (entry["step"] is None) == (not set(entry["images"]) <= set(images))
+        assert bool(entry["reason"]) == (entry["step"] is None)
+
+
+def test_masks_of_an_earlier_run_are_looked_up_and_keep_their_rows(tmp_path: Path) -> None:
+    results, out = tmp_path / "first", tmp_path / "out"
+    name = "sub-01/ses-1/anat/sub-01_ses-1_{}label-thalamus_desc-{}_mask.nii.gz"
+    (results / name.format("", "first")).parent.mkdir(parents=True)
+    (results / name.format("", "first")).write_bytes(b"x")
+    for desc in ("first", "mindglideT1w", "somebodys", "synthalT1FLAIRIntersection"):
+        path = out / name.format("space-T1w_", desc)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    one = session(("T1w", "FLAIR"))
+    there = masks.families_in(out, [one])
+    assert there == {"first", "mindglide", "synthal"}
+    settings = load(None, {"inputs": {"derivatives": {"first": str(results)}}, "methods": {"names": ("synthal",)}})
+    choice = with_earlier(Choice((Fixed(),), frozenset({"synthal"}), {}), settings, there)
+    assert choice.kept == {"first"}  # MindGlide is not here, so nobody can tell
+    assert choice.runnable == {"synthal"}
+    made = plans.plan_session(one, out, (First(), Fixed()), settings, choice.runnable, choice.kept)
+    check_plan(made.steps)
+    assert {s.name for s in made.steps if s.look_up} == {"sub-01_ses-1 first"}
+    rows = {e["desc"]: e for e in made.masks}
+    assert "somebodys" not in rows
+    old = {"mindglideT1w", "synthalT1FLAIRIntersection"}
+    assert {desc for desc, e in rows.items() if e["reason"] == steps.STALE} == old
+    upstream = {"sub-01_ses-1 first": StepResult("sub-01_ses-1 first", "blocked", "this run does not compute it")}
+    assert steps.ending(rows["first"], upstream) == ("missing", steps.STALE)
+    upstream = {"sub-01_ses-1 first": StepResult("sub-01_ses-1 first", "cached")}
+    assert steps.ending(rows["first"], upstream) == ("ok", "")
+    assert "kept" not in rows["synthalT1w"]  # what a run makes itself has the fingerprint that it always had
+
+
+def test_a_kept_method_gives_no_brain_mask() -> None:
+    settings = load(None, {})
+    made = plans.plan_session(session(("T1w",)), OUT, (DBSegment(), Fixed()), settings, None, {"dbsegment"})
+    assert made.brain_source == "synthal"
+
+
+def test_a_session_without_t1w_has_one_step_that_says_so() -> None:
+    planned = plans.plan([Session("01", None, {}, problem="no T1w here.")], OUT, (Fixed(),), load(None, {}))
+    assert [s.function for s in planned] == [steps.refuse, steps.report]
+    with pytest.raises(Exception, match="no T1w here"):
+        steps.refuse({}, {}, planned[0].params, {})
+
+
+SOURCES = ("auto", "synthal", "dbsegment", "freesurfer", "given")
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("envelope", ["first", "dbsegment", "freesurfer", "synthal"])
+def test_all_methods_with_any_brain_mask_and_envelope(source: str, envelope: str, tmp_path: Path) -> None:
+    tree = {"brain": {"source": source}, "mindglide": {"envelope": envelope}}
+    settings = load(None, {**tree, "inputs": {"derivatives": {"brain": str(tmp_path)}}})
+    every = (FreeSurfer(), First(), DBSegment(), MindGlide(), Fixed())
+    planned = plans.plan([session(MIXTURES[-1])], OUT, every, settings)
+    check_plan(planned)
+    made = {s.name.removeprefix("sub-01_ses-1 "): s for s in planned}
+    ending = "" if envelope == "first" else f"In{envelope.capitalize()}"
+    cut = made[f"mindglideT1w{ending}"]
+    assert made["mindglide label maps"].needs[0] == "sub-01_ses-1 anatomy"
+    assert f"sub-01_ses-1 {'synthalT1w' if envelope == 'synthal' else envelope}" in cut.needs
+    assert len([s for s in planned if s.function is mask_steps.label_maps]) == 3  # each tool once a session
+    whole = plans.plan_session(session(MIXTURES[-1]), OUT, every, settings)
+    assert whole.brain_source == ("dbsegment" if source == "auto" else source)
+    assert ("brain" in made) == (source != "synthal")
+    if source == "given":  # the folder holds none: that is said, and nothing replaces it
+        assert made["brain"].function is steps.refuse
+    assert made["scale R1map"].needs[-1] == whole.brain_step
+    assert whole.brain_step not in made["synthalT1w"].needs or source == "synthal"
+
+
+def test_a_method_that_only_has_results_is_missing_where_there_are_none(tmp_path: Path) -> None:
+    settings = load(None, {"inputs": {"derivatives": {"first": str(tmp_path)}}})
+    made = plans.plan_session(session(("T1w",)), OUT, (First(), MindGlide(), Fixed()), settings, {"mindglide"})
+    reasons = {e["desc"]: e["reason"] for e in made.masks}
+    assert reasons["first"] == "there is no result of first for this session, and it is not run here"
+    assert reasons["mindglideT1w"].startswith("it needs the mask of first as its envelope: there is no result of first")
+    folder = tmp_path / "sub-01" / "ses-1" / "anat"
+    folder.mkdir(parents=True)
+    (folder / "sub-01_ses-1_label-thalamus_mask.nii.gz").write_bytes(b"x")
+    made = plans.plan_session(session(("T1w",)), OUT, (First(), MindGlide(), Fixed()), settings, {"mindglide"})
+    assert {e["desc"]: e["step"] is not None for e in made.masks}["mindglideT1w"]
+    assert made.origins["first"].startswith("given, bids:first:sub-01/ses-1/anat/")
+    (folder / "sub-01_ses-1_label-thalamus_desc-b_mask.nii.gz").write_bytes(b"x")
+    made = plans.plan_session(session(("T1w",)), OUT, (First(), Fixed()), settings, {"synthal"})
+    refused = next(s for s in made.steps if s.name.endswith(" first"))
+    assert refused.function is steps.refuse
+    assert "has 2 files in first" in refused.params["Problem"]
+
+
+@pytest.mark.parametrize("source", ["synthal", "freesurfer"])
+def test_freesurfer_results_of_one_session_that_cannot_be_used_do_not_stop_the_run(source: str, tmp_path: Path) -> None:
+    scripts = tmp_path / "sub-01_ses-1" / "scripts"
+    scripts.mkdir(parents=True)
+    (scripts / "recon-all.error").write_text("x")
+    settings = load(None, {"tools": {"freesurfer": {"subjects_dir": str(tmp_path)}}, "brain": {"source": source}})
+    both = [session(("T1w",)), session(("T1w",), "2")]
+    planned = plans.plan(both, OUT, (FreeSurfer(), Fixed()), settings, None, {"freesurfer", "synthal"})
+    functions = {s.name: s.function for s in planned}
+    assert functions["sub-01_ses-1 freesurfer"] is steps.refuse
+    assert "sub-01_ses-1 freesurfer run" not in functions
+    assert functions["sub-01_ses-2 freesurfer run"] is mask_steps.run_tool
+
+
+def test_names_of_given_results_may_be_spelled_as_the_tool_is(tmp_path: Path) -> None:
+    folder = tmp_path / "sub-01" / "ses-1" / "anat"
+    folder.mkdir(parents=True)
+    (folder / "sub-01_ses-1_label-thalamus_desc-mindglideT1w_mask.nii.gz").write_bytes(b"x")
+    settings = load(None, {"inputs": {"derivatives": {"MindGlide": str(tmp_path)}}})
+    made = plans.plan_session(session(("T1w",)), OUT, (MindGlide(),), settings, set())
+    assert made.origins["mindglideT1w"].startswith("given, bids:MindGlide:sub-01/")
+
+
+def test_the_report_shows_what_decides_of_the_masks_of_tools() -> None:
+    tree = {"brain": {"source": "dbsegment"}, "mindglide": {"envelope": "synthal"}}
+    shown = plans.result_settings(load(None, {**tree, "tools": {"dbsegment": {"mode": "paper"}}}))
+    assert shown["brain mask"] == "dbsegment"
+    assert shown["MindGlide"]["envelope"] == "synthal"
+    assert shown["DBSegment"]["mode"] == "paper"
+
+
+def test_a_cut_mask_names_the_mask_that_cuts_it_among_its_sources() -> None:
+    made = plans.plan_session(session(("T1w",)), OUT, (First(), MindGlide()), load(None, {}))
+    params = {s.name: s.params for s in made.steps}
+    anat = "bids::sub-01/ses-1/anat/sub-01_ses-1_space-T1w_seg"
+    assert params["sub-01_ses-1 mindglideT1w"]["Sources"] == [
+        f"{anat}-mindglide_desc-T1w_dseg.nii.gz", f"{anat}-thalamus_desc-first_dseg.nii.gz",
+    ]  # fmt: skip
+
+
+def test_memory_grows_with_the_image(tmp_path: Path) -> None:
+    import nibabel as nib
+    import numpy as np
+
+    def planned(shape: tuple[int, int, int]) -> float:
+        path = tmp_path / "t1.nii"
+        nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4)), path)
+        header = nib.Nifti1Header()
+        header.set_data_shape(shape)
+        header.set_data_dtype(np.uint8)
+        with path.open("wb") as stream:
+            header.write_to(stream)
+        images = {"T1w": InputImage(path, "bids:raw:t1.nii", "T1w")}
+        made = plans.plan_session(Session("01", None, images), OUT, (Fixed(),), load(None, {}))
+        return next(s.memory_gb for s in made.steps if s.name.endswith("anatomy"))
+
+    assert planned((256, 256, 256)) == 1.5
+    assert planned((512, 512, 512)) == pytest.approx(1.5 + 60 * (512**3 - 256**3) / 1e9)
+
+
+def test_nprocs_and_other_settings_without_effect_change_no_fingerprint_material() -> None:
+    one, two = (
+        plans.plan([session(MIXTURES[-1])], OUT, (Fixed(),), load(None, {"run": {"nprocs": n}})) for n in (1, 2)
+    )
+    assert [s.params for s in one] == [s.params for s in two]
+
+
+def test_a_blocked_mask_is_excluded_with_its_image_and_failed_with_a_failed_step() -> None:
+    entry = {"step": "mask", "roots": ["register"], "reason": ""}
+    blocked = StepResult("mask", "blocked", "because")
+    for status, expected in (("excluded", "excluded"), ("failed", "failed"), ("lost", "failed")):
+        upstream = {"mask": blocked, "register": StepResult("register", status, "because")}
+        assert steps.ending(entry, upstream) == (expected, "because")
+    assert steps.ending({"step": None, "reason": "no image"}, {}) == ("missing", "no image")
+
+
+def test_a_distrusted_mask_and_ensembles_on_it_are_excluded_and_keep_their_numbers() -> None:
+    good = {"status": "ok", "reason": "", "trusted": True, "flags": [], "measures": {"volume_mm3": 14000.0}}
+    bad = good | {"trusted": False, "flags": [{"reason": "too small"}], "measures": {"volume_mm3": 900.0}}
+    methods = [
+        {"desc": "a", "image": "T1w"},
+        {"desc": "b", "image": "FLAIR"},
+        {"desc": "ab", "image": "ensemble", "members": ["a", "b"]},
+    ]
+    rows = steps.volume_rows(methods, {"a": good, "b": bad, "ab": good})
+    assert [r["status"] for r in rows] == ["ok", "excluded", "excluded"]
+    assert rows[1]["reason"] == rows[2]["reason"] == "b: too small"
+    assert rows[1]["volume_mm3"] == 900.0
+
+
+def test_a_subjects_directory_without_any_session_is_told(tmp_path: Path) -> None:
+    (tmp_path / "fs").mkdir()
+    given = {"tools": {"freesurfer": {"subjects_dir": str(tmp_path / "fs")}}}
+    own, choice = [session(("T1w",))], Choice((), frozenset(), {})
+    (told,) = check_freesurfer(own, own, choice, load(None, given))
+    assert "looked for: sub-01_ses-1, sub-01, ..." in told
+    named = load(None, given | {"methods": {"names": ["freesurfer"]}})
+    with pytest.raises(NoInputError, match="holds no session of this run"):
+        check_freesurfer(own, own, choice, named)
+    assert check_freesurfer(own, own, replace(choice, runnable=frozenset({"freesurfer"})), named)
+    (tmp_path / "fs" / "sub-01").mkdir()
+    assert check_freesurfer(own, own, choice, named) == []

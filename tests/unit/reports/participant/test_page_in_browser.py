@@ -1,0 +1,107 @@
+"""The participant's page in a browser without network: viewer, switches, hostile text, narrow screens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.browser import browser  # noqa: F401
+from tests.unit.reports.participant.test_participant_page import Head
+from thalbids.reports import Failure, write_report
+
+pytestmark = pytest.mark.slow
+EVIL = '<script>window.evil = 1</script>"\'><img src=x onerror="window.evil = 1">=1+1</script>'
+
+# the share of the canvas' pixels that are not black, and of those that are coloured
+PIXELS = """new Promise(done => {
+  const canvas = document.querySelector(".viewer canvas"), nv = document.querySelector(".viewer").niivue;
+  nv.drawScene();
+  const gl = nv.gl, n = canvas.width * canvas.height, data = new Uint8Array(4 * n);
+  gl.readPixels(0, 0, canvas.width, canvas.height, gl.RGBA, gl.UNSIGNED_BYTE, data);
+  let bright = 0, coloured = 0;
+  for (let i = 0; i < 4 * n; i += 4) {
+    bright += data[i] + data[i + 1] + data[i + 2] > 60;
+    coloured += Math.max(data[i], data[i + 1], data[i + 2]) - Math.min(data[i], data[i + 1], data[i + 2]) > 20;
+  }
+  done([bright / n, coloured / n]);
+})"""
+
+
+@pytest.fixture
+def page_file(tmp_path: Path) -> Path:
+    head = Head(tmp_path / "in", zoom=3.0)
+    head.add("synthalT1w")
+    head.add("synthalFLAIR", radius=13.0)
+    head.add("synthalT1FLAIR", radius=13.0)
+    head.path("FLAIR", (120 - head.t1w).astype(np.float32))
+    masks = [replace(mask, label=EVIL) if mask.method == "synthalFLAIR" else mask for mask in head.masks.values()]
+    session = replace(
+        head.report("1", failures=[Failure(EVIL, EVIL)]), masks=masks, registered={"FLAIR": head.path("FLAIR")},
+        links={EVIL: "sub-01/a.json"},
+    )  # fmt: skip
+    session = replace(session, qc={**session.qc, "Notes": [EVIL]})
+    return write_report(tmp_path / "sub-01.html", "01", [session], {EVIL: {EVIL: EVIL}})[0]
+
+
+def test_the_viewer_draws_what_is_ticked(browser, page_file: Path):  # noqa: F811
+    page = browser.open(page_file)
+    assert page.evaluate("typeof niivue.Niivue") == "undefined"  # only the element of that id, nothing unpacked yet
+    page.click(".viewer button")
+    page.wait("document.querySelector('.viewer').dataset.state === 'open'")
+    bright, coloured = page.evaluate(PIXELS)
+    assert bright > 0.1
+    assert coloured > 0.01
+    page.click(".viewer .masks input")  # the only mask that is shown at first
+    page.wait("document.querySelector('.viewer').niivue.volumes.length === 1")
+    bright, none = page.evaluate(PIXELS)
+    assert bright > 0.1
+    assert none < coloured / 5
+    page.click(".viewer input[value='1']")  # the FLAIR
+    page.wait("document.querySelector('.viewer').niivue.volumes[0].name === 'FLAIR.nii.gz'")
+    assert page.evaluate(PIXELS)[0] > 0.1
+    page.quiet()
+
+
+def test_without_webgl2_the_page_says_so_and_keeps_its_pictures(browser, page_file: Path):  # noqa: F811
+    page = browser.open(page_file)
+    page.evaluate("HTMLCanvasElement.prototype.getContext = () => null")
+    page.click(".viewer button")
+    page.wait("document.querySelector('.viewer').dataset.state === 'failed'")
+    assert "no WebGL2" in page.text(".viewer")
+    assert page.evaluate("document.querySelectorAll('svg[role=img]').length") == 9 + 9 + 3 + 12
+    page.quiet()
+
+
+def test_hostile_text_is_text(browser, page_file: Path):  # noqa: F811
+    page = browser.open(page_file)
+    page.click(".viewer button")
+    page.wait("document.querySelector('.viewer').dataset.state === 'open'")
+    assert page.evaluate("window.evil === undefined && document.querySelectorAll('img').length === 0")
+    assert page.text().count("onerror") >= 6
+    page.quiet()
+
+
+def test_without_scripts_the_page_is_whole(browser, page_file: Path):  # noqa: F811
+    page = browser.open(page_file, scripts=False)
+    assert page.evaluate("getComputedStyle(document.querySelector('.viewer')).display") == "none"
+    assert "needs JavaScript" in page.text()
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_nothing_sticks_out(browser, page_file: Path, width: int):  # noqa: F811
+    page = browser.open(page_file, width=width)
+    page.click(".viewer button")
+    page.wait("document.querySelector('.viewer').dataset.state === 'open'")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_unticking_hides_an_outline(browser, page_file: Path):  # noqa: F811
+    page = browser.open(page_file)
+    shown = "[...document.querySelectorAll('g.s0m0')].filter(g => getComputedStyle(g).display !== 'none').length"
+    before = page.evaluate(shown)
+    assert before > 3
+    page.click("#s0m0")
+    assert page.evaluate(shown) == 0

@@ -1,0 +1,1 @@
+"""Run steps: records, fingerprints, scheduling, workers, locks, logs. Knows no thalamus and no BIDS."""

@@ -1,0 +1,1 @@
+"""Analyses of the group level, one per file: from the cohort to tables."""

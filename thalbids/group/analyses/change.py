@@ -1,0 +1,180 @@
+"""Change of the thalamus between sessions (paper, 2.6.3 and 3.5): per participant, summarised, and between methods."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from thalbids.group.cohort import Cohort, visit_pairs
+from thalbids.group.columns import CHANGE, CHANGE_SUMMARY, CHANGE_TESTS
+from thalbids.group.missing import ledger, missing_table
+from thalbids.group.statistics.paired import benjamini_hochberg, signed_rank
+from thalbids.group.tables import Table, table
+
+MEASURES = (
+    "delta_ml", "delta_percent", "delta_percent_per_year", "delta_left_ml", "delta_left_percent",
+    "delta_left_percent_per_year", "delta_right_ml", "delta_right_percent", "delta_right_percent_per_year",
+    "delta_asymmetry",
+)  # fmt: skip
+_SIDES = ("volume_ml", "volume_left_ml", "volume_right_ml")
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_change``, its summary, tests between methods, and the ledger."""
+    pairs = cohort.settings.group.pairs
+    frames = {pair: change(cohort, pair) for pair in pairs}
+    rows = pd.concat(list(frames.values()), ignore_index=True)
+    choices = {"pairs": list(pairs), "icv": cohort.settings.group.icv}
+    tests = {"test": "Wilcoxon signed-rank, asymptotic, zeros dropped, no continuity correction", "on": "delta_percent"}
+    notes = [] if len(rows) else ["change: no participant has two sessions with volumes."]
+    return [
+        Table("group_change", rows, CHANGE, choices, notes),
+        table(
+            "group_change_summary", [r for p in pairs for r in summary(frames[p], p)], CHANGE_SUMMARY, settings=choices
+        ),
+        table("group_change_tests", [r for p in pairs for r in between(frames[p], p)], CHANGE_TESTS, settings=tests),
+        missing_table(ledgers(cohort, frames)),
+    ]
+
+
+def change(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
+    """One row per pair of sessions and method: the columns of ``group_change``.
+
+    A method without a usable volume at one of the two sessions has a row with NaN and the reason.
+    """
+    visits = visit_pairs(cohort, pair)[
+        ["participant_id", "session_id_baseline", "session_id_followup", "interval_years", "diagnosis"]
+    ]
+    frame = visits.merge(pd.DataFrame({"method": list(cohort.methods)}, dtype=object), how="cross")
+    for when in ("baseline", "followup"):
+        frame = frame.merge(_at(cohort, when), on=["participant_id", f"session_id_{when}", "method"], how="left")
+    made = {name: frame[name] for name in visits.columns} | {"method": frame["method"]}
+    for side in ("", "_left", "_right"):
+        made |= _differences(frame, side)
+    made |= _asymmetry(frame)
+    made |= {"sessions": pair, "reason": _reasons(frame)}
+    return pd.DataFrame(made).reindex(columns=list(CHANGE))
+
+
+def summary(frame: pd.DataFrame, pair: str) -> list[dict[str, Any]]:
+    """Rows of ``group_change_summary``: every method, diagnosis (and all) and measure."""
+    rows = []
+    for method, own in frame.groupby("method", sort=False):
+        for diagnosis, part in by_diagnosis(own):
+            for measure in MEASURES:
+                start = {"method": method, "diagnosis": diagnosis, "measure": measure, "sessions": pair}
+                rows.append(start | spread(part[measure]))
+    return rows
+
+
+def between(frame: pd.DataFrame, pair: str) -> list[dict[str, Any]]:
+    """Rows of ``group_change_tests``: paired Wilcoxon of the percent change, over all pairs of methods."""
+    wide = frame.pivot(
+        index=["participant_id", "session_id_baseline", "session_id_followup"], columns="method", values="delta_percent"
+    )
+    repeated = wide.index.get_level_values("participant_id").has_duplicates
+    rows = []
+    for first, second in itertools.combinations(dict.fromkeys(frame["method"]), 2):
+        a, b = wide[first].to_numpy(dtype=float), wide[second].to_numpy(dtype=float)
+        difference = (a - b)[np.isfinite(a - b)]
+        found = signed_rank(a, b)
+        if repeated and not found["reason"]:
+            found["reason"] = "a person has several pairs, which are not independent: p is too small"
+        median = float(np.median(difference)) if difference.size else float("nan")
+        rows.append({"method": first, "method2": second, "sessions": pair, "median_difference": median, **found})
+    adjusted = benjamini_hochberg([row["p"] for row in rows])
+    return [row | {"p_fdr": p} for row, p in zip(rows, adjusted, strict=True)]
+
+
+def ledgers(cohort: Cohort, frames: Mapping[str, pd.DataFrame] | None = None) -> list[dict[str, Any]]:
+    """How many pairs of sessions each method has, and why others are lost; ``frames``: pair to `change`."""
+    frames = {pair: change(cohort, pair) for pair in cohort.settings.group.pairs} if frames is None else frames
+    rows = []
+    for pair, frame in frames.items():
+        for method, own in frame.groupby("method", sort=False):
+            lost = {
+                "no volume at baseline": own["volume_baseline_ml"].isna(),
+                "no volume at follow up": own["volume_followup_ml"].isna(),
+            }
+            rows.append(ledger("change", "delta_ml", str(method), lost, sessions=pair))
+            lost |= {"no interval": ~(own["interval_years"] > 0)}
+            rows.append(ledger("change", "delta_percent_per_year", str(method), lost, sessions=pair))
+    return rows
+
+
+def by_diagnosis(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    """The rows of everybody (``all``), then of each diagnosis, ``unknown`` last."""
+    yield "all", frame
+    names = sorted(set(frame["diagnosis"]) - {""})
+    for name in names:
+        yield name, frame[frame["diagnosis"] == name]
+    if (frame["diagnosis"] == "").any():
+        yield "unknown", frame[frame["diagnosis"] == ""]
+
+
+def spread(values: Any) -> dict[str, Any]:
+    """n, mean, sd (n - 1), median and quartiles (numpy's linear) of the values that are there; NaN without any."""
+    there = np.asarray(values, dtype=np.float64)
+    there = there[np.isfinite(there)]
+    nan = float("nan")
+    if not there.size:
+        return {"n": 0, "mean": nan, "sd": nan, "median": nan, "q1": nan, "q3": nan}
+    q1, median, q3 = np.quantile(there, [0.25, 0.5, 0.75])
+    sd = float(there.std(ddof=1)) if there.size > 1 else nan
+    numbers = {"mean": float(there.mean()), "sd": sd, "median": float(median), "q1": float(q1), "q3": float(q3)}
+    return {"n": int(there.size), **numbers}
+
+
+def _at(cohort: Cohort, when: str) -> pd.DataFrame:
+    """The volumes of a session under the names of one end of a pair; NaN where the status is not ok."""
+    own = cohort.volumes[["participant_id", "session_id", "method", *_SIDES, "status", "reason"]].copy()
+    own.loc[own["status"] != "ok", list(_SIDES)] = np.nan
+    names = {name: f"{name}_{when}" for name in (*_SIDES, "status", "reason", "session_id")}
+    return own.rename(columns=names)
+
+
+def _differences(frame: pd.DataFrame, side: str) -> dict[str, pd.Series]:
+    before, after = frame[f"volume{side}_ml_baseline"], frame[f"volume{side}_ml_followup"]
+    difference = after - before
+    percent = 100 * difference / before.where(before > 0)
+    years = frame["interval_years"].where(frame["interval_years"] > 0)
+    volumes = {} if side else {"volume_baseline_ml": before, "volume_followup_ml": after}
+    return volumes | {
+        f"delta{side}_ml": difference,
+        f"delta{side}_percent": percent,
+        f"delta{side}_percent_per_year": percent / years,
+    }
+
+
+def _asymmetry(frame: pd.DataFrame) -> dict[str, pd.Series]:
+    made = {}
+    for when in ("baseline", "followup"):
+        left, right = frame[f"volume_left_ml_{when}"], frame[f"volume_right_ml_{when}"]
+        made[f"asymmetry_{when}"] = 2 * (left - right) / (left + right).where(left + right > 0)
+    return made | {"delta_asymmetry": made["asymmetry_followup"] - made["asymmetry_baseline"]}
+
+
+def _reasons(frame: pd.DataFrame) -> list[str]:
+    """Why a row has no change, in words."""
+    made = []
+    columns = ["status_baseline", "reason_baseline", "status_followup", "reason_followup", "interval_years"]
+    for status1, reason1, status2, reason2, years in frame[columns].itertuples(index=False):
+        parts = [
+            f"{when}: {_words(status, reason)}"
+            for when, status, reason in (("baseline", status1, reason1), ("follow-up", status2, reason2))
+            if status != "ok"
+        ]
+        if not parts and not years > 0:
+            parts = ["no interval: a session without a date" if years != years else "no interval: not after baseline"]
+        made.append("; ".join(parts))
+    return made
+
+
+def _words(status: object, reason: object) -> str:
+    if not isinstance(status, str):
+        return "not in the derivatives"
+    return f"{status} ({reason})" if isinstance(reason, str) and reason else status

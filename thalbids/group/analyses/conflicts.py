@@ -1,0 +1,12 @@
+"""Where clinical tables disagree (``group_conflicts``)."""
+
+from __future__ import annotations
+
+from thalbids.group.cohort import Cohort
+from thalbids.group.columns import CONFLICTS
+from thalbids.group.tables import Table, table
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_conflicts``: one row per value that another table contradicts."""
+    return [table("group_conflicts", cohort.conflicts.to_dict("records"), CONFLICTS)]

@@ -1,0 +1,121 @@
+"""Change of clinical scores against change of thalamus volume (paper, 2.7.5 and 3.6), with its sensitivity analyses."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from thalbids.group.analyses import crosssectional
+from thalbids.group.cohort import OUTCOMES, Cohort
+from thalbids.group.missing import after_fit, missing_table
+from thalbids.group.model_columns import ANNUALISED, LONGITUDINAL
+from thalbids.group.samples import ALL, Sample, annual, pairs
+from thalbids.group.statistics import models
+from thalbids.group.statistics.models import Plan, Rows
+from thalbids.group.tables import Table, table
+
+COVARIATES = ("age", "sex", "icv_z", "steroid", "interval_years")
+ROBUST = ("d_edss", "d_nhpt")  # heteroscedastic (paper, 3.6)
+WINSORISED = {"winsor_1_99": (0.01, 0.99), "winsor_5_95": (0.05, 0.95)}
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_longitudinal``, ``group_annualised`` (beyond the paper), and the ledger."""
+    samples = {pair: pairs(cohort, pair) for pair in pairs_of(cohort)}
+    rows = [row for pair, sample in samples.items() for row in models_of(cohort, pair, sample)]
+    rates = [row for pair, sample in samples.items() for row in rates_of(cohort, pair, sample)]
+    notes = crosssectional.warned(rows)
+    if "consecutive" in cohort.settings.group.pairs:
+        notes = [*notes, "longitudinal models: consecutive visits of a person are not independent; see group_mixed."]
+    made = choices(cohort)
+    before = {
+        name: [row for row in ledgers(cohort) if row["analysis"] == name] for name in ("longitudinal", "annualised")
+    }
+    lost = after_fit(before["longitudinal"], rows) + after_fit(before["annualised"], rates)
+    return [
+        table("group_longitudinal", rows, LONGITUDINAL, settings=made, notes=notes),
+        table("group_annualised", rates, ANNUALISED, settings=made),
+        missing_table(lost),
+    ]
+
+
+def ledgers(cohort: Cohort) -> Rows:
+    """How many rows each model has, without fitting it."""
+    made: Rows = []
+    for pair in pairs_of(cohort):
+        sample = pairs(cohort, pair)
+        made += models.ledgers(plan(), cohort, sample, pair)
+        made += models.ledgers(rate_plan(), cohort, annual(sample), pair)
+    return made
+
+
+def pairs_of(cohort: Cohort) -> list[str]:
+    """The pairs of sessions asked for in which a person counts once."""
+    return [pair for pair in cohort.settings.group.pairs if pair != "consecutive"]
+
+
+def models_of(cohort: Cohort, pair: str, sample: Sample) -> Rows:
+    """Rows of ``group_longitudinal``: every subset, and everybody with winsorised change."""
+    made = models.rows(plan(), cohort, sample, sessions=pair)
+    for sensitivity, (low, high) in WINSORISED.items():
+        made += models.rows(plan(sensitivity, low, high), cohort, sample, (ALL,), sessions=pair)
+    return made
+
+
+def rates_of(cohort: Cohort, pair: str, sample: Sample) -> Rows:
+    """Rows of ``group_annualised``: change per year of the score on change per year of the volume."""
+    return models.rows(rate_plan(), cohort, annual(sample), sessions=pair)
+
+
+def plan(sensitivity: str = "none", low: float = 0.0, high: float = 1.0, measure: str = "total") -> Plan:
+    """d_outcome ~ d_volume + age + sex + z(ICV) + steroid + interval_years, the predictor clipped at two quantiles."""
+    return Plan(
+        analysis="longitudinal" if measure == "total" else f"longitudinal_{measure}",
+        outcomes=tuple(f"d_{name}" for name in OUTCOMES),
+        predictor="delta_asymmetry" if measure == "asymmetry" else "delta_volume_ml",
+        covariates=COVARIATES,
+        robust=ROBUST,
+        measure=measure,
+        sensitivity=sensitivity,
+        prepare=functools.partial(winsorise, low=low, high=high),
+    )
+
+
+def rate_plan() -> Plan:
+    """The same of rates; the interval, which both contain, is no covariate."""
+    return Plan(
+        analysis="annualised",
+        outcomes=tuple(f"d_{name}" for name in OUTCOMES),
+        predictor="delta_volume_ml_per_year",
+        covariates=COVARIATES[:-1],
+        robust=ROBUST,
+    )
+
+
+def winsorise(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """The values clipped at two of their quantiles (numpy's linear quantiles); NaN stays.
+
+    scipy's ``mstats.winsorize`` replaces a count of values instead, which is another thing.
+
+    Examples
+    --------
+    >>> winsorise(np.array([0.0, 1, 2, 3, 100]), 0.25, 0.75).tolist()
+    [1.0, 1.0, 2.0, 3.0, 3.0]
+    """
+    there = values[np.isfinite(values)]
+    if not there.size:
+        return values
+    return np.clip(values, *np.quantile(there, [low, high], method="linear"))
+
+
+def choices(cohort: Cohort) -> dict[str, Any]:
+    """The choices behind the tables, for their JSON."""
+    return crosssectional.choices(cohort) | {
+        "model": "change of outcome ~ change of volume + " + " + ".join(COVARIATES),
+        "log": [],
+        "HC3": list(ROBUST),
+        "pairs": pairs_of(cohort),
+        "winsorised": {name: list(limits) for name, limits in WINSORISED.items()},
+    }

@@ -1,0 +1,119 @@
+"""Volumes against those of the controls: z-scores by age, sex and intracranial volume, beyond the paper.
+
+z = (volume - expected) / SD of the prediction, from least squares in the controls' first sessions. A control's own z
+leaves that person out of the fit, or it would be too small.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from thalbids.group.cohort import Cohort
+from thalbids.group.model_columns import NORMATIVE
+from thalbids.group.statistics import fit
+from thalbids.group.tables import Table
+
+CONTROLS = "HC"
+COVARIATES = ("age", "sex", "icv_ml")
+MIN_DF = 5  # residual degrees of freedom of the controls' model
+_KEYS = ["participant_id", "session_id"]
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_normative``."""
+    data = frame(cohort)
+    covariates = tuple(name for name in COVARIATES if data[name].notna().any())
+    parts = [scores(own, covariates) for _, own in data.groupby("method", sort=False)]
+    made = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(NORMATIVE))
+    choices = {"controls": CONTROLS, "covariates": list(covariates), "smallest_df": MIN_DF}
+    absent = [name for name in COVARIATES if name not in covariates]
+    notes = (
+        [f"normative scores: not adjusted for {', '.join(absent)}, which nobody has."] if absent and len(data) else []
+    )
+    return [Table("group_normative", made[list(NORMATIVE)], NORMATIVE, choices, notes)]
+
+
+def frame(cohort: Cohort) -> pd.DataFrame:
+    """Usable volumes with the covariates of their visit; ``first`` marks each person's first session of the method."""
+    visits = cohort.visits[[*_KEYS, "order", "age", "female", "diagnosis"]]
+    made = cohort.usable[[*_KEYS, "method", "volume_ml", "icv_ml"]].merge(
+        visits, on=_KEYS, how="left", validate="many_to_one"
+    )
+    made["sex"] = 1.0 - made["female"].astype(float)
+    made["first"] = made["order"] == made.groupby(["participant_id", "method"])["order"].transform("min")
+    return made.reset_index(drop=True)
+
+
+def scores(own: pd.DataFrame, covariates: tuple[str, ...]) -> pd.DataFrame:
+    """``expected_ml``, ``prediction_sd_ml``, ``z`` and ``percentile`` of the rows of one method."""
+    X = np.column_stack([*(own[name].to_numpy(dtype=np.float64) for name in covariates), np.ones(len(own))])
+    y = own["volume_ml"].to_numpy(dtype=np.float64)
+    control = (own["diagnosis"] == CONTROLS).to_numpy()
+    complete = np.isfinite(X).all(axis=1) & np.isfinite(y)
+    used = control & complete & own["first"].to_numpy(dtype=bool)
+    made = own[[*_KEYS, "method", "volume_ml", "diagnosis"]].copy()
+    made["n_controls"] = int(used.sum())
+    made["adjusted_for"] = " ".join(covariates)
+    reason = _unfit(X[used], y[used], covariates)
+    if reason:
+        return made.assign(expected_ml=np.nan, prediction_sd_ml=np.nan, z=np.nan, percentile=np.nan, reason=reason)
+    expected, spread, df = predict(X[used], y[used], X)
+    people = own["participant_id"].to_numpy(dtype=object)
+    degrees = np.full(y.size, float(df))
+    for person in set(people[used]):
+        rest, mine = used & (people != person), people == person
+        if _unfit(X[rest], y[rest], covariates):
+            expected[mine], spread[mine] = np.nan, np.nan
+        else:
+            expected[mine], spread[mine], degrees[mine] = predict(X[rest], y[rest], X[mine])
+    z = (y - expected) / spread
+    made = made.assign(expected_ml=expected, prediction_sd_ml=spread, z=z, percentile=100 * stats.t.cdf(z, degrees))
+    made["reason"] = _notes(own, X, X[used], covariates, complete, z)
+    return made
+
+
+def predict(X: np.ndarray, y: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Expected values at ``new``, the SD of a prediction s sqrt(1 + x (X'X)^-1 x'), and the degrees of freedom of s."""
+    scale = np.linalg.norm(X, axis=0)
+    inverse = np.linalg.inv((X / scale).T @ (X / scale))
+    beta = inverse @ (X / scale).T @ y
+    df = X.shape[0] - X.shape[1]
+    s2 = float(np.sum((y - X / scale @ beta) ** 2)) / df
+    rows = new / scale
+    return rows @ beta, np.sqrt(s2 * (1 + np.einsum("ij,jk,ik->i", rows, inverse, rows))), df
+
+
+def _unfit(X: np.ndarray, y: np.ndarray, covariates: tuple[str, ...]) -> str:
+    if y.size < X.shape[1] + MIN_DF:
+        return f"{y.size} controls ({CONTROLS}) with every value, at least {X.shape[1] + MIN_DF} are needed"
+    rows = {"volume_ml": y, **{name: X[:, i] for i, name in enumerate(covariates)}}
+    problem = fit.unfit("volume_ml", covariates, rows)
+    return f"controls: {problem}" if problem else ""
+
+
+def _notes(
+    own: pd.DataFrame,
+    X: np.ndarray,
+    controls: np.ndarray,
+    covariates: tuple[str, ...],
+    complete: np.ndarray,
+    z: np.ndarray,
+) -> list[str]:
+    """Why a row has no z, or that it lies outside the controls' ages or head sizes."""
+    made = []
+    low, high = controls.min(axis=0), controls.max(axis=0)
+    outside = (low > X) | (high < X)
+    for i in range(len(own)):
+        if not complete[i]:
+            lacking = [name for k, name in enumerate(covariates) if not math.isfinite(X[i, k])]
+            made.append("no " + ", ".join(lacking) if lacking else "no volume")
+        elif not math.isfinite(z[i]):
+            made.append("without this person there are too few controls")
+        else:
+            beyond = [name for k, name in enumerate(covariates) if outside[i, k]]
+            made.append("outside the controls' range of " + ", ".join(beyond) if beyond else "")
+    return made

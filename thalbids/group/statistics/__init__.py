@@ -1,0 +1,1 @@
+"""Statistics of the group level: fits, agreement, correlations, tests and their correction."""

@@ -1,0 +1,204 @@
+"""Ordinal logit of the change of EDSS (improved < stable < worse) on the right-hand side of the longitudinal models
+(paper, 3.6).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from thalbids.group.analyses import longitudinal
+from thalbids.group.cohort import Cohort
+from thalbids.group.missing import after_fit, missing_table
+from thalbids.group.model_columns import ORDINAL
+from thalbids.group.samples import pairs, subsets
+from thalbids.group.statistics import fit, models
+from thalbids.group.statistics.correction import adjust
+from thalbids.group.tables import Table, table
+from thalbids.reports.group import signs
+
+OUTCOME = "d_edss"
+THRESHOLDS = {"any": 0.0, "ge1": 1.0}  # smallest change that counts; 0 takes every change
+CUTS = ("threshold_improved_stable", "threshold_stable_worse")
+_NUMBERS = ("estimate", "se", "ci_low", "ci_high", "statistic", "p")
+_SPARE = 1
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_ordinal``, and the ledger."""
+    rows = [row for pair in longitudinal.pairs_of(cohort) for row in models_of(cohort, pair)]
+    choices = longitudinal.choices(cohort) | {"thresholds": THRESHOLDS, "model": "proportional odds, logit link"}
+    return [table("group_ordinal", rows, ORDINAL, settings=choices), missing_table(after_fit(ledgers(cohort), rows))]
+
+
+def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
+    """How many rows each model has, without fitting it."""
+    plan = replace(longitudinal.plan(), analysis="ordinal", outcomes=(OUTCOME,))
+    return [
+        row for pair in longitudinal.pairs_of(cohort) for row in models.ledgers(plan, cohort, pairs(cohort, pair), pair)
+    ]
+
+
+def models_of(cohort: Cohort, pair: str) -> list[dict[str, Any]]:
+    """Rows of ``group_ordinal``; ``p_fdr`` over the methods within a threshold and subset."""
+    plan, sample = longitudinal.plan(), pairs(cohort, pair)
+    predictors = (plan.predictor, *plan.covariates)
+    rows: list[dict[str, Any]] = []
+    for subset in subsets(cohort):
+        inside = sample.within(subset)
+        for method in cohort.model_methods:
+            columns = plan.columns(inside, OUTCOME, method)
+            used = fit.listwise(columns)
+            missing = fit.missing(columns, used)
+            complete = {name: values[used] for name, values in columns.items()}
+            for threshold, least in THRESHOLDS.items():
+                key = {"method": method, "threshold": threshold, "subset": subset, "sessions": pair}
+                rows += [key | row for row in _terms(predictors, complete, least, missing)]
+    adjust(rows, {"p_fdr": ("threshold", "subset")}, {"term": plan.predictor})
+    return rows
+
+
+def categories(change: np.ndarray, least: float) -> np.ndarray:
+    """-1 improved, 0 stable, 1 worse. ``least`` is the smallest change that counts (0: any).
+
+    Examples
+    --------
+    >>> categories(np.array([-1.0, -0.5, 0, 0.5, 1]), 1).tolist()
+    [-1, 0, 0, 0, 1]
+    """
+    return np.where(np.abs(change) >= least, np.sign(change), 0).astype(int)
+
+
+def separated(X: np.ndarray, y: np.ndarray) -> bool:
+    """Whether some direction orders the categories without overlap, so that the likelihood has no maximum.
+
+    Complete or quasi-complete separation (Albert and Anderson 1984), found by linear programming: slopes b and cuts
+    c_1 <= ... with c_(k-1) <= x b <= c_k for every row of category k, not all of them equalities.
+
+    Parameters
+    ----------
+    X : (n, p) predictors, of full rank with a constant
+    y : (n,) categories 0 ... K - 1
+    """
+    from scipy.optimize import linprog
+
+    n, p = X.shape
+    cuts = int(y.max())
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    above = np.zeros((n, p + cuts))  # c_(k-1) - x b <= 0
+    below = np.zeros((n, p + cuts))  # x b - c_k <= 0
+    above[:, :p], below[:, :p] = -Z, Z
+    rows = np.arange(n)
+    has_lower, has_upper = y > 0, y < cuts
+    above[rows[has_lower], p + y[has_lower] - 1] = 1
+    below[rows[has_upper], p + y[has_upper]] = -1
+    order = np.zeros((max(cuts - 1, 0), p + cuts))
+    for k in range(cuts - 1):
+        order[k, p + k], order[k, p + k + 1] = 1, -1
+    A = np.vstack([above[has_lower], below[has_upper], order])
+    found = linprog(A.sum(axis=0), A_ub=A, b_ub=np.zeros(len(A)), bounds=(-1, 1), method="highs")
+    return bool(found.status == 0 and found.fun < -1e-6)
+
+
+def _terms(predictors: Sequence[str], rows: dict[str, np.ndarray], least: float, missing: str) -> list[dict[str, Any]]:
+    y = categories(rows[OUTCOME], least)
+    counts = {f"n_{name}": int(np.sum(y == code)) for name, code in (("improved", -1), ("stable", 0), ("worse", 1))}
+    present = np.unique(y)
+    cuts = _cuts(present)
+    reason = missing or _unfit(predictors, rows, present)
+    made: dict[str, tuple[float, ...]] = {}
+    if not reason:
+        made, reason = _fit(predictors, rows, np.searchsorted(present, y), cuts)
+    result = []
+    for name in (*predictors, *cuts):
+        numbers = dict(zip(_NUMBERS, made.get(name, (math.nan,) * len(_NUMBERS)), strict=True))
+        main = name == predictors[0]
+        result.append(
+            {
+                "term": name,
+                **numbers,
+                "odds_ratio": math.exp(numbers["estimate"]) if name in predictors else math.nan,
+                "n": int(y.size),
+                **counts,
+                "sign": signs.sign(OUTCOME, numbers["estimate"]) if main else "",
+                "warning": signs.warning(OUTCOME, *(numbers[k] for k in ("estimate", "ci_low", "ci_high")))
+                if main
+                else "",
+                "reason": reason,
+            }
+        )
+    return result
+
+
+def _cuts(present: np.ndarray) -> tuple[str, ...]:
+    """The thresholds between the categories that occur."""
+    words = {-1: "improved", 0: "stable", 1: "worse"}
+    if present.size < 2:
+        return CUTS
+    return tuple(f"threshold_{words[a]}_{words[b]}" for a, b in itertools.pairwise(present))
+
+
+def _unfit(predictors: Sequence[str], rows: dict[str, np.ndarray], present: np.ndarray) -> str:
+    if present.size < 2:
+        return f"everybody is {'improved' if present[0] < 0 else 'worse' if present[0] > 0 else 'stable'}"
+    k = len(predictors) + present.size - 1
+    n = rows[OUTCOME].size
+    if n < k + _SPARE:
+        return f"{n} rows are too few for {k} coefficients"
+    for name in predictors:
+        if fit.constant(rows[name]):
+            return f"{name} does not vary"
+    return fit.collinear(predictors, rows)
+
+
+def _fit(
+    predictors: Sequence[str], rows: dict[str, np.ndarray], y: np.ndarray, cuts: Sequence[str]
+) -> tuple[dict[str, tuple[float, ...]], str]:
+    """The model on standardised predictors, which the optimiser likes better; its numbers in the units asked for."""
+    from scipy import special, stats
+    from statsmodels.miscmodels.ordinal_model import OrderedModel
+
+    class Logistic(stats.rv_continuous):  # type: ignore[misc]
+        """The logistic distribution without scipy's checks of the arguments, which take nine tenths of the time."""
+
+        def cdf(self, x: np.ndarray) -> np.ndarray:
+            return special.expit(x)
+
+        def pdf(self, x: np.ndarray) -> np.ndarray:
+            return special.expit(x) * special.expit(-x)
+
+    X = np.column_stack([rows[name] for name in predictors])
+    if separated(X, y):
+        return {}, "a combination of the predictors separates the categories: the estimates would be infinite"
+    mean, sd = X.mean(axis=0), X.std(axis=0)
+    model = OrderedModel(y, (X - mean) / sd, distr=Logistic())  # no constant: the thresholds take its place
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what they say is looked at below
+        found = model.fit(method="bfgs", maxiter=500, gtol=1e-6, disp=False)
+        gradient = float(np.abs(model.score(found.params)).max())
+        covariance = np.asarray(found.cov_params())
+    if gradient > 1e-3 * math.sqrt(y.size) or not np.all(np.diag(covariance) > 0):
+        return {}, "the likelihood did not converge"
+    p = len(predictors)
+    params = np.asarray(found.params)
+    limits = model.transform_threshold_params(params)[1:-1]
+    # thresholds are c_1, c_1 + exp(d_2), ...: their derivatives by c_1, d_2, ...
+    J = np.zeros((params.size, params.size))
+    J[:p, :p] = np.diag(1 / sd)
+    J[p:, p] = 1
+    for k in range(1, limits.size):
+        J[p + k :, p + k] = math.exp(params[p + k])
+    J[p:, :p] = mean / sd  # the centre that was taken out
+    estimate = np.concatenate([params[:p] / sd, limits + (mean / sd) @ params[:p]])
+    se = np.sqrt(np.diag(J @ covariance @ J.T))
+    z = estimate / se
+    half = stats.norm.ppf((1 + fit.CONFIDENCE) / 2) * se
+    pvalues = 2 * stats.norm.sf(np.abs(z))
+    table = np.column_stack([estimate, se, estimate - half, estimate + half, z, pvalues])
+    return {name: tuple(map(float, row)) for name, row in zip((*predictors, *cuts), table, strict=True)}, ""

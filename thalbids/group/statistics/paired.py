@@ -1,0 +1,101 @@
+"""Voxel agreement over participants: medians with intervals, paired tests between methods (paper, 2.7.2 and 3.2)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from thalbids.bids.people import one_per_person
+from thalbids.group.comparison import METRICS
+from thalbids.group.statistics.agreement import bootstrap
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WILCOXON = ("asymptotic", "exact")
+OVERLAP_COLUMNS = (
+    "participant_id", "session_id", "rater", "method", "tp", "fp", "fn", *METRICS, "volume_ml", "volume_rater_ml",
+    "status", "reason",
+)  # fmt: skip
+SUMMARY_COLUMNS = ("rater", "method", "metric", "n", "n_empty", "median", "q1", "q3", "ci_low", "ci_high")
+TEST_COLUMNS = ("rater", "metric", "method", "method2", "n", "n_zero", "statistic", "p", "p_fdr", "reason")
+
+
+def summary(table: pd.DataFrame, seed: int, draws: int = 2000) -> list[dict[str, Any]]:
+    """Median, quartiles (numpy's linear quantiles) and the bootstrap interval of the median, per rater, method, metric.
+
+    Rows without a measure (an empty mask) are counted in ``n_empty``.
+    """
+    rows = []
+    chosen = one_per_person(table, ["rater", "method"])
+    for (rater, method), group in chosen.groupby(["rater", "method"], sort=False):
+        for metric in METRICS:
+            values = group[metric].to_numpy(dtype=np.float64)
+            there = values[~np.isnan(values)]
+            q1, median, q3 = np.quantile(there, [0.25, 0.5, 0.75]) if there.size else (math.nan,) * 3
+            low, high = bootstrap(there, np.median, seed, draws)
+            numbers = {"median": float(median), "q1": float(q1), "q3": float(q3), "ci_low": low, "ci_high": high}
+            counts = {"n": int(there.size), "n_empty": int(values.size - there.size)}
+            rows.append({"rater": rater, "method": method, "metric": metric, **counts, **numbers})
+    return rows
+
+
+def tests(table: pd.DataFrame, method: str = "asymptotic") -> list[dict[str, Any]]:
+    """Wilcoxon signed-rank tests of every pair of methods per rater and metric.
+
+    Benjamini-Hochberg adjusts over the pairs of that metric.
+    """
+    rows = []
+    chosen = one_per_person(table, ["rater", "method"])
+    for rater, group in chosen.groupby("rater", sort=False):
+        names = list(dict.fromkeys(group["method"]))
+        for metric in METRICS:
+            wide = group.pivot(index="participant_id", columns="method", values=metric)
+            family = []
+            for first, second in itertools.combinations(names, 2):
+                found = signed_rank(wide[first].to_numpy(), wide[second].to_numpy(), method)
+                family.append({"rater": rater, "metric": metric, "method": first, "method2": second, **found})
+            adjusted = benjamini_hochberg([row["p"] for row in family])
+            rows += [row | {"p_fdr": p} for row, p in zip(family, adjusted, strict=True)]
+    return rows
+
+
+def signed_rank(a: np.ndarray, b: np.ndarray, method: str = "asymptotic") -> dict[str, Any]:
+    """Two-sided Wilcoxon signed-rank test of a - b.
+
+    Zero differences are dropped, there is no continuity correction, and the method is the named one, never scipy's
+    choice. The exact distribution knows no ties.
+
+    Returns
+    -------
+    dict
+        ``n`` pairs, ``n_zero`` of them without a difference, ``statistic`` (the smaller sum of ranks), ``p``,
+        ``reason`` when there is no test.
+    """
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    d = (a - b)[np.isfinite(a) & np.isfinite(b)]
+    used = d[d != 0]
+    row = {"n": int(d.size), "n_zero": int(d.size - used.size), "statistic": math.nan, "p": math.nan, "reason": ""}
+    if used.size == 0:
+        return row | {"reason": "no pairs" if d.size == 0 else "every difference is 0"}
+    if method == "exact" and np.unique(np.abs(used)).size < used.size:
+        return row | {"reason": "ties: the exact distribution does not hold"}
+    found = stats.wilcoxon(used, zero_method="wilcox", correction=False, method=method)
+    return row | {"statistic": float(found.statistic), "p": float(found.pvalue)}
+
+
+def benjamini_hochberg(p: Sequence[float]) -> list[float]:
+    """Adjusted p values of one family; NaN stays NaN and is no member of the family."""
+    values = np.asarray(p, dtype=np.float64)
+    adjusted = np.full(values.shape, math.nan)
+    there = ~np.isnan(values)
+    if there.any():
+        from statsmodels.stats.multitest import multipletests
+
+        adjusted[there] = multipletests(values[there], method="fdr_bh")[1]
+    return [float(value) for value in adjusted]

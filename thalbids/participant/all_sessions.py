@@ -1,0 +1,118 @@
+"""The page of all sessions, rebuilt from what is on disk, whichever runs put it there."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from thalbids.engine import lock
+from thalbids.engine.disk import output_error
+from thalbids.errors import MetadataError
+from thalbids.files import read_json, write_text
+from thalbids.reports.participant.participant_page import COHORT_PAGE
+from thalbids.reports.participant.sessions_page import Entry, page
+
+DOCUMENTS = ("sub-*/anat/*_desc-thalamus_qc.json", "sub-*/ses-*/anat/*_desc-thalamus_qc.json")
+REQUEST = "cohort_{}.request"
+PAGES = "sub-*/figures/sub-*_report.json"  # records of the participants' pages
+
+
+def write(out_dir: Path) -> Path:
+    """Write ``qc.html``, with the results of every run that asked for it before the reading began.
+
+    A run asks by a file of its own in ``logs/lock``, then waits for its turn. Who writes the page removes, after it,
+    the requests that were there before it began to read; who then finds that its request is gone has nothing to do.
+    So a hundred jobs that end together cost two readings of the folder and not a hundred.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    target = out_dir / COHORT_PAGE
+    own = _ask(out_dir / "logs" / "lock")
+    with lock.shared_files(out_dir, "cohort"):
+        if own.exists():
+            asked = list(own.parent.glob(REQUEST.format("*")))
+            write_text(target, page(entries(out_dir)))
+            for request in asked:
+                request.unlink(missing_ok=True)
+    return target
+
+
+def _ask(folder: Path) -> Path:
+    """Leave a request for the page; its name is new in the folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(1):
+            path = folder / REQUEST.format(f"{socket.gethostname()}_{os.getpid()}_{number}")
+            try:
+                path.open("x").close()
+            except FileExistsError:
+                continue
+            return path
+    except OSError as error:
+        raise output_error(error, folder) from None
+    raise AssertionError("count never ends")
+
+
+def entries(out_dir: Path) -> list[Entry]:
+    """Every session that has a QC document or a participant's page, in the order of names."""
+    found: dict[tuple[str, str], Entry] = {}
+    for path in _by_age(out_dir):  # a newer document of the same session replaces an older one
+        entry = _entry(out_dir, path)
+        found[entry.subject, entry.session or ""] = entry
+    for entry in _without_document(out_dir):
+        found.setdefault((entry.subject, entry.session or ""), entry)
+    return [found[key] for key in sorted(found)]
+
+
+def _by_age(out_dir: Path) -> list[Path]:
+    """The QC documents, the oldest first."""
+    paths = [path for pattern in DOCUMENTS for path in out_dir.glob(pattern)]
+    return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def _entry(out_dir: Path, path: Path) -> Entry:
+    """One session by its document; who it is comes from the folder, so that a damaged document is told too."""
+    parts = path.relative_to(out_dir).parts
+    subject = parts[0].removeprefix("sub-")
+    session = parts[1].removeprefix("ses-") if len(parts) == 4 else None
+    document: Mapping[str, Any] | None = None
+    problem = ""
+    try:
+        content = read_json(path)
+        if all(key in content for key in ("Masks", "Flags", "Registrations", "ICV")):
+            document = content
+        else:
+            problem = f"{path.name} is not a QC document"
+    except MetadataError as error:
+        problem = f"{path.name}: {error.problem}"
+    return _beside(out_dir, subject, session, document, problem)
+
+
+def _without_document(out_dir: Path) -> Iterator[Entry]:
+    """Sessions that a participant's page tells of, though they gave no QC document."""
+    for path in sorted(out_dir.glob(PAGES)):
+        try:
+            sessions = read_json(path).get("Sessions", [])
+        except MetadataError:
+            continue  # of a page that is being written anew, or was left by a kill: its run makes it again
+        for told in sessions:
+            problem = told.get("Problem") or "no QC document: see the report"
+            yield _beside(out_dir, path.parts[-3].removeprefix("sub-"), told.get("Session"), None, problem)
+
+
+def _beside(
+    out_dir: Path, subject: str, session: str | None, document: Mapping[str, Any] | None, problem: str
+) -> Entry:
+    """The entry with the addresses of the report and of the small picture, where they are there."""
+    report = f"sub-{subject}.html"
+    own = f"sub-{subject}" + (f"_ses-{session}" if session else "")
+    picture = f"sub-{subject}/figures/{own}_desc-thumbnail_thalamus.svg"
+    here = [name if (out_dir / name).exists() else "" for name in (report, picture)]
+    return Entry(subject, session, document, problem, *here)

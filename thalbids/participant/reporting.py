@@ -1,0 +1,112 @@
+"""From the derivatives of a participant to its page: what the steps wrote, read for ``thalbids.reports``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from thalbids import qc
+from thalbids.bids import names
+from thalbids.bids.outputs import read_json, read_table, sidecar
+from thalbids.engine.step import StepResult
+from thalbids.reports import Failure, MaskView, SessionReport, write_report
+
+LINKED = ("T1w", "brain", "volumes", "icv", "FLAIR", "R1map")  # files whose sidecars the page links to
+
+
+def write(page: Path, params: Mapping[str, Any], upstream: Mapping[str, StepResult]) -> list[Path]:
+    """Write ``sub-X.html`` and its figures; gives the figures."""
+    out_dir = page.parent
+    table = out_dir / params["Change"]
+    change = read_table(table) if table.exists() else []
+    sessions = [
+        replace(
+            session_report(out_dir, session, upstream),
+            brain_change=[row for row in change if row["session_id_followup"] == f"ses-{session['Session']}"],
+        )
+        for session in params["Sessions"]
+    ]
+    provenance = {
+        "Versions": {"thalbids": params["Version"], **versions(out_dir, params["Sessions"])},
+        "Settings": {key: str(value) for key, value in params["Settings"].items()},
+        "Fingerprints": fingerprints(out_dir, params["Sessions"]),
+    }
+    return write_report(page, params["Subject"], sessions, provenance)
+
+
+def session_report(out_dir: Path, session: Mapping[str, Any], upstream: Mapping[str, StepResult]) -> SessionReport:
+    """What the page shows of one session."""
+    files = {key: out_dir / name for key, name in session["Files"].items()}
+    there = {key: path for key, path in files.items() if path.exists()}
+    volumes = read_table(there["volumes"]) if "volumes" in there else []
+    without = {row["method"] for row in volumes if row["status"] == "missing"}  # its mask is there and not current
+    masks = [
+        MaskView(m["desc"], names.by_desc(m["desc"]).label, m["image"], there[m["desc"]], m["protocol"])
+        for m in session["Methods"]
+        if m["desc"] in there and m["desc"] not in without
+    ]
+    results = [upstream[name] for name in session["Steps"] if name in upstream]
+    failures = [
+        Failure(r.name.removeprefix(f"{session['Name']} "), r.reason)
+        for r in results
+        if r.status in ("failed", "lost", "excluded")
+    ]
+    if session["Problem"] and not failures:
+        failures = [Failure("inputs", session["Problem"])]
+    return SessionReport(
+        session=session["Session"],
+        t1w=there.get("T1w"),
+        brain=there.get("brain"),
+        registered={name: there[name] for name in ("FLAIR", "R1map") if name in there},
+        masks=masks,
+        qc=qc.read(there["qc"]) if "qc" in there else None,
+        volumes=volumes,
+        icv=read_table(there["icv"]) if "icv" in there else [],
+        failures=failures,
+        links=links(session, there),
+        scaled=there.get("scaled R1map"),
+        scaling=told(there.get("scaled R1map")).get("Scaling", {}),
+        alignment=read_json(there["alignment"]) if "alignment" in there else None,
+    )
+
+
+def told(image: Path | None) -> dict[str, Any]:
+    """What the sidecar of an image says; nothing where there is none."""
+    return read_json(sidecar(image)) if image is not None and sidecar(image).exists() else {}
+
+
+def links(session: Mapping[str, Any], there: Mapping[str, Path]) -> dict[str, str]:
+    """Tables and sidecars beside the page, by name."""
+    relative = {key: Path(name) for key, name in session["Files"].items() if key in there}
+    out = {f"{key} (table)": relative[key].as_posix() for key in ("volumes", "icv") if key in relative}
+    out |= {"quality control": relative["qc"].as_posix()} if "qc" in relative else {}
+    for key, path in relative.items():
+        if path.name.endswith(".nii.gz"):
+            out[f"{key} (sidecar)"] = sidecar(path).as_posix()
+    return out
+
+
+def versions(out_dir: Path, sessions: list[Mapping[str, Any]]) -> dict[str, str]:
+    """The versions that made the results, as their records tell."""
+    found: dict[str, str] = {}
+    for session in sessions:
+        record = out_dir / session["Files"]["qc"]
+        if record.exists():
+            found |= read_json(record).get("Provenance", {}).get("Versions", {})
+    return found
+
+
+def fingerprints(out_dir: Path, sessions: list[Mapping[str, Any]]) -> dict[str, str]:
+    """The fingerprint of every result that the page shows."""
+    found = {}
+    for session in sessions:
+        for key, name in session["Files"].items():
+            path = out_dir / name
+            record = path if path.suffix == ".json" else sidecar(path)
+            if record.exists():
+                own = read_json(record).get("Provenance", {}).get("Fingerprint")
+                if own:
+                    found[f"{session['Name']} {key}"] = own
+    return found

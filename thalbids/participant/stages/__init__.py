@@ -1,0 +1,1 @@
+"""Stages of a session: which steps each needs, and what those compute."""

@@ -1,0 +1,74 @@
+"""The step that brings a session's T1w to a template, where that is asked for (``--template``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thalbids.engine.step import Done, StepResult, recorded_as
+from thalbids.image.io import load_image, load_labels
+from thalbids.registration.template import EXTENSION, Template, find_template
+from thalbids.types import tool_entry
+
+if TYPE_CHECKING:
+    from thalbids.participant.plan import SessionPlan
+
+MEMORY_GB = {"affine": 1.5, "syn": 3.0}
+
+
+def plan_template(made: SessionPlan) -> None:
+    """Add the step when a template is asked for; a missing template stops the run before it starts."""
+    settings = made.settings.template
+    if not settings.name:
+        return
+    template = find_template(settings.name)
+    entities = {"from_": "T1w", "to": template.name, "mode": "image"}
+    made.add(
+        f"to {template.name}",
+        to_template,
+        inputs={"T1w": made.t1w, "brain": made.brain, "template": template.image, "template brain": template.brain},
+        outputs={"transform": made.path("xfm", EXTENSION[settings.transform], **entities)},
+        params={
+            "Template": template.name,
+            "Kind": settings.transform,
+            "Seed": made.settings.run.seed,
+            "Sources": [made.t1w_uri, made.uri_of(made.brain)],
+        },
+        needs=tuple(dict.fromkeys((made.images["T1w"], made.brain_step))),
+        record=made.path("xfm", ".json", **entities),
+        memory_gb=made.memory(MEMORY_GB[settings.transform]),
+    )
+
+
+@recorded_as("thalbids.pipeline.template.to_template")
+def to_template(
+    inputs: Mapping[str, Path | None],
+    outputs: Mapping[str, Path],
+    params: Mapping[str, Any],
+    upstream: Mapping[str, StepResult],
+) -> Done:
+    """Register the T1w to the template; excluded where that fails."""
+    from thalbids.registration.ants_rigid import ants_version
+    from thalbids.registration.strategies import RegistrationError
+    from thalbids.registration.template import estimate
+
+    t1w, brain, image = inputs["T1w"], inputs["brain"], inputs["template"]
+    if t1w is None or brain is None or image is None:
+        raise ValueError("the plan gave no image")
+    template = Template(params["Template"], image, inputs["template brain"])
+    record: dict[str, Any] = {
+        "Sources": params["Sources"],
+        "Template": template.name,
+        "Transform": params["Kind"],
+        "Software": [tool_entry(ants_version())],
+        "Description": f"Maps points of {template.name} to points of the T1w (ITK convention: LPS, fixed to moving): "
+        "with it images of the T1w are resampled into the template.",
+    }
+    try:
+        found = estimate(
+            load_image(t1w), load_labels(brain), template, params["Kind"], outputs["transform"], params["Seed"]
+        )
+    except RegistrationError as error:
+        return Done({"record": record}, "excluded", error.problem)
+    return Done({"transform": record | found})

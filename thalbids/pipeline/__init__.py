@@ -1,1 +1,0 @@
-"""The plan of a run and the engine that carries it out."""

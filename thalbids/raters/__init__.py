@@ -1,0 +1,1 @@
+"""People who judge and who draw: pages and tables of blinded ratings, and the choice of people for manual masks."""

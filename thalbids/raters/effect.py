@@ -1,0 +1,116 @@
+"""What ratings by people change in the steps of a run.
+
+A rating is about a picture of something that was computed. The step computes it again and compares: what is the same
+is failed as the rater said, what differs is not, and the reason is noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from thalbids.engine.step import Step
+from thalbids.image.digest import digest
+from thalbids.qc import MaskInput
+from thalbids.raters.ratings import MASK, REGISTRATION, Verdict, read_verdicts, standing
+from thalbids.registration.gate import Attempt
+from thalbids.settings import Settings
+
+
+def applied(planned: Sequence[Step], out_dir: Path, settings: Settings) -> tuple[list[Step], list[str]]:
+    """The steps with what raters failed among their parameters, and what there is to say about the ratings.
+
+    Raises
+    ------
+    MetadataError
+        A table of ratings or its key cannot be used.
+    """
+    if not settings.ratings.files:
+        return list(planned), []
+    verdicts = read_verdicts(out_dir, settings.ratings)
+    failed = [verdict for verdict in verdicts if verdict.failed]
+    sessions = {step.session for step in planned}
+    own = [verdict for verdict in failed if verdict.item.session in sessions]
+    notes = [f"ratings: {len(verdicts)} things were rated, {len(failed)} failed, {len(own)} of them of this run."]
+    notes += [
+        f"{_name(verdict)}: the rating ({verdict.reason}) is not applied: what was rated has changed since."
+        for verdict in own
+        if standing(out_dir, verdict.item) == "stale"
+    ]
+    return [_rated(step, own) for step in planned], notes
+
+
+def _name(verdict: Verdict) -> str:
+    item = verdict.item
+    return f"{item.session}: {item.kind} {item.target}" + (f" by {item.strategy}" if item.strategy else "")
+
+
+def _rated(step: Step, verdicts: Iterable[Verdict]) -> Step:
+    """The step with the verdicts that concern it; a step without keeps its fingerprint."""
+    own = [verdict for verdict in verdicts if verdict.item.session == step.session]
+    if "Strategies" in step.params:
+        image = step.params["Image"]
+        mine = [v for v in own if v.item.kind == REGISTRATION and v.item.target == image]
+        rejected = [{"Strategy": v.item.strategy, "Sha256": v.item.sha256, "Reason": v.reason} for v in mine]
+        return replace(step, params={**step.params, "Rejected": rejected}) if rejected else step
+    if "Registered" in step.params:
+        rated: dict[str, list[dict[str, str]]] = {}
+        for verdict in own:
+            if verdict.item.kind == MASK:
+                entry = {"Sha256": verdict.item.sha256, "Reason": verdict.reason}
+                rated.setdefault(verdict.item.target, []).append(entry)
+        return replace(step, params={**step.params, "Rated": rated}) if rated else step
+    return step
+
+
+class Registrations:
+    """The registrations of one image that raters failed.
+
+    Parameters
+    ----------
+    rejected : ``Strategy``, ``Sha256`` of the registered image, ``Reason``
+    affine : of the T1w grid
+    """
+
+    def __init__(self, rejected: Sequence[Mapping[str, str]], affine: np.ndarray) -> None:
+        self._rejected, self._affine = rejected, affine
+        self.applied: list[dict[str, str]] = []
+
+    def review(self, attempt: Attempt) -> str:
+        """Why this attempt was failed, "" when it was not."""
+        asked = [entry for entry in self._rejected if entry["Strategy"] == attempt.strategy]
+        if not asked or attempt.image is None:
+            return ""
+        found = digest(np.asarray(attempt.image.dataobj), self._affine, np.float32)
+        same = [dict(entry) for entry in asked if entry["Sha256"] == found]
+        self.applied += same
+        return same[0]["Reason"] if same else ""
+
+    def stale(self) -> list[str]:
+        """A note for each rating that was not applied."""
+        return [
+            f"not applied, as this result of {entry['Strategy']} did not come out again: {entry['Reason']}"
+            for entry in self._rejected
+            if dict(entry) not in self.applied
+        ]
+
+
+def failed_masks(
+    masks: Mapping[str, MaskInput], affine: np.ndarray | None, rated: Mapping[str, Sequence[Mapping[str, str]]]
+) -> tuple[dict[str, MaskInput], list[str]]:
+    """The masks, those that raters failed with what they said, and a note for each rating that is not applied."""
+    changed, notes = dict(masks), []
+    for name, entries in rated.items():
+        mask = masks.get(name)
+        found = ""
+        if mask is not None and mask.labels is not None and affine is not None:
+            found = digest(mask.labels != 0, affine, np.uint8)
+        for entry in entries:
+            if mask is not None and entry["Sha256"] == found:
+                changed[name] = replace(mask, failed_by=entry["Reason"])
+            else:
+                notes.append(f"a rating of {name} is not applied, as the mask has changed: {entry['Reason']}")
+    return changed, notes

@@ -1,0 +1,215 @@
+"""The tables of the group level as the page reads them: from the files, so that every number shown is in one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thalbids.errors import MetadataError
+from thalbids.files import MISSING
+from thalbids.reports.group.figures import look
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Columns that are text even where every cell looks like a number.
+TEXT = frozenset(
+    [
+        "participant_id",
+        "session_id",
+        "session_id_baseline",
+        "session_id_followup",
+        "method",
+        "method2",
+        "method_inner",
+        "method_outer",
+        "rater",
+        "rater2",
+        "diagnosis",
+        "outcome",
+        "subset",
+        "transform",
+        "cov_type",
+        "term",
+        "status",
+        "reason",
+        "metric",
+        "quantity",
+        "measure",
+        "test",
+        "threshold",
+        "analysis",
+        "sensitivity",
+        "variable",
+        "source",
+        "note",
+        "site",
+        "stratum",
+        "side",
+        "sex",
+        "sessions",
+        "sample",
+        "population",
+        "unit",
+        "relative_to",
+        "random",
+        "adjusted_for",
+        "image",
+        "icv_source",
+        "sign",
+        "warning",
+        "reference",
+        "value",
+        "other_value",
+    ]
+)
+
+
+@dataclass
+class Tables:
+    """The ``group_*.tsv`` of a folder, each read once."""
+
+    folder: Path
+    _read: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        """What is there, without ``group_`` and ``.tsv``."""
+        found = self.folder.glob("group_*.tsv")
+        return sorted(path.name.removeprefix("group_").removesuffix(".tsv") for path in found)
+
+    def get(self, name: str, needs: Iterable[str] = ()) -> pd.DataFrame:
+        """A table; empty when the file is not there or lacks one of the columns that are needed.
+
+        Raises
+        ------
+        MetadataError
+            The file cannot be read as a table.
+        """
+        import pandas as pd
+
+        if name not in self._read:
+            path = self.folder / f"group_{name}.tsv"
+            self._read[name] = _read(path) if path.is_file() else pd.DataFrame()
+        table = first_pair(self._read[name])
+        return table if set(needs) <= set(table.columns) else pd.DataFrame(columns=list(needs), dtype=object)
+
+    def file(self, name: str) -> str:
+        """The name of the table's file."""
+        return f"group_{name}.tsv"
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """A table: text columns as text, the others as numbers where all their cells are numbers."""
+    import csv
+
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(
+            path, sep="\t", dtype=str, keep_default_na=False, na_values=["", MISSING], quoting=csv.QUOTE_NONE,
+            encoding="utf-8-sig", index_col=False,
+        )  # fmt: skip
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise MetadataError(f"cannot be read as a table ({error}).", "Run the group level again.", path) from None
+    for column in table.columns:
+        if column not in TEXT:
+            try:
+                table[column] = pd.to_numeric(table[column])
+            except (ValueError, TypeError):
+                continue
+    return table
+
+
+def first_pair(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the first kind of pair of sessions, where a table (or an analysis in it) holds several."""
+    if "sessions" not in table.columns or table["sessions"].dropna().nunique() < 2:
+        return table
+    analysis = table["analysis"] if "analysis" in table.columns else table["sessions"].isna() & False
+    first = table["sessions"].groupby(analysis, dropna=False).transform("first")  # that is not missing
+    return table[table["sessions"].isna() | (table["sessions"] == first)]
+
+
+def rows_of(table: pd.DataFrame, **equal: str) -> pd.DataFrame:
+    """The rows whose columns have these values; a column that is not there does not choose."""
+    for column, value in equal.items():
+        if column in table.columns:
+            table = table[table[column] == value]
+    return table
+
+
+def values(table: pd.DataFrame, column: str) -> Any:
+    """The finite numbers of a column as an array."""
+    import numpy as np
+
+    found = table[column].to_numpy(dtype=np.float64)
+    return found[np.isfinite(found)]
+
+
+def methods_in(table: pd.DataFrame, column: str = "method") -> list[str]:
+    """The methods of a table in the order of all our tables."""
+    return look.ordered(table[column].dropna().unique()) if column in table.columns else []
+
+
+def in_order(found: Iterable[str], preferred: Sequence[str]) -> list[str]:
+    """Each once: the preferred first, the others by name."""
+    place = {name: number for number, name in enumerate(preferred)}
+    return sorted(dict.fromkeys(found), key=lambda name: (place.get(name, len(place)), name))
+
+
+def number(value: Any, digits: int = 2) -> str:
+    """A number for reading; a dash where there is none.
+
+    Examples
+    --------
+    >>> number(-0.4261), number(float("nan")), number(12345.678, 0)
+    ('-0.43', '–', '12346')
+    """
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    text = f"{float(value):.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def interval(low: Any, high: Any, digits: int = 2) -> str:
+    """``[low, high]``; a dash where there is none."""
+    texts = number(low, digits), number(high, digits)
+    return "–" if texts == ("–", "–") else f"[{texts[0]}, {texts[1]}]"
+
+
+def p_value(p: Any) -> str:
+    """Three decimals, and "< 0.001" below.
+
+    Examples
+    --------
+    >>> p_value(0.00004), p_value(0.0316), p_value(None)
+    ('< 0.001', '0.032', '–')
+    """
+    if p is None or not math.isfinite(float(p)):
+        return "–"
+    return "< 0.001" if float(p) < 0.001 else f"{float(p):.3f}"
+
+
+def stars(p: Any) -> str:
+    """* below 0.05, ** below 0.01, *** below 0.001, as in the paper's figures."""
+    if p is None or not math.isfinite(float(p)):
+        return ""
+    return "*" * sum(float(p) < limit for limit in (0.05, 0.01, 0.001))
+
+
+def listed(words: Sequence[str], most: int = 4) -> str:
+    """Words as people list them.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    words = list(words)
+    if len(words) > most:
+        words = [*words[:most], f"{len(words) - most} more"]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"

@@ -1,0 +1,127 @@
+"""``group.html``: the story of a cohort on one self-contained page, and its figures as files.
+
+The page is made from the ``group_*.tsv`` of a folder alone, so that it can be written again without any computation.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thalbids.files import write_text
+from thalbids.reports import text
+from thalbids.reports.boilerplate import Paragraphs
+from thalbids.reports.group.figures import canvas
+from thalbids.reports.group.group_data import Tables
+from thalbids.reports.group.sections import MOST_ROWS, Section, Shown, story
+from thalbids.reports.templating import template
+
+FIGURES = "group_figures"  # folder beside the page
+WIDE = 6.0  # inches; a wider panel scrolls on a small screen
+PIXELS = 96  # of a screen, per inch
+
+
+@dataclass(frozen=True)
+class _Picture:
+    source: str
+    alt: str
+    width: int
+    height: int
+    wide: bool
+
+
+def write_group_report(
+    out_dir: Path,
+    provenance: Mapping[str, Mapping[str, object] | str],
+    methods_paragraph: Paragraphs | None = None,
+) -> list[Path]:
+    """Write ``group.html`` and ``group_figures/*`` from the tables of a folder.
+
+    Parameters
+    ----------
+    out_dir : the derivatives, with ``group_*.tsv``
+    provenance : heading -> table (name -> value) or text, as in the participant's page
+    methods_paragraph : from :func:`thalbids.reports.boilerplate.group`
+
+    Returns
+    -------
+    The files written, the page first.
+
+    Raises
+    ------
+    MetadataError
+        A table cannot be read.
+    OutputError
+        A file cannot be written.
+    """
+    tables = Tables(out_dir)
+    files: list[Path] = []
+    parts = []
+    for section in story(tables):
+        drawn = [canvas.draw(figure, out_dir / FIGURES) for figure in section.figures]
+        files += [path for one in drawn for path in one.files]
+        parts.append(_part(section, drawn))
+    for path in (out_dir / FIGURES).glob("*.*"):  # of an earlier run, for sections that have no data any more
+        if path not in files and path.suffix in (".svg", ".png"):
+            path.unlink()
+    page = template("group.html").render(
+        sections=parts,
+        paragraph=methods_paragraph.html() if methods_paragraph is not None else None,
+        references=methods_paragraph.references() if methods_paragraph is not None else [],
+        provenance=text.provenance(provenance),
+        files=[tables.file(name) for name in tables.names()],
+    )
+    write_text(out_dir / "group.html", page)
+    return [out_dir / "group.html", *files]
+
+
+def _part(section: Section, drawn: Sequence[canvas.Drawn]) -> dict[str, Any]:
+    """What the template shows of a section."""
+    return {
+        "key": section.key,
+        "title": section.title,
+        "says": section.says,
+        "warnings": section.warnings,
+        "caveats": list(dict.fromkeys(section.caveats)),
+        "nothing": section.nothing,
+        "figures": [
+            {
+                "title": one.figure.title,
+                "intro": one.figure.intro,
+                "table": one.figure.table,
+                "svg": f"{FIGURES}/{one.figure.name}.svg",
+                "png": f"{FIGURES}/{one.figure.name}.png",
+                "pictures": [_picture(panel, svg) for panel, svg in zip(one.figure.panels, one.svgs, strict=True)],
+            }
+            for one in drawn
+        ],
+        "tables": [_table(shown) for shown in section.tables],
+    }
+
+
+def _picture(panel: canvas.Panel, svg: str) -> _Picture:
+    """An image of its own, so that nothing in it can reach the page."""
+    source = "data:image/svg+xml;base64," + base64.b64encode(svg.encode("utf-8")).decode("ascii")
+    size = round(panel.width * PIXELS), round(panel.height * PIXELS)
+    return _Picture(source, panel.alt, *size, wide=panel.width > WIDE)
+
+
+def _table(shown: Shown) -> dict[str, Any]:
+    rows = [list(row) for row in shown.rows[:MOST_ROWS]]
+    return {
+        "title": shown.title,
+        "header": list(shown.header),
+        "rows": rows,
+        "words": [column for column in range(1, len(shown.header)) if _is_words([row[column] for row in rows])],
+        "file": shown.file,
+        "more": len(shown.rows) > len(rows),
+        "folded": len(rows) > 12,
+    }
+
+
+def _is_words(cells: Sequence[str]) -> bool:
+    """Whether a column is text: a cell begins with a letter."""
+    return any(cell[:1].isalpha() for cell in cells)

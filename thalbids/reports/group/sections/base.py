@@ -1,0 +1,91 @@
+"""What a section of the group report is, and what its makers share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from thalbids.reports.group.figures import descriptive, look
+from thalbids.reports.group.figures.canvas import Figure
+from thalbids.reports.group.group_data import methods_in, number, rows_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_ROWS = 60  # of a table on the page; the file has all
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table on the page, as text, and the file that holds its numbers."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    file: str
+
+
+@dataclass
+class Section:
+    """A part of the story; ``nothing`` says why there is none."""
+
+    key: str
+    title: str
+    says: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[Shown] = field(default_factory=list)
+    caveats: list[str] = field(default_factory=list)
+    nothing: str = ""
+
+    def add(self, *figures: Figure | None) -> None:
+        """Figures that could be made."""
+        self.figures += [figure for figure in figures if figure is not None]
+
+
+def per_group(table: pd.DataFrame, cell: Callable[[Any], str]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table of methods times diagnoses; ``cell`` makes a text from a row of ``table``."""
+    groups = [*(["all"] if (table["diagnosis"] == "all").any() else []), *descriptive.diagnoses_in(table)]
+    rows = []
+    for method in methods_in(table):
+        found = [rows_of(table, method=method, diagnosis=group) for group in groups]
+        rows.append([look.label(method), *(cell(own.iloc[0]) if len(own) else "–" for own in found)])
+    return ["Method", *groups], rows
+
+
+def unions(methods: Sequence[str]) -> list[str]:
+    """The caveat on ensembles, where there are any."""
+    if not any(look.is_union(m) for m in methods):
+        return []
+    return [
+        (
+            "Ensembles of two are unions of their members, never smaller than either; those of three are majorities. "
+            "Their numbers are not independent of their members'."
+        )
+    ]
+
+
+def span(column: pd.Series[Any]) -> str:
+    """The smallest and the largest number of a column of counts."""
+    found = column.dropna()
+    if found.empty:
+        return "–"
+    ends = number(found.min(), 0), number(found.max(), 0)
+    return ends[0] if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}"
+
+
+def count(n: int, what: str) -> str:
+    """A number and its noun."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def word(text: Any) -> str:
+    """A name of a table's cell or column as words."""
+    text = "–" if text is None or text != text else str(text).replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+def remark(value: Any) -> str:
+    """A cell that may be empty."""
+    return "" if value is None or value != value else str(value)

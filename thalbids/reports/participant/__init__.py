@@ -1,0 +1,1 @@
+"""The page of a participant, and the page of all sessions."""

@@ -1,0 +1,414 @@
+"""The page of one participant: every mask's outline, the numbers, the flags in words, and where they come from.
+
+One self-contained HTML file without fonts or addresses of other machines, and the same pictures as SVG files under
+``sub-X/figures``. Its only script is that of the viewer, which runs when the reader opens it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thalbids.errors import ImageError
+from thalbids.files import write_text
+from thalbids.reports import palette, text, views
+from thalbids.reports.participant import since_first, viewer
+from thalbids.reports.participant.histogram import histogram
+from thalbids.reports.participant.histogram import svg as histogram_svg
+from thalbids.reports.svg import Panel, montage, panel, strip
+from thalbids.reports.templating import template
+
+COHORT_PAGE = "qc.html"  # beside the page
+PAGE_LIMIT = 5_000_000  # bytes: what mail takes and a browser opens at once
+
+FIGURE_NOTE = (
+    "Neurological convention: the left of each picture is the left (L) of the person. RAS+ world coordinates in mm."
+)
+EDGES_INTRO = (
+    "Grey: the registered image. Red: edges of the T1w image, which must follow the borders of the grey image. Last "
+    "row: the thalami, with the outlines of the masks made from this image."
+)
+CHANGE_INTRO = (
+    "Solid white: {first}. Dashed orange: {later}. First row: the T1w of {later} with the edges of the first T1w "
+    "(red), to see whether the two lie on each other; then both outlines on the T1w of {first} and on that of {later}. "
+    "The two T1w images were brought together by a rigid registration ({how}), for this picture only."
+)
+APART_INTRO = (
+    "The two T1w images were not brought together{why}, so that the sessions are shown one below the other, each "
+    "through its own thalami: {first} above (solid white), {later} below (dashed orange). The slices differ: do not "
+    "compare the outlines."
+)
+
+
+@dataclass(frozen=True)
+class MaskView:
+    """A thalamus mask to show.
+
+    Attributes
+    ----------
+    method : ``desc-`` label (``synthalT1w``), the key of the volume table and of the QC document
+    label : for people ("SynThal T1w")
+    image : what it was made from: T1w, FLAIR, R1map or ensemble
+    path : dseg (10, 49) or binary mask on the T1w grid
+    protocol : whose definition of the thalamus its numbers follow
+    style : colour and dashes; the method's own when absent
+    """
+
+    method: str
+    label: str
+    image: str
+    path: Path
+    protocol: str = ""
+    style: palette.Style | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that failed, was excluded or is missing."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SessionReport:
+    """What the page shows of one session; every path may be None or absent, the page then says what is not there.
+
+    Attributes
+    ----------
+    session : label without ``ses-``; None where there is no session level
+    t1w, brain : reoriented T1w and brain mask
+    registered : FLAIR, R1map (any name) -> image on the T1w grid
+    masks : in the order of the tables
+    qc : the QC document (:func:`thalbids.qc.build`)
+    scaled, scaling : the R1 map that was scaled for segmentation, and how (``Scaling`` of its sidecar)
+    alignment : how the T1w lies to that of the first session: ``First`` (its label), ``Chosen`` (strategy, or None),
+        ``Matrix`` (RAS+ mm of the first T1w to RAS+ mm of this one, or None) and ``Reason``; None: nothing was tried
+    brain_change : rows of the table of whole-brain change that end with this session
+    volumes, icv : rows of the tables, as written or as read back (text)
+    failures : what went wrong beside what the QC document says
+    links : name -> path of a sidecar or table, relative to the page
+    """
+
+    session: str | None
+    t1w: Path | None = None
+    brain: Path | None = None
+    registered: Mapping[str, Path] = field(default_factory=dict)
+    masks: Sequence[MaskView] = ()
+    qc: Mapping[str, Any] | None = None
+    volumes: Sequence[Mapping[str, object]] = ()
+    icv: Sequence[Mapping[str, object]] = ()
+    failures: Sequence[Failure] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+    scaled: Path | None = None
+    scaling: Mapping[str, Any] = field(default_factory=dict)
+    alignment: Mapping[str, Any] | None = None
+    brain_change: Sequence[Mapping[str, object]] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A titled block of pictures: rows of panels, shown in the page and written as one file with a legend."""
+
+    name: str
+    title: str
+    intro: str
+    rows: Sequence[Sequence[Panel]]
+    legend: Sequence[tuple[str, palette.Style]] = ()
+
+
+def write_report(
+    out_path: Path | str,
+    subject: str,
+    sessions: Sequence[SessionReport],
+    provenance: Mapping[str, Mapping[str, object] | str],
+) -> list[Path]:
+    """Write the page of a participant and its figures.
+
+    Parameters
+    ----------
+    out_path : ``OUT/sub-01.html``; the figures go to ``OUT/sub-01/figures``
+    subject : label without ``sub-``
+    sessions : in the order of the page
+    provenance : heading -> table (name -> value) or text, such as {"Versions": {...}, "Settings": "toml ..."}
+
+    Returns
+    -------
+    The files written, the page first.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be written.
+    """
+    out_path = Path(out_path)
+    folder = f"sub-{subject}/figures"
+    shown = [_Shown(session, f"s{number}") for number, session in enumerate(sessions)]
+    first = next((one for one in shown if one.visit is not None), None)
+    for one in shown:
+        if first is not None and one is not first:
+            one.compare(first)
+    files: dict[str, str] = {}
+    for one in shown:
+        files |= one.files(f"{folder}/sub-{subject}", f"sub-{subject}")
+    page = _page(subject, [one.context(f"{folder}/sub-{subject}") for one in shown], shown, provenance)
+    for name, content in files.items():
+        write_text(out_path.parent / name, content)
+    write_text(out_path, page)
+    return [out_path, *(out_path.parent / name for name in files)]
+
+
+def _page(
+    subject: str,
+    sessions: Sequence[dict[str, Any]],
+    shown: Sequence[_Shown],
+    provenance: Mapping[str, Mapping[str, object] | str],
+) -> str:
+    """The page: with the pictures inside as long as it stays below the limit, then as files beside it, the largest
+    first; with the viewer of as many sessions as there is room for, the last first.
+    """
+
+    def render(program: str) -> str:
+        return str(
+            template("participant.html").render(
+                subject=subject, sessions=sessions, provenance=text.provenance(provenance), note=FIGURE_NOTE,
+                halo=palette.DISTRUST, program=program, version=viewer.VERSION, cohort=COHORT_PAGE,
+            )
+        )  # fmt: skip
+
+    page = render("")
+    inside = [figure for session in sessions for figure in session["figures"]]
+    for figure in sorted(inside, key=lambda figure: -figure["size"]):
+        if len(page.encode()) <= PAGE_LIMIT:
+            break
+        figure["rows"] = []
+        page = render("")
+    room = PAGE_LIMIT - len(page.encode()) - len(viewer.program()) - 20_000  # the script and the buttons
+    for session, one in zip(reversed(sessions), reversed(shown), strict=True):
+        if one.viewer is None:
+            continue
+        session["viewer"] = "left out"
+        if len(one.viewer) <= room:
+            session["viewer"], room = one.viewer, room - len(one.viewer)
+    wanted = any(session["viewer"] not in ("", "left out") for session in sessions)
+    return render(viewer.program() if wanted else "")
+
+
+class _Shown:
+    """One session: its images read once, its figures, and the words and numbers of its section."""
+
+    def __init__(self, session: SessionReport, prefix: str):
+        self.session, self.prefix = session, prefix
+        self.title = f"Session {session.session}" if session.session else "Results"
+        self.unreadable: list[Failure] = []
+        labels = {mask.method: mask.label for mask in session.masks}
+        self.words = text.Words(session.qc or {}, labels, session.volumes)
+        self.t1w = self._read("T1w", session.t1w)
+        self.brain = self._read("brain mask", session.brain, views.read_mask)
+        self.masks = self._masks() if self.t1w is not None else []
+        self.focus = None if self.t1w is None else views.choose_focus(self.masks, self.brain, self.t1w)
+        images = {name: self._read(name, path) for name, path in session.registered.items()}
+        self.images = {name: image for name, image in images.items() if image is not None}
+        self.figures = list(self._figures())
+        self.histograms = self._histograms()
+        self.viewer = self._viewer()
+        self.thumbnail = "" if self.t1w is None or self.focus is None else self._thumbnail(self.t1w, self.focus)
+        self.change: dict[str, Any] | None = None
+        self.images = {}  # no longer needed, and large
+
+    @property
+    def visit(self) -> since_first.Visit | None:
+        """What a later session can be compared with; None without a T1w."""
+        if self.t1w is None:
+            return None
+        return since_first.Visit(self.title, self.t1w, self.brain, self.masks, self.session.volumes, self.words)
+
+    def compare(self, first: _Shown) -> None:
+        """Find out what changed since the first session, in numbers and, where there is a mask in both, in pictures."""
+        before, after = first.visit, self.visit
+        if before is None or after is None:
+            return
+        self.change = {
+            "first": before.title, "rows": since_first.rows(before, after), "note": since_first.NUMBERS_NOTE,
+            "brain": since_first.whole_brain(self.session.brain_change),
+        }  # fmt: skip
+        method = since_first.leading(before.masks, after.masks)
+        if not method:
+            return
+        found = self.session.alignment or {}
+        known = found.get("First") == first.session.session and found.get("Matrix") is not None
+        label = self.words.label(method)
+        key = f"{self.prefix}c"
+        if known:
+            later = since_first.aligned(after, np.asarray(found["Matrix"], np.float64))
+            intro = CHANGE_INTRO.format(first=before.title, later=after.title, how=found.get("Chosen"))
+            rows = since_first.overlay(before, later, method, key)
+        else:
+            why = f" ({found['Reason']})" if found.get("Reason") else ""
+            intro = APART_INTRO.format(first=before.title, later=after.title, why=why)
+            rows = since_first.side_by_side(before, after, method, key)
+        legend = [(f"{label}, {before.title}", since_first.FIRST), (f"{label}, {after.title}", since_first.LATER)]
+        title = f"{label} in {before.title} and {after.title}"
+        self.figures.append(Figure("change", title, intro, rows, legend))
+
+    def files(self, start: str, who: str) -> dict[str, str]:
+        """Name (relative to the page) and content of each picture that is written beside the page."""
+        entity = f"_ses-{self.session.session}" if self.session.session else ""
+        out = {}
+        for figure in self.figures:
+            title = f"{who}{entity.replace('_', ' ')}: {figure.title}"
+            out[self.file_name(start, figure.name)] = montage(title, figure.rows, figure.legend, FIGURE_NOTE)
+        for name, content in (*self.histograms.items(), ("thumbnail", self.thumbnail)):
+            if content:
+                out[self.file_name(start, name)] = content
+        return out
+
+    def file_name(self, start: str, figure: str) -> str:
+        """Where a picture of this session goes, relative to the page."""
+        entity = f"_ses-{self.session.session}" if self.session.session else ""
+        return f"{start}{entity}_desc-{figure}_thalamus.svg"
+
+    def context(self, start: str) -> dict[str, Any]:
+        """What the template shows of this session."""
+        session, words = self.session, self.words
+        failures = [(f.what, f.reason) for f in (*session.failures, *self.unreadable)]
+        figures = [self._figure_entry(figure, start) for figure in self.figures]
+        return {
+            "prefix": self.prefix,
+            "title": self.title,
+            "verdict": words.verdict(),
+            "flags": words.flags(),
+            "masks": [self._legend_entry(mask) for mask in self.masks],
+            "switches": self._switches(),
+            "hideable": [mask.key for mask in self.masks] + [key for key, _ in self._switches()],
+            "figures": figures,
+            "change": self.change,
+            "histograms": list(self.histograms.values()),
+            "scaling": text.scaling(session.scaling),
+            "viewer": "",
+            "has_t1w": self.t1w is not None,
+            "volumes": words.volumes(session.volumes, {m.method: m for m in session.masks}),
+            "agreement": words.agreement(),
+            "icv": words.icv(session.icv),
+            "brain": words.brain(),
+            "registrations": words.registrations(),
+            "failures": words.failures(failures),
+            "notes": words.notes(),
+            "links": sorted((session.links or {}).items()),
+        }  # fmt: skip
+
+    def _figure_entry(self, figure: Figure, start: str) -> dict[str, Any]:
+        rows = [[panel(p) for p in row] for row in figure.rows]
+        return {
+            "name": figure.name, "title": figure.title, "intro": figure.intro, "rows": rows,
+            "size": sum(len(picture) for row in rows for picture in row),
+            "file": self.file_name(start, figure.name),
+        }  # fmt: skip
+
+    def _read(
+        self, what: str, path: Path | None, reader: Callable[[Path], views.Volume] = views.read
+    ) -> views.Volume | None:
+        """A volume; None, with a line on the page, when it cannot be read."""
+        if path is None:
+            return None
+        try:
+            return reader(path)
+        except ImageError as error:
+            self.unreadable.append(Failure(what, f"{path.name} {error.problem} {error.mend}"))
+            return None
+
+    def _masks(self) -> list[views.Mask]:
+        found = []
+        for number, mask in enumerate(self.session.masks):
+            volume = self._read(mask.label, mask.path, views.read_mask)
+            if volume is not None:
+                style = mask.style or palette.style(mask.method)
+                key = f"{self.prefix}m{number}"
+                distrusted = not self.words.trusted(mask.method)
+                found.append(views.Mask(volume, mask.image, style, key, mask.label, distrusted, mask.method))
+        return found
+
+    def _figures(self) -> Iterable[Figure]:
+        """The figures that can be drawn from what is there."""
+        if self.t1w is None or self.focus is None:
+            return
+        focus = self.focus
+        single = [mask for mask in self.masks if mask.image != "ensemble"]
+        ensembles = [mask for mask in self.masks if mask.image == "ensemble"]
+        yield Figure(
+            "masks", "Thalamus masks on the T1w image",
+            "Three slices per plane around the thalami, 80 mm wide, with the masks made from one image each.",
+            views.crop_rows(self.t1w, single, focus), _lines(single),
+        )  # fmt: skip
+        if ensembles:
+            yield Figure(
+                "ensembles", "Ensembles on the T1w image",
+                "The same slices with the masks combined from several images.",
+                views.crop_rows(self.t1w, ensembles, focus), _lines(ensembles),
+            )  # fmt: skip
+        rows = [views.head_row(self.t1w, self.brain, self.masks, focus.centre, "", f"{self.prefix}brain")]
+        intro = "The yellow line is the brain mask; the white frame is the region of the pictures above."
+        for mask, middle in views.far_masks(self.masks, focus):
+            what = f" and of {mask.label}, which lies elsewhere"
+            rows.append(views.head_row(self.t1w, self.brain, self.masks, middle, what, f"{self.prefix}brain"))
+            intro += f" {mask.label} lies outside that frame: the next row is through its middle."
+        brain = [("Brain mask", palette.Style(palette.BRAIN)), *_lines(self.masks)]
+        yield Figure("head", "Whole head and brain mask", intro, rows, brain)
+        for number, (name, image) in enumerate(self.images.items()):
+            key = f"{self.prefix}e{number}"
+            rows = views.registration_rows(image, name, self.t1w, self.brain, self.masks, focus, key)
+            intro = " ".join(filter(None, [self.words.registered(name), EDGES_INTRO]))
+            own = [mask for mask in self.masks if mask.image == name]
+            legend = [("T1w edges", palette.Style(palette.EDGES)), *_lines(own)]
+            yield Figure(name, f"{text.image_name(name)} on the T1w image", intro, rows, legend)
+
+    def _histograms(self) -> dict[str, str]:
+        """R1 in the brain before and after it was scaled, where there is both."""
+        before, after = self.images.get("R1map"), self._read("scaled R1 map", self.session.scaled)
+        if before is None or after is None or self.brain is None:
+            return {}
+        limit = text.as_float(self.session.scaling.get("Maximum"))
+        mark = f"{text.number(self.session.scaling.get('Percentile'), 0)}th percentile"
+        made = {
+            "R1before": histogram(views.inside(before, self.brain), "R1 before scaling", "R1 in 1/s", limit, mark),
+            "R1after": histogram(views.inside(after, self.brain), "R1 after scaling", "scaled R1, 0 to 1000"),
+        }
+        return {name: histogram_svg(content) for name, content in made.items() if content is not None}
+
+    def _viewer(self) -> str | None:
+        """What the viewer shows, as JSON that may stand in a script element; None without a T1w."""
+        if self.t1w is None or self.focus is None:
+            return None
+        images = {"T1w": self.t1w} | {text.image_name(name): image for name, image in self.images.items()}
+        usable = [mask for mask in self.masks if mask.volume.data.any()]
+        shown = next((mask.key for mask in usable if not mask.distrusted), usable[0].key if usable else "")
+        content = json.dumps(viewer.content(images, self.masks, self.focus, shown), separators=(",", ":"))
+        return content.replace("<", "\\u003c")
+
+    def _thumbnail(self, t1w: views.Volume, focus: views.Focus) -> str:
+        return strip(views.thumbnail(t1w, self.masks, focus))
+
+    def _switches(self) -> list[tuple[str, str]]:
+        """What else the reader may hide: (key, label)."""
+        if self.t1w is None:
+            return []
+        brain = [(f"{self.prefix}brain", "brain mask")] if self.brain is not None else []
+        names = enumerate(self.session.registered)
+        edges = [(f"{self.prefix}e{number}", f"T1w edges on {text.image_name(name)}") for number, name in names]
+        return brain + edges
+
+    def _legend_entry(self, mask: views.Mask) -> dict[str, Any]:
+        return {
+            "key": mask.key, "label": mask.label, "colour": mask.style.colour, "dash": mask.style.dash,
+            "distrusted": mask.distrusted, "empty": not mask.volume.data.any(),
+        }  # fmt: skip
+
+
+def _lines(masks: Iterable[views.Mask]) -> list[tuple[str, palette.Style]]:
+    """Names and looks of outlines, for the legend of a figure's file."""
+    return [(m.label + (" (do not trust: red halo)" if m.distrusted else ""), m.style) for m in masks]

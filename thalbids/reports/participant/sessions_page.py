@@ -1,0 +1,268 @@
+"""The page of all sessions, ``qc.html``: one table of their measures, with those that are unusual in this cohort.
+
+How unusual a value is says the robust z of Iglewicz and Hoaglin (1993): 0.6745 (x - median) / MAD, where the median
+absolute deviation (MAD) replaces the standard deviation, which outliers would inflate. Median and MAD are those of the
+trusted masks (of all brain masks, intracranial volumes and accepted registrations), method by method.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from thalbids.bids import names
+from thalbids.reports import palette, text
+from thalbids.reports.templating import template
+
+MINIMUM = 10  # values; a median of fewer says little about what is usual
+OUTLIER = 3.5  # |z|, the limit of Iglewicz and Hoaglin
+STATES = {  # the worst first
+    "failed": "no result",
+    "distrust": "do not trust",
+    "incomplete": "incomplete",
+    "check": "check",
+    "ok": "nothing found",
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column: where its value stands in the QC document, and how it is shown."""
+
+    key: str
+    label: str
+    title: str
+    scale: float = 1.0
+    digits: int = 2
+
+
+OF_SESSION = (
+    Measure("brain", "Brain L", "Volume of the brain mask in litres", 1e-6, 3),
+    Measure("icv", "ICV L", "Intracranial volume in litres, the preferred source", 1e-6, 3),
+    Measure("FLAIR", "FLAIR MI", "Mutual information of the registered FLAIR with the T1w, chosen strategy", 1.0, 3),
+    Measure("R1map", "R1 MI", "Mutual information of the registered R1 map with the T1w, chosen strategy", 1.0, 3),
+)
+OF_MASK = (
+    Measure("volume_mm3", "Total mL", "Volume of both thalami", 1e-3),
+    Measure("volume_left_mm3", "Left mL", "Volume of the left thalamus", 1e-3),
+    Measure("volume_right_mm3", "Right mL", "Volume of the right thalamus", 1e-3),
+    Measure("asymmetry_index", "Asym. %", "2 (L - R) / (L + R); positive: the left is larger", 100.0, 1),
+    Measure("best_dice_other_family", "Dice other", "Best Dice with a mask of another method: agreement, not truth"),
+    Measure("best_dice_same_family", "Dice same", "Best Dice with a mask of the same method from another image"),
+    Measure("flip_dice", "Flip Dice", "Dice with the mask of the mirrored image, where the method tells"),
+    Measure("confidence", "Conf.", "Mean certainty inside the mask, where the method tells"),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One session.
+
+    Attributes
+    ----------
+    subject, session : labels; session None where there is no session level
+    document : its QC document; None when there is none
+    problem : why there is none
+    page, thumbnail : addresses relative to the page; "" when the file is not there
+    """
+
+    subject: str
+    session: str | None
+    document: Mapping[str, Any] | None
+    problem: str = ""
+    page: str = ""
+    thumbnail: str = ""
+
+
+@dataclass
+class _Column:
+    """One measure of one method over all sessions."""
+
+    measure: Measure
+    values: list[float | None] = field(default_factory=list)
+    usual: list[float] = field(default_factory=list)  # of what can be trusted
+
+    def add(self, value: object, trusted: bool) -> None:
+        found = text.as_float(value)
+        found = None if found is None else found * self.measure.scale
+        self.values.append(found)
+        if found is not None and trusted:
+            self.usual.append(found)
+
+
+def page(entries: Sequence[Entry]) -> str:
+    """The page as HTML; its rows are data, drawn by its script."""
+    data = content(entries)
+    packed = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    counts = [(label, sum(row["state"] == state for row in data["rows"])) for state, label in STATES.items()]
+    return str(
+        template("qc.html").render(
+            data=packed, sessions=len(entries), subjects=len({entry.subject for entry in entries}), states=STATES,
+            counts=[pair for pair in counts if pair[1]], minimum=MINIMUM, outlier=OUTLIER,
+        )
+    )  # fmt: skip
+
+
+def content(entries: Sequence[Entry]) -> dict[str, Any]:
+    """What the page's script draws: columns, methods, and a row per session with values and robust z."""
+    methods = _methods(entries)
+    general = [_Column(measure) for measure in OF_SESSION]
+    masks = {method: [_Column(measure) for measure in OF_MASK] for method in methods}
+    for entry in entries:
+        document = entry.document or {}
+        for column, (value, trusted) in zip(general, _of_session(document), strict=True):
+            column.add(value, trusted)
+        for method, columns in masks.items():
+            mask = document.get("Masks", {}).get(method, {})
+            measures = mask.get("measures") or {}
+            for column in columns:
+                column.add(measures.get(column.measure.key), bool(mask.get("trusted")))
+    scores = [robust_z(column.values, column.usual) for column in general]
+    mask_scores = {m: [robust_z(column.values, column.usual) for column in columns] for m, columns in masks.items()}
+    flags: dict[str, int] = {}
+    rows = []
+    for number, entry in enumerate(entries):
+        row = _row(entry, flags)
+        row["general"] = [_cell(column, z, number) for column, z in zip(general, scores, strict=True)]
+        found = {
+            method: [_cell(column, z, number) for column, z in zip(masks[method], mask_scores[method], strict=True)]
+            for method in methods
+        }
+        known = (entry.document or {}).get("Masks", {})
+        row["masks"] = {
+            str(place): {"status": _status(known[method]), "cells": found[method]}
+            for place, method in enumerate(methods)
+            if method in known
+        }
+        row["worst"] = _worst(row["general"], found)
+        rows.append(row)
+    return {
+        "general": [_head(column) for column in general],
+        "columns": [{"label": m.label, "title": m.title, "digits": m.digits} for m in OF_MASK],
+        "methods": [
+            {
+                "label": label(method), "colour": palette.style(method).colour,
+                "usual": [_head(column)["usual"] for column in masks[method]],
+            }
+            for method in methods
+        ],
+        "flags": list(flags), "states": STATES, "outlier": OUTLIER, "rows": rows,
+    }  # fmt: skip
+
+
+def robust_z(values: Sequence[float | None], usual: Sequence[float]) -> list[float | None]:
+    """0.6745 (x - median) / MAD of each value; None where there are fewer than ``MINIMUM`` usual values or no spread.
+
+    Examples
+    --------
+    >>> robust_z([5.0, 14.0], [float(x) for x in range(11)])
+    [0.0, 2.0235]
+    """
+    if len(usual) < MINIMUM:
+        return [None] * len(values)
+    median = float(np.median(usual))
+    mad = float(np.median(np.abs(np.asarray(usual) - median)))
+    if mad <= 1e-9 * max(1.0, abs(median)):
+        return [None] * len(values)
+    return [None if value is None else 0.6745 * (value - median) / mad for value in values]
+
+
+@cache
+def label(method: str) -> str:
+    """A method's name for people."""
+    try:
+        return names.by_desc(method).label
+    except KeyError:
+        return method
+
+
+def _methods(entries: Iterable[Entry]) -> list[str]:
+    """Methods that any session has a row for, in the order of the tables; those of third parties last."""
+    found = {method for entry in entries for method in (entry.document or {}).get("Masks", {})}
+    known = [method.desc for method in names.methods()]
+    return [m for m in known if m in found] + sorted(found - set(known))
+
+
+def _of_session(document: Mapping[str, Any]) -> list[tuple[object, bool]]:
+    """Value, and whether it counts for what is usual, of each of ``OF_SESSION``."""
+    brain = document.get("Brain") or {}
+    icv = next((entry["icv_mm3"] for entry in document.get("ICV", ()) if entry["icv_mm3"] is not None), None)
+    chosen: dict[str, object] = {}
+    for entry in document.get("Registrations", ()):
+        attempts = [a for a in entry["attempts"] if a["strategy"] == entry["chosen"]] or entry["attempts"]
+        tried = [a["mi"] for a in attempts if a["mi"] is not None]
+        chosen[entry["image"]] = (max(tried, default=None), not entry["excluded"])
+    registered = [chosen.get(name, (None, False)) for name in ("FLAIR", "R1map")]
+    return [(brain.get("volume_mm3"), True), (icv, True), *registered]  # type: ignore[list-item]
+
+
+def _row(entry: Entry, known: dict[str, int]) -> dict[str, Any]:
+    """Name, state and flags of a session; each flag's text is kept once, in ``known``."""
+    flags = (entry.document or {}).get("Flags", ())
+    said = [f"{text.SEVERITY[flag['severity']]}: {_scope(flag['scope'])}: {_words(flag['rule'])}" for flag in flags]
+    return {
+        "name": f"sub-{entry.subject}" + (f" ses-{entry.session}" if entry.session else ""),
+        "page": entry.page, "picture": entry.thumbnail, "state": _state(entry), "problem": entry.problem,
+        "flags": [known.setdefault(words, len(known)) for words in dict.fromkeys(said)],
+    }  # fmt: skip
+
+
+def _state(entry: Entry) -> str:
+    """The key of ``STATES`` that holds."""
+    document = entry.document
+    if document is None or not any(mask["measures"] for mask in document["Masks"].values()):
+        return "failed"
+    severities = {flag["severity"] for flag in document["Flags"]}
+    statuses = {mask["status"] for mask in document["Masks"].values()}
+    if "distrust" in severities:
+        return "distrust"
+    if statuses & {"failed", "excluded"}:
+        return "incomplete"
+    return "check" if severities else "ok"
+
+
+def _status(mask: Mapping[str, Any]) -> str:
+    return str(mask["status"]) if mask["status"] != "ok" or mask["trusted"] else "do not trust"
+
+
+def _scope(scope: str) -> str:
+    kind, _, name = scope.partition(":")
+    if kind == "mask":
+        return label(name)
+    if kind == "registration":
+        return f"{text.image_name(name)} registration"
+    return {"brain": "brain mask", "icv": "intracranial volume"}.get(kind, scope)
+
+
+def _words(rule: str) -> str:
+    return rule.replace("_", " ")
+
+
+def _cell(column: _Column, scores: Sequence[float | None], number: int) -> list[float | None]:
+    """Value and robust z, rounded for the screen; [] when there is none."""
+    value, score = column.values[number], scores[number]
+    if value is None:
+        return []
+    rounded = round(value, column.measure.digits)
+    return [rounded] if score is None else [rounded, round(score, 1)]
+
+
+def _head(column: _Column) -> dict[str, Any]:
+    measure, usual = column.measure, column.usual
+    shown = {"label": measure.label, "title": measure.title, "digits": measure.digits}
+    return shown | {"usual": [len(usual), round(float(np.median(usual)), measure.digits) if usual else None]}
+
+
+def _worst(general: Sequence[list[float | None]], masks: Mapping[str, Sequence[list[float | None]]]) -> list[Any]:
+    """The largest |z| of a session: [z, what]; [] where there is no z."""
+    found = [(cell[1], m.label) for cell, m in zip(general, OF_SESSION, strict=True) if len(cell) == 2]
+    for method, cells in masks.items():
+        found += [
+            (cell[1], f"{label(method)}: {m.label}") for cell, m in zip(cells, OF_MASK, strict=True) if len(cell) == 2
+        ]
+    return list(max(found, key=lambda pair: abs(pair[0] or 0.0), default=()))
