@@ -1,4 +1,4 @@
-"""Measure SynThal on real scans: agreement, contrasts, rescans, true shrinkage, moves of the box.
+"""Measure SynThal on real scans: agreement, contrasts, rescans, known change, poses, fields of view, moves of the box.
 
 Run: ``python -m training.evaluate DATA_DIR [--weights DIR] [--json FILE]`` (DATA_DIR as in ``training.real``).
 
@@ -20,6 +20,7 @@ from scipy import ndimage
 from thalbids.inference import synthal
 from thalbids.inference.network import Network
 from training.generate import rotation, smooth_noise
+from training.known_change import FollowingField, changed, slope, true_change
 from training.real import RealScan, scans
 
 Net = Callable[[np.ndarray], np.ndarray]
@@ -71,36 +72,105 @@ def rescan(scan: nib.Nifti1Image, rng: np.random.Generator) -> nib.Nifti1Image:
     return nib.Nifti1Image(data.astype(np.float32), scan.affine)
 
 
-def shrunk(
-    scan: RealScan, size: float, rng: np.random.Generator, points: int = 2_000_000
-) -> tuple[nib.Nifti1Image, float]:
-    """The scan with both thalami shrunk by a smooth field, and the true ratio of volumes.
+CHANGES = {  # of volume, in which directions, fading over how many mm
+    "whole, 6 mm": ("whole", 6.0),
+    "whole, 12 mm": ("whole", 12.0),
+    "whole, 20 mm": ("whole", 20.0),
+    "whole, 35 mm": ("whole", 35.0),
+    "left-right, 12 mm": ("x", 12.0),
+    "front-back, 12 mm": ("y", 12.0),
+    "top-bottom, 12 mm": ("z", 12.0),
+}
+SIZES = (0.90, 0.95, 1.05)
 
-    The ratio comes from Monte Carlo on the reference labels.
-    """
-    assert scan.labels is not None
-    centres = [np.array(ndimage.center_of_mass(scan.labels == n)) for n in (10, 49)]
-    zoom = np.linalg.norm(scan.image.affine[:3, :3], axis=0)
 
-    def deform(position: np.ndarray) -> np.ndarray:
-        moved_to = position.copy()
-        for centre in centres:
-            away = position - centre.reshape(3, *[1] * (position.ndim - 1))
-            mm = away * zoom.reshape(3, *[1] * (position.ndim - 1))
-            moved_to += away * np.exp(-np.square(np.square(mm).sum(0) / 22.0**2)) * (1 / size - 1)
-        return moved_to
+def factors(direction: str, size: float) -> tuple[float, float, float]:
+    """Lengths along x, y, z that give a volume of `size`."""
+    if direction == "whole":
+        return (size ** (1 / 3),) * 3
+    x, y, z = (size if axis == direction else 1.0 for axis in "xyz")
+    return x, y, z
 
-    box = np.argwhere(np.isin(scan.labels, (10, 49)))
-    low, high = box.min(0) - 12, box.max(0) + 13
-    where = rng.uniform(low, high, (points, 3)).T
-    mask = np.isin(scan.labels, (10, 49))
 
-    def share(position: np.ndarray) -> float:
-        return float(mask[tuple(np.round(position).astype(int))].mean())
+def hard_volume(image: nib.Nifti1Image, centre: np.ndarray, roi: Net) -> int:
+    return int((measure(image, centre, roi)[0] > 0).sum())
 
-    return moved(scan.image, deform(voxel_grid(scan.image.shape).astype(np.float64))), share(deform(where)) / share(
-        where
-    )
+
+def known_change(scan: RealScan, centre: np.ndarray, roi: Net, names: list[str]) -> dict[str, dict]:
+    """Slope of measured on true change, fields following the thalami (of aseg, else as the method sees them)."""
+    labels = scan.labels if scan.labels is not None else measure(scan.image, centre, roi)[0]
+    first = hard_volume(scan.image, centre, roi)
+    rows = {}
+    for name in names:
+        direction, fade = CHANGES[name]
+        pairs = []
+        for size in SIZES:
+            field = FollowingField(labels, scan.image.affine, factors(direction, size), fade)
+            again = hard_volume(changed(scan.image, field), centre, roi)
+            pairs.append((true_change(labels, field), 100 * (again / first - 1)))
+        rows[name] = {"pairs": pairs, "slope": slope(pairs)}
+    return rows
+
+
+def poses(scan: RealScan, centre: np.ndarray, roi: Net, times: int = 6) -> list[float]:
+    """Change in percent of the hard volume when only the header turns the head, by up to 8 degrees about each axis."""
+    rng = np.random.default_rng(5)
+    first = hard_volume(scan.image, centre, roi)
+    changes = []
+    for _ in range(times):
+        turn = np.eye(4)
+        turn[:3, :3] = rotation(np.deg2rad(rng.uniform(-8, 8, 3)))
+        turn[:3, 3] = centre - turn[:3, :3] @ centre
+        image = nib.Nifti1Image(scan.image.dataobj, turn @ scan.image.affine)
+        changes.append(100 * (hard_volume(image, centre, roi) / first - 1))
+    return changes
+
+
+def fields_of_view(image: nib.Nifti1Image) -> dict[str, nib.Nifti1Image]:
+    """One whole head in other fields of view and poses."""
+    image = nib.as_closest_canonical(image)
+    data, affine = np.asarray(image.dataobj, np.float32), image.affine
+    out = {"256 cube": nib.Nifti1Image(data, affine)}
+    for width in (192, 176):
+        k = (data.shape[0] - width) // 2
+        shifted = affine.copy()
+        shifted[:3, 3] += affine[:3, 0] * k
+        out[f"{width} slices"] = nib.Nifti1Image(data[k : k + width], shifted)
+    for pad in (32, 64):
+        shifted = affine.copy()
+        shifted[:3, 3] -= affine[:3, :3] @ [pad] * 1.0
+        out[f"{pad} zeros around"] = nib.Nifti1Image(np.pad(data, pad), shifted)
+    middle = (np.array(data.shape) - 1) / 2
+    for degrees in (20, 25, 44):
+        turn = rotation(np.deg2rad([degrees, 0, 0]))
+        tilted = ndimage.affine_transform(data, turn, middle - turn @ middle, order=1)
+        out[f"tilted {degrees}"] = nib.Nifti1Image(tilted, affine)
+    large = np.zeros((400, 400, 450), np.float32)
+    large[72:328, 72:328, 97:353] = data
+    shifted = affine.copy()
+    shifted[:3, 3] -= affine[:3, :3] @ [72, 72, 97]
+    out["400 x 400 x 450"] = nib.Nifti1Image(large, shifted)
+    return out
+
+
+def offsets(labels: np.ndarray, truth: np.ndarray, affine: np.ndarray) -> dict[str, float]:
+    """Mean signed distance in mm (positive: outside aseg) of the mask's border in parts of the thalamus."""
+    world = np.argwhere(np.isin(truth, (10, 49))) @ affine[:3, :3].T + affine[:3, 3]
+    hind, low = np.quantile(world[:, 1], 0.25), np.quantile(world[:, 1], 0.4)
+    high = np.quantile(world[:, 1], 0.7)
+    signed: dict[str, list[np.ndarray]] = {"lateral": [], "pulvinar": [], "medial": []}
+    for side, sign in ((10, -1), (49, 1)):
+        mask, aseg = labels == side, truth == side
+        distance = ndimage.distance_transform_edt(~aseg) - ndimage.distance_transform_edt(aseg)
+        border = np.argwhere(mask & ~ndimage.binary_erosion(mask))
+        place = border @ affine[:3, :3].T + affine[:3, 3]
+        x = sign * (place[:, 0] - (np.argwhere(aseg) @ affine[:3, :3].T + affine[:3, 3])[:, 0].mean())
+        value = distance[tuple(border.T)] + np.where(distance[tuple(border.T)] > 0, -0.5, 0.5)
+        middle = (place[:, 1] > low) & (place[:, 1] < high)
+        signed["lateral"].append(value[(x > 3) & middle])
+        signed["medial"].append(value[(x < -3) & middle])
+        signed["pulvinar"].append(value[(x > 2) & (place[:, 1] < hind)])
+    return {k: float(np.concatenate(v).mean()) for k, v in signed.items()}
 
 
 def agreement(found: dict[str, RealScan], heads: dict[str, synthal.Head], roi: Net) -> list[dict]:
@@ -117,6 +187,7 @@ def agreement(found: dict[str, RealScan], heads: dict[str, synthal.Head], roi: N
                 truth = np.isin(scan.labels, (10, 49))
                 row["dice"] = synthal.dice(labels > 0, truth)
                 row["volume_error_percent"] = 100 * ((labels > 0).sum() / truth.sum() - 1)
+                row |= offsets(labels, scan.labels, scan.image.affine)
                 row["sides"] = bool(((labels == 10) & (scan.labels == 49)).sum() == 0)
         if scan.brain is not None:
             row["brain_dice"] = synthal.dice(head.brain > 0, scan.brain)
@@ -146,17 +217,6 @@ def retest(scan: RealScan, centre: np.ndarray, roi: Net, times: int, seed: int) 
     return [100 * ((measure(rescan(scan.image, rng), centre, roi)[0] > 0).sum() / first - 1) for _ in range(times)]
 
 
-def shrinkage(scan: RealScan, centre: np.ndarray, roi: Net, sizes: list[float]) -> list[tuple[float, float]]:
-    """Pairs of true and measured change in percent."""
-    rng = np.random.default_rng(7)
-    first = (measure(scan.image, centre, roi)[0] > 0).sum()
-    pairs = []
-    for size in sizes:
-        image, truth = shrunk(scan, size, rng)
-        pairs.append((100 * (truth - 1), 100 * ((measure(image, centre, roi)[0] > 0).sum() / first - 1)))
-    return pairs
-
-
 def box_moves(scan: RealScan, centre: np.ndarray, roi: Net) -> list[float]:
     """Change in percent of the hard volume when the search starts 6 mm away along each axis."""
     first = (measure(scan.image, centre, roi)[0] > 0).sum()
@@ -178,8 +238,14 @@ def evaluate(root: Path, weights: Path, *, quick: bool) -> dict:
         n: retest(found[n], heads[n].centre, roi, 5, i)
         for i, n in enumerate([*labelled, "patient07 T1", "patient07 FLAIR"])
     }
-    pairs = {n: shrinkage(found[n], heads[n].centre, roi, [0.90, 0.93, 0.96, 0.98, 1.02]) for n in labelled}
-    report["shrinkage"] = {n: {"pairs": p, "slope": float(np.polyfit(*np.array(p).T, 1)[0])} for n, p in pairs.items()}
+    change = {n: list(CHANGES) for n in labelled} | {"patient07 FLAIR": ["whole, 6 mm", "whole, 12 mm"]}
+    report["known_change"] = {n: known_change(found[n], heads[n].centre, roi, names) for n, names in change.items()}
+    report["poses_percent"] = {n: poses(found[n], heads[n].centre, roi) for n in labelled}
+    whole = [s for s in scans(root) if s.name.startswith("freesurfer6")]
+    report["fields_of_view"] = {
+        s.name: {n: synthal.see_head(i, head_net).icv_mm3 / 1000 for n, i in fields_of_view(s.image).items()}
+        for s in whole
+    }
     report["box_moves_percent"] = {n: box_moves(found[n], heads[n].centre, roi) for n in [*labelled, "patient07 T1"]}
     return report
 
@@ -193,8 +259,13 @@ def table(report: dict) -> str:
         lines.append(f"patient07 {c}: " + "  ".join(f"{k} {v:.3f}" for k, v in row.items()))
     for n, values in report.get("retest_percent", {}).items():
         lines.append(f"retest {n}: mean |change| {np.abs(values).mean():.2f} %  {np.round(values, 2).tolist()}")
-    for n, row in report.get("shrinkage", {}).items():
-        lines.append(f"shrinkage {n}: slope {row['slope']:.3f}  {np.round(row['pairs'], 1).tolist()}")
+    for n, rows in report.get("known_change", {}).items():
+        lines.append(f"slopes {n}: " + "  ".join(f"{what} {row['slope']:.3f}" for what, row in rows.items()))
+    for n, values in report.get("poses_percent", {}).items():
+        lines.append(f"pose alone {n}: SD {np.std(values, ddof=1):.2f} %")
+    for n, icv in report.get("fields_of_view", {}).items():
+        spread = 100 * (max(icv.values()) / min(icv.values()) - 1)
+        lines.append(f"ICV {n}: spread {spread:.2f} %  " + "  ".join(f"{what} {ml:.0f}" for what, ml in icv.items()))
     for n, values in report.get("box_moves_percent", {}).items():
         lines.append(f"box moved 6 mm {n}: largest {np.abs(values).max():.2f} %")
     return "\n".join(lines)

@@ -16,12 +16,11 @@ import torch
 from scipy import ndimage
 
 from thalbids.inference.intensity import normalise
-from thalbids.inference.synthal import ROI_SHAPE
+from thalbids.inference.synthal import HEAD_SHAPE, HEAD_SPACING, ROI_SHAPE
 from training.maps import BRAIN, CODE, FADE_LEVELS, HEAD_CLASS, MIRROR, NAMES, ROI_CLASS
 
-HEAD_SPACING = 3.0
 COARSE = 4.0  # mm between the nodes on which deformations of the head are computed
-FINE = 2.0  # and those of the thalamus alone
+FINE = 2.0  # voxels between the nodes for the thalamus alone
 TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) * 0.25
 
 # Mean intensity relative to the brightest of the usual tissues, and how much it varies from scan to scan. The T1w
@@ -255,7 +254,7 @@ def smooth_noise(
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where a sample's nodes (every `FINE` mm) look in the map (3, x, y, z), before local change, and the linear part of it."""
+    """Where the nodes of a sample look in the map (3, x, y, z) before local change; its linear part; if mirrored."""
 
     position: np.ndarray
     linear: np.ndarray
@@ -265,7 +264,7 @@ class Geometry:
 def geometry(
     rng: np.random.Generator, m: Map, shape: tuple[int, ...], spacing: float, *, angle: float, shift: float, free: float
 ) -> Geometry:
-    """Rotation, scale and shift of the head, elastic deformation (`free` = 1 in normal use), ventricles of other size."""
+    """Rotation, scale and shift of the head; elastic deformation (`free` = 1 in normal use); other ventricles."""
     extent = (np.array(shape) - 1) * spacing
     nodes = tuple(int(np.ceil(e / COARSE)) + 1 for e in extent)
     ticks = [np.linspace(-e / 2, e / 2, n) for e, n in zip(extent, nodes, strict=True)]
@@ -285,7 +284,7 @@ def geometry(
     amount = rng.uniform(-3.5, 4.5) if rng.random() < 0.7 else 0.0
     push = np.stack([ndimage.map_coordinates(p, pos / 2, order=1, mode="nearest") for p in m.push])
     pos += amount * push
-    fine = tuple(int(np.ceil(e / max(FINE, spacing))) + 1 for e in extent)
+    fine = tuple(int(np.ceil(e / max(FINE, 2 * spacing))) + 1 for e in extent)
     return Geometry(resize(pos, fine), linear, mirrored)
 
 
@@ -363,7 +362,7 @@ def add_lesions(rng: np.random.Generator, codes: np.ndarray, spacing: float) -> 
 def render(
     rng: np.random.Generator, codes: np.ndarray, kind: str, lesions: np.ndarray | None, *, spacing: float, head: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """One scan of the geometry in `codes`: intensities, bias field, resolution, noise; normalised as in use.
+    """One scan of the geometry in `codes`: intensities, bias field, resolution, noise; that of a box normalised.
 
     Also gives what was kept by a skull-stripping or a cut (None: everything).
     """
@@ -388,7 +387,7 @@ def render(
         image *= kept
     if kind == "T1w" and rng.random() < 0.3:  # FreeSurfer's T1.mgz saturates at white matter
         image = np.minimum(image, np.percentile(image[image > 0.2], rng.uniform(65, 85)) * rng.uniform(0.95, 1.1))
-    return normalise(image), kept
+    return image if head else normalise(image), kept
 
 
 THALAMUS = (ROI_CLASS == 1) | (ROI_CLASS == 2)
@@ -429,13 +428,19 @@ def brain_mask(rng: np.random.Generator, codes: np.ndarray) -> np.ndarray:
 
 
 def carelessly_cut(rng: np.random.Generator, codes: np.ndarray) -> np.ndarray:
-    """Everything farther than a random distance from the brain removed, or the face cut off by a plane."""
+    """Everything far from the brain removed, or the face cut off by a plane or by blocks."""
     shape = codes.shape[1:]
-    if rng.random() < 0.5:
+    style = rng.random()
+    if style < 0.4:
         return ndimage.binary_dilation(HEAD_CLASS[codes[0]] >= 1, iterations=int(rng.integers(1, 6)))
     grid = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij", sparse=True)
     plane = grid[1] - rng.uniform(0.5, 1.5) * grid[2] * 0.8 > rng.uniform(0.5, 0.9)
-    return ~(plane & (HEAD_CLASS[codes[0]] < 1))
+    face = plane & (HEAD_CLASS[codes[0]] < 1)
+    if style < 0.7:  # staircases, as programs that deface by a coarse mask leave them
+        n = int(rng.integers(3, 9))
+        coarse = np.kron(face[::n, ::n, ::n], np.ones((n, n, n), bool))[: shape[0], : shape[1], : shape[2]]
+        face = coarse & (HEAD_CLASS[codes[0]] < 1)
+    return ~face
 
 
 def acquire(rng: np.random.Generator, image: np.ndarray, spacing: float) -> np.ndarray:
@@ -487,22 +492,34 @@ def roi_pair(rng: np.random.Generator, maps: list[Map]) -> tuple[np.ndarray, np.
     return np.stack(images).astype(np.float32), np.stack(labels)
 
 
+def field_of_view(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Which voxels of the box the scan shows: some of its six sides may end early, now and then deep in the head."""
+    seen = np.zeros(shape, bool)
+    cut = []
+    for axis, n in enumerate(shape):
+        ends = [0, 0]
+        for side in range(2):
+            if rng.random() < 0.35:
+                deep = 0.3 if axis == 2 and rng.random() < 0.25 else 0.14
+                ends[side] = int(rng.uniform(0, deep) * n)
+        cut.append(slice(ends[0], n - ends[1]))
+    seen[tuple(cut)] = True
+    return seen
+
+
 def head_sample(rng: np.random.Generator, maps: list[Map]) -> tuple[np.ndarray, np.ndarray]:
-    """One scan (1, x, y, z) of a whole head at 3 mm, sometimes cut off, and its four labels per voxel."""
-    shape = tuple(int(8 * rng.integers(low, 12)) for low in (8, 9, 8))
+    """One scan (1, *HEAD_SHAPE) of a head at 3 mm, some cut off or far tilted, and its labels (1, 4, *HEAD_SHAPE)."""
     m = maps[rng.integers(len(maps))]
-    g = geometry(rng, m, shape, HEAD_SPACING, angle=20.0, shift=25.0, free=1.6)
-    codes = codes_of(m, g, LocalChange.draw(rng), shape, HEAD_SPACING, head=True)
+    angle = 15.0 if rng.random() < 0.55 else 40.0
+    shift = 10.0 if rng.random() < 0.7 else 35.0
+    g = geometry(rng, m, HEAD_SHAPE, HEAD_SPACING, angle=angle, shift=shift, free=1.6)
+    codes = codes_of(m, g, LocalChange.draw(rng), HEAD_SHAPE, HEAD_SPACING, head=True)
     kind = rng.choice(list(SHARES), p=list(SHARES.values()))
     image, kept = render(rng, codes, kind, None, spacing=HEAD_SPACING, head=True)
-    labels = HEAD_CLASS[codes]
-    if kept is not None:
-        labels *= kept
-    if rng.random() < 0.3:  # the field of view ends inside the head
-        axis, side = (2, rng.integers(2)) if rng.random() < 0.7 else (rng.integers(3), rng.integers(2))
-        n = int(rng.uniform(0.03, 0.22) * shape[axis])
-        cut = [slice(None)] * 3
-        cut[axis] = slice(0, n) if side == 0 else slice(shape[axis] - n, None)
-        image[tuple(cut)] = 0
-        labels[(slice(None), *cut)] = 0
-    return image[None].astype(np.float32), labels[None]
+    seen = field_of_view(rng, HEAD_SHAPE)
+    labels = HEAD_CLASS[codes] * (seen if kept is None else seen & kept)
+    where = seen
+    if rng.random() < 0.75:  # as in the second look: by what is near the brain
+        brain = ndimage.binary_dilation(labels[0] >= 2, iterations=int(rng.integers(4, 10)))
+        where = seen & brain
+    return normalise(image * seen, where)[None].astype(np.float32), labels[None]

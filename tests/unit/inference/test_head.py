@@ -1,0 +1,155 @@
+"""The whole head seen by a stand-in network whose answer is known: bright is brain, two bright balls are thalami."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from tests.conftest import ORIENTATIONS, affine_of, world_coordinates
+from thalbids.inference import boxes, head
+from thalbids.participant.stages.steps import looks_stripped
+
+MIDDLE = np.array([3.0, -8.0, 12.0])
+RADII = np.array([65.0, 85.0, 60.0])  # of the brain
+SKULL, SCALP = 8.0, 22.0  # mm outside it
+UPRIGHT = Rotation.from_euler("x", head.PITCH_DEGREES, degrees=True).as_matrix()
+TRUE_ICV = 4 / 3 * np.pi * (RADII + head.ICV_MARGIN_MM).prod()
+
+
+def ball(world: np.ndarray, centre: np.ndarray, radii: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    away = np.tensordot(turn.T, world - (MIDDLE + turn @ centre).reshape(3, 1, 1, 1), 1)
+    return np.asarray(((away / radii.reshape(3, 1, 1, 1)) ** 2).sum(0) <= 1)
+
+
+def phantom(affine: np.ndarray, shape: tuple[int, ...], tilt: float = 0.0) -> nib.Nifti1Image:
+    """Scalp 60, skull 5, fluid 30, brain 100, left thalamus 120 and right 140; air 0; tilted by degrees about x."""
+    world = world_coordinates(affine, shape)
+    turn = Rotation.from_euler("x", tilt, degrees=True).as_matrix() @ UPRIGHT
+    data = np.zeros(shape, np.float32)
+    for margin, value in ((SCALP, 60), (SKULL, 5), (4.0, 30), (0.0, 100)):
+        data[ball(world, np.zeros(3), RADII + margin, turn)] = value
+    data[ball(world, np.array([-12.0, 2, -3]), np.array([8.0, 13, 8]), turn)] = 120
+    data[ball(world, np.array([12.0, 2, -3]), np.array([8.0, 13, 8]), turn)] = 140
+    return nib.Nifti1Image(data, affine)
+
+
+def net(x: np.ndarray) -> np.ndarray:
+    """Classes by brightness relative to the brightest (the right thalamus)."""
+    value = ndimage.gaussian_filter(x / max(float(x.max()), 1e-3), 0.3)
+    p = np.zeros((6, *x.shape), np.float32)
+    p[2] = (value > 0.464) & (value <= 0.79)
+    p[4], p[5] = (value > 0.79) & (value <= 0.92), value > 0.92
+    p[0] = 1 - p.sum(0)
+    return p
+
+
+def seen(image: nib.Nifti1Image) -> head.Head:
+    return head.see_head(image, net)
+
+
+def cube(n: int = 84, zoom: float = 3.0) -> tuple[np.ndarray, tuple[int, ...]]:
+    affine = np.diag([zoom, zoom, zoom, 1.0])
+    affine[:3, 3] = MIDDLE - zoom * (n - 1) / 2
+    return affine, (n, n, n)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_volume_and_mask_in_every_orientation(orientation: str) -> None:
+    shape = (200, 240, 60) if orientation.startswith("anisotropic") else (110, 125, 110)
+    affine = affine_of(orientation, shape)
+    zooms = np.linalg.norm(affine[:3, :3], axis=0)
+    affine[:3, :3] *= 240 / (np.array(shape) * zooms).min()
+    affine[:3, 3] = MIDDLE - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    found = seen(phantom(affine, shape))
+    assert found.icv_mm3 == pytest.approx(TRUE_ICV, rel=0.05)
+    assert not found.cut_off and not found.stripped
+    voxel = abs(np.linalg.det(affine[:3, :3]))
+    assert found.brain.sum() * voxel == pytest.approx(4 / 3 * np.pi * (RADII + head.BRAIN_MARGIN_MM).prod(), rel=0.05)
+    middle = nib.affines.apply_affine(affine, np.argwhere(found.brain).mean(0))
+    assert middle == pytest.approx(MIDDLE, abs=2.5)
+
+
+def test_what_surrounds_a_head_changes_nothing() -> None:
+    affine, shape = cube()
+    image = phantom(affine, shape)
+    whole = seen(image)
+    data = np.asarray(image.dataobj)
+    for pad, value in ((11, 0.0), (30, 0.0), (20, 30.0)):
+        moved = affine.copy()
+        moved[:3, 3] -= pad * 3.0
+        base = np.where(data == 0, np.float32(value), data)
+        padded = nib.Nifti1Image(np.pad(base, pad, constant_values=value), moved)
+        assert seen(padded).icv_mm3 == pytest.approx(whole.icv_mm3, rel=1e-3)
+    narrow = affine.copy()
+    narrow[0, 3] += 3.0 * 10
+    assert seen(nib.Nifti1Image(data[10:-10], narrow)).icv_mm3 == pytest.approx(whole.icv_mm3, rel=0.01)
+
+
+@pytest.mark.parametrize("tilt", [-44, -20, 12, 30, 44])
+def test_a_tilted_head_is_measured_upright(tilt: float) -> None:
+    affine, shape = cube()
+    upright, tilted = seen(phantom(affine, shape)), seen(phantom(affine, shape, tilt))
+    assert tilted.icv_mm3 == pytest.approx(upright.icv_mm3, rel=0.02)
+    assert tilted.tilt == pytest.approx(abs(tilt), abs=3) and upright.tilt < 3
+
+
+@pytest.mark.parametrize(("axis", "side"), [(2, 1), (2, 0), (0, 0), (1, 1)])
+def test_a_head_that_leaves_the_field_of_view_is_said_to_be_cut_off(axis: int, side: int) -> None:
+    affine, shape = cube()
+    image = phantom(affine, shape)
+    inside = np.flatnonzero((np.asarray(image.dataobj) == 100).any(tuple(a for a in range(3) if a != axis)))
+    keep = [slice(None)] * 3
+    keep[axis] = slice(None, inside[-1] - 6) if side else slice(inside[0] + 6, None)
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, :3] @ [s.start or 0 for s in keep]
+    cut = seen(nib.Nifti1Image(np.asarray(image.dataobj)[tuple(keep)], moved))
+    assert cut.cut_off
+    zeros = np.zeros(shape, np.float32)  # the same with the missing part as zeros
+    zeros[tuple(keep)] = np.asarray(image.dataobj)[tuple(keep)]
+    assert seen(nib.Nifti1Image(zeros, affine)).cut_off
+
+
+def bright_is_brain(x: np.ndarray) -> np.ndarray:
+    p = np.zeros((6, *x.shape), np.float32)
+    p[head.HEAD_BRAIN[0]] = x > 0.75
+    return p
+
+
+def test_nothing_in_the_scan_is_no_head() -> None:
+    affine, shape = cube(40)
+    empty = head.see_head(nib.Nifti1Image(np.zeros(shape, np.float32), affine), net)
+    assert empty.centre is None and empty.icv_mm3 == 0
+
+
+def test_padding_of_one_value_becomes_zero_and_data_stay() -> None:
+    data = np.arange(4 * 5 * 6, dtype=np.float32).reshape(4, 5, 6)
+    assert boxes.without_background(data) is data
+    padded = np.pad(data + 100, 2, constant_values=30)
+    assert (boxes.without_background(padded)[2:-2, 2:-2, 2:-2] == data + 100).all()
+    assert boxes.without_background(padded)[0].max() == 0
+
+
+def nested_head(rim_mm: float, scalp_mm: float, zooms: tuple[float, ...]) -> nib.Nifti1Image:
+    """A brain (100) of 65 mm radius with a rim of fluid (30) and, where asked for, skull (0) and scalp (60)."""
+    shape = tuple(int(210 / z) for z in zooms)
+    affine = np.diag([*zooms, 1.0])
+    r = np.sqrt(((world_coordinates(affine, shape) - 105) ** 2).sum(0))
+    data = np.where(r <= 65, 100, np.where(r <= 65 + rim_mm, 30, 0))
+    if scalp_mm:
+        data = np.where((r > 75) & (r <= 75 + scalp_mm), 60, data)
+    return nib.Nifti1Image(data.astype(np.float32), affine)
+
+
+@pytest.mark.parametrize("zooms", [(2.0, 2.0, 2.0), (1.5, 2.0, 4.0)])
+@pytest.mark.parametrize(("rim", "scalp", "stripped"), [(0, 0, True), (9, 0, True), (5, 14, False), (9, 20, False)])
+def test_stripped_scans_with_a_wide_rim_are_told_from_whole_heads(
+    rim: float, scalp: float, stripped: bool, zooms: tuple[float, ...]
+) -> None:
+    image = nested_head(rim, scalp, zooms)
+    seen = head.see_head(image, bright_is_brain)
+    assert seen.stripped == stripped
+    low, high = (65 + rim, 65 + rim) if stripped else (65, 65 + head.ICV_MARGIN_MM)  # stripping draws the border
+    sphere = [4 / 3 * np.pi * radius**3 for radius in (low - 2, high + 2)]
+    assert sphere[0] < seen.icv_mm3 < sphere[1]
+    assert looks_stripped(np.asarray(image.dataobj), seen.brain, zooms) == stripped

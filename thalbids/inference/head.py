@@ -1,0 +1,214 @@
+"""The whole-head network: brain, inside of the skull, and where the thalami are.
+
+The network always looks into a box of one size, set on the head itself and turned upright with it, and intensities
+are normalised by what is near the brain. So neither the field of view nor air or padding changes what is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from thalbids.image.grids import voxel_volume
+from thalbids.inference import boxes
+from thalbids.inference.intensity import normalise
+from thalbids.inference.parts import clean, fill_holes, largest
+
+HEAD_SPACING = 3.0
+HEAD_SHAPE = (72, 80, 72)  # 216 x 240 x 216 mm around the middle of the brain
+# channels of the network (training/maps.py)
+HEAD_BRAIN, HEAD_THALAMI = (2, 3, 4, 5), (4, 5)
+BRAIN_MARGIN_MM = 5.0  # brain mask and FreeSurfer's brainmask.mgz agree best so (model card)
+ICV_MARGIN_MM = 4.1  # and the intracranial volume with its eTIV
+NEAR_MM = 20.0  # from the brain: what intensities are normalised by
+# A scan with less of its non-zero voxels so far from the brain was skull-stripped: 0 to 2 % in stripped scans, two of
+# three with a wide rim; 14 to 36 % in three whole heads, also cut to the brain's box and with the background set to 0.
+STRIPPED_MM, STRIPPED_OUTSIDE = 15.0, 0.05
+FOUND_MM3 = 1500.0  # less soft thalamus than this in the whole head: it was not found
+LOOKS = 5
+SETTLED_MM, SETTLED_DEGREES, UPRIGHT_DEGREES = 4.0, 5.0, 9.0
+PITCH_DEGREES = 17.0  # of the brain's long axis in an upright head
+CUT_MM2 = 600.0  # so much of the skull's inside may touch the edge of the field of view: the brain stem does
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the whole-head network sees.
+
+    Attributes
+    ----------
+    brain : uint8 mask (0, 1) on the grid of the scan: brain with the fluid around it, up to the inner skull
+    icv_mm3 : volume inside the skull as far as the scan shows it
+    centre : world position (mm, RAS+) of the middle of both thalami; None when they were not found
+    thalami_mm3 : soft volume of the thalami at 3 mm, a rough number to judge `centre` by
+    cut_mm2 : area over which the inside of the skull touches the edge of the field of view
+    tilt : degrees by which the head is turned out of the upright pose
+    stripped : next to nothing but the brain is left in the scan: it was skull-stripped, and `icv_mm3` is what is left
+    """
+
+    brain: np.ndarray
+    icv_mm3: float
+    centre: np.ndarray | None
+    thalami_mm3: float
+    cut_mm2: float = 0.0
+    tilt: float = 0.0
+    stripped: bool = False
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether skull or brain leave the field of view, so that `icv_mm3` is too small by an unknown amount."""
+        return self.cut_mm2 > CUT_MM2
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the network sees from one place: probabilities (classes, *HEAD_SHAPE), and where it stood.
+
+    `distance` is that from the brain's hull in mm, `seen` the voxels that the scan shows.
+    """
+
+    p: np.ndarray
+    grid: np.ndarray
+    distance: np.ndarray
+    values: np.ndarray
+    seen: np.ndarray
+
+    @property
+    def middle(self) -> np.ndarray:
+        """World position of the middle of the brain."""
+        return boxes.world(self.grid, ndimage.center_of_mass(self.distance <= 0))
+
+    @property
+    def thalami(self) -> np.ndarray:
+        """Probabilities of the left and the right thalamus within the brain."""
+        return clean(self.p[list(HEAD_THALAMI)] * (self.distance <= BRAIN_MARGIN_MM), threshold=0.3)
+
+    def turn(self) -> np.ndarray:
+        """The head's axes in the world as columns: right (thalamus to thalamus), front (along the brain), up."""
+        old = self.grid[:3, :3] / HEAD_SPACING
+        left, right = self.thalami
+        if min(left.sum(), right.sum()) * HEAD_SPACING**3 < FOUND_MM3 / 4:
+            return old
+        points = np.argwhere(self.distance <= 0).astype(float)
+        across = np.subtract(ndimage.center_of_mass(right), ndimage.center_of_mass(left))
+        across /= np.linalg.norm(across)
+        points -= points.mean(0)
+        points -= np.outer(points @ across, across)
+        long = np.linalg.eigh(points.T @ points)[1][:, -1]
+        long *= np.sign(long[1]) or 1.0
+        up = np.cross(across, long)
+        pitch = np.deg2rad(PITCH_DEGREES)
+        front = np.cos(pitch) * long - np.sin(pitch) * up
+        return np.asarray(old @ np.stack([across, front, np.cross(across, front)], 1))
+
+
+def angle_between(a: np.ndarray, b: np.ndarray) -> float:
+    """Angle in degrees of the rotation from one set of axes (3, 3) to another."""
+    return float(np.rad2deg(np.arccos(np.clip((np.trace(a.T @ b) - 1) / 2, -1, 1))))
+
+
+def top_of_head(small: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """A first guess of the middle of the brain: 80 mm below the top of what is not air, in the middle of it."""
+    bright = small > 0.15 * np.percentile(small[small > 0], 98) if (small > 0).any() else small != 0
+    head = np.argwhere(largest(ndimage.binary_opening(bright)))
+    if not len(head):
+        head = np.argwhere(np.ones(small.shape, bool))
+    points = head @ affine[:3, :3].T + affine[:3, 3]
+    low, high = points.min(0), points.max(0)
+    upper = points[points[:, 2] > high[2] - 130]
+    return np.array([*(upper.min(0) + upper.max(0))[:2] / 2, high[2] - min(80.0, (high[2] - low[2]) / 2)])
+
+
+def look(
+    small: np.ndarray, affine: np.ndarray, grid: np.ndarray, net: Callable[[np.ndarray], np.ndarray], near: Look | None
+) -> Look:
+    """One look of the network, with intensities normalised by what is near the brain that the last look saw."""
+    values = boxes.sample(small, affine, grid, HEAD_SHAPE, 1)
+    seen = boxes.inside(np.linalg.inv(affine) @ grid, HEAD_SHAPE, small.shape)
+    where = seen
+    if near is not None:
+        where = seen & (boxes.sample(near.distance, near.grid, grid, HEAD_SHAPE, 1) <= NEAR_MM)
+    p = net(normalise(values, where) if (where & (values != 0)).any() else normalise(values))
+    return Look(p, grid, from_brain(p[list(HEAD_BRAIN)].sum(0)), values, seen)
+
+
+def settle(small: np.ndarray, affine: np.ndarray, net: Callable[[np.ndarray], np.ndarray]) -> Look:
+    """Look again and again, from the middle of the brain and upright with the head, until nothing moves any more.
+
+    A head tilted by less than `UPRIGHT_DEGREES` is looked at along the world's axes.
+    """
+    centre, turn, seen = top_of_head(small, affine), np.eye(3), None
+    for _ in range(LOOKS):
+        seen = look(small, affine, boxes.grid_around(centre, HEAD_SHAPE, HEAD_SPACING, turn), net, seen)
+        if not (seen.distance <= 0).any():
+            break
+        middle, pose = seen.middle, seen.turn()
+        if angle_between(np.eye(3), pose) < UPRIGHT_DEGREES:
+            pose = np.eye(3)
+        if np.linalg.norm(middle - centre) <= SETTLED_MM and angle_between(turn, pose) <= SETTLED_DEGREES:
+            break
+        centre, turn = middle, pose
+    assert seen is not None
+    return seen
+
+
+def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) -> Head:
+    """Run the whole-head network (class docs: :class:`Head`)."""
+    data = boxes.without_background(np.asarray(image.dataobj, dtype=np.float32))
+    shown, affine = boxes.without_margin(data, image.affine)
+    small, small_affine = boxes.average_blocks(shown, affine, HEAD_SPACING)
+    head = settle(small, small_affine, net)
+    weight = head.thalami.sum(0)
+    volume = float(weight.sum() * HEAD_SPACING**3)
+    centre = boxes.world(head.grid, ndimage.center_of_mass(weight)) if volume >= FOUND_MM3 else None
+    skull = within(head.distance, ICV_MARGIN_MM)
+    cut = 0.0
+    if is_stripped(
+        data, image.affine, head
+    ):  # the stripping drew the border; without a skull the network misses cortex
+        brain = fill_holes(largest(data != 0))
+        icv = float(brain.sum()) * voxel_volume(image.affine)
+        stripped = True
+    else:
+        brain = boxes.back(within(head.distance, BRAIN_MARGIN_MM), head.grid, image.shape, image.affine) >= 0.5
+        cut = contact(skull >= 0.5, head.seen)
+        icv = float((skull * head.seen).sum() * HEAD_SPACING**3)
+        stripped = False
+    tilt = angle_between(np.eye(3), head.turn()) if centre is not None else 0.0
+    return Head(brain.astype(np.uint8), icv, centre, volume, cut, tilt, stripped)
+
+
+def is_stripped(data: np.ndarray, affine: np.ndarray, head: Look) -> bool:
+    """Whether next to nothing of the scan lies away from the brain."""
+    something, at = boxes.average_blocks((data != 0).astype(np.float32), affine, HEAD_SPACING)
+    filled = boxes.sample(something, at, head.grid, HEAD_SHAPE, 1) >= 0.5
+    return int((filled & (head.distance > STRIPPED_MM)).sum()) <= STRIPPED_OUTSIDE * int(filled.sum())
+
+
+def contact(mask: np.ndarray, seen: np.ndarray) -> float:
+    """Area in mm^2 over which a mask touches what the scan does not show."""
+    faces = 0
+    shown, edge = np.pad(seen, 1), np.pad(mask & seen, 1)
+    for axis in range(3):
+        for step in (-1, 1):
+            faces += int((edge & ~np.roll(shown, step, axis)).sum())
+    return faces * HEAD_SPACING**2
+
+
+def from_brain(brain: np.ndarray) -> np.ndarray:
+    """Distance (mm, negative inside) from the brain's hull: its largest component with the sulci closed over 9 mm."""
+    core = np.pad(largest(ndimage.binary_opening(brain >= 0.5)), 6)
+    closed = ndimage.binary_fill_holes(ndimage.binary_closing(core, iterations=3))[6:-6, 6:-6, 6:-6]
+    if not closed.any():
+        return np.full(brain.shape, np.inf, np.float32)
+    distance = ndimage.distance_transform_edt(~closed) - ndimage.distance_transform_edt(closed)
+    return np.asarray(ndimage.gaussian_filter(distance * HEAD_SPACING, 0.7), np.float32)
+
+
+def within(distance: np.ndarray, margin: float) -> np.ndarray:
+    """A distance as a membership: 0.5 at the margin, 1 and 0 one voxel to either side."""
+    return np.clip((margin - distance) / (2 * HEAD_SPACING) + 0.5, 0, 1).astype(np.float32)
