@@ -17,7 +17,7 @@ from thalbids.inference import synthal
 from thalbids.methods.base import Request, Segmentation
 from thalbids.settings import Settings
 
-PROTOCOL = "SynThal 1: manual whole-thalamus labels of the SynthSeg training maps (CMA protocol, as FreeSurfer's aseg)"
+PROTOCOL = "SynThal 2: manual whole-thalamus labels of the SynthSeg training maps (CMA protocol, as FreeSurfer's aseg)"
 # Heads of any contrast reach 0.95 and 0.85; noise, heads upside down and shapes stay below (table in docs/methods.md).
 FLIP_DICE = 0.85
 CONFIDENCE = 0.60
@@ -30,7 +30,7 @@ class SynThal:
     images: tuple[str, ...] = ("T1w", "FLAIR", "R1map")
     protocol = PROTOCOL
     memory_gb = 1.2
-    version = 1
+    version = 2
     sentence = (
         "The thalamus was segmented with SynThal, a convolutional network trained on synthetic images only, in the "
         "manner of SynthSeg [@billot2023synthseg]."

@@ -201,7 +201,7 @@ def anatomy(made: SessionPlan) -> None:
         outputs={"T1w": made.t1w, "brain": made.seen_brain},
         params=params,
         memory_gb=made.memory(1.5),
-        version=3,  # the brain of a skull-stripped scan is what the stripping left
+        version=4,  # one box for every field of view; no intracranial volume where the head is cut off
     )
     made.segmentable["T1w"] = made.t1w
 

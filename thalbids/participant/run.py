@@ -363,9 +363,10 @@ def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> 
             continue
         good += row["status"] == "ok"
         note = "" if row["status"] == "ok" else f"  NOT TRUSTED: {row['reason']}"
+        icv = "n/a (the field of view cuts the head)" if row["icv_mm3"] is None else f"{row['icv_mm3'] / 1000:.0f} mL"
         print(
             f"{scan}: {row['volume_mm3'] / 1000:.2f} mL (left {row['volume_left_mm3'] / 1000:.2f}, "
-            f"right {row['volume_right_mm3'] / 1000:.2f}), ICV {row['icv_mm3'] / 1000:.0f} mL{note}"
+            f"right {row['volume_right_mm3'] / 1000:.2f}), ICV {icv}{note}"
         )
     return 0 if good == len(scans) else 1
 

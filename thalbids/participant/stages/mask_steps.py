@@ -27,6 +27,7 @@ from thalbids.tools.freesurfer import read_stats
 
 LABEL_COLUMNS = ("index", "name")
 MIN_BRAIN_DICE = 0.7  # with SynThal's brain mask; below, one of the two is of another head or another structure
+CUT_OFF_NOTE = "the field of view ends inside the skull, so its volume cannot be measured"
 STRIPPED_NOTE = "the scan is skull-stripped: what the stripping removed inside the skull is not counted"
 
 
@@ -157,8 +158,9 @@ def icv(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) ->
         volume = read_stats(stats).etiv_mm3
         rows += [{"source": "freesurfer", "icv_mm3": volume}] if volume is not None else []
     anatomy = read_json(given(inputs, "synthal"))
-    note = STRIPPED_NOTE if anatomy["SkullStripped"] else None
-    rows.append({"source": "synthal", "icv_mm3": anatomy["IntracranialVolumeMm3"], "note": note})
+    volume = anatomy["IntracranialVolumeMm3"]
+    note = CUT_OFF_NOTE if volume is None else STRIPPED_NOTE if anatomy["SkullStripped"] else None
+    rows.append({"source": "synthal", "icv_mm3": volume, "note": note})
     write_table(outputs["icv"], rows, ICV_COLUMNS)
     return Done({"icv": params["Dictionary"]})
 

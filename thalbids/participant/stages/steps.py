@@ -35,6 +35,7 @@ Upstream = Mapping[str, StepResult]
 
 STALE = "its mask in this folder is of an earlier run and not current, or this run cannot tell"
 UP_TO_SKULL = "Brain with its fluid up to the inner skull, by SynThal's whole-head network."
+CUT_OFF = "The field of view ends inside the skull: brain mask and intracranial volume are not whole."
 LEFT_BY_STRIPPING = "What the skull-stripping of the scan left, with what that encloses."
 DIAGNOSTICS = {
     "flip_dice": "FlipDice",
@@ -74,6 +75,10 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
     stripped = params["SkullStripped"]
     if not isinstance(stripped, bool):
         stripped = head.stripped
+    described = LEFT_BY_STRIPPING if head.stripped else UP_TO_SKULL
+    if head.cut_off:
+        notes.append(CUT_OFF)
+        described = f"{described} {CUT_OFF}"
     save_image(data, t1w.affine, outputs["T1w"])
     save_image(head.brain, t1w.affine, outputs["brain"], dtype=np.uint8)
     grid = {"Sources": [params["Source"]], "SpatialReference": params["T1wUri"]}
@@ -85,7 +90,9 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
                 "Description": "T1w image, axes permuted and flipped to right, anterior, superior; not resampled.",
                 "Orientation": orientation.to_json(),
                 "ThalamiCentreMm": [float(v) for v in head.centre],
-                "IntracranialVolumeMm3": head.icv_mm3,
+                "IntracranialVolumeMm3": None if head.cut_off else head.icv_mm3,
+                "SkullCutOffMm2": head.cut_mm2,
+                "HeadTiltDegrees": head.tilt,
                 "Notes": notes,
             },
             "brain": grid
@@ -93,7 +100,7 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
                 "Type": "Brain",
                 "Manual": False,
                 "Sources": [params["T1wUri"]],
-                "Description": LEFT_BY_STRIPPING if head.stripped else UP_TO_SKULL,
+                "Description": described,
                 "BrainSource": "synthal",
             },
         }
@@ -314,7 +321,10 @@ def measures(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
     masks, stale = effect.failed_masks(masks, affine, params.get("Rated", {}))
     icv_path = there(inputs, "icv")
     volumes = [] if icv_path is None else read_table(icv_path)
-    icv = [{"source": row["source"], "icv_mm3": float(row["icv_mm3"] or "nan")} for row in volumes]
+    icv = [
+        {"source": row["source"], "icv_mm3": None if row["icv_mm3"] is None else float(row["icv_mm3"])}
+        for row in volumes
+    ]
     notes = [*params["Notes"], *stale, *(f"ICV by {row['source']}: {row['note']}" for row in volumes if row["note"])]
     document = qc.build(
         subject=params["Subject"],

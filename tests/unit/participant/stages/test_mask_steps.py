@@ -199,3 +199,11 @@ def test_given_results_that_are_not_there_stop_the_run(tmp_path: Path) -> None:
     ):
         with pytest.raises(NoInputError, match="are not there"):
             participant(tmp_path, tmp_path / "out", load(None, tree))
+
+
+def test_a_head_that_is_cut_off_has_no_intracranial_volume(tmp_path: Path) -> None:
+    write_json(tmp_path / "t1w.json", {"SkullStripped": False, "IntracranialVolumeMm3": None})
+    params = {"Subject": "01", "Session": None, "Dictionary": {}}
+    mask_steps.icv({"synthal": tmp_path / "t1w.json"}, {"icv": tmp_path / "out.tsv"}, params, {})
+    (row,) = read_table(tmp_path / "out.tsv")
+    assert row["icv_mm3"] is None and "field of view" in (row["note"] or "")
