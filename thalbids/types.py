@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,3 +75,13 @@ class Session:
     def name(self) -> str:
         """``sub-01_ses-2`` or ``sub-01``."""
         return f"sub-{self.subject}" + (f"_ses-{self.session}" if self.session else "")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval; NaN where there is none, and then ``reason`` says why."""
+
+    estimate: float = math.nan
+    ci_low: float = math.nan
+    ci_high: float = math.nan
+    reason: str = ""

@@ -10,11 +10,12 @@ import math
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from thalbids.bids.index import LABEL
+from thalbids.bids.pbvc import COLUMNS, read_given
 from thalbids.errors import MetadataError, NoInputError
 from thalbids.files import read_table
 
@@ -25,7 +26,7 @@ STATUSES = ("ok", "missing", "failed", "excluded")
 _MASK = re.compile(r"_label-thalamus_desc-(?P<desc>[0-9A-Za-z]+)_mask\.nii(?:\.gz)?$")
 _LIKE_A_MASK = re.compile(r"^[^.].*(?:mask|thal).*\.nii(?:\.gz)?$", re.IGNORECASE)
 _OTHER = re.compile(r"_label-(?!thal)|_desc-brain", re.IGNORECASE)  # masks of something else
-_PBVC = ("session_id_baseline", "session_id_followup", "pbvc")
+_PBVC = COLUMNS[1:]
 _SUBJECT, _SESSION = re.compile(rf"sub-{LABEL}"), re.compile(rf"ses-{LABEL}")
 
 
@@ -158,19 +159,12 @@ def read_pbvc(root: Path, participants: Collection[str] = ()) -> tuple[list[dict
 
 
 def read_pbvc_table(path: Path, participants: Collection[str] = ()) -> list[dict[str, Any]]:
-    """The rows of a given table (``--pbvc-table``), with the columns of `read_pbvc`.
-
-    Raises
-    ------
-    MetadataError
-        The table cannot be read, or lacks a column.
-    """
-    rows = read_table(path)
-    absent = [name for name in ("participant_id", *_PBVC) if rows and name not in rows[0]]
-    if absent:
-        raise MetadataError(f"the table has no column {', '.join(absent)}.", "Add or rename it.", path)
-    made = [_pbvc_row(with_prefix(row["participant_id"], "sub-"), {"source": "table", **row}) for row in rows]
-    return [row for row in made if not participants or row["participant_id"].removeprefix("sub-") in participants]
+    """The rows of a given table (``--pbvc-table``), with the columns of `read_pbvc`; errors of `read_given`."""
+    return [
+        dict(zip(COLUMNS[:3], pair, strict=True)) | {"source": "table"} | asdict(given)
+        for pair, given in read_given(path).items()
+        if not participants or pair[0].removeprefix("sub-") in participants
+    ]
 
 
 def with_prefix(label: str | None, prefix: str) -> str:

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if "ratings.files" in vars(arguments):  # those of a settings file are for the other commands
         from thalbids.raters.summary import write
 
-        for line in write(out_dir, settings):
+        for line in write(out_dir, settings.ratings, settings.run.seed, settings.group.bootstrap):
             print(line)
         return 0
     for name, value, fits in (

@@ -50,8 +50,8 @@ def parser() -> Parser:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Give the exit code."""
-    from thalbids.raters.select import Design
-    from thalbids.raters.select_run import select_gt
+    from thalbids.raters.sample import Design
+    from thalbids.raters.sample_list import select_gt
 
     borders = {_OPTIONS[name]: _numbers(name, getattr(arguments, f"{name}_borders")) for name in _BORDERS}
     if arguments.seed < 0 or arguments.min_per_stratum < 0:
@@ -64,7 +64,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         minimum=arguments.min_per_stratum,
         seed=arguments.seed,
     )
-    return select_gt(arguments.bids_dir, arguments.out_file.absolute(), design, settings)
+    return select_gt(
+        arguments.bids_dir, arguments.out_file.absolute(), design, settings.clinical, settings.inputs.participant_label
+    )
 
 
 def _numbers(name: str, text: str) -> tuple[float, ...]:

@@ -3,22 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from thalbids.bids import names
-
-Column = Mapping[str, object]
-
-
-def column(long_name: str, description: str, units: str = "", **more: object) -> dict[str, object]:
-    """One entry of a data dictionary."""
-    made: dict[str, object] = {"LongName": long_name, "Description": description}
-    return made | ({"Units": units} if units else {}) | more
-
-
-def count(long_name: str, description: str) -> dict[str, object]:
-    """A column of whole numbers."""
-    return column(long_name, description, Format="integer")
+from thalbids.bids.tables import PARTICIPANT, SESSION, Column, column, count
 
 
 def lost_column(reason: str) -> str:
@@ -32,8 +19,6 @@ def lost_column(reason: str) -> str:
     return "lost_" + re.sub(r"[^0-9a-z]+", "_", reason.lower()).strip("_")
 
 
-PARTICIPANT = {"participant_id": column("Participant", "Label of the participant with sub-.")}
-SESSION = {"session_id": column("Session", "Label of the session with ses-; n/a in a dataset without sessions.")}
 METHOD = {
     "method": column(
         "Segmentation method",

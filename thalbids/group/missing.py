@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thalbids.bids.tables import Table, table
 from thalbids.group.columns import MISSING_KEYS, lost_column
-from thalbids.group.tables import Table, table
 
 if TYPE_CHECKING:
     import pandas as pd

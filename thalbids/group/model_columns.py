@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from thalbids.group.columns import (
-    DIAGNOSIS,
-    METHOD,
-    METHOD2,
-    PARTICIPANT,
-    REASON,
-    SESSION,
-    SESSIONS,
-    Column,
-    column,
-    count,
-)
+from thalbids.bids.tables import PARTICIPANT, SESSION, Column, column, count
+from thalbids.group.columns import DIAGNOSIS, METHOD, METHOD2, REASON, SESSIONS
 
 _OUTCOME = {
     "outcome": column(

@@ -13,6 +13,7 @@ import pandas as pd
 from thalbids.bids.clinical import ClinicalData, ClinicalError, read_clinical, visits
 from thalbids.bids.derivatives import find_places, read_icv, read_pbvc, read_pbvc_table, read_volumes
 from thalbids.bids.outputs import check_output
+from thalbids.bids.tables import Table
 from thalbids.errors import NoInputError, ThalbidsError, without_folders
 from thalbids.files import write_text
 from thalbids.group.analyses import (
@@ -27,12 +28,13 @@ from thalbids.group.analyses import (
     normative,
     pbvc,
     plots,
+    ratings,
     sides,
     volumes,
 )
 from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, baseline, check_pair, visit_pairs
 from thalbids.group.statistics import harmonise, mixed, ordinal, power
-from thalbids.group.tables import Table, joined, write_all
+from thalbids.group.writing import joined, write_all
 from thalbids.methods.registry import check_given, check_places
 from thalbids.raters import summary
 from thalbids.settings import Settings
@@ -61,7 +63,7 @@ ANALYSES: tuple[tuple[str, Analysis], ...] = (
     ("masks", manual.tables),
     ("maps", maps.tables),
     ("plots", plots.tables),
-    ("ratings", summary.tables),
+    ("ratings", ratings.tables),
 )
 
 # Who would enter each model, for --dry-run: rows of group.missing.ledger, before anything is fitted.
@@ -200,7 +202,7 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         conflicts=pd.DataFrame(together.conflicts), places=places, notes=[*notes, *icv_notes, *pbvc_notes],
         columns_found=clinical.found, columns_unused=clinical.unused,
     )  # fmt: skip
-    left_out = summary.exclusions(cohort)
+    left_out = summary.exclusions(out_dir, settings.ratings, cohort.volumes)
     return with_exclusions(cohort, frame_of(left_out, tuple(cohort.exclusions.columns))) if left_out else cohort
 
 

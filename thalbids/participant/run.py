@@ -53,7 +53,7 @@ def participant(
     unmatched = check_freesurfer(sessions, every, choice, settings)
     choice = with_earlier(choice, settings, masks.families_in(out_dir, every))
     planned = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable, choice.kept)
-    planned, rated = effect.applied(planned, out_dir, settings)
+    planned, rated = effect.applied(planned, out_dir, settings.ratings)
     if reports_only:
         planned = reports_of(planned)
     if dry_run:

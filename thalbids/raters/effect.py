@@ -17,10 +17,10 @@ from thalbids.image.digest import digest
 from thalbids.qc import MaskInput
 from thalbids.raters.ratings import MASK, REGISTRATION, Verdict, read_verdicts, standing
 from thalbids.registration.gate import Attempt
-from thalbids.settings import Settings
+from thalbids.settings import Ratings
 
 
-def applied(planned: Sequence[Step], out_dir: Path, settings: Settings) -> tuple[list[Step], list[str]]:
+def applied(planned: Sequence[Step], out_dir: Path, rule: Ratings) -> tuple[list[Step], list[str]]:
     """The steps with what raters failed among their parameters, and what there is to say about the ratings.
 
     Raises
@@ -28,9 +28,9 @@ def applied(planned: Sequence[Step], out_dir: Path, settings: Settings) -> tuple
     MetadataError
         A table of ratings or its key cannot be used.
     """
-    if not settings.ratings.files:
+    if not rule.files:
         return list(planned), []
-    verdicts = read_verdicts(out_dir, settings.ratings)
+    verdicts = read_verdicts(out_dir, rule)
     failed = [verdict for verdict in verdicts if verdict.failed]
     sessions = {step.session for step in planned}
     own = [verdict for verdict in failed if verdict.item.session in sessions]

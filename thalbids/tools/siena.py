@@ -16,6 +16,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from thalbids.bids.pbvc import PLAUSIBLE_PERCENT
 from thalbids.errors import UsageError
 from thalbids.image.grids import voxel_volume
 from thalbids.settings import Fsl
@@ -30,7 +31,6 @@ ONE_WAY = re.compile(rf"^PBVC\s+{NUMBER}", re.MULTILINE)
 CALIBRATION = re.compile(rf"corr={NUMBER}")
 INCONSISTENT = "Probably failed consistency check"
 
-PLAUSIBLE_PERCENT = 10.0  # a year of MS costs 0.5 to 1.5 %: beyond this it is the scans that differ
 ASYMMETRY_PERCENT = 1.0  # SIENA's own error is about 0.15 % (Smith 2002): the two directions should agree
 CALIBRATION_RANGE = (0.5, 2.0)  # SIENA's correction of its edge motion; 1 means none
 MIN_BRAIN_ML = 500.0

@@ -14,8 +14,7 @@ from tests.conftest import rotation_matrix, with_header
 from thalbids.bids.people import natural, one_per_person
 from thalbids.group import comparison
 from thalbids.group.comparison import Job, compare, compare_all
-from thalbids.group.statistics import containment, paired
-from thalbids.raters import interrater
+from thalbids.group.statistics import containment, interrater, paired
 
 SHAPE = (40, 36, 32)
 AFFINE = np.diag([0.8, 1.0, 1.5, 1.0])

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.cohort import CHANGE, METHODS, morph_path, morph_row, write_cohort, write_rows
+from thalbids.bids.tables import Table, write
 from thalbids.cli.main import main
 from thalbids.errors import NoInputError
 from thalbids.group import reporting, run
@@ -21,7 +22,6 @@ from thalbids.group.analyses.change import tables as change_tables
 from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, visit_pairs
 from thalbids.group.missing import ledger, missing_table
 from thalbids.group.run import read_cohort, run_analyses, with_exclusions
-from thalbids.group.tables import Table, write
 from thalbids.reports.group.figures.descriptive import first_sessions
 from thalbids.reports.group.group_data import Tables
 from thalbids.settings import load

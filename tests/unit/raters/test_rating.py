@@ -24,7 +24,7 @@ from thalbids.participant.stages import steps
 from thalbids.raters import effect, rating_page
 from thalbids.raters.ratings import Item, fingerprint, read_key, write_key
 from thalbids.registration import gate
-from thalbids.settings import Ratings, Settings
+from thalbids.settings import Ratings
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +267,7 @@ def test_only_the_steps_that_a_rating_is_about_change(tmp_path: Path):
     ]
     files = (write_ratings(tmp_path / "r.tsv", rows),)
     planned = plan_of("sub-01_ses-1") + plan_of("sub-03_ses-1")
-    changed, notes = effect.applied(planned, tmp_path, Settings(ratings=Ratings(files=files)))
+    changed, notes = effect.applied(planned, tmp_path, Ratings(files=files))
     assert changed[2:] == planned[2:]
     reason = "failed by rater AB"
     assert changed[0].params["Rejected"] == [{"Strategy": "a", "Sha256": base.sha256, "Reason": reason}]
@@ -277,10 +277,10 @@ def test_only_the_steps_that_a_rating_is_about_change(tmp_path: Path):
         "ratings: 4 things were rated, 3 failed, 2 of them of this run.",
         f"sub-01_ses-1: registration FLAIR by a: {stale}",
     ]
-    assert effect.applied(planned, tmp_path, Settings()) == (planned, [])
+    assert effect.applied(planned, tmp_path, Ratings()) == (planned, [])
     files[0].write_text("page\n")
     with pytest.raises(MetadataError):
-        effect.applied(planned, tmp_path, Settings(ratings=Ratings(files=files)))
+        effect.applied(planned, tmp_path, Ratings(files=files))
 
 
 def test_nothing_to_rate_is_said(tmp_path: Path):

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from thalbids.bids.tables import Table, table
 from thalbids.group.cohort import Cohort, visit_pairs
 from thalbids.group.columns import CHANGE, CHANGE_SUMMARY, CHANGE_TESTS
 from thalbids.group.missing import ledger, missing_table
 from thalbids.group.statistics.paired import benjamini_hochberg, signed_rank
-from thalbids.group.tables import Table, table
 
 MEASURES = (
     "delta_ml", "delta_percent", "delta_percent_per_year", "delta_left_ml", "delta_left_percent",

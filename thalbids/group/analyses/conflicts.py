@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from thalbids.bids.tables import Table, table
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import CONFLICTS
-from thalbids.group.tables import Table, table
 
 
 def tables(cohort: Cohort) -> list[Table]:

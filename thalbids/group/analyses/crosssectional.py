@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from thalbids.bids.tables import Table, table
 from thalbids.group.cohort import Cohort
 from thalbids.group.missing import after_fit, missing_table
 from thalbids.group.model_columns import CROSSSECTIONAL
 from thalbids.group.samples import OUTCOMES, baseline
 from thalbids.group.statistics import models
 from thalbids.group.statistics.models import Plan
-from thalbids.group.tables import Table, table
 
 COVARIATES = ("age", "sex", "icv_z")
 LOGGED = ("t25fw", "nhpt")  # right-skewed (paper, 3.4)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from thalbids.bids.tables import Table, table
 from thalbids.group.analyses.change import by_diagnosis, spread
 from thalbids.group.cohort import OUTCOMES, Cohort, baseline, visit_pairs
 from thalbids.group.columns import DESCRIPTIVES
-from thalbids.group.tables import Table, table
 
 BASELINE = ("age", "female", "disease_duration", *OUTCOMES, "t25fw_trials", "nhpt_trials", "icv_ml")
 CHANGES = ("interval_years", *(f"d_{name}" for name in OUTCOMES), "steroid")

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from thalbids.bids.tables import Table, table
 from thalbids.group.analyses.longitudinal import pairs_of
 from thalbids.group.cohort import Cohort
 from thalbids.group.model_columns import DETECTABLE
 from thalbids.group.samples import pairs, wide
-from thalbids.group.statistics.agreement import Estimate, sd
-from thalbids.group.tables import Table, table
+from thalbids.group.statistics.agreement import sd
+from thalbids.types import Estimate
 
 CONTROLS = "HC"
 Z = 1.96

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from thalbids.bids.tables import Table, table
 from thalbids.group.analyses import crosssectional
 from thalbids.group.cohort import OUTCOMES, Cohort
 from thalbids.group.missing import after_fit, missing_table
@@ -14,7 +15,6 @@ from thalbids.group.model_columns import ANNUALISED, LONGITUDINAL
 from thalbids.group.samples import ALL, Sample, annual, pairs
 from thalbids.group.statistics import models
 from thalbids.group.statistics.models import Plan, Rows
-from thalbids.group.tables import Table, table
 
 COVARIATES = ("age", "sex", "icv_z", "steroid", "interval_years")
 ROBUST = ("d_edss", "d_nhpt")  # heteroscedastic (paper, 3.6)

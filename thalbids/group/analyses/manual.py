@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thalbids.bids.derivatives import Place, find_places
+from thalbids.bids.tables import PARTICIPANT, SESSION, Table, column, count, table
 from thalbids.group.cohort import Cohort, baseline
-from thalbids.group.columns import METHOD, METHOD2, PARTICIPANT, REASON, SESSION, column, count
+from thalbids.group.columns import METHOD, METHOD2, REASON
 from thalbids.group.comparison import Compared, Job, compare_all, problems_of
-from thalbids.group.statistics import agreement, containment, paired
-from thalbids.group.tables import Table, table
-from thalbids.raters import interrater
+from thalbids.group.statistics import agreement, containment, interrater, paired
 
 if TYPE_CHECKING:
     import pandas as pd

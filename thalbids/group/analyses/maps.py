@@ -18,13 +18,13 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from thalbids.bids.derivatives import Place
+from thalbids.bids.tables import Table, column, count, table
 from thalbids.errors import ImageError, MetadataError, ThalbidsError
 from thalbids.files import read_json, write_json
 from thalbids.group.analyses.manual import Manual, find_manual
 from thalbids.group.cohort import Cohort, baseline
-from thalbids.group.columns import column, count
 from thalbids.group.comparison import ANOTHER_PERSON
-from thalbids.group.tables import Table, announce, table
+from thalbids.group.writing import announce
 from thalbids.image import overlap, sparse
 from thalbids.image.io import save_image
 from thalbids.image.sparse import SparseMask

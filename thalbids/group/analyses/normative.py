@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from thalbids.bids.tables import Table
 from thalbids.group.cohort import Cohort
 from thalbids.group.model_columns import NORMATIVE
 from thalbids.group.statistics import fit
-from thalbids.group.tables import Table
 
 CONTROLS = "HC"
 COVARIATES = ("age", "sex", "icv_ml")

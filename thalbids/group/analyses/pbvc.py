@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from thalbids.bids.tables import Table, table
 from thalbids.group.analyses.longitudinal import pairs_of
 from thalbids.group.cohort import Cohort
 from thalbids.group.missing import after_fit, ledger, missing_table
@@ -21,7 +22,6 @@ from thalbids.group.samples import pairs, wide
 from thalbids.group.statistics import correlations
 from thalbids.group.statistics.correction import adjust
 from thalbids.group.statistics.fit import constant
-from thalbids.group.tables import Table, table
 
 MIN_PAIRS = 4  # Fisher's z divides by n - 3
 _EXACT = 1e-12

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from thalbids.bids.tables import PARTICIPANT, Column, Table, column, count, table
 from thalbids.group.analyses import crosssectional, longitudinal
 from thalbids.group.cohort import Cohort
-from thalbids.group.columns import METHOD, PAIR, PARTICIPANT, SESSIONS, Column, column, count
+from thalbids.group.columns import METHOD, PAIR, SESSIONS
 from thalbids.group.samples import Sample, baseline, pairs
 from thalbids.group.statistics import fit
 from thalbids.group.statistics.models import Plan
-from thalbids.group.tables import Table, table
 
 MIN_RESIDUALS = 3
 RESIDUALS: dict[str, Column] = {

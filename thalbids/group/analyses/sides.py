@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from thalbids.bids.tables import Table, table
 from thalbids.group.analyses import crosssectional, longitudinal
 from thalbids.group.cohort import Cohort
 from thalbids.group.missing import after_fit, missing_table
@@ -9,7 +10,6 @@ from thalbids.group.model_columns import SIDES
 from thalbids.group.samples import ALL, MEASURES, baseline, pairs
 from thalbids.group.statistics import models
 from thalbids.group.statistics.models import Rows
-from thalbids.group.tables import Table, table
 
 
 def tables(cohort: Cohort) -> list[Table]:

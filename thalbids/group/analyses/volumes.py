@@ -10,10 +10,10 @@ import pandas as pd
 
 from thalbids.bids import names
 from thalbids.bids.derivatives import Volumes
+from thalbids.bids.tables import Table
 from thalbids.errors import UsageError
 from thalbids.group.cohort import VOLUME_COLUMNS, Cohort, baseline
 from thalbids.group.columns import VOLUMES
-from thalbids.group.tables import Table
 
 if TYPE_CHECKING:
     from thalbids.settings import Group

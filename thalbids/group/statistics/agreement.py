@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
 
 from thalbids.bids.people import one_per_person
+from thalbids.types import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,16 +30,6 @@ QUANTITIES = (
     "ccc", "slope", "sd_e", "icc_c1", "icc_a1", "bias", "bias_sd", "loa_low", "loa_high", "proportional_slope",
     "proportional_slope_on_reference",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval; NaN where there is none, and then ``reason`` says why."""
-
-    estimate: float = math.nan
-    ci_low: float = math.nan
-    ci_high: float = math.nan
-    reason: str = ""
 
 
 def agreement(x: np.ndarray, y: np.ndarray) -> dict[str, Estimate]:

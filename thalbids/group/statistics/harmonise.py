@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from thalbids.bids.tables import Table
 from thalbids.errors import MissingToolError, UsageError
 from thalbids.group.cohort import Cohort
 from thalbids.group.model_columns import HARMONISED
 from thalbids.group.statistics.fit import z_score
-from thalbids.group.tables import Table
 
 PACKAGE = "neuroCombat"
 CONTINUOUS = ("age", "icv_ml")

@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from thalbids.bids.tables import Table, table
 from thalbids.group.cohort import Cohort
 from thalbids.group.missing import after_fit, ledger, missing_table
 from thalbids.group.model_columns import MIXED
 from thalbids.group.samples import ALL, baseline, subsets
 from thalbids.group.statistics import fit
 from thalbids.group.statistics.correction import adjust
-from thalbids.group.tables import Table, table
 
 PREDICTORS = ("years", "age", "sex", "icv_z")
 RANDOM = ("intercept", "intercept_slope")

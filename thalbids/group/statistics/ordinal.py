@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from thalbids.bids.tables import Table, table
 from thalbids.group.analyses import longitudinal
 from thalbids.group.cohort import Cohort
 from thalbids.group.missing import after_fit, missing_table
@@ -20,7 +21,6 @@ from thalbids.group.model_columns import ORDINAL
 from thalbids.group.samples import pairs, subsets
 from thalbids.group.statistics import fit, models
 from thalbids.group.statistics.correction import adjust
-from thalbids.group.tables import Table, table
 from thalbids.reports.group import signs
 
 OUTCOME = "d_edss"

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from thalbids.bids.tables import Table, table
 from thalbids.group.analyses.longitudinal import pairs_of
 from thalbids.group.cohort import Cohort
 from thalbids.group.model_columns import POWER
 from thalbids.group.samples import ALL, pairs, subsets, wide
 from thalbids.group.statistics.fit import constant
-from thalbids.group.tables import Table, table
 
 ALPHA = 0.05
 POWERS = (0.8, 0.9)

@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from thalbids.bids.dictionaries import SIENA_COLUMNS, SIENA_MORPH
-from thalbids.bids.outputs import read_json, read_table, sidecar, uri, write_json, write_table
+from thalbids.bids.outputs import read_json, sidecar, uri, write_json, write_table
+from thalbids.bids.pbvc import read_given
 from thalbids.engine.step import Done, Step, StepResult, recorded_as
 from thalbids.errors import ImageError, MetadataError, ThalbidsError
 from thalbids.methods.tools import told
@@ -20,8 +21,6 @@ from thalbids.types import tool_entry
 
 if TYPE_CHECKING:
     from thalbids.participant.plan import SessionPlan
-
-GIVEN_COLUMNS = ("participant_id", "session_id_baseline", "session_id_followup", "pbvc")
 
 
 def check(settings: Settings) -> str:
@@ -34,7 +33,7 @@ def check(settings: Settings) -> str:
     """
     own, program = settings.siena, settings.tools.fsl
     if own.table is not None:
-        given_values(own.table)
+        read_given(own.table)
         return "whole-brain change: read from the given table"
     if own.directory is not None:
         if not own.directory.is_dir():
@@ -229,51 +228,13 @@ def judged(result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def given_values(table: Path) -> dict[tuple[str, str, str], float | None]:
-    """PBVC by participant, first and second session, without ``sub-`` and ``ses-``; None where it is ``n/a``.
-
-    Raises
-    ------
-    MetadataError
-        The table cannot be read, lacks a column, names a pair twice, or holds something that is no number.
-    """
-    rows = read_table(table)
-    mend = f"It needs the columns {', '.join(GIVEN_COLUMNS)}, separated by tabs."
-    if not rows or not set(GIVEN_COLUMNS) <= set(rows[0]):
-        raise MetadataError("This is not a table of PBVC values.", mend, table)
-    values: dict[tuple[str, str, str], float | None] = {}
-    for row in rows:
-        person, first, second = (str(row[name]) for name in GIVEN_COLUMNS[:3])
-        key = (person.removeprefix("sub-"), first.removeprefix("ses-"), second.removeprefix("ses-"))
-        if key in values:
-            raise MetadataError(f"The pair {' '.join(key)} stands in the table twice.", "Keep one row.", table)
-        values[key] = number(row["pbvc"], table)
-    return values
-
-
-def number(text: object, table: Path) -> float | None:
-    """A cell as a finite number; None for n/a."""
-    if text in (None, "", "n/a"):
-        return None
-    try:
-        value = float(str(text))
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise MetadataError(f"{text!r} is not a PBVC value.", "Write a number in percent, or n/a.", table)
-    return value
-
-
 def given_row(table: Path, subject: str, first: str, second: str) -> dict[str, Any]:
     """A pair of a given table."""
-    values = given_values(table)
-    value = values.get((subject, first, second))
-    if value is None:
-        there = (subject, first, second) in values
-        return {"status": "missing", "reason": "n/a in the given table" if there else "not in the given table"}
-    if abs(value) > siena.PLAUSIBLE_PERCENT:
-        return {"pbvc": value, "status": "excluded", "reason": f"a change of {value:.1f} % is not plausible"}
-    return {"pbvc": value, "status": "ok"}
+    given = read_given(table).get((f"sub-{subject}", f"ses-{first}", f"ses-{second}"))
+    if given is None:
+        return {"status": "missing", "reason": "not in the given table"}
+    value = {} if math.isnan(given.pbvc) else {"pbvc": given.pbvc}
+    return {**value, "status": given.status, **({"reason": given.reason} if given.reason else {})}
 
 
 def report_in(directory: Path | None, subject: str, first: str, second: str) -> Path | None:

@@ -18,7 +18,7 @@ from thalbids.engine.log import Reporter
 from thalbids.engine.step import Step, StepResult
 from thalbids.errors import MetadataError, MissingToolError, UsageError
 from thalbids.participant.plan import SessionPlan, plan
-from thalbids.participant.stages.siena import check, given_values, pairs_of, plan_siena
+from thalbids.participant.stages.siena import check, pairs_of, plan_siena
 from thalbids.settings import Fsl, Settings, Siena, Tools
 from thalbids.tools import siena
 from thalbids.types import InputImage, Session
@@ -274,7 +274,6 @@ def test_a_given_table(no_fsl, tmp_path):
 def test_a_table_that_cannot_be_read_stops_the_run(tmp_path, rows, problem):
     with pytest.raises(MetadataError, match=problem):
         check(settings_of(table=table_of(tmp_path / "pbvc.tsv", rows)))
-    assert given_values(table_of(tmp_path / "ok.tsv", ["01\t1\t2\t-1e-1"])) == {("01", "1", "2"): -0.1}
 
 
 def test_existing_results(no_fsl, tmp_path):

@@ -1,28 +1,41 @@
-"""Group tables: a frame, what its columns mean, and how both are written."""
+"""Tables with a data dictionary: a frame, what its columns mean, and how both are written."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalbids.bids.outputs import sidecar
 from thalbids.files import MISSING, write_json, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Column = Mapping[str, object]
+
+
+def column(long_name: str, description: str, units: str = "", **more: object) -> dict[str, object]:
+    """One entry of a data dictionary."""
+    made: dict[str, object] = {"LongName": long_name, "Description": description}
+    return made | ({"Units": units} if units else {}) | more
+
+
+def count(long_name: str, description: str) -> dict[str, object]:
+    """A column of whole numbers."""
+    return column(long_name, description, Format="integer")
+
+
 SETTINGS_KEY = "AnalysisSettings"
-_NAME = re.compile(r"group_[a-z0-9_]+")
-_FILE = re.compile(r"group_[a-z]+/group_[0-9A-Za-z_-]+\.nii\.gz")
+
+
+PARTICIPANT = {"participant_id": column("Participant", "Label of the participant with sub-.")}
+SESSION = {"session_id": column("Session", "Label of the session with ses-; n/a in a dataset without sessions.")}
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the group level.
+    """One table.
 
     Attributes
     ----------
@@ -32,7 +45,7 @@ class Table:
         writes a column of floats (counts with gaps) as whole numbers
     settings : the choices that shaped the table; written into the JSON beside it
     notes : sentences for the terminal and the report; warnings start with ``warning:``
-    files : images that belong to the table, relative to the derivatives; named to :func:`announce` before
+    files : images that belong to the table, relative to the derivatives; named to ``group.writing.announce`` before
     """
 
     name: str
@@ -48,67 +61,6 @@ def table(name: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Co
     import pandas as pd
 
     return Table(name, pd.DataFrame(list(rows), columns=list(columns)), columns, **more)
-
-
-def joined(tables: Sequence[Table]) -> list[Table]:
-    """Tables of one name put together: rows below each other, columns and notes united."""
-    import pandas as pd
-
-    by_name: dict[str, list[Table]] = {}
-    for item in tables:
-        by_name.setdefault(item.name, []).append(item)
-    made = []
-    for name, parts in by_name.items():
-        if len(parts) == 1:
-            made.append(parts[0])
-            continue
-        full = [part.frame for part in parts if len(part.frame)] or [parts[0].frame]
-        columns = {key: value for part in parts for key, value in part.columns.items()}
-        settings = {key: value for part in parts for key, value in part.settings.items()}
-        notes = [note for part in parts for note in part.notes]
-        files = [path for part in parts for path in part.files]
-        made.append(Table(name, pd.concat(full, ignore_index=True), columns, settings, notes, files))
-    return made
-
-
-def write_all(made: Sequence[Table], out_dir: Path) -> None:
-    """Write the tables of a run; those that an earlier run wrote and this one did not are removed, with their images.
-
-    ``logs/group/tables.txt`` names what was written, so that nothing else is ever removed.
-
-    Raises
-    ------
-    OutputError
-        The folder cannot be written.
-    """
-    own = dict.fromkeys(name for item in made for name in (item.name, *item.files))
-    earlier = announce(own, out_dir)  # nothing is forgotten when this run is ended early
-    for name in earlier:
-        if name in own:
-            continue
-        if _NAME.fullmatch(name):
-            paths = [out_dir / f"{name}.tsv", out_dir / f"{name}.json"]
-        elif _FILE.fullmatch(name):
-            paths = [out_dir / name, sidecar(out_dir / name)]
-        else:
-            continue
-        for path in paths:
-            path.unlink(missing_ok=True)
-    for item in made:
-        write(item, out_dir)
-    write_text(_record(out_dir), "".join(f"{name}\n" for name in own))
-
-
-def announce(names: Iterable[str], out_dir: Path) -> list[str]:
-    """Put names of tables and files into the record of what thalbids wrote here; gives what stood there."""
-    record = _record(out_dir)
-    earlier = record.read_text(encoding="utf-8").split() if record.is_file() else []
-    write_text(record, "".join(f"{name}\n" for name in dict.fromkeys([*earlier, *names])))
-    return earlier
-
-
-def _record(out_dir: Path) -> Path:
-    return out_dir / "logs" / "group" / "tables.txt"
 
 
 def write(made: Table, out_dir: Path) -> Path:

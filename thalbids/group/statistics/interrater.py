@@ -9,7 +9,8 @@ import numpy as np
 
 from thalbids.bids.people import one_per_person
 from thalbids.group.comparison import METRICS
-from thalbids.group.statistics.agreement import Estimate, agreement, bootstrap, drawn, icc, pairs
+from thalbids.group.statistics.agreement import agreement, bootstrap, drawn, icc, pairs
+from thalbids.types import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from thalbids.errors import UsageError
-from thalbids.raters.select import COLUMNS, CRITERIA, Design, allocate, combinations, group_of, select
+from thalbids.raters.sample import COLUMNS, CRITERIA, Design, allocate, combinations, group_of, select
 
 
 def cohort(n: int = 200, seed: int = 0) -> pd.DataFrame:
@@ -154,7 +154,7 @@ def test_everybody_can_be_drawn_from_without_a_diagnosis() -> None:
 
 
 def test_the_histograms_are_written_and_always_the_same(tmp_path: Path) -> None:
-    from thalbids.raters.select_figure import draw
+    from thalbids.raters.sample_figure import draw
 
     design = Design(include=("PMS",))
     found = select(cohort(), design)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thalbids.bids.clinical import read_clinical, visits
 from thalbids.bids.derivatives import find_places
+from thalbids.bids.tables import PARTICIPANT, SESSION, Table, column, count, table, write
 from thalbids.errors import NoInputError, UsageError
-from thalbids.group.columns import PARTICIPANT, SESSION, column, count
-from thalbids.group.tables import Table, table, write
-from thalbids.raters.select import CRITERIA, SAMPLED, Design, Selection, select
-from thalbids.settings import Settings
+from thalbids.raters.sample import CRITERIA, SAMPLED, Design, Selection, select
+from thalbids.settings import Clinical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +21,7 @@ _T1W = ("_T1w.nii.gz", "_T1w.nii")
 _SHOWN = 10
 
 
-def select_gt(bids_dir: Path, out_file: Path, design: Design, settings: Settings) -> int:
+def select_gt(bids_dir: Path, out_file: Path, design: Design, clinical: Clinical, labels: Sequence[str] = ()) -> int:
     """Draw the sample and write ``OUT_FILE.tsv``, ``_strata.tsv`` and ``_histograms.svg`` and ``.png``; gives 0.
 
     Raises
@@ -34,10 +33,10 @@ def select_gt(bids_dir: Path, out_file: Path, design: Design, settings: Settings
     MetadataError
         A clinical table is damaged or holds impossible values.
     """
-    from thalbids.raters.select_figure import draw
+    from thalbids.raters.sample_figure import draw
 
     _check_out_file(bids_dir, out_file)
-    found = select(first_visits(bids_dir, settings), design)
+    found = select(first_visits(bids_dir, clinical, labels), design)
     stem = out_file.name.removesuffix(".tsv")
     for made in tables(stem, found, design):
         write(made, out_file.parent)
@@ -47,18 +46,17 @@ def select_gt(bids_dir: Path, out_file: Path, design: Design, settings: Settings
     return 0
 
 
-def first_visits(bids_dir: Path, settings: Settings) -> pd.DataFrame:
+def first_visits(bids_dir: Path, clinical: Clinical, labels: Sequence[str]) -> pd.DataFrame:
     """The clinical values of each participant's first session with a T1w image."""
     import pandas as pd
 
-    labels = settings.inputs.participant_label
     places = [place for place in find_places(bids_dir, labels) if any(n.endswith(_T1W) for n in place.names)]
     if not places:
         raise NoInputError("nobody has a T1w image.", "Check the dataset and the labels.", bids_dir)
     sessions: dict[str, list[str]] = {}
     for place in places:
         sessions.setdefault(place.participant_id, []).append(place.session_id)
-    together = visits(read_clinical(bids_dir, settings.clinical, labels), sessions)
+    together = visits(read_clinical(bids_dir, clinical, labels), sessions)
     own = [row for row in together.rows if row["session_id"] in sessions.get(row["participant_id"], ())]
     rows = pd.DataFrame(sorted(own, key=lambda row: (row["participant_id"], row["order"])))
     rows = rows.drop_duplicates("participant_id")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from thalbids.raters.select import CRITERIA, SAMPLED, Design, Selection
+from thalbids.raters.sample import CRITERIA, SAMPLED, Design, Selection
 
 TITLES = {"age": "Age (years)", "disease_duration": "Disease duration (years)", "edss": "EDSS"}
 COHORT, SAMPLE = "#0072B2", "#E69F00"  # Okabe and Ito: told apart by colour-blind people

@@ -1,0 +1,82 @@
+"""The tables of a run: those of one name joined, all of them written, those of an earlier run removed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thalbids.bids.outputs import sidecar
+from thalbids.bids.tables import Table, write
+from thalbids.files import write_text
+
+if TYPE_CHECKING:
+    pass
+
+
+_NAME = re.compile(r"group_[a-z0-9_]+")
+
+
+_FILE = re.compile(r"group_[a-z]+/group_[0-9A-Za-z_-]+\.nii\.gz")
+
+
+def joined(tables: Sequence[Table]) -> list[Table]:
+    """Tables of one name put together: rows below each other, columns and notes united."""
+    import pandas as pd
+
+    by_name: dict[str, list[Table]] = {}
+    for item in tables:
+        by_name.setdefault(item.name, []).append(item)
+    made = []
+    for name, parts in by_name.items():
+        if len(parts) == 1:
+            made.append(parts[0])
+            continue
+        full = [part.frame for part in parts if len(part.frame)] or [parts[0].frame]
+        columns = {key: value for part in parts for key, value in part.columns.items()}
+        settings = {key: value for part in parts for key, value in part.settings.items()}
+        notes = [note for part in parts for note in part.notes]
+        files = [path for part in parts for path in part.files]
+        made.append(Table(name, pd.concat(full, ignore_index=True), columns, settings, notes, files))
+    return made
+
+
+def write_all(made: Sequence[Table], out_dir: Path) -> None:
+    """Write the tables of a run; those that an earlier run wrote and this one did not are removed, with their images.
+
+    ``logs/group/tables.txt`` names what was written, so that nothing else is ever removed.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    own = dict.fromkeys(name for item in made for name in (item.name, *item.files))
+    earlier = announce(own, out_dir)  # nothing is forgotten when this run is ended early
+    for name in earlier:
+        if name in own:
+            continue
+        if _NAME.fullmatch(name):
+            paths = [out_dir / f"{name}.tsv", out_dir / f"{name}.json"]
+        elif _FILE.fullmatch(name):
+            paths = [out_dir / name, sidecar(out_dir / name)]
+        else:
+            continue
+        for path in paths:
+            path.unlink(missing_ok=True)
+    for item in made:
+        write(item, out_dir)
+    write_text(_record(out_dir), "".join(f"{name}\n" for name in own))
+
+
+def announce(names: Iterable[str], out_dir: Path) -> list[str]:
+    """Put names of tables and files into the record of what thalbids wrote here; gives what stood there."""
+    record = _record(out_dir)
+    earlier = record.read_text(encoding="utf-8").split() if record.is_file() else []
+    write_text(record, "".join(f"{name}\n" for name in dict.fromkeys([*earlier, *names])))
+    return earlier
+
+
+def _record(out_dir: Path) -> Path:
+    return out_dir / "logs" / "group" / "tables.txt"
