@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 Found = dict[str, dict[str, Any]]
 PROGRAMS = ("numpy", "scipy", "pandas", "statsmodels", "pingouin", "matplotlib")
 STRATEGIES = ("ants", "ants-centre", "fsl-mi", "fsl-nc", "fsl-flair")
-R1_WORDS = {
-    "r1-mp2rage": ("mp2rage", "unit1"),
-    "r1-mpm": ("mpm", "vfa", "rational"),
-    "r1-inverted": ("t1map", "t1 map", "1/t1"),
+R1_ALGORITHMS = {  # what EstimationAlgorithm, a field of BIDS, must name
+    "r1-mp2rage": re.compile(r"\bMP2RAGE\b", re.IGNORECASE),
+    "r1-mpm": re.compile(r"\b(rational approximation|multi-?parameter mapping|hMRI)\b", re.IGNORECASE),
 }
+R1_CONVERSIONS = {"1/T1": "r1-inverted", "R1 in": "r1-given"}  # how ``Conversion`` begins
 
 
 def participant(out_dir: Path, methods: Iterable[Any] = ()) -> Paragraphs:
@@ -114,17 +115,20 @@ def _registrations(documents: Sequence[Mapping[str, Any]]) -> Found:
 
 
 def _r1(out_dir: Path) -> Found:
-    """How R1 came about: by the sidecars of the registered maps."""
+    """How R1 came about, by the sidecars that our steps wrote; names of files and of subjects say nothing."""
     found: Found = {}
     for path in sorted(out_dir.rglob("*_R1map.json")):
         content = read_json(path)
-        if "Scaling" in content:
-            found["scaling"] = {}
-            continue
-        told = " ".join(str(content.get(key, "")) for key in ("Conversion", "EstimationAlgorithm", "Sources")).lower()
-        name = next((name for name, words in R1_WORDS.items() if any(word in told for word in words)), "r1-given")
-        found.setdefault(name, {})
+        found |= {"scaling": {}} if "Scaling" in content else {name: {} for name in _origins(content)}
     return found
+
+
+def _origins(content: Mapping[str, Any]) -> list[str]:
+    """The facts in the sidecar of a registered R1 map."""
+    algorithm, conversion = str(content.get("EstimationAlgorithm", "")), str(content.get("Conversion", ""))
+    estimated = [name for name, words in R1_ALGORITHMS.items() if words.search(algorithm)]
+    converted = [name for start, name in R1_CONVERSIONS.items() if conversion.startswith(start)]
+    return estimated + [name for name in converted if name == "r1-inverted" or not estimated]
 
 
 def _masks(documents: Sequence[Mapping[str, Any]], registered: Mapping[str, Any]) -> Found:

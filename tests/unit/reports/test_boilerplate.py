@@ -174,6 +174,35 @@ def test_the_participant_text_follows_the_derivatives(tmp_path: Path) -> None:
         assert absent not in text, absent
 
 
+R1_SENTENCES = {
+    name: fragment("participant", name)[:40] for name in ("r1-given", "r1-inverted", "r1-mpm", "r1-mp2rage")
+}
+GIVEN, INVERTED = "R1 in 1/s, negative values set to 0", "1/T1, T1 in s, at most 10 1/s, 0 where T1 is not positive"
+
+
+@pytest.mark.parametrize("label", ["sub-mpm01/anat/sub-mpm01_acq-VFA", "sub-rational/anat/sub-rational_acq-MP2RAGE"])
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"Conversion": GIVEN}, {"r1-given"}),
+        ({"Conversion": INVERTED}, {"r1-inverted"}),
+        ({"Conversion": GIVEN, "EstimationAlgorithm": "a rational function"}, {"r1-given"}),
+        ({"Conversion": GIVEN, "EstimationAlgorithm": "Rational approximation (hMRI)"}, {"r1-mpm"}),
+        ({"Conversion": INVERTED, "EstimationAlgorithm": "MP2RAGE look-up"}, {"r1-inverted", "r1-mp2rage"}),
+        ({}, set()),
+    ],
+)
+def test_the_origin_of_r1_is_what_a_step_wrote(
+    tmp_path: Path, label: str, told: dict[str, str], said: set[str]
+) -> None:
+    """Labels and file names in ``Sources`` say nothing."""
+    raw = [f"bids:raw:{label}_R1map.nii.gz", f"bids:raw:{label}_T1map.nii.gz", "bids:raw:sub-1_UNIT1.nii.gz"]
+    write_json(tmp_path / f"{label}_space-T1w_desc-preproc_R1map.json", {"Sources": raw, **told})
+    write_json(tmp_path / "sub-mpm01/anat/sub-mpm01_desc-thalamus_qc.json", qc({}, []))
+    text = boilerplate_facts.participant(tmp_path).markdown()
+    assert {name for name, start in R1_SENTENCES.items() if start in text} == said
+
+
 def test_files_are_written_and_latex_where_there_is_pandoc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = assemble("group", {"icc": {}}, {"thalbids": "1.0"})
     with monkeypatch.context() as patch:

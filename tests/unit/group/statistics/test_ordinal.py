@@ -9,7 +9,6 @@ import pytest
 from scipy import optimize, special, stats
 
 from tests.people import make_cohort, two_visits
-from thalbids.group.analyses import ordinal as ordinal_analysis
 from thalbids.group.statistics import ordinal
 
 
@@ -85,7 +84,7 @@ def test_categories(least: float, expected: list[int]) -> None:
 
 
 def frame(visits: list, volumes: list) -> list[dict]:
-    return ordinal_analysis.tables(make_cohort(visits, volumes))[0].frame.to_dict("records")
+    return ordinal.tables(make_cohort(visits, volumes))[0].frame.to_dict("records")
 
 
 def test_table_counts_families_and_direction() -> None:
