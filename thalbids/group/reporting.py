@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from thalbids.files import read_json
+from thalbids.group.analysis import Analysis
+from thalbids.group.registry import ANALYSES
 from thalbids.methods.registry import methods
 from thalbids.reports import boilerplate, boilerplate_facts
+from thalbids.reports.group.beyond import beyond
+from thalbids.reports.group.group_data import Tables
 from thalbids.reports.group.group_page import write_group_report
+from thalbids.reports.group.section import Section
+
+PAPER = (
+    "people", "volumes", "overlap", "containment", "agreement", "crosssectional", "change", "pbvc", "longitudinal",
+    "sensitivity",
+)  # fmt: skip
 
 
 def write(out_dir: Path, settings: str, notes: Iterable[str] = ()) -> list[Path]:
@@ -30,8 +41,18 @@ def write(out_dir: Path, settings: str, notes: Iterable[str] = ()) -> list[Path]
     provenance |= {"Notes of the run": notes} if notes else {}
     made = {str(tool["Name"]): tool.get("Version", "") for tool in _generated_by(out_dir)}
     provenance |= {"Programs that made the masks": made} if made else {}
-    pages = write_group_report(out_dir, provenance, paragraphs)
+    pages = write_group_report(out_dir, story(ANALYSES), provenance, paragraphs)
     return [*pages, *boilerplate.write(paragraphs, out_dir / "logs")]
+
+
+def story(analyses: Iterable[Analysis]) -> list[Callable[[Tables], Section]]:
+    """What makes the sections of the page: those of the paper in its order, others, what the paper does not have."""
+    analyses = list(analyses)
+    makers = {key: make for analysis in analyses for key, make in analysis.sections.items()}
+    order = sorted(makers, key=lambda key: PAPER.index(key) if key in PAPER else len(PAPER))
+    told = [name for analysis in analyses for name in analysis.told]
+    views = {name: view for analysis in analyses for name, view in analysis.views.items()}
+    return [*(makers[key] for key in order), functools.partial(beyond, told=told, views=views)]
 
 
 def _generated_by(out_dir: Path) -> list[Mapping[str, object]]:

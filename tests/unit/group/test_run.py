@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from thalbids.group import reporting, run
 from thalbids.group.analyses import descriptives, volumes
 from thalbids.group.analyses.change import between, change, ledgers
 from thalbids.group.analyses.change import tables as change_tables
+from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, visit_pairs
 from thalbids.group.missing import ledger, missing_table
-from thalbids.group.run import read_cohort, run_analyses, with_exclusions
+from thalbids.group.reading import read_cohort, with_exclusions
+from thalbids.group.run import run_analyses
 from thalbids.reports.group.figures.descriptive import first_sessions
 from thalbids.reports.group.group_data import Tables
 from thalbids.settings import load
@@ -33,8 +36,7 @@ OWN = ("volumes", "conflicts", "descriptives", "change")
 def only_descriptions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The models and the report have tests of their own, and take longer; the slow tests here run everything."""
     if "slow" not in request.keywords:
-        monkeypatch.setattr(run, "ANALYSES", tuple(item for item in run.ANALYSES if item[0] in OWN))
-        monkeypatch.setattr(run, "LEDGERS", (ledgers,))
+        monkeypatch.setattr(run, "ANALYSES", tuple(item for item in run.ANALYSES if item.name in OWN))
         monkeypatch.setattr(reporting, "write", lambda *_: [Path("group.html")])
 
 
@@ -426,11 +428,11 @@ def test_a_failing_analysis_does_not_end_the_others(tmp_path: Path) -> None:
     def is_wrong(_: Cohort) -> list[Table]:
         raise KeyError("bug")
 
-    made, problems = run_analyses(cohort, [("a", refuses), ("b", volumes.tables)])
+    made, problems = run_analyses(cohort, [Analysis("a", refuses), volumes.ANALYSIS])
     assert [table.name for table in made] == ["group_volumes"]
     assert problems == ["warning: a: nothing to do."]
     with pytest.raises(KeyError):
-        run_analyses(cohort, [("a", is_wrong), ("b", volumes.tables)])
+        run_analyses(cohort, [Analysis("a", is_wrong), volumes.ANALYSIS])
     assert (cohort.out_dir / "group_volumes.tsv").is_file()
 
 
@@ -493,7 +495,7 @@ def test_tables_of_an_earlier_run_do_not_outlive_it(tmp_path: Path, monkeypatch:
     def fails(_: Cohort) -> list[Table]:
         raise NoInputError("nothing there.")
 
-    monkeypatch.setattr(run, "ANALYSES", tuple((n, fails if n == "change" else a) for n, a in run.ANALYSES))
+    monkeypatch.setattr(run, "ANALYSES", [replace(a, tables=fails) if a.name == "change" else a for a in run.ANALYSES])
     assert main([str(raw), str(out), "group"]) == 1
     assert not list(out.glob("group_change*"))
     assert (out / "group_volumes.tsv").is_file()

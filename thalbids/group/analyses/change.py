@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from thalbids.bids.tables import Table, table
+from thalbids.bids.tables import PARTICIPANT, Column, Table, column, count, table
+from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort, visit_pairs
-from thalbids.group.columns import CHANGE, CHANGE_SUMMARY, CHANGE_TESTS
+from thalbids.group.columns import DIAGNOSIS, METHOD, METHOD2, PAIR, REASON, SESSIONS, SPREAD
 from thalbids.group.missing import ledger, missing_table
 from thalbids.group.statistics.paired import benjamini_hochberg, signed_rank
+from thalbids.reports.group.figures import clinical, descriptive, look
+from thalbids.reports.group.group_data import Tables, number, rows_of
+from thalbids.reports.group.section import Section, Shown, counted, per_group
 
 MEASURES = (
     "delta_ml", "delta_percent", "delta_percent_per_year", "delta_left_ml", "delta_left_percent",
@@ -21,6 +25,67 @@ MEASURES = (
     "delta_asymmetry",
 )  # fmt: skip
 _SIDES = ("volume_ml", "volume_left_ml", "volume_right_ml")
+
+
+_ASYMMETRY = "2 (left - right) / (left + right): positive when the left is larger."
+
+
+CHANGE: dict[str, Column] = {
+    **PARTICIPANT,
+    **PAIR,
+    "interval_years": column(
+        "Interval", "Days between the acquisitions / 365.25; n/a where a session has no date.", "year"
+    ),
+    **METHOD,
+    "volume_baseline_ml": column("Volume at baseline", "Thalamus volume at the baseline session.", "mL"),
+    "volume_followup_ml": column("Volume at follow-up", "Thalamus volume at the follow-up session.", "mL"),
+    "delta_ml": column("Change", "Follow-up minus baseline; negative is loss.", "mL"),
+    "delta_percent": column("Change in percent", "100 (follow-up - baseline) / baseline.", "percent"),
+    "delta_percent_per_year": column(
+        "Annualised change", "Change in percent divided by the interval.", "percent per year"
+    ),
+    "delta_left_ml": column("Change of the left", "Left thalamus, follow-up minus baseline.", "mL"),
+    "delta_left_percent": column("Change of the left in percent", "As delta_percent, left thalamus.", "percent"),
+    "delta_left_percent_per_year": column(
+        "Annualised change of the left", "As delta_percent_per_year, left thalamus.", "percent per year"
+    ),
+    "delta_right_ml": column("Change of the right", "Right thalamus, follow-up minus baseline.", "mL"),
+    "delta_right_percent": column("Change of the right in percent", "As delta_percent, right thalamus.", "percent"),
+    "delta_right_percent_per_year": column(
+        "Annualised change of the right", "As delta_percent_per_year, right thalamus.", "percent per year"
+    ),
+    "asymmetry_baseline": column("Asymmetry at baseline", _ASYMMETRY),
+    "asymmetry_followup": column("Asymmetry at follow-up", _ASYMMETRY),
+    "delta_asymmetry": column("Change of the asymmetry", "Asymmetry at follow-up minus that at baseline."),
+    "diagnosis": column("Diagnosis", "Diagnosis group at the baseline; n/a when unknown."),
+    **SESSIONS,
+    **REASON,
+}
+
+
+CHANGE_SUMMARY: dict[str, Column] = {
+    **METHOD,
+    **DIAGNOSIS,
+    "measure": column("Measure", "Column of group_change that is summarised; its units apply."),
+    **SPREAD,
+    **SESSIONS,
+}
+
+
+CHANGE_TESTS: dict[str, Column] = {
+    **METHOD,
+    **METHOD2,
+    "n": count("Number of pairs", "Pairs of sessions with both methods' change."),
+    "n_zero": count("Number of zeros", "Differences of 0, which the test drops."),
+    "statistic": column("Statistic", "Wilcoxon signed-rank statistic: the smaller sum of ranks."),
+    "p": column("p value", "Two-sided."),
+    "p_fdr": column("Adjusted p value", "Benjamini-Hochberg over all pairs of methods."),
+    "median_difference": column(
+        "Median difference", "Median of the first method's change in percent minus the second's.", "percent"
+    ),
+    **SESSIONS,
+    **REASON,
+}
 
 
 def tables(cohort: Cohort) -> list[Table]:
@@ -178,3 +243,51 @@ def _words(status: object, reason: object) -> str:
     if not isinstance(status, str):
         return "not in the derivatives"
     return f"{status} ({reason})" if isinstance(reason, str) and reason else status
+
+
+LEAST_PAIRS = 6  # the smallest exact two-sided p of a signed-rank test is 2 / 2^n
+
+
+def section(tables: Tables) -> Section:
+    """Change between visits."""
+    section = Section("change", "Change of thalamic volume")
+    section.add(descriptive.change(tables))
+    if not section.figures:
+        section.nothing = "No participant has volumes of the same method at two sessions."
+        return section
+    summary = tables.get("change_summary", ("method", "diagnosis", "measure", "mean", "sd", "n"))
+    own = rows_of(summary, measure="delta_percent", diagnosis="all").dropna(subset=["mean"]).sort_values("mean")
+    if len(own):
+        first, last = own.iloc[0], own.iloc[-1]
+        text = f"The mean change is {number(first['mean'])} ± {number(first['sd'])} % by {look.label(first['method'])}"
+        if len(own) > 1:
+            least = f"{number(last['mean'])} ± {number(last['sd'])} % by {look.label(last['method'])}"
+            text += f", the most negative, and {least}, the least negative"
+        section.says.append(f"{text} (n = {number(first['n'], 0)}).")
+    percent = rows_of(summary, measure="delta_percent")
+    if len(percent):
+        header, rows = per_group(
+            percent, lambda row: f"{number(row['mean'])} ± {number(row['sd'])}; {number(row['n'], 0)}"
+        )
+        section.tables.append(Shown("Mean ± SD in % of baseline; n", header, rows, tables.file("change_summary")))
+    tests = tables.get("change_tests", ("method", "method2", "p_fdr")).dropna(subset=["p_fdr"])
+    if len(tests):
+        below = int((tests["p_fdr"] < clinical.ALPHA).sum())
+        section.says.append(
+            f"{below} of {counted(len(tests), 'pair')} of methods differ (paired Wilcoxon, corrected over the pairs)."
+        )
+        if "n" in tests.columns and tests["n"].max() < LEAST_PAIRS:
+            section.caveats.append(
+                f"With {number(tests['n'].max(), 0)} people the exact p of this test is never below "
+                f"{number(2 / 2 ** tests['n'].max(), 2)}: that no pair differs says nothing."
+            )
+    section.caveats += [
+        "Groups are described, not compared by a test: they differ in size, and some are small.",
+        "Manual masks exist at one time point in most studies: more measured loss is not a proof of a better method.",
+    ]
+    return section
+
+
+ANALYSIS = Analysis(
+    "change", tables, ledgers, sections={"change": section}, told=("change", "change_summary", "change_tests")
+)

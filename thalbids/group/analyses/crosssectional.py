@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from thalbids.bids.tables import Table, table
+import numpy as np
+
+from thalbids.group.analysis import Analysis
+from thalbids.group.statistics import signs
+from thalbids.reports.group.figures import clinical, look
+from thalbids.reports.group.group_data import Tables, interval, listed, methods_in, number, p_value, rows_of
+from thalbids.reports.group.section import Section, Shown, counted, remark
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+from thalbids.bids.tables import Column, Table, table
+from thalbids.group import models
 from thalbids.group.cohort import Cohort
+from thalbids.group.columns import METHOD
 from thalbids.group.missing import after_fit, missing_table
-from thalbids.group.model_columns import CROSSSECTIONAL
+from thalbids.group.model_columns import FITTED, MEASURE, OUTCOME, SENSITIVITY, SUBSET
+from thalbids.group.models import Plan
 from thalbids.group.samples import OUTCOMES, baseline
-from thalbids.group.statistics import models
-from thalbids.group.statistics.models import Plan
 
 COVARIATES = ("age", "sex", "icv_z")
 LOGGED = ("t25fw", "nhpt")  # right-skewed (paper, 3.4)
 ROBUST = ("edss", "disease_duration")  # heteroscedastic (paper, 3.4)
+
+
+CROSSSECTIONAL: dict[str, Column] = {**OUTCOME, **METHOD, **SUBSET, **SENSITIVITY, **MEASURE, **FITTED}
 
 
 def tables(cohort: Cohort) -> list[Table]:
@@ -61,3 +77,86 @@ def warned(rows: list[dict[str, Any]]) -> list[str]:
     found = sorted({f"{row['outcome']} ({row['method']})" for row in rows if row.get("warning")})
     shown = ", ".join(found[:5]) + (" and others" if len(found) > 5 else "")
     return [f"warning: counter-intuitive sign, see the column warning: {shown}."] if found else []
+
+
+def section(tables: Tables) -> Section:
+    """Volumes and clinical scores at the first visit."""
+    section = Section("crosssectional", "Clinical scores and volume, cross-sectional")
+    table = clinical.volume_rows(tables, "crosssectional", subset="all")
+    if table.empty:
+        section.nothing = "No cross-sectional model could be planned: clinical scores, age, sex or volumes are missing."
+        return section
+    section.add(clinical.forest(tables, "crosssectional", "Coefficients of the volume", "crosssectional", subset="all"))
+    show_models(section, tables, table, "crosssectional")
+    section.add(clinical.residuals(tables, "crosssectional"))
+    section.caveats += [
+        (
+            "Models: outcome on volume (mL), age, sex and standardised intracranial volume; T25FW and 9-HPT as natural "
+            "logarithms; robust errors (HC3) for EDSS and disease duration."
+        ),
+        (
+            "A stronger association supports a method, it does not prove that its masks are better: disease "
+            "heterogeneity, global atrophy and noisy scores act too."
+        ),
+    ]
+    return section
+
+
+def show_models(section: Section, tables: Tables, table: pd.DataFrame, name: str) -> None:
+    """Sentences, warnings and the table of the volume terms."""
+    tested = table.dropna(subset=["p_fdr"])
+    below = tested[tested["p_fdr"] < clinical.ALPHA]
+    if len(tested):
+        text = f"{len(below)} of {counted(len(tested), 'model')} have a corrected p below 0.05"
+        outcomes = [clinical.outcome_name(o) for o in clinical.outcomes_in(below)]
+        section.says.append(text + (f", for {listed(outcomes, 6)}." if outcomes else "."))
+        section.caveats.append(
+            f"p is corrected (Benjamini-Hochberg) over all {len(tested)} models of this section, methods times "
+            "outcomes; the correction within each outcome stands beside it in the table."
+        )
+    failed = table[table["estimate"].isna()]
+    if len(failed):
+        reasons = failed["reason"].dropna().unique() if "reason" in failed.columns else []
+        why = f" ({listed([str(r) for r in reasons], 4)})" if len(reasons) else ""
+        section.warnings.append(f"{counted(len(failed), 'model')} could not be fitted{why}.")
+    odd = table[np.array([_unexpected(row) for row in table.to_dict("records")], dtype=bool)]
+    if len(odd):
+        outcomes = [clinical.outcome_name(o) for o in clinical.outcomes_in(odd)]
+        section.warnings.append(
+            f"Counter-intuitive sign: for {listed(outcomes, 6)}, {counted(len(odd), 'model')} say that more thalamus "
+            "goes with a worse score (95 % interval without 0, p not corrected). The paper saw the same for the change "
+            "of EDSS and takes it as exploratory: EDSS is ordinal and moved by relapses, volumes by water and "
+            "inflammation (pseudoatrophy), and by measurement noise."
+        )
+    rows = []
+    for row in _model_order(table):
+        rows.append(
+            [
+                clinical.outcome_name(row["outcome"]),
+                look.label(row["method"]),
+                number(row["estimate"], 3),
+                interval(row["ci_low"], row["ci_high"], 3),
+                p_value(row.get("p")),
+                p_value(row["p_fdr"]),
+                p_value(row.get("p_fdr_outcome")),
+                number(row.get("n"), 0),
+                number(row.get("r2")),
+                remark(row.get("reason")),
+            ]
+        )
+    header = ["Outcome", "Method", "β", "95 % interval", "p", "p corrected", "p within outcome", "n", "R²", "Remark"]
+    section.tables.append(Shown("The volume's coefficient; every term is in the file", header, rows, tables.file(name)))
+
+
+def _model_order(table: pd.DataFrame) -> Iterable[dict[str, Any]]:
+    for outcome in clinical.outcomes_in(table):
+        for method in methods_in(table):
+            yield from rows_of(table, outcome=outcome, method=method).to_dict("records")
+
+
+def _unexpected(row: dict[str, Any]) -> bool:
+    """Whether the table's column ``warning`` says so too: whatever the corrected p, nobody should miss it."""
+    return bool(signs.warning(str(row["outcome"]), *(float(row[name]) for name in ("estimate", "ci_low", "ci_high"))))
+
+
+ANALYSIS = Analysis("crosssectional", tables, ledgers, sections={"crosssectional": section}, told=("crosssectional",))

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from thalbids.bids.tables import Table, table
+from thalbids.bids.tables import Column, Table, column, count, table
 from thalbids.group.analyses.longitudinal import pairs_of
+from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
-from thalbids.group.model_columns import DETECTABLE
+from thalbids.group.columns import DIAGNOSIS, METHOD, REASON, SESSIONS
 from thalbids.group.samples import pairs, wide
 from thalbids.group.statistics.agreement import sd
+from thalbids.reports.group.beyond import View
 from thalbids.types import Estimate
 
 CONTROLS = "HC"
@@ -22,6 +24,39 @@ Z = 1.96
 MIN_CONTROLS = 5
 MIN_DF = 3  # degrees of freedom of the repeated scans
 UNITS = ("ml", "percent")
+
+
+DETECTABLE: dict[str, Column] = {
+    **METHOD,
+    "unit": column("Unit", "ml, or percent of baseline."),
+    **SESSIONS,
+    **DIAGNOSIS,
+    "source": column(
+        "Source",
+        "Where the noise was measured.",
+        Levels={
+            "repeated scans": "Several scans of a session (run-): 1.96 sqrt(2) x standard deviation within sessions",
+            "controls": "Healthy controls: 1.96 x standard deviation of their change, true changes included",
+        },
+    ),
+    "n_source": count("Size of the source", "Sessions with repeated scans, or controls with a change."),
+    "noise_sd": column(
+        "Noise", "Standard deviation within sessions, or of the controls' change; in the unit of the row."
+    ),
+    "smallest_change": column("Smallest detectable change", "Of one person, at 95 %; in the unit of the row."),
+    "ci_low": column("Lower bound", "Of its 95 % interval (chi-square)."),
+    "ci_high": column("Upper bound", "Of its 95 % interval (chi-square)."),
+    "n": count("Number of participants", "With a change."),
+    "n_loss": count("Lost more", "Participants who lost more than the smallest detectable change."),
+    "share_loss": column("Share that lost more", "n_loss / n."),
+    "share_loss_ci_low": column("Lower bound", "Of the 95 % interval of share_loss (Wilson)."),
+    "share_loss_ci_high": column("Upper bound", "Of the 95 % interval of share_loss (Wilson)."),
+    "n_gain": count("Gained more", "Participants who gained more than the smallest detectable change."),
+    "share_gain": column("Share that gained more", "n_gain / n; 2.5 % are expected without any change."),
+    "share_gain_ci_low": column("Lower bound", "Of the 95 % interval of share_gain (Wilson)."),
+    "share_gain_ci_high": column("Upper bound", "Of the 95 % interval of share_gain (Wilson)."),
+    **REASON,
+}
 
 
 @dataclass(frozen=True)
@@ -115,8 +150,16 @@ def _beyond(values: np.ndarray, threshold: float) -> dict[str, float]:
     from statsmodels.stats.proportion import proportion_confint
 
     made: dict[str, float] = {}
-    for word, count in (("loss", int(np.sum(values < -threshold))), ("gain", int(np.sum(values > threshold)))):
-        low, high = proportion_confint(count, values.size, method="wilson")
-        made |= {f"n_{word}": count, f"share_{word}": count / values.size}
+    for word, beyond in (("loss", int(np.sum(values < -threshold))), ("gain", int(np.sum(values > threshold)))):
+        low, high = proportion_confint(beyond, values.size, method="wilson")
+        made |= {f"n_{word}": beyond, f"share_{word}": beyond / values.size}
         made |= {f"share_{word}_ci_low": float(low), f"share_{word}_ci_high": float(high)}
     return made
+
+
+VIEW = View(
+    "Smallest detectable change of one person, and who changed more",
+    {"unit": ("percent",), "diagnosis": ("all",)},
+    ("method", "source", "n_source", "smallest_change", "ci_low", "ci_high", "n", "share_loss", "share_gain", "reason"),
+)
+ANALYSIS = Analysis("detectable", tables, views={"detectable": VIEW})

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thalbids.bids.tables import Table, table
+from thalbids.group.analysis import Analysis
+from thalbids.reports.group.beyond import View
+from thalbids.reports.group.figures import clinical
+from thalbids.reports.group.group_data import Tables
+from thalbids.reports.group.section import Section
+
+if TYPE_CHECKING:
+    pass
+
+import functools
+
+from thalbids.bids.tables import Column, Table, table
+from thalbids.group import models
 from thalbids.group.analyses import crosssectional
 from thalbids.group.cohort import OUTCOMES, Cohort
+from thalbids.group.columns import METHOD, SESSIONS
 from thalbids.group.missing import after_fit, missing_table
-from thalbids.group.model_columns import ANNUALISED, LONGITUDINAL
+from thalbids.group.model_columns import FITTED, MEASURE, OUTCOME, SENSITIVITY, SUBSET
+from thalbids.group.models import Plan, Rows
 from thalbids.group.samples import ALL, Sample, annual, pairs
-from thalbids.group.statistics import models
-from thalbids.group.statistics.models import Plan, Rows
 
 COVARIATES = ("age", "sex", "icv_z", "steroid", "interval_years")
 ROBUST = ("d_edss", "d_nhpt")  # heteroscedastic (paper, 3.6)
 WINSORISED = {"winsor_1_99": (0.01, 0.99), "winsor_5_95": (0.05, 0.95)}
+
+
+LONGITUDINAL: dict[str, Column] = {**OUTCOME, **METHOD, **SUBSET, **SENSITIVITY, **MEASURE, **SESSIONS, **FITTED}
+
+
+ANNUALISED: dict[str, Column] = LONGITUDINAL
 
 
 def tables(cohort: Cohort) -> list[Table]:
@@ -119,3 +136,38 @@ def choices(cohort: Cohort) -> dict[str, Any]:
         "pairs": pairs_of(cohort),
         "winsorised": {name: list(limits) for name, limits in WINSORISED.items()},
     }
+
+
+def section(tables: Tables) -> Section:
+    """Change of volume and change of clinical scores."""
+    section = Section("longitudinal", "Change of clinical scores and change of volume")
+    table = clinical.volume_rows(tables, "longitudinal", subset="all", sensitivity="none")
+    if table.empty:
+        section.nothing = "No longitudinal model could be planned: a second visit with volumes and scores is needed."
+        return section
+    which = {"subset": "all", "sensitivity": "none"}
+    section.add(
+        clinical.forest(tables, "longitudinal", "Coefficients of the change of volume", "longitudinal", **which)
+    )
+    crosssectional.show_models(section, tables, table, "longitudinal")
+    section.add(clinical.residuals(tables, "longitudinal"))
+    section.caveats.append(
+        "Over one or two years scores change little and volumes change by about the error of the method: read these "
+        "coefficients as exploratory."
+    )
+    return section
+
+
+VIEW = View(
+    "Scores and volumes per year: the volume's coefficient",
+    {"subset": ("all",), "term": ("delta_volume_ml_per_year",)},
+    ("outcome", "method", "estimate", "ci_low", "ci_high", "p_fdr", "n", "reason"),
+)
+ANALYSIS = Analysis(
+    "longitudinal",
+    tables,
+    ledgers,
+    sections={"longitudinal": section},
+    views={"annualised": VIEW},
+    told=("longitudinal",),
+)

@@ -22,6 +22,7 @@ from thalbids.bids.tables import Table, column, count, table
 from thalbids.errors import ImageError, MetadataError, ThalbidsError
 from thalbids.files import read_json, write_json
 from thalbids.group.analyses.manual import Manual, find_manual
+from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort, baseline
 from thalbids.group.comparison import ANOTHER_PERSON
 from thalbids.group.writing import announce
@@ -314,3 +315,6 @@ MAPS: Mapping[str, Mapping[str, object]] = {
     "volume_ml": column("Volume", "Sum of the map times the volume of a voxel of the template.", "mL"),
     "file": column("File", "The image, relative to this table."),
 }
+
+
+ANALYSIS = Analysis("maps", tables)

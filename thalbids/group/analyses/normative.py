@@ -12,15 +12,34 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from thalbids.bids.tables import Table
+from thalbids.bids.tables import PARTICIPANT, SESSION, Column, Table, column, count
+from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
-from thalbids.group.model_columns import NORMATIVE
+from thalbids.group.columns import METHOD, REASON
 from thalbids.group.statistics import fit
 
 CONTROLS = "HC"
 COVARIATES = ("age", "sex", "icv_ml")
 MIN_DF = 5  # residual degrees of freedom of the controls' model
 _KEYS = ["participant_id", "session_id"]
+
+
+NORMATIVE: dict[str, Column] = {
+    **PARTICIPANT,
+    **SESSION,
+    **METHOD,
+    "diagnosis": column("Diagnosis", "Diagnosis group; n/a when unknown."),
+    "volume_ml": column("Thalamus volume", "Left and right.", "mL"),
+    "expected_ml": column("Expected volume", "Of a control of this age, sex and intracranial volume.", "mL"),
+    "prediction_sd_ml": column("SD of the prediction", "Of a single control's volume around the expected one.", "mL"),
+    "z": column("z", "(volume - expected) / SD of the prediction; a control's own is made without that person."),
+    "percentile": column(
+        "Percentile", "Of the t distribution with the degrees of freedom of the controls' model.", "percent"
+    ),
+    "n_controls": count("Number of controls", "Healthy controls in the model, first sessions."),
+    "adjusted_for": column("Covariates", "What the expected volume depends on."),
+    **REASON,
+}
 
 
 def tables(cohort: Cohort) -> list[Table]:
@@ -117,3 +136,6 @@ def _notes(
             beyond = [name for k, name in enumerate(covariates) if outside[i, k]]
             made.append("outside the controls' range of " + ", ".join(beyond) if beyond else "")
     return made
+
+
+ANALYSIS = Analysis("normative", tables, told=("normative",))

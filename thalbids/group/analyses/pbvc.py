@@ -13,15 +13,19 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from thalbids.bids.tables import Table, table
+from thalbids.bids.tables import Column, Table, column, count, table
 from thalbids.group.analyses.longitudinal import pairs_of
+from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
+from thalbids.group.columns import METHOD, METHOD2, REASON, SESSIONS
 from thalbids.group.missing import after_fit, ledger, missing_table
-from thalbids.group.model_columns import PBVC, PBVC_TESTS
 from thalbids.group.samples import pairs, wide
 from thalbids.group.statistics import correlations
 from thalbids.group.statistics.correction import adjust
 from thalbids.group.statistics.fit import constant
+from thalbids.reports.group.figures import clinical, descriptive, look
+from thalbids.reports.group.group_data import Tables, interval, methods_in, number, p_value, rows_of
+from thalbids.reports.group.section import Section, Shown, counted, word
 
 MIN_PAIRS = 4  # Fisher's z divides by n - 3
 _EXACT = 1e-12
@@ -29,6 +33,42 @@ NO_WILCOXON = (
     "The paper's Wilcoxon test on PBVC between methods cannot be done: PBVC does not depend on the method. "
     "Williams' t, Steiger's z and Zou's interval compare the correlations instead."
 )
+
+
+PBVC: dict[str, Column] = {
+    **METHOD,
+    **SESSIONS,
+    "r": column("Correlation", "Pearson's r between the change of the thalamus and PBVC, both in percent."),
+    "ci_low": column("Lower bound", "Of the 95 % interval, by Fisher's z."),
+    "ci_high": column("Upper bound", "Of the 95 % interval, by Fisher's z."),
+    "p": column("p value", "Two-sided, t distribution."),
+    "p_fdr": column("Adjusted p value", "Benjamini-Hochberg over the methods."),
+    "n": count("Number of pairs", "Participants with both."),
+    **REASON,
+}
+
+
+PBVC_TESTS: dict[str, Column] = {
+    **METHOD,
+    **METHOD2,
+    **SESSIONS,
+    "test": column(
+        "Test",
+        "Test of equal correlations with PBVC.",
+        Levels={"williams": "Williams' t, n - 3 degrees of freedom", "steiger": "Steiger's z with pooled correlation"},
+    ),
+    "difference": column("Difference", "Correlation of the first method minus that of the second."),
+    "ci_low": column("Lower bound", "Of the 95 % interval of the difference (Zou 2007)."),
+    "ci_high": column("Upper bound", "Of the 95 % interval of the difference (Zou 2007)."),
+    "statistic": column("Statistic", "t or z."),
+    "p": column("p value", "Two-sided."),
+    "p_fdr": column("Adjusted p value", "Benjamini-Hochberg over the pairs of methods, per test."),
+    "n": count("Number of participants", "With PBVC and both methods' change."),
+    "r": column("Correlation of the first method", "With PBVC, over the same people."),
+    "r2": column("Correlation of the second method", "With PBVC, over the same people."),
+    "r_methods": column("Correlation between the methods", "Of their changes, over the same people."),
+    **REASON,
+}
 
 
 def tables(cohort: Cohort) -> list[Table]:
@@ -123,3 +163,55 @@ def _unfit(method: str, x: np.ndarray, y: np.ndarray) -> str:
     if constant(y):
         return "PBVC does not vary"
     return f"the change of {method} does not vary" if constant(x) else ""
+
+
+def section(tables: Tables) -> Section:
+    """Thalamic change and the whole brain's."""
+    section = Section("pbvc", "Thalamic change and whole-brain change (SIENA)")
+    table = tables.get("pbvc", ("method", "r")).dropna(subset=["r"]).sort_values("r")
+    if table.empty:
+        section.nothing = (
+            "There is no percentage brain volume change (PBVC) for anybody: SIENA was not run, or not given."
+        )
+        return section
+    section.figures += descriptive.pbvc(tables)
+    best, least = table.iloc[-1], table.iloc[0]
+    ends = interval(best.get("ci_low"), best.get("ci_high"))
+    text = f"{look.label(best['method'])} has the strongest correlation with PBVC, r = {number(best['r'])} {ends}"
+    section.says.append(
+        text + (f"; {look.label(least['method'])} the weakest, r = {number(least['r'])}." if len(table) > 1 else ".")
+    )
+    tests = tables.get("pbvc_tests", ("method", "method2", "test", "p_fdr"))
+    for test in dict.fromkeys(tests["test"].dropna()):
+        own = rows_of(tests, test=test).dropna(subset=["p_fdr"])
+        if len(own):
+            below = int((own["p_fdr"] < clinical.ALPHA).sum())
+            section.says.append(
+                f"By the test of {word(test)}, {below} of {counted(len(own), 'pair')} of correlations differ."
+            )
+    rows = [
+        [
+            look.label(m),
+            number(r["r"]),
+            interval(r.get("ci_low"), r.get("ci_high")),
+            p_value(r.get("p_fdr")),
+            number(r.get("n"), 0),
+        ]
+        for m in methods_in(table)
+        for r in rows_of(table, method=m).to_dict("records")
+    ]
+    section.tables.append(
+        Shown("Pearson correlations", ["Method", "r", "95 % interval", "p corrected", "n"], rows, tables.file("pbvc"))
+    )
+    section.caveats += [
+        (
+            "The paper names a Wilcoxon test between methods on PBVC. It cannot be done: there is one PBVC per person, "
+            "the same for every method. Correlations that share the PBVC are compared here (Williams, Steiger, Zou's "
+            "interval)."
+        ),
+        "The thalamus is part of the brain: some correlation is there by construction.",
+    ]
+    return section
+
+
+ANALYSIS = Analysis("pbvc", tables, ledgers, sections={"pbvc": section}, told=("pbvc", "pbvc_tests"))

@@ -12,11 +12,12 @@ from scipy import stats
 
 from thalbids.bids.tables import PARTICIPANT, Column, Table, column, count, table
 from thalbids.group.analyses import crosssectional, longitudinal
+from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import METHOD, PAIR, SESSIONS
+from thalbids.group.models import Plan
 from thalbids.group.samples import Sample, baseline, pairs
 from thalbids.group.statistics import fit
-from thalbids.group.statistics.models import Plan
 
 MIN_RESIDUALS = 3
 RESIDUALS: dict[str, Column] = {
@@ -110,3 +111,6 @@ def _rows(plan: Plan, sample: Sample, pair: str, method: str) -> Iterator[dict[s
                 "analysis": plan.analysis, "outcome": outcome, "method": method, "transform": transform,
                 "sessions": pair, "participant_id": person, "fitted": value, "residual": y - value,
             }  # fmt: skip
+
+
+ANALYSIS = Analysis("plots", tables, told=("residuals", "residual_checks", "wholebrain"))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from thalbids.bids.tables import Table, table
+from thalbids.bids.tables import Column, Table, column, table
+from thalbids.group import models
 from thalbids.group.analyses import crosssectional, longitudinal
+from thalbids.group.analyses.longitudinal import LONGITUDINAL
+from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.missing import after_fit, missing_table
-from thalbids.group.model_columns import SIDES
+from thalbids.group.models import Rows
 from thalbids.group.samples import ALL, MEASURES, baseline, pairs
-from thalbids.group.statistics import models
-from thalbids.group.statistics.models import Rows
+from thalbids.reports.group.beyond import View
+
+SIDES: dict[str, Column] = {
+    "analysis": column("Analysis", "crosssectional or longitudinal: the model that the measure enters."),
+    **LONGITUDINAL,
+}
 
 
 def tables(cohort: Cohort) -> list[Table]:
@@ -34,3 +41,11 @@ def tables(cohort: Cohort) -> list[Table]:
 
 def _named(analysis: str, rows: Rows) -> Rows:
     return [{"analysis": analysis, **row} for row in rows]
+
+
+VIEW = View(
+    "Left, right and asymmetry: the volume's coefficient",
+    {"term": ("volume_ml", "delta_volume_ml", "asymmetry", "delta_asymmetry")},
+    ("analysis", "outcome", "method", "measure", "estimate", "ci_low", "ci_high", "p_fdr", "n", "reason"),
+)
+ANALYSIS = Analysis("sides", tables, views={"sides": VIEW})

@@ -3,99 +3,41 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from thalbids.bids import names
-from thalbids.bids.derivatives import Volumes
-from thalbids.bids.tables import Table
-from thalbids.errors import UsageError
-from thalbids.group.cohort import VOLUME_COLUMNS, Cohort, baseline
-from thalbids.group.columns import VOLUMES
+from thalbids.bids.tables import PARTICIPANT, SESSION, Column, Table, column
+from thalbids.group.analysis import Analysis
+from thalbids.group.cohort import Cohort, baseline
+from thalbids.group.columns import METHOD, REASON, STATUS
+from thalbids.reports.group.figures import descriptive, look
+from thalbids.reports.group.group_data import Tables, interval, methods_in, number, rows_of
+from thalbids.reports.group.section import Section, Shown, per_group, unions
 
 if TYPE_CHECKING:
-    from thalbids.settings import Group
-
-KEYS = ["participant_id", "session_id"]
-ICV_SOURCES = ("given", "freesurfer", "synthal")  # the first wins where equally many sessions have them
+    pass
 
 
-def keep_named(read: Volumes, wanted: Collection[str]) -> None:
-    """Keep the rows of these methods and families (``--methods``) alone; ``auto`` keeps all.
-
-    Raises
-    ------
-    UsageError
-        The derivatives have no row of one of them.
-    """
-    if "auto" in wanted:
-        return
-    there = dict.fromkeys(str(row["method"]) for row in read.rows)
-    of = {method: {method, _family(method)} for method in there}
-    absent = [name for name in wanted if not any(name in own for own in of.values())]
-    if absent:
-        problem = f"--methods: the derivatives have no volume of {', '.join(absent)}."
-        raise UsageError(problem, f"There is: {', '.join(there)}.")
-    for rows in (read.rows, read.repeats):
-        rows[:] = [row for row in rows if set(wanted) & of.get(str(row["method"]), set())]
-
-
-def _family(method: str) -> str:
-    try:
-        return names.by_desc(method).family
-    except KeyError:
-        return method
-
-
-def volume_frame(read: Volumes, icv: pd.DataFrame, settings: Group, notes: list[str]) -> pd.DataFrame:
-    """The frame ``Cohort.volumes``: rows of the asked methods, with the intracranial volume of their session.
-
-    Parameters
-    ----------
-    icv : participant_id, session_id, icv_ml, icv_source: at most one row per session
-    """
-    frame = pd.DataFrame(read.rows, columns=[name for name in VOLUME_COLUMNS if not name.startswith("icv_")])
-    for name in ("participant_id", "session_id", "method", "image", "status", "reason"):
-        frame[name] = frame[name].astype(object)
-    if settings.methods:
-        absent = [name for name in settings.methods if name not in set(frame["method"])]
-        if absent:
-            notes.append(f"warning: no session has the method {', '.join(absent)} (setting group.methods).")
-        frame = frame[frame["method"].isin(settings.methods)]
-    return frame.merge(icv, on=KEYS, how="left")[list(VOLUME_COLUMNS)].fillna({"icv_source": ""})
-
-
-def icv_frame(rows: Sequence[dict[str, Any]], wanted: str, notes: list[str]) -> pd.DataFrame:
-    """One intracranial volume per session, all from one source: two sources differ systematically."""
-    columns = [*KEYS, "source", "icv_ml"]
-    frame = pd.DataFrame(rows, columns=columns).drop_duplicates([*KEYS, "source"])
-    counts = Counter(frame["source"])
-    known = [*ICV_SOURCES, *sorted(set(counts) - set(ICV_SOURCES))]
-    source = wanted if wanted != "auto" else max(known, key=lambda name: counts[name])
-    used = frame[frame["source"] == source]
-    if not len(used):
-        notes.append("warning: there is no intracranial volume" + ("" if wanted == "auto" else f" from {wanted}") + ".")
-    elif len(counts) > 1:
-        others = ", ".join(f"{name} ({count})" for name, count in counts.items() if name != source)
-        notes.append(f"intracranial volume: {source} ({len(used)} sessions) is used for everybody, not {others}.")
-    return used.rename(columns={"source": "icv_source"})[[*KEYS, "icv_ml", "icv_source"]].astype(
-        {"participant_id": object, "session_id": object, "icv_source": object, "icv_ml": float}
-    )
-
-
-def excluded(volumes: pd.DataFrame, exclusions: pd.DataFrame) -> pd.DataFrame:
-    """The volumes with status excluded, and the reason, where a rating says so (method "" stands for all)."""
-    if not len(exclusions):
-        return volumes
-    volumes = volumes.copy()
-    for row in exclusions.itertuples():
-        hit = (volumes["participant_id"] == row.participant_id) & (volumes["session_id"] == row.session_id)
-        if row.method:
-            hit &= volumes["method"] == row.method
-        volumes.loc[hit, ["status", "reason"]] = ["excluded", row.reason]
-    return volumes
+VOLUMES: dict[str, Column] = {
+    **PARTICIPANT,
+    **SESSION,
+    **METHOD,
+    "image": column("Image segmented", "T1w, FLAIR, R1map, or ensemble of several."),
+    "volume_ml": column("Thalamus volume", "Volume of the mask, left and right.", "mL"),
+    "volume_left_ml": column("Left thalamus volume", "Volume of the left thalamus.", "mL"),
+    "volume_right_ml": column("Right thalamus volume", "Volume of the right thalamus.", "mL"),
+    "icv_ml": column("Intracranial volume", "Intracranial volume of the session.", "mL"),
+    "icv_source": column("Source of the intracranial volume", "The same for every session of the table."),
+    "diagnosis": column("Diagnosis", "Diagnosis group at this session; n/a when unknown."),
+    "baseline": column(
+        "Baseline",
+        "Whether this is the participant's first session (by date, else by label) with a usable volume of any method.",
+        Levels={"true": "It is: the session of the cross-sectional analyses", "false": "It is not"},
+    ),
+    **STATUS,
+    **REASON,
+}
 
 
 def tables(cohort: Cohort) -> list[Table]:
@@ -110,3 +52,37 @@ def tables(cohort: Cohort) -> list[Table]:
     first = pd.MultiIndex.from_frame(baseline(cohort)[keys])
     frame["baseline"] = pd.MultiIndex.from_frame(frame[keys]).isin(first).tolist()
     return [Table("group_volumes", frame, VOLUMES, choices, [note])]
+
+
+def section(tables: Tables) -> Section:
+    """Thalamic volumes."""
+    section = Section("volumes", "Thalamus volumes")
+    section.add(descriptive.volumes(tables))
+    if not section.figures:
+        section.nothing = "There is no usable volume in group_volumes.tsv."
+        return section
+    found = rows_of(
+        tables.get("descriptives", ("variable", "method", "diagnosis", "median")),
+        variable="volume_ml",
+        sample="baseline",
+    ).dropna(subset=["median", "method"])
+    everybody = rows_of(found, diagnosis="all").sort_values("median")
+    if len(everybody):
+        low, high = everybody.iloc[0], everybody.iloc[-1]
+        text = f"The median volume at baseline is {number(low['median'])} mL by {look.label(low['method'])}"
+        if len(everybody) > 1:
+            text += f", the smallest, and {number(high['median'])} mL by {look.label(high['method'])}, the largest"
+        section.says.append(f"{text} (n = {number(low['n'], 0)}).")
+        header, rows = per_group(found, lambda row: f"{number(row['median'])} {interval(row['q1'], row['q3'])}")
+        section.tables.append(Shown("Median [quartiles] at baseline, mL", header, rows, tables.file("descriptives")))
+    if len(tables.get("harmonised")):
+        section.caveats.append("Volumes were harmonised over sites by ComBat before anything was computed from them.")
+    section.caveats.append(
+        "Each method follows its own definition of the thalamus: volumes of different methods, or protocols, are not "
+        "interchangeable and must not be mixed in one analysis."
+    )
+    section.caveats += unions(methods_in(tables.get("volumes")))
+    return section
+
+
+ANALYSIS = Analysis("volumes", tables, sections={"volumes": section}, told=("volumes", "harmonised"))

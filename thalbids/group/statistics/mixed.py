@@ -17,13 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from thalbids.bids.tables import Table, table
-from thalbids.group.cohort import Cohort
-from thalbids.group.missing import after_fit, ledger, missing_table
-from thalbids.group.model_columns import MIXED
-from thalbids.group.samples import ALL, baseline, subsets
 from thalbids.group.statistics import fit
-from thalbids.group.statistics.correction import adjust
 
 PREDICTORS = ("years", "age", "sex", "icv_z")
 RANDOM = ("intercept", "intercept_slope")
@@ -41,44 +35,6 @@ class Mixed:
     residual_variance: float = math.nan
     reason: str = ""
     singular: bool = False
-
-
-def tables(cohort: Cohort) -> list[Table]:
-    """``group_mixed``, and the ledger."""
-    data = frame(cohort)
-    rows: list[dict[str, Any]] = []
-    for subset in subsets(cohort):
-        inside = data if subset == ALL else data[data["diagnosis"] == subset]
-        for method in cohort.model_methods:
-            own = inside[inside["method"] == method]
-            rows += [{"method": method, "subset": subset, **row} for kind in RANDOM for row in _rows(own, kind)]
-    adjust(rows, {"p_fdr": ("subset", "random")}, {"term": "years"})
-    choices = {"model": "volume ~ " + " + ".join(PREDICTORS), "estimation": "restricted maximum likelihood"}
-    return [table("group_mixed", rows, MIXED, settings=choices), missing_table(after_fit(ledgers(cohort), rows))]
-
-
-def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
-    """How many sessions each model has."""
-    data = frame(cohort)
-    made = []
-    for method in cohort.model_methods:
-        own = data[data["method"] == method]
-        lost = {f"no {name}".replace("icv_z", "icv"): own[name].isna() for name in ("volume_ml", *PREDICTORS)}
-        made.append(ledger("mixed", "volume_ml", method, lost, subset=ALL))
-    return made
-
-
-def frame(cohort: Cohort) -> pd.DataFrame:
-    """Every usable volume with the years since the person's first session with MRI, and covariates of that session."""
-    first = baseline(cohort).table
-    keys = ["participant_id", "session_id"]
-    made = cohort.usable[[*keys, "method", "volume_ml"]].merge(
-        cohort.visits[[*keys, "years"]], on=keys, how="left", validate="many_to_one"
-    )
-    start = first[["participant_id", "years", "age", "sex", "icv_z", "diagnosis"]].rename(columns={"years": "start"})
-    made = made.merge(start, on="participant_id", how="left", validate="many_to_one")
-    made["years"] = made["years"] - made["start"]
-    return made
 
 
 def reml(y: np.ndarray, X: np.ndarray, Z: np.ndarray, person: np.ndarray, names: Sequence[str]) -> Mixed:
@@ -193,7 +149,8 @@ def _lower(theta: np.ndarray) -> np.ndarray:
     return np.array([[theta[0], 0.0], [theta[1], theta[2]]])
 
 
-def _rows(own: pd.DataFrame, random: str) -> list[dict[str, Any]]:
+def terms(own: pd.DataFrame, random: str) -> list[dict[str, Any]]:
+    """The terms of the model of one method, as rows of ``group_mixed``; ``random`` is one of :data:`RANDOM`."""
     names = (*PREDICTORS, fit.INTERCEPT)
     columns = {name: own[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("volume_ml", *PREDICTORS)}
     used = fit.listwise(columns) if len(own) else np.zeros(0, dtype=bool)

@@ -8,60 +8,17 @@ import itertools
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from thalbids.bids.tables import Table, table
-from thalbids.group.analyses import longitudinal
-from thalbids.group.cohort import Cohort
-from thalbids.group.missing import after_fit, missing_table
-from thalbids.group.model_columns import ORDINAL
-from thalbids.group.samples import pairs, subsets
-from thalbids.group.statistics import fit, models
-from thalbids.group.statistics.correction import adjust
-from thalbids.reports.group import signs
+from thalbids.group.statistics import fit, signs
 
 OUTCOME = "d_edss"
 THRESHOLDS = {"any": 0.0, "ge1": 1.0}  # smallest change that counts; 0 takes every change
 CUTS = ("threshold_improved_stable", "threshold_stable_worse")
 _NUMBERS = ("estimate", "se", "ci_low", "ci_high", "statistic", "p")
 _SPARE = 1
-
-
-def tables(cohort: Cohort) -> list[Table]:
-    """``group_ordinal``, and the ledger."""
-    rows = [row for pair in longitudinal.pairs_of(cohort) for row in models_of(cohort, pair)]
-    choices = longitudinal.choices(cohort) | {"thresholds": THRESHOLDS, "model": "proportional odds, logit link"}
-    return [table("group_ordinal", rows, ORDINAL, settings=choices), missing_table(after_fit(ledgers(cohort), rows))]
-
-
-def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
-    """How many rows each model has, without fitting it."""
-    plan = replace(longitudinal.plan(), analysis="ordinal", outcomes=(OUTCOME,))
-    return [
-        row for pair in longitudinal.pairs_of(cohort) for row in models.ledgers(plan, cohort, pairs(cohort, pair), pair)
-    ]
-
-
-def models_of(cohort: Cohort, pair: str) -> list[dict[str, Any]]:
-    """Rows of ``group_ordinal``; ``p_fdr`` over the methods within a threshold and subset."""
-    plan, sample = longitudinal.plan(), pairs(cohort, pair)
-    predictors = (plan.predictor, *plan.covariates)
-    rows: list[dict[str, Any]] = []
-    for subset in subsets(cohort):
-        inside = sample.within(subset)
-        for method in cohort.model_methods:
-            columns = plan.columns(inside, OUTCOME, method)
-            used = fit.listwise(columns)
-            missing = fit.missing(columns, used)
-            complete = {name: values[used] for name, values in columns.items()}
-            for threshold, least in THRESHOLDS.items():
-                key = {"method": method, "threshold": threshold, "subset": subset, "sessions": pair}
-                rows += [key | row for row in _terms(predictors, complete, least, missing)]
-    adjust(rows, {"p_fdr": ("threshold", "subset")}, {"term": plan.predictor})
-    return rows
 
 
 def categories(change: np.ndarray, least: float) -> np.ndarray:
@@ -106,7 +63,8 @@ def separated(X: np.ndarray, y: np.ndarray) -> bool:
     return bool(found.status == 0 and found.fun < -1e-6)
 
 
-def _terms(predictors: Sequence[str], rows: dict[str, np.ndarray], least: float, missing: str) -> list[dict[str, Any]]:
+def terms(predictors: Sequence[str], rows: dict[str, np.ndarray], least: float, missing: str) -> list[dict[str, Any]]:
+    """The terms of one model, as rows of ``group_ordinal``; ``missing`` says why there is none."""
     y = categories(rows[OUTCOME], least)
     counts = {f"n_{name}": int(np.sum(y == code)) for name, code in (("improved", -1), ("stable", 0), ("worse", 1))}
     present = np.unique(y)

@@ -12,11 +12,6 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from thalbids.bids.tables import Table, table
-from thalbids.group.analyses.longitudinal import pairs_of
-from thalbids.group.cohort import Cohort
-from thalbids.group.model_columns import POWER
-from thalbids.group.samples import ALL, pairs, subsets, wide
 from thalbids.group.statistics.fit import constant
 
 ALPHA = 0.05
@@ -28,37 +23,6 @@ MIN_PATIENTS = 5
 MIN_CONTROLS = 3
 DRAWS = 2000
 _CHUNK = 4_000_000  # values resampled at once
-
-
-def tables(cohort: Cohort) -> list[Table]:
-    """``group_samplesize``."""
-    rows: list[dict[str, Any]] = []
-    draws = cohort.settings.group.bootstrap
-    for pair in pairs_of(cohort):
-        diagnosis, rates = annual_percent(cohort, pair)
-        for method, values in rates.items():
-            controls = values[diagnosis == CONTROLS]
-            for population in (PATIENTS, *(name for name in subsets(cohort) if name != ALL)):
-                chosen = _patients(diagnosis) if population == PATIENTS else diagnosis == population
-                key = {"method": method, "population": population, "sessions": pair}
-                rows += [key | row for row in sizes(values[chosen], controls, cohort.settings.run.seed, draws)]
-    choices = {
-        "alpha": ALPHA,
-        "two_sided": True,
-        "draws": draws,
-        "seed": cohort.settings.run.seed,
-        "controls": CONTROLS,
-    }
-    return [table("group_samplesize", rows, POWER, settings=choices)]
-
-
-def annual_percent(cohort: Cohort, pair: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Diagnoses, and per method the change in percent of baseline per year; NaN where there is none."""
-    sample = pairs(cohort, pair)
-    base = wide(cohort, sample.table["participant_id"], sample.table["session_id_baseline"])
-    years = sample.columns(["interval_years"])["interval_years"]
-    rate = (100 * sample.volumes["total"] / base.where(base > 0)).mul(1 / np.where(years > 0, years, np.nan), axis=0)
-    return sample.table["diagnosis"].to_numpy(dtype=object), {name: rate[name].to_numpy() for name in rate}
 
 
 def sizes(patients: np.ndarray, controls: np.ndarray, seed: int, draws: int = DRAWS) -> list[dict[str, Any]]:
@@ -131,7 +95,3 @@ def _bounds(factor: float, ratio: float, ratios: np.ndarray, reason: str) -> dic
         "ci_high": float(math.ceil(factor * high)) if np.isfinite(high) else math.nan,
         "reason": "" if np.isfinite(high) else f"no upper bound: {100 * endless:.1f} % of the resamples show no loss",
     }
-
-
-def _patients(diagnosis: np.ndarray) -> np.ndarray:
-    return np.array([bool(name) and name != CONTROLS for name in diagnosis], dtype=bool)

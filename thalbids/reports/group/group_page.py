@@ -6,7 +6,7 @@ The page is made from the ``group_*.tsv`` of a folder alone, so that it can be w
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from thalbids.reports import text
 from thalbids.reports.boilerplate import Paragraphs
 from thalbids.reports.group.figures import canvas
 from thalbids.reports.group.group_data import Tables
-from thalbids.reports.group.sections import MOST_ROWS, Section, Shown, story
+from thalbids.reports.group.section import MOST_ROWS, Section, Shown
 from thalbids.reports.templating import template
 
 FIGURES = "group_figures"  # folder beside the page
@@ -35,6 +35,7 @@ class _Picture:
 
 def write_group_report(
     out_dir: Path,
+    story: Sequence[Callable[[Tables], Section]],
     provenance: Mapping[str, Mapping[str, object] | str],
     methods_paragraph: Paragraphs | None = None,
 ) -> list[Path]:
@@ -43,6 +44,7 @@ def write_group_report(
     Parameters
     ----------
     out_dir : the derivatives, with ``group_*.tsv``
+    story : what makes the sections, in their order
     provenance : heading -> table (name -> value) or text, as in the participant's page
     methods_paragraph : from :func:`thalbids.reports.boilerplate.group`
 
@@ -60,7 +62,7 @@ def write_group_report(
     tables = Tables(out_dir)
     files: list[Path] = []
     parts = []
-    for section in story(tables):
+    for section in (make(tables) for make in story):
         drawn = [canvas.draw(figure, out_dir / FIGURES) for figure in section.figures]
         files += [path for one in drawn for path in one.files]
         parts.append(_part(section, drawn))

@@ -13,8 +13,7 @@ import pytest
 from tests.cohort import CHANGE, EFFECTS, write_cohort
 from tests.people import make_cohort, two_visits
 from thalbids.cli.main import main
-from thalbids.group.analyses import detectable, pbvc
-from thalbids.group.statistics import power
+from thalbids.group.analyses import detectable, pbvc, samplesize
 from thalbids.settings import Group, Settings
 
 MODELS = (
@@ -146,7 +145,7 @@ def test_detectable_and_sample_size_take_the_change_of_the_cohort() -> None:
     assert row["smallest_change"] == pytest.approx(1.96 * np.std(controls, ddof=1))
     assert row["n_loss"] == sum(c < -row["smallest_change"] for c in change.values())
     rate = [100 * change[p] / volume[p, "ses-1"] / years[p] for p in change if int(p[4:]) >= 12]
-    found = [r for r in power.tables(cohort)[0].frame.to_dict("records") if r["method"] == "first"]
+    found = [r for r in samplesize.tables(cohort)[0].frame.to_dict("records") if r["method"] == "first"]
     assert [r["mean"] for r in found] == [pytest.approx(np.mean(rate))] * len(found)
     assert {r["n_patients"] for r in found} == {28}
 

@@ -11,10 +11,8 @@ from scipy import stats
 
 from tests.people import make_cohort, two_visits
 from thalbids.group import samples
-from thalbids.group.analyses import crosssectional, longitudinal, pbvc, plots, sides
+from thalbids.group.analyses import crosssectional, longitudinal, mixed, ordinal, pbvc, plots, sides
 from thalbids.group.cohort import Cohort
-from thalbids.group.statistics import mixed, ordinal
-from thalbids.reports.group import signs
 from thalbids.settings import Group, Settings
 
 Rows = list[dict[str, Any]]
@@ -333,15 +331,6 @@ def test_rates_divide_both_changes_and_need_an_interval() -> None:
     found = pick(rows, outcome="d_sdmt", method="first", subset="all", term="delta_volume_ml_per_year")
     assert found["estimate"] == pytest.approx(expected) and found["n"] == 39
     assert "interval_years" not in {row["term"] for row in rows}
-
-
-def test_warning_only_where_the_wrong_sign_is_beyond_chance() -> None:
-    assert signs.warning("d_edss", 0.7, 0.2, 1.2) == signs.LONGITUDINAL
-    assert signs.warning("d_edss", 0.7, -0.2, 1.6) == ""
-    assert signs.warning("d_edss", -0.7, -1.2, -0.2) == ""
-    assert signs.warning("d_sdmt", -3, -5, -1) == signs.LONGITUDINAL
-    assert signs.warning("edss", 0.3, 0.1, 0.5) == signs.CROSS_SECTIONAL
-    assert signs.sign("height", 1.0) == "" and signs.sign("edss", math.nan) == ""
 
 
 def test_warning_reaches_the_table_and_the_terminal() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.people import make_cohort
+from thalbids.group.analyses import mixed as mixed_analysis
 from thalbids.group.statistics import mixed
 from thalbids.group.statistics.mixed import reml
 
@@ -105,7 +106,7 @@ def cohort(people: int, visits: int, seed: int = 2, rate: float = -0.1) -> tuple
 
 
 def test_table() -> None:
-    rows = mixed.tables(make_cohort(*cohort(60, 4)))[0].frame.to_dict("records")
+    rows = mixed_analysis.tables(make_cohort(*cohort(60, 4)))[0].frame.to_dict("records")
     for random in mixed.RANDOM:
         (row,) = [r for r in rows if r["term"] == "years" and r["random"] == random and r["subset"] == "all"]
         assert row["reason"] == "" and (row["n_participants"], row["n_three"], row["n"]) == (60, 60, 240)
@@ -117,7 +118,7 @@ def test_table() -> None:
 
 
 def test_two_visits_are_too_few() -> None:
-    rows = mixed.tables(make_cohort(*cohort(30, 2)))[0].frame
+    rows = mixed_analysis.tables(make_cohort(*cohort(30, 2)))[0].frame
     assert rows["reason"].str.contains("three and more visits").all()
     assert rows["estimate"].isna().all()
 
@@ -125,5 +126,5 @@ def test_two_visits_are_too_few() -> None:
 def test_ledger_counts_sessions_without_a_date() -> None:
     visits, volumes = cohort(20, 3)
     visits[5] |= {"years": math.nan}
-    (row,) = mixed.ledgers(make_cohort(visits, volumes))
+    (row,) = mixed_analysis.ledgers(make_cohort(visits, volumes))
     assert (row["n_total"], row["n_used"], row["lost_no_years"]) == (60, 59, 1)

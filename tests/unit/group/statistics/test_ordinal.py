@@ -9,6 +9,7 @@ import pytest
 from scipy import optimize, special, stats
 
 from tests.people import make_cohort, two_visits
+from thalbids.group.analyses import ordinal as ordinal_analysis
 from thalbids.group.statistics import ordinal
 
 
@@ -84,7 +85,7 @@ def test_categories(least: float, expected: list[int]) -> None:
 
 
 def frame(visits: list, volumes: list) -> list[dict]:
-    return ordinal.tables(make_cohort(visits, volumes))[0].frame.to_dict("records")
+    return ordinal_analysis.tables(make_cohort(visits, volumes))[0].frame.to_dict("records")
 
 
 def test_table_counts_families_and_direction() -> None:

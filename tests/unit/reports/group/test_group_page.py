@@ -10,12 +10,14 @@ import pytest
 
 from tests.unit.reports.group import paper_tables
 from thalbids.cli.main import main
+from thalbids.group.analyses.ordinal import section as sensitivity
+from thalbids.group.registry import ANALYSES
+from thalbids.group.reporting import story
 from thalbids.reports import boilerplate_facts
 from thalbids.reports.group.figures import canvas
 from thalbids.reports.group.figures import overlap as overlap_figures
 from thalbids.reports.group.group_data import Tables, first_pair
 from thalbids.reports.group.group_page import write_group_report
-from thalbids.reports.group.sections.models import sensitivity
 
 EVIL = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>=cmd|' /C calc'!A0 $\\frac{$"
 
@@ -56,7 +58,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def page_of(folder: Path) -> Page:
     text = boilerplate_facts.group(folder, {"thalbids": "1.0"})
-    return Page(write_group_report(folder, {"Versions": {"thalbids": "1.0"}}, text)[0])
+    return Page(write_group_report(folder, story(ANALYSES), {"Versions": {"thalbids": "1.0"}}, text)[0])
 
 
 def test_the_story_has_the_papers_numbers(paper: Path, quick: None) -> None:
@@ -147,7 +149,7 @@ def test_hostile_text_shows_as_text(tmp_path: Path) -> None:
     paper_tables.table(tmp_path, "odd", [{"method": EVIL, "note": EVIL}])
     described = {"variable": EVIL, "diagnosis": EVIL, "n": 3, "mean": 1.0, "sd": 1.0}
     paper_tables.table(tmp_path, "descriptives", [described])
-    path = write_group_report(tmp_path, {EVIL: {EVIL: EVIL}, "text": EVIL})[0]
+    path = write_group_report(tmp_path, story(ANALYSES), {EVIL: {EVIL: EVIL}, "text": EVIL})[0]
     page = Page(path)
     assert not page.all("script")
     assert all(not name.startswith("on") for _, attributes in page.tags for name in attributes)
@@ -185,7 +187,7 @@ def test_the_same_tables_give_the_same_files(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_forty_methods_stay_small(tmp_path: Path) -> None:
     methods = (*paper_tables.METHODS, *(f"plugin{n:02d}T1w" for n in range(30)))
-    path = write_group_report(paper_tables.write(tmp_path, methods=methods), {})[0]
+    path = write_group_report(paper_tables.write(tmp_path, methods=methods), story(ANALYSES), {})[0]
     assert path.stat().st_size < 10e6
 
 
@@ -206,5 +208,5 @@ def test_figures_of_an_earlier_run_are_removed(tmp_path: Path) -> None:
     folder.mkdir()
     for name in ("agreement.svg", "agreement.png", "mine.txt"):
         (folder / name).write_text("of an earlier run")
-    write_group_report(tmp_path, {})
+    write_group_report(tmp_path, story(ANALYSES), {})
     assert [path.name for path in folder.iterdir()] == ["mine.txt"]

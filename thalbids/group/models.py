@@ -15,9 +15,8 @@ import numpy as np
 from thalbids.group.cohort import Cohort
 from thalbids.group.missing import ledger
 from thalbids.group.samples import Sample, subsets
-from thalbids.group.statistics import fit
+from thalbids.group.statistics import fit, signs
 from thalbids.group.statistics.correction import adjust
-from thalbids.reports.group import signs
 
 Rows = list[dict[str, Any]]
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from thalbids.bids.tables import Table
+from thalbids.bids.tables import PARTICIPANT, SESSION, Column, Table, column
 from thalbids.errors import MissingToolError, UsageError
 from thalbids.group.cohort import Cohort
-from thalbids.group.model_columns import HARMONISED
+from thalbids.group.columns import METHOD, REASON
 from thalbids.group.statistics.fit import z_score
 
 PACKAGE = "neuroCombat"
@@ -31,6 +31,21 @@ MIN_SHARE = 0.8  # of the sessions: a method that fewer have is not harmonised, 
 _KEYS = ["participant_id", "session_id"]
 _SIDES = ["volume_left_ml", "volume_right_ml"]
 _NAMES = ("volume_ml", *_SIDES)
+
+
+HARMONISED: dict[str, Column] = {
+    **PARTICIPANT,
+    **SESSION,
+    **METHOD,
+    "site": column("Site", "Site of the session, from the clinical tables."),
+    "volume_ml": column("Volume as measured", "Left and right.", "mL"),
+    "volume_harmonised_ml": column("Harmonised volume", "Left and right, after ComBat; what the analyses use.", "mL"),
+    "volume_left_harmonised_ml": column("Harmonised left volume", "After ComBat; n/a where sides are not given.", "mL"),
+    "volume_right_harmonised_ml": column(
+        "Harmonised right volume", "After ComBat; n/a where sides are not given.", "mL"
+    ),
+    **REASON,
+}
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def span(column: pd.Series[Any]) -> str:
     return ends[0] if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}"
 
 
-def count(n: int, what: str) -> str:
+def counted(n: int, what: str) -> str:
     """A number and its noun."""
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.people import make_cohort
 from thalbids.errors import MissingToolError, UsageError
+from thalbids.group import harmonise
 from thalbids.group.cohort import Cohort
-from thalbids.group.statistics import harmonise
 from thalbids.settings import Group, Settings
 
 COMBAT = Settings(group=Group(harmonise="combat"))

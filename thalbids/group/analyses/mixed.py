@@ -1,0 +1,102 @@
+"""Change over three and more visits, by a mixed model: beyond the paper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from thalbids.bids.tables import Column, Table, column, count, table
+from thalbids.group.analysis import Analysis
+from thalbids.group.cohort import Cohort
+from thalbids.group.columns import METHOD, REASON
+from thalbids.group.missing import after_fit, ledger, missing_table
+from thalbids.group.model_columns import SUBSET
+from thalbids.group.samples import ALL, baseline, subsets
+from thalbids.group.statistics import mixed
+from thalbids.group.statistics.correction import adjust
+from thalbids.reports.group.beyond import View
+
+MIXED: dict[str, Column] = {
+    **METHOD,
+    **SUBSET,
+    "random": column(
+        "Random effects",
+        "What differs between people.",
+        Levels={"intercept": "The volume at the first visit", "intercept_slope": "That and the change per year"},
+    ),
+    "term": column(
+        "Term",
+        "Coefficient of the model.",
+        Levels={
+            "years": "Change per year since the first session (mL per year)",
+            "age": "Age at the first session (years)",
+            "sex": "1 for male, 0 for female",
+            "icv_z": "Intracranial volume at the first session, standardised over everybody",
+            "intercept": "Volume at the first session, at the mean age, sex and intracranial volume of the rows",
+        },
+    ),
+    "estimate": column("Coefficient", "Change of the volume per unit of the term.", "mL"),
+    "se": column("Standard error", "From the restricted likelihood.", "mL"),
+    "ci_low": column("Lower bound", "Of the 95 % interval (normal).", "mL"),
+    "ci_high": column("Upper bound", "Of the 95 % interval (normal).", "mL"),
+    "statistic": column("Statistic", "z."),
+    "p": column("p value", "Two-sided, normal."),
+    "p_fdr": column("Adjusted p value", "Benjamini-Hochberg over the methods of a subset; on the term years only."),
+    "percent": column("Change per year in percent", "100 x coefficient / mean volume of the rows; term years only."),
+    "sd_intercept": column("SD between people", "Standard deviation of the random intercept.", "mL"),
+    "sd_slope": column("SD of the change", "Standard deviation of the random slope.", "mL per year"),
+    "sd_residual": column("Residual SD", "Standard deviation around a person's line.", "mL"),
+    "n_participants": count("Number of participants", "In the model, those with one or two visits too."),
+    "n_three": count("Three and more visits", "Participants with three and more visits in the model."),
+    "n": count("Number of sessions", "In the model."),
+    **REASON,
+}
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_mixed``, and the ledger."""
+    data = frame(cohort)
+    rows: list[dict[str, Any]] = []
+    for subset in subsets(cohort):
+        inside = data if subset == ALL else data[data["diagnosis"] == subset]
+        for method in cohort.model_methods:
+            own = inside[inside["method"] == method]
+            rows += [
+                {"method": method, "subset": subset, **row} for kind in mixed.RANDOM for row in mixed.terms(own, kind)
+            ]
+    adjust(rows, {"p_fdr": ("subset", "random")}, {"term": "years"})
+    choices = {"model": "volume ~ " + " + ".join(mixed.PREDICTORS), "estimation": "restricted maximum likelihood"}
+    return [table("group_mixed", rows, MIXED, settings=choices), missing_table(after_fit(ledgers(cohort), rows))]
+
+
+def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
+    """How many sessions each model has."""
+    data = frame(cohort)
+    made = []
+    for method in cohort.model_methods:
+        own = data[data["method"] == method]
+        lost = {f"no {name}".replace("icv_z", "icv"): own[name].isna() for name in ("volume_ml", *mixed.PREDICTORS)}
+        made.append(ledger("mixed", "volume_ml", method, lost, subset=ALL))
+    return made
+
+
+def frame(cohort: Cohort) -> pd.DataFrame:
+    """Every usable volume with the years since the person's first session with MRI, and covariates of that session."""
+    first = baseline(cohort).table
+    keys = ["participant_id", "session_id"]
+    made = cohort.usable[[*keys, "method", "volume_ml"]].merge(
+        cohort.visits[[*keys, "years"]], on=keys, how="left", validate="many_to_one"
+    )
+    start = first[["participant_id", "years", "age", "sex", "icv_z", "diagnosis"]].rename(columns={"years": "start"})
+    made = made.merge(start, on="participant_id", how="left", validate="many_to_one")
+    made["years"] = made["years"] - made["start"]
+    return made
+
+
+VIEW = View(
+    "Mixed models of three and more visits: change per year",
+    {"subset": ("all",), "term": ("years",)},
+    ("method", "random", "estimate", "ci_low", "ci_high", "percent", "p_fdr", "n_participants", "n_three", "reason"),
+)
+ANALYSIS = Analysis("mixed", tables, ledgers, views={"mixed": VIEW})

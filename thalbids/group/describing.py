@@ -1,0 +1,74 @@
+"""What a run found and did, in words for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from thalbids.bids.tables import Table
+from thalbids.group.cohort import Cohort, baseline, visit_pairs
+
+
+def describe(cohort: Cohort, ledgers: Sequence[Mapping[str, Any]]) -> str:
+    """What was found where, and who would enter each model (``ledgers``), for reading."""
+    lines = clinical_lines(cohort.columns_found, cohort.columns_unused)
+    base, pairs = baseline(cohort), {pair: visit_pairs(cohort, pair) for pair in cohort.settings.group.pairs}
+    lines.append(f"Methods: {', '.join(cohort.methods)}")
+    lines.append(f"Participants with a usable volume: {len(base)}")
+    for pair, frame in pairs.items():
+        dated = int((frame["interval_years"] > 0).sum())
+        lines.append(f"Pairs of sessions ({pair}): {len(frame)}, {dated} with both dates")
+    lines.append("Rows per analysis, before anything is fitted:")
+    lines += [f"  {line}" for line in ledger_lines(ledgers)]
+    lines += [*shown(cohort.notes, "all of them in the notes of a real run"), "Nothing was written."]
+    return "\n".join(lines)
+
+
+def clinical_lines(found: Mapping[str, Sequence[str]], unused: Sequence[str]) -> list[str]:
+    """Which columns of the clinical tables stand for what, for reading."""
+    lines = ["Clinical columns:"]
+    lines += [f"  {name}: {'; '.join(where)}" for name, where in sorted(found.items())] or ["  none"]
+    return lines + ([f"  not used: {', '.join(unused)}"] if unused else [])
+
+
+def shown(notes: Sequence[str], where: str = "see logs/group/notes.txt", most: int = 40) -> list[str]:
+    """The notes for the terminal: warnings first, and not thousands of them."""
+    ordered = sorted(notes, key=lambda note: not note.startswith("warning:"))
+    more = [f"and {len(ordered) - most} more, {where}"] if len(ordered) > most else []
+    return [*ordered[:most], *more]
+
+
+def fitted_lines(tables: Iterable[Table], most: int = 3) -> list[str]:
+    """Per table of models how many were fitted, and the most frequent reasons of the others, for the terminal."""
+    lines = []
+    for made in tables:
+        if not {"term", "estimate", "reason"} <= set(made.frame.columns) or made.frame.empty:
+            continue
+        keys = [name for name in _MODEL if name in made.frame.columns]
+        models = made.frame.groupby(keys, dropna=False).agg(
+            fitted=("estimate", lambda values: values.notna().any()), reason=("reason", "first")
+        )
+        fitted = models["fitted"].astype(bool)
+        reasons = models.loc[~fitted, "reason"].fillna("").replace("", "no reason given").value_counts()
+        told = [f"{reason} ({n})" for reason, n in reasons.items()]
+        told = [*told[:most], *([f"{len(told) - most} more reasons in the table"] if len(told) > most else [])]
+        name = made.name.removeprefix("group_")
+        line = f"{name}: {fitted.sum()} of {len(models)} models fitted"
+        lines.append(line + (f": {'; '.join(told)}" if told else "") + ".")
+    return lines
+
+
+_MODEL = ("analysis", "outcome", "method", "threshold", "subset", "sensitivity", "measure", "sessions", "random")
+
+
+def ledger_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Rows of ledgers for reading: methods with the same numbers share a line."""
+    methods: dict[str, list[str]] = {}
+    for row in rows:
+        name = " ".join(str(row[key]) for key in ("analysis", "outcome", "subset", "sessions") if row.get(key))
+        lost = [f"{value} {key.removeprefix('lost_').replace('_', ' ')}" for key, value in row.items()
+                if key.startswith("lost_") and value]  # fmt: skip
+        counts = f"{row['n_used']} of {row['n_total']}" + (f" (lost: {', '.join(lost)})" if lost else "")
+        methods.setdefault(f"{name}: {counts}", []).append(str(row.get("method") or ""))
+    told = {line: f"{len(names)} methods" if len(names) > 3 else ", ".join(names) for line, names in methods.items()}
+    return [line + (f", for {names}" if names else "") for line, names in told.items()]

@@ -1,0 +1,44 @@
+"""The analyses of the group level, in the order in which they work: a new one is a file and a line here."""
+
+from __future__ import annotations
+
+from thalbids.group.analyses import (
+    change,
+    conflicts,
+    crosssectional,
+    descriptives,
+    detectable,
+    longitudinal,
+    manual,
+    maps,
+    mixed,
+    normative,
+    ordinal,
+    pbvc,
+    plots,
+    ratings,
+    samplesize,
+    sides,
+    volumes,
+)
+from thalbids.group.analysis import Analysis
+
+ANALYSES: tuple[Analysis, ...] = (
+    volumes.ANALYSIS,
+    conflicts.ANALYSIS,
+    descriptives.ANALYSIS,
+    change.ANALYSIS,
+    crosssectional.ANALYSIS,
+    longitudinal.ANALYSIS,
+    ordinal.ANALYSIS,
+    pbvc.ANALYSIS,
+    sides.ANALYSIS,
+    mixed.ANALYSIS,
+    detectable.ANALYSIS,
+    samplesize.ANALYSIS,
+    normative.ANALYSIS,
+    manual.ANALYSIS,
+    maps.ANALYSIS,
+    plots.ANALYSIS,
+    ratings.ANALYSIS,
+)

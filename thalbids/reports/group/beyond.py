@@ -1,0 +1,71 @@
+"""What the paper does not have, and tables that are shown as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from thalbids.reports.group.figures import descriptive, look
+from thalbids.reports.group.group_data import Tables
+from thalbids.reports.group.section import MOST_ROWS, Section, Shown, word
+
+COLUMNS = {
+    "ci_low": "95 % from", "ci_high": "to", "p_fdr": "p corrected", "n": "n", "p": "p", "estimate": "Estimate",
+    "n_source": "n of source", "n_participants": "n", "n_three": "n with three visits", "percent": "% per year",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class View:
+    """How a table is listed: its title, the rows with these values, these columns; ``last`` after the others."""
+
+    title: str
+    rows: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    columns: Sequence[str] = ()
+    last: bool = False
+
+
+def beyond(tables: Tables, told: Collection[str] = (), views: Mapping[str, View] | None = None) -> Section:
+    """What the paper does not have: figures, and every table that no section tells of (``told``)."""
+    views = views or {}
+    section = Section("beyond", "Beyond the paper")
+    section.add(descriptive.normative(tables), descriptive.sample_size(tables))
+    if any(figure.name == "samplesize" for figure in section.figures):
+        section.caveats.append(
+            "A small sample size needs a precise method, not a right one: a method that measures something steadier "
+            "than the thalamus would win too."
+        )
+    listed = {name: views.get(name, View(word(name))) for name in tables.names() if name not in told}
+    for name, view in sorted(listed.items(), key=lambda item: item[1].last):
+        shown = generic(tables, name, view)
+        if shown.rows:
+            section.tables.append(shown)
+    if not section.tables:
+        section.nothing = "Nothing beyond the paper's analyses was computed in this run."
+    return section
+
+
+def generic(tables: Tables, name: str, view: View) -> Shown:
+    """A table as it is, or the part of it that people want first."""
+    table = tables.get(name)
+    for column, values in view.rows.items():
+        if column in table.columns:
+            table = table[table[column].isin(values)]
+    table = table[[c for c in view.columns if c in table.columns]] if view.columns else table
+    table = table.dropna(axis="columns", how="all")
+    rows = [
+        [look.label(str(v)) if c.startswith("method") and v == v else _cell(v) for c, v in row.items()]
+        for row in table.head(MOST_ROWS + 1).to_dict("records")
+    ]
+    return Shown(view.title, [COLUMNS.get(c, word(c)) for c in table.columns], rows, tables.file(name))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        if value.is_integer() and abs(value) < 1e9:
+            return str(int(value))
+        return "–" if not np.isfinite(value) else f"{value:.4g}"
+    return "–" if value is None or value != value else str(value)
