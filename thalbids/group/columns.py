@@ -1,4 +1,4 @@
-"""Columns of the group tables, in order, and what they mean (the JSON beside each table)."""
+"""Columns that tables of the group level share, and what they mean (the JSON beside each table)."""
 
 from __future__ import annotations
 
@@ -72,4 +72,97 @@ MISSING_KEYS: dict[str, Column] = {
     "n_total": count("Candidates", "Participants or pairs of sessions that could enter."),
     "n_used": count("Used", "Those that entered; 0 when the model could not be fitted."),
     "reason": column("Reason", "Why the model could not be fitted; n/a when it was, and where there is no model."),
+}
+OUTCOME = {
+    "outcome": column(
+        "Outcome",
+        "Clinical score that is explained; d_ stands for its change, follow-up minus baseline.",
+        Levels={
+            "edss": "Expanded Disability Status Scale",
+            "t25fw": "Timed 25-foot walk, mean of the trials (s)",
+            "nhpt": "Nine-hole peg test, mean of the trials (s)",
+            "sdmt": "Symbol digit modalities test, correct answers",
+            "disease_duration": "Years since the first symptoms",
+        },
+    )
+}
+SUBSET = {"subset": column("Subset", 'Diagnosis group that the model is limited to; "all" is everybody.')}
+MEASURE = {
+    "measure": column(
+        "Measure",
+        "Volume that is the predictor.",
+        Levels={
+            "total": "Left and right thalamus",
+            "left": "Left thalamus",
+            "right": "Right thalamus",
+            "asymmetry": "2 (left - right) / (left + right)",
+        },
+    )
+}
+SENSITIVITY = {
+    "sensitivity": column(
+        "Sensitivity analysis",
+        "What was done to the change of volume before the fit.",
+        Levels={
+            "none": "Nothing",
+            "winsor_1_99": "Clipped at its 1 % and 99 % quantiles (linear) over all changes, before deletion",
+            "winsor_5_95": "Clipped at its 5 % and 95 % quantiles (linear) over all changes, before deletion",
+        },
+    )
+}
+TERM = {
+    "term": column(
+        "Term",
+        "Coefficient of the model.",
+        Levels={
+            "volume_ml": "Thalamus volume (mL)",
+            "delta_volume_ml": "Change of the volume, follow-up minus baseline (mL); positive is less loss",
+            "delta_volume_ml_per_year": "The same per year",
+            "asymmetry": "Asymmetry of the volumes",
+            "delta_asymmetry": "Change of the asymmetry",
+            "age": "Age at the baseline visit (years)",
+            "sex": "1 for male, 0 for female",
+            "icv_z": "Intracranial volume at the baseline session, standardised with the mean and SD (n - 1) of "
+            "everybody in the analysis, before any subset or deletion",
+            "steroid": "1 when treated with corticosteroids after the baseline visit up to the follow-up, else 0",
+            "interval_years": "Years between the visits",
+            "intercept": "Intercept",
+        },
+    )
+}
+ESTIMATE = {
+    "estimate": column(
+        "Coefficient", "Change of the outcome (of its logarithm where transform is log) per unit of the term."
+    ),
+    "se": column("Standard error", "By the covariance of cov_type."),
+    "ci_low": column("Lower bound", "Of the 95 % confidence interval."),
+    "ci_high": column("Upper bound", "Of the 95 % confidence interval."),
+    "statistic": column("Statistic", "Coefficient / standard error, of the distribution in reference."),
+    "p": column("p value", "Two-sided."),
+}
+FITTED: dict[str, Column] = {
+    "transform": column("Transformation", "log: the natural logarithm of the outcome is modelled."),
+    "cov_type": column("Covariance", "nonrobust (classical) or HC3 (robust against unequal variances)."),
+    "reference": column("Reference distribution", "t with the residual degrees of freedom, or z (normal, with HC3)."),
+    **TERM,
+    **ESTIMATE,
+    "p_fdr": column(
+        "Adjusted p value",
+        "Benjamini-Hochberg over all methods x outcomes of the subset; on the term of the volume only.",
+    ),
+    "p_fdr_outcome": column(
+        "Adjusted p value within the outcome", "Benjamini-Hochberg over the methods; on the term of the volume only."
+    ),
+    "partial_r2": column(
+        "Partial R2", "Share of the variance left by the other terms that this term explains; from the classical t."
+    ),
+    "beta_std": column("Standardised coefficient", "Coefficient x SD(term) / SD(outcome), over the rows used."),
+    "n": count("Number of rows", "Participants (pairs of visits) with every value of the model."),
+    "r2": column("R2", "Share of the variance of the outcome that the model explains."),
+    "sign": column(
+        "Sign",
+        "expected: a larger volume (less loss) goes with less disability; opposite: with more. Volume term only.",
+    ),
+    "warning": column("Warning", "Caveat where the sign is opposite and the interval leaves out zero."),
+    **REASON,
 }

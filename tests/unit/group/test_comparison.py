@@ -12,9 +12,8 @@ import pytest
 
 from tests.conftest import rotation_matrix, with_header
 from thalbids.bids.people import natural, one_per_person
-from thalbids.group import comparison
 from thalbids.group.comparison import Job, compare, compare_all
-from thalbids.group.statistics import containment, interrater, paired
+from thalbids.group.statistics import containment, paired
 
 SHAPE = (40, 36, 32)
 AFFINE = np.diag([0.8, 1.0, 1.5, 1.0])
@@ -156,31 +155,6 @@ def test_containment_is_averaged_over_people(tmp_path: Path) -> None:
     assert not back["constructed"]
 
 
-@pytest.mark.parametrize(
-    ("inner", "outer", "expected"),
-    [
-        ("mindglideFLAIR", "first", True),
-        ("mindglideT1wInSynthal", "synthalT1w", True),
-        ("mindglideT1wInSynthal", "first", False),
-        ("mindglideT1w", "synthalT1w", False),
-        ("synthalFLAIR", "synthalR1FLAIR", True),
-        ("synthalFLAIR", "synthalT1R1", False),
-        ("synthalFLAIR", "synthalT1FLAIRR1", False),
-        ("synthalFLAIR", "mindglideR1FLAIR", False),
-        ("synthalT1FLAIRR1Intersection", "synthalR1map", True),
-        ("synthalT1w", "synthalT1FLAIRR1Intersection", False),
-        ("somethingElse", "first", False),
-    ],
-)
-def test_containments_that_are_constructed(inner: str, outer: str, expected: bool) -> None:
-    assert containment.constructed(inner, outer) is expected
-
-
-def test_masks_that_come_from_the_t1w() -> None:
-    names = ["freesurfer", "first", "mindglideT1w", "mindglideFLAIR", "synthalT1FLAIR", "synthalT1w", "unknown!"]
-    assert containment.t1w_derived(names) == ("freesurfer", "first", "mindglideT1w", "synthalT1w")
-
-
 def test_sessions_in_their_order_and_one_per_person() -> None:
     assert natural("ses-2") < natural("ses-10") < natural("ses-a")
     assert natural(None) < natural("ses-1")
@@ -192,22 +166,3 @@ def test_sessions_in_their_order_and_one_per_person() -> None:
         ("sub-1", "ses-2"),
         ("sub-2", "ses-1"),
     ]
-
-
-def test_three_raters(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    jobs = []
-    for i, length in enumerate(rng.permutation(np.arange(6, 16))):
-        drawn = {f"r{j}": box(8, size=(int(length), 8, 6 + j % 2 * (i % 2))) for j in range(3)}
-        jobs.append(job(tmp_path, {"first": box(8)}, drawn, f"sub-{i}"))
-    compared = compare_all(jobs)
-    table = pd.DataFrame([row for made in compared for row in made.raters])
-    assert len(table) == 30
-    rows = {(r["rater"], r["rater2"], r["quantity"]): r for r in interrater.between_raters(table, seed=1)}
-    assert rows["r0", "r2", "median_dice"]["estimate"] == 1
-    assert rows["r0", "r1", "bias"]["estimate"] == pytest.approx(
-        np.mean([m.raters[0]["volume2_ml"] - m.raters[0]["volume_ml"] for m in compared])
-    )
-    assert 0.8 < rows["all", "all", "icc_a1"]["estimate"] <= rows["all", "all", "icc_c1"]["estimate"] < 1
-    assert rows["all", "all", "icc_c1"]["n"] == 10
-    assert comparison.problems_of(compared) == ([], [])

@@ -9,25 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from tests.cohort import CHANGE, METHODS, morph_path, morph_row, write_cohort, write_rows
-from thalbids.bids.tables import Table, write
+from tests.unit.group.small import cohort_of, morph
+from thalbids.bids.tables import Table
 from thalbids.cli.main import main
 from thalbids.errors import NoInputError
 from thalbids.group import reporting, run
-from thalbids.group.analyses import descriptives, volumes
-from thalbids.group.analyses.change import between, change, ledgers
-from thalbids.group.analyses.change import tables as change_tables
+from thalbids.group.analyses import volumes
 from thalbids.group.analysis import Analysis
-from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, visit_pairs
-from thalbids.group.missing import ledger, missing_table
-from thalbids.group.reading import read_cohort, with_exclusions
+from thalbids.group.cohort import Cohort
 from thalbids.group.run import run_analyses
-from thalbids.reports.group.figures.descriptive import first_sessions
-from thalbids.reports.group.group_data import Tables
-from thalbids.settings import load
 
 OWN = ("volumes", "conflicts", "descriptives", "change")
 
@@ -98,30 +91,6 @@ def test_dry_run_says_what_was_found_and_writes_nothing(
         assert f"change delta_ml first:last: 5 of 5, for {len(METHODS)} methods" in shown
 
 
-def cohort_of(raw: Path, out: Path, **settings: object) -> Cohort:
-    return read_cohort(raw, out, load(None, {"group": settings}))
-
-
-def test_ids_and_sessions_of_the_cohort(tmp_path: Path) -> None:
-    cohort = cohort_of(*write_cohort(tmp_path, 3)[:2])
-    assert list(cohort.visits["participant_id"]) == ["sub-01", "sub-01", "sub-02", "sub-02", "sub-03", "sub-03"]
-    assert set(cohort.visits["session_id"]) == {"ses-1", "ses-2"}
-    assert tuple(cohort.volumes.columns) == VOLUME_COLUMNS
-    assert set(VISIT_COLUMNS) == set(cohort.visits.columns)
-    assert tuple(cohort.pbvc.columns) == PBVC_COLUMNS
-    assert cohort.visits["has_mri"].all()
-    assert len(cohort.volumes) == len(cohort.usable) == 3 * 2 * len(METHODS)
-    assert "freesurfer" in cohort.methods
-    assert "freesurfer" not in cohort.model_methods
-    assert not cohort.volumes.duplicated(["participant_id", "session_id", "method"]).any()
-
-
-def morph(out: Path, person: str, session: str, *rows: dict[str, object]) -> Path:
-    path = morph_path(out, person, session)
-    write_rows(path, list(rows))
-    return path
-
-
 def test_rows_that_cannot_be_used_say_why(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     out = tmp_path / "out"
@@ -140,141 +109,6 @@ def test_rows_that_cannot_be_used_say_why(tmp_path: Path) -> None:
     assert rows["b"]["reason"] == "no R1map"
     assert rows["first"]["volume_ml"] == "9.0"
     assert rows["first"]["icv_ml"] == "n/a"
-
-
-def test_one_source_of_icv_for_everybody(tmp_path: Path) -> None:
-    raw, out, _ = write_cohort(tmp_path, 4, sessions=1)
-    for person in ("sub-01", "sub-02"):
-        path = morph_path(out, person, "ses-1")
-        path = path.with_name(path.name.replace("desc-thalamus", "desc-icv"))
-        write_rows(path, [{"source": "synthal", "icv_mm3": 1.4e6}, {"source": "freesurfer", "icv_mm3": 1.5e6}])
-    cohort = cohort_of(raw, out)
-    assert set(cohort.volumes["icv_source"]) == {"synthal"}
-    assert cohort.volumes["icv_ml"].notna().all()
-    cohort = cohort_of(raw, out, icv="freesurfer")
-    icv = cohort.volumes.drop_duplicates("participant_id").set_index("participant_id")["icv_ml"]
-    assert icv["sub-01"] == 1500.0
-    assert np.isnan(icv["sub-03"])
-
-
-def test_several_scans_of_a_session(tmp_path: Path) -> None:
-    (tmp_path / "raw").mkdir()
-    folder = tmp_path / "out" / "sub-01" / "anat"
-    for number in (10, 2):
-        write_rows(folder / f"sub-01_run-{number}_desc-thalamus_morph.tsv", [morph_row("first", 9000 + number)])
-    cohort = cohort_of(tmp_path / "raw", tmp_path / "out")
-    assert list(cohort.volumes["volume_ml"]) == [9.002]
-    assert list(cohort.repeats["entities"]) == ["run-2", "run-10"]
-
-
-def three_visits(tmp_path: Path) -> Cohort:
-    raw, out = tmp_path / "raw", tmp_path / "out"
-    dates = ("2020-01-01", "2021-01-01", "2022-01-01")
-    steroid = (None, "yes", "no")
-    visits = [{"session_id": f"ses-{i}", "acq_time": date, "edss": 2 + i, "steroid": s}
-              for i, (date, s) in enumerate(zip(dates, steroid, strict=True), start=1)]  # fmt: skip
-    write_rows(raw / "sub-01" / "sub-01_sessions.tsv", visits)
-    for number, volume in enumerate((10000, 9800, 9700), start=1):
-        morph(out, "sub-01", f"ses-{number}", morph_row("first", volume, 0.6 * volume, 0.4 * volume))
-    return cohort_of(raw, out)
-
-
-@pytest.mark.parametrize(
-    ("pair", "expected"),
-    [
-        ("first:last", [("ses-1", "ses-3", -0.3, -3.0, 731 / 365.25, 2.0, 1.0)]),
-        ("1:2", [("ses-1", "ses-2", -0.2, -2.0, 366 / 365.25, 1.0, 1.0)]),
-        ("ses-2:ses-3", [("ses-2", "ses-3", -0.1, -100 * 0.1 / 9.8, 365 / 365.25, 1.0, 0.0)]),
-        ("consecutive", [("ses-1", "ses-2", -0.2, -2.0, 366 / 365.25, 1.0, 1.0),
-                         ("ses-2", "ses-3", -0.1, -100 * 0.1 / 9.8, 365 / 365.25, 1.0, 0.0)]),
-        ("1:9", []),
-    ],
-)  # fmt: skip
-def test_pairs_of_three_visits(tmp_path: Path, pair: str, expected: list[tuple[object, ...]]) -> None:
-    cohort = three_visits(tmp_path)
-    pairs, rows = visit_pairs(cohort, pair), change(cohort, pair)
-    assert len(pairs) == len(rows) == len(expected)
-    for index, (first, second, ml, percent, years, edss, steroid) in enumerate(expected):
-        row, visit = rows.iloc[index], pairs.iloc[index]
-        assert (row["session_id_baseline"], row["session_id_followup"]) == (first, second)
-        np.testing.assert_allclose(
-            [row["delta_ml"], row["delta_percent"], row["interval_years"], row["delta_percent_per_year"]],
-            [ml, percent, years, percent / years], rtol=1e-9,
-        )  # fmt: skip
-        np.testing.assert_allclose([row["asymmetry_baseline"], row["delta_asymmetry"]], [0.4, 0], atol=1e-12)
-        assert (visit["d_edss"], visit["steroid"]) == (edss, steroid)
-
-
-def test_the_ledger_of_change_tells_the_pairs_apart(tmp_path: Path) -> None:
-    three_visits(tmp_path)
-    cohort = cohort_of(tmp_path / "raw", tmp_path / "out", pairs=["1:2", "1:9", "consecutive"])
-    rows = [row for row in ledgers(cohort) if row["outcome"] == "delta_ml"]
-    assert {row["sessions"]: row["n_used"] for row in rows} == {"1:2": 1, "consecutive": 2}
-    made = {t.name: t.frame for t in change_tables(cohort)}
-    assert set(made["group_missing"]["sessions"]) == {"1:2", "consecutive"}
-
-
-def test_several_pairs_of_a_person_are_told(tmp_path: Path) -> None:
-    raw, out, _ = write_cohort(tmp_path, 6, 3, ("first", "dbsegment"))
-    cohort = cohort_of(raw, out)
-    (one,) = between(change(cohort), "first:last")
-    (several,) = between(change(cohort, "consecutive"), "consecutive")
-    assert (one["n"], one["reason"]) == (6, "")
-    assert several["n"] == 12
-    assert "not independent" in several["reason"]
-
-
-def test_the_baseline_is_the_first_by_date_in_table_and_figure(tmp_path: Path) -> None:
-    raw, out = tmp_path / "raw", tmp_path / "out"
-    dates = {"ses-2": "2021-01-01", "ses-10": "2022-01-01", "ses-a": "2020-01-01"}
-    write_rows(raw / "sub-01" / "sub-01_sessions.tsv", [{"session_id": k, "acq_time": v} for k, v in dates.items()])
-    for session, volume in (("ses-2", 9000), ("ses-10", 8000), ("ses-a", 9900)):
-        morph(out, "sub-01", session, morph_row("first", volume))
-    for session, volume in (("ses-2", 7000), ("ses-10", 6000)):  # without dates: by label
-        morph(out, "sub-02", session, morph_row("first", volume))
-    (made,) = volumes.tables(cohort_of(raw, out))
-    marked = made.frame[made.frame["baseline"]]
-    assert list(marked["session_id"]) == ["ses-a", "ses-2"]
-    for marks in (True, False):
-        shown = made.frame if marks else made.frame.drop(columns="baseline")
-        columns = {name: made.columns[name] for name in shown}
-        write(Table("group_volumes", shown, columns), tmp_path)
-        tables = Tables(tmp_path)
-        first = first_sessions(tables, tables.get("volumes"))
-        assert sorted(first["volume_ml"]) == [7.0, 9.9 if marks else 9.0]
-
-
-def test_the_number_of_trials_is_kept(tmp_path: Path) -> None:
-    raw, out = tmp_path / "raw", tmp_path / "out"
-    for person, trials in (("sub-01", (5.0, 6.0)), ("sub-02", (7.0, None))):
-        visit = {"session_id": "ses-1", "t25fw_1": trials[0], "t25fw_2": trials[1]}
-        write_rows(raw / person / f"{person}_sessions.tsv", [visit])
-        morph(out, person, "ses-1", morph_row("first", 9000))
-    (made,) = descriptives.tables(cohort_of(raw, out))
-    rows = made.frame[(made.frame["sample"] == "baseline") & (made.frame["diagnosis"] == "all")].set_index("variable")
-    assert (rows.loc["t25fw", "mean"], rows.loc["t25fw_trials", "mean"]) == (6.25, 1.5)
-    assert rows.loc["nhpt_trials", "n"] == 0
-
-
-def test_tests_between_methods_agree_with_all_sign_flips(tmp_path: Path) -> None:
-    """The exact p of five differences, ranks 1 to 5: of 32 sign patterns count those as extreme."""
-    raw, out = tmp_path / "raw", tmp_path / "out"
-    raw.mkdir()
-    changes = {"first": (-1.0, -2.0, -3.5, -0.5, -2.5), "dbsegment": (0.0, 0.5, 0.0, 0.0, -3.1)}
-    for number in range(5):
-        for session, factor in ((1, 0.0), (2, 1.0)):
-            rows = [morph_row(name, 100 * (100 + factor * own[number])) for name, own in changes.items()]
-            morph(out, f"sub-{number}", f"ses-{session}", *rows)
-    [row] = between(change(cohort_of(raw, out)), "first:last")
-    difference = np.subtract(*changes.values())
-    ranks = np.argsort(np.argsort(np.abs(difference))) + 1
-    signs = np.array(np.meshgrid(*[[0, 1]] * 5)).reshape(5, -1)
-    total = ranks @ signs
-    observed = ranks[difference > 0].sum()
-    exact = 2 * np.mean(total <= observed)
-    assert row["statistic"] == observed == 2
-    assert row["p"] == pytest.approx(exact, abs=0.06)  # the normal approximation of the default
-    assert row["p_fdr"] == row["p"]
 
 
 CASES = {
@@ -403,22 +237,6 @@ def test_constant_and_equal_methods_make_no_test(tmp_path: Path) -> None:
     assert (row["p"], row["p_fdr"], row["reason"]) == ("n/a", "n/a", "every difference is 0")
 
 
-def test_exclusions_reach_every_table(tmp_path: Path) -> None:
-    cohort = cohort_of(*write_cohort(tmp_path, 3)[:2])
-    one = {"participant_id": "sub-01", "session_id": "ses-1", "method": "first", "reason": "rater: shifted"}
-    every = {"participant_id": "sub-02", "session_id": "ses-2", "method": "", "reason": "rater: motion"}
-    changed = with_exclusions(cohort, pd.DataFrame([one, every]))
-    status = changed.volumes.set_index(["participant_id", "session_id", "method"])
-    assert status.loc[("sub-01", "ses-1", "first"), "reason"] == "rater: shifted"
-    assert len(changed.usable) == len(cohort.usable) - 1 - len(METHODS)
-    assert changed.excluded("sub-02", "ses-2", "dbsegment") == "rater: motion"
-    assert changed.excluded("sub-01", "ses-1", "dbsegment") == ""
-    rows = change(changed)
-    assert rows[(rows["participant_id"] == "sub-01") & (rows["method"] == "first")]["delta_ml"].isna().all()
-    assert "sub-02" not in set(rows["participant_id"])
-    assert "sub-02" in set(change(cohort)["participant_id"])
-
-
 def test_a_failing_analysis_does_not_end_the_others(tmp_path: Path) -> None:
     cohort = cohort_of(*write_cohort(tmp_path, 2)[:2])
 
@@ -434,14 +252,6 @@ def test_a_failing_analysis_does_not_end_the_others(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         run_analyses(cohort, [Analysis("a", is_wrong), volumes.ANALYSIS])
     assert (cohort.out_dir / "group_volumes.tsv").is_file()
-
-
-def test_ledger_counts_a_row_once() -> None:
-    lost = {"no volume": [True, True, False, False], "no age": [True, False, True, False]}
-    row = ledger("crosssectional", "edss", "first", lost, subset="RRMS")
-    assert (row["n_total"], row["n_used"], row["lost_no_volume"], row["lost_no_age"]) == (4, 1, 2, 1)
-    table = missing_table([row, ledger("change", "", "", {"no date": []})])
-    assert list(table.columns)[-3:] == ["lost_no_volume", "lost_no_age", "lost_no_date"]
 
 
 @pytest.mark.parametrize("pair", ["first", "1:1", ":2", "a:b:c", "last:first:"])
@@ -462,28 +272,6 @@ def test_nothing_to_work_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main([raw, str(tmp_path / "none"), "group"]) == 66
     assert not (tmp_path / "none").exists()
     assert main([str(tmp_path / "gone"), out, "group"]) == 66
-
-
-def test_given_pbvc_wins(tmp_path: Path) -> None:
-    raw, out, truth = write_cohort(tmp_path, 2)
-    table = tmp_path / "pbvc.tsv"
-    table.write_text("participant_id\tsession_id_baseline\tsession_id_followup\tpbvc\n01\t1\t2\t-0.75\n02\t1\t2\tn/a\n")
-    settings = load(None, {"siena": {"table": table}})
-    pbvc = read_cohort(raw, out, settings).pbvc.set_index("participant_id")
-    assert (pbvc.loc["sub-01", "pbvc"], pbvc.loc["sub-01", "source"]) == (-0.75, "table")
-    assert pbvc.loc["sub-02", "pbvc"] == pytest.approx(truth.pbvc[1])
-    assert len(pbvc) == 2
-
-
-def test_every_cell_keeps_its_precision(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"a": [1 / 3, np.nan], "n": [3.0, np.nan], "t": ["x\ty\nz", ""], "b": [True, False]})
-    columns = {"a": {"Description": "a"}, "n": {"Format": "integer"}, "t": {}, "b": {}, "absent": {}}
-    path = write(Table("group_x", frame, columns), tmp_path)
-    assert path.read_text() == (
-        "a\tn\tt\tb\tabsent\n0.3333333333333333\t3\tx y z\ttrue\tn/a\nn/a\tn/a\tn/a\tfalse\tn/a\n"
-    )
-    with pytest.raises(ValueError, match="without a description: b"):
-        write(Table("group_x", frame, {"a": {}, "n": {}, "t": {}}), tmp_path)
 
 
 def test_tables_of_an_earlier_run_do_not_outlive_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -515,23 +303,6 @@ def test_the_group_level_analyses_the_methods_asked_for(tmp_path: Path, capsys: 
     told = capsys.readouterr().err
     assert "no volume of synthalR1map" in told
     assert "There is: " in told
-
-
-def test_models_that_vanish_are_told_with_their_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    frame = pd.DataFrame(
-        {
-            "outcome": ["a", "a", "b", "b", "c", "c", "d"],
-            "term": ["x", "age", "x", "age", "x", "age", "x"],
-            "estimate": [1.0, np.nan, *[np.nan] * 5],
-            "reason": ["", "", *["steroid is missing for everybody"] * 4, None],
-        }
-    )
-    columns = {name: {"Description": name} for name in frame}
-    plain = Table("group_volumes", frame[["outcome"]], columns)
-    empty = Table("group_mixed", frame[:0], columns)
-    assert run.fitted_lines([Table("group_longitudinal", frame, columns), plain, empty]) == [
-        "longitudinal: 1 of 4 models fitted: steroid is missing for everybody (2); no reason given (1)."
-    ]
 
 
 def test_dry_run_shows_columns_and_every_problem_of_bad_tables(

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 from thalbids.bids.tables import Column, Table, table
 from thalbids.group import models
 from thalbids.group.cohort import Cohort
-from thalbids.group.columns import METHOD
+from thalbids.group.columns import FITTED, MEASURE, METHOD, OUTCOME, SENSITIVITY, SUBSET
 from thalbids.group.missing import after_fit, missing_table
-from thalbids.group.model_columns import FITTED, MEASURE, OUTCOME, SENSITIVITY, SUBSET
 from thalbids.group.models import Plan
 from thalbids.group.samples import OUTCOMES, baseline
 

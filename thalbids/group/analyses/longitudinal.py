@@ -21,9 +21,8 @@ from thalbids.bids.tables import Column, Table, table
 from thalbids.group import models
 from thalbids.group.analyses import crosssectional
 from thalbids.group.cohort import OUTCOMES, Cohort
-from thalbids.group.columns import METHOD, SESSIONS
+from thalbids.group.columns import FITTED, MEASURE, METHOD, OUTCOME, SENSITIVITY, SESSIONS, SUBSET
 from thalbids.group.missing import after_fit, missing_table
-from thalbids.group.model_columns import FITTED, MEASURE, OUTCOME, SENSITIVITY, SUBSET
 from thalbids.group.models import Plan, Rows
 from thalbids.group.samples import ALL, Sample, annual, pairs
 

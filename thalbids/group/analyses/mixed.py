@@ -9,9 +9,8 @@ import pandas as pd
 from thalbids.bids.tables import Column, Table, column, count, table
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
-from thalbids.group.columns import METHOD, REASON
+from thalbids.group.columns import METHOD, REASON, SUBSET
 from thalbids.group.missing import after_fit, ledger, missing_table
-from thalbids.group.model_columns import SUBSET
 from thalbids.group.samples import ALL, baseline, subsets
 from thalbids.group.statistics import mixed
 from thalbids.group.statistics.correction import adjust

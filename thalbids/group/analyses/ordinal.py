@@ -18,9 +18,8 @@ from thalbids.bids.tables import Column, Table, column, count, table
 from thalbids.group import models
 from thalbids.group.analyses import longitudinal
 from thalbids.group.cohort import Cohort
-from thalbids.group.columns import METHOD, REASON, SESSIONS
+from thalbids.group.columns import ESTIMATE, FITTED, METHOD, REASON, SESSIONS, SUBSET, TERM
 from thalbids.group.missing import after_fit, missing_table
-from thalbids.group.model_columns import ESTIMATE, FITTED, SUBSET, TERM
 from thalbids.group.samples import pairs, subsets
 from thalbids.group.statistics import fit, ordinal
 from thalbids.group.statistics.correction import adjust

@@ -1,0 +1,29 @@
+"""What the terminal says of models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from thalbids.bids.tables import Table
+from thalbids.group import run
+
+
+def test_models_that_vanish_are_told_with_their_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.DataFrame(
+        {
+            "outcome": ["a", "a", "b", "b", "c", "c", "d"],
+            "term": ["x", "age", "x", "age", "x", "age", "x"],
+            "estimate": [1.0, np.nan, *[np.nan] * 5],
+            "reason": ["", "", *["steroid is missing for everybody"] * 4, None],
+        }
+    )
+    columns = {name: {"Description": name} for name in frame}
+    plain = Table("group_volumes", frame[["outcome"]], columns)
+    empty = Table("group_mixed", frame[:0], columns)
+    assert run.fitted_lines([Table("group_longitudinal", frame, columns), plain, empty]) == [
+        "longitudinal: 1 of 4 models fitted: steroid is missing for everybody (2); no reason given (1)."
+    ]
