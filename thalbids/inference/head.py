@@ -25,9 +25,9 @@ HEAD_BRAIN, HEAD_THALAMI = (2, 3, 4, 5), (4, 5)
 BRAIN_MARGIN_MM = 5.0  # brain mask and FreeSurfer's brainmask.mgz agree best so (model card)
 ICV_MARGIN_MM = 4.1  # and the intracranial volume with its eTIV
 NEAR_MM = 20.0  # from the brain: what intensities are normalised by
-# A scan with less of its non-zero voxels so far from the brain was skull-stripped: 0 to 2 % in stripped scans, two of
-# three with a wide rim; 14 to 36 % in three whole heads, also cut to the brain's box and with the background set to 0.
-STRIPPED_MM, STRIPPED_OUTSIDE = 15.0, 0.05
+# A scan with little but zeros at this distance from the brain's hull was skull-stripped: up to 15 % of the shell is
+# filled in stripped scans, with a rim of 8 mm too; 56 to 100 % in whole heads, also where only the upper half is shown.
+STRIPPED_SHELL_MM, STRIPPED_FILLED = (12.0, 16.0), 0.35
 FOUND_MM3 = 1500.0  # less soft thalamus than this in the whole head: it was not found
 LOOKS = 5
 SETTLED_MM, SETTLED_DEGREES, UPRIGHT_DEGREES = 4.0, 5.0, 9.0
@@ -183,10 +183,17 @@ def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) ->
 
 
 def is_stripped(data: np.ndarray, affine: np.ndarray, head: Look) -> bool:
-    """Whether next to nothing of the scan lies away from the brain."""
+    """Whether the shell around the brain where the scalp should be is nearly empty."""
     something, at = boxes.average_blocks((data != 0).astype(np.float32), affine, HEAD_SPACING)
     filled = boxes.sample(something, at, head.grid, HEAD_SHAPE, 1) >= 0.5
-    return int((filled & (head.distance > STRIPPED_MM)).sum()) <= STRIPPED_OUTSIDE * int(filled.sum())
+    return empty_shell(filled[head.seen], head.distance[head.seen])
+
+
+def empty_shell(filled: np.ndarray, distance: np.ndarray) -> bool:
+    """Whether few voxels of the shell are filled; `distance` is that from the brain's hull in mm."""
+    near, far = STRIPPED_SHELL_MM
+    shell = filled[(distance > near) & (distance <= far)]
+    return shell.size == 0 or bool(shell.mean() < STRIPPED_FILLED)
 
 
 def contact(mask: np.ndarray, seen: np.ndarray) -> float:

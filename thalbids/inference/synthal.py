@@ -19,12 +19,9 @@ from scipy.spatial.transform import Rotation
 
 from thalbids.inference import boxes, network
 from thalbids.inference.head import (
-    BRAIN_MARGIN_MM,
     FOUND_MM3,
     HEAD_SHAPE,
     HEAD_SPACING,
-    STRIPPED_MM,
-    STRIPPED_OUTSIDE,
     Head,
     see_head,
 )
@@ -47,12 +44,9 @@ POSES: tuple[tuple[tuple[float, float, float], bool], ...] = (
 )
 
 __all__ = [
-    "BRAIN_MARGIN_MM",
     "HEAD_SHAPE",
     "HEAD_SPACING",
     "ROI_SHAPE",
-    "STRIPPED_MM",
-    "STRIPPED_OUTSIDE",
     "Head",
     "Thalami",
     "dice",

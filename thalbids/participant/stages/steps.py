@@ -108,19 +108,17 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
 
 
 def looks_stripped(data: np.ndarray, brain: np.ndarray, sizes: Sequence[float]) -> bool:
-    """Whether next to nothing but the brain is left in a scan: few non-zero voxels lie far from the brain mask.
+    """Whether the shell around the brain mask where the scalp should be is nearly empty.
 
     ``data`` and ``brain`` (x, y, z) share a grid of voxels of ``sizes`` mm. The mask holds a margin around the brain.
     """
     from scipy import ndimage
 
-    from thalbids.inference.synthal import BRAIN_MARGIN_MM, STRIPPED_MM, STRIPPED_OUTSIDE
+    from thalbids.inference.head import BRAIN_MARGIN_MM, empty_shell
 
     coarse = (slice(None, None, 2),) * 3
     away = ndimage.distance_transform_edt(brain[coarse] == 0, [2 * size for size in sizes])
-    something = data[coarse] != 0
-    far = something & (away > STRIPPED_MM - BRAIN_MARGIN_MM)
-    return bool(far.sum() <= STRIPPED_OUTSIDE * max(1, something.sum()))
+    return empty_shell(data[coarse] != 0, away + BRAIN_MARGIN_MM)
 
 
 @recorded_as("thalbids.pipeline.steps.register")
