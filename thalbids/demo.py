@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from thalbids import families
+from thalbids.bids import names
 from thalbids.errors import MissingToolError, OutputError, UsageError
 from thalbids.files import read_json, read_table, write_json, write_table, write_text
 from thalbids.image.io import save_image
@@ -414,7 +416,7 @@ def _volume(table: Path) -> float | None:
     """The volume (mm^3) of the embedded method on T1w in a session's table."""
     if table.is_file():
         for row in read_table(table):
-            if row["method"] == "synthalT1w" and row["volume_mm3"] is not None:
+            if row["method"] == names.desc(families.embedded()) and row["volume_mm3"] is not None:
                 return float(row["volume_mm3"])
     return None
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from thalbids import families
 from thalbids.errors import UsageError
 
 
@@ -100,7 +101,7 @@ class Brain:
         ``auto`` takes a given one, else DBSegment's where DBSegment runs, else SynThal's
     """
 
-    source: str = field(default="auto", metadata={"choices": ("auto", "dbsegment", "synthal", "freesurfer", "given")})
+    source: str = field(default="auto", metadata={"choices": lambda: ("auto", "given", *families.with_brain_mask())})
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Mindglide:
     envelope : the method whose thalamus MindGlide's deep grey matter is cut with; ``first`` is the paper's
     """
 
-    envelope: str = field(default="first", metadata={"choices": ("first", "dbsegment", "freesurfer", "synthal")})
+    envelope: str = field(default="first", metadata={"choices": families.envelopes})
 
 
 @dataclass(frozen=True)
@@ -368,8 +369,8 @@ class Group:
     """
 
     methods: tuple[str, ...] = ()
-    not_in_models: tuple[str, ...] = ("freesurfer",)
-    icv: str = field(default="auto", metadata={"choices": ("auto", "given", "freesurfer", "synthal")})
+    not_in_models: tuple[str, ...] = field(default_factory=families.not_in_models)
+    icv: str = field(default="auto", metadata={"choices": lambda: ("auto", *families.icv_sources())})
     pairs: tuple[str, ...] = ("first:last",)
     subset: str = "RRMS"
     wilcoxon: str = field(default="asymptotic", metadata={"choices": ("asymptotic", "exact")})
@@ -600,6 +601,7 @@ class _Value:
 
     def _chosen(self, value: str) -> str:
         choices = self.rules.get("choices")
+        choices = choices() if callable(choices) else choices  # the registry of methods is asked when it is needed
         if choices is not None and value not in choices:
             raise unknown_name(f"value of {self.name}", value, choices, self.source)
         return value

@@ -94,7 +94,7 @@ class Builder:
     def on_t1w(self, suffix: str, metadata: dict, **entities: str) -> PurePosixPath:
         return self.image(suffix, {"SpatialReference": self.reference, **metadata}, space="T1w", **entities)
 
-    def everything(self, methods: Sequence[names.Method]) -> None:
+    def everything(self, methods: Sequence[names.MaskKind]) -> None:
         """One of each output of a session, with the masks of these methods."""
         t1w = {"SkullStripped": False, "Description": "...", "SpatialReference": self.reference}
         self.image("T1w", t1w, desc="reoriented")
@@ -114,7 +114,7 @@ class Builder:
         self.transform("R1map", ".h5")
         self.tables()
 
-    def method(self, method: names.Method) -> None:
+    def method(self, method: names.MaskKind) -> None:
         roi = {"Type": "ROI", "Manual": False, "Description": method.description}
         self.on_t1w("mask", roi, label="thalamus", desc=method.desc)
         self.on_t1w("probseg", roi, label="thalamus", desc=method.desc)

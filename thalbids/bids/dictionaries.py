@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from thalbids import families
 from thalbids.bids import names
 
 Column = dict[str, object]
+
+_SEVERAL = any(item.image == "several" for item in names.methods())
 
 THALAMUS_MORPH: dict[str, Column] = {
     "method": {
@@ -20,6 +23,7 @@ THALAMUS_MORPH: dict[str, Column] = {
             "FLAIR": "T2-weighted fluid-attenuated inversion recovery image",
             "R1map": "Map of the longitudinal relaxation rate R1",
             "ensemble": "The masks of several images combined, see method",
+            **({"several": "Several images together, see method"} if _SEVERAL else {}),
         },
     },
     "volume_mm3": {
@@ -73,8 +77,7 @@ ICV_MORPH: dict[str, Column] = {
         "LongName": "Source",
         "Description": "Where the intracranial volume comes from.",
         "Levels": {
-            "freesurfer": "Estimated total intracranial volume (eTIV) of FreeSurfer's aseg.stats",
-            "synthal": "Estimate of SynThal on the T1w image",
+            **{name: entry.icv for name, entry in families.known().items() if entry.icv},
             "given": "Supplied by the user",
         },
     },

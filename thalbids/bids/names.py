@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
-SINGLE_METHODS = {"freesurfer": "FreeSurfer", "first": "FSL FIRST", "dbsegment": "DBSegment"}  # on the T1w only
-FAMILIES = {"mindglide": "MindGlide", "synthal": "SynThal"}  # a mask of each image, and ensembles
+from thalbids import families
+from thalbids.families import ONE_IMAGE, Family
+
 IMAGES = {"T1w": "T1w", "FLAIR": "FLAIR", "R1map": "R1"}  # as in file names: as shown
 ENSEMBLES = (("T1w", "FLAIR"), ("T1w", "R1map"), ("R1map", "FLAIR"), ("T1w", "FLAIR", "R1map"))  # paper, 2.6.2
 RULES = ("mean", "intersection", "staple")  # mean is the paper's, the others go beyond it
-# What MindGlide's deep grey matter is cut with, as shown. FIRST is the paper's (2.6.2).
-ENVELOPES = {"first": "FSL FIRST", "dbsegment": "DBSegment", "freesurfer": "FreeSurfer", "synthal": "SynThal"}
 
 _MEMBERS = {"T1w": "T1", "FLAIR": "FLAIR", "R1map": "R1"}  # in the desc of an ensemble
 _FAMILY = re.compile(r"[0-9A-Za-z]+")
@@ -23,17 +23,18 @@ _RULE_ENDINGS = {"mean": ("", ""), "intersection": ("Intersection", " intersecti
 
 
 @dataclass(frozen=True)
-class Method:
-    """One way to a thalamus mask.
+class MaskKind:
+    """One way to a thalamus mask: a family on an image, on several together, or an ensemble of its masks.
 
     Attributes
     ----------
     desc : the value of the ``desc-`` entity and of the tables' column ``method`` (``synthalT1FLAIR``)
-    family : ``synthal``, ``mindglide``, ``freesurfer``, ``first``, ``dbsegment``, or that of a method added by others
-    images : what the mask is made from; more than one makes it an ensemble
-    rule : ``mean`` (the paper's), ``intersection`` or ``staple`` for an ensemble, None for one image
+    family : that of a method of :mod:`thalbids.families`, or one that is not installed here
+    images : what the mask is made from
+    rule : ``mean`` (the paper's), ``intersection`` or ``staple`` for an ensemble, None for every other mask
     label : for figures and tables on screen
     description : one sentence, for sidecars and the register
+    envelope : the ``desc-`` label of the mask that cuts this one; "" when none does
     """
 
     desc: str
@@ -42,29 +43,31 @@ class Method:
     rule: str | None
     label: str
     description: str
+    envelope: str = ""
 
     @property
     def image(self) -> str:
-        """The tables' column ``image``: ``T1w``, ``FLAIR``, ``R1map`` or ``ensemble``."""
-        return self.images[0] if len(self.images) == 1 else "ensemble"
+        """The tables' column ``image``: ``T1w``, ``FLAIR``, ``R1map``, ``several`` or ``ensemble``."""
+        if self.rule is not None:
+            return "ensemble"
+        return self.images[0] if len(self.images) == 1 else "several"
 
 
-def method(
-    family: str, images: tuple[str, ...] | str = ("T1w",), rule: str = "mean", envelope: str = "first"
-) -> Method:
-    """The method with this family, these images (any order) and, for an ensemble, this rule.
+def method(family: str, images: tuple[str, ...] | str = ("T1w",), rule: str = "mean", envelope: str = "") -> MaskKind:
+    """The mask with this family, these images (any order) and, for an ensemble, this rule.
 
     Parameters
     ----------
-    family : a key of ``SINGLE_METHODS`` or ``FAMILIES``, or any other family (letters and digits), shown by that name
-    images : a key of ``IMAGES``, or the members of one of ``ENSEMBLES``
+    family : a family of ours, or any other (letters and digits), shown by that name
+    images : a key of ``IMAGES``, or the members of one of ``ENSEMBLES``; without meaning where a family reads several
+        images or sessions together, which has one mask a session
     rule : one of ``RULES``; ``staple`` needs three images; without meaning for one image
-    envelope : for MindGlide; FIRST, the paper's, does not show in the name
+    envelope : the family whose thalamus cuts this mask; the default one does not show in the name
 
     Raises
     ------
     ValueError
-        There is no such method (a mistake of the caller).
+        There is no such mask (a mistake of the caller).
 
     Examples
     --------
@@ -73,61 +76,82 @@ def method(
     >>> method("mindglide", "T1w", envelope="synthal").desc
     'mindglideT1wInSynthal'
     """
+    entry = families.of(family)
     given = {images} if isinstance(images, str) else set(images)
     members = next((known for known in (*((image,) for image in IMAGES), *ENSEMBLES) if set(known) == given), None)
-    if members is None or rule not in RULES or envelope not in ENVELOPES or (rule == "staple" and len(members) == 2):
+    known_envelope = envelope in ("", *(families.envelopes() if entry.cut_with else ()))
+    if members is None or rule not in RULES or not known_envelope or (rule == "staple" and len(members) == 2):
         raise ValueError(f"no method {family} on {images} with {rule} and {envelope}")
-    if family in SINGLE_METHODS and members == ("T1w",):
-        shown = SINGLE_METHODS[family]
-        return Method(family, family, members, None, shown, f"Thalamus by {shown} on the T1w image.")
-    if family in SINGLE_METHODS or not _FAMILY.fullmatch(family):
+    if entry.reads != ONE_IMAGE:
+        return _together(entry)
+    if (entry.single and members != ("T1w",)) or not _FAMILY.fullmatch(family):
         raise ValueError(f"no method {family} on {images}")
-    return _family_method(family, members, rule, envelope)
+    if entry.single:
+        return MaskKind(family, family, members, None, entry.label, f"Thalamus by {entry.label} on the T1w image.")
+    return _of_images(entry, members, rule, envelope or entry.cut_with)
 
 
-def desc(family: str, images: tuple[str, ...] | str = ("T1w",), rule: str = "mean", envelope: str = "first") -> str:
-    """The ``desc-`` label of a method, see `method`."""
+def desc(family: str, images: tuple[str, ...] | str = ("T1w",), rule: str = "mean", envelope: str = "") -> str:
+    """The ``desc-`` label of a mask, see `method`."""
     return method(family, images, rule, envelope).desc
 
 
-def methods(others: Iterable[str] = ()) -> tuple[Method, ...]:
-    """Every method of ours, and of these other families, in the order of tables and figures."""
-    found = [method(family) for family in SINGLE_METHODS]
-    further = [(family, "first") for family in others if family not in SINGLE_METHODS and family not in FAMILIES]
-    cut = [("mindglide", envelope) for envelope in ENVELOPES]
-    for family, envelope in (*cut, ("synthal", "first"), *further):
-        found += [method(family, image, envelope=envelope) for image in IMAGES]
-        for rule in RULES:
-            ensembles = [members for members in ENSEMBLES if rule != "staple" or len(members) > 2]
-            found += [method(family, members, rule, envelope) for members in ensembles]
-    return tuple(found)
+def methods(others: Iterable[str] = ()) -> tuple[MaskKind, ...]:
+    """Every mask of the families that are known here, and of these others, in the order of tables and figures."""
+    entries = sorted(families.known().values(), key=lambda entry: not _one_a_session(entry))
+    further = [Family(family) for family in others if family not in families.known()]
+    return tuple(kind for entry in (*entries, *further) for kind in _every_kind(entry))
 
 
-def by_desc(desc_id: str) -> Method:
-    """The method that carries this ``desc-`` label.
+def by_desc(desc_id: str) -> MaskKind:
+    """The mask that carries this ``desc-`` label.
 
     Raises
     ------
     KeyError
-        No method has this label.
+        No mask has this label.
     """
-    known = {item.desc: item for item in methods()}
-    if desc_id in known:
-        return known[desc_id]
-    endings = sorted((item.desc.removeprefix("synthal") for item in methods() if item.family == "synthal"), key=len)
-    for ending in reversed(endings):  # the longest first: T1FLAIR before FLAIR
+    found = _known().get(desc_id)
+    if found is not None:
+        return found
+    endings = (kind.desc.removeprefix("x") for kind in _every_kind(Family("x")))
+    for ending in sorted(endings, key=len, reverse=True):  # the longest first: T1FLAIR before FLAIR
         family = desc_id.removesuffix(ending)
-        if family not in (desc_id, *SINGLE_METHODS) and _FAMILY.fullmatch(family):
-            return {item.desc: item for item in methods([family])}[desc_id]
+        if family != desc_id and _FAMILY.fullmatch(family) and not _one_a_session(families.of(family)):
+            return {kind.desc: kind for kind in methods([family])}[desc_id]
     raise KeyError(desc_id)
+
+
+@cache
+def _known() -> dict[str, MaskKind]:
+    return {kind.desc: kind for kind in methods()}
+
+
+def _one_a_session(entry: Family) -> bool:
+    """Whether a session gets one mask of this family, named by the family alone."""
+    return entry.single or entry.reads != ONE_IMAGE
+
+
+def _every_kind(entry: Family) -> list[MaskKind]:
+    """The masks of a family: one, or one of each image and their ensembles, by each envelope."""
+    if _one_a_session(entry):
+        return [method(entry.family)]
+    found = []
+    for envelope in families.envelopes() if entry.cut_with else ("",):
+        found += [_of_images(entry, (image,), "mean", envelope) for image in IMAGES]
+        for rule in RULES:
+            ensembles = [members for members in ENSEMBLES if rule != "staple" or len(members) > 2]
+            found += [_of_images(entry, members, rule, envelope) for members in ensembles]
+    return found
 
 
 def register(others: Iterable[str] = ()) -> dict[str, str]:
     """Every ``desc-`` label, also of these other families, and its description: the content of ``descriptions.tsv``."""
+    embedded = families.of(families.embedded())
     plain = {
         "reoriented": "Image with its axes permuted and flipped to right, anterior, superior; not resampled.",
         "brain": "Brain mask.",
-        "synthalbrain": "Brain mask of SynThal, where another one is used.",
+        f"{embedded.family}brain": f"Brain mask of {embedded.label}, where another one is used.",
         "preproc": "Image registered to the T1w image and resampled to its grid.",
         "scaled": "R1 map rescaled linearly to 0-1000 inside the brain mask.",
         "thalamus": "Volumes, or quality measures, of every thalamus mask of the session.",
@@ -140,24 +164,35 @@ def register(others: Iterable[str] = ()) -> dict[str, str]:
     return {**plain, **{item.desc: item.description for item in methods(others)}}
 
 
-def _family_method(family: str, members: tuple[str, ...], rule: str, envelope: str) -> Method:
-    """A method of a family: of one image, or an ensemble."""
-    name = FAMILIES.get(family, family)
+def _together(entry: Family) -> MaskKind:
+    """The mask of a family that reads several images, or several sessions, together."""
+    shown = " + ".join(IMAGES[image] for image in entry.images)
+    what = f"{shown} {'image' if len(entry.images) == 1 else 'images together'}"
+    sessions = ", of all sessions together" if entry.reads == families.SEVERAL_SESSIONS else ""
+    description = f"Thalamus by {entry.label} on the {what}{sessions}."
+    return MaskKind(entry.family, entry.family, entry.images, None, entry.label, description)
+
+
+def _of_images(entry: Family, members: tuple[str, ...], rule: str, envelope: str) -> MaskKind:
+    """A mask of one image, or an ensemble."""
     cut, inside, shown_inside = "", "", ""
-    if family == "mindglide":
-        cut = f" (its deep grey matter inside the thalamus of {ENVELOPES[envelope]})"
-        if envelope != "first":
-            inside, shown_inside = f"In{envelope.capitalize()}", f" in {ENVELOPES[envelope]}"
+    if envelope:
+        cutter = families.of(envelope)
+        cut = f" ({entry.cut_words.format(cutter.label)})"
+        if envelope != entry.cut_with:
+            inside, shown_inside = f"In{envelope.capitalize()}", f" in {cutter.label}"
+    cut_by = method(envelope).desc if envelope else ""
     shown = " + ".join(IMAGES[image] for image in members)
-    start = f"Thalamus by {name} on the {shown} {'image' if len(members) == 1 else 'images'}{cut}"
-    label = f"{name}{shown_inside} {shown}"
+    start = f"Thalamus by {entry.label} on the {shown} {'image' if len(members) == 1 else 'images'}{cut}"
+    label = f"{entry.label}{shown_inside} {shown}"
     if len(members) == 1:
-        return Method(f"{family}{members[0]}{inside}", family, members, None, label, f"{start}.")
+        name = f"{entry.family}{members[0]}{inside}"
+        return MaskKind(name, entry.family, members, None, label, f"{start}.", cut_by)
     how = {
         "mean": f"mean of the masks >= 0.5, the {'union' if len(members) == 2 else 'majority'}",
         "intersection": "intersection of the masks",
         "staple": "STAPLE consensus of the masks",
     }[rule]
     ending, shown_ending = _RULE_ENDINGS[rule]
-    short = "".join(_MEMBERS[image] for image in members) + ending
-    return Method(f"{family}{short}{inside}", family, members, rule, label + shown_ending, f"{start}: {how}.")
+    name = f"{entry.family}{''.join(_MEMBERS[image] for image in members)}{ending}{inside}"
+    return MaskKind(name, entry.family, members, rule, label + shown_ending, f"{start}: {how}.", cut_by)

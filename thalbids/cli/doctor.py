@@ -8,42 +8,17 @@ import platform
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
-from pathlib import Path
+from typing import Any
 
+from thalbids import families
 from thalbids.cli.parser import EXIT_CODES, Parser, add_config, add_general, add_tools
 from thalbids.settings import Settings
+from thalbids.tools.findings import EMBEDDED, FSL, FSL_LICENCE, Finding, of_check, without_us
 
 WIDTH = 96
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One piece, as it was found.
-
-    Attributes
-    ----------
-    part : heading under which it stands
-    name : the piece
-    ok : it can be used
-    version, where : what was found
-    problem : why it cannot be used
-    enables : what it is for
-    mend : how to get it
-    licence : its licence, where that matters
-    """
-
-    part: str
-    name: str
-    ok: bool
-    version: str = ""
-    where: str = ""
-    problem: str = ""
-    enables: str = ""
-    mend: str = ""
-    licence: str = ""
+OTHERS = "methods of other packages"
 
 
 def parser() -> Parser:
@@ -73,11 +48,12 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at every piece; a piece that cannot be looked at is a finding too."""
-    found: list[Finding] = []
-    for look in (_embedded, _fsl, _freesurfer, _dbsegment, _mindglide, _templates, _machine):
-        found += look(settings)
-    return found
+    """Look at every piece: what methods say of themselves, and what belongs to none of them."""
+    pieces = [piece for method in families.methods().values() for piece in _of_method(method, settings)]
+    pieces += [*_shared(), *_registration(settings), *_broken()]
+    parts = dict.fromkeys([EMBEDDED, FSL, *(piece.part for piece in pieces)])
+    pieces = [piece for part in parts for piece in pieces if piece.part == part]
+    return [*pieces, *_templates(), *_machine()]
 
 
 def table(found: list[Finding]) -> str:
@@ -114,26 +90,41 @@ def table(found: list[Finding]) -> str:
     return "\n".join(lines)
 
 
-def _embedded(settings: Settings) -> list[Finding]:
-    del settings
-    part = "embedded (no installation needed)"
+def _of_method(method: Any, settings: Settings) -> list[Finding]:
+    """What a method says of its pieces; of one that says nothing, whether it can run."""
+    own = getattr(method, "pieces", None)
+    if own is not None:
+        return list(own(settings))
+    from thalbids.methods.base import trait
+
+    problem = trait(method, "blocked", settings) or ""
+    entry = families.of(method.family)
+    enables = f"{entry.label}'s masks"
+    return [Finding(OTHERS, entry.label, not problem, where="runs here", problem=problem, enables=enables)]
+
+
+def _broken() -> list[Finding]:
+    """Methods of other packages that cannot be loaded."""
     return [
-        _synthal(part),
-        _package(part, "ANTs", "antspyx", "rigid registration of FLAIR and R1, templates", "pip install antspyx"),
-        _package(part, "OpenVINO", "openvino", "the networks of SynThal", "pip install openvino"),
+        Finding(OTHERS, entry.name, False, problem=f"it cannot be loaded: {entry.error!r}.",
+                mend=f"Mend the package {entry.package}, or uninstall it: pip uninstall {entry.package}")
+        for entry in families.loaded()[2]
+    ]  # fmt: skip
+
+
+def _shared() -> list[Finding]:
+    """What is installed with thalbids."""
+    networks = f"the networks of {families.of(families.embedded()).label}"
+    return [
+        _package(EMBEDDED, "ANTs", "antspyx", "rigid registration of FLAIR and R1, templates", "pip install antspyx"),
+        _package(
+            EMBEDDED,
+            "OpenVINO",
+            "openvino",
+            networks,
+            "pip install openvino",
+        ),
     ]
-
-
-def _synthal(part: str) -> Finding:
-    from thalbids.methods.synthal import SynThal
-
-    enables = "SynThal: thalamus masks of T1w, FLAIR and R1, brain mask, intracranial volume"
-    problem = SynThal().unavailable()
-    if problem is not None:
-        return Finding(part, "SynThal weights", False, problem=problem, enables=enables, mend="Install thalbids again.")
-    from thalbids.methods.synthal import weights_checksum
-
-    return Finding(part, "SynThal weights", True, f"SHA-256 {weights_checksum()[:16]}", enables=enables)
 
 
 def _package(part: str, name: str, package: str, enables: str, mend: str) -> Finding:
@@ -145,84 +136,25 @@ def _package(part: str, name: str, package: str, enables: str, mend: str) -> Fin
         return Finding(part, name, False, problem="not installed.", enables=enables, mend=mend)
 
 
-def _fsl(settings: Settings) -> list[Finding]:
-    from thalbids.tools import first, fsl
+def _registration(settings: Settings) -> list[Finding]:
+    """FSL's programs that belong to no method."""
+    from thalbids.tools import fsl
 
-    licence = "free for non-commercial use only; look at FSL's licence"
-    checked = first.check(settings.tools.fsl)
-    found = [
-        _of_check(
-            "FSL", "FIRST", checked.problem, _without_us(checked.mend), checked.where,
-            lambda: first.version(settings.tools.fsl), "FIRST's masks; the paper's envelope of MindGlide", licence,
-        )
-    ]  # fmt: skip
+    pieces = []
     for program, name, enables in (
         ("flirt", "FLIRT", "the paper's registration strategies for FLAIR and R1 (ANTs does it without)"),
         ("siena", "SIENA", "percentage brain volume change between sessions"),
     ):
         problem = fsl.missing(program, settings.tools.fsl) or ""
-        found.append(
-            _of_check("FSL", name, problem, _without_us(fsl.MEND) if problem else "",
-                      fsl.located(program, settings.tools.fsl),
-                      partial(fsl.version, program, settings.tools.fsl), enables, licence)
+        pieces.append(
+            of_check(FSL, name, problem, without_us(fsl.MEND) if problem else "",
+                     fsl.located(program, settings.tools.fsl),
+                     partial(fsl.version, program, settings.tools.fsl), enables, FSL_LICENCE)
         )  # fmt: skip
-    return found
+    return pieces
 
 
-def _freesurfer(settings: Settings) -> list[Finding]:
-    from thalbids.tools import freesurfer
-
-    own = settings.tools.freesurfer
-    part, enables = "FreeSurfer", "FreeSurfer's masks and eTIV"
-    checked = freesurfer.check(own)
-    licence = freesurfer.license_file(own)
-    where = str(own.subjects_dir) if own.subjects_dir else ""
-    there = own.subjects_dir is not None and own.subjects_dir.is_dir()
-    text = "not given." if own.subjects_dir is None else "the folder is not there."
-    return [
-        _of_check(part, "recon-all", checked.problem, checked.mend, checked.where,
-                  lambda: freesurfer.version(own), enables + ", computed (hours for each session)", ""),
-        Finding(part, "licence", licence is not None, where=str(licence or ""),
-                problem="" if licence else "no licence file.", enables="recon-all; not needed to read existing results",
-                mend="Register, free of charge: https://surfer.nmr.mgh.harvard.edu/registration.html; "
-                "then --fs-license-file."),
-        Finding(part, "existing results", there, where=where, problem="" if there else text,
-                enables=enables + ", read from results that you have", mend="Give them: --fs-subjects-dir DIR"),
-    ]  # fmt: skip
-
-
-def _dbsegment(settings: Settings) -> list[Finding]:
-    from thalbids.tools import dbsegment
-
-    own = settings.tools.dbsegment
-    checked = dbsegment.check(own)
-    enables = "DBSegment's masks; the paper's brain mask"
-    return [
-        _of_check("DBSegment", "DBSegment", checked.problem, checked.mend, checked.where,
-                  lambda: dbsegment.version(own), enables, "GPL-3"),
-    ]  # fmt: skip
-
-
-def _mindglide(settings: Settings) -> list[Finding]:
-    from thalbids.tools import mindglide, weights
-    from thalbids.tools.check import program_check
-
-    own = settings.tools.mindglide
-    enables = "MindGlide's masks of T1w, FLAIR and R1, and their ensembles (with FIRST or another envelope)"
-    program = program_check("MindGlide", mindglide.runner(own), mindglide.PROGRAM, "pip install mindglide")
-    path = mindglide.checkpoint(own)
-    there = path is not None and path.is_file()
-    return [
-        _of_check("MindGlide", "mindglide", program.problem, program.mend, program.where,
-                  lambda: mindglide.version(own), enables, "MIT"),
-        Finding("MindGlide", "checkpoint", there, where=str(path or ""),
-                problem="" if there else f"not at {path or weights.mindglide().path}.", enables=enables,
-                mend="thalbids fetch mindglide", licence="MIT"),
-    ]  # fmt: skip
-
-
-def _templates(settings: Settings) -> list[Finding]:
-    del settings
+def _templates() -> list[Finding]:
     from thalbids.tools import weights
 
     name = "MNI152NLin2009cAsym"
@@ -235,8 +167,7 @@ def _templates(settings: Settings) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _machine(settings: Settings) -> list[Finding]:
-    del settings
+def _machine() -> list[Finding]:
     part = "machine"
     gpu = shutil.which("nvidia-smi")
     return [
@@ -252,18 +183,3 @@ def _program(part: str, name: str, enables: str, mend: str) -> Finding:
     path = shutil.which(name) or (shutil.which("singularity") if name == "apptainer" else None)
     return Finding(part, name, path is not None, where=path or "", problem="" if path else "not on the PATH.",
                    enables=enables, mend=mend)  # fmt: skip
-
-
-def _without_us(mend: str) -> str:
-    """Advice without the advice to ask this command."""
-    return mend.replace("; see: thalbids doctor", ".")
-
-
-def _of_check(
-    part: str, name: str, problem: str, mend: str, where: str, version: Callable[[], str | None], enables: str,
-    licence: str,
-) -> Finding:  # fmt: skip
-    """A finding; the version is asked for only where there is one."""
-    shown = where if not problem or Path(where.split(" ")[0]).is_absolute() else ""
-    told = (version() or "version unknown") if not problem else ""
-    return Finding(part, name, not problem, told, shown, problem, enables, mend, licence)

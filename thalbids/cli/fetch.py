@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 
+from thalbids import families
 from thalbids.cli.parser import EXIT_CODES, Parser, add_config, add_general
 from thalbids.settings import Settings
 
-OFFERED = {
-    "mindglide": "weights of MindGlide (123 MB, MIT)",
+TEMPLATES = {
     "template:MNI152NLin2009cAsym": "T1w template and its brain mask for --template; any template of TemplateFlow",
 }
+
+
+def offered() -> dict[str, str]:
+    """What can be fetched, and what it is: what methods need, and templates."""
+    return {name: entry.download for name, entry in families.known().items() if entry.download} | TEMPLATES
 
 
 def parser() -> Parser:
@@ -25,7 +30,7 @@ def parser() -> Parser:
         f"THALBIDS_CACHE or the platform's; TEMPLATEFLOW_HOME for templates.\n\n{EXIT_CODES}",
     )
     places = made.add_argument_group("positional arguments")
-    places.add_argument("what", metavar="WHAT", nargs="*", help=", ".join(OFFERED))
+    places.add_argument("what", metavar="WHAT", nargs="*", help=", ".join(offered()))
     add_config(made.add_argument_group("settings"))
     add_general(made.add_argument_group("general"))
     return made
@@ -52,7 +57,7 @@ def listing() -> str:
     from thalbids.tools.weights import here, named
 
     lines = []
-    for what, text in OFFERED.items():
+    for what, text in offered().items():
         lines.append(f"{what}: {text}")
         for download in named(what):
             state = "here" if here(download) else "not here"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from thalbids import families
 from thalbids.errors import UsageError
 
 VERBS = {  # each is a module of this package with parser() and run(arguments, settings)
@@ -92,13 +93,14 @@ class Labels(argparse.Action):
 
 
 class _Device(argparse.Action):
-    """One device for both programs that may use a GPU."""
+    """One device for all programs that may use a GPU."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
-        for tool in ("mindglide", "dbsegment"):
-            setattr(namespace, f"tools.{tool}.device", values)
+        for entry in families.known().values():
+            if entry.device:
+                setattr(namespace, f"{entry.device}.device", values)
 
 
 class _Named(argparse.Action):
@@ -144,7 +146,8 @@ def app_parser() -> Parser:
     places.add_argument("analysis_level", metavar="{participant,group}", help="the level of the analysis")
     add_inputs(parser.add_argument_group("what to measure"))
     group = parser.add_argument_group("what to do")
-    text = "methods or families, such as synthal, or auto (default): all that can run here"
+    listed = ", ".join(families.known())
+    text = f"methods or families ({listed}), or auto (default): all that can run here"
     setting(group, "--methods", "methods.names", text, nargs="+", action=Labels, metavar="NAME")
     add_config(group)
     add_tools(group)
@@ -181,13 +184,16 @@ def add_template(group: argparse._ArgumentGroup) -> None:
 
 
 def add_tools(group: argparse._ArgumentGroup) -> None:
-    """Where FreeSurfer's things are and what computes; the rest of the tools' settings stands in the settings file."""
-    text = "existing FreeSurfer results (sub-X_ses-Y, sub-X, or longitudinal)"
-    setting(group, "--fs-subjects-dir", "tools.freesurfer.subjects_dir", text, type=Path, metavar="DIR")
-    text = "FreeSurfer's licence; needed only when recon-all runs"
-    setting(group, "--fs-license-file", "tools.freesurfer.license_file", text, type=Path, metavar="FILE")
-    text = "where MindGlide and DBSegment compute: cpu (default); auto takes a GPU that is there"
-    setting(group, "--device", "tools.mindglide.device", text, choices=("auto", "cpu", "cuda"), action=_Device)
+    """What methods ask for on the command line, and what computes; their other settings stand in the settings file."""
+    computing = [entry for entry in families.known().values() if entry.device]
+    for entry in families.known().values():
+        for own in entry.options:
+            setting(group, own.option, own.setting, own.text, type=Path, metavar=own.metavar)
+    if computing:
+        who = " and ".join(entry.label for entry in computing)
+        text = f"where {who} compute: cpu (default); auto takes a GPU that is there"
+        dest = f"{computing[0].device}.device"
+        setting(group, "--device", dest, text, choices=("auto", "cpu", "cuda"), action=_Device)
 
 
 def add_inputs(group: argparse._ArgumentGroup) -> None:

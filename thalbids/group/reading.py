@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from thalbids import families
 from thalbids.bids import names
 from thalbids.bids.clinical import ClinicalData, read_clinical, visits
 from thalbids.bids.derivatives import Volumes, find_places, read_icv, read_pbvc, read_pbvc_table, read_volumes
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 
 KEYS = ["participant_id", "session_id"]
-
-
-ICV_SOURCES = ("given", "freesurfer", "synthal")  # the first wins where equally many sessions have them
 
 
 def keep_named(read: Volumes, wanted: Collection[str]) -> None:
@@ -78,7 +76,8 @@ def icv_frame(rows: Sequence[dict[str, Any]], wanted: str, notes: list[str]) -> 
     columns = [*KEYS, "source", "icv_ml"]
     frame = pd.DataFrame(rows, columns=columns).drop_duplicates([*KEYS, "source"])
     counts = Counter(frame["source"])
-    known = [*ICV_SOURCES, *sorted(set(counts) - set(ICV_SOURCES))]
+    ours = families.icv_sources()  # the first wins where equally many sessions have them
+    known = [*ours, *sorted(set(counts) - set(ours))]
     source = wanted if wanted != "auto" else max(known, key=lambda name: counts[name])
     used = frame[frame["source"] == source]
     if not len(used):

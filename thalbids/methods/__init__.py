@@ -1,1 +1,13 @@
-"""Segmentation methods, the registry that finds them, and ensembles of their masks."""
+"""Segmentation methods, the registry that finds them, and ensembles of their masks.
+
+A method is a file in this folder and a line here; the order is that of tables and figures. Modules named here are read
+by ``thalbids --help`` too: they import what is heavy (numpy, nibabel, tools) only where it is used.
+"""
+
+BUILT_IN = (
+    "thalbids.methods.freesurfer:FreeSurfer",
+    "thalbids.methods.first:First",
+    "thalbids.methods.dbsegment:DBSegment",
+    "thalbids.methods.mindglide:MindGlide",
+    "thalbids.methods.embedded:SynThal",
+)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
-
-import nibabel as nib
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol
 
 from thalbids.settings import Settings
+
+if TYPE_CHECKING:
+    import nibabel as nib
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -69,21 +70,27 @@ class Segmentation:
     @property
     def voxel_volume(self) -> float:
         """mm3."""
+        import numpy as np
+
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
     @property
     def volume_mm3(self) -> float:
         """Voxels of both sides times voxel volume."""
+        import numpy as np
+
         return float(np.count_nonzero(self.labels)) * self.voxel_volume
 
     @property
     def volume_soft_mm3(self) -> float | None:
         """Sum of probabilities times voxel volume; None without probabilities."""
-        return None if self.probability is None else float(self.probability.sum(dtype=np.float64)) * self.voxel_volume
+        return None if self.probability is None else float(self.probability.sum(dtype="float64")) * self.voxel_volume
 
 
 class Method(Protocol):
-    """A way to get one mask per image. What else a method may have stands in :data:`OPTIONAL`.
+    """A way to get masks. How it is named and shown, and which of three kinds it is (one image, several images of a
+    session, several sessions of a person), are further attributes, those of :class:`thalbids.families.Family`. What it
+    may have besides stands in :data:`OPTIONAL`.
 
     Attributes
     ----------

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.tools import asked_once, problem_of, software, threads
 from thalbids.settings import Settings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from thalbids.tools.findings import Finding
 
 PROTOCOL = "DBSegment: thalamus with VPL and VIM (labels 24-27, 30, 31)"
 
@@ -18,6 +21,11 @@ class DBSegment:
     """See :class:`thalbids.methods.base.Method`."""
 
     family = "dbsegment"
+    shown, single = "DBSegment", True
+    colour, dash, marker = "#B9A6FF", "1.5 2.5", "^"
+    envelope = True
+    brain_mask = "auto"  # the paper's
+    device = "tools.dbsegment"
     images: tuple[str, ...] = ("T1w",)
     protocol = PROTOCOL
     memory_gb = 8.0
@@ -35,6 +43,19 @@ class DBSegment:
         from thalbids.tools import dbsegment
 
         return problem_of(dbsegment.check(settings.tools.dbsegment))
+
+    def pieces(self, settings: Settings) -> list[Finding]:
+        """What ``thalbids doctor`` tells of it."""
+        from thalbids.tools import dbsegment
+        from thalbids.tools.findings import of_check
+
+        own = settings.tools.dbsegment
+        checked = dbsegment.check(own)
+        enables = "DBSegment's masks; the paper's brain mask"
+        return [
+            of_check(self.shown, self.shown, checked.problem, checked.mend, checked.where,
+                     lambda: dbsegment.version(own), enables, "GPL-3"),
+        ]  # fmt: skip
 
     def builds_on(self, settings: Settings) -> tuple[str, ...]:
         return ()
@@ -81,6 +102,8 @@ class DBSegment:
         return inside
 
     def segment(self, request: Request) -> Segmentation:
+        import numpy as np
+
         from thalbids.tools import dbsegment
 
         assert request.labels is not None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from thalbids.image.io import load_labels
 from thalbids.methods.base import Request, Segmentation
 from thalbids.methods.tools import asked_once, problem_of, software
 from thalbids.settings import Settings
+
+if TYPE_CHECKING:
+    from thalbids.tools.findings import Finding
 
 PROTOCOL = "FIRST: shape model of manual labels (CMA protocol), whole thalamus"
 
@@ -19,6 +19,9 @@ class First:
     """See :class:`thalbids.methods.base.Method`."""
 
     family = "first"
+    shown, single = "FSL FIRST", True
+    colour, dash, marker = "#B8E04A", "1.5 2.5", "D"
+    envelope = True  # the paper's
     images: tuple[str, ...] = ("T1w",)
     protocol = PROTOCOL
     memory_gb = 2.0
@@ -37,6 +40,18 @@ class First:
 
         return problem_of(first.check(settings.tools.fsl))
 
+    def pieces(self, settings: Settings) -> list[Finding]:
+        """What ``thalbids doctor`` tells of it."""
+        from thalbids.tools import first
+        from thalbids.tools.findings import FSL, FSL_LICENCE, of_check, without_us
+
+        checked = first.check(settings.tools.fsl)
+        return [
+            of_check(FSL, "FIRST", checked.problem, without_us(checked.mend), checked.where,
+                     lambda: first.version(settings.tools.fsl), "FIRST's masks; the paper's envelope of MindGlide",
+                     FSL_LICENCE),
+        ]  # fmt: skip
+
     def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
         from thalbids.tools import first
         from thalbids.tools.check import container_name
@@ -48,6 +63,9 @@ class First:
         return {"Software": list(self.software(settings))}
 
     def segment(self, request: Request) -> Segmentation:
+        import numpy as np
+
+        from thalbids.image.io import load_labels
         from thalbids.tools import first
 
         brain = np.asarray(load_labels(request.brain).dataobj)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from thalbids.errors import ImageError
-from thalbids.image.grids import resample_to, zooms
-from thalbids.image.io import load_image
-from thalbids.image.similarity import correlation
+from thalbids.families import Option
 from thalbids.methods.base import LabelMap, Request, Segmentation
-from thalbids.methods.given import check_in_brain
 from thalbids.methods.tools import asked_once, problem_of, software, threads, told
 from thalbids.settings import Settings
 from thalbids.types import Session
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from thalbids.tools.findings import Finding
 
 CLOSING_MM = 5.0
 MIN_CORRELATION = 0.6  # in the brain; docs/tools.md
@@ -28,6 +28,22 @@ class FreeSurfer:
     """See :class:`thalbids.methods.base.Method`. Its label maps are made of the files of a subject's folder."""
 
     family = "freesurfer"
+    shown, single = "FreeSurfer", True
+    colour, dash, marker = "#FF9EB5", "1.5 2.5", "s"
+    envelope = True
+    brain_mask = "asked"
+    icv = "Estimated total intracranial volume (eTIV) of FreeSurfer's aseg.stats"
+    in_models = False  # as in the paper (3.4)
+    options = (
+        Option(
+            "--fs-subjects-dir", "tools.freesurfer.subjects_dir",
+            "existing FreeSurfer results (sub-X_ses-Y, sub-X, or longitudinal)", "DIR",
+        ),
+        Option(
+            "--fs-license-file", "tools.freesurfer.license_file",
+            "FreeSurfer's licence; needed only when recon-all runs",
+        ),
+    )  # fmt: skip
     images: tuple[str, ...] = ("T1w",)
     protocol = PROTOCOL
     memory_gb = 2.0
@@ -46,6 +62,30 @@ class FreeSurfer:
         from thalbids.tools import freesurfer
 
         return problem_of(freesurfer.check(settings.tools.freesurfer))
+
+    def pieces(self, settings: Settings) -> list[Finding]:
+        """What ``thalbids doctor`` tells of it: the program, its licence, results that exist."""
+        from thalbids.tools import freesurfer
+        from thalbids.tools.findings import Finding, of_check
+
+        own = settings.tools.freesurfer
+        part, enables = self.shown, "FreeSurfer's masks and eTIV"
+        checked = freesurfer.check(own)
+        licence = freesurfer.license_file(own)
+        where = str(own.subjects_dir) if own.subjects_dir else ""
+        there = own.subjects_dir is not None and own.subjects_dir.is_dir()
+        text = "not given." if own.subjects_dir is None else "the folder is not there."
+        return [
+            of_check(part, "recon-all", checked.problem, checked.mend, checked.where,
+                     lambda: freesurfer.version(own), enables + ", computed (hours for each session)", ""),
+            Finding(part, "licence", licence is not None, where=str(licence or ""),
+                    problem="" if licence else "no licence file.",
+                    enables="recon-all; not needed to read existing results",
+                    mend="Register, free of charge: https://surfer.nmr.mgh.harvard.edu/registration.html; "
+                    "then --fs-license-file."),
+            Finding(part, "existing results", there, where=where, problem="" if there else text,
+                    enables=enables + ", read from results that you have", mend="Give them: --fs-subjects-dir DIR"),
+        ]  # fmt: skip
 
     def builds_on(self, settings: Settings) -> tuple[str, ...]:
         return ()
@@ -101,7 +141,10 @@ class FreeSurfer:
         freesurfer.run(t1w, t2w, folder.parent, folder.name, settings.tools.freesurfer, threads=threads())
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
+        import numpy as np
+
         from thalbids.image.io import load_labels
+        from thalbids.methods.given import check_in_brain
         from thalbids.tools import freesurfer
         from thalbids.tools.runner import ToolError
 
@@ -128,7 +171,10 @@ class FreeSurfer:
 
     def brain(self, labels: np.ndarray, affine: np.ndarray) -> np.ndarray:
         """Everything that has a label in the aseg, with the fluid between: closed by 5 mm, holes filled."""
+        import numpy as np
         from scipy import ndimage
+
+        from thalbids.image.grids import zooms
 
         sizes = zooms(affine)
         edge = int(np.ceil(CLOSING_MM / min(sizes))) + 1
@@ -139,6 +185,8 @@ class FreeSurfer:
         return inside
 
     def segment(self, request: Request) -> Segmentation:
+        import numpy as np
+
         assert request.labels is not None
         labels = np.where(np.isin(request.labels, (10, 49)), request.labels, 0).astype(np.uint8)
         own = ("StatsNVoxels", "StatsVolumeMm3", "InBrainFraction", "CorrelationWithT1w")
@@ -156,6 +204,12 @@ def _check_same_scan(request: Request, matrix: np.ndarray, brain: np.ndarray) ->
     ImageError
         The correlation of the two in the brain is below `MIN_CORRELATION`.
     """
+    import numpy as np
+
+    from thalbids.image.grids import resample_to
+    from thalbids.image.io import load_image
+    from thalbids.image.similarity import correlation
+
     path = request.files.get("image")
     if path is None:
         return {}

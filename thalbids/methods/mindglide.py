@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thalbids.errors import ImageError
-from thalbids.methods import envelope
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.tools import asked_once, problem_of, software, threads
 from thalbids.settings import Settings
+
+if TYPE_CHECKING:
+    from thalbids.tools.findings import Finding
 
 PROTOCOL = "MindGlide: deep grey matter (label 3) inside the thalamus of the envelope"
 NAMES = {3: "deep grey matter", 19: "ventral diencephalon"}  # the labels that are told apart here
@@ -21,6 +23,12 @@ class MindGlide:
     """See :class:`thalbids.methods.base.Method`."""
 
     family = "mindglide"
+    shown = "MindGlide"
+    dash, marker = "5 2.5", "o"
+    cut_with = "first"  # the paper's envelope (2.6.2)
+    cut_words = "its deep grey matter inside the thalamus of {}"
+    device = "tools.mindglide"
+    download = "weights of MindGlide (123 MB, MIT)"
     images: tuple[str, ...] = ("T1w", "FLAIR", "R1map")
     protocol = PROTOCOL
     memory_gb = 6.0
@@ -38,6 +46,25 @@ class MindGlide:
         from thalbids.tools import mindglide
 
         return problem_of(mindglide.check(settings.tools.mindglide))
+
+    def pieces(self, settings: Settings) -> list[Finding]:
+        """What ``thalbids doctor`` tells of it: the program and its weights."""
+        from thalbids.tools import mindglide, weights
+        from thalbids.tools.check import program_check
+        from thalbids.tools.findings import Finding, of_check
+
+        own = settings.tools.mindglide
+        enables = "MindGlide's masks of T1w, FLAIR and R1, and their ensembles (with FIRST or another envelope)"
+        program = program_check(self.shown, mindglide.runner(own), mindglide.PROGRAM, "pip install mindglide")
+        path = mindglide.checkpoint(own)
+        there = path is not None and path.is_file()
+        return [
+            of_check(self.shown, "mindglide", program.problem, program.mend, program.where,
+                     lambda: mindglide.version(own), enables, "MIT"),
+            Finding(self.shown, "checkpoint", there, where=str(path or ""),
+                    problem="" if there else f"not at {path or weights.mindglide().path}.", enables=enables,
+                    mend="thalbids fetch mindglide", licence="MIT"),
+        ]  # fmt: skip
 
     def builds_on(self, settings: Settings) -> tuple[str, ...]:
         return (settings.mindglide.envelope,)
@@ -81,6 +108,7 @@ class MindGlide:
         return {name: LabelMap(labels, names, metadata) for name, labels in found.labels.items()}, found.failed
 
     def segment(self, request: Request) -> Segmentation:
+        from thalbids.methods import envelope
         from thalbids.tools import mindglide
 
         assert request.labels is not None

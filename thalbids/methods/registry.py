@@ -1,6 +1,6 @@
 """All methods by name, and which of them a run takes.
 
-A new one is a file in this folder and a line here, or an entry point of the group ``thalbids.methods``.
+A new one is a file in this folder and a line in ``__init__.py``, or an entry point of the group ``thalbids.methods``.
 """
 
 from __future__ import annotations
@@ -8,20 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import entry_points
 from pathlib import Path
 
+from thalbids import families
 from thalbids.bids import names
 from thalbids.errors import MissingToolError, NoInputError, UsageError
 from thalbids.methods.base import Method, trait
-from thalbids.methods.dbsegment import DBSegment
-from thalbids.methods.first import First
-from thalbids.methods.freesurfer import FreeSurfer
-from thalbids.methods.mindglide import MindGlide
-from thalbids.methods.synthal import SynThal
 from thalbids.settings import Settings, unknown_name
-
-BUILT_IN: tuple[Method, ...] = (FreeSurfer(), First(), DBSegment(), MindGlide(), SynThal())
 
 LEFT_OUT, GIVEN = "left out", "results that are given"  # how notes begin
 
@@ -67,16 +60,12 @@ def methods() -> Mapping[str, Method]:
     MissingToolError
         A plug-in cannot be loaded.
     """
-    found: dict[str, Method] = {method.family: method for method in BUILT_IN}
-    for entry in entry_points(group="thalbids.methods"):
-        try:
-            method = entry.load()()
-            found.setdefault(method.family, method)
-        except Exception as error:  # whatever a package from elsewhere does
-            package = entry.dist.name if entry.dist else entry.value
-            problem = f"the method {entry.name} of the package {package} cannot be loaded ({error!r})."
-            raise MissingToolError(problem, f"Mend that package, or uninstall it: pip uninstall {package}") from error
-    return found
+    known, _, broken = families.loaded()
+    for entry in broken:
+        problem = f"the method {entry.name} of the package {entry.package} cannot be loaded ({entry.error!r})."
+        mend = f"Mend that package, or uninstall it: pip uninstall {entry.package}"
+        raise MissingToolError(problem, mend) from entry.error
+    return known
 
 
 def chosen(settings: Settings) -> Choice:
@@ -104,7 +93,7 @@ def chosen(settings: Settings) -> Choice:
     source = settings.brain.source
     if source == "given" and "brain" not in settings.inputs.derivatives:
         raise UsageError("[brain] source is 'given', but no brain masks are.", "Add --derivatives brain=PATH.")
-    if source not in ("auto", "given", "synthal") and source not in picking.picked:
+    if source not in ("auto", "given", families.embedded()) and source not in picking.picked:
         picking.take(source, "[brain] source names it")
     return Choice(
         tuple(method for name, method in picking.known.items() if name in picking.picked),
@@ -113,15 +102,15 @@ def chosen(settings: Settings) -> Choice:
     )
 
 
-def with_earlier(choice: Choice, settings: Settings, families: Collection[str]) -> Choice:
+def with_earlier(choice: Choice, settings: Settings, earlier: Collection[str]) -> Choice:
     """The choice with the families of earlier runs whose masks are there and can be planned here, to look them up."""
     own = {method.family for method in choice.methods}
     picking = _Picking(settings)
     for name in picking.known:
-        if name in families and name not in own:
+        if name in earlier and name not in own:
             with suppress(MissingToolError):  # what made it is not here: nobody can tell whether it is current
                 picking.take(name, "an earlier run made it")
-    kept = frozenset(picking.picked & set(families) - own)
+    kept = frozenset(picking.picked & set(earlier) - own)
     return replace(
         choice,
         methods=tuple(method for name, method in picking.known.items() if name in own | kept),
@@ -145,7 +134,7 @@ class _Picking:
             return True
         method, settings = self.known[name], self.settings
         slow = getattr(method, "only_by_name", "") if not why else ""
-        reason = slow or trait(method, "blocked", settings)
+        reason = slow or _not_supported(name) or trait(method, "blocked", settings)
         given = results_of(settings, name) or bool(getattr(method, "results_given", lambda _: False)(settings))
         if reason and not given:
             return self._leave_out(name, reason, why)
@@ -174,6 +163,14 @@ class _Picking:
         return False
 
 
+def _not_supported(family: str) -> str:
+    """Why a method of this kind is not run; "" when it is."""
+    reads = families.of(family).reads
+    if reads == families.ONE_IMAGE:
+        return ""
+    return f"it reads several {reads} together, which this version cannot plan yet."
+
+
 def check_given(settings: Settings) -> None:
     """Refuse a name in ``--derivatives`` that nothing reads: a slip would leave every row missing without a word.
 
@@ -182,9 +179,9 @@ def check_given(settings: Settings) -> None:
     UsageError
         A name is no method or mask of one, and none of ``brain``, ``icv``, ``siena``, ``manual`` (``manual2`` ...).
     """
-    families = methods()
-    known = {"brain", "icv", "manual", "siena", *families}
-    known |= {method.desc for method in names.methods(families) if len(method.images) == 1}
+    every = methods()
+    known = {"brain", "icv", "manual", "siena", *every}
+    known |= {method.desc for method in names.methods(every) if len(method.images) == 1}
     spelled = {name.lower() for name in known}
     for name in settings.inputs.derivatives:
         if name.lower() not in spelled and not name.lower().startswith("manual"):

@@ -7,11 +7,13 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thalbids.errors import without_folders
-from thalbids.tools.check import Check
 from thalbids.types import tool_entry
+
+if TYPE_CHECKING:
+    from thalbids.tools.check import Check
 
 
 def problem_of(check: Check) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import thalbids
+from thalbids import families
 from thalbids.bids import names
 from thalbids.errors import MetadataError
 from thalbids.files import read_json
@@ -146,7 +147,7 @@ def _masks(documents: Sequence[Mapping[str, Any]], registered: Mapping[str, Any]
     others = [family for family in families if family not in registered]
     if others:
         found["method-other"] = {"names": others}
-    cuts = {look.envelope(desc) for desc, mask in made if mask["family"] == "mindglide"} - {None}
+    cuts = {look.envelope(desc) for desc, _ in made} - {None}
     if cuts:
         found["envelope"] = {"names": sorted(look.label(str(cut)) for cut in cuts)}
     found["images"] = {"lines": _images(made)}
@@ -170,7 +171,7 @@ def _images(made: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
     lines = []
     for family, images in by_family.items():
         shown = [_image(image) for image in in_order(images, tuple(names.IMAGES))]
-        name = {**names.SINGLE_METHODS, **names.FAMILIES}.get(family, family)
+        name = families.of(family).label
         lines.append(f"on {listed([boilerplate.quiet(s) for s in shown])} by {boilerplate.quiet(name)}")
     return lines
 
@@ -182,7 +183,7 @@ def _tables(out_dir: Path) -> Found:
     found: Found = {}
     for path in sorted(out_dir.rglob("*_desc-icv_morph.tsv")):
         for row in read_table(path):
-            if row.get("source") in ("synthal", "freesurfer", "given"):
+            if row.get("source") in families.icv_sources():
                 found.setdefault(f"icv-{row['source']}", {})
     for path in sorted(out_dir.rglob("*_desc-siena_morph.tsv")):
         if any(row.get("pbvc") is not None for row in read_table(path)):
@@ -299,7 +300,7 @@ def _image(image: str) -> str:
     return names.IMAGES.get(image, image)
 
 
-def _method(desc: str) -> names.Method | None:
+def _method(desc: str) -> names.MaskKind | None:
     try:
         return names.by_desc(desc)
     except KeyError:

@@ -1,7 +1,7 @@
 """One look per method, the same on every page: colours that colour-blind people can tell apart, and dashes.
 
 The colours are those of Okabe and Ito (2008), lightened where they would drown in a grey image. Within a family the
-colour says which images a mask was made from; the dashes say which family it is.
+colour says which images a mask was made from, unless the family has one of its own; the dashes say which family it is.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from thalbids import families
 from thalbids.bids import names
 
 _BY_IMAGES = {
@@ -21,9 +22,6 @@ _BY_IMAGES = {
     ("T1w", "FLAIR", "R1map"): "#FFFFFF",
 }
 _BY_IMAGES_SORTED = {tuple(sorted(images)): colour for images, colour in _BY_IMAGES.items()}
-_SINGLE = {"freesurfer": "#FF9EB5", "first": "#B8E04A", "dbsegment": "#B9A6FF"}
-_DASHES = {"synthal": "", "mindglide": "5 2.5"}
-_SINGLE_DASH = "1.5 2.5"
 _RULE_DASHES = {"intersection": "8 2 1.5 2", "staple": "2.5 2"}
 
 EDGES = "#FF5A36"  # T1w edges over another image
@@ -52,8 +50,6 @@ def style(method: str) -> Style:
     except KeyError:
         colours = list(_BY_IMAGES.values())
         return Style(colours[hashlib.sha256(method.encode()).digest()[0] % len(colours)], "4 1.5 1 1.5")
-    if known.family in _SINGLE:
-        return Style(_SINGLE[known.family], _SINGLE_DASH)
-    colour = _BY_IMAGES_SORTED[tuple(sorted(known.images))]
-    dash = _RULE_DASHES.get(known.rule or "", "") or _DASHES.get(known.family, "")
-    return Style(colour, dash)
+    entry = families.of(known.family)
+    colour = entry.colour or _BY_IMAGES_SORTED[tuple(sorted(known.images))]
+    return Style(colour, _RULE_DASHES.get(known.rule or "", "") or entry.dash)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from thalbids import families
 from thalbids.bids import names
 from thalbids.qc.measures import asymmetry_index
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
-SOURCES = names.FAMILIES | names.SINGLE_METHODS
 SEVERITY = {"distrust": "Do not trust", "check": "Check"}
 
 
@@ -214,7 +214,7 @@ class Words:
             said = [_said(row.get("reason") or row.get("note")), *(flag["reason"] for flag in flags.get(source, ()))]
             note = " ".join(filter(None, said))
             out.append(
-                {"source": SOURCES.get(source, source), "volume": number(row.get("icv_mm3"), 3, 1e-6), "note": note}
+                {"source": families.of(source).label, "volume": number(row.get("icv_mm3"), 3, 1e-6), "note": note}
             )
         return out
 

@@ -32,7 +32,7 @@ def test_the_order_of_the_images_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("method", names.methods(), ids=lambda method: method.desc)
-def test_a_name_leads_back_to_its_method(method: names.Method) -> None:
+def test_a_name_leads_back_to_its_method(method: names.MaskKind) -> None:
     assert names.by_desc(method.desc) == method
     assert method.image == (method.images[0] if len(method.images) == 1 else "ensemble")
     assert (method.rule is None) == (len(method.images) == 1)

@@ -140,6 +140,7 @@ def test_a_plug_in_needs_to_say_no_more_than_the_protocol() -> None:
 
 def test_a_plugin_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("mine", "no_such_module:Mine", "thalbids.methods")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    monkeypatch.setattr(registry.families, "entries", lambda: [entry])
+    monkeypatch.setattr(registry.families, "loaded", registry.families.loaded.__wrapped__)
     with pytest.raises(MissingToolError, match=r"mine .* cannot be loaded .*no_such_module"):
         every_method()

@@ -277,5 +277,5 @@ def test_names_and_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_every_offer_is_known() -> None:
-    for what in verb.OFFERED:
+    for what in verb.offered():
         assert weights.named(what)

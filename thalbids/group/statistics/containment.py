@@ -73,9 +73,9 @@ def constructed(inner: str, outer: str) -> bool:
         a, b = names.by_desc(inner), names.by_desc(outer)
     except KeyError:
         return False
-    if a.family == "mindglide" and outer == ("synthalT1w" if inner.endswith("InSynthal") else "first"):
+    if a.envelope == outer:
         return True
-    if a.family != b.family or a.desc.endswith("InSynthal") != b.desc.endswith("InSynthal"):
+    if a.family != b.family or a.envelope != b.envelope:
         return False
     single_in_union = len(a.images) == 1 and b.rule == "mean" and len(b.images) == 2 and a.images[0] in b.images
     intersection_in_member = a.rule == "intersection" and len(b.images) == 1 and b.images[0] in a.images

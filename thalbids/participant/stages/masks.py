@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalbids import families as known
 from thalbids.bids import existing, names
 from thalbids.bids.outputs import derivative, sidecar
 from thalbids.errors import ThalbidsError
@@ -39,15 +40,15 @@ def unplanned(made: SessionPlan) -> list[Entry]:
     ]  # fmt: skip
 
 
-def _found(out_dir: Path, session: Session) -> list[names.Method]:
+def _found(out_dir: Path, session: Session) -> list[names.MaskKind]:
     """The methods whose masks of this T1w are in the output folder, in the order of their names."""
-    known = []
+    labels = []
     pattern = out_dir / derivative(session, "mask", space="T1w", label="thalamus", desc="0")
     start, end = pattern.name.split("_desc-0_")
     for path in sorted(pattern.parent.glob(f"{start}_desc-*_{end}")):
         with suppress(KeyError):  # of somebody else's method
-            known.append(names.by_desc(path.name.removeprefix(f"{start}_desc-").removesuffix(f"_{end}")))
-    return known
+            labels.append(names.by_desc(path.name.removeprefix(f"{start}_desc-").removesuffix(f"_{end}")))
+    return labels
 
 
 def families(method: Method, settings: Settings) -> tuple[str, ...]:
@@ -55,9 +56,9 @@ def families(method: Method, settings: Settings) -> tuple[str, ...]:
     return tuple(name for name in trait(method, "builds_on", settings) if name != "brain")
 
 
-def label_of(method: Method, images: tuple[str, ...] | str, settings: Settings, rule: str = "mean") -> names.Method:
+def label_of(method: Method, images: tuple[str, ...] | str, settings: Settings, rule: str = "mean") -> names.MaskKind:
     """The name of a method's mask, which shows an envelope other than the paper's."""
-    envelope = settings.mindglide.envelope if method.family == "mindglide" else "first"
+    envelope = settings.mindglide.envelope if known.of(method.family).cut_with else ""
     return names.method(method.family, images, rule, envelope)
 
 
@@ -102,7 +103,7 @@ def given_results(settings: Settings, family: str, desc: str) -> dict[str, Path]
 
 def _given(made: SessionPlan, entry: Entry) -> bool:
     """Plan the step that takes a mask that exists; False when there is none for this session."""
-    desc, several = entry["desc"], entry["family"] in names.FAMILIES
+    desc, several = entry["desc"], not known.of(entry["family"]).single
     for key, root in given_results(made.settings, entry["family"], desc).items():
         found = existing.thalamus_mask(key, root, made.session, desc=desc, exact=several and key != desc)
         if found is not None:

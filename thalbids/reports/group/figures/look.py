@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+from thalbids import families
 from thalbids.bids import names
 from thalbids.reports import palette
 
@@ -18,7 +19,6 @@ INK = "#1a1c20"
 QUIET = "#545b66"
 GRID = "#dfe3e8"
 LONGEST_LABEL = 34
-_MARKERS = {"freesurfer": "s", "first": "D", "dbsegment": "^", "mindglide": "o", "synthal": "v"}
 _OTHER_MARKERS = ("P", "X", "h", "<", ">", "p")
 
 RC: dict[str, Any] = {
@@ -48,7 +48,7 @@ RC: dict[str, Any] = {
 
 
 @cache
-def _known(method: str) -> names.Method | None:
+def _known(method: str) -> names.MaskKind | None:
     try:
         return names.by_desc(method)
     except KeyError:
@@ -83,7 +83,7 @@ def marker(method: str) -> str:
     """Matplotlib's marker of a family."""
     known = _known(method)
     family = known.family if known is not None else method
-    return _MARKERS.get(family, _OTHER_MARKERS[sum(family.encode()) % len(_OTHER_MARKERS)])
+    return families.of(family).marker or _OTHER_MARKERS[sum(family.encode()) % len(_OTHER_MARKERS)]
 
 
 @cache
@@ -106,9 +106,7 @@ def is_union(method: str) -> bool:
 def envelope(method: str) -> str | None:
     """The method whose mask cuts this one, where there is such a method."""
     known = _known(method)
-    if known is None or known.family != "mindglide":
-        return None
-    return "synthalT1w" if method.endswith("InSynthal") else "first"
+    return known.envelope or None if known is not None else None
 
 
 def member(method: str, ensemble: str) -> bool:

@@ -1,0 +1,65 @@
+"""The embedded method, SynThal, as the registry knows it; what it does stands in :mod:`thalbids.methods.synthal`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from thalbids.methods.base import Request, Segmentation
+from thalbids.settings import Settings
+
+if TYPE_CHECKING:
+    from thalbids.methods import synthal
+    from thalbids.tools.findings import Finding
+
+
+class SynThal:
+    """See :class:`thalbids.methods.base.Method`."""
+
+    family = "synthal"
+    shown = "SynThal"
+    images: tuple[str, ...] = ("T1w", "FLAIR", "R1map")
+    dash, marker = "", "v"
+    envelope = True
+    brain_mask = "embedded"
+    icv = "Estimate of SynThal on the T1w image"
+    protocol = (
+        "SynThal 1: manual whole-thalamus labels of the SynthSeg training maps (CMA protocol, as FreeSurfer's aseg)"
+    )
+    memory_gb = 1.2
+    version = 1
+    sentence = (
+        "The thalamus was segmented with SynThal, a convolutional network trained on synthetic images only, in the "
+        "manner of SynthSeg [@billot2023synthseg]."
+    )
+    citations: tuple[str, ...] = ("billot2023synthseg",)
+
+    @cached_property
+    def _network(self) -> synthal.SynThal:
+        from thalbids.methods import synthal
+
+        return synthal.SynThal()
+
+    def unavailable(self) -> str | None:
+        return self._network.unavailable()
+
+    def pieces(self, settings: Settings) -> list[Finding]:
+        """What ``thalbids doctor`` tells of it."""
+        from thalbids.methods.synthal import weights_checksum
+        from thalbids.tools.findings import EMBEDDED, Finding
+
+        enables = "SynThal: thalamus masks of T1w, FLAIR and R1, brain mask, intracranial volume"
+        name, problem = "SynThal weights", self.unavailable()
+        if problem is not None:
+            return [Finding(EMBEDDED, name, False, problem=problem, enables=enables, mend="Install thalbids again.")]
+        return [Finding(EMBEDDED, name, True, f"SHA-256 {weights_checksum()[:16]}", enables=enables)]
+
+    def builds_on(self, settings: Settings) -> tuple[str, ...]:
+        return ()
+
+    def params(self, settings: Settings) -> Mapping[str, Any]:
+        return self._network.params(settings)
+
+    def segment(self, request: Request) -> Segmentation:
+        return self._network.segment(request)
