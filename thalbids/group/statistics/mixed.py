@@ -15,15 +15,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import stats
 
 from thalbids.group.statistics import fit
+from thalbids.group.statistics.reml import maximise
 
 PREDICTORS = ("years", "age", "sex", "icv_z")
 RANDOM = ("intercept", "intercept_slope")
 MIN_PEOPLE = 5  # with three and more visits
-_SINGULAR = 1e-4  # a relative standard deviation, or 1 - |correlation|, below this is at the boundary
-_GRADIENT = 1e-2
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,6 @@ class Mixed:
 def reml(y: np.ndarray, X: np.ndarray, Z: np.ndarray, person: np.ndarray, names: Sequence[str]) -> Mixed:
     """Restricted maximum likelihood of y = X b + Z u + e, with u ~ N(0, s^2 L L') per person and e ~ N(0, s^2).
 
-    The likelihood depends on the data through sums per person only (Bates et al. 2015, J Stat Softw 67(1), section 3,
-    for one grouping factor).
-
     Parameters
     ----------
     y : (n,) outcome
@@ -51,22 +47,11 @@ def reml(y: np.ndarray, X: np.ndarray, Z: np.ndarray, person: np.ndarray, names:
     person : (n,) label of the person
     names : of the columns of X
     """
-    sums = _Sums(y, X, Z, person)
     q = Z.shape[1]
-    bounds = [(0.0, None)] if q == 1 else [(0.0, None), (None, None), (0.0, None)]
-    starts = [[1.0], [10.0]] if q == 1 else [[1.0, 0.0, 1.0], [10.0, 0.0, 0.5]]
-    options = {"ftol": 1e-14, "gtol": 1e-8, "maxiter": 500, "maxls": 50}
-    empty = Mixed(tuple(fit.Term(name) for name in names), np.full((q, q), np.nan))
-    theta = np.empty(0)
-    for start in starts:  # the second only where the first does not lead to a maximum
-        run = optimize.minimize(sums.criterion, start, jac="3-point", bounds=bounds, method="L-BFGS-B", options=options)
-        theta = np.asarray(run.x)
-        if sums.stationary(theta):
-            break
-    else:
-        return replace(empty, reason="the likelihood did not converge")
-    beta, inverse, variance = sums.solve(theta)
-    se = np.sqrt(variance * np.diag(inverse))
+    found = maximise(y, X, Z, person)
+    if isinstance(found, str):
+        return Mixed(tuple(fit.Term(name) for name in names), np.full((q, q), np.nan), reason=found)
+    beta, se = found.b, np.sqrt(np.diag(found.covariance))
     z = beta / se
     half = stats.norm.ppf((1 + fit.CONFIDENCE) / 2) * se
     terms = tuple(
@@ -76,77 +61,9 @@ def reml(y: np.ndarray, X: np.ndarray, Z: np.ndarray, person: np.ndarray, names:
         )
         for i, name in enumerate(names)
     )
-    L = _lower(theta)
-    singular = bool(np.any(np.diag(L) < _SINGULAR) or (q == 2 and L[1, 1] < _SINGULAR * math.hypot(L[1, 0], L[1, 1])))
+    singular = found.rank < q
     reason = "singular: a variance of the random effects is 0, or their correlation is 1" if singular else ""
-    return Mixed(terms, variance * L @ L.T, variance, reason, singular)
-
-
-class _Sums:
-    """What the likelihood needs: per person Z'Z, Z'X and Z'y, and over everybody X'X, X'y and y'y."""
-
-    def __init__(self, y: np.ndarray, X: np.ndarray, Z: np.ndarray, person: np.ndarray):
-        order = np.argsort(person, kind="stable")
-        starts = np.flatnonzero(np.r_[True, person[order][1:] != person[order][:-1]])
-        A = np.column_stack([X, y])[order]
-        Z = Z[order]
-        self.n, self.p = X.shape
-        self.zz = np.add.reduceat(Z[:, :, None] * Z[:, None, :], starts)
-        self.za = np.add.reduceat(Z[:, :, None] * A[:, None, :], starts)
-        self.aa = A.T @ A
-
-    def _reduced(self, theta: np.ndarray) -> tuple[np.ndarray, float]:
-        """A' V^-1 A for A = [X, y], and the sum of log |V_i|, with V = I + Z L L' Z'."""
-        L = _lower(theta)
-        M = np.eye(L.shape[0]) + L.T @ self.zz @ L
-        B = L.T @ self.za
-        # Cholesky factors of the 1 x 1 or 2 x 2 blocks, written out: ten times faster than numpy's for stacks
-        c11 = np.sqrt(M[:, 0, 0])
-        W = [B[:, 0] / c11[:, None]]
-        log_v = 2 * float(np.log(c11).sum())
-        if L.shape[0] == 2:
-            c21 = M[:, 1, 0] / c11
-            c22 = np.sqrt(M[:, 1, 1] - c21**2)
-            W.append((B[:, 1] - c21[:, None] * W[0]) / c22[:, None])
-            log_v += 2 * float(np.log(c22).sum())
-        return self.aa - sum(w.T @ w for w in W), log_v
-
-    def criterion(self, theta: np.ndarray) -> float:
-        """Minus twice the restricted log-likelihood, up to a constant, profiled over b and s^2."""
-        S, log_v = self._reduced(theta)
-        XX = S[: self.p, : self.p]
-        rss = S[-1, -1] - S[-1, : self.p] @ np.linalg.solve(XX, S[: self.p, -1])
-        if rss <= 0:
-            return math.inf
-        df = self.n - self.p
-        return float(df * math.log(rss / df) + log_v + np.linalg.slogdet(XX)[1])
-
-    def solve(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """b, (X' V^-1 X)^-1 and s^2."""
-        S, _ = self._reduced(theta)
-        inverse = np.linalg.inv(S[: self.p, : self.p])
-        beta = inverse @ S[: self.p, -1]
-        return beta, inverse, float((S[-1, -1] - S[-1, : self.p] @ beta) / (self.n - self.p))
-
-    def stationary(self, theta: np.ndarray) -> bool:
-        """Whether the criterion is flat here, but for parameters at their bound of 0."""
-        slopes = []
-        for i, value in enumerate(theta):
-            step = 1e-5 * max(1.0, abs(value))
-            up, down = theta.copy(), theta.copy()
-            up[i], down[i] = value + step, value - step
-            at_bound = i != 1 and value < step
-            slope = (self.criterion(up) - self.criterion(theta if at_bound else down)) / (
-                step if at_bound else 2 * step
-            )
-            slopes.append(min(slope, 0.0) if at_bound else slope)
-        return bool(np.all(np.isfinite(slopes)) and np.max(np.abs(slopes)) < _GRADIENT)
-
-
-def _lower(theta: np.ndarray) -> np.ndarray:
-    if len(theta) == 1:
-        return np.array([[theta[0]]])
-    return np.array([[theta[0], 0.0], [theta[1], theta[2]]])
+    return Mixed(terms, found.random, found.variance, reason, singular)
 
 
 def terms(own: pd.DataFrame, random: str) -> list[dict[str, Any]]:
