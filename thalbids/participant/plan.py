@@ -223,6 +223,7 @@ def register(made: SessionPlan, name: str) -> None:
         "Source": image.uri,
         "Units": image.metadata.get("Units"),
         "SkullStripped": image.metadata.get("SkullStripped"),
+        **{key: image.metadata[key] for key in steps.COPIED if key in image.metadata},
         "T1wUri": made.t1w_uri,
         "TransformUri": uri(made.relative("xfm", ".txt", **xfm)),
         "Strategies": [s.name for s in strategies],

@@ -98,6 +98,15 @@ def test_masks_of_an_earlier_run_are_looked_up_and_keep_their_rows(tmp_path: Pat
     assert "kept" not in rows["synthalT1w"]  # what a run makes itself has the fingerprint that it always had
 
 
+def test_how_a_map_was_estimated_is_handed_on() -> None:
+    one = session(("T1w", "R1map"))
+    one.images["R1map"].metadata["EstimationAlgorithm"] = "MP2RAGE"
+    made = plans.plan_session(one, OUT, (Fixed(),), load(None, {}))
+    params = {step.name.split(" ", 1)[1]: step.params for step in made.steps}
+    assert params["register R1map"]["EstimationAlgorithm"] == "MP2RAGE"
+    assert "EstimationReference" not in params["register R1map"]
+
+
 def test_a_kept_method_gives_no_brain_mask() -> None:
     settings = load(None, {})
     made = plans.plan_session(session(("T1w",)), OUT, (DBSegment(), Fixed()), settings, None, {"dbsegment"})

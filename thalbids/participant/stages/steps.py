@@ -36,6 +36,7 @@ Upstream = Mapping[str, StepResult]
 STALE = "its mask in this folder is of an earlier run and not current, or this run cannot tell"
 UP_TO_SKULL = "Brain with its fluid up to the inner skull, by SynThal's whole-head network."
 CUT_OFF = "The field of view ends inside the skull: brain mask and intracranial volume are not whole."
+COPIED = ("EstimationAlgorithm", "EstimationReference")  # fields of a raw map's sidecar that ours repeats
 LEFT_BY_STRIPPING = "What the skull-stripping of the scan left, with what that encloses."
 DIAGNOSTICS = {
     "flip_dice": "FlipDice",
@@ -175,6 +176,7 @@ def register(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
         "Description": f"{params['Image']} registered to the T1w ({outcome.chosen}) and resampled once to its grid.",
         "Transform": params["TransformUri"],
         "Notes": notes,
+        **{key: params[key] for key in COPIED if key in params},
     } | converted
     return Done({"image": metadata, "transform": record})
 
