@@ -109,3 +109,7 @@ class MetadataError(ThalbidsError):
 
 class OutputError(ThalbidsError):
     """The output folder cannot be written (read-only, full, in use by another run)."""
+
+
+class RegistrationError(ThalbidsError):
+    """One strategy found no transform; the gate records it and goes on to the next."""

@@ -20,9 +20,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from thalbids.errors import MissingToolError
+from thalbids.errors import MissingToolError, RegistrationError
 from thalbids.image.grids import zooms
-from thalbids.registration.strategies import RegistrationError
 from thalbids.registration.transforms import from_centred, nearest_rigid, ras_from_lps
 
 WORKING_ZOOM_MM = 2.0

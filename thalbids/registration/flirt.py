@@ -13,7 +13,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from thalbids.registration.strategies import RegistrationError
+from thalbids.errors import RegistrationError
 from thalbids.registration.transforms import from_flirt
 from thalbids.settings import Program
 from thalbids.tools import flirt, fsl

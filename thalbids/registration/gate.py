@@ -29,10 +29,10 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from thalbids.errors import ImageError, without_folders
+from thalbids.errors import ImageError, RegistrationError, without_folders
 from thalbids.image.grids import coverage, resample_to, same_grid, voxel_mapping
 from thalbids.image.similarity import BINS, mutual_information
-from thalbids.registration.strategies import INTERPOLATION_ORDER, RegistrationError, Strategy
+from thalbids.registration.strategies import INTERPOLATION_ORDER, Strategy
 from thalbids.registration.transforms import rotation_degrees
 from thalbids.types import tool_entry
 

@@ -10,14 +10,10 @@ from typing import Protocol
 import nibabel as nib
 import numpy as np
 
-from thalbids.errors import ThalbidsError, UsageError
+from thalbids.errors import UsageError
 from thalbids.settings import Program, Registration, Settings
 
 INTERPOLATION_ORDER = {"linear": 1, "spline": 3}
-
-
-class RegistrationError(ThalbidsError):
-    """One strategy found no transform; the gate records it and goes on to the next."""
 
 
 class Strategy(Protocol):
@@ -52,7 +48,7 @@ class Strategy(Protocol):
 
         ``mask`` is the brain on the fixed grid, for strategies that weight by it. The result depends on nothing but
         the arguments: not on the number of threads, the machine's load or what ran before. Raises
-        :class:`RegistrationError`.
+        :class:`thalbids.errors.RegistrationError`.
         """
         ...
 

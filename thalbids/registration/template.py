@@ -14,12 +14,11 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from thalbids.errors import MissingToolError, UsageError
+from thalbids.errors import MissingToolError, RegistrationError, UsageError
 from thalbids.image.grids import same_grid
 from thalbids.image.io import load_image, load_labels
 from thalbids.image.overlap import counts, dice
 from thalbids.registration.ants_rigid import ants_job, reduced, run_ants
-from thalbids.registration.strategies import RegistrationError
 from thalbids.registration.transforms import from_centred, ras_from_lps, write_itk
 from thalbids.tools.weights import template as fetched
 

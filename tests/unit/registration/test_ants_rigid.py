@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import affine_of, rotation_matrix, world_coordinates
-from thalbids.errors import MissingToolError, UsageError
+from thalbids.errors import MissingToolError, RegistrationError, UsageError
 from thalbids.registration import ants_rigid
 from thalbids.registration.ants_rigid import AntsRigid, block_mean
-from thalbids.registration.strategies import RegistrationError, configured
+from thalbids.registration.strategies import configured
 from thalbids.registration.transforms import displacement
 
 pytest.importorskip("ants")

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import rotation_matrix
-from thalbids.errors import MissingToolError, UsageError
+from thalbids.errors import MissingToolError, RegistrationError, UsageError
 from thalbids.registration.gate import judge, register
 from thalbids.registration.strategies import (
-    RegistrationError,
     configured,
     configured_for,
     note_on,

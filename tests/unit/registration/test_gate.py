@@ -10,11 +10,10 @@ import pytest
 from scipy import ndimage
 
 from tests.conftest import rotation_matrix
-from thalbids.errors import ImageError
+from thalbids.errors import ImageError, RegistrationError
 from thalbids.image.grids import resample_to
 from thalbids.image.orientation import to_ras
 from thalbids.registration.gate import Attempt, choose, judge, peak, register
-from thalbids.registration.strategies import RegistrationError
 
 SHAPE = (64, 60, 56)
 

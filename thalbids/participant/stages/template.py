@@ -49,8 +49,8 @@ def to_template(
     upstream: Mapping[str, StepResult],
 ) -> Done:
     """Register the T1w to the template; excluded where that fails."""
+    from thalbids.errors import RegistrationError
     from thalbids.registration.ants_rigid import ants_version
-    from thalbids.registration.strategies import RegistrationError
     from thalbids.registration.template import estimate
 
     t1w, brain, image = inputs["T1w"], inputs["brain"], inputs["template"]
