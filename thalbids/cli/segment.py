@@ -32,6 +32,6 @@ def parser() -> Parser:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Give the exit code."""
-    from thalbids.participant.run import segment
+    from thalbids.participant.segment import segment
 
     return segment(arguments.scans, arguments.output_dir, settings)

@@ -23,7 +23,7 @@ from thalbids.settings import Inputs, Methods, Run, Settings
 
 
 class Recorder(ModuleType):
-    """Stands in for thalbids.participant.run; keeps the calls, then returns or raises ``outcome``."""
+    """Stands in for the commands participant and segment; keeps the calls, then returns or raises ``outcome``."""
 
     def __init__(self) -> None:
         super().__init__("thalbids.participant.run")
@@ -47,7 +47,8 @@ class Recorder(ModuleType):
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
-    monkeypatch.setitem(sys.modules, "thalbids.participant.run", recorder)
+    for command in ("run", "segment"):
+        monkeypatch.setitem(sys.modules, f"thalbids.participant.{command}", recorder)
     return recorder
 
 

@@ -1,0 +1,108 @@
+"""The command ``segment``: SynThal on single scans, without BIDS."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from thalbids.bids.outputs import write_table
+from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
+from thalbids.methods.synthal import weights_checksum
+from thalbids.participant.stages import steps
+from thalbids.settings import Settings
+
+COLUMNS = (
+    "scan", "volume_mm3", "volume_left_mm3", "volume_right_mm3", "volume_soft_mm3", "voxels", "voxel_volume_mm3",
+    "icv_mm3", "status", "reason",
+)  # fmt: skip
+
+
+def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> int:
+    """SynThal on single scans, without BIDS; gives the exit code. One scan that fails does not end the others.
+
+    Raises
+    ------
+    NoInputError
+        A scan is not there.
+    UsageError
+        Two scans would write the same files, or a folder is named.
+    MissingToolError
+        The weights are missing.
+    """
+    absent = [scan for scan in scans if not scan.exists()]
+    if absent:
+        raise NoInputError(f"no such file: {', '.join(map(str, absent))}.", "Check the names; nothing was done.")
+    folders = [scan for scan in scans if scan.is_dir()]
+    if folders:
+        problem = f"this is a folder, not an image: {', '.join(map(str, folders))}."
+        raise UsageError(problem, "Name the scans in it, such as FOLDER/*.nii.gz; nothing was done.")
+    places = [((scan.absolute().parent if out_dir is None else out_dir), stem(scan)) for scan in scans]
+    twice = sorted({name for folder, name in places if places.count((folder, name)) > 1})
+    if twice:
+        problem = f"several scans would write to the same files: {', '.join(twice)}."
+        raise UsageError(problem, "Segment them one by one, each with an -o of its own.")
+    weights_checksum()
+    good = 0
+    for scan, (folder, name) in zip(scans, places, strict=True):
+        try:
+            row = segment_one(scan, folder, name, settings)
+        except OutputError:
+            raise
+        except ThalbidsError as error:
+            text = str(error if error.path is not None else type(error)(error.problem, error.mend, scan))
+            print(f"thalbids: {text}", file=sys.stderr)
+            continue
+        good += row["status"] == "ok"
+        note = "" if row["status"] == "ok" else f"  NOT TRUSTED: {row['reason']}"
+        icv = "n/a (the field of view cuts the head)" if row["icv_mm3"] is None else f"{row['icv_mm3'] / 1000:.0f} mL"
+        print(
+            f"{scan}: {row['volume_mm3'] / 1000:.2f} mL (left {row['volume_left_mm3'] / 1000:.2f}, "
+            f"right {row['volume_right_mm3'] / 1000:.2f}), ICV {icv}{note}"
+        )
+    return 0 if good == len(scans) else 1
+
+
+def stem(scan: Path) -> str:
+    """The file name without the extension of an image."""
+    for extension in (".nii.gz", ".nii", ".mgz", ".mgh"):
+        if scan.name.endswith(extension):
+            return scan.name.removesuffix(extension)
+    return scan.name
+
+
+def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapping[str, Any]:
+    """Write ``NAME_thalamus.nii.gz`` (10 left, 49 right), ``NAME_thalamusprob.nii.gz``, ``NAME_brain.nii.gz`` and
+    ``NAME_thalamus.tsv``; gives the table's row.
+    """
+    import numpy as np
+
+    from thalbids import qc
+    from thalbids.image.io import load_image, save_image
+    from thalbids.methods.synthal import segment_image
+
+    image = load_image(scan)
+    for text in image.extra.get("notes", ()):
+        print(f"{scan}: {text}", file=sys.stderr)
+    found = segment_image(image, precision=settings.run.precision, flip=settings.synthal.flip_averaging)
+    icv = found.metadata["IntracranialVolumeMm3"]
+    own = {name: found.metadata[key] for name, key in steps.DIAGNOSTICS.items()}
+    mask = qc.MaskInput(
+        found.labels, "synthal", ("T1w",), soft_volume_mm3=found.volume_soft_mm3, diagnostics=own,
+        image=np.asarray(image.dataobj) != 0,
+    )  # fmt: skip
+    masks = {"synthal": mask}
+    document = qc.build(
+        subject="scan", session=None, affine=found.affine, masks=masks, brain=found.brain,
+        icv=[{"source": "synthal", "icv_mm3": icv}],
+    )  # fmt: skip
+    judged = steps.volume_rows([{"desc": "synthal", "image": "T1w"}], document["Masks"])[0]
+    row = {key: value for key, value in {**judged, "scan": scan.name, "icv_mm3": icv}.items() if key in COLUMNS}
+    assert found.brain is not None and found.probability is not None
+    save_image(found.labels, found.affine, folder / f"{name}_thalamus.nii.gz", dtype=np.uint8)
+    save_image(found.brain, found.affine, folder / f"{name}_brain.nii.gz", dtype=np.uint8)
+    if settings.synthal.write_probabilities:
+        save_image(found.probability, found.affine, folder / f"{name}_thalamusprob.nii.gz", dtype=np.float32)
+    write_table(folder / f"{name}_thalamus.tsv", [row], COLUMNS)
+    return row
