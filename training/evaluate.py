@@ -138,7 +138,7 @@ def fields_of_view(image: nib.Nifti1Image) -> dict[str, nib.Nifti1Image]:
         out[f"{width} slices"] = nib.Nifti1Image(data[k : k + width], shifted)
     for pad in (32, 64):
         shifted = affine.copy()
-        shifted[:3, 3] -= affine[:3, :3] @ [pad] * 1.0
+        shifted[:3, 3] -= affine[:3, :3] @ np.full(3, pad)
         out[f"{pad} zeros around"] = nib.Nifti1Image(np.pad(data, pad), shifted)
     middle = (np.array(data.shape) - 1) / 2
     for degrees in (20, 25, 44):
