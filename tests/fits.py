@@ -22,6 +22,8 @@ from thalbids.group.comparison import METRICS
 from thalbids.group.harmonise import prepared
 from thalbids.group.registry import ANALYSES
 from thalbids.group.statistics import agreement, interrater, paired
+from thalbids.raters import kappa
+from thalbids.raters.ratings import RATINGS
 from thalbids.settings import Group, Settings
 
 METHODS = ("first", "dbsegment", "synthalT1w")
@@ -34,7 +36,7 @@ Columns = dict[str, list[Any]]
 
 def main() -> None:
     """Write every table to stdout."""
-    found = {name: columns for make in (analyses, changes, harmonised, volumes) for name, columns in make()}
+    found = {name: columns for make in (analyses, changes, harmonised, volumes, ratings) for name, columns in make()}
     json.dump(found, sys.stdout, default=_plain)
 
 
@@ -83,6 +85,16 @@ def volumes() -> Iterator[tuple[str, Columns]]:
     yield "overlap tests", _columns(paired.tests(frame))
     yield "agreement", _columns(agreement.rows(frame))
     yield "raters", _columns(interrater.between_raters(pd.DataFrame(between), 1, DRAWS))
+
+
+def ratings() -> Iterator[tuple[str, Columns]]:
+    """Kappa of two and of three raters."""
+    rng = np.random.default_rng(5)
+    said = rng.choice(RATINGS, (3, 60), p=[0.6, 0.3, 0.1])
+    said[1, :40] = said[0, :40]
+    counts = np.array([[list(item).count(word) for word in RATINGS] for item in said.T], dtype=float)
+    found = [kappa.cohen(list(said[0]), list(said[1])), kappa.fleiss(counts, 1, DRAWS)]
+    yield "kappa", _columns([vars(estimate) for estimate in found])
 
 
 def pairs(settings: Settings) -> Cohort:

@@ -57,7 +57,7 @@ def maximise(y: np.ndarray, X: np.ndarray, Z: np.ndarray, person: np.ndarray) ->
     T = np.linalg.inv(np.linalg.qr(Z, mode="r")) * math.sqrt(y.size)  # columns of Z T are of one size, and orthogonal
     start = Q.T @ y
     data = _Reduced(Q, y - Q @ start, Z @ T, person)
-    if data.exact():
+    if data.left() <= _EXACT * float(np.sum((y - y.mean()) ** 2)):
         return "the model fits without error: there is no standard error"
     L, found, converged = _best(data)
     if not converged:
@@ -103,15 +103,13 @@ class _Reduced:
         self.c = np.add.reduceat(Q[:, None] * A, starts, axis=2)
         left = (A - (Q[:, None] * np.repeat(self.c, counts, axis=2)).sum(axis=0)).T
         self.rest = left.T @ left
-        self.total = float(y @ y)
         self.df = X.shape[0] - X.shape[1]
         self.q = Z.shape[1]
 
-    def exact(self) -> bool:
-        """Whether nothing is left when everybody has random effects without bounds."""
+    def left(self) -> float:
+        """The residual sum of squares when everybody has random effects without bounds."""
         XX, Xy = self.rest[:-1, :-1], self.rest[:-1, -1]
-        b = np.linalg.lstsq(XX, Xy, rcond=_EXACT)[0]
-        return bool(self.rest[-1, -1] - Xy @ b <= _EXACT * self.total)
+        return float(self.rest[-1, -1] - Xy @ np.linalg.lstsq(XX, Xy, rcond=_EXACT)[0])
 
     def at(self, L: np.ndarray) -> _Point:
         """The criterion df log s^2 + sum log |V_i| + log |X' V^-1 X| at G = L L' and its derivatives."""

@@ -53,15 +53,41 @@ def test_against_another_optimiser_and_the_observed_information() -> None:
     assert p == pytest.approx(2 * stats.norm.sf(abs(z)))
 
 
+def test_likelihood_and_its_derivatives() -> None:
+    X, y = simulated(120)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    params, step = np.array([0.4, 0.2, -0.5, 1.0]), 1e-5
+    value, gradient, information = ordinal.likelihood(params, X, y)
+    assert value == pytest.approx(log_likelihood(params, X, y), rel=1e-12)
+    ends = [(params + step * e, params - step * e) for e in np.eye(4)]
+    slopes = [(log_likelihood(a, X, y) - log_likelihood(b, X, y)) / (2 * step) for a, b in ends]
+    bends = [(ordinal.likelihood(a, X, y)[1] - ordinal.likelihood(b, X, y)[1]) / (2 * step) for a, b in ends]
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(-information, bends, rtol=1e-6, atol=1e-6)
+
+
+def test_maximum_does_not_depend_on_the_start() -> None:
+    X, y = simulated()
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    starts = ([0, 0, -1, 1], [3, -3, -0.1, 0.1], [0.5, 0.3, -6, 9])
+    found = [ordinal.maximum(np.array(start, dtype=float), X, y) for start in starts]
+    for params, covariance in found:
+        np.testing.assert_allclose(params, found[0][0], rtol=1e-10)
+        np.testing.assert_allclose(covariance, found[0][1], rtol=1e-8)
+    assert np.abs(ordinal.likelihood(found[0][0], X, y)[1]).max() < 1e-10
+    complete = (X[:, 0] > 0).astype(int)
+    assert np.isnan(ordinal.maximum(np.zeros(3), X, complete)[1]).all()  # no maximum
+
+
 def test_binary_predictor_and_two_categories_is_the_log_odds_ratio() -> None:
     """A 2 x 2 table a, b, c, d: log(ad / bc) with variance 1/a + 1/b + 1/c + 1/d."""
     x = np.repeat([0.0, 0, 1, 1], [30, 10, 15, 25])
     y = np.repeat([0, 1, 0, 1], [30, 10, 15, 25])
     found, reason = ordinal._fit(["x"], {"x": x}, y, ["c"])
     assert reason == ""
-    assert found["x"][0] == pytest.approx(math.log(30 * 25 / (10 * 15)), rel=1e-5)
-    assert found["x"][1] == pytest.approx(math.sqrt(1 / 30 + 1 / 10 + 1 / 15 + 1 / 25), rel=1e-4)
-    assert found["c"][0] == pytest.approx(math.log(30 / 10), rel=1e-5)
+    assert found["x"][0] == pytest.approx(math.log(30 * 25 / (10 * 15)), rel=1e-9)
+    assert found["x"][1] == pytest.approx(math.sqrt(1 / 30 + 1 / 10 + 1 / 15 + 1 / 25), rel=1e-9)
+    assert found["c"][0] == pytest.approx(math.log(30 / 10), rel=1e-9)
 
 
 def test_separation() -> None:
