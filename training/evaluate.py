@@ -18,6 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from thalbids.inference import synthal
+from thalbids.inference.head import Head, see_head
 from thalbids.inference.network import Network
 from training.generate import rotation, smooth_noise
 from training.known_change import FollowingField, changed, slope, true_change
@@ -173,7 +174,7 @@ def offsets(labels: np.ndarray, truth: np.ndarray, affine: np.ndarray) -> dict[s
     return {k: float(np.concatenate(v).mean()) for k, v in signed.items()}
 
 
-def agreement(found: dict[str, RealScan], heads: dict[str, synthal.Head], roi: Net) -> list[dict]:
+def agreement(found: dict[str, RealScan], heads: dict[str, Head], roi: Net) -> list[dict]:
     rows = []
     for name, scan in found.items():
         head = heads[name]
@@ -196,7 +197,7 @@ def agreement(found: dict[str, RealScan], heads: dict[str, synthal.Head], roi: N
     return rows
 
 
-def contrasts(found: dict[str, RealScan], heads: dict[str, synthal.Head], roi: Net) -> dict[str, dict]:
+def contrasts(found: dict[str, RealScan], heads: dict[str, Head], roi: Net) -> dict[str, dict]:
     """patient07: every contrast against T1 on the same grid."""
     names = {c: f"patient07 {c}" for c in ("T1", "T2", "FLAIR", "T1POST")}
     centre = heads[names["T1"]].centre
@@ -213,21 +214,21 @@ def contrasts(found: dict[str, RealScan], heads: dict[str, synthal.Head], roi: N
 def retest(scan: RealScan, centre: np.ndarray, roi: Net, times: int, seed: int) -> list[float]:
     """Change in percent of the hard volume over rescans."""
     rng = np.random.default_rng(seed)
-    first = (measure(scan.image, centre, roi)[0] > 0).sum()
-    return [100 * ((measure(rescan(scan.image, rng), centre, roi)[0] > 0).sum() / first - 1) for _ in range(times)]
+    first = hard_volume(scan.image, centre, roi)
+    return [100 * (hard_volume(rescan(scan.image, rng), centre, roi) / first - 1) for _ in range(times)]
 
 
 def box_moves(scan: RealScan, centre: np.ndarray, roi: Net) -> list[float]:
     """Change in percent of the hard volume when the search starts 6 mm away along each axis."""
-    first = (measure(scan.image, centre, roi)[0] > 0).sum()
+    first = hard_volume(scan.image, centre, roi)
     steps = [6 * s * e for e in np.eye(3) for s in (-1, 1)]
-    return [100 * ((measure(scan.image, centre + d, roi)[0] > 0).sum() / first - 1) for d in steps]
+    return [100 * (hard_volume(scan.image, centre + d, roi) / first - 1) for d in steps]
 
 
 def evaluate(root: Path, weights: Path, *, quick: bool) -> dict:
     head_net, roi = Network(weights / "head.xml", threads=1), Network(weights / "roi.xml", threads=1)
     found = {s.name: s for s in scans(root)}
-    heads = {n: synthal.see_head(s.image, head_net) for n, s in found.items()}
+    heads = {n: see_head(s.image, head_net) for n, s in found.items()}
     report: dict = {"agreement": agreement(found, heads, roi), "patient07": contrasts(found, heads, roi)}
     if quick:
         return report
@@ -243,8 +244,7 @@ def evaluate(root: Path, weights: Path, *, quick: bool) -> dict:
     report["poses_percent"] = {n: poses(found[n], heads[n].centre, roi) for n in labelled}
     whole = [s for s in scans(root) if s.name.startswith("freesurfer6")]
     report["fields_of_view"] = {
-        s.name: {n: synthal.see_head(i, head_net).icv_mm3 / 1000 for n, i in fields_of_view(s.image).items()}
-        for s in whole
+        s.name: {n: see_head(i, head_net).icv_mm3 / 1000 for n, i in fields_of_view(s.image).items()} for s in whole
     }
     report["box_moves_percent"] = {n: box_moves(found[n], heads[n].centre, roi) for n in [*labelled, "patient07 T1"]}
     return report

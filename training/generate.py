@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from thalbids.inference.head import HEAD_SHAPE, HEAD_SPACING
 from thalbids.inference.intensity import normalise
-from thalbids.inference.synthal import HEAD_SHAPE, HEAD_SPACING, ROI_SHAPE
+from thalbids.inference.synthal import ROI_SHAPE
 from training.maps import BRAIN, CODE, FADE_LEVELS, HEAD_CLASS, MIRROR, NAMES, ROI_CLASS
 
 COARSE = 4.0  # mm between the nodes on which deformations of the head are computed

@@ -13,7 +13,8 @@ from tests.realdata import build
 from thalbids import demo
 from thalbids.image.io import load_image
 from thalbids.image.orientation import to_ras
-from thalbids.inference.synthal import Head, dice
+from thalbids.inference.head import Head
+from thalbids.inference.synthal import dice
 from thalbids.methods.synthal import head_of
 
 real = pytest.mark.skipif(not DATA_ROOT.is_dir(), reason=f"the real scans are not in {DATA_ROOT}")

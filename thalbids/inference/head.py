@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import nibabel as nib
 import numpy as np
@@ -74,19 +75,19 @@ class Look:
     p: np.ndarray
     grid: np.ndarray
     distance: np.ndarray
-    values: np.ndarray
     seen: np.ndarray
 
-    @property
+    @cached_property
     def middle(self) -> np.ndarray:
         """World position of the middle of the brain."""
         return boxes.world(self.grid, ndimage.center_of_mass(self.distance <= 0))
 
-    @property
+    @cached_property
     def thalami(self) -> np.ndarray:
         """Probabilities of the left and the right thalamus within the brain."""
         return clean(self.p[list(HEAD_THALAMI)] * (self.distance <= BRAIN_MARGIN_MM), threshold=0.3)
 
+    @cached_property
     def turn(self) -> np.ndarray:
         """The head's axes in the world as columns: right (thalamus to thalamus), front (along the brain), up."""
         old = self.grid[:3, :3] / HEAD_SPACING
@@ -133,7 +134,7 @@ def look(
     if near is not None:
         where = seen & (boxes.sample(near.distance, near.grid, grid, HEAD_SHAPE, 1) <= NEAR_MM)
     p = net(normalise(values, where) if (where & (values != 0)).any() else normalise(values))
-    return Look(p, grid, from_brain(p[list(HEAD_BRAIN)].sum(0)), values, seen)
+    return Look(p, grid, from_brain(p[list(HEAD_BRAIN)].sum(0)), seen)
 
 
 def settle(small: np.ndarray, affine: np.ndarray, net: Callable[[np.ndarray], np.ndarray]) -> Look:
@@ -146,7 +147,7 @@ def settle(small: np.ndarray, affine: np.ndarray, net: Callable[[np.ndarray], np
         seen = look(small, affine, boxes.grid_around(centre, HEAD_SHAPE, HEAD_SPACING, turn), net, seen)
         if not (seen.distance <= 0).any():
             break
-        middle, pose = seen.middle, seen.turn()
+        middle, pose = seen.middle, seen.turn
         if angle_between(np.eye(3), pose) < UPRIGHT_DEGREES:
             pose = np.eye(3)
         if np.linalg.norm(middle - centre) <= SETTLED_MM and angle_between(turn, pose) <= SETTLED_DEGREES:
@@ -167,18 +168,15 @@ def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) ->
     centre = boxes.world(head.grid, ndimage.center_of_mass(weight)) if volume >= FOUND_MM3 else None
     skull = within(head.distance, ICV_MARGIN_MM)
     cut = 0.0
-    if is_stripped(
-        data, image.affine, head
-    ):  # the stripping drew the border; without a skull the network misses cortex
+    stripped = is_stripped(data, image.affine, head)
+    if stripped:  # the stripping drew the border; without a skull the network misses cortex
         brain = fill_holes(largest(data != 0))
         icv = float(brain.sum()) * voxel_volume(image.affine)
-        stripped = True
     else:
         brain = boxes.back(within(head.distance, BRAIN_MARGIN_MM), head.grid, image.shape, image.affine) >= 0.5
         cut = contact(skull >= 0.5, head.seen)
         icv = float((skull * head.seen).sum() * HEAD_SPACING**3)
-        stripped = False
-    tilt = angle_between(np.eye(3), head.turn()) if centre is not None else 0.0
+    tilt = angle_between(np.eye(3), head.turn) if centre is not None else 0.0
     return Head(brain.astype(np.uint8), icv, centre, volume, cut, tilt, stripped)
 
 

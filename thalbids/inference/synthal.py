@@ -18,13 +18,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from thalbids.inference import boxes, network
-from thalbids.inference.head import (
-    FOUND_MM3,
-    HEAD_SHAPE,
-    HEAD_SPACING,
-    Head,
-    see_head,
-)
+from thalbids.inference.head import FOUND_MM3
 from thalbids.inference.intensity import normalise
 from thalbids.inference.parts import clean
 
@@ -34,26 +28,8 @@ ROI_LEFT, ROI_RIGHT = 1, 2
 THREADS = 1  # part of the result: with another number of threads sums differ in the fourth digit
 RECENTRE_MM = 1.0
 MOVES = 5
-# The box is looked into from several sides and the probabilities are averaged: degrees about x, y and z, and whether
-# left and right change places.
-POSES: tuple[tuple[tuple[float, float, float], bool], ...] = (
-    ((0, 0, 0), False),
-    ((0, 0, 0), True),
-    ((6, 3, 3), False),
-    ((-6, -3, -3), True),
-)
-
-__all__ = [
-    "HEAD_SHAPE",
-    "HEAD_SPACING",
-    "ROI_SHAPE",
-    "Head",
-    "Thalami",
-    "dice",
-    "networks",
-    "see_head",
-    "see_thalami",
-]
+# Besides straight and mirrored, the box is looked into turned by degrees about x, y and z, mirrored or not.
+TURNS: tuple[tuple[tuple[float, float, float], bool], ...] = (((6, 3, 3), False), ((-6, -3, -3), True))
 
 
 @dataclass(frozen=True)
@@ -87,7 +63,7 @@ def see_thalami(
 ) -> Thalami:
     """Run the second network around `centre` (world mm), moving the box until it sits on what it finds.
 
-    With `flip` the answer is the mean over all `POSES`, else that of the first.
+    With `flip` the answer is the mean over the straight, the mirrored and the turned boxes (`TURNS`).
     """
     data = boxes.without_background(np.asarray(image.dataobj, dtype=np.float32))
     data, affine = boxes.average_blocks(data, image.affine, 1.0)
@@ -106,17 +82,16 @@ def see_thalami(
             break
         centre = middle
     agreement = 1.0
-    looks = [(p, grid)]
+    looks = [(p, grid, 1.0)]
     if flip:
-        p = mirrored(net, x)
-        agreement = dice(looks[0][0].sum(0) >= 0.5, p.sum(0) >= 0.5)
-        looks[0] = ((looks[0][0] + p) / 2, grid)
-        looks += [turned(net, data, affine, centre, angles, flipped) for angles, flipped in POSES[2:]]
+        other = mirrored(net, x)
+        agreement = dice(p.sum(0) >= 0.5, other.sum(0) >= 0.5)
+        looks = [((p + other) / 2, grid, 0.5)]
+        looks += [(*turned(net, data, affine, centre, *turn), 0.5 / len(TURNS)) for turn in TURNS]
     sides = np.zeros((2, *image.shape), np.float32)
-    weights = [2, *[1] * (len(looks) - 1)] if flip else [1]
-    for (seen_p, at), weight in zip(looks, weights, strict=True):
-        for side, q in enumerate(clean(seen_p)):
-            sides[side] += weight / sum(weights) * boxes.back(q, at, image.shape, image.affine)
+    for seen, at, weight in looks:
+        for side, q in enumerate(clean(seen)):
+            sides[side] += weight * boxes.back(q, at, image.shape, image.affine)
     diagnostics = {"flip_dice": agreement, "settled": settled} | certainty(clean(looks[0][0]), grid, affine, data.shape)
     return Thalami(sides[0], sides[1], centre, diagnostics)
 

@@ -1,17 +1,17 @@
-"""The embedded method, SynThal, as the registry knows it; what it does stands in :mod:`thalbids.methods.synthal`."""
+"""The embedded method, SynThal, as the registry knows it: nothing heavy is imported until it computes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from thalbids.methods.base import Request, Segmentation
 from thalbids.settings import Settings
 
 if TYPE_CHECKING:
-    from thalbids.methods import synthal
     from thalbids.tools.findings import Finding
+
+PROTOCOL = "SynThal 2: manual whole-thalamus labels of the SynthSeg training maps (CMA protocol, as FreeSurfer's aseg)"
 
 
 class SynThal:
@@ -24,25 +24,19 @@ class SynThal:
     envelope = True
     brain_mask = "embedded"
     icv = "Estimate of SynThal on the T1w image"
-    protocol = (
-        "SynThal 1: manual whole-thalamus labels of the SynthSeg training maps (CMA protocol, as FreeSurfer's aseg)"
-    )
+    protocol = PROTOCOL
     memory_gb = 1.2
-    version = 1
+    version = 2
     sentence = (
         "The thalamus was segmented with SynThal, a convolutional network trained on synthetic images only, in the "
         "manner of SynthSeg [@billot2023synthseg]."
     )
     citations: tuple[str, ...] = ("billot2023synthseg",)
 
-    @cached_property
-    def _network(self) -> synthal.SynThal:
-        from thalbids.methods import synthal
-
-        return synthal.SynThal()
-
     def unavailable(self) -> str | None:
-        return self._network.unavailable()
+        from thalbids.methods.synthal import unavailable
+
+        return unavailable()
 
     def pieces(self, settings: Settings) -> list[Finding]:
         """What ``thalbids doctor`` tells of it."""
@@ -59,7 +53,15 @@ class SynThal:
         return ()
 
     def params(self, settings: Settings) -> Mapping[str, Any]:
-        return self._network.params(settings)
+        from thalbids.methods.synthal import weights_checksum
+
+        return {
+            "Weights": weights_checksum(),
+            "FlipAveraging": settings.synthal.flip_averaging,
+            "Precision": settings.run.precision,
+        }
 
     def segment(self, request: Request) -> Segmentation:
-        return self._network.segment(request)
+        from thalbids.methods.synthal import segment
+
+        return segment(request)

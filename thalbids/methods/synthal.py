@@ -1,8 +1,7 @@
-"""The embedded method: SynThal on T1w, FLAIR and R1."""
+"""What the embedded method computes: SynThal on one image."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,49 +13,27 @@ from thalbids.errors import ImageError, MissingToolError
 from thalbids.image.io import load_image
 from thalbids.image.orientation import to_ras
 from thalbids.inference import synthal
+from thalbids.inference.head import Head, see_head
 from thalbids.methods.base import Request, Segmentation
-from thalbids.settings import Settings
+from thalbids.methods.embedded import PROTOCOL
 
-PROTOCOL = "SynThal 2: manual whole-thalamus labels of the SynthSeg training maps (CMA protocol, as FreeSurfer's aseg)"
+FILES = ("head.xml", "head.bin", "roi.xml", "roi.bin")
 # Heads of any contrast reach 0.95 and 0.85; noise, heads upside down and shapes stay below (table in docs/methods.md).
 FLIP_DICE = 0.85
 CONFIDENCE = 0.60
 
 
-class SynThal:
-    """See :class:`thalbids.methods.base.Method`."""
+def unavailable() -> str | None:
+    """What keeps SynThal from running here; None when nothing does."""
+    missing = [name for name in FILES if not (synthal.WEIGHTS / name).exists()]
+    return f"the weights {', '.join(missing)} are not in the package; install thalbids again." if missing else None
 
-    family = "synthal"
-    images: tuple[str, ...] = ("T1w", "FLAIR", "R1map")
-    protocol = PROTOCOL
-    memory_gb = 1.2
-    version = 2
-    sentence = (
-        "The thalamus was segmented with SynThal, a convolutional network trained on synthetic images only, in the "
-        "manner of SynthSeg [@billot2023synthseg]."
-    )
-    citations: tuple[str, ...] = ("billot2023synthseg",)
 
-    def unavailable(self) -> str | None:
-        missing = [
-            name for name in ("head.xml", "head.bin", "roi.xml", "roi.bin") if not (synthal.WEIGHTS / name).exists()
-        ]
-        return f"the weights {', '.join(missing)} are not in the package; install thalbids again." if missing else None
-
-    def builds_on(self, settings: Settings) -> tuple[str, ...]:
-        return ()
-
-    def params(self, settings: Settings) -> Mapping[str, Any]:
-        return {
-            "Weights": weights_checksum(),
-            "FlipAveraging": settings.synthal.flip_averaging,
-            "Precision": settings.run.precision,
-        }
-
-    def segment(self, request: Request) -> Segmentation:
-        _, roi = synthal.networks(request.params["Precision"])
-        centre = np.array(request.centre, dtype=np.float64)
-        return _segmentation(request.image, centre, roi, flip=request.params["FlipAveraging"])
+def segment(request: Request) -> Segmentation:
+    """What :class:`thalbids.methods.embedded.SynThal` does with a request."""
+    _, roi = synthal.networks(request.params["Precision"])
+    centre = np.array(request.centre, dtype=np.float64)
+    return _segmentation(request.image, centre, roi, flip=request.params["FlipAveraging"])
 
 
 @cache
@@ -64,11 +41,11 @@ def weights_checksum() -> str:
     """SHA-256 over both networks, for fingerprints."""
     import hashlib
 
-    missing = SynThal().unavailable()
+    missing = unavailable()
     if missing is not None:
         raise MissingToolError(missing)
     digest = hashlib.sha256()
-    for name in ("head.xml", "head.bin", "roi.xml", "roi.bin"):
+    for name in FILES:
         digest.update((synthal.WEIGHTS / name).read_bytes())
     return digest.hexdigest()
 
@@ -104,7 +81,7 @@ def _segmentation(image: nib.Nifti1Image, centre: np.ndarray, roi: Any, *, flip:
     return Segmentation(labels, image.affine, np.minimum(thalami.left + thalami.right, 1), metadata)
 
 
-def head_of(image: nib.Nifti1Image, precision: str) -> synthal.Head:
+def head_of(image: nib.Nifti1Image, precision: str) -> Head:
     """The whole-head network on an image, with an error where there is no head.
 
     Raises
@@ -112,7 +89,7 @@ def head_of(image: nib.Nifti1Image, precision: str) -> synthal.Head:
     ImageError
         Nothing in the image looks like a brain with two thalami.
     """
-    head = synthal.see_head(image, synthal.networks(precision)[0])
+    head = see_head(image, synthal.networks(precision)[0])
     if head.centre is None or head.icv_mm3 < 3e5:
         raise ImageError(
             f"no head with thalami was found (brain-like volume {head.icv_mm3 / 1000:.0f} mL).",

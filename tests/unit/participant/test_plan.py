@@ -11,11 +11,11 @@ import pytest
 from thalbids.engine.step import StepResult, check_plan
 from thalbids.errors import NoInputError
 from thalbids.methods.dbsegment import DBSegment
+from thalbids.methods.embedded import SynThal
 from thalbids.methods.first import First
 from thalbids.methods.freesurfer import FreeSurfer
 from thalbids.methods.mindglide import MindGlide
 from thalbids.methods.registry import Choice, with_earlier
-from thalbids.methods.synthal import SynThal
 from thalbids.participant import plan as plans
 from thalbids.participant.run import check_freesurfer
 from thalbids.participant.stages import mask_steps, masks, steps
