@@ -386,7 +386,7 @@ def render(
     image = acquire(rng, image, spacing)
     if kept is not None and rng.random() < 0.7:  # most programs leave exact zeros
         image *= kept
-    if kind == "T1w" and rng.random() < 0.3:  # FreeSurfer's T1.mgz saturates at white matter
+    if kind == "T1w" and rng.random() < 0.45:  # FreeSurfer's T1.mgz saturates at white matter
         image = np.minimum(image, np.percentile(image[image > 0.2], rng.uniform(65, 85)) * rng.uniform(0.95, 1.1))
     return image if head else normalise(image), kept
 
@@ -482,8 +482,10 @@ def roi_pair(rng: np.random.Generator, maps: list[Map]) -> tuple[np.ndarray, np.
         kinds[1] = kinds[0]
         if rng.random() < 0.6:  # the same noise and the same shading: nothing else to look at
             seeds[1] = seeds[0]
-    elif rng.random() < 0.35:  # the pair that is compared most in use
-        kinds = np.array(["T1w", "FLAIR"])
+    else:  # the pairs that are compared most in use
+        style = rng.random()
+        if style < 0.6:
+            kinds = np.array(["T1w", "FLAIR" if style < 0.45 else "T2w"])
     images, labels = [], []
     for visit, kind, seed in zip(visits, kinds, seeds, strict=True):
         codes = codes_of(m, g, visit, ROI_SHAPE, 1.0, head=False)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-import tiny_steps as tiny
 
+from tests.unit.engine import tiny_steps as tiny
 from thalbids.engine import engine, workers
 from thalbids.engine.scheduler import Lost
 from thalbids.engine.step import Step

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tiny_steps as tiny
 
+from tests.unit.engine import tiny_steps as tiny
 from thalbids.engine import engine
 from thalbids.engine.step import Step
 from thalbids.errors import OutputError

@@ -4,8 +4,8 @@ import hashlib
 from dataclasses import replace
 
 import pytest
-from tiny_steps import join, statuses
 
+from tests.unit.engine.tiny_steps import join, statuses
 from thalbids.engine.fingerprint import Digests, file_sha256, fingerprint, json_sha256, relative
 from thalbids.engine.step import Step, StepResult, recorded_as
 

@@ -5,8 +5,8 @@ import json
 import logging
 
 import pytest
-import tiny_steps as tiny
 
+from tests.unit.engine import tiny_steps as tiny
 from thalbids.engine.log import SHOWN, Reporter
 from thalbids.engine.step import Step, StepResult
 from thalbids.errors import OutputError, UsageError

@@ -8,8 +8,8 @@ import sys
 from dataclasses import replace
 
 import pytest
-import tiny_steps as tiny
 
+from tests.unit.engine import tiny_steps as tiny
 from thalbids.engine import record
 from thalbids.engine.step import Step
 

@@ -6,8 +6,8 @@ import io
 from dataclasses import replace
 
 import pytest
-import tiny_steps as tiny
 
+from tests.unit.engine import tiny_steps as tiny
 from thalbids.engine import scheduler as scheduler_module
 from thalbids.engine.log import Reporter
 from thalbids.engine.scheduler import PATIENCE, Lost, Scheduler

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_steps import join, session_steps
 
+from tests.unit.engine.tiny_steps import join, session_steps
 from thalbids.engine.step import Step, StepResult, check_plan, sidecar
 
 

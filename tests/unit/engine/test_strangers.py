@@ -19,8 +19,8 @@ from pathlib import Path
 import distributed
 import psutil
 import pytest
-import tiny_steps as tiny
 
+from tests.unit.engine import tiny_steps as tiny
 from thalbids.engine import workers
 from thalbids.engine.step import Step
 
