@@ -172,6 +172,27 @@ def sidecar(path: Path) -> Path:
     raise ValueError(f"{path.name} has no JSON sidecar; give the step a record")
 
 
+def in_order(steps: Sequence[Step]) -> list[Step]:
+    """The steps in their order, but each after those that it waits for.
+
+    Raises
+    ------
+    ValueError
+        Some wait for each other, or for a step that is not there.
+    """
+    placed: list[Step] = []
+    there: set[str] = set()
+    waiting = list(steps)
+    while waiting:
+        ready = next((step for step in waiting if there.issuperset((*step.needs, *step.after))), None)
+        if ready is None:
+            raise ValueError(f"{waiting[0].name!r} waits for a step that does not come")
+        waiting.remove(ready)
+        placed.append(ready)
+        there.add(ready.name)
+    return placed
+
+
 def check_plan(steps: Sequence[Step]) -> None:
     """Refuse a plan that cannot run or whose result would depend on chance.
 

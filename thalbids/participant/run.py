@@ -20,7 +20,8 @@ from thalbids.engine.step import Step, StepResult
 from thalbids.errors import NoInputError, ThalbidsError
 from thalbids.methods.registry import Choice, check_places, chosen, results_of, with_earlier
 from thalbids.participant import all_sessions
-from thalbids.participant.plan import REGISTERED, plan, plan_session
+from thalbids.participant.plan import REGISTERED, plan, steps_of
+from thalbids.participant.session import SubjectPlan
 from thalbids.participant.stages import masks, siena, steps
 from thalbids.raters import effect
 from thalbids.registration.strategies import configured_for, note_on
@@ -50,13 +51,13 @@ def participant(
     every = every_session(bids_dir, settings, sessions)
     unmatched = check_freesurfer(sessions, every, choice, settings)
     choice = with_earlier(choice, settings, masks.families_in(out_dir, every))
-    planned = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable, choice.kept)
-    planned, rated = effect.applied(planned, out_dir, settings.ratings)
+    subjects = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable, choice.kept)
+    planned, rated = effect.applied(steps_of(subjects), out_dir, settings.ratings)
     if reports_only:
         planned = reports_of(planned)
     if dry_run:
         warned = [f"warning: {note}" for note in unmatched]
-        print("\n".join([*warned, *rated, describe(sessions, every, planned, choice, out_dir, settings)]))
+        print("\n".join([*warned, *rated, describe(subjects, planned, choice)]))
         return 0
     with lock.claim(out_dir, [s.name for s in sessions]):
         with lock.shared_files(out_dir):
@@ -259,38 +260,28 @@ def add_software(out_dir: Path, planned: Sequence[Step], results: Sequence[StepR
     write_json(path, {**description, "GeneratedBy": [*before, *used]}, sort_keys=False)
 
 
-def describe(
-    sessions: Sequence[Session],
-    every: Sequence[Session],
-    planned: Sequence[Step],
-    choice: Choice,
-    out_dir: Path,
-    settings: Settings,
-) -> str:
+def describe(subjects: Sequence[SubjectPlan], planned: Sequence[Step], choice: Choice) -> str:
     """The plan for reading: per session what is there, what is missing, which mask comes from where, what would run."""
     lines = [f"methods: {', '.join(m.family for m in choice.methods if m.family not in choice.kept)}"]
     lines += [f"  {name}: {note}" for name, note in choice.notes.items()]
     steps: dict[str, list[str]] = {}
     for step in planned:
         steps.setdefault(step.session, []).append(step.name.removeprefix(f"{step.session} "))
-    single = alone(every)
-    for session in sessions:
-        lines.append(session.name)
-        if session.problem:
-            lines.append(f"  cannot be processed: {session.problem}")
-        for name, image in session.images.items():
+    plans = [one for subject in subjects for one in subject.own]
+    for one in plans:
+        lines.append(one.name)
+        if one.session.problem:
+            lines.append(f"  cannot be processed: {one.session.problem}")
+        for name, image in one.session.images.items():
             lines.append(f"  {name}: {image.uri}")
-        lines += [f"  note: {note}" for note in session.notes]
-        made = plan_session(
-            session, out_dir, choice.methods, settings, choice.runnable, choice.kept, alone=session.subject in single
-        )
-        lines += [f"  {what}: {whence}" for what, whence in made.origins.items()]
-        absent = [e for e in made.masks if e["step"] is None and not e["reason"].startswith("the session has no")]
-        lines += [f"  {e['desc']}: missing, {e['reason']}" for e in absent]
-        lines.append(f"  steps: {', '.join(steps.get(session.name, ()))}")
-    broken = sum(session.problem is not None for session in sessions)
+        lines += [f"  note: {note}" for note in one.session.notes]
+        lines += [f"  {what}: {whence}" for what, whence in one.origins.items()]
+        absent = [m for m in one.masks if m.step is None and not m.reason.startswith("the session has no")]
+        lines += [f"  {mask.desc}: missing, {mask.reason}" for mask in absent]
+        lines.append(f"  steps: {', '.join(steps.get(one.name, ()))}")
+    broken = sum(one.session.problem is not None for one in plans)
     lines.append(
-        f"{len(sessions)} session{'s' * (len(sessions) != 1)}, {broken} of them cannot be processed, "
+        f"{len(plans)} session{'s' * (len(plans) != 1)}, {broken} of them cannot be processed, "
         f"{len(planned)} steps. Nothing was run."
     )
     return "\n".join(lines)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from thalbids.engine.step import StepResult, check_plan
+from thalbids.engine.step import Step, StepResult, check_plan, in_order
 from thalbids.errors import NoInputError
 from thalbids.methods.dbsegment import DBSegment
 from thalbids.methods.embedded import SynThal
@@ -23,6 +24,12 @@ from thalbids.settings import load
 from thalbids.types import InputImage, Session
 
 OUT = Path("/out")
+
+
+def planned_steps(*given: Any, **named: Any) -> list[Step]:
+    return plans.steps_of(plans.plan(*given, **named))
+
+
 MIXTURES = [("T1w", *extra) for n in range(3) for extra in combinations(("FLAIR", "R1map"), n)]
 
 
@@ -47,7 +54,7 @@ def session(images: tuple[str, ...], name: str | None = "1") -> Session:
 @pytest.mark.parametrize("extra", [(), ("intersection", "staple")])
 def test_every_mixture_gives_a_plan_that_the_engine_accepts(images: tuple[str, ...], extra: tuple[str, ...]) -> None:
     settings = load(None, {"methods": {"extra_ensembles": extra}})
-    planned = plans.plan([session(images), session(images, "2")], OUT, (Fixed(),), settings)
+    planned = planned_steps([session(images), session(images, "2")], OUT, (Fixed(),), settings)
     check_plan(planned)
     made = {s.name.removeprefix("sub-01_ses-1 ") for s in planned if s.session == "sub-01_ses-1"}
     assert {f"synthal{i}" for i in images} <= made
@@ -59,13 +66,13 @@ def test_every_mixture_gives_a_plan_that_the_engine_accepts(images: tuple[str, .
 @pytest.mark.parametrize("images", MIXTURES)
 def test_the_table_has_a_row_for_every_mask_made_or_not(images: tuple[str, ...]) -> None:
     made = plans.plan_session(session(images), OUT, (Fixed(),), load(None, {}))
-    assert [e["desc"] for e in made.masks] == [
+    assert [e.desc for e in made.masks] == [
         "synthalT1w", "synthalFLAIR", "synthalR1map",
         "synthalT1FLAIR", "synthalT1R1", "synthalR1FLAIR", "synthalT1FLAIRR1",
     ]  # fmt: skip
     for entry in made.masks:
-        assert (entry["step"] is None) == (not set(entry["images"]) <= set(images))
-        assert bool(entry["reason"]) == (entry["step"] is None)
+        assert (entry.step is None) == (not set(entry.images) <= set(images))
+        assert bool(entry.reason) == (entry.step is None)
 
 
 def test_masks_of_an_earlier_run_are_looked_up_and_keep_their_rows(tmp_path: Path) -> None:
@@ -87,15 +94,15 @@ def test_masks_of_an_earlier_run_are_looked_up_and_keep_their_rows(tmp_path: Pat
     made = plans.plan_session(one, out, (First(), Fixed()), settings, choice.runnable, choice.kept)
     check_plan(made.steps)
     assert {s.name for s in made.steps if s.look_up} == {"sub-01_ses-1 first"}
-    rows = {e["desc"]: e for e in made.masks}
+    rows = {e.desc: e for e in made.masks}
     assert "somebodys" not in rows
     old = {"mindglideT1w", "synthalT1FLAIRIntersection"}
-    assert {desc for desc, e in rows.items() if e["reason"] == steps.STALE} == old
+    assert {desc for desc, e in rows.items() if e.reason == steps.STALE} == old
     upstream = {"sub-01_ses-1 first": StepResult("sub-01_ses-1 first", "blocked", "this run does not compute it")}
-    assert steps.ending(rows["first"], upstream) == ("missing", steps.STALE)
+    assert steps.ending(rows["first"].to_json(), upstream) == ("missing", steps.STALE)
     upstream = {"sub-01_ses-1 first": StepResult("sub-01_ses-1 first", "cached")}
-    assert steps.ending(rows["first"], upstream) == ("ok", "")
-    assert "kept" not in rows["synthalT1w"]  # what a run makes itself has the fingerprint that it always had
+    assert steps.ending(rows["first"].to_json(), upstream) == ("ok", "")
+    assert "kept" not in rows["synthalT1w"].to_json()  # what a run makes itself has the fingerprint that it always had
 
 
 def test_how_a_map_was_estimated_is_handed_on() -> None:
@@ -114,7 +121,7 @@ def test_a_kept_method_gives_no_brain_mask() -> None:
 
 
 def test_a_session_without_t1w_has_one_step_that_says_so() -> None:
-    planned = plans.plan([Session("01", None, {}, problem="no T1w here.")], OUT, (Fixed(),), load(None, {}))
+    planned = planned_steps([Session("01", None, {}, problem="no T1w here.")], OUT, (Fixed(),), load(None, {}))
     assert [s.function for s in planned] == [steps.refuse, steps.report]
     with pytest.raises(Exception, match="no T1w here"):
         steps.refuse({}, {}, planned[0].params, {})
@@ -129,7 +136,7 @@ def test_all_methods_with_any_brain_mask_and_envelope(source: str, envelope: str
     tree = {"brain": {"source": source}, "mindglide": {"envelope": envelope}}
     settings = load(None, {**tree, "inputs": {"derivatives": {"brain": str(tmp_path)}}})
     every = (FreeSurfer(), First(), DBSegment(), MindGlide(), Fixed())
-    planned = plans.plan([session(MIXTURES[-1])], OUT, every, settings)
+    planned = planned_steps([session(MIXTURES[-1])], OUT, every, settings)
     check_plan(planned)
     made = {s.name.removeprefix("sub-01_ses-1 "): s for s in planned}
     ending = "" if envelope == "first" else f"In{envelope.capitalize()}"
@@ -149,14 +156,14 @@ def test_all_methods_with_any_brain_mask_and_envelope(source: str, envelope: str
 def test_a_method_that_only_has_results_is_missing_where_there_are_none(tmp_path: Path) -> None:
     settings = load(None, {"inputs": {"derivatives": {"first": str(tmp_path)}}})
     made = plans.plan_session(session(("T1w",)), OUT, (First(), MindGlide(), Fixed()), settings, {"mindglide"})
-    reasons = {e["desc"]: e["reason"] for e in made.masks}
+    reasons = {e.desc: e.reason for e in made.masks}
     assert reasons["first"] == "there is no result of first for this session, and it is not run here"
     assert reasons["mindglideT1w"].startswith("it needs the mask of first as its envelope: there is no result of first")
     folder = tmp_path / "sub-01" / "ses-1" / "anat"
     folder.mkdir(parents=True)
     (folder / "sub-01_ses-1_label-thalamus_mask.nii.gz").write_bytes(b"x")
     made = plans.plan_session(session(("T1w",)), OUT, (First(), MindGlide(), Fixed()), settings, {"mindglide"})
-    assert {e["desc"]: e["step"] is not None for e in made.masks}["mindglideT1w"]
+    assert {e.desc: e.step is not None for e in made.masks}["mindglideT1w"]
     assert made.origins["first"].startswith("given, bids:first:sub-01/ses-1/anat/")
     (folder / "sub-01_ses-1_label-thalamus_desc-b_mask.nii.gz").write_bytes(b"x")
     made = plans.plan_session(session(("T1w",)), OUT, (First(), Fixed()), settings, {"synthal"})
@@ -172,7 +179,7 @@ def test_freesurfer_results_of_one_session_that_cannot_be_used_do_not_stop_the_r
     (scripts / "recon-all.error").write_text("x")
     settings = load(None, {"tools": {"freesurfer": {"subjects_dir": str(tmp_path)}}, "brain": {"source": source}})
     both = [session(("T1w",)), session(("T1w",), "2")]
-    planned = plans.plan(both, OUT, (FreeSurfer(), Fixed()), settings, None, {"freesurfer", "synthal"})
+    planned = planned_steps(both, OUT, (FreeSurfer(), Fixed()), settings, None, {"freesurfer", "synthal"})
     functions = {s.name: s.function for s in planned}
     assert functions["sub-01_ses-1 freesurfer"] is steps.refuse
     assert "sub-01_ses-1 freesurfer run" not in functions
@@ -227,7 +234,7 @@ def test_memory_grows_with_the_image(tmp_path: Path) -> None:
 
 def test_nprocs_and_other_settings_without_effect_change_no_fingerprint_material() -> None:
     one, two = (
-        plans.plan([session(MIXTURES[-1])], OUT, (Fixed(),), load(None, {"run": {"nprocs": n}})) for n in (1, 2)
+        planned_steps([session(MIXTURES[-1])], OUT, (Fixed(),), load(None, {"run": {"nprocs": n}})) for n in (1, 2)
     )
     assert [s.params for s in one] == [s.params for s in two]
 
@@ -267,3 +274,14 @@ def test_a_subjects_directory_without_any_session_is_told(tmp_path: Path) -> Non
     assert check_freesurfer(own, own, replace(choice, runnable=frozenset({"freesurfer"})), named)
     (tmp_path / "fs" / "sub-01").mkdir()
     assert check_freesurfer(own, own, choice, named) == []
+
+
+def test_a_step_that_looks_at_several_sessions_goes_before_what_waits_for_it() -> None:
+    def step(name: str, *after: str) -> Step:
+        return Step(name, "s", masks.segment, {}, {"x": Path(name)}, after=after)
+
+    steps = [step("a"), step("table a", "both"), step("b"), step("table b", "both"), step("both", "a", "b")]
+    assert [s.name for s in in_order(steps)] == ["a", "b", "both", "table a", "table b"]
+    assert in_order(steps[:1] + steps[2:3]) == steps[:1] + steps[2:3]
+    with pytest.raises(ValueError, match="does not come"):
+        in_order(steps[:2])

@@ -5,48 +5,44 @@ No volume is measured on an image that was moved by this.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from thalbids.bids.outputs import write_json
 from thalbids.engine.step import Done, StepResult, recorded_as
 from thalbids.image.io import load_image, load_labels
-
-if TYPE_CHECKING:
-    from thalbids.participant.plan import SessionPlan
+from thalbids.participant.session import SessionPlan, SubjectPlan
 
 STRATEGIES = ("ants", "ants-centre")  # by the scanner's coordinates; without them
 CUTOFF = 0.25  # nats, that of FLAIR; two T1w of one person have more
 
 
-def plan_alignments(own: Sequence[SessionPlan], asked: Collection[str]) -> None:
-    """Add to each later session of a participant that was asked for the step that aligns it with the first session."""
-    usable = [made for made in own if made.session.problem is None and "T1w" in made.session.images]
-    for made in usable[1:]:
-        if made.session.name in asked:
-            _plan_alignment(made, usable[0], asked)
+def plan_alignments(subject: SubjectPlan) -> None:
+    """Add to each later session of a person that was asked for the step that aligns it with the first session."""
+    for plan in subject.usable[1:]:
+        if plan.name in subject.asked:
+            _plan_alignment(plan, subject.usable[0], subject.needs(subject.usable[0]))
 
 
-def path_of(made: SessionPlan) -> Path:
+def path_of(plan: SessionPlan) -> Path:
     """Where the alignment of a session is recorded."""
-    return made.path("xfm", ".json", from_="T1w", to="firstT1w", mode="image")
+    return plan.path("xfm", ".json", from_="T1w", to="firstT1w", mode="image")
 
 
-def _plan_alignment(made: SessionPlan, first: SessionPlan, asked: Collection[str]) -> None:
-    before = (first.images["T1w"],) if first.session.name in asked else ()
-    made.add(
+def _plan_alignment(plan: SessionPlan, first: SessionPlan, before: tuple[str, ...]) -> None:
+    plan.add(
         "align with first session",
         align,
-        inputs={"first": first.t1w, "brain": first.brain, "T1w": made.t1w},
-        outputs={"alignment": path_of(made)},
+        inputs={"first": first.t1w, "brain": first.brain, "T1w": plan.t1w},
+        outputs={"alignment": path_of(plan)},
         params={
-            "First": first.session.session, "Sources": [made.t1w_uri, first.t1w_uri],
-            "Seed": made.settings.run.seed, "Bins": made.settings.registration.bins,
+            "First": first.session.session, "Sources": [plan.t1w_uri, first.t1w_uri],
+            "Seed": plan.settings.run.seed, "Bins": plan.settings.registration.bins,
         },
-        needs=(*before, made.images["T1w"]),
+        needs=(*before, plan.images["T1w"]),
         memory_gb=2.0,
     )  # fmt: skip
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from thalbids.bids.dictionaries import SIENA_COLUMNS, SIENA_MORPH
-from thalbids.bids.outputs import read_json, sidecar, uri, write_json, write_table
+from thalbids.bids.outputs import read_json, sidecar, write_json, write_table
 from thalbids.bids.pbvc import read_given
-from thalbids.engine.step import Done, Step, StepResult, recorded_as
+from thalbids.engine.step import Done, StepResult, recorded_as
 from thalbids.errors import ImageError, MetadataError, ThalbidsError
 from thalbids.methods.tools import told
+from thalbids.participant.session import SessionPlan, SubjectPlan
 from thalbids.settings import Settings
 from thalbids.tools import fsl, siena
 from thalbids.types import tool_entry
-
-if TYPE_CHECKING:
-    from thalbids.participant.plan import SessionPlan
 
 
 def check(settings: Settings) -> str:
@@ -62,96 +59,77 @@ def source_of(settings: Settings) -> str | None:
     return "siena"
 
 
-def pairs_of(sessions: Sequence[str], which: str) -> list[tuple[str, str]]:
-    """Pairs of session labels, in the order of the sessions.
-
-    Examples
-    --------
-    >>> pairs_of(["1", "2", "3"], "first-last")
-    [('1', '3')]
-    >>> pairs_of(["1", "2", "3"], "both")
-    [('1', '3'), ('1', '2'), ('2', '3')]
-    """
-    if len(sessions) < 2:
-        return []
-    found = [(sessions[0], sessions[-1])] if which in ("first-last", "both") else []
-    if which in ("consecutive", "both"):
-        found += list(itertools.pairwise(sessions))
-    return list(dict.fromkeys(found))
-
-
-def plan_siena(subject: str, own: Sequence[SessionPlan], settings: Settings, asked: Collection[str]) -> list[Step]:
-    """The steps of one participant: one for each pair, and the table of all pairs.
-
-    Parameters
-    ----------
-    own : the plans of the participant's sessions, in order
-    asked : names of the sessions that this run processes; the T1w of the others is there from an earlier run
-    """
-    source = source_of(settings)
-    usable = [made for made in own if made.session.session is not None and "T1w" in made.images]
-    labels = {str(made.session.session): made for made in usable}
-    pairs = pairs_of(list(labels), settings.siena.pairs)
-    touched = [made.session.name for made in usable if made.session.name in asked]
+def plan_siena(subject: SubjectPlan) -> None:
+    """The steps of one person: one for each pair of sessions, and the table of all pairs."""
+    source = source_of(subject.settings)
+    pairs = subject.pairs(subject.settings.siena.pairs)
+    touched = [plan for plan in subject.own if plan.usable and plan.session.session is not None]
     if source is None or not pairs or not touched:
-        return []
-    folder = PurePosixPath(f"sub-{subject}") / "anat"
-    steps: list[Step] = []
-    planned = {}
-    for first, second in pairs if source == "siena" else ():
-        baseline, followup = labels[first], labels[second]
-        name = f"sub-{subject} siena ses-{first} to ses-{second}"
-        path = baseline.out_dir / folder / f"sub-{subject}_from-{first}_to-{second}_desc-siena_qc.json"
-        planned[first, second] = (name, path)
-        steps.append(
-            Step(
-                name,
-                touched[-1],
-                siena_pair,
-                inputs={
-                    "baseline": baseline.t1w,
-                    "followup": followup.t1w,
-                    "baseline sidecar": sidecar(baseline.t1w),
-                    "followup sidecar": sidecar(followup.t1w),
-                },
-                outputs={"qc": path},
-                params={
-                    "Options": told(settings.tools.fsl.siena_options),
-                    "Software": [tool_entry(fsl.version("siena", settings.tools.fsl))],
-                    "Sources": [baseline.t1w_uri, followup.t1w_uri],
-                    "Pair": [f"ses-{first}", f"ses-{second}"],
-                },
-                needs=tuple(made.images["T1w"] for made in (baseline, followup) if made.session.name in asked),
-                memory_gb=2.0,
-                record=path,
-                machine=settings,
-            )
-        )
-    out_dir = usable[0].out_dir
-    inputs: dict[str, Path | None] = {f"{a} {b}": path for (a, b), (_, path) in planned.items()}
+        return
+    inputs: dict[str, Path | None] = {}
+    steps: dict[str, str] = {}
+    for baseline, followup in pairs:
+        key = f"{baseline.session.session} {followup.session.session}"
+        if source == "siena":
+            steps[key], inputs[key] = _plan_pair(subject, baseline, followup, touched[-1])
+        elif source == "directory":
+            labels = str(baseline.session.session), str(followup.session.session)
+            inputs[key] = report_in(subject.settings.siena.directory, subject.subject, *labels)
     if source == "table":
-        inputs["table"] = settings.siena.table
-    for first, second in pairs if source == "directory" else ():
-        inputs[f"{first} {second}"] = report_in(settings.siena.directory, subject, first, second)
-    steps.append(
-        Step(
-            f"sub-{subject} siena",
-            touched[-1],
-            siena_table,
-            inputs=inputs,
-            outputs={"table": out_dir / folder / f"sub-{subject}_desc-siena_morph.tsv"},
-            params={
-                "Subject": subject,
-                "Source": source,
-                "Pairs": [list(pair) for pair in pairs],
-                "Steps": {f"{a} {b}": name for (a, b), (name, _) in planned.items()},
-                "Sources": [uri(path.relative_to(out_dir).as_posix()) for _, path in planned.values()],
-                "Dictionary": SIENA_MORPH,
-            },
-            after=tuple(name for name, _ in planned.values()),
-        )
+        inputs["table"] = subject.settings.siena.table
+    subject.add(
+        "siena",
+        siena_table,
+        touched[-1],
+        inputs=inputs,
+        outputs={"table": table_of(subject)},
+        params={
+            "Subject": subject.subject,
+            "Source": source,
+            "Pairs": [[plan.session.session for plan in pair] for pair in pairs],
+            "Steps": steps,
+            "Sources": [touched[-1].uri_of(path) for key in steps if (path := inputs[key])],
+            "Dictionary": SIENA_MORPH,
+        },
+        after=tuple(steps.values()),
     )
-    return steps
+
+
+def table_of(subject: SubjectPlan) -> Path:
+    """The table of all pairs of a person."""
+    return subject.file("desc-siena_morph.tsv")
+
+
+def _plan_pair(
+    subject: SubjectPlan, baseline: SessionPlan, followup: SessionPlan, last: SessionPlan
+) -> tuple[str, Path]:
+    """The step that runs SIENA on a pair, and its record."""
+    first, second = baseline.session.session, followup.session.session
+    path = subject.file(f"from-{first}_to-{second}_desc-siena_qc.json")
+    program = subject.settings.tools.fsl
+    step = subject.add(
+        f"siena ses-{first} to ses-{second}",
+        siena_pair,
+        last,
+        inputs={
+            "baseline": baseline.t1w,
+            "followup": followup.t1w,
+            "baseline sidecar": sidecar(baseline.t1w),
+            "followup sidecar": sidecar(followup.t1w),
+        },
+        outputs={"qc": path},
+        params={
+            "Options": told(program.siena_options),
+            "Software": [tool_entry(fsl.version("siena", program))],
+            "Sources": [baseline.t1w_uri, followup.t1w_uri],
+            "Pair": [f"ses-{first}", f"ses-{second}"],
+        },
+        needs=subject.needs(baseline, followup),
+        memory_gb=2.0,
+        record=path,
+        machine=subject.settings,
+    )
+    return step.name, path
 
 
 @recorded_as("thalbids.pipeline.siena.siena_pair")

@@ -4,40 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from thalbids.engine.step import Done, StepResult, recorded_as
 from thalbids.image.io import load_image, load_labels
+from thalbids.participant.session import SessionPlan
 from thalbids.registration.template import EXTENSION, Template, find_template
 from thalbids.types import tool_entry
-
-if TYPE_CHECKING:
-    from thalbids.participant.plan import SessionPlan
 
 MEMORY_GB = {"affine": 1.5, "syn": 3.0}
 
 
-def plan_template(made: SessionPlan) -> None:
+def plan_template(plan: SessionPlan) -> None:
     """Add the step when a template is asked for; a missing template stops the run before it starts."""
-    settings = made.settings.template
+    settings = plan.settings.template
     if not settings.name:
         return
     template = find_template(settings.name)
     entities = {"from_": "T1w", "to": template.name, "mode": "image"}
-    made.add(
+    plan.add(
         f"to {template.name}",
         to_template,
-        inputs={"T1w": made.t1w, "brain": made.brain, "template": template.image, "template brain": template.brain},
-        outputs={"transform": made.path("xfm", EXTENSION[settings.transform], **entities)},
+        inputs={"T1w": plan.t1w, "brain": plan.brain, "template": template.image, "template brain": template.brain},
+        outputs={"transform": plan.path("xfm", EXTENSION[settings.transform], **entities)},
         params={
             "Template": template.name,
             "Kind": settings.transform,
-            "Seed": made.settings.run.seed,
-            "Sources": [made.t1w_uri, made.uri_of(made.brain)],
+            "Seed": plan.settings.run.seed,
+            "Sources": [plan.t1w_uri, plan.uri_of(plan.brain)],
         },
-        needs=tuple(dict.fromkeys((made.images["T1w"], made.brain_step))),
-        record=made.path("xfm", ".json", **entities),
-        memory_gb=made.memory(MEMORY_GB[settings.transform]),
+        needs=tuple(dict.fromkeys((plan.images["T1w"], plan.brain_step))),
+        record=plan.path("xfm", ".json", **entities),
+        memory_gb=plan.memory(MEMORY_GB[settings.transform]),
     )
 
 

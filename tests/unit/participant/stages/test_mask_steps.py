@@ -15,8 +15,8 @@ from thalbids.files import read_json, read_table, write_json
 from thalbids.image.io import save_image
 from thalbids.methods.freesurfer import FreeSurfer
 from thalbids.methods.mindglide import MindGlide
-from thalbids.participant.plan import SessionPlan
 from thalbids.participant.run import add_software, participant
+from thalbids.participant.session import SessionPlan
 from thalbids.participant.stages import brains, mask_steps
 from thalbids.participant.stages.steps import work_folder
 from thalbids.settings import Settings, load

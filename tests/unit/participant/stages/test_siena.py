@@ -17,8 +17,9 @@ from thalbids.engine import engine
 from thalbids.engine.log import Reporter
 from thalbids.engine.step import Step, StepResult
 from thalbids.errors import MetadataError, MissingToolError, UsageError
-from thalbids.participant.plan import SessionPlan, plan
-from thalbids.participant.stages.siena import check, pairs_of, plan_siena
+from thalbids.participant.plan import plan, steps_of
+from thalbids.participant.session import SessionPlan, SubjectPlan, pairs_of
+from thalbids.participant.stages.siena import check, plan_siena
 from thalbids.settings import Fsl, Settings, Siena, Tools
 from thalbids.tools import siena
 from thalbids.types import InputImage, Session
@@ -113,10 +114,16 @@ def settings_of(options: tuple[str, ...] = (), minutes: float = 10, **values: An
     return Settings(siena=Siena(**values), tools=Tools(fsl=Fsl(siena_options=options, timeout_minutes=minutes)))
 
 
+def planned(own: list[SessionPlan], settings: Settings, *asked: str) -> list[Step]:
+    subject = SubjectPlan("01", own[0].out_dir, settings, own, set(asked))
+    plan_siena(subject)
+    return subject.steps
+
+
 def measured(own: list[SessionPlan], settings: Settings) -> tuple[list[dict[str, Any]], list[StepResult], Path]:
     """Rows of the table and ends of the steps, by the engine; the T1w is from an earlier run."""
     out_dir = own[0].out_dir
-    steps = plan_siena("01", own, settings, {own[-1].session.name})
+    steps = planned(own, settings, own[-1].session.name)
     steps = [Step(**{**vars(step), "needs": ()}) for step in steps]
     with Reporter(out_dir, settings="", verbose=0) as reporter:
         results = engine.run(steps, out_dir=out_dir, nprocs=1, mem_gb=4, omp_nthreads=1, versions={}, reporter=reporter)
@@ -295,7 +302,7 @@ def test_existing_results(no_fsl, tmp_path):
 
 def test_without_fsl_nothing_is_planned_and_insisting_stops_with_69(no_fsl, tmp_path):
     own = session_plans(tmp_path / "out")
-    assert plan_siena("01", own, settings_of(), {"sub-01_ses-2"}) == []
+    assert planned(own, settings_of(), "sub-01_ses-2") == []
     assert "not installed" in check(settings_of())
     with pytest.raises(MissingToolError):
         check(settings_of(run="yes"))
@@ -303,10 +310,10 @@ def test_without_fsl_nothing_is_planned_and_insisting_stops_with_69(no_fsl, tmp_
 
 def test_a_run_on_one_session_measures_against_the_one_from_before(home, tmp_path):
     own = session_plans(tmp_path / "out")
-    assert plan_siena("01", own[:1], settings_of(), {"sub-01_ses-1"}) == []
-    assert plan_siena("01", own, settings_of(run="no"), {"sub-01_ses-2"}) == []
-    first, last = plan_siena("01", own, settings_of(), {"sub-01_ses-2"})
+    assert planned(own[:1], settings_of(), "sub-01_ses-1") == []
+    assert planned(own, settings_of(run="no"), "sub-01_ses-2") == []
+    first, last = planned(own, settings_of(), "sub-01_ses-2")
     assert first.needs == ("sub-01_ses-2 anatomy",) and last.after == (first.name,)
     sessions = [made.session for made in own]
-    names = [step.name for step in plan(sessions, tmp_path / "out", [], Settings())]
+    names = [step.name for step in steps_of(plan(sessions, tmp_path / "out", [], Settings()))]
     assert names.index("sub-01 siena") < names.index("sub-01 report")
