@@ -11,6 +11,12 @@ LEFT_THALAMUS = 10  # FreeSurfer's label numbers, used in every dseg that we wri
 RIGHT_THALAMUS = 49
 
 
+# Suffixes of raw quantitative images, from which maps can be computed (BIDS 1.10, appendix "qMRI"), by folder.
+RAW_SUFFIXES = {
+    "anat": ("MPM", "MTS", "VFA", "IRT1", "MP2RAGE", "UNIT1", "MEGRE", "MESE", "MTR"),
+    "fmap": ("TB1map", "TB1AFI", "TB1DAM", "TB1EPI", "TB1TFL", "TB1RFM", "TB1SRGE", "RB1map", "RB1COR"),
+}
+
 TOOLS = {  # name of the package or suite: as in GeneratedBy, and where its code is
     "antspyx": ("ANTsPy", "https://github.com/ANTsX/ANTsPy"),
     "FSL": ("FSL", "https://git.fmrib.ox.ac.uk/fsl"),
@@ -42,7 +48,7 @@ class InputImage:
     ----------
     path : absolute path of the ``.nii`` or ``.nii.gz``
     uri : BIDS URI (``bids:raw:sub-01/anat/sub-01_T1w.nii.gz``), what sidecars show instead of a path
-    suffix : ``T1w``, ``FLAIR``, ``R1map``, ``T1map`` or ``T2w``
+    suffix : ``T1w``, ``FLAIR``, ``R1map``, ``T1map`` or ``T2w``; of raw quantitative images one of :data:`RAW_SUFFIXES`
     entities : the entities of the file name besides sub and ses (``{"acq": "mprage", "run": "1"}``)
     metadata : the merged JSON sidecars (empty when there are none)
     problem : why the image cannot be used, found before it is opened (a broken link, an unreadable sidecar)
@@ -63,6 +69,14 @@ class Session:
     ``images`` maps ``T1w`` (always there), ``FLAIR``, ``R1map`` (its InputImage may have suffix ``T1map``) and ``T2w``
     to what was chosen; ``notes`` says in words which choice was made and what is missing; ``problem`` is set when the
     session cannot be processed at all (no T1w), and then ``images`` may be empty.
+
+    ``raw`` holds every raw quantitative image of the session (each echo, flip angle, inversion, B1 map ...), in the
+    order of names and none chosen; no step reads them yet. A stage takes what it needs by suffix and entities, looks at
+    ``problem`` of each, and reads ``EchoTime``, ``FlipAngle`` ... from ``metadata``, where inheritance is applied:
+
+    >>> echo = InputImage(Path("sub-01_echo-2_mt-off_MPM.nii"), "", "MPM", {"echo": "2", "mt": "off"})
+    >>> [one.entities["echo"] for one in Session("01", None, {}, raw=(echo,)).raw_images("MPM", mt="off")]
+    ['2']
     """
 
     subject: str
@@ -70,6 +84,15 @@ class Session:
     images: Mapping[str, InputImage]
     notes: tuple[str, ...] = ()
     problem: str | None = None
+    raw: tuple[InputImage, ...] = ()
+
+    def raw_images(self, *suffixes: str, **entities: str) -> tuple[InputImage, ...]:
+        """The raw quantitative images of these suffixes (all, without any) whose names hold these entities."""
+        return tuple(
+            image
+            for image in self.raw
+            if (not suffixes or image.suffix in suffixes) and entities.items() <= image.entities.items()
+        )
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from thalbids.bids.filters import Filters, matches, read_filters
 from thalbids.bids.index import LABEL, SUFFIXES, index_anat
+from thalbids.bids.raw import raw_images
 from thalbids.bids.sidecars import BidsFile, Sidecars, check_content, listing, parse
 from thalbids.errors import MetadataError, NoInputError
 from thalbids.files import read_json
@@ -141,12 +142,22 @@ class _Finder:
             except MetadataError as error:
                 reason = str(error).replace(f"{self.root}{os.sep}", "")  # it goes into reports: no absolute paths
                 problem = f"T1w not used: {reason}"
-        found = Session(subject, session, images, (*self.dataset_notes, *self.notes), problem)
+        raw = self._raw(_folder(self.root, subject, session))
+        found = Session(subject, session, images, (*self.dataset_notes, *self.notes), problem, raw)
         for note in self.notes:
             LOG.info("%s: %s", found.name, note)
         if problem:
             LOG.warning("%s: %s", found.name, problem)
         return found
+
+    def _raw(self, folder: Path) -> tuple[InputImage, ...]:
+        """The raw quantitative images of the session; a folder that may not be read is noted."""
+        try:
+            return raw_images(folder, self.sidecars)
+        except MetadataError as error:
+            reason = str(error).replace(f"{self.root}{os.sep}", "")
+            self.notes.append(f"raw quantitative images are not looked for: {reason}")
+            return ()
 
     def _image(self, kind: str, files: list[BidsFile]) -> InputImage | None:
         """The image of this kind by the rule of `_preference`; None when there is none."""

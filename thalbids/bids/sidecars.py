@@ -13,8 +13,10 @@ from typing import Any
 from thalbids.bids.index import ENTITY, SUFFIXES
 from thalbids.errors import MetadataError
 from thalbids.files import read_json
+from thalbids.types import RAW_SUFFIXES
 
 _NAME = re.compile(rf"(?P<entities>(?:{ENTITY}_)*)(?P<suffix>[0-9A-Za-z]+)(?P<extension>\.nii\.gz|\.nii|\.json)")
+_WITH_SIDECARS = frozenset({*SUFFIXES, *RAW_SUFFIXES["anat"], *RAW_SUFFIXES["fmap"]})
 _ANNEX_POINTER = b"/annex/objects/"
 _ANNEX_LARGEST = 32 * 1024  # bytes; git-annex takes no longer file for a pointer
 
@@ -86,7 +88,7 @@ class Sidecars:
         """The sidecars in a folder, general names first."""
         if folder not in self._folders:
             parsed = [parse(folder / name) for name in listing(folder) if name.endswith(".json")]
-            files = [file for file in parsed if file is not None and file.suffix in SUFFIXES]
+            files = [file for file in parsed if file is not None and file.suffix in _WITH_SIDECARS]
             self._folders[folder] = sorted(files, key=lambda file: (len(file.entities), file.path.name))
         return self._folders[folder]
 
