@@ -15,6 +15,7 @@ from thalbids.group.analyses import (
     normative,
     ordinal,
     pbvc,
+    people,
     plots,
     ratings,
     samplesize,
@@ -25,6 +26,7 @@ from thalbids.group.analysis import Analysis
 
 ANALYSES: tuple[Analysis, ...] = (
     volumes.ANALYSIS,
+    people.ANALYSIS,
     conflicts.ANALYSIS,
     descriptives.ANALYSIS,
     change.ANALYSIS,
