@@ -381,6 +381,28 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Checks:
+    """What a referee asks for at the group level (docs/checks.md).
+
+    Attributes
+    ----------
+    controls : diagnosis group of the healthy controls
+    contrasts : which diagnosis groups are compared: each with the ``controls``, or ``all`` pairs
+    smallest_group : people whom a diagnosis group needs to be compared
+    outlier_z : robust z of a volume, a change or a score beyond which the person is named
+    cook : Cook's distance from which a person is influential in a model
+    leverage : leverage from which a person is influential in a model
+    """
+
+    controls: str = "HC"
+    contrasts: str = field(default="controls", metadata={"choices": ("controls", "all")})
+    smallest_group: int = field(default=5, metadata={"min": 2})
+    outlier_z: float = field(default=5.0, metadata={"above": 0})
+    cook: float = field(default=0.5, metadata={"above": 0})
+    leverage: float = field(default=0.5, metadata={"above": 0})
+
+
+@dataclass(frozen=True)
 class Ratings:
     """Blinded ratings by people (docs/rating.md).
 
@@ -414,6 +436,7 @@ class Settings:
     tools: Tools = field(default_factory=Tools)
     clinical: Clinical = field(default_factory=Clinical)
     group: Group = field(default_factory=Group)
+    checks: Checks = field(default_factory=Checks)
     template: Template = field(default_factory=Template)
     ratings: Ratings = field(default_factory=Ratings)
 

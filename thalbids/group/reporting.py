@@ -17,8 +17,8 @@ from thalbids.reports.group.group_page import write_group_report
 from thalbids.reports.group.section import Section
 
 PAPER = (
-    "people", "volumes", "overlap", "containment", "agreement", "crosssectional", "change", "pbvc", "longitudinal",
-    "sensitivity",
+    "people", "volumes", "groups", "overlap", "containment", "agreement", "crosssectional", "change", "pbvc",
+    "longitudinal", "sensitivity",
 )  # fmt: skip
 
 

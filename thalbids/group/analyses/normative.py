@@ -7,18 +7,18 @@ leaves that person out of the fit, or it would be too small.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from thalbids.bids.tables import PARTICIPANT, SESSION, Column, Table, column, count
+from thalbids.bids.tables import PARTICIPANT, SESSION, Column, Table, column, count, table
 from thalbids.group.analysis import Analysis
-from thalbids.group.cohort import Cohort
+from thalbids.group.cohort import Cohort, baseline
 from thalbids.group.columns import METHOD, REASON
 from thalbids.group.statistics import fit
 
-CONTROLS = "HC"
 COVARIATES = ("age", "sex", "icv_ml")
 MIN_DF = 5  # residual degrees of freedom of the controls' model
 _KEYS = ["participant_id", "session_id"]
@@ -40,20 +40,60 @@ NORMATIVE: dict[str, Column] = {
     "adjusted_for": column("Covariates", "What the expected volume depends on."),
     **REASON,
 }
+LOW = 5.0  # percentile below which a volume counts as small
+SUMMARY: dict[str, Column] = {
+    **METHOD,
+    "diagnosis": column("Diagnosis", "Diagnosis group at the baseline."),
+    "n": count("Number of people", "With a z at their baseline session."),
+    "mean": column("Mean z", "Of the people's z at baseline."),
+    "sd": column("SD of z", "Sample standard deviation (n - 1); 1 is expected of controls."),
+    "ci_low": column("Lower bound", "Of the 95 % interval of the mean (t)."),
+    "ci_high": column("Upper bound", "Of the 95 % interval of the mean (t)."),
+    "n_low": count("Small volumes", "People below the 5th percentile of the controls."),
+    "share_low": column("Share of small volumes", "n_low / n; 0.05 is expected of controls."),
+    "share_low_ci_low": column("Lower bound", "Of the 95 % interval of the share (Wilson)."),
+    "share_low_ci_high": column("Upper bound", "Of the 95 % interval of the share (Wilson)."),
+}
 
 
 def tables(cohort: Cohort) -> list[Table]:
-    """``group_normative``."""
+    """``group_normative``, and per diagnosis what it says of the baseline (``group_normative_summary``)."""
+    controls = cohort.settings.checks.controls
     data = frame(cohort)
     covariates = tuple(name for name in COVARIATES if data[name].notna().any())
-    parts = [scores(own, covariates) for _, own in data.groupby("method", sort=False)]
+    parts = [scores(own, covariates, controls) for _, own in data.groupby("method", sort=False)]
     made = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(NORMATIVE))
-    choices = {"controls": CONTROLS, "covariates": list(covariates), "smallest_df": MIN_DF}
+    choices = {"controls": controls, "covariates": list(covariates), "smallest_df": MIN_DF}
     absent = [name for name in COVARIATES if name not in covariates]
     notes = (
         [f"normative scores: not adjusted for {', '.join(absent)}, which nobody has."] if absent and len(data) else []
     )
-    return [Table("group_normative", made[list(NORMATIVE)], NORMATIVE, choices, notes)]
+    return [
+        Table("group_normative", made[list(NORMATIVE)], NORMATIVE, choices, notes),
+        table("group_normative_summary", summary(cohort, made), SUMMARY, settings=choices | {"low_percentile": LOW}),
+    ]
+
+
+def summary(cohort: Cohort, made: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of ``group_normative_summary``: per method and diagnosis, at everybody's baseline session."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    first = baseline(cohort)[_KEYS]
+    own = made.merge(first, on=_KEYS).dropna(subset=["z"])
+    rows = []
+    for (method, diagnosis), part in own[own["diagnosis"] != ""].groupby(["method", "diagnosis"], sort=False):
+        z, n = part["z"].to_numpy(dtype=np.float64), len(part)
+        low = int((part["percentile"] < LOW).sum())
+        sd = float(z.std(ddof=1)) if n > 1 else math.nan
+        half = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n) if n > 1 else math.nan
+        share = [float(bound) for bound in proportion_confint(low, n, method="wilson")]
+        mean = float(z.mean())
+        rows.append(
+            {"method": method, "diagnosis": diagnosis, "n": n, "mean": mean, "sd": sd, "ci_low": mean - half,
+             "ci_high": mean + half, "n_low": low, "share_low": low / n, "share_low_ci_low": share[0],
+             "share_low_ci_high": share[1]}
+        )  # fmt: skip
+    return rows
 
 
 def frame(cohort: Cohort) -> pd.DataFrame:
@@ -67,17 +107,17 @@ def frame(cohort: Cohort) -> pd.DataFrame:
     return made.reset_index(drop=True)
 
 
-def scores(own: pd.DataFrame, covariates: tuple[str, ...]) -> pd.DataFrame:
+def scores(own: pd.DataFrame, covariates: tuple[str, ...], controls: str) -> pd.DataFrame:
     """``expected_ml``, ``prediction_sd_ml``, ``z`` and ``percentile`` of the rows of one method."""
     X = np.column_stack([*(own[name].to_numpy(dtype=np.float64) for name in covariates), np.ones(len(own))])
     y = own["volume_ml"].to_numpy(dtype=np.float64)
-    control = (own["diagnosis"] == CONTROLS).to_numpy()
+    control = (own["diagnosis"] == controls).to_numpy()
     complete = np.isfinite(X).all(axis=1) & np.isfinite(y)
     used = control & complete & own["first"].to_numpy(dtype=bool)
     made = own[[*_KEYS, "method", "volume_ml", "diagnosis"]].copy()
     made["n_controls"] = int(used.sum())
     made["adjusted_for"] = " ".join(covariates)
-    reason = _unfit(X[used], y[used], covariates)
+    reason = _unfit(X[used], y[used], covariates, controls)
     if reason:
         return made.assign(expected_ml=np.nan, prediction_sd_ml=np.nan, z=np.nan, percentile=np.nan, reason=reason)
     expected, spread, df = predict(X[used], y[used], X)
@@ -85,7 +125,7 @@ def scores(own: pd.DataFrame, covariates: tuple[str, ...]) -> pd.DataFrame:
     degrees = np.full(y.size, float(df))
     for person in set(people[used]):
         rest, mine = used & (people != person), people == person
-        if _unfit(X[rest], y[rest], covariates):
+        if _unfit(X[rest], y[rest], covariates, controls):
             expected[mine], spread[mine] = np.nan, np.nan
         else:
             expected[mine], spread[mine], degrees[mine] = predict(X[rest], y[rest], X[mine])
@@ -106,9 +146,9 @@ def predict(X: np.ndarray, y: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, 
     return rows @ beta, np.sqrt(s2 * (1 + np.einsum("ij,jk,ik->i", rows, inverse, rows))), df
 
 
-def _unfit(X: np.ndarray, y: np.ndarray, covariates: tuple[str, ...]) -> str:
+def _unfit(X: np.ndarray, y: np.ndarray, covariates: tuple[str, ...], controls: str) -> str:
     if y.size < X.shape[1] + MIN_DF:
-        return f"{y.size} controls ({CONTROLS}) with every value, at least {X.shape[1] + MIN_DF} are needed"
+        return f"{y.size} controls ({controls}) with every value, at least {X.shape[1] + MIN_DF} are needed"
     rows = {"volume_ml": y, **{name: X[:, i] for i, name in enumerate(covariates)}}
     problem = fit.unfit("volume_ml", covariates, rows)
     return f"controls: {problem}" if problem else ""

@@ -32,7 +32,7 @@ def beyond(tables: Tables, told: Collection[str] = (), views: Mapping[str, View]
     """What the paper does not have: figures, and every table that no section tells of (``told``)."""
     views = views or {}
     section = Section("beyond", "Beyond the paper")
-    section.add(descriptive.normative(tables), descriptive.sample_size(tables))
+    section.add(descriptive.sample_size(tables))
     if any(figure.name == "samplesize" for figure in section.figures):
         section.caveats.append(
             "A small sample size needs a precise method, not a right one: a method that measures something steadier "

@@ -73,7 +73,7 @@ def test_no_norm(cohort: Any, word: str) -> None:
 def test_a_covariate_that_nobody_has_is_named() -> None:
     cohort = people(20, 5)
     cohort.volumes["icv_ml"] = np.nan
-    (table,) = normative.tables(cohort)
+    table, _ = normative.tables(cohort)
     assert set(table.frame["adjusted_for"]) == {"age sex"} and table.frame["z"].notna().all()
     assert "icv_ml" in table.notes[0]
 
