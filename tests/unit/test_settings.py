@@ -89,7 +89,7 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, monkeypa
         ("[rnu]\nnprocs = 2\n", "unknown section 'rnu'. Did you mean 'run'?"),
         (
             "[qqqq]\nnprocs = 2\n",
-            "unknown section 'qqqq'. There is: brain, clinical, cluster, group, inputs, methods, ",
+            "unknown section 'qqqq'. There is: brain, checks, clinical, cluster, group, inputs, methods, ",
         ),
         ("run = 3\n", "'run' is a section, not a value."),
         ("[run]\nnprocs = 0\n", "run.nprocs is 0. It must be at least 1."),
