@@ -72,7 +72,7 @@ def _linear(signal: np.ndarray, angle: np.ndarray, weight: np.ndarray) -> np.nda
 
 
 def _nonlinear(signal: np.ndarray, angle: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Gauss-Newton on E1, the amplitude at its best for each E1 (variable projection); a step that is worse is halved."""
+    """Gauss-Newton on E1, the amplitude at its best for each E1 (variable projection); a step that is worse is cut."""
     e1 = np.clip(start, SMALLEST_E1, LARGEST_E1)
     cost = _cost(signal, angle, e1)
     scale = np.ones_like(e1)
