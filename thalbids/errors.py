@@ -20,6 +20,21 @@ _USUAL = {
 }
 
 
+# What moves the cursor, hides or turns round what follows, and halves of characters (bytes of names that are no UTF-8).
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """The text with control characters spelled out, but for newlines and tabs.
+
+    Examples
+    --------
+    >>> print(printable("sub-01\x1b[2J\udcff.nii"))
+    sub-01\\x1b[2J\\udcff.nii
+    """
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
 def without_folders(text: str) -> str:
     """The text with absolute paths cut to the names of their files, and without the names of this machine and user.
 

@@ -40,7 +40,7 @@ def read_json(path: Path | str) -> dict[str, Any]:
     MetadataError
         The file is missing, unreadable, not UTF-8, not JSON (the message names line and column), or not an object.
     """
-    text = _read_text(path)
+    text = read_text(path)
     if not text.strip():
         raise MetadataError("the JSON file is empty.", "Fill it, or delete it if nothing is known.", path)
     try:
@@ -89,7 +89,7 @@ def read_lines(path: Path | str) -> tuple[list[str], list[tuple[int, list[str]]]
     MetadataError
         As for `read_table`.
     """
-    header, *lines = _read_text(path).split("\n")
+    header, *lines = read_text(path).split("\n")
     columns = [name.strip() for name in header.split("\t")]
     if columns == [""]:
         raise MetadataError("the table has no header.", "Its first row must hold the column names.", path)
@@ -150,8 +150,14 @@ def write_text(path: Path | str, text: str) -> None:
         raise OutputError(f"cannot be written ({error.strerror or error}).", mend, path) from None
 
 
-def _read_text(path: Path | str) -> str:
-    """The text of a file, without byte order mark, every line end as a newline."""
+def read_text(path: Path | str) -> str:
+    """The text of a file, without byte order mark, every line end as a newline.
+
+    Raises
+    ------
+    MetadataError
+        The file is missing, unreadable, too large or not UTF-8.
+    """
     try:
         about = Path(path).stat()
         if not stat.S_ISREG(about.st_mode):

@@ -25,10 +25,13 @@ SUFFIXES = ("T1w", "FLAIR", "R1map", "T1map", "T2w")
 _DATABASE = "layout_index.sqlite"
 
 
-def index_anat(root: Path, subjects: Sequence[str], database_dir: Path | str | None = None) -> list[Path]:
+def index_anat(
+    root: Path, subjects: Sequence[str], database_dir: Path | str | None = None, closed: Sequence[str] = ()
+) -> list[Path]:
     """Paths (under ``root``) of these subjects' images in ``anat`` folders whose suffix is one of ours.
 
-    With ``database_dir`` the index of the whole dataset is read from there; it is made when there is none.
+    With ``database_dir`` the index of the whole dataset is read from there; it is made when there is none. ``closed`` are
+    folders that may not be read, which end pybids (paths inside the dataset that start with a slash).
 
     Raises
     ------
@@ -40,7 +43,9 @@ def index_anat(root: Path, subjects: Sequence[str], database_dir: Path | str | N
         pybids cannot index the dataset.
     """
     labels = "|".join(re.escape(label) for label in subjects)
-    inside = _from_database(root, Path(database_dir)) if database_dir else _pybids(root, _restriction(labels))
+    inside = (
+        _from_database(root, Path(database_dir), closed) if database_dir else _pybids(root, _restriction(labels, closed))
+    )
     wanted = re.compile(_image_pattern(labels))
     return [root / path[1:] for path in inside if wanted.fullmatch(path)]
 
@@ -50,10 +55,11 @@ def _image_pattern(labels: str) -> str:
     return rf"/sub-(?:{labels})(?:/ses-{LABEL})?/anat/(?:{ENTITY}_)+(?:{'|'.join(SUFFIXES)})\.nii(?:\.gz)?"
 
 
-def _restriction(labels: str) -> re.Pattern[str]:
-    """What pybids must not look at: all but our images and the folders on the way to them."""
+def _restriction(labels: str, closed: Sequence[str] = ()) -> re.Pattern[str]:
+    """What pybids must not look at: all but our images and the folders on the way to them that may be read."""
     folders = rf"/sub-(?:{labels})(?:/ses-{LABEL})?(?:/anat)?"
-    return re.compile(rf"^(?!(?:{folders}|{_image_pattern(labels)})$)")
+    shut = "".join(f"|{re.escape(folder)}(?:/|$)" for folder in closed)
+    return re.compile(rf"^(?:(?!(?:{folders}|{_image_pattern(labels)})$){shut})")
 
 
 def _pybids(root: Path, ignore: re.Pattern[str], database: Path | None = None) -> list[str]:
@@ -85,9 +91,9 @@ def _inside(root: str, paths: Iterable[str]) -> list[str]:
     return [path.removeprefix(start).replace(os.sep, "/") for path in paths if path.startswith(start + os.sep)]
 
 
-def _from_database(root: Path, folder: Path) -> list[str]:
+def _from_database(root: Path, folder: Path, closed: Sequence[str] = ()) -> list[str]:
     """The files by the database in this folder, which is made when it is not there."""
-    every = _restriction(LABEL)
+    every = _restriction(LABEL, closed)
     if not (folder / _DATABASE).exists():
         _make_database(root, folder, every)
     try:

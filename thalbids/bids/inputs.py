@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from thalbids.bids.filters import Filters, matches, read_filters
-from thalbids.bids.index import LABEL, SUFFIXES, index_anat
+from thalbids.bids.ignored import Ignored, ignored
+from thalbids.bids.index import index_anat
+from thalbids.bids.places import Place, Survey, some, survey
 from thalbids.bids.raw import raw_images
 from thalbids.bids.sidecars import BidsFile, Sidecars, check_content, listing, parse
 from thalbids.errors import MetadataError, NoInputError
 from thalbids.files import read_json
 from thalbids.types import InputImage, Session
 
-__all__ = ["find_sessions", "raw_description", "read_filters"]
+__all__ = ["Found", "find_sessions", "raw_description", "read_dataset", "read_filters"]
 
 LOG = logging.getLogger(__name__)
 
@@ -33,11 +34,24 @@ KINDS = {"T1w": ("T1w",), "FLAIR": ("FLAIR",), "R1map": ("R1map", "T1map"), "T2w
 # desc ...) makes the file a piece of an acquisition or a derivative, used only when a filter asks for it.
 USABLE_ENTITIES = frozenset({"task", "acq", "ce", "rec", "run"})
 
-_PREFIXES = {"participant": "sub-", "session": "ses-"}
-Place = tuple[str, str | None]  # subject and session labels; None where images lie right under the subject
+
+@dataclass(frozen=True)
+class Found:
+    """The sessions of a dataset, and what became of the rest of it.
+
+    Attributes
+    ----------
+    sessions : every asked session that holds an image of ours, or should, sorted by subject and session
+    remarks : what is to be said of the dataset as a whole; warnings start with ``warning:``
+    lost : people and sessions that cannot even be named in results, with the reason: the run counts them as failed
+    """
+
+    sessions: list[Session]
+    remarks: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
-def find_sessions(
+def read_dataset(
     bids_dir: Path | str,
     participant_labels: Sequence[str] = (),
     session_labels: Sequence[str] = (),
@@ -45,8 +59,8 @@ def find_sessions(
     database_dir: Path | str | None = None,
     *,
     validate: bool = True,
-) -> list[Session]:
-    """Every asked session of a dataset, sorted by subject and session.
+) -> Found:
+    """Every asked session of a dataset, and what there is to say about what is no session.
 
     Parameters
     ----------
@@ -58,13 +72,15 @@ def find_sessions(
 
     Returns
     -------
-    list of Session
-        A session that cannot be processed (no T1w, damaged sidecar) is in the list, with its ``problem`` set.
+    Found
+        A session that cannot be processed (no T1w, damaged sidecar) is in its list, with its ``problem`` set. A session
+        without any image of ours (function, MEG) is none: it is counted in the remarks.
 
     Raises
     ------
     NoInputError
-        The folder is not there, has no subjects, or lacks an asked label (the message names those that exist).
+        The folder is not there, has no subjects, lacks an asked label (the message names those that exist), or holds no
+        image of ours.
     MetadataError
         ``dataset_description.json`` is there but damaged.
     UsageError
@@ -73,12 +89,14 @@ def find_sessions(
     root = _root(bids_dir)
     asked = Filters.of(filters)
     _, notes = raw_description(root, validate=validate)
-    for note in notes:
-        LOG.warning("%s", note)
-    places = _places(root, participant_labels, session_labels, asked)
-    paths = index_anat(root, sorted({subject for subject, _ in places}), database_dir)
-    finder = _Finder(root, _by_place(paths, root), asked, Sidecars(root), notes, database_dir is not None)
-    return [finder.session(*place) for place in places]
+    found = survey(root, participant_labels, session_labels, asked)
+    places = [place for place in found.places if place not in found.problems]
+    subjects = sorted({subject for subject, _ in places})
+    paths = index_anat(root, subjects, database_dir, found.closed) if subjects else []
+    finder = _Finder(root, _by_place(paths, root, found.remarks), asked, Sidecars(root), notes, found, ignored(root),
+                     database_dir is not None)  # fmt: skip
+    sessions = [finder.session(*place) for place in found.places]
+    return Found(sessions, (*(f"warning: {note}" for note in notes), *found.remarks), tuple(found.lost))
 
 
 def raw_description(bids_dir: Path | str, *, validate: bool = True) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -112,6 +130,14 @@ def _description(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     return description, ("dataset_description.json says derivative; the dataset is read as raw data anyway.",)
 
 
+def find_sessions(bids_dir: Path | str, *arguments: Any, **options: Any) -> list[Session]:
+    """The sessions of `read_dataset`, which takes the same arguments; its remarks are logged."""
+    found = read_dataset(bids_dir, *arguments, **options)
+    for remark in found.remarks:
+        LOG.warning("%s", remark.removeprefix("warning: "))
+    return found.sessions
+
+
 @dataclass
 class _Finder:
     """Chooses the images of one session after the other."""
@@ -121,16 +147,18 @@ class _Finder:
     asked: Filters
     sidecars: Sidecars
     dataset_notes: tuple[str, ...]
+    seen: Survey
+    ignored: Ignored
     from_database: bool
     notes: list[str] = field(default_factory=list)
 
     def session(self, subject: str, session: str | None) -> Session:
         """The record of one session: the image of each kind, and what there is to say."""
-        self.notes = []
+        self.notes = list(self.seen.notes.get((subject, session), ()))
         files = self.files.get((subject, session), [])
         images: dict[str, InputImage] = {}
-        problem = None
-        for kind in KINDS:
+        problem = self.seen.problems.get((subject, session))
+        for kind in KINDS if problem is None else ():
             try:
                 image = self._image(kind, files)
                 if image is not None:
@@ -142,7 +170,7 @@ class _Finder:
             except MetadataError as error:
                 reason = str(error).replace(f"{self.root}{os.sep}", "")  # it goes into reports: no absolute paths
                 problem = f"T1w not used: {reason}"
-        raw = self._raw(_folder(self.root, subject, session))
+        raw = self._raw(self.root / f"sub-{subject}" / (f"ses-{session}" if session else "")) if problem is None else ()
         found = Session(subject, session, images, (*self.dataset_notes, *self.notes), problem, raw)
         for note in self.notes:
             LOG.info("%s: %s", found.name, note)
@@ -163,7 +191,9 @@ class _Finder:
         """The image of this kind by the rule of `_preference`; None when there is none."""
         for suffix in KINDS[kind]:
             named = [file for file in files if file.suffix == suffix]
-            usable = [file for file in named if _usable(file, self.asked.entities(suffix))]
+            wanted = self.asked.entities(suffix)
+            usable = [file for file in named if _usable(file, wanted)]
+            usable = usable or [file for file in named if _usable(file, wanted, magnitude=True)]
             if not usable:
                 if named and kind != "T1w":
                     self.notes.append(f"{suffix}: left out by their entities or the filter: {_names(named)}.")
@@ -179,6 +209,7 @@ class _Finder:
             try:
                 check_content(chosen.path)
                 metadata = self.sidecars.merged(chosen)
+                self.notes += [f"{suffix}: {note}" for note in self._doubts(chosen, metadata)]
             except MetadataError as error:
                 if kind == "T1w":
                     raise
@@ -187,6 +218,17 @@ class _Finder:
             uri = f"bids:raw:{chosen.path.relative_to(self.root).as_posix()}"
             return InputImage(chosen.path, uri, suffix, chosen.own_entities, metadata, problem)
         return None
+
+    def _doubts(self, file: BidsFile, metadata: Mapping[str, object]) -> Iterator[str]:
+        """What is to be said of an image that is used."""
+        entities = file.own_entities
+        if "ce" in entities or metadata.get("ContrastBolusIngredient"):
+            agent = f"ce-{entities['ce']}" if "ce" in entities else str(metadata["ContrastBolusIngredient"])
+            yield f"with contrast agent ({agent}); there is no image without, and volumes of the two are not the same."
+        if "part" in entities and "part" not in self.asked.entities(file.suffix):
+            yield f"{file.path.name} is used, the magnitude, as there is no whole image."
+        if self.ignored.names(file.path.relative_to(self.root).as_posix()):
+            yield f"{file.path.name} is used although .bidsignore names it; --bids-filter-file leaves images out."
 
     def _preference(self, file: BidsFile) -> tuple[object, ...]:
         """Sort key of the documented rule: the smallest is used.
@@ -216,7 +258,7 @@ class _Finder:
 
     def _no_t1w(self, subject: str, session: str | None, files: list[BidsFile]) -> str:
         """Why there is no T1w: what is there instead."""
-        anat = _folder(self.root, subject, session) / "anat"
+        anat = self.root / f"sub-{subject}" / (f"ses-{session}" if session else "") / "anat"
         where = anat.relative_to(self.root).as_posix()
         named = [file for file in files if file.suffix == "T1w"]
         if named:
@@ -226,7 +268,7 @@ class _Finder:
             return f"no T1w: {where} holds no image or is not there."
         start = f"sub-{subject}_" + (f"ses-{session}_" if session else "")
         stale = " The --bids-database-dir may be out of date: delete it." if self.from_database else ""
-        return f"no T1w named {start}[...]T1w.nii.gz in {where}, which holds {_some(there, 3)}.{stale}"
+        return f"no T1w named {start}[...]T1w.nii.gz in {where}, which holds {some(there, 3)}.{stale}"
 
 
 def _root(bids_dir: Path | str) -> Path:
@@ -238,104 +280,31 @@ def _root(bids_dir: Path | str) -> Path:
     return root
 
 
-def _folder(root: Path, subject: str, session: str | None) -> Path:
-    return root / f"sub-{subject}" / (f"ses-{session}" if session else "")
-
-
-def _places(
-    root: Path, participant_labels: Sequence[str], session_labels: Sequence[str], asked: Filters
-) -> list[Place]:
-    """The asked subjects and sessions that have a folder, sorted."""
-    try:
-        subjects = _labels(root, "sub-")
-    except OSError as error:
-        problem = f"the BIDS dataset cannot be read ({error.strerror or error})."
-        raise NoInputError(problem, "Check its permissions.", root) from None
-    if not subjects:
-        raise NoInputError("no sub-* folder in the dataset.", "BIDS_DIR must be the folder that holds them.", root)
-    chosen = _chosen("participant", participant_labels, subjects)
-    places = [place for subject in chosen for place in _sessions(root, subject) if asked.keeps("subject", subject)]
-    sessions = sorted({session for _, session in places if session is not None})
-    if session_labels:
-        wanted = _chosen("session", session_labels, sessions)
-        places = [place for place in places if place[1] in wanted]
-        without = [f"sub-{subject}" for subject in chosen if subject not in {place[0] for place in places}]
-        if without:
-            LOG.warning("no session of those asked for: %s.", _some(without))
-    places = [place for place in places if asked.keeps("session", place[1])]
-    if not places:
-        mend = f"Of these participants it has the sessions: {_some(sessions)}."
-        raise NoInputError("the labels and the filter together leave no session of the dataset.", mend, root)
-    return sorted(places, key=lambda place: (place[0], place[1] or ""))
-
-
-def _sessions(root: Path, subject: str) -> list[Place]:
-    """The sessions of a subject; one without a label where there are none, or images beside them."""
-    folder = root / f"sub-{subject}"
-    try:
-        places: list[Place] = [(subject, session) for session in _labels(folder, "ses-")]
-        beside = any(_is_image(folder / "anat" / name) for name in listing(folder / "anat"))
-    except (OSError, MetadataError):  # no permission: the session without a label will say so
-        places, beside = [], False
-    return places if places and not beside else [(subject, None), *places]
-
-
-def _is_image(path: Path) -> bool:
-    file = parse(path)
-    return file is not None and file.suffix in SUFFIXES and file.extension != ".json"
-
-
-def _labels(folder: Path, prefix: str) -> list[str]:
-    """Sorted labels of the sub-folders with this prefix whose label follows BIDS."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.name.startswith(prefix) and _leads(entry)]
-    labels = (name.removeprefix(prefix) for name in names)
-    return sorted(label for label in labels if re.fullmatch(LABEL, label))
-
-
-def _leads(entry: os.DirEntry[str]) -> bool:
-    """Whether this is a folder, or a link to one."""
-    try:
-        return entry.is_dir()
-    except OSError:  # a link in a circle
-        return False
-
-
-def _chosen(what: str, asked: Sequence[str], existing: Sequence[str]) -> list[str]:
-    """The asked labels, without their prefix, in the order of the dataset; all when none is asked."""
-    labels = {label.removeprefix(_PREFIXES[what]) for label in asked}
-    absent = sorted(labels.difference(existing))
-    if absent:
-        raise NoInputError(f"the dataset has no {what} {', '.join(absent)}.", f"It has: {_some(existing)}.")
-    return [label for label in existing if label in labels or not asked]
-
-
-def _by_place(paths: Iterable[Path], root: Path) -> dict[Place, list[BidsFile]]:
-    """Image files by their folder's subject and session; a file whose name says otherwise is left out."""
+def _by_place(paths: Iterable[Path], root: Path, remarks: list[str]) -> dict[Place, list[BidsFile]]:
+    """Image files by their folder's subject and session; a file whose name says otherwise is left out, and remarked."""
     found: dict[Place, list[BidsFile]] = {}
     for path in sorted(paths):
         subject, *rest = path.relative_to(root).parts[:-2]  # without anat and the name
         place = subject.removeprefix("sub-"), rest[0].removeprefix("ses-") if rest else None
         file = parse(path)
         if file is None or (file.entities.get("sub"), file.entities.get("ses")) != place:
-            LOG.warning("%s: the name contradicts its folder; not used.", path.relative_to(root))
+            remarks.append(f"warning: {path.relative_to(root)}: the name contradicts its folder; not used.")
             continue
         found.setdefault(place, []).append(file)
     return found
 
 
-def _usable(file: BidsFile, wanted: Mapping[str, object]) -> bool:
-    """Whether the file is a whole image (or a filter asks for the piece) and passes the filter."""
+def _usable(file: BidsFile, wanted: Mapping[str, object], *, magnitude: bool = False) -> bool:
+    """Whether the file is a whole image (or a filter asks for the piece) and passes the filter.
+
+    ``magnitude`` lets in the magnitude of a complex image, which is what others have as the whole image.
+    """
     entities = file.own_entities
     pieces = entities.keys() - USABLE_ENTITIES - wanted.keys()
+    if magnitude and entities.get("part") == "mag":
+        pieces -= {"part"}
     return not pieces and matches(entities, file.extension, wanted)
 
 
 def _names(files: Iterable[BidsFile]) -> str:
     return ", ".join(file.path.name for file in files)
-
-
-def _some(names: Sequence[str], most: int = 20) -> str:
-    """Names for a message, cut where there are too many."""
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest if names else "none"

@@ -68,4 +68,4 @@ def listing() -> str:
 def _progress(done: int, total: int | None) -> None:
     of = f" of {total / 1e6:.0f}" if total else ""
     end = "\n" if done == total else ""
-    print(f"\r  {done / 1e6:.0f}{of} MB", end=end, file=sys.stderr, flush=True)
+    print(f"\r  {done / 1e6:.0f}{of} MB", end=end, file=getattr(sys.stderr, "unescaped", sys.stderr), flush=True)

@@ -20,6 +20,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from thalbids.cli.parser import LEVELS, VERBS, app_parser, hyphenated
+from thalbids.cli.terminal import escaped
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
 from thalbids.settings import Settings, load
 
@@ -43,7 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv
         The arguments without the program's name; ``sys.argv[1:]`` when None.
     """
-    words = hyphenated(sys.argv[1:] if argv is None else argv)
+    with escaped():
+        return _main(hyphenated(sys.argv[1:] if argv is None else argv))
+
+
+def _main(words: Sequence[str]) -> int:
+    """The command of these words."""
     if "--version" in words:
         import thalbids
 

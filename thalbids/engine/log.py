@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 from thalbids.engine.disk import output_error
 from thalbids.engine.step import Step, StepResult
-from thalbids.errors import OutputError, ThalbidsError
+from thalbids.errors import OutputError, ThalbidsError, printable
 from thalbids.files import write_json, write_text
 
 NAMED = 3  # steps named in a line about several that ended for the same reason
@@ -53,6 +53,7 @@ class Reporter:
         self.out_dir = Path(out_dir)
         self.results: list[StepResult] = []
         self._stream = sys.stderr if stream is None else stream
+        self._last_words: list[str] = []
         self._bar = _Bar(self._stream) if self._stream.isatty() else None
         self._verbose, self._start, self._total, self._closed = verbose, time.monotonic(), 0, False
         try:
@@ -100,10 +101,16 @@ class Reporter:
         """Warn on the terminal and in the log."""
         self.log(logging.WARNING, text, shown=True)
 
+    def remark(self, text: str) -> None:
+        """Say something now, and again in the last lines; a warning starts with ``warning:``."""
+        warns = text.startswith("warning:")
+        self.log(logging.WARNING if warns else logging.INFO, text.removeprefix("warning: "), shown=True)
+        self._last_words.append(text)
+
     def log(self, level: int, text: str, *, shown: bool = False) -> None:
         """Write a line to run.log and, if asked, to the terminal. A full disk must not hide the error it caused."""
         with contextlib.suppress(OSError, ValueError):
-            self._file.write(f"{time.strftime('%H:%M:%S')} {logging.getLevelName(level):<7} {text}\n")
+            self._file.write(f"{time.strftime('%H:%M:%S')} {logging.getLevelName(level):<7} {printable(text)}\n")
             self._file.flush()
         if shown:
             self._print(f"warning: {text}" if level == logging.WARNING else text)
@@ -112,7 +119,7 @@ class Reporter:
         """What failed and why, how many steps ended how, and where the log is."""
         bad = [result for result in self.results if result.crashed]
         excluded = [result for result in self.results if result.status == "excluded"]
-        lines = []
+        lines = self._last_words[:]
         for groups in (_alike(excluded), _alike(bad)):
             lines += [_told(group) for group in groups[:SHOWN]]
             if hidden := sum(map(len, groups[SHOWN:])):
@@ -152,6 +159,7 @@ class Reporter:
             sessions.setdefault(result.session, Counter())[result.status] += 1
         return {
             "ending": ending,
+            "remarks": self._last_words,
             "seconds": round(time.monotonic() - self._start, 3),
             "counts": {status: counts[status] for status in ORDER},
             "sessions": {name: dict(found) for name, found in sessions.items()},
@@ -190,7 +198,7 @@ class Reporter:
         if self._bar:
             self._bar.clear()
         with contextlib.suppress(OSError, ValueError):  # a closed pipe (| head) must not end a run of hours
-            print(text, file=self._stream, flush=True)
+            print(printable(text), file=self._stream, flush=True)
 
 
 class _Forward(logging.Handler):
@@ -208,6 +216,7 @@ class _Bar:
     """A progress bar on the last line of a terminal."""
 
     def __init__(self, stream: TextIO):
+        stream = getattr(stream, "unescaped", stream)  # the bar moves the cursor
         self._stream, self._last, self._text = stream, 0.0, ""
 
     def draw(self, results: list[StepResult], total: int, current: str) -> None:
