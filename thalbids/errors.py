@@ -25,12 +25,12 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u20
 
 
 def printable(text: str) -> str:
-    """The text with control characters spelled out, but for newlines and tabs.
+    r"""The text with control characters spelled out, but for newlines and tabs.
 
     Examples
     --------
     >>> print(printable("sub-01\x1b[2J\udcff.nii"))
-    sub-01\\x1b[2J\\udcff.nii
+    sub-01\x1b[2J\udcff.nii
     """
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 

@@ -18,7 +18,7 @@ class Ignored:
 
     @classmethod
     def of(cls, text: str) -> Ignored:
-        """The patterns of a text.
+        r"""The patterns of a text.
 
         Examples
         --------

@@ -30,8 +30,8 @@ def index_anat(
 ) -> list[Path]:
     """Paths (under ``root``) of these subjects' images in ``anat`` folders whose suffix is one of ours.
 
-    With ``database_dir`` the index of the whole dataset is read from there; it is made when there is none. ``closed`` are
-    folders that may not be read, which end pybids (paths inside the dataset that start with a slash).
+    With ``database_dir`` the index of the whole dataset is read from there; it is made when there is none. ``closed``
+    are folders that may not be read, which end pybids (paths inside the dataset that start with a slash).
 
     Raises
     ------
@@ -44,7 +44,9 @@ def index_anat(
     """
     labels = "|".join(re.escape(label) for label in subjects)
     inside = (
-        _from_database(root, Path(database_dir), closed) if database_dir else _pybids(root, _restriction(labels, closed))
+        _from_database(root, Path(database_dir), closed)
+        if database_dir
+        else _pybids(root, _restriction(labels, closed))
     )
     wanted = re.compile(_image_pattern(labels))
     return [root / path[1:] for path in inside if wanted.fullmatch(path)]

@@ -1,7 +1,8 @@
 """Which subjects and sessions a raw dataset has, and which of its folders are neither: nobody is left out silently.
 
 A session is a folder whose ``anat/`` holds an image of a kind that thalbids uses, whatever its name says. Others
-(function, MEG) are none of ours and are counted in one line; what is ours and cannot be read is a session with a problem.
+(function, MEG) are none of ours and are counted in one line; what is ours and cannot be read is a session with a
+problem.
 """
 
 from __future__ import annotations
@@ -180,9 +181,7 @@ class Survey:
         self.closed.append(f"/{inside}")
 
 
-def survey(
-    root: Path, participant_labels: Sequence[str], session_labels: Sequence[str], asked: Filters
-) -> Survey:
+def survey(root: Path, participant_labels: Sequence[str], session_labels: Sequence[str], asked: Filters) -> Survey:
     """The asked sessions of a dataset.
 
     Raises

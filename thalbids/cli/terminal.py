@@ -33,7 +33,7 @@ class Escaped:
 def escaped() -> Iterator[None]:
     """Within, everything that this process prints goes through `Escaped`."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (Escaped(stream) for stream in before)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = (Escaped(stream) for stream in before)
     try:
         yield
     finally:

@@ -12,7 +12,7 @@ from typing import Any
 
 import thalbids
 from thalbids.bids.filters import read_filters
-from thalbids.bids.inputs import find_sessions
+from thalbids.bids.inputs import Found, read_dataset
 from thalbids.bids.outputs import check_output, open_dataset, read_json, write_json
 from thalbids.engine import engine, lock
 from thalbids.engine.log import Reporter
@@ -47,7 +47,8 @@ def participant(
     choice = chosen(settings)
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
-    sessions = sessions_of(bids_dir, settings, dry_run=dry_run)
+    dataset = sessions_of(bids_dir, settings, dry_run=dry_run)
+    sessions = dataset.sessions
     every = every_session(bids_dir, settings, sessions)
     unmatched = check_freesurfer(sessions, every, choice, settings)
     choice = with_earlier(choice, settings, masks.families_in(out_dir, every))
@@ -57,8 +58,8 @@ def participant(
         planned = reports_of(planned)
     if dry_run:
         warned = [f"warning: {note}" for note in unmatched]
-        print("\n".join([*warned, *rated, describe(subjects, planned, choice)]))
-        return 0
+        print("\n".join([*dataset.remarks, *warned, *rated, describe(subjects, planned, choice)]))
+        return NoInputError.exit_code if all(session.problem for session in sessions) else 0
     with lock.claim(out_dir, [s.name for s in sessions]):
         with lock.shared_files(out_dir):
             open_dataset(
@@ -66,6 +67,8 @@ def participant(
                 validate=not settings.inputs.skip_bids_validation, links=links(settings),
             )  # fmt: skip
         with Reporter(out_dir, settings=settings.to_toml(), verbose=settings.run.verbose) as reporter:
+            for remark in dataset.remarks:
+                reporter.remark(remark)
             for note in unmatched:
                 reporter.warning(note)
             for name, note in choice.notes.items():
@@ -88,7 +91,8 @@ def participant(
         if settings.outputs.report:
             all_sessions.write(out_dir)
             describe_methods(out_dir)
-    return exit_code([result for step, result in zip(planned, results, strict=True) if not step.look_up])
+    code = exit_code([result for step, result in zip(planned, results, strict=True) if not step.look_up])
+    return 1 if dataset.lost else code
 
 
 def _notes(
@@ -102,7 +106,15 @@ def _notes(
     yield from (f"{', '.join(images)}: {note}" for note, images in registered.items() if note)
     yield from more
     yield from stale(planned)
-    yield from (f"{session.name}: {note}" for session in sessions for note in session.notes)
+    everywhere = common_notes(sessions)
+    yield from (f"every session: {note}" for note in everywhere)
+    yield from (f"{session.name}: {note}" for session in sessions for note in session.notes if note not in everywhere)
+
+
+def common_notes(sessions: Sequence[Session]) -> list[str]:
+    """The notes that every one of several sessions has: they are said once."""
+    usable = [session for session in sessions if session.problem is None]
+    return [note for note in usable[0].notes if all(note in s.notes for s in usable)] if len(usable) > 1 else []
 
 
 def stale(planned: Sequence[Step]) -> list[str]:
@@ -191,19 +203,19 @@ def every_session(bids_dir: Path, settings: Settings, asked: Sequence[Session]) 
     if not settings.inputs.session_label and settings.inputs.bids_filter_file is None:
         return list(asked)
     own = tuple(dict.fromkeys(session.subject for session in asked))
-    every = find_sessions(bids_dir, participant_labels=own, validate=not settings.inputs.skip_bids_validation)
+    every = read_dataset(bids_dir, own, validate=not settings.inputs.skip_bids_validation).sessions
     known = {session.name: session for session in asked}
     return [known.get(session.name, session) for session in every]
 
 
-def sessions_of(bids_dir: Path, settings: Settings, *, dry_run: bool = False) -> list[Session]:
+def sessions_of(bids_dir: Path, settings: Settings, *, dry_run: bool = False) -> Found:
     """The sessions that the settings ask for; a dry run makes no database."""
     inputs = settings.inputs
     database = inputs.bids_database_dir
     if dry_run and database is not None and not database.exists():
         database = None
     filters = None if inputs.bids_filter_file is None else read_filters(inputs.bids_filter_file)
-    return find_sessions(
+    return read_dataset(
         bids_dir,
         participant_labels=inputs.participant_label,
         session_labels=inputs.session_label,
@@ -268,13 +280,15 @@ def describe(subjects: Sequence[SubjectPlan], planned: Sequence[Step], choice: C
     for step in planned:
         steps.setdefault(step.session, []).append(step.name.removeprefix(f"{step.session} "))
     plans = [one for subject in subjects for one in subject.own]
+    everywhere = common_notes([one.session for one in plans])
+    lines += [f"every session: {note}" for note in everywhere]
     for one in plans:
         lines.append(one.name)
         if one.session.problem:
             lines.append(f"  cannot be processed: {one.session.problem}")
         for name, image in one.session.images.items():
             lines.append(f"  {name}: {image.uri}")
-        lines += [f"  note: {note}" for note in one.session.notes]
+        lines += [f"  note: {note}" for note in one.session.notes if note not in everywhere]
         lines += [f"  {what}: {whence}" for what, whence in one.origins.items()]
         absent = [m for m in one.masks if m.step is None and not m.reason.startswith("the session has no")]
         lines += [f"  {mask.desc}: missing, {mask.reason}" for mask in absent]
