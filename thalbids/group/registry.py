@@ -23,6 +23,7 @@ from thalbids.group.analyses import (
     sides,
     volumes,
 )
+from thalbids.group.analyses.checks import influence
 from thalbids.group.analysis import Analysis
 
 ANALYSES: tuple[Analysis, ...] = (
@@ -35,6 +36,7 @@ ANALYSES: tuple[Analysis, ...] = (
     crosssectional.ANALYSIS,
     longitudinal.ANALYSIS,
     ordinal.ANALYSIS,
+    influence.ANALYSIS,
     pbvc.ANALYSIS,
     sides.ANALYSIS,
     mixed.ANALYSIS,

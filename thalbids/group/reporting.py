@@ -18,7 +18,7 @@ from thalbids.reports.group.section import Section
 
 PAPER = (
     "people", "volumes", "groups", "overlap", "containment", "agreement", "crosssectional", "change", "pbvc",
-    "longitudinal", "sensitivity",
+    "longitudinal", "sensitivity", "influence",
 )  # fmt: skip
 
 

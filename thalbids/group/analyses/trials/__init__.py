@@ -1,0 +1,1 @@
+"""What a trial needs: progression, test-retest, sample size."""
