@@ -361,7 +361,7 @@ class Group:
     icv : source of the intracranial volume; ``auto`` takes the one that most sessions have, the same for everybody
     pairs : pairs of sessions between which change is computed: ``first:last``, ``consecutive``, or ``A:B`` with labels
     subset : diagnosis group of the sensitivity analyses
-    wilcoxon : distribution of the signed-rank tests; ``exact`` gives no p value where there are ties
+    wilcoxon : distribution of the signed-rank tests; ``exact`` is that of all signs, ties included
     containment : between which masks containment is computed: those from the T1w (the paper, 2.7.2), or all
     bootstrap : draws of a bootstrap interval
     another_person : a manual mask whose Dice coefficient with every method is below this is left out, and named
@@ -389,6 +389,7 @@ class Checks:
     controls : diagnosis group of the healthy controls
     contrasts : which diagnosis groups are compared: each with the ``controls``, or ``all`` pairs
     smallest_group : people whom a diagnosis group needs to be compared
+    least_controls : controls with a change that a sample size relative to them needs
     outlier_z : robust z of a volume, a change or a score beyond which the person is named
     cook : Cook's distance from which a person is influential in a model
     leverage : leverage from which a person is influential in a model
@@ -397,6 +398,7 @@ class Checks:
     controls: str = "HC"
     contrasts: str = field(default="controls", metadata={"choices": ("controls", "all")})
     smallest_group: int = field(default=5, metadata={"min": 2})
+    least_controls: int = field(default=10, metadata={"min": 2})
     outlier_z: float = field(default=5.0, metadata={"above": 0})
     cook: float = field(default=0.5, metadata={"above": 0})
     leverage: float = field(default=0.5, metadata={"above": 0})

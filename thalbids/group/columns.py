@@ -33,6 +33,11 @@ DIAGNOSIS = {
     )
 }
 REASON = {"reason": column("Reason", "Why there is no number, or what to know; n/a when there is nothing to say.")}
+EXACT = {
+    "p_exact": column(
+        "Exact p", "Two-sided, over all signs of the ranks, ties included; for up to 25 differences, or all on request."
+    ),
+}
 STATUS = {
     "status": column(
         "Status",
@@ -163,6 +168,6 @@ FITTED: dict[str, Column] = {
         "Sign",
         "expected: a larger volume (less loss) goes with less disability; opposite: with more. Volume term only.",
     ),
-    "warning": column("Warning", "Caveat where the sign is opposite and the interval leaves out zero."),
+    "warning": column("Warning", "Caveat where the sign is opposite and p_fdr below 0.05."),
     **REASON,
 }

@@ -75,6 +75,7 @@ def rows(plan: Plan, cohort: Cohort, sample: Sample, chosen: tuple[str, ...] | N
                 key = {"outcome": outcome, "method": method, "subset": subset, "sensitivity": plan.sensitivity}
                 made += [key | more | row for row in _terms(plan, outcome, fitted)]
     adjust(made, {"p_fdr": ("subset",), "p_fdr_outcome": ("subset", "outcome")}, {"term": plan.predictor})
+    signs.warn(made)
     return made
 
 
@@ -119,7 +120,7 @@ def _terms(plan: Plan, outcome: str, fitted: fit.Fitted) -> Rows:
                 "n": fitted.n,
                 "r2": fitted.r2,
                 "sign": signs.sign(outcome, term.estimate) if main else "",
-                "warning": signs.warning(outcome, term.estimate, term.ci_low, term.ci_high) if main else "",
+                "warning": "",
                 "reason": fitted.reason,
             }
         )

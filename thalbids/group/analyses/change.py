@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 from thalbids.bids.tables import PARTICIPANT, Column, Table, column, count, table
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort, visit_pairs
-from thalbids.group.columns import DIAGNOSIS, METHOD, METHOD2, PAIR, REASON, SESSIONS, SPREAD
+from thalbids.group.columns import DIAGNOSIS, EXACT, METHOD, METHOD2, PAIR, REASON, SESSIONS, SPREAD
 from thalbids.group.missing import ledger, missing_table
 from thalbids.group.statistics.paired import benjamini_hochberg, signed_rank
 from thalbids.reports.group.figures import clinical, descriptive, look
@@ -79,12 +79,13 @@ CHANGE_TESTS: dict[str, Column] = {
     "n_zero": count("Number of zeros", "Differences of 0, which the test drops."),
     "statistic": column("Statistic", "Wilcoxon signed-rank statistic: the smaller sum of ranks."),
     "p": column("p value", "Two-sided."),
-    "p_fdr": column("Adjusted p value", "Benjamini-Hochberg over all pairs of methods."),
+    "p_fdr": column("Adjusted p value", "Benjamini-Hochberg over all pairs of the methods of the clinical models."),
     "median_difference": column(
         "Median difference", "Median of the first method's change in percent minus the second's.", "percent"
     ),
     **SESSIONS,
     **REASON,
+    **EXACT,
 }
 
 
@@ -94,14 +95,24 @@ def tables(cohort: Cohort) -> list[Table]:
     frames = {pair: change(cohort, pair) for pair in pairs}
     rows = pd.concat(list(frames.values()), ignore_index=True)
     choices = {"pairs": list(pairs), "icv": cohort.settings.group.icv}
-    tests = {"test": "Wilcoxon signed-rank, asymptotic, zeros dropped, no continuity correction", "on": "delta_percent"}
+    methods, how = cohort.model_methods, cohort.settings.group.wilcoxon
+    tests = {
+        "test": f"Wilcoxon signed-rank, {how}, zeros dropped, no continuity correction",
+        "on": "delta_percent",
+        "methods_left_out": [name for name in cohort.methods if name not in methods],
+    }
     notes = [] if len(rows) else ["change: no participant has two sessions with volumes."]
     return [
         Table("group_change", rows, CHANGE, choices, notes),
         table(
             "group_change_summary", [r for p in pairs for r in summary(frames[p], p)], CHANGE_SUMMARY, settings=choices
         ),
-        table("group_change_tests", [r for p in pairs for r in between(frames[p], p)], CHANGE_TESTS, settings=tests),
+        table(
+            "group_change_tests",
+            [r for p in pairs for r in between(frames[p], p, methods, how)],
+            CHANGE_TESTS,
+            settings=tests,
+        ),
         missing_table(ledgers(cohort, frames)),
     ]
 
@@ -136,8 +147,11 @@ def summary(frame: pd.DataFrame, pair: str) -> list[dict[str, Any]]:
     return rows
 
 
-def between(frame: pd.DataFrame, pair: str) -> list[dict[str, Any]]:
-    """Rows of ``group_change_tests``: paired Wilcoxon of the percent change, over all pairs of methods."""
+def between(
+    frame: pd.DataFrame, pair: str, methods: Sequence[str] | None = None, how: str = "asymptotic"
+) -> list[dict[str, Any]]:
+    """Rows of ``group_change_tests``: paired Wilcoxon of the percent change, all pairs of ``methods`` (None: all)."""
+    frame = frame if methods is None else frame[frame["method"].isin(methods)]
     wide = frame.pivot(
         index=["participant_id", "session_id_baseline", "session_id_followup"], columns="method", values="delta_percent"
     )
@@ -146,7 +160,7 @@ def between(frame: pd.DataFrame, pair: str) -> list[dict[str, Any]]:
     for first, second in itertools.combinations(dict.fromkeys(frame["method"]), 2):
         a, b = wide[first].to_numpy(dtype=float), wide[second].to_numpy(dtype=float)
         difference = (a - b)[np.isfinite(a - b)]
-        found = signed_rank(a, b)
+        found = signed_rank(a, b, how)
         if repeated and not found["reason"]:
             found["reason"] = "a person has several pairs, which are not independent: p is too small"
         median = float(np.median(difference)) if difference.size else float("nan")

@@ -120,10 +120,14 @@ def show_models(section: Section, tables: Tables, table: pd.DataFrame, name: str
         section.warnings.append(f"{counted(len(failed), 'model')} could not be fitted{why}.")
     odd = table[np.array([_unexpected(row) for row in table.to_dict("records")], dtype=bool)]
     if len(odd):
-        outcomes = [clinical.outcome_name(o) for o in clinical.outcomes_in(odd)]
+        says = "the model says" if len(odd) == 1 else "models say"
+        which = [
+            f"{clinical.outcome_name(o)} ({listed(named(rows_of(odd, outcome=o)), 12)})"
+            for o in clinical.outcomes_in(odd)
+        ]
         section.warnings.append(
-            f"Counter-intuitive sign: for {listed(outcomes, 6)}, {counted(len(odd), 'model')} say that more thalamus "
-            "goes with a worse score (95 % interval without 0, p not corrected). The paper saw the same for the change "
+            f"Counter-intuitive sign: for {listed(which, 6)}, {says} that more thalamus goes "
+            "with a worse score (corrected p below 0.05). The paper saw the same for the change "
             "of EDSS and takes it as exploratory: EDSS is ordinal and moved by relapses, volumes by water and "
             "inflammation (pseudoatrophy), and by measurement noise."
         )
@@ -147,6 +151,11 @@ def show_models(section: Section, tables: Tables, table: pd.DataFrame, name: str
     section.tables.append(Shown("The volume's coefficient; every term is in the file", header, rows, tables.file(name)))
 
 
+def named(table: pd.DataFrame) -> list[str]:
+    """The methods of a table as people read them."""
+    return [look.label(method) for method in methods_in(table)]
+
+
 def _model_order(table: pd.DataFrame) -> Iterable[dict[str, Any]]:
     for outcome in clinical.outcomes_in(table):
         for method in methods_in(table):
@@ -154,8 +163,8 @@ def _model_order(table: pd.DataFrame) -> Iterable[dict[str, Any]]:
 
 
 def _unexpected(row: dict[str, Any]) -> bool:
-    """Whether the table's column ``warning`` says so too: whatever the corrected p, nobody should miss it."""
-    return bool(signs.warning(str(row["outcome"]), *(float(row[name]) for name in ("estimate", "ci_low", "ci_high"))))
+    """Whether the table's column ``warning`` says so too."""
+    return bool(signs.warning(str(row["outcome"]), float(row["estimate"]), float(row["p_fdr"])))
 
 
 ANALYSIS = Analysis("crosssectional", tables, ledgers, sections={"crosssectional": section}, told=("crosssectional",))

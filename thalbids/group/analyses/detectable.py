@@ -19,7 +19,6 @@ from thalbids.group.statistics.agreement import sd
 from thalbids.reports.group.beyond import View
 from thalbids.types import Estimate
 
-CONTROLS = "HC"
 Z = 1.96
 MIN_CONTROLS = 5
 MIN_DF = 3  # degrees of freedom of the repeated scans
@@ -80,12 +79,15 @@ def tables(cohort: Cohort) -> list[Table]:
         for method in cohort.methods:
             for unit in UNITS:
                 values = change[unit][method].to_numpy(dtype=np.float64)
-                limit = limits(cohort.repeats, method, unit, values[diagnosis == CONTROLS])
+                limit = limits(cohort.repeats, method, unit, values[diagnosis == cohort.settings.checks.controls])
                 rows += [
                     {"method": method, "unit": unit, "sessions": pair, **row}
                     for row in shares(limit, values, diagnosis)
                 ]
-    choices = {"repeated_scans": "1.96 sqrt(2) SEM", "controls": "1.96 SD of the change of " + CONTROLS}
+    choices = {
+        "repeated_scans": "1.96 sqrt(2) SEM",
+        "controls": "1.96 SD of the change of " + cohort.settings.checks.controls,
+    }
     return [table("group_detectable", rows, DETECTABLE, settings=choices)]
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from thalbids.bids.derivatives import Place, find_places
 from thalbids.bids.tables import PARTICIPANT, SESSION, Table, column, count, table
 from thalbids.group.cohort import Cohort, baseline
-from thalbids.group.columns import METHOD, METHOD2, REASON
+from thalbids.group.columns import EXACT, METHOD, METHOD2, REASON
 from thalbids.group.comparison import Compared, Job, compare_all, problems_of
 from thalbids.group.statistics import agreement, containment, interrater, paired
 
@@ -306,6 +306,7 @@ TESTS: Mapping[str, Mapping[str, object]] = {
     "p": column("p", "Two-sided p value, without continuity correction."),
     "p_fdr": column("Adjusted p", "p adjusted by Benjamini and Hochberg over the pairs of this rater and measure."),
     **REASON,
+    **EXACT,
 }  # fmt: skip
 CONTAINMENT: Mapping[str, Mapping[str, object]] = {
     "method_inner": column("Inner method", "Method i of C(i in j) = |i and j| / |i|."),

@@ -21,7 +21,7 @@ from thalbids.group.cohort import Cohort
 from thalbids.group.columns import ESTIMATE, FITTED, METHOD, REASON, SESSIONS, SUBSET, TERM
 from thalbids.group.missing import after_fit, missing_table
 from thalbids.group.samples import pairs, subsets
-from thalbids.group.statistics import fit, ordinal
+from thalbids.group.statistics import fit, ordinal, signs
 from thalbids.group.statistics.correction import adjust
 
 ORDINAL: dict[str, Column] = {
@@ -91,6 +91,7 @@ def models_of(cohort: Cohort, pair: str) -> list[dict[str, Any]]:
                 key = {"method": method, "threshold": threshold, "subset": subset, "sessions": pair}
                 rows += [key | row for row in ordinal.terms(predictors, complete, least, missing)]
     adjust(rows, {"p_fdr": ("threshold", "subset")}, {"term": plan.predictor})
+    signs.warn(rows, ordinal.OUTCOME)
     return rows
 
 

@@ -76,7 +76,11 @@ def tables(cohort: Cohort) -> list[Table]:
     frames = {pair: frame(cohort, pair) for pair in pairs_of(cohort)}
     rows = [row for pair, (change, pbvc) in frames.items() for row in correlate(change, pbvc, sessions=pair)]
     tests = [row for pair, (change, pbvc) in frames.items() for row in compare(change, pbvc, sessions=pair)]
-    choices = {"on": "change of the volume in percent of baseline", "note": NO_WILCOXON}
+    choices = {
+        "on": "change of the volume in percent of baseline",
+        "note": NO_WILCOXON,
+        "methods_left_out": [name for name in cohort.methods if name not in cohort.model_methods],
+    }
     notes = [] if any(row["n"] for row in rows) else ["PBVC: no participant has a PBVC and a change of the thalamus."]
     return [
         table("group_pbvc", rows, PBVC, settings=choices, notes=notes),
@@ -97,14 +101,17 @@ def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
 
 
 def frame(cohort: Cohort, pair: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Change in percent of baseline per method, and the PBVC of the same two sessions, one value per participant."""
+    """Change in percent of baseline per method of the clinical models, and the PBVC of the same two sessions.
+
+    One value per participant.
+    """
     sample = pairs(cohort, pair)
     base = wide(cohort, sample.table["participant_id"], sample.table["session_id_baseline"])
     percent = 100 * sample.volumes["total"] / base.where(base > 0)
     keys = ["participant_id", "session_id_baseline", "session_id_followup"]
     known = cohort.pbvc[cohort.pbvc["status"] == "ok"].drop_duplicates(keys)[[*keys, "pbvc"]]
     pbvc = sample.table[keys].merge(known, on=keys, how="left", validate="one_to_one")["pbvc"]
-    change = {method: percent[method].to_numpy(dtype=np.float64) for method in cohort.methods}
+    change = {method: percent[method].to_numpy(dtype=np.float64) for method in cohort.model_methods}
     return change, pbvc.to_numpy(dtype=np.float64, na_value=np.nan)
 
 

@@ -146,9 +146,7 @@ def terms(predictors: Sequence[str], rows: dict[str, np.ndarray], least: float, 
                 "n": int(y.size),
                 **counts,
                 "sign": signs.sign(OUTCOME, numbers["estimate"]) if main else "",
-                "warning": signs.warning(OUTCOME, *(numbers[k] for k in ("estimate", "ci_low", "ci_high")))
-                if main
-                else "",
+                "warning": "",
                 "reason": reason,
             }
         )

@@ -1,7 +1,8 @@
 """Participants per arm of a trial whose endpoint is the annual change of the thalamus: beyond the paper.
 
 Two arms, two-sided 5 %, normal approximation: n = 2 (z_(1 - alpha/2) + z_power)^2 SD^2 / (effect x loss)^2, where the
-loss is the patients' mean annual change minus that of the controls, which no treatment is expected to stop.
+loss is the patients' mean annual change, and beside it that minus the mean change of the controls, which no treatment
+is expected to stop.
 """
 
 from __future__ import annotations
@@ -12,49 +13,88 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from thalbids.group.statistics.contrasts import noncentral
 from thalbids.group.statistics.fit import constant
 
 ALPHA = 0.05
 POWERS = (0.8, 0.9)
 EFFECTS = (0.3, 0.5)  # share of the loss that the treatment stops
-CONTROLS = "HC"
 PATIENTS = "patients"
 MIN_PATIENTS = 5
-MIN_CONTROLS = 3
+LEAST_CONTROLS = 10
+RELATIVE = ("no change", "controls")
 DRAWS = 2000
 _CHUNK = 4_000_000  # values resampled at once
 
 
-def sizes(patients: np.ndarray, controls: np.ndarray, seed: int, draws: int = DRAWS) -> list[dict[str, Any]]:
+def sizes(
+    patients: np.ndarray, controls: np.ndarray, seed: int, draws: int = DRAWS, least: int = LEAST_CONTROLS
+) -> list[dict[str, Any]]:
     """Rows of ``group_samplesize`` for one method and population: every effect and power, with bootstrap intervals.
+
+    First relative to no change, then to the controls' mean change; with fewer controls than ``least`` the second has no
+    number and says why.
 
     Parameters
     ----------
     patients, controls : change in percent per year; NaN is left out
     """
     patients, controls = (values[np.isfinite(values)] for values in (patients, controls))
-    relative = controls.size >= MIN_CONTROLS
-    mean = float(patients.mean()) if patients.size else math.nan
-    sd = float(patients.std(ddof=1)) if patients.size > 1 else math.nan
-    mean_controls = float(controls.mean()) if controls.size else math.nan
-    loss = (mean_controls if relative else 0.0) - mean
-    reason = ""
-    if patients.size < MIN_PATIENTS:
-        reason = f"{patients.size} patients with a change, at least {MIN_PATIENTS} are needed"
-    elif constant(patients):
-        reason = "the change does not vary"
-    elif not loss > 0:
-        reason = "no loss that a treatment could stop" + (" beyond that of the controls" if relative else "")
-    ratio = math.nan if reason else (sd / loss) ** 2
-    ratios = np.empty(0) if reason else resampled(patients, controls if relative else np.empty(0), seed, draws)
+    unfit = _unfit(patients)
+    moments = None if unfit else _moments(patients, np.random.default_rng(seed), draws)
     shared = {
-        "relative_to": "controls" if relative else "no change",
         "n_patients": patients.size,
         "n_controls": controls.size,
-        "mean": mean,
-        "sd": sd,
-        "mean_controls": mean_controls,
+        "mean": float(patients.mean()) if patients.size else math.nan,
+        "sd": float(patients.std(ddof=1)) if patients.size > 1 else math.nan,
+        "mean_controls": float(controls.mean()) if controls.size else math.nan,
     }
+    rows = []
+    for relative in RELATIVE:
+        few = relative == "controls" and controls.size < least
+        loss = (shared["mean_controls"] if relative == "controls" else 0.0) - shared["mean"]
+        beyond = " beyond that of the controls" if relative == "controls" else ""
+        reason = f"{controls.size} controls with a change, at least {least} are needed" if few else unfit
+        reason = reason or ("" if loss > 0 else "no loss that a treatment could stop" + beyond)
+        ratio, ratios = math.nan, np.empty(0)
+        if not reason and moments is not None:
+            ratio = (shared["sd"] / loss) ** 2
+            stopped = np.zeros(draws)
+            if relative == "controls":
+                stopped = _moments(controls, np.random.default_rng(seed + 1), draws)[0]
+            ratios = _ratios(moments, stopped)
+        rows += _rows({"relative_to": relative, **shared}, ratio, ratios, reason)
+    return rows
+
+
+def response(change: np.ndarray) -> dict[str, Any]:
+    """The standardised response mean, mean / SD of the change, with its interval (noncentral t; Cohen 1988).
+
+    Returns
+    -------
+    dict
+        ``n``, ``mean`` with its t interval (``ci_low``, ``ci_high``), ``sd``, ``srm``, ``srm_ci_low``, ``srm_ci_high``,
+        ``reason``.
+    """
+    values = change[np.isfinite(change)]
+    names = ("mean", "ci_low", "ci_high", "sd", "srm", "srm_ci_low", "srm_ci_high")
+    row: dict[str, Any] = {"n": values.size, **dict.fromkeys(names, math.nan), "reason": _unfit(values)}
+    if row["reason"]:
+        return row
+    n, mean, sd = values.size, float(values.mean()), float(values.std(ddof=1))
+    half = float(stats.t.ppf(1 - ALPHA / 2, n - 1)) * sd / math.sqrt(n)
+    low, high = noncentral(mean / sd * math.sqrt(n), n - 1)
+    ends = {"srm_ci_low": low / math.sqrt(n), "srm_ci_high": high / math.sqrt(n)}
+    return row | {"mean": mean, "ci_low": mean - half, "ci_high": mean + half, "sd": sd, "srm": mean / sd, **ends}
+
+
+def _unfit(values: np.ndarray) -> str:
+    if values.size < MIN_PATIENTS:
+        return f"{values.size} people with a change, at least {MIN_PATIENTS} are needed"
+    return "the change does not vary" if constant(values) else ""
+
+
+def _rows(shared: dict[str, Any], ratio: float, ratios: np.ndarray, reason: str) -> list[dict[str, Any]]:
     rows = []
     for effect in EFFECTS:
         for power in POWERS:
@@ -63,11 +103,10 @@ def sizes(patients: np.ndarray, controls: np.ndarray, seed: int, draws: int = DR
     return rows
 
 
-def resampled(patients: np.ndarray, controls: np.ndarray, seed: int, draws: int = DRAWS) -> np.ndarray:
+def _ratios(moments: tuple[np.ndarray, np.ndarray], controls: np.ndarray) -> np.ndarray:
     """(SD / loss)^2 of resamples of patients and controls; infinite where a resample shows no loss."""
-    rng = np.random.default_rng(seed)
-    mean, sd = _moments(patients, rng, draws)
-    loss = (_moments(controls, rng, draws)[0] if controls.size else 0.0) - mean
+    mean, sd = moments
+    loss = controls - mean
     with np.errstate(over="ignore"):  # a loss near nothing needs patients without end
         return np.where(loss > 0, (sd / np.where(loss > 0, loss, 1.0)) ** 2, math.inf)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 # a larger volume, or less loss, goes with less disability and better performance (paper, 4)
 _EXPECTED = {"edss": -1, "t25fw": -1, "nhpt": -1, "sdmt": 1, "disease_duration": -1}
 
+ALPHA = 0.05
 CROSS_SECTIONAL = (
     "The sign is counter-intuitive: in most studies a smaller thalamus goes with more disability. Look for outliers, "
     "failed masks and confounding before it is interpreted."
@@ -32,8 +35,18 @@ def sign(outcome: str, estimate: float) -> str:
     return "expected" if estimate * expected > 0 else "opposite"
 
 
-def warning(outcome: str, estimate: float, ci_low: float, ci_high: float) -> str:
-    """The caveat, where the sign is opposite and the interval leaves out zero; else ""."""
-    if sign(outcome, estimate) != "opposite" or not (ci_low > 0 or ci_high < 0):
+def warning(outcome: str, estimate: float, p: float) -> str:
+    """The caveat, where the sign is opposite and the corrected ``p`` below 0.05; else ""."""
+    if sign(outcome, estimate) != "opposite" or not p < ALPHA:
         return ""
     return LONGITUDINAL if outcome.startswith("d_") else CROSS_SECTIONAL
+
+
+def warn(rows: Iterable[dict[str, Any]], outcome: str = "") -> None:
+    """Write ``warning`` into the rows whose ``sign`` is opposite, once ``p_fdr`` is there.
+
+    ``outcome`` is that of all rows where they have no such key.
+    """
+    for row in rows:
+        if row.get("sign") == "opposite":
+            row["warning"] = warning(row.get("outcome", outcome), row["estimate"], row["p_fdr"])

@@ -50,4 +50,31 @@ def test_tests_between_methods_agree_with_all_sign_flips(tmp_path: Path) -> None
     exact = 2 * np.mean(total <= observed)
     assert row["statistic"] == observed == 2
     assert row["p"] == pytest.approx(exact, abs=0.06)  # the normal approximation of the default
-    assert row["p_fdr"] == row["p"]
+    assert row["p_fdr"] == row["p"] and row["p_exact"] == pytest.approx(exact)
+    assert between(change(cohort_of(raw, out)), "first:last", ["first"]) == []
+
+
+def test_methods_left_out_of_the_models_are_not_tested() -> None:
+    """Nine of ten methods: the paper's 36 pairs."""
+    from tests.people import make_cohort, two_visits
+    from thalbids.bids.names import methods as known
+    from thalbids.group.analyses import change as analysis
+    from thalbids.group.analyses import pbvc
+
+    names = ("freesurfer", *[item.desc for item in known() if item.desc != "freesurfer"][:9])
+    visits, volumes = two_visits(8, methods=names)
+    brain = [
+        {
+            "participant_id": f"sub-{i:03d}",
+            "session_id_baseline": "ses-1",
+            "session_id_followup": "ses-2",
+            "pbvc": -i / 9,
+        }
+        for i in range(8)
+    ]
+    cohort = make_cohort(visits, volumes, pbvc=brain)
+    tests = analysis.tables(cohort)[2]
+    assert tests.name == "group_change_tests" and len(tests.frame) == 36
+    assert "freesurfer" not in set(tests.frame["method"]) and tests.settings["methods_left_out"] == ["freesurfer"]
+    one, two = pbvc.tables(cohort)[:2]
+    assert len(one.frame) == 9 and len(two.frame) == 2 * 36 and "freesurfer" not in set(one.frame["method"])

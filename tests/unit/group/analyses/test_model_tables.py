@@ -147,7 +147,12 @@ def test_detectable_and_sample_size_take_the_change_of_the_cohort() -> None:
     rate = [100 * change[p] / volume[p, "ses-1"] / years[p] for p in change if int(p[4:]) >= 12]
     found = [r for r in samplesize.tables(cohort)[0].frame.to_dict("records") if r["method"] == "first"]
     assert [r["mean"] for r in found] == [pytest.approx(np.mean(rate))] * len(found)
-    assert {r["n_patients"] for r in found} == {28}
+    assert {r["n_patients"] for r in found} == {28} and {r["relative_to"] for r in found} == {"no change", "controls"}
+    assert all(np.isfinite(r["n_per_arm"]) or r["reason"] for r in found)
+    answers = samplesize.tables(cohort)[1].frame.to_dict("records")
+    row = one(answers, method="first", population="patients")
+    assert row["srm"] == pytest.approx(np.mean(rate) / np.std(rate, ddof=1))
+    assert {r["population"] for r in answers} == {"patients", "HC", "RRMS"}
 
 
 def test_consecutive_pairs_are_left_to_the_mixed_model() -> None:

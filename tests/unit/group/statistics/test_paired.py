@@ -53,6 +53,18 @@ def test_exact_signed_rank_is_the_full_permutation() -> None:
     assert found["p"] == pytest.approx(exact_p(a + 0.4))
 
 
+def test_the_exact_p_stands_beside_the_other_for_few_people() -> None:
+    from scipy import stats
+
+    d = np.random.default_rng(5).normal(0.3, 1, 26)
+    assert math.isnan(paired.signed_rank(d, np.zeros(26))["p_exact"])
+    few = paired.signed_rank(d[:25], np.zeros(25))
+    assert few["p_exact"] == pytest.approx(stats.wilcoxon(d[:25], method="exact").pvalue)
+    assert few["p"] != few["p_exact"]
+    many = paired.signed_rank(np.random.default_rng(6).normal(0.1, 1, 501), np.zeros(501), "exact")
+    assert "asymptotic" in many["reason"] and many["p"] > 0
+
+
 def test_asymptotic_signed_rank_by_its_formula() -> None:
     """z = (W - n (n + 1) / 4) / sqrt(n (n + 1) (2 n + 1) / 24 - sum (t^3 - t) / 48), zeros dropped, no correction."""
     d = np.array([0.0, 0.3, -0.1, 0.5, 0.5, -0.2, 0.7, 0.9, 0.0, 0.4, 1.1, -0.5])
@@ -65,7 +77,8 @@ def test_asymptotic_signed_rank_by_its_formula() -> None:
     assert found["statistic"] == w
     assert found["p"] == pytest.approx(math.erfc(abs(z) / math.sqrt(2)))
     assert (found["n"], found["n_zero"]) == (12, 2)
-    assert "ties" in paired.signed_rank(d, np.zeros(12), "exact")["reason"]
+    exact = paired.signed_rank(d, np.zeros(12), "exact")
+    assert exact["p"] == exact["p_exact"] == found["p_exact"] == pytest.approx(exact_p(used))  # with ties
 
 
 def test_no_test_without_a_difference_or_pairs() -> None:

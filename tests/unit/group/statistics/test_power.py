@@ -19,8 +19,9 @@ def standard(n: int, mean: float, sd: float, seed: int = 0) -> np.ndarray:
     return mean + sd * (values - values.mean()) / values.std(ddof=1)
 
 
-def size(rows: list[dict[str, Any]], effect: float, chance: float) -> dict[str, Any]:
-    (row,) = [row for row in rows if row["effect"] == effect and row["power"] == chance]
+def size(rows: list[dict[str, Any]], effect: float, chance: float, relative: str = "no change") -> dict[str, Any]:
+    wanted = {"effect": effect, "power": chance, "relative_to": relative}
+    (row,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
     return row
 
 
@@ -39,9 +40,10 @@ def test_sample_size_against_statsmodels() -> None:
         for chance in power.POWERS:
             d = effect * 0.7 / 1.7
             expected = NormalIndPower().solve_power(d, alpha=0.05, power=chance, ratio=1, alternative="two-sided")
-            row = size(rows, effect, chance)
+            row = size(rows, effect, chance, "controls")
             assert row["n_per_arm"] == math.ceil(expected - 1e-9)
-            assert row["relative_to"] == "controls"
+            whole = NormalIndPower().solve_power(effect * 0.9 / 1.7, alpha=0.05, power=chance, ratio=1)
+            assert size(rows, effect, chance)["n_per_arm"] == math.ceil(whole - 1e-9)
             assert row["ci_low"] < row["n_per_arm"] < row["ci_high"]
 
 
@@ -73,18 +75,36 @@ def test_no_upper_bound_where_resamples_show_no_loss() -> None:
         (standard(30, 0.3, 1.0), np.empty(0), "no loss"),
         (standard(30, -0.3, 1.0), standard(10, -0.6, 0.5), "beyond that of the controls"),
         (np.full(30, -0.4), np.empty(0), "does not vary"),
-        (standard(4, -1, 1), np.empty(0), "4 patients"),
-        (np.full(9, np.nan), np.empty(0), "0 patients"),
+        (standard(4, -1, 1), np.empty(0), "4 people"),
+        (np.full(9, np.nan), np.empty(0), "0 people"),
     ],
 )
 def test_no_sample_size(patients: np.ndarray, controls: np.ndarray, word: str) -> None:
-    for row in power.sizes(patients, controls, seed=1):
+    relative = "controls" if controls.size else "no change"
+    for row in (row for row in power.sizes(patients, controls, seed=1) if row["relative_to"] == relative):
         assert word in row["reason"] and math.isnan(row["n_per_arm"]) and math.isnan(row["ci_low"])
 
 
-def test_two_controls_are_not_enough_to_be_relative_to() -> None:
-    row = power.sizes(standard(30, -1, 1), np.array([-0.9, -0.8]), seed=1)[0]
-    assert row["relative_to"] == "no change" and row["n_controls"] == 2
+def test_nine_controls_are_not_enough_to_be_relative_to() -> None:
+    rows = power.sizes(standard(30, -1, 1), standard(9, -0.2, 0.5), seed=1)
+    row = size(rows, 0.3, 0.8, "controls")
+    assert math.isnan(row["n_per_arm"]) and row["reason"] == "9 controls with a change, at least 10 are needed"
+    assert size(rows, 0.3, 0.8)["n_per_arm"] > 0
+    enough = power.sizes(standard(30, -1, 1), standard(9, -0.2, 0.5), seed=1, least=9)
+    assert size(enough, 0.3, 0.8, "controls")["n_per_arm"] > 0
+
+
+def test_response_mean_and_its_interval() -> None:
+    from scipy import stats
+
+    change = standard(25, -0.6, 1.5)
+    row = power.response(np.r_[change, np.nan])
+    assert (row["n"], row["srm"]) == (25, pytest.approx(-0.4))
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx(tuple(stats.ttest_1samp(change, 0).confidence_interval()))
+    for bound, tail in ((row["srm_ci_low"], 0.975), (row["srm_ci_high"], 0.025)):
+        assert stats.nct.sf(2.0, 24, -5 * bound) == pytest.approx(1 - stats.nct.cdf(2.0, 24, -5 * bound))
+        assert stats.nct.cdf(-2.0, 24, 5 * bound) == pytest.approx(tail)
+    assert "3 people" in power.response(np.array([1.0, 2, 3]))["reason"]
 
 
 @settings(max_examples=30, deadline=None)

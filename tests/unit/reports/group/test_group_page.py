@@ -104,14 +104,16 @@ def test_every_picture_has_words_and_every_link_leads_to_a_table(paper: Path, qu
     assert not page.all("script") and not page.all("link")
 
 
-def test_an_unexpected_sign_is_told_whatever_the_corrected_p(tmp_path: Path, quick: None) -> None:
-    row = {"outcome": "d_edss", "term": "delta_volume_ml", "subset": "all", "sensitivity": "none", "p_fdr": 0.2}
+def test_an_unexpected_sign_names_its_model_where_the_corrected_p_is_below_the_limit(
+    tmp_path: Path, quick: None
+) -> None:
+    row = {"outcome": "d_edss", "term": "delta_volume_ml", "subset": "all", "sensitivity": "none", "ci_low": 0.1}
     rows = [
-        {**row, "method": "first", "estimate": 0.5, "ci_low": 0.1, "ci_high": 0.9},
-        {**row, "method": "dbsegment", "estimate": 0.5, "ci_low": -0.1, "ci_high": 1.1},
+        {**row, "method": "first", "estimate": 0.5, "ci_high": 0.9, "p_fdr": 0.03},
+        {**row, "method": "dbsegment", "estimate": 0.5, "ci_high": 1.1, "p_fdr": 0.2},
     ]
     paper_tables.table(tmp_path, "longitudinal", rows)
-    assert "Counter-intuitive sign: for Change of EDSS, 1 model " in page_of(tmp_path).text
+    assert "Counter-intuitive sign: for Change of EDSS (FIRST), the model says" in page_of(tmp_path).text
 
 
 def test_ordinal_models_of_two_subsets_are_told_apart(tmp_path: Path, quick: None) -> None:

@@ -193,6 +193,11 @@ def sample_size(tables: Tables) -> Figure | None:
     table = tables.get("samplesize", ("method", "power", "effect", "n_per_arm", "ci_low", "ci_high"))
     if "population" in table.columns and len(table):
         table = rows_of(table, population=table["population"].iloc[0])
+    relative = "no change"
+    if "relative_to" in table.columns and len(table):
+        against = table[table["relative_to"] == "controls"]
+        relative = "controls" if against["n_per_arm"].notna().any() else "no change"
+        table = table[table["relative_to"] == relative]
     panels = []
     for power, effect in dict.fromkeys(zip(table["power"], table["effect"], strict=True)):
         own = table[(table["power"] == power) & (table["effect"] == effect)]
@@ -210,7 +215,11 @@ def sample_size(tables: Tables) -> Figure | None:
         panels.append(Panel(title, f"{title}: {said}.", draw, height=marks.height(len(rows))))
     if not panels:
         return None
-    intro = "Two-sided 5 %; bootstrap intervals. Fewer is better, and only if the method measures the same thing."
+    what = "loss beyond the controls'" if relative == "controls" else "whole loss, as there are too few controls"
+    intro = (
+        f"Two-sided 5 %; bootstrap intervals; the effect is a share of the {what}. Fewer is better, and only if the "
+        "method measures the same thing."
+    )
     return Figure("samplesize", "Sample size of a trial", intro, panels, tables.file("samplesize"), 2)
 
 
