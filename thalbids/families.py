@@ -48,6 +48,7 @@ class Family:
     colour : #RRGGBB of every mask; without one the images decide
     dash : SVG pattern of its outlines; "" for a solid line
     marker : matplotlib's marker; without one the name decides
+    relative_volume : what its protocol measures of one thalamus relative to FreeSurfer's aseg; None where unknown
     envelope : its thalamus can cut what another method finds
     cut_with : the family that cuts its masks unless the settings name another; "" when nothing cuts them
     cut_words : how the cut is told, with ``{}`` for the envelope
@@ -68,6 +69,7 @@ class Family:
     colour: str = ""
     dash: str = ""
     marker: str = ""
+    relative_volume: float | None = None
     envelope: bool = False
     cut_with: str = ""
     cut_words: str = "inside the thalamus of {}"

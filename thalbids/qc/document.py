@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from thalbids import families
 from thalbids.errors import MetadataError
 from thalbids.files import read_json, write_json
-from thalbids.qc import rules
-from thalbids.qc.measures import Measures, brain_measures, dice, expected_centre, mask_box, mask_measures
+from thalbids.image import landmarks
+from thalbids.image.landmarks import Side
+from thalbids.qc import contradictions, rules
+from thalbids.qc.measures import Measures, brain_measures, expected_centre, mask_box, mask_measures, moved_origin
 
 SCHEMA_VERSION = "1.0"
 
@@ -59,6 +62,7 @@ def build(
     masks: Mapping[str, MaskInput],
     brain: np.ndarray | None = None,
     brain_source: str = "synthal",
+    head: Mapping[str, Side] | None = None,
     images: Mapping[str, Mapping[str, Any]] | None = None,
     registrations: Iterable[Mapping[str, Any]] = (),
     icv: Iterable[Mapping[str, Any]] = (),
@@ -74,6 +78,7 @@ def build(
     masks : method -> MaskInput, in the order of the tables
     brain : brain mask
     brain_source : whose it is: ``synthal``, ``dbsegment``, ``freesurfer`` or ``given``
+    head : where the whole-head network sees the left and the right thalamus (:mod:`thalbids.image.landmarks`)
     images : name (T1w, FLAIR, R1map) -> {"source": BIDS URI, "status", "reason", "notes": [...], ...}
     registrations : one per registered image: {"image", "chosen" (or None), "reason", "excluded", "attempts":
         [{"strategy", "interpolation", "metric", "mi", "cutoff", "passed", "reason"}]}
@@ -96,7 +101,7 @@ def build(
         "Session": session,
         "Images": {name: dict(entry) for name, entry in (images or {}).items()},
         "Registrations": registrations,
-        "Masks": _masks(masks, affine, brain, trustworthy),
+        "Masks": _masks(masks, affine, brain, trustworthy, head),
         "ICV": icv,
         "Brain": judged,
         "Notes": list(notes),
@@ -157,12 +162,15 @@ def _fault(document: Mapping[str, Any]) -> str:
 
 
 def _masks(
-    masks: Mapping[str, MaskInput], affine: np.ndarray | None, brain: np.ndarray | None, trustworthy: bool
+    masks: Mapping[str, MaskInput],
+    affine: np.ndarray | None,
+    brain: np.ndarray | None,
+    trustworthy: bool,
+    head: Mapping[str, Side] | None,
 ) -> dict[str, Any]:
     """Measures and flags of every mask; a brain mask that is itself implausible says nothing about the centre."""
     expected = None if brain is None or affine is None or not trustworthy else expected_centre(brain, affine)
-    agreement = _agreement(masks)
-    out = {}
+    out: dict[str, dict[str, Any]] = {}
     for name, mask in masks.items():
         entry: dict[str, Any] = {"family": mask.family, "images": list(mask.images)}
         entry |= {"status": mask.status, "reason": mask.reason, "measures": None, "flags": [], "trusted": False}
@@ -171,31 +179,88 @@ def _masks(
         if mask.labels is not None:
             if affine is None:
                 raise ValueError("masks need the affine of their grid")
-            measures = mask_measures(
+            entry["measures"] = mask_measures(
                 mask.labels, affine, soft_volume_mm3=mask.soft_volume_mm3, expected=expected, brain=brain,
                 image=mask.image, diagnostics=mask.diagnostics,
             )  # fmt: skip
-            measures["dice"] = agreement[name]
-            entry["measures"] = measures | _best(name, masks, agreement[name])
             entry["flags"] = [*rules.rater_flags(mask.failed_by), *rules.mask_flags(entry["measures"])]
-            entry["trusted"] = mask.status == "ok" and not rules.distrusted(entry["flags"])
         out[name] = entry
+    if affine is not None:
+        _compare(masks, out, affine, head)
+    for entry in out.values():
+        good = entry["status"] == "ok" and entry["measures"] is not None
+        entry["trusted"] = good and not rules.distrusted(entry["flags"])
     return out
 
 
-def _agreement(masks: Mapping[str, MaskInput]) -> dict[str, dict[str, float | None]]:
-    """Dice of every pair of masks, computed once per pair on the box that holds them all."""
+def _compare(
+    masks: Mapping[str, MaskInput],
+    out: dict[str, dict[str, Any]],
+    affine: np.ndarray,
+    head: Mapping[str, Side] | None,
+) -> None:
+    """Add what the masks of a session say of each other: their overlap, which of them is the odd one out, agreement
+    with those that are not.
+    """
+    agreement, shares = _agreement(masks)
+    odd, undecided = contradictions.judge(_witnesses(masks, out, affine), shares, head)
+    doubtful = {name for name, entry in out.items() if rules.distrusted(entry["flags"])} | set(odd)
+    for name, entry in out.items():
+        if entry["measures"] is None:
+            continue
+        entry["measures"]["dice"] = agreement[name]
+        sound = {other: value for other, value in agreement[name].items() if other not in doubtful}
+        entry["measures"] |= _best(name, masks, sound)
+        if name in odd:
+            entry["flags"].append(contradictions.flag(odd[name], rules.DISTRUST, "odd_one_out"))
+        elif name in undecided:
+            entry["flags"].append(contradictions.flag(undecided[name], rules.CHECK, "contradiction"))
+        elif name not in doubtful:
+            entry["flags"] += rules.apply(rules.AGREEMENT_RULES, entry["measures"])
+
+
+def _witnesses(
+    masks: Mapping[str, MaskInput], out: Mapping[str, Mapping[str, Any]], affine: np.ndarray
+) -> dict[str, contradictions.Witness]:
+    """The masks that can be compared: with both sides, not distrusted by themselves, and no ensemble of others."""
+    found = {}
+    for name, mask in masks.items():
+        ensemble = any(
+            other.family == mask.family and set(other.images) < set(mask.images) for other in masks.values()
+        )
+        if mask.labels is None or mask.status != "ok" or ensemble or rules.distrusted(out[name]["flags"]):
+            continue
+        box = mask_box(mask.labels)
+        if box is None:
+            continue
+        places = landmarks.of_labels(np.asarray(mask.labels)[box], moved_origin(affine, box))
+        if places is not None:
+            volume = families.of(mask.family).relative_volume
+            found[name] = contradictions.Witness(places, mask.family, mask.images, mask.builds_on, volume)
+    return found
+
+
+Table = dict[str, dict[str, float | None]]
+
+
+def _agreement(masks: Mapping[str, MaskInput]) -> tuple[Table, Table]:
+    """Dice of every pair of masks, and the share of the smaller in the larger, on the box that holds them all."""
     arrays = {name: np.asarray(mask.labels) != 0 for name, mask in masks.items() if mask.labels is not None}
     names = list(arrays)
-    table: dict[str, dict[str, float | None]] = {name: {} for name in names}
+    table: Table = {name: {} for name in names}
+    shares: Table = {name: {} for name in names}
     if not names:
-        return table
+        return table, shares
     box = _common_box(list(arrays.values()))
+    arrays = {name: array[box] for name, array in arrays.items()}
+    sizes = {name: int(np.count_nonzero(array)) for name, array in arrays.items()}
     for i, first in enumerate(names):
         for second in names[:i]:
-            value = dice(arrays[first][box], arrays[second][box])
-            table[first][second] = table[second][first] = value
-    return {name: {other: row[other] for other in names if other != name} for name, row in table.items()}
+            both, total = int(np.count_nonzero(arrays[first] & arrays[second])), sizes[first] + sizes[second]
+            least = min(sizes[first], sizes[second])
+            table[first][second] = table[second][first] = 2.0 * both / total if total else None
+            shares[first][second] = shares[second][first] = both / least if least else None
+    return {name: {other: row[other] for other in names if other != name} for name, row in table.items()}, shares
 
 
 def _common_box(arrays: Sequence[np.ndarray]) -> tuple[slice, ...]:

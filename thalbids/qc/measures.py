@@ -115,9 +115,7 @@ def mask_measures(
     inside = None
     if brain is not None and mask[box].any():
         inside = float((np.asarray(brain)[box] != 0)[mask[box]].mean())
-    origin = np.eye(4)
-    origin[:3, 3] = [s.start for s in box]
-    sides, mask, affine = _sides(labels[box]), mask[box], np.asarray(affine, dtype=np.float64) @ origin
+    sides, mask, affine = _sides(labels[box]), mask[box], moved_origin(affine, box)
     return {
         **_volumes(mask, sides, affine, soft_volume_mm3),
         **_shape(mask, sides),
@@ -140,6 +138,13 @@ def mask_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, ...] | None:
         return None
     ends = [(int(p.argmax()), len(p) - int(p[::-1].argmax())) for p in profiles]
     return tuple(slice(max(0, a - margin), min(n, b + margin)) for (a, b), n in zip(ends, np.shape(mask), strict=True))
+
+
+def moved_origin(affine: np.ndarray, box: tuple[slice, ...]) -> np.ndarray:
+    """The affine of a box cut out of an array."""
+    origin = np.eye(4)
+    origin[:3, 3] = [s.start for s in box]
+    return np.asarray(affine, dtype=np.float64) @ origin
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float | None:

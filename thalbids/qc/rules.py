@@ -158,6 +158,9 @@ COMMON_RULES = (
         "Look at the outline: the image may be noisy, blurred, cut off or of a contrast that the method cannot read.",
         digits=2,
     ),
+)  # fmt: skip
+
+AGREEMENT_RULES = (
     Rule(
         "agreement_family", "best_dice_same_family", 0.85, None,
         "The mask agrees with none of the same method on the session's other images (best Dice {value}).",
