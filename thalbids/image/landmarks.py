@@ -1,4 +1,4 @@
-"""Where the two thalami lie and how far they reach: a few points and volumes that masks of any grid can be compared by."""
+"""Where the two thalami lie and how far they reach: points and volumes by which masks of any grid are compared."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from thalbids.image import landmarks
 from thalbids.image.grids import voxel_volume
 from thalbids.inference import boxes
 from thalbids.inference.intensity import normalise
@@ -30,6 +31,7 @@ NEAR_MM = 20.0  # from the brain: what intensities are normalised by
 # filled in stripped scans, with a rim of 8 mm too; 56 to 100 % in whole heads, also where only the upper half is shown.
 STRIPPED_SHELL_MM, STRIPPED_FILLED = (12.0, 16.0), 0.35
 FOUND_MM3 = 1500.0  # less soft thalamus than this in the whole head: it was not found
+LEAST_PROBABILITY = 0.02  # below, a voxel is left out of where the thalami lie
 LOOKS = 5
 SETTLED_MM, SETTLED_DEGREES, UPRIGHT_DEGREES = 4.0, 5.0, 9.0
 PITCH_DEGREES = 17.0  # of the brain's long axis in an upright head
@@ -48,6 +50,7 @@ class Head:
     thalami_mm3 : soft volume of the thalami at 3 mm, a rough number to judge `centre` by
     cut_mm2 : area over which the inside of the skull touches the edge of the field of view
     tilt : degrees by which the head is turned out of the upright pose
+    places : where it sees the left and the right thalamus (:mod:`thalbids.image.landmarks`); None without one of them
     stripped : next to nothing but the brain is left in the scan: it was skull-stripped, and `icv_mm3` is what is left
     """
 
@@ -58,6 +61,7 @@ class Head:
     cut_mm2: float = 0.0
     tilt: float = 0.0
     stripped: bool = False
+    places: dict[str, landmarks.Side] | None = None
 
     @property
     def cut_off(self) -> bool:
@@ -177,7 +181,19 @@ def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) ->
         cut = contact(skull >= 0.5, head.seen)
         icv = float((skull * head.seen).sum() * HEAD_SPACING**3)
     tilt = angle_between(np.eye(3), head.turn) if centre is not None else 0.0
-    return Head(brain.astype(np.uint8), icv, centre, volume, cut, tilt, stripped)
+    places = None if centre is None else places_of(head.thalami, head.grid)
+    return Head(brain.astype(np.uint8), icv, centre, volume, cut, tilt, stripped, places)
+
+
+def places_of(thalami: np.ndarray, grid: np.ndarray) -> dict[str, landmarks.Side] | None:
+    """Landmarks of the left and the right thalamus of probabilities (2, x, y, z); None where one was not found."""
+    found = {}
+    for name, p in zip(landmarks.SIDES, thalami, strict=True):
+        voxels = np.argwhere(p > LEAST_PROBABILITY)
+        if not len(voxels):
+            return None
+        found[name] = landmarks.of_weights(voxels, p[tuple(voxels.T)], grid)
+    return found
 
 
 def is_stripped(data: np.ndarray, affine: np.ndarray, head: Look) -> bool:

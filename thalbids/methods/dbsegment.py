@@ -22,6 +22,7 @@ class DBSegment:
 
     family = "dbsegment"
     shown, single = "DBSegment", True
+    relative_volume = 0.67  # median sensitivity / precision (paper, Table 1): 1.05 : 1.57
     colour, dash, marker = "#B9A6FF", "1.5 2.5", "^"
     envelope = True
     brain_mask = "auto"  # the paper's

@@ -19,6 +19,7 @@ class SynThal:
 
     family = "synthal"
     shown = "SynThal"
+    relative_volume = 0.9  # three heads with FreeSurfer's results: 0.86, 0.90, 0.95 (docs/qc.md)
     images: tuple[str, ...] = ("T1w", "FLAIR", "R1map")
     dash, marker = "", "v"
     envelope = True

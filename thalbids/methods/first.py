@@ -20,6 +20,9 @@ class First:
 
     family = "first"
     shown, single = "FSL FIRST", True
+    relative_volume = (
+        0.99  # median sensitivity / precision against one set of manual masks (paper, Table 1): 1.55 : 1.57
+    )
     colour, dash, marker = "#B8E04A", "1.5 2.5", "D"
     envelope = True  # the paper's
     images: tuple[str, ...] = ("T1w",)

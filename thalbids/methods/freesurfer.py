@@ -29,6 +29,7 @@ class FreeSurfer:
 
     family = "freesurfer"
     shown, single = "FreeSurfer", True
+    relative_volume = 1.0  # by definition
     colour, dash, marker = "#FF9EB5", "1.5 2.5", "s"
     envelope = True
     brain_mask = "asked"

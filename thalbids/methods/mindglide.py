@@ -24,6 +24,7 @@ class MindGlide:
 
     family = "mindglide"
     shown = "MindGlide"
+    relative_volume = 0.72  # median sensitivity / precision (paper, Table 1), T1w: 1.12 : 1.57
     dash, marker = "5 2.5", "o"
     cut_with = "first"  # the paper's envelope (2.6.2)
     cut_words = "its deep grey matter inside the thalamus of {}"

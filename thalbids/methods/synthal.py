@@ -128,5 +128,6 @@ def segment_image(scan: nib.Nifti1Image | Path | str, *, precision: str = "full"
         return np.asarray(orientation.invert(nib.Nifti1Image(data, ras.affine)).dataobj)
 
     assert found.probability is not None
-    metadata = {**found.metadata, "IntracranialVolumeMm3": None if head.cut_off else head.icv_mm3}
+    metadata: dict[str, Any] = {**found.metadata, "IntracranialVolumeMm3": None if head.cut_off else head.icv_mm3}
+    metadata["ThalamiSeen"] = head.places
     return Segmentation(native(found.labels), image.affine, native(found.probability), metadata, native(head.brain))

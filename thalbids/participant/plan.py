@@ -121,7 +121,7 @@ def anatomy(plan: SessionPlan) -> None:
         outputs={"T1w": plan.t1w, "brain": plan.seen_brain},
         params=params,
         memory_gb=plan.memory(1.5),
-        version=4,  # one box for every field of view; no intracranial volume where the head is cut off
+        version=5,  # says where the whole-head network sees each thalamus
     )
     plan.segmentable["T1w"] = plan.t1w
 

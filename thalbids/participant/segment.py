@@ -95,7 +95,7 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     masks = {"synthal": mask}
     document = qc.build(
         subject="scan", session=None, affine=found.affine, masks=masks, brain=found.brain,
-        icv=[{"source": "synthal", "icv_mm3": icv}],
+        head=found.metadata["ThalamiSeen"], icv=[{"source": "synthal", "icv_mm3": icv}],
     )  # fmt: skip
     judged = steps.volume_rows([{"desc": "synthal", "image": "T1w"}], document["Masks"])[0]
     row = {key: value for key, value in {**judged, "scan": scan.name, "icv_mm3": icv}.items() if key in COLUMNS}

@@ -16,10 +16,15 @@ import numpy as np
 
 from thalbids.image import landmarks
 from thalbids.image.landmarks import Side
+from thalbids.qc.rules import CHECK, DISTRUST
 
 HEAD = "the whole-head network"
 AXES = (("left", "right"), ("back", "front"), ("bottom", "top"))
 MOST = 0.5  # more than this share of the others
+
+
+Deviation = tuple[float, str]  # multiple of the limit, words
+Deviations = list[Deviation]
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Limits:
 SAME_PROTOCOL = Limits(centre_mm=3.5, end_mm=3.5, asymmetry=0.12, volume=0.25, overlap=0.82)
 OTHER_PROTOCOL = Limits(centre_mm=4.5, end_mm=4.5, asymmetry=0.2, volume=0.35, overlap=0.6)
 WITH_HEAD = Limits(centre_mm=4.0, end_mm=4.5, asymmetry=0.2, volume=None, overlap=None)
+FARTHER = 1.2  # of two that contradict each other, the one this much farther from the whole-head network is wrong
 ALIKE = 1.2  # protocols whose volumes differ by no more than this factor are taken for the same
 
 
@@ -110,41 +116,63 @@ def judge(
 
     Returns
     -------
-    The odd masks with the verdict that condemned them, the worst first; then those that exactly half of the others
-    contradict once the odd ones are left out.
+    The odd masks with the verdict that condemned them, the worst first; then those that half of the others or more
+    contradict once the odd ones are left out, where those others are contradicted no less; of two such masks the one
+    that lies clearly farther from what the whole-head network sees is odd, and the other stays doubtful.
     """
     pairs: dict[str, dict[str, Contradiction | None]] = {name: {} for name in masks}
+    away: dict[str, float] = {}
     for name, mask in masks.items():
         for other, second in masks.items():
             if other != name and mask.independent(second):
                 pairs[name][other] = against(mask, other, second, overlaps[name].get(other))
         if head is not None:
-            pairs[name][HEAD] = against(mask, HEAD, Witness(head, HEAD, ("T1w",)), None)
+            seen = Witness(head, HEAD, ("T1w",))
+            pairs[name][HEAD] = against(mask, HEAD, seen, None)
+            away[name] = deviations(mask, seen)[0][0]
     odd: dict[str, Verdict] = {}
     while True:
         left = {name: _verdict(row, odd) for name, row in pairs.items() if name not in odd}
-        worst = max(left, key=lambda name: _rank(left[name]), default=None)
-        if worst is None or left[worst].share <= MOST:
+        worst = max((name for name in left if _condemned(name, left)), key=lambda name: _rank(left[name]), default=None)
+        if worst is None:
             break
         odd[worst] = left[worst]
-    return odd, {name: verdict for name, verdict in left.items() if verdict.share == MOST}
+    undecided = {name: verdict for name, verdict in left.items() if verdict.share >= MOST}
+    farther = {name: verdict for name, verdict in undecided.items() if _farther(name, verdict, away)}
+    return odd | farther, {name: verdict for name, verdict in undecided.items() if name not in farther}
+
+
+def _farther(name: str, verdict: Verdict, away: Mapping[str, float]) -> bool:
+    """Whether a mask lies clearly farther from what the whole-head network sees than all that contradict it."""
+    others = [away[found.other] for found in verdict.against if found.other in away]
+    return bool(others) and away[name] >= FARTHER * max(others)
+
+
+def _condemned(name: str, verdicts: Mapping[str, Verdict]) -> bool:
+    """Whether most others contradict a mask, and each of those stands better than it."""
+    own = verdicts[name]
+    accusers = [verdicts[found.other] for found in own.against if found.other != HEAD]
+    return own.share > MOST and all(_rank(accuser)[:2] < _rank(own)[:2] for accuser in accusers)
 
 
 def against(mask: Witness, name: str, other: Witness, overlap: float | None) -> Contradiction | None:
     """In what a mask differs from another one beyond the limits; None when they agree."""
-    limits, ratio = _limits(mask, other)
-    found = [
-        *_centres(mask, other, limits),
-        *_ends(mask, other, limits, ratio),
-        *_sizes(mask, other, limits, ratio),
-        *_balance(mask, other, limits),
-    ]
-    if overlap is not None and limits.overlap is not None and overlap < limits.overlap:
-        found.append((limits.overlap / max(overlap, 1e-6), f"the smaller of the two lies {100 * overlap:.0f} % in the larger"))
+    found = [item for item in deviations(mask, other, overlap) if item[0] > 1]
     if not found:
         return None
-    found.sort(key=lambda item: -item[0])
     return Contradiction(name, tuple(words for _, words in found), found[0][0])
+
+
+def deviations(mask: Witness, other: Witness, overlap: float | None = None) -> Deviations:
+    """Every deviation of a mask from another one as a multiple of its limit, with words; the largest first."""
+    limits, ratio = _limits(mask, other)
+    found = [_centres(mask, other, limits), *_ends(mask, other, limits, ratio), _balance(mask, other, limits)]
+    if ratio is not None and limits.volume is not None:
+        found.append(_size(mask, other, limits.volume, ratio))
+    if overlap is not None and limits.overlap is not None:
+        words = f"the smaller of the two lies {100 * overlap:.0f} % in the larger"
+        found.append((limits.overlap / max(overlap, 1e-6), words))
+    return sorted(found, key=lambda item: -item[0])
 
 
 def _limits(mask: Witness, other: Witness) -> tuple[Limits, float | None]:
@@ -159,50 +187,40 @@ def _limits(mask: Witness, other: Witness) -> tuple[Limits, float | None]:
     return (SAME_PROTOCOL if max(ratio, 1 / ratio) <= ALIKE else OTHER_PROTOCOL), ratio
 
 
-Found = list[tuple[float, str]]
-
-
-def _centres(mask: Witness, other: Witness, limits: Limits) -> Found:
+def _centres(mask: Witness, other: Witness, limits: Limits) -> Deviation:
     apart = {side: _centre(mask, side) - _centre(other, side) for side in landmarks.SIDES}
     side = max(apart, key=lambda name: float(np.linalg.norm(apart[name])))
     distance = float(np.linalg.norm(apart[side]))
-    if distance <= limits.centre_mm:
-        return []
     axis = int(np.abs(apart[side]).argmax())
     where = AXES[axis][int(apart[side][axis] > 0)]
-    return [(distance / limits.centre_mm, f"the centre of its {side} thalamus lies {distance:.1f} mm away, towards the {where}")]
+    words = f"the centre of its {side} thalamus lies {distance:.1f} mm away, towards the {where}"
+    return distance / limits.centre_mm, words
 
 
-def _ends(mask: Witness, other: Witness, limits: Limits, ratio: float | None) -> Found:
-    worst: tuple[float, str] | None = None
+def _ends(mask: Witness, other: Witness, limits: Limits, ratio: float | None) -> Deviations:
+    found = []
     for side in landmarks.SIDES:
         wanted = landmarks.scaled(other.places[side], ratio or 1.0)
         for key, end, sign in (("low_mm", 0, 1), ("high_mm", 1, -1)):
             short = sign * (np.asarray(mask.places[side][key]) - np.asarray(wanted[key]))
             axis = int(np.abs(short).argmax())
-            if worst is None or abs(short[axis]) / limits.end_mm > worst[0]:
-                how = "short of" if short[axis] > 0 else "beyond"
-                words = f"its {side} thalamus ends {abs(short[axis]):.1f} mm {how} the other's at the {AXES[axis][end]}"
-                worst = float(abs(short[axis]) / limits.end_mm), words
-    return [worst] if worst is not None and worst[0] > 1 else []
+            how = "short of" if short[axis] > 0 else "beyond"
+            words = f"its {side} thalamus ends {abs(short[axis]):.1f} mm {how} the other's at the {AXES[axis][end]}"
+            found.append((float(abs(short[axis]) / limits.end_mm), words))
+    return [max(found)]
 
 
-def _sizes(mask: Witness, other: Witness, limits: Limits, ratio: float | None) -> Found:
-    if ratio is None or limits.volume is None:
-        return []
+def _size(mask: Witness, other: Witness, limit: float, ratio: float) -> Deviation:
     difference = math.log(_volume(mask) / (_volume(other) * ratio))
-    if abs(difference) <= limits.volume:
-        return []
     how = "smaller" if difference < 0 else "larger"
-    return [(abs(difference) / limits.volume, f"it is {100 * abs(math.expm1(difference)):.0f} % {how} than the two protocols let expect")]
+    words = f"it is {100 * abs(math.expm1(difference)):.0f} % {how} than the two protocols let expect"
+    return abs(difference) / limit, words
 
 
-def _balance(mask: Witness, other: Witness, limits: Limits) -> Found:
+def _balance(mask: Witness, other: Witness, limits: Limits) -> Deviation:
     own, others = _asymmetry(mask), _asymmetry(other)
-    if abs(own - others) <= limits.asymmetry:
-        return []
     words = f"left and right differ by {100 * own:+.0f} % in it and by {100 * others:+.0f} % in the other"
-    return [(abs(own - others) / limits.asymmetry, words)]
+    return abs(own - others) / limits.asymmetry, words
 
 
 def _centre(mask: Witness, side: str) -> np.ndarray:
@@ -234,18 +252,22 @@ def names_of(found: Sequence[Contradiction]) -> str:
     return ", ".join(item.other for item in found)
 
 
-def flag(verdict: Verdict, severity: str, rule: str) -> dict[str, Any]:
-    """The flag of a mask that others contradict."""
+def flag(verdict: Verdict, rule: str) -> dict[str, Any]:
+    """The flag of a mask that others contradict; what most others contradict is not trusted."""
     worst = max(verdict.against, key=lambda found: found.excess)
     told = "; ".join(worst.words)
     count = f"{len(verdict.against)} of {verdict.heard}"
-    if rule == "odd_one_out":
+    if rule == "odd_one_out" and verdict.share <= MOST:
+        start = f"It and {names_of(verdict.against)} contradict each other, and it lies farther from {HEAD}."
+        advice = "Do not use it; look at its outline beside the other's."
+    elif rule == "odd_one_out":
         start = f"Most others contradict this mask ({count}: {names_of(verdict.against)})."
         advice = "Do not use it; look at its outline beside the others'."
     else:
         start = f"It and {names_of(verdict.against)} contradict each other, and nothing tells which is wrong."
         advice = "Look at both outlines; leave out the one that does not follow the thalamus."
+    severe = verdict.share > MOST or rule == "odd_one_out"
     return {
-        "rule": rule, "severity": severity, "value": verdict.share, "limit": MOST,
+        "rule": rule, "severity": DISTRUST if severe else CHECK, "value": verdict.share, "limit": MOST,
         "reason": f"{start} Against {worst.other}: {told}.", "advice": advice,
     }  # fmt: skip

@@ -212,9 +212,9 @@ def _compare(
         sound = {other: value for other, value in agreement[name].items() if other not in doubtful}
         entry["measures"] |= _best(name, masks, sound)
         if name in odd:
-            entry["flags"].append(contradictions.flag(odd[name], rules.DISTRUST, "odd_one_out"))
+            entry["flags"].append(contradictions.flag(odd[name], "odd_one_out"))
         elif name in undecided:
-            entry["flags"].append(contradictions.flag(undecided[name], rules.CHECK, "contradiction"))
+            entry["flags"].append(contradictions.flag(undecided[name], "contradiction"))
         elif name not in doubtful:
             entry["flags"] += rules.apply(rules.AGREEMENT_RULES, entry["measures"])
 
@@ -225,9 +225,7 @@ def _witnesses(
     """The masks that can be compared: with both sides, not distrusted by themselves, and no ensemble of others."""
     found = {}
     for name, mask in masks.items():
-        ensemble = any(
-            other.family == mask.family and set(other.images) < set(mask.images) for other in masks.values()
-        )
+        ensemble = any(other.family == mask.family and set(other.images) < set(mask.images) for other in masks.values())
         if mask.labels is None or mask.status != "ok" or ensemble or rules.distrusted(out[name]["flags"]):
             continue
         box = mask_box(mask.labels)

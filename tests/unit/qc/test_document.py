@@ -106,20 +106,16 @@ def test_agreement_compares_only_independent_masks():
     others = {
         "synthalFLAIR": MaskInput(moved, "synthal", ("FLAIR",)),
         "synthalT1FLAIR": MaskInput(np.maximum(moved, thalami()), "synthal", ("T1w", "FLAIR")),
-        "first": MaskInput(thalami(radius=5), "first", ("T1w",)),
+        "first": MaskInput(thalami(radius=5.7), "first", ("T1w",)),
     }
     doc = document(others=others)
     masks = {name: mask["measures"] for name, mask in doc["Masks"].items()}
     assert masks["synthalT1FLAIR"]["best_dice_same_family"] is None
-    assert masks["synthalT1w"]["best_dice_same_family"] == masks["synthalT1w"]["dice"]["synthalFLAIR"] < 0.6
+    assert masks["synthalFLAIR"]["best_dice_same_family"] == masks["synthalT1w"]["dice"]["synthalFLAIR"] < 0.6
+    assert masks["synthalT1w"]["best_dice_same_family"] is None  # the only other one is the odd one out
     assert masks["first"]["best_dice_other_family"] == masks["first"]["dice"]["synthalT1w"]
     assert masks["synthalT1w"]["dice"]["first"] == masks["first"]["dice"]["synthalT1w"]
-    assert {f["scope"] for f in doc["Flags"] if f["rule"] == "agreement_family"} == {
-        "mask:synthalT1w", "mask:synthalFLAIR",
-    }  # fmt: skip
-    assert {f["scope"] for f in doc["Flags"] if f["rule"] == "agreement"} == {
-        "mask:synthalFLAIR", "mask:synthalT1FLAIR",
-    }  # fmt: skip
+    assert {(f["scope"], f["rule"]) for f in doc["Flags"]} == {("mask:synthalFLAIR", "odd_one_out")}
 
 
 def test_a_mask_and_its_envelope_are_not_independent() -> None:

@@ -91,6 +91,7 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream
                 "Description": "T1w image, axes permuted and flipped to right, anterior, superior; not resampled.",
                 "Orientation": orientation.to_json(),
                 "ThalamiCentreMm": [float(v) for v in head.centre],
+                "ThalamiSeen": head.places,
                 "IntracranialVolumeMm3": None if head.cut_off else head.icv_mm3,
                 "SkullCutOffMm2": head.cut_mm2,
                 "HeadTiltDegrees": head.tilt,
@@ -337,6 +338,7 @@ def measures(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstrea
             registration_entry(name, there(inputs, f"xfm{name}"), upstream, params) for name in params["Registered"]
         ],
         brain_source=params["BrainSource"],
+        head=read_json(given(inputs, "sidecar T1w")).get("ThalamiSeen") if there(inputs, "sidecar T1w") else None,
         icv=icv,
         notes=notes,
         missing=params["Missing"],
