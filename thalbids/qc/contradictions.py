@@ -49,7 +49,7 @@ class Limits:
 
 SAME_PROTOCOL = Limits(centre_mm=3.5, end_mm=3.5, asymmetry=0.12, volume=0.25, overlap=0.82)
 OTHER_PROTOCOL = Limits(centre_mm=4.5, end_mm=4.5, asymmetry=0.2, volume=0.35, overlap=0.6)
-WITH_HEAD = Limits(centre_mm=4.0, end_mm=4.5, asymmetry=0.2, volume=None, overlap=None)
+WITH_HEAD = Limits(centre_mm=4.5, end_mm=5.0, asymmetry=0.25, volume=None, overlap=None)
 FARTHER = 1.2  # of two that contradict each other, the one this much farther from the whole-head network is wrong
 ALIKE = 1.2  # protocols whose volumes differ by no more than this factor are taken for the same
 
