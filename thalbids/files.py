@@ -81,6 +81,20 @@ def read_table(path: Path | str) -> list[dict[str, str | None]]:
     ]
 
 
+def read_header(path: Path | str) -> list[str]:
+    """The column names of a table as they stand, also where one stands twice or is empty.
+
+    Raises
+    ------
+    MetadataError
+        The file is missing, unreadable or not UTF-8, or has no header.
+    """
+    columns = [name.strip() for name in read_text(path).split("\n", 1)[0].split("\t")]
+    if columns == [""]:
+        raise MetadataError("the table has no header.", "Its first row must hold the column names.", path)
+    return columns
+
+
 def read_lines(path: Path | str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Column names, and the number of each row in the file (the header is 1) with its cells, without outer blanks.
 
@@ -89,10 +103,8 @@ def read_lines(path: Path | str) -> tuple[list[str], list[tuple[int, list[str]]]
     MetadataError
         As for `read_table`.
     """
-    header, *lines = read_text(path).split("\n")
-    columns = [name.strip() for name in header.split("\t")]
-    if columns == [""]:
-        raise MetadataError("the table has no header.", "Its first row must hold the column names.", path)
+    columns = read_header(path)
+    lines = read_text(path).split("\n")[1:]
     twice = sorted(name for name, times in Counter(columns).items() if times > 1)
     if twice:
         raise MetadataError(f"column {twice[0]!r} is there twice.", "Rename or delete one of them.", path)

@@ -15,9 +15,11 @@ from typing import Any
 
 from thalbids.bids.derivatives import with_prefix
 from thalbids.bids.index import LABEL
+from thalbids.bids.meaning import Meaning, meaning_of, usual_names
+from thalbids.bids.sidecars import check_content
 from thalbids.bids.values import NotAValueError, Reader, Value, days_between
 from thalbids.errors import MetadataError, NoInputError, UsageError
-from thalbids.files import read_lines
+from thalbids.files import read_header, read_lines
 from thalbids.settings import Clinical
 
 PLAIN = ("age", "sex", "diagnosis", "disease_duration", "edss", "sdmt", "steroid", "acq_time", "site", "icv_ml")
@@ -85,14 +87,17 @@ def read_clinical(bids_dir: Path, settings: Clinical, participants: Collection[s
     """
     if not bids_dir.is_dir():
         raise NoInputError("the BIDS dataset is not there.", "Check the first argument, BIDS_DIR.", bids_dir)
-    reading = _Reading(Reader.of(settings), _columns(settings), frozenset(participants))
+    reading = _Reading(bids_dir, settings, Reader.of(settings), _columns(settings), frozenset(participants))
     data = reading.data
+    data.notes += elsewhere(bids_dir)
     damaged: list[MetadataError] = []
     for rank, path in _tables(bids_dir, participants):
         try:
             reading.table(path, path.relative_to(bids_dir).as_posix(), rank)
         except MetadataError as error:
             damaged.append(error)
+    reading.settle_dates()
+    data.notes += usual_names(data.unused, data.found)
     stop = None
     if damaged:
         stop = ClinicalError(*damaged[0].args)
@@ -110,7 +115,7 @@ def read_clinical(bids_dir: Path, settings: Clinical, participants: Collection[s
 
 def _tables(root: Path, participants: Collection[str]) -> Iterable[tuple[int, Path]]:
     """Every clinical table with its rank; folders are listed, no name is made from a cell."""
-    if (root / "participants.tsv").is_file():
+    if os.path.lexists(root / "participants.tsv"):  # a broken link is damaged, not absent
         yield RANKS.index("participants"), root / "participants.tsv"
     for name in _listed(root / "phenotype"):
         if name.endswith(".tsv"):
@@ -126,8 +131,23 @@ def _tables(root: Path, participants: Collection[str]) -> Iterable[tuple[int, Pa
                 yield RANKS.index("scans"), root / subject / name
             elif re.fullmatch(rf"ses-{LABEL}", name):
                 path = root / subject / name / f"{subject}_{name}_scans.tsv"
-                if path.is_file():
+                if os.path.lexists(path):
                     yield RANKS.index("scans"), path
+
+
+def elsewhere(root: Path) -> list[str]:
+    """Warnings about clinical tables that lie where, or are of a kind that, nothing reads."""
+    notes = []
+    for folder in ("", "phenotype"):
+        for name in _listed(root / folder):
+            stem, _, ending = name.rpartition(".")
+            if ending.lower() in ("csv", "xlsx", "xls", "ods", "sav") and (folder or stem == "participants"):
+                inside = f"{folder}/{name}" if folder else name
+                notes.append(f"warning: {inside} is not read: save it as {stem}.tsv, with tabs between the cells.")
+    if os.path.lexists(root / "sessions.tsv"):
+        notes.append("warning: sessions.tsv at the root is not read: BIDS wants sub-X/sub-X_sessions.tsv for each "
+                     "person, or a table in phenotype/ with participant_id and session_id.")  # fmt: skip
+    return notes
 
 
 def _of_t1w(column: int, lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
@@ -172,28 +192,36 @@ def _variable(name: str) -> str | None:
 class _Reading:
     """Reads one table after the other into ``data``."""
 
+    root: Path
+    settings: Clinical
     reader: Reader
     renamed: Mapping[str, str]
     participants: frozenset[str]
     data: ClinicalData = field(default_factory=ClinicalData)
+    meaning: Meaning = field(init=False)
+    told: set[str] = field(default_factory=set)  # what is in data.unused: a list of thousands is slow to search
+    masked: dict[tuple[str, str | None], list[str]] = field(default_factory=dict)  # dates of scans tables that are none
 
     def table(self, path: Path, shown: str, rank: int) -> None:
         """Read one table."""
-        columns, lines = read_lines(path)
-        names = {column: self._name(path.name, column) for column in columns}
+        check_content(path)
+        names = {column: self._name(path.name, column) for column in read_header(path)}
         ours = {column: name for column, name in names.items() if name in _IDS}
         ids = {name: column for column, name in ours.items()}
+        variables = {}
+        for column, name in names.items():
+            if column not in ours and (variable := self._target(name, column, shown, rank)) is not None:
+                variables[column] = variable
+        if rank == RANKS.index("phenotype") and not variables:
+            self.data.notes.append(f"{shown} is not read: it has none of the columns that thalbids knows.")
+            return
+        columns, lines = read_lines(path)
         subject = path.name.split("_")[0] if path.name.startswith("sub-") else None
         if subject is None and "participant_id" not in ids:
             mend = "Name that column so, or rename it (clinical.rename); tabs separate the columns."
             raise MetadataError("the table has no column participant_id.", mend, path)
-        variables = {}
-        for column, name in names.items():
-            if column in ours:
-                continue
-            variable = self._target(name, column, shown, rank)
-            if variable is not None:
-                variables[column] = variable
+        plain = {column: variable for column, (variable, _) in variables.items()}
+        self.meaning = meaning_of(path, self.root, shown, plain, self.reader, self.settings)
         seen: dict[tuple[str, str | None], tuple[int, list[str]]] = {}
         for number, cells in (
             _of_t1w(columns.index(ids["filename"]), lines) if rank == 0 and "filename" in ids else lines
@@ -208,6 +236,17 @@ class _Reading:
             seen[key] = (number, cells)
             self.data.values.setdefault(key, {})  # the person and the visit exist, also without values
             self._row(row, variables, key, f"{shown}, row {number}", rank)
+        self.data.notes += self.meaning.notes()
+
+    def settle_dates(self) -> None:
+        """Dates of scans tables that are none (masked ones) matter only where nothing else gives the date."""
+        dated = {key for key, found in self.data.values.items() if found.get("acq_time")}
+        settled = [key for key in self.masked if key in dated or (key[0], None) in dated]
+        for key, problems in self.masked.items():
+            self.data.problems += [] if key in settled else problems
+        if settled:
+            text = f"{len(settled)} sessions have no usable date in scans.tsv; that of another table counts."
+            self.data.notes.append(text)
 
     def _name(self, file: str, column: str) -> str:
         name = self.renamed.get(f"{file}:{column}") or self.renamed.get(column) or column
@@ -221,7 +260,8 @@ class _Reading:
             return None
         where = f"{re.sub(r'sub-[^/_]+|ses-[^/_]+', '*', shown)}: {column}"
         if variable is None:
-            if where not in self.data.unused:
+            if where not in self.told:
+                self.told.add(where)
                 self.data.unused.append(where)
             return None
         found = self.data.found.setdefault(variable, [])
@@ -285,13 +325,14 @@ class _Reading:
         rank: int,
     ) -> None:
         for column, (variable, session) in variables.items():
-            text = row[column]
+            text = self.meaning.text(column, variable, row[column])
             if self.reader.is_missing(text):
                 continue
             try:
-                value = self.reader.value(variable, text)
+                value = self.meaning.reader.value(variable, text)
             except NotAValueError as error:
-                self.data.problems.append(f"{where}, {column}: {text!r} {error}")
+                problems = self.masked.setdefault(key, []) if rank == 0 else self.data.problems
+                problems.append(f"{where}, {column}: {text!r} {error}")
                 continue
             place = (key[0], session) if session is not None else key
             own = self.data.values.setdefault(place, {})

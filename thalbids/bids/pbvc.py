@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from thalbids.errors import MetadataError
-from thalbids.files import read_table
+from thalbids.bids.given import PBVC_COLUMNS as COLUMNS
+from thalbids.bids.given import PBVC_WHAT, Strict
 
-COLUMNS = ("participant_id", "session_id_baseline", "session_id_followup", "pbvc")
+__all__ = ["COLUMNS", "Given", "Pair", "read_given"]
+
 PLAUSIBLE_PERCENT = 10.0  # a year of MS costs 0.5 to 1.5 %: beyond this it is the scans that differ
 
 Pair = tuple[str, str, str]  # participant, first and second session: sub-01, ses-1, ses-2
@@ -33,42 +34,27 @@ def read_given(path: Path) -> dict[Pair, Given]:
     Raises
     ------
     MetadataError
-        The table cannot be read, lacks a column, names a pair twice, or holds something that is no number.
+        The table cannot be read, lacks a column, names a pair twice, or holds something that is no number; every such
+        cell is listed with row, column and value.
     """
-    rows = read_table(path)
-    mend = f"It needs the columns {', '.join(COLUMNS)}, separated by tabs."
-    if not rows or not set(COLUMNS) <= set(rows[0]):
-        raise MetadataError("This is not a table of PBVC values.", mend, path)
+    table = Strict.read(path, COLUMNS, PBVC_WHAT)
     values: dict[Pair, Given] = {}
-    for row in rows:
-        person, first, second = (str(row[name]).strip() for name in COLUMNS[:3])
-        key = (_prefixed(person, "sub-"), _prefixed(first, "ses-"), _prefixed(second, "ses-"))
+    for number, row in table.rows:
+        person, first, second = (table.label(number, row, name) for name in COLUMNS[:3])
+        key = (person, first, second)
         if key in values:
-            raise MetadataError(f"The pair {' '.join(key)} stands in the table twice.", "Keep one row.", path)
-        values[key] = _judged(_number(row["pbvc"], path), row)
+            table.problem(number, "participant_id", row["participant_id"], f"stands there twice ({' '.join(key)})")
+        if first == second:
+            table.problem(number, COLUMNS[2], row[COLUMNS[2]], "is the baseline itself")
+        value = table.number(number, row, "pbvc", lambda value: "" if abs(value) < 100 else "is no change in percent")
+        values[key] = _judged(math.nan if value is None else value, row)
+    table.check()
     return values
 
 
-def _prefixed(label: str, prefix: str) -> str:
-    return label if label.startswith(prefix) else prefix + label
-
-
-def _number(text: str | None, path: Path) -> float:
-    """A cell as a finite number; NaN for n/a."""
-    if text in (None, "", "n/a"):
-        return math.nan
-    try:
-        value = float(str(text))
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise MetadataError(f"{text!r} is not a PBVC value.", "Write a number in percent, or n/a.", path)
-    return value
-
-
-def _judged(value: float, row: Mapping[str, str | None]) -> Given:
-    status, reason = row.get("status") or "ok", row.get("reason") or ""
-    if status != "ok":
+def _judged(value: float, row: Mapping[str, str]) -> Given:
+    status, reason = (row.get(name, "").replace("n/a", "") for name in ("status", "reason"))
+    if status not in ("", "ok"):
         return Given(value, status, reason)
     if math.isnan(value):
         return Given(value, "missing", "n/a in the given table")

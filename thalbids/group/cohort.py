@@ -64,6 +64,7 @@ class Cohort:
     places : where each session's derivatives lie, with the names of their files: ``places[0].folder``, ``.names``.
     conflicts : where clinical tables disagree, as in ``group_conflicts.tsv``.
     notes : what was found, repaired or left out, for the terminal and the report; warnings start with ``warning:``.
+    lost : those of the notes that tell of people whom a mistake in the data costs: the run ends with 1.
     columns_found, columns_unused : clinical columns that were read, by variable, and those that mean nothing to us.
     """
 
@@ -80,6 +81,7 @@ class Cohort:
     notes: Sequence[str] = ()
     columns_found: Mapping[str, Sequence[str]] = field(default_factory=dict)
     columns_unused: Sequence[str] = ()
+    lost: Sequence[str] = ()
 
     @property
     def usable(self) -> pd.DataFrame:

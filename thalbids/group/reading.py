@@ -14,6 +14,8 @@ from thalbids import families
 from thalbids.bids import names
 from thalbids.bids.clinical import ClinicalData, read_clinical, visits
 from thalbids.bids.derivatives import Volumes, find_places, read_icv, read_pbvc, read_pbvc_table, read_volumes
+from thalbids.bids.given import check_tables, people_of
+from thalbids.bids.labels import partners, told
 from thalbids.errors import NoInputError, UsageError
 from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, check_pair
 from thalbids.raters import summary
@@ -129,7 +131,8 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     for place in places:
         sessions.setdefault(place.participant_id, []).append(place.session_id)
     together = visits(clinical, sessions)
-    notes = [*read.notes, *clinical.notes, *together.notes, *_told(clinical, sessions, together.conflicts)]
+    lost = nearly(clinical, sessions)
+    notes = [*read.notes, *clinical.notes, *together.notes, *lost, *_told(clinical, sessions, together.conflicts)]
     visit_frame = frame_of(together.rows, VISIT_COLUMNS)
     icv_rows, icv_notes = read_icv(places)
     given = visit_frame[visit_frame["icv_ml"].notna()][["participant_id", "session_id", "icv_ml"]]
@@ -137,13 +140,14 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     icv = icv_frame(icv_rows, settings.group.icv, notes)
     volumes = volume_frame(read, icv, settings.group, notes)
     visit_frame["has_mri"] = _has_mri(visit_frame, volumes)
+    check_tables(people_of(bids_dir, out_dir), pbvc=settings.siena.table)
     pbvc, pbvc_notes = _pbvc(out_dir, settings.siena.table, inputs.derivatives.get("siena"), inputs.participant_label)
     cohort = Cohort(
         volumes=volumes, visits=visit_frame, pbvc=pbvc, settings=settings, bids_dir=bids_dir, out_dir=out_dir,
         repeats=frame_of(read.repeats, (*VOLUME_COLUMNS, "entities")).drop(columns=["icv_ml", "icv_source"]),
         exclusions=frame_of([], ("participant_id", "session_id", "method", "reason")),
         conflicts=pd.DataFrame(together.conflicts), places=places, notes=[*notes, *icv_notes, *pbvc_notes],
-        columns_found=clinical.found, columns_unused=clinical.unused,
+        columns_found=clinical.found, columns_unused=clinical.unused, lost=lost,
     )  # fmt: skip
     left_out = summary.exclusions(out_dir, settings.ratings, cohort.volumes)
     return with_exclusions(cohort, frame_of(left_out, tuple(cohort.exclusions.columns))) if left_out else cohort
@@ -177,6 +181,18 @@ def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.Da
         else:
             frame[name] = frame[name].astype(object if name in text else "float64")
     return frame
+
+
+def nearly(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]]) -> list[str]:
+    """Warnings about people and sessions of the clinical tables that nearly match those of the derivatives."""
+    people = partners({person for person, _ in clinical.values}, set(sessions))
+    there, here = "those of the derivatives", "of the clinical tables"
+    lost = [f"warning: {told(people, f'{len(people)} participants {here}', there)}"] if people else []
+    pairs: dict[str, str] = {}
+    for person, label in clinical.values:
+        if label and (partner := partners([label], sessions.get(person, ())).get(label)) is not None:
+            pairs[f"{person} {label}"] = partner
+    return lost + ([f"warning: {told(pairs, f'{len(pairs)} sessions {here}', there)}"] if pairs else [])
 
 
 def _told(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]], conflicts: Sequence[object]) -> list[str]:

@@ -61,7 +61,7 @@ def group(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = 
 
         print(f"report: {reporting.write(out_dir, without_folders(settings.to_toml()), notes)[0].name}")
     print(f"{len(made)} tables: " + ", ".join(f"{table.name} ({len(table.frame)})" for table in made))
-    return 1 if problems else 0
+    return 1 if problems or cohort.lost else 0
 
 
 def report_again(out_dir: Path, settings: Settings) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 import thalbids
 from thalbids.bids.filters import read_filters
+from thalbids.bids.given import check_tables, people_of
 from thalbids.bids.inputs import Found, read_dataset
 from thalbids.bids.outputs import check_output, open_dataset, read_json, write_json
 from thalbids.engine import engine, lock
@@ -22,7 +23,7 @@ from thalbids.methods.registry import Choice, check_places, chosen, results_of, 
 from thalbids.participant import all_sessions
 from thalbids.participant.plan import REGISTERED, plan, steps_of
 from thalbids.participant.session import SubjectPlan
-from thalbids.participant.stages import masks, siena, steps
+from thalbids.participant.stages import brains, masks, siena, steps
 from thalbids.raters import effect
 from thalbids.registration.strategies import configured_for, note_on
 from thalbids.settings import Settings
@@ -47,6 +48,8 @@ def participant(
     choice = chosen(settings)
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
+    icv = settings.inputs.derivatives.get(brains.GIVEN_ICV)
+    check_tables(people_of(bids_dir, out_dir), icv, settings.siena.table)
     dataset = sessions_of(bids_dir, settings, dry_run=dry_run)
     sessions = dataset.sessions
     every = every_session(bids_dir, settings, sessions)

@@ -202,7 +202,7 @@ def test_a_mean_that_contradicts_its_trials_is_reported(tmp_path: Path) -> None:
         ("nhpt_dom_2", "-20", "is out of range (above 0)"),
         ("t25fw", "1e999", "is out of range"),
         ("age", "forty", "is not a number"),
-        ("age", "89+", "is not a number"),
+        ("age", "89-", "is not a number"),
         ("age", "1_0", "is not a number"),
         ("age", "inf", "is not a number"),
         ("age", "٤٠", "is not a number"),

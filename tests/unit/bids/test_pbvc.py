@@ -30,9 +30,9 @@ def test_labels_with_and_without_their_prefix(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "problem"),
     [
-        (["01\t1\t2\tabc"], "'abc' is not a PBVC value"),
-        (["01\t1\t2\tinf"], "is not a PBVC value"),
-        (["01\t1\t2\t1", "sub-01\tses-1\tses-2\t1"], "stands in the table twice"),
+        (["01\t1\t2\tabc"], "row 2, pbvc: 'abc' is not a number"),
+        (["01\t1\t2\tinf"], "'inf' is not a number"),
+        (["01\t1\t2\t1", "sub-01\tses-1\tses-2\t1"], "row 3, participant_id: 'sub-01' stands there twice"),
         ([], "not a table of PBVC values"),
     ],
 )

@@ -14,9 +14,10 @@ import numpy as np
 
 from thalbids.bids import names
 from thalbids.bids.dictionaries import ICV_COLUMNS
-from thalbids.bids.outputs import read_json, read_table, write_table
+from thalbids.bids.given import read_icv
+from thalbids.bids.outputs import read_json, write_table
 from thalbids.engine.step import Done, recorded_as
-from thalbids.errors import ImageError, MetadataError, without_folders
+from thalbids.errors import ImageError, without_folders
 from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.image.overlap import counts, dice
 from thalbids.methods import given as elsewhere
@@ -166,28 +167,13 @@ def icv(inputs: Inputs, outputs: Outputs, params: Params, upstream: Upstream) ->
 
 
 def given_icv(table: Path, subject: str, session: str | None) -> list[float]:
-    """The intracranial volume (mm^3) that a table with participant_id, session_id (or not) and icv_mm3 gives.
+    """The intracranial volume (mm^3) that a given table has of a session, else of the person; empty when none.
 
     Raises
     ------
     MetadataError
-        The table lacks a column, has several rows for the session, or a value that is no volume.
+        As `thalbids.bids.given.read_icv`.
     """
-    rows = read_table(table)
-    needed = {"participant_id", "icv_mm3"}
-    if not rows or not needed <= set(rows[0]):
-        raise MetadataError("the table of given ICVs needs the columns participant_id and icv_mm3.", "", table)
-    own = [row for row in rows if _label(row["participant_id"], "sub-") == subject]
-    own = [row for row in own if row.get("session_id") is None or _label(row["session_id"], "ses-") == session]
-    values = [row["icv_mm3"] for row in own if row["icv_mm3"] is not None]
-    if len(values) > 1:
-        raise MetadataError(f"the table has {len(values)} ICVs for sub-{subject}.", "Add a column session_id.", table)
-    try:
-        volumes = [float(value) for value in values]
-    except ValueError:
-        raise MetadataError(f"{values[0]!r} is not a volume in mm^3.", "Correct it.", table) from None
-    return volumes
-
-
-def _label(value: str | None, prefix: str) -> str:
-    return (value or "").removeprefix(prefix)
+    volumes = read_icv(table)
+    keys = dict.fromkeys([(f"sub-{subject}", f"ses-{session}" if session else None), (f"sub-{subject}", None)])
+    return [volumes[key] for key in keys if key in volumes][:1]

@@ -43,9 +43,9 @@ def test_a_given_icv_is_found_by_person_and_session(tmp_path: Path) -> None:
 
 def test_a_table_of_icvs_that_cannot_be_used_says_why(tmp_path: Path) -> None:
     for rows, said in (
-        (("participant_id icv", "sub-01 1"), "columns participant_id and icv_mm3"),
-        (("participant_id icv_mm3", "sub-01 1", "sub-01 2"), "2 ICVs"),
-        (("participant_id icv_mm3", "sub-01 much"), "'much' is not a volume"),
+        (("participant_id icv", "sub-01 1"), "columns participant_id, icv_mm3"),
+        (("participant_id icv_mm3", "sub-01 1400000", "sub-01 1400000"), "is there twice"),
+        (("participant_id icv_mm3", "sub-01 much"), "'much' is not a number"),
     ):
         with pytest.raises(MetadataError, match=said):
             mask_steps.given_icv(table(tmp_path / "x.tsv", *rows), "01", None)

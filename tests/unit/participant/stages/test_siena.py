@@ -272,9 +272,9 @@ def test_a_given_table(no_fsl, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "problem"),
     [
-        (["sub-01\tses-1\tses-2\tmuch"], "'much' is not a PBVC value"),
-        (["sub-01\tses-1\tses-2\tinf"], "is not a PBVC value"),
-        (["sub-01\tses-1\tses-2\t1", "01\t1\t2\t1"], "stands in the table twice"),
+        (["sub-01\tses-1\tses-2\tmuch"], "'much' is not a number"),
+        (["sub-01\tses-1\tses-2\tinf"], "is not a number"),
+        (["sub-01\tses-1\tses-2\t1", "01\t1\t2\t1"], "stands there twice"),
         ([], "not a table of PBVC values"),
     ],
 )
