@@ -12,7 +12,7 @@ from thalbids.bids.labels import alike, partners, told
     [
         ("sub-1", "sub-01", True), ("sub-1", "sub-001", True), ("1", "sub-01", True), ("sub-P_001", "sub-p1", True),
         ("ses-M12", "ses-m12", True), ("sub-10", "sub-1", False), ("sub-0", "sub-00", True), ("sub-0", "sub-", False),
-        ("ses-1a", "ses-01a", True), ("sub-a10", "sub-a1", False), ("sub-1", "sub-2", False), 
+        ("ses-1a", "ses-01a", True), ("sub-a10", "sub-a1", False), ("sub-1", "sub-2", False),
         ("sub-x-1", "sub-x1", True),
     ],
 )  # fmt: skip

@@ -80,3 +80,20 @@ def test_given_pbvc_wins(tmp_path: Path) -> None:
     assert (pbvc.loc["sub-01", "pbvc"], pbvc.loc["sub-01", "source"]) == (-0.75, "table")
     assert pbvc.loc["sub-02", "pbvc"] == pytest.approx(truth.pbvc[1])
     assert len(pbvc) == 2
+
+
+def test_people_and_sessions_that_nearly_match_are_lost_and_named(tmp_path: Path) -> None:
+    raw, out, _ = write_cohort(tmp_path, 12)
+    table = raw / "participants.tsv"
+    table.write_text(table.read_text().replace("sub-0", "sub-"))
+    for person in ("sub-10", "sub-11"):
+        visits = raw / person / f"{person}_sessions.tsv"
+        visits.write_text(visits.read_text().replace("ses-", "ses-0"))
+    cohort = cohort_of(raw, out)
+    people, sessions = cohort.lost
+    assert people.startswith("warning: 9 participants of the clinical tables nearly match those of the derivatives")
+    assert "sub-1 for sub-01, sub-2 for sub-02" in people and "and 4 more" in people
+    assert sessions.startswith("warning: 4 sessions of the clinical tables nearly match")
+    assert "sub-10 ses-01 for ses-1" in sessions
+    assert set(cohort.lost) <= set(cohort.notes)
+    assert cohort_of(*write_cohort(tmp_path / "other", 3)[:2]).lost == []
