@@ -390,6 +390,8 @@ class Checks:
     contrasts : which diagnosis groups are compared: each with the ``controls``, or ``all`` pairs
     smallest_group : people whom a diagnosis group needs to be compared
     least_controls : controls with a change that a sample size relative to them needs
+    edss_high : baseline EDSS from which half a point is a progression
+    confirm_weeks : weeks after which a later visit confirms a progression
     outlier_z : robust z of a volume, a change or a score beyond which the person is named
     cook : Cook's distance from which a person is influential in a model
     leverage : leverage from which a person is influential in a model
@@ -399,6 +401,8 @@ class Checks:
     contrasts: str = field(default="controls", metadata={"choices": ("controls", "all")})
     smallest_group: int = field(default=5, metadata={"min": 2})
     least_controls: int = field(default=10, metadata={"min": 2})
+    edss_high: float = field(default=6.0, metadata={"min": 0})
+    confirm_weeks: float = field(default=24.0, metadata={"min": 0})
     outlier_z: float = field(default=5.0, metadata={"above": 0})
     cook: float = field(default=0.5, metadata={"above": 0})
     leverage: float = field(default=0.5, metadata={"above": 0})

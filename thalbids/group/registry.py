@@ -24,6 +24,7 @@ from thalbids.group.analyses import (
     volumes,
 )
 from thalbids.group.analyses.checks import influence
+from thalbids.group.analyses.trials import progression
 from thalbids.group.analysis import Analysis
 
 ANALYSES: tuple[Analysis, ...] = (
@@ -42,6 +43,7 @@ ANALYSES: tuple[Analysis, ...] = (
     mixed.ANALYSIS,
     detectable.ANALYSIS,
     samplesize.ANALYSIS,
+    progression.ANALYSIS,
     normative.ANALYSIS,
     manual.ANALYSIS,
     maps.ANALYSIS,
