@@ -51,8 +51,7 @@ def execute(
             record.discard(step, out_dir)
             for folder in {path.parent for path in step.outputs.values()}:
                 folder.mkdir(parents=True, exist_ok=True)
-            params = step.params if step.machine is None else {**step.params, "Machine": step.machine}
-            done = step.function(step.inputs, step.outputs, params, upstream)
+            done = step.function(step.inputs, step.outputs, step.params, upstream)
             if not isinstance(done, Done):
                 raise TypeError(f"{step.function.__qualname__} returned {type(done).__name__} instead of Done")
             done = replace(done, reason=_portable(done.reason, step, out_dir))

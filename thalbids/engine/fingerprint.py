@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from thalbids.engine.params import as_json
 from thalbids.engine.step import Step, StepResult
 
 
@@ -68,7 +69,7 @@ def fingerprint(
                 step.function, "recorded_as", f"{step.function.__module__}.{step.function.__qualname__}"
             ),
             "version": step.version,
-            "params": step.params,
+            "params": as_json(step.params),
             "inputs": {key: None if path is None else digests.get(path) for key, path in step.inputs.items()},
             "outputs": {key: relative(path, out_dir) for key, path in step.outputs.items()},
             "versions": dict(versions),

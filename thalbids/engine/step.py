@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from thalbids.engine.params import Params
+
 Status = Literal["ok", "cached", "failed", "excluded", "blocked", "lost"]
 
 SIDECAR_OF = (".nii.gz", ".nii", ".tsv", ".txt", ".h5", ".svg", ".png")  # outputs that may have a JSON file beside them
@@ -71,10 +73,10 @@ class Done:
     partial: bool = False
 
 
-StepFunction = Callable[
-    [Mapping[str, Path | None], Mapping[str, Path], Mapping[str, Any], Mapping[str, StepResult]],
-    Done,
-]
+Inputs = Mapping[str, Path | None]
+Outputs = Mapping[str, Path]
+Upstream = Mapping[str, StepResult]
+StepFunction = Callable[[Inputs, Outputs, Any, Upstream], Done]
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -102,7 +104,7 @@ class Step:
     function : module-level function ``(inputs, outputs, params, upstream) -> Done``
     inputs : files that are read (None: not there); their content is part of the fingerprint
     outputs : files that are written
-    params : JSON values; part of the fingerprint
+    params : the function's own record (:class:`thalbids.engine.params.Params`), or JSON values; part of the fingerprint
     needs : names of steps that must be ``ok`` or ``cached``
     after : names of steps that are waited for whatever their status
     record : JSON file with status and fingerprint. Given: always this file. None: the sidecar of the first output, or
@@ -113,8 +115,6 @@ class Step:
     look_up : it is not computed in this run: finished earlier and still current, or else ``blocked``; its files stay
     version : raised when a change of the code changes results
     optional : keys of outputs that may be left out although the step is ``ok``
-    machine : what the function needs to know of this run and this machine (how tools are started, threads); it gets it
-        as ``params["Machine"]``; no part of the fingerprint
     """
 
     name: str
@@ -122,7 +122,7 @@ class Step:
     function: StepFunction
     inputs: Mapping[str, Path | None]
     outputs: Mapping[str, Path]
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Params | Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     record: Path | None = None
@@ -131,7 +131,11 @@ class Step:
     gpu: bool = False
     look_up: bool = False
     optional: tuple[str, ...] = ()
-    machine: Any = None
+
+    @property
+    def kind(self) -> str:
+        """What sort of step it is, as its record of parameters says; no part of the fingerprint."""
+        return self.params.kind if isinstance(self.params, Params) else ""
 
     @property
     def record_path(self) -> Path:

@@ -2,61 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from thalbids import qc
 from thalbids.bids import names
 from thalbids.bids.outputs import read_json, read_table, sidecar
-from thalbids.engine.step import StepResult
+from thalbids.engine.params import Params
+from thalbids.engine.step import Upstream
 from thalbids.reports import Failure, MaskView, SessionReport, write_report
 
 LINKED = ("T1w", "brain", "volumes", "icv", "FLAIR", "R1map")  # files whose sidecars the page links to
 
 
-def write(page: Path, params: Mapping[str, Any], upstream: Mapping[str, StepResult]) -> list[Path]:
+@dataclass(frozen=True)
+class ShownMask:
+    """A mask on the page: its ``desc-`` label, the column ``image`` of its row, whose definition it follows."""
+
+    desc: str
+    image: str
+    protocol: str
+
+    def to_json(self) -> dict[str, str]:
+        return {"desc": self.desc, "image": self.image, "protocol": self.protocol}
+
+
+@dataclass(frozen=True)
+class PageSession(Params):
+    """One session of a page; ``files`` by their keys, relative to the output folder; ``steps``: all of its steps."""
+
+    name: str
+    session: str | None
+    files: Mapping[str, str]
+    methods: tuple[ShownMask, ...]
+    steps: tuple[str, ...]
+    problem: str
+
+
+@dataclass(frozen=True)
+class PageParams(Params):
+    """``change``: the table of whole-brain change, relative to the output folder; ``settings``: those that can change a
+    result.
+    """
+
+    kind = "page"
+    subject: str
+    sessions: tuple[PageSession, ...]
+    change: str
+    settings: Mapping[str, Any]
+    version: str
+
+
+def write(page: Path, params: PageParams, upstream: Upstream) -> list[Path]:
     """Write ``sub-X.html`` and its figures; gives the figures."""
     out_dir = page.parent
-    table = out_dir / params["Change"]
+    table = out_dir / params.change
     change = read_table(table) if table.exists() else []
     sessions = [
         replace(
             session_report(out_dir, session, upstream),
-            brain_change=[row for row in change if row["session_id_followup"] == f"ses-{session['Session']}"],
+            brain_change=[row for row in change if row["session_id_followup"] == f"ses-{session.session}"],
         )
-        for session in params["Sessions"]
+        for session in params.sessions
     ]
     provenance = {
-        "Versions": {"thalbids": params["Version"], **versions(out_dir, params["Sessions"])},
-        "Settings": {key: str(value) for key, value in params["Settings"].items()},
-        "Fingerprints": fingerprints(out_dir, params["Sessions"]),
+        "Versions": {"thalbids": params.version, **versions(out_dir, params.sessions)},
+        "Settings": {key: str(value) for key, value in params.settings.items()},
+        "Fingerprints": fingerprints(out_dir, params.sessions),
     }
-    return write_report(page, params["Subject"], sessions, provenance)
+    return write_report(page, params.subject, sessions, provenance)
 
 
-def session_report(out_dir: Path, session: Mapping[str, Any], upstream: Mapping[str, StepResult]) -> SessionReport:
+def session_report(out_dir: Path, session: PageSession, upstream: Upstream) -> SessionReport:
     """What the page shows of one session."""
-    files = {key: out_dir / name for key, name in session["Files"].items()}
+    files = {key: out_dir / name for key, name in session.files.items()}
     there = {key: path for key, path in files.items() if path.exists()}
     volumes = read_table(there["volumes"]) if "volumes" in there else []
     without = {row["method"] for row in volumes if row["status"] == "missing"}  # its mask is there and not current
     masks = [
-        MaskView(m["desc"], names.by_desc(m["desc"]).label, m["image"], there[m["desc"]], m["protocol"])
-        for m in session["Methods"]
-        if m["desc"] in there and m["desc"] not in without
+        MaskView(m.desc, names.by_desc(m.desc).label, m.image, there[m.desc], m.protocol)
+        for m in session.methods
+        if m.desc in there and m.desc not in without
     ]
-    results = [upstream[name] for name in session["Steps"] if name in upstream]
+    results = [upstream[name] for name in session.steps if name in upstream]
     failures = [
-        Failure(r.name.removeprefix(f"{session['Name']} "), r.reason)
+        Failure(r.name.removeprefix(f"{session.name} "), r.reason)
         for r in results
         if r.status in ("failed", "lost", "excluded")
     ]
-    if session["Problem"] and not failures:
-        failures = [Failure("inputs", session["Problem"])]
+    if session.problem and not failures:
+        failures = [Failure("inputs", session.problem)]
     return SessionReport(
-        session=session["Session"],
+        session=session.session,
         t1w=there.get("T1w"),
         brain=there.get("brain"),
         registered={name: there[name] for name in ("FLAIR", "R1map") if name in there},
@@ -77,9 +116,9 @@ def told(image: Path | None) -> dict[str, Any]:
     return read_json(sidecar(image)) if image is not None and sidecar(image).exists() else {}
 
 
-def links(session: Mapping[str, Any], there: Mapping[str, Path]) -> dict[str, str]:
+def links(session: PageSession, there: Mapping[str, Path]) -> dict[str, str]:
     """Tables and sidecars beside the page, by name."""
-    relative = {key: Path(name) for key, name in session["Files"].items() if key in there}
+    relative = {key: Path(name) for key, name in session.files.items() if key in there}
     out = {f"{key} (table)": relative[key].as_posix() for key in ("volumes", "icv") if key in relative}
     out |= {"quality control": relative["qc"].as_posix()} if "qc" in relative else {}
     for key, path in relative.items():
@@ -88,25 +127,25 @@ def links(session: Mapping[str, Any], there: Mapping[str, Path]) -> dict[str, st
     return out
 
 
-def versions(out_dir: Path, sessions: list[Mapping[str, Any]]) -> dict[str, str]:
+def versions(out_dir: Path, sessions: Sequence[PageSession]) -> dict[str, str]:
     """The versions that made the results, as their records tell."""
     found: dict[str, str] = {}
     for session in sessions:
-        record = out_dir / session["Files"]["qc"]
+        record = out_dir / session.files["qc"]
         if record.exists():
             found |= read_json(record).get("Provenance", {}).get("Versions", {})
     return found
 
 
-def fingerprints(out_dir: Path, sessions: list[Mapping[str, Any]]) -> dict[str, str]:
+def fingerprints(out_dir: Path, sessions: Sequence[PageSession]) -> dict[str, str]:
     """The fingerprint of every result that the page shows."""
     found = {}
     for session in sessions:
-        for key, name in session["Files"].items():
+        for key, name in session.files.items():
             path = out_dir / name
             record = path if path.suffix == ".json" else sidecar(path)
             if record.exists():
                 own = read_json(record).get("Provenance", {}).get("Fingerprint")
                 if own:
-                    found[f"{session['Name']} {key}"] = own
+                    found[f"{session.name} {key}"] = own
     return found

@@ -166,6 +166,10 @@ class SessionPlan:
         embedded = families.embedded()
         return self.brain if self.brain_source == embedded else self.path("mask", desc=f"{embedded}brain")
 
+    def image_step(self, image: str) -> str:
+        """The step that writes what methods segment of an image."""
+        return self.images.get(f"{image} scaled", self.images[image])
+
     def registered(self, image: str) -> Path:
         """FLAIR or R1 on the T1w grid."""
         return self.path(image, space="T1w", desc="preproc")

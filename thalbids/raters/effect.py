@@ -6,13 +6,12 @@ is failed as the rater said, what differs is not, and the reason is noted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from thalbids.engine.step import Step
 from thalbids.image.digest import digest
 from thalbids.qc import MaskInput
 from thalbids.raters.ratings import MASK, REGISTRATION, Verdict, read_verdicts, standing
@@ -20,8 +19,8 @@ from thalbids.registration.gate import Attempt
 from thalbids.settings import Ratings
 
 
-def applied(planned: Sequence[Step], out_dir: Path, rule: Ratings) -> tuple[list[Step], list[str]]:
-    """The steps with what raters failed among their parameters, and what there is to say about the ratings.
+def verdicts_on(sessions: Collection[str], out_dir: Path, rule: Ratings) -> tuple[list[Verdict], list[str]]:
+    """What raters failed of these sessions, and what there is to say about the ratings.
 
     Raises
     ------
@@ -29,10 +28,9 @@ def applied(planned: Sequence[Step], out_dir: Path, rule: Ratings) -> tuple[list
         A table of ratings or its key cannot be used.
     """
     if not rule.files:
-        return list(planned), []
+        return [], []
     verdicts = read_verdicts(out_dir, rule)
     failed = [verdict for verdict in verdicts if verdict.failed]
-    sessions = {step.session for step in planned}
     own = [verdict for verdict in failed if verdict.item.session in sessions]
     notes = [f"ratings: {len(verdicts)} things were rated, {len(failed)} failed, {len(own)} of them of this run."]
     notes += [
@@ -40,30 +38,27 @@ def applied(planned: Sequence[Step], out_dir: Path, rule: Ratings) -> tuple[list
         for verdict in own
         if standing(out_dir, verdict.item) == "stale"
     ]
-    return [_rated(step, own) for step in planned], notes
+    return own, notes
+
+
+def rejected(verdicts: Iterable[Verdict], image: str) -> tuple[dict[str, str], ...]:
+    """The registrations of an image among the verdicts: strategy, SHA-256 of the registered image, reason."""
+    mine = [v for v in verdicts if v.item.kind == REGISTRATION and v.item.target == image]
+    return tuple({"Strategy": v.item.strategy, "Sha256": v.item.sha256, "Reason": v.reason} for v in mine)
+
+
+def failed(verdicts: Iterable[Verdict]) -> dict[str, list[dict[str, str]]]:
+    """The masks among the verdicts, by name: SHA-256 and reason of each."""
+    masks: dict[str, list[dict[str, str]]] = {}
+    for verdict in verdicts:
+        if verdict.item.kind == MASK:
+            masks.setdefault(verdict.item.target, []).append({"Sha256": verdict.item.sha256, "Reason": verdict.reason})
+    return masks
 
 
 def _name(verdict: Verdict) -> str:
     item = verdict.item
     return f"{item.session}: {item.kind} {item.target}" + (f" by {item.strategy}" if item.strategy else "")
-
-
-def _rated(step: Step, verdicts: Iterable[Verdict]) -> Step:
-    """The step with the verdicts that concern it; a step without keeps its fingerprint."""
-    own = [verdict for verdict in verdicts if verdict.item.session == step.session]
-    if "Strategies" in step.params:
-        image = step.params["Image"]
-        mine = [v for v in own if v.item.kind == REGISTRATION and v.item.target == image]
-        rejected = [{"Strategy": v.item.strategy, "Sha256": v.item.sha256, "Reason": v.reason} for v in mine]
-        return replace(step, params={**step.params, "Rejected": rejected}) if rejected else step
-    if "Registered" in step.params:
-        rated: dict[str, list[dict[str, str]]] = {}
-        for verdict in own:
-            if verdict.item.kind == MASK:
-                entry = {"Sha256": verdict.item.sha256, "Reason": verdict.reason}
-                rated.setdefault(verdict.item.target, []).append(entry)
-        return replace(step, params={**step.params, "Rated": rated}) if rated else step
-    return step
 
 
 class Registrations:

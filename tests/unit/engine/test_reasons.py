@@ -13,7 +13,7 @@ from thalbids.engine.execute import describe, execute
 from thalbids.engine.step import Done, Step
 from thalbids.errors import own_names, without_folders
 from thalbids.methods.tools import told
-from thalbids.participant.stages.steps import refuse
+from thalbids.participant.step_io import refuse
 from thalbids.tools.runner import ToolError
 
 

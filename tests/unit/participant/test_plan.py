@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from thalbids.engine.params import as_json
 from thalbids.engine.step import Step, StepResult, check_plan, in_order
 from thalbids.errors import NoInputError
 from thalbids.methods.dbsegment import DBSegment
@@ -18,8 +19,11 @@ from thalbids.methods.freesurfer import FreeSurfer
 from thalbids.methods.mindglide import MindGlide
 from thalbids.methods.registry import Choice, with_earlier
 from thalbids.participant import plan as plans
-from thalbids.participant.run import check_freesurfer
-from thalbids.participant.stages import mask_steps, masks, steps
+from thalbids.participant.checks import check_freesurfer
+from thalbids.participant.session import PlannedMask
+from thalbids.participant.stages import anatomy, masks, measures, page
+from thalbids.participant.step_io import refuse
+from thalbids.raters.ratings import Item, Verdict
 from thalbids.settings import load
 from thalbids.types import InputImage, Session
 
@@ -42,7 +46,7 @@ class Fixed(SynThal):
 
 @pytest.fixture(autouse=True)
 def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plans, "_weights", lambda: "none")
+    monkeypatch.setattr(anatomy, "_weights", lambda: "none")
 
 
 def session(images: tuple[str, ...], name: str | None = "1") -> Session:
@@ -97,11 +101,11 @@ def test_masks_of_an_earlier_run_are_looked_up_and_keep_their_rows(tmp_path: Pat
     rows = {e.desc: e for e in made.masks}
     assert "somebodys" not in rows
     old = {"mindglideT1w", "synthalT1FLAIRIntersection"}
-    assert {desc for desc, e in rows.items() if e.reason == steps.STALE} == old
+    assert {desc for desc, e in rows.items() if e.reason == masks.STALE} == old
     upstream = {"sub-01_ses-1 first": StepResult("sub-01_ses-1 first", "blocked", "this run does not compute it")}
-    assert steps.ending(rows["first"].to_json(), upstream) == ("missing", steps.STALE)
+    assert measures.ending(rows["first"], upstream) == ("missing", masks.STALE)
     upstream = {"sub-01_ses-1 first": StepResult("sub-01_ses-1 first", "cached")}
-    assert steps.ending(rows["first"].to_json(), upstream) == ("ok", "")
+    assert measures.ending(rows["first"], upstream) == ("ok", "")
     assert "kept" not in rows["synthalT1w"].to_json()  # what a run makes itself has the fingerprint that it always had
 
 
@@ -110,8 +114,9 @@ def test_how_a_map_was_estimated_is_handed_on() -> None:
     one.images["R1map"].metadata["EstimationAlgorithm"] = "MP2RAGE"
     made = plans.plan_session(one, OUT, (Fixed(),), load(None, {}))
     params = {step.name.split(" ", 1)[1]: step.params for step in made.steps}
-    assert params["register R1map"]["EstimationAlgorithm"] == "MP2RAGE"
-    assert "EstimationReference" not in params["register R1map"]
+    recorded = params["register R1map"].to_json()
+    assert recorded["EstimationAlgorithm"] == "MP2RAGE"
+    assert "EstimationReference" not in recorded
 
 
 def test_a_kept_method_gives_no_brain_mask() -> None:
@@ -122,9 +127,9 @@ def test_a_kept_method_gives_no_brain_mask() -> None:
 
 def test_a_session_without_t1w_has_one_step_that_says_so() -> None:
     planned = planned_steps([Session("01", None, {}, problem="no T1w here.")], OUT, (Fixed(),), load(None, {}))
-    assert [s.function for s in planned] == [steps.refuse, steps.report]
+    assert [s.kind for s in planned] == ["refusal", "page"]
     with pytest.raises(Exception, match="no T1w here"):
-        steps.refuse({}, {}, planned[0].params, {})
+        refuse({}, {}, planned[0].params, {})
 
 
 SOURCES = ("auto", "synthal", "dbsegment", "freesurfer", "given")
@@ -143,12 +148,12 @@ def test_all_methods_with_any_brain_mask_and_envelope(source: str, envelope: str
     cut = made[f"mindglideT1w{ending}"]
     assert made["mindglide label maps"].needs[0] == "sub-01_ses-1 anatomy"
     assert f"sub-01_ses-1 {'synthalT1w' if envelope == 'synthal' else envelope}" in cut.needs
-    assert len([s for s in planned if s.function is mask_steps.label_maps]) == 3  # each tool once a session
+    assert len([s for s in planned if s.kind == "label maps"]) == 3  # each tool once a session
     whole = plans.plan_session(session(MIXTURES[-1]), OUT, every, settings)
     assert whole.brain_source == ("dbsegment" if source == "auto" else source)
     assert ("brain" in made) == (source != "synthal")
     if source == "given":  # the folder holds none: that is said, and nothing replaces it
-        assert made["brain"].function is steps.refuse
+        assert made["brain"].kind == "refusal"
     assert made["scale R1map"].needs[-1] == whole.brain_step
     assert whole.brain_step not in made["synthalT1w"].needs or source == "synthal"
 
@@ -168,8 +173,8 @@ def test_a_method_that_only_has_results_is_missing_where_there_are_none(tmp_path
     (folder / "sub-01_ses-1_label-thalamus_desc-b_mask.nii.gz").write_bytes(b"x")
     made = plans.plan_session(session(("T1w",)), OUT, (First(), Fixed()), settings, {"synthal"})
     refused = next(s for s in made.steps if s.name.endswith(" first"))
-    assert refused.function is steps.refuse
-    assert "has 2 files in first" in refused.params["Problem"]
+    assert refused.kind == "refusal"
+    assert "has 2 files in first" in refused.params.problem
 
 
 @pytest.mark.parametrize("source", ["synthal", "freesurfer"])
@@ -180,10 +185,10 @@ def test_freesurfer_results_of_one_session_that_cannot_be_used_do_not_stop_the_r
     settings = load(None, {"tools": {"freesurfer": {"subjects_dir": str(tmp_path)}}, "brain": {"source": source}})
     both = [session(("T1w",)), session(("T1w",), "2")]
     planned = planned_steps(both, OUT, (FreeSurfer(), Fixed()), settings, None, {"freesurfer", "synthal"})
-    functions = {s.name: s.function for s in planned}
-    assert functions["sub-01_ses-1 freesurfer"] is steps.refuse
-    assert "sub-01_ses-1 freesurfer run" not in functions
-    assert functions["sub-01_ses-2 freesurfer run"] is mask_steps.run_tool
+    kinds = {s.name: s.kind for s in planned}
+    assert kinds["sub-01_ses-1 freesurfer"] == "refusal"
+    assert "sub-01_ses-1 freesurfer run" not in kinds
+    assert kinds["sub-01_ses-2 freesurfer run"] == "tool run"
 
 
 def test_names_of_given_results_may_be_spelled_as_the_tool_is(tmp_path: Path) -> None:
@@ -197,7 +202,7 @@ def test_names_of_given_results_may_be_spelled_as_the_tool_is(tmp_path: Path) ->
 
 def test_the_report_shows_what_decides_of_the_masks_of_tools() -> None:
     tree = {"brain": {"source": "dbsegment"}, "mindglide": {"envelope": "synthal"}}
-    shown = plans.result_settings(load(None, {**tree, "tools": {"dbsegment": {"mode": "paper"}}}))
+    shown = page.result_settings(load(None, {**tree, "tools": {"dbsegment": {"mode": "paper"}}}))
     assert shown["brain mask"] == "dbsegment"
     assert shown["MindGlide"]["envelope"] == "synthal"
     assert shown["DBSegment"]["mode"] == "paper"
@@ -207,7 +212,7 @@ def test_a_cut_mask_names_the_mask_that_cuts_it_among_its_sources() -> None:
     made = plans.plan_session(session(("T1w",)), OUT, (First(), MindGlide()), load(None, {}))
     params = {s.name: s.params for s in made.steps}
     anat = "bids::sub-01/ses-1/anat/sub-01_ses-1_space-T1w_seg"
-    assert params["sub-01_ses-1 mindglideT1w"]["Sources"] == [
+    assert params["sub-01_ses-1 mindglideT1w"].to_json()["Sources"] == [
         f"{anat}-mindglide_desc-T1w_dseg.nii.gz", f"{anat}-thalamus_desc-first_dseg.nii.gz",
     ]  # fmt: skip
 
@@ -236,27 +241,27 @@ def test_nprocs_and_other_settings_without_effect_change_no_fingerprint_material
     one, two = (
         planned_steps([session(MIXTURES[-1])], OUT, (Fixed(),), load(None, {"run": {"nprocs": n}})) for n in (1, 2)
     )
-    assert [s.params for s in one] == [s.params for s in two]
+    assert [s.params.to_json() for s in one] == [s.params.to_json() for s in two]
 
 
 def test_a_blocked_mask_is_excluded_with_its_image_and_failed_with_a_failed_step() -> None:
-    entry = {"step": "mask", "roots": ["register"], "reason": ""}
+    entry = PlannedMask("first", "first", ("T1w",), "T1w", step="mask", roots=("register",))
     blocked = StepResult("mask", "blocked", "because")
     for status, expected in (("excluded", "excluded"), ("failed", "failed"), ("lost", "failed")):
         upstream = {"mask": blocked, "register": StepResult("register", status, "because")}
-        assert steps.ending(entry, upstream) == (expected, "because")
-    assert steps.ending({"step": None, "reason": "no image"}, {}) == ("missing", "no image")
+        assert measures.ending(entry, upstream) == (expected, "because")
+    assert measures.ending(replace(entry, step=None, reason="no image"), {}) == ("missing", "no image")
 
 
 def test_a_distrusted_mask_and_ensembles_on_it_are_excluded_and_keep_their_numbers() -> None:
     good = {"status": "ok", "reason": "", "trusted": True, "flags": [], "measures": {"volume_mm3": 14000.0}}
     bad = good | {"trusted": False, "flags": [{"reason": "too small"}], "measures": {"volume_mm3": 900.0}}
     methods = [
-        {"desc": "a", "image": "T1w"},
-        {"desc": "b", "image": "FLAIR"},
-        {"desc": "ab", "image": "ensemble", "members": ["a", "b"]},
+        PlannedMask("a", "x", ("T1w",), "T1w"),
+        PlannedMask("b", "x", ("FLAIR",), "FLAIR"),
+        PlannedMask("ab", "x", ("T1w", "FLAIR"), "ensemble", members=("a", "b")),
     ]
-    rows = steps.volume_rows(methods, {"a": good, "b": bad, "ab": good})
+    rows = measures.volume_rows(methods, {"a": good, "b": bad, "ab": good})
     assert [r["status"] for r in rows] == ["ok", "excluded", "excluded"]
     assert rows[1]["reason"] == rows[2]["reason"] == "b: too small"
     assert rows[1]["volume_mm3"] == 900.0
@@ -285,3 +290,19 @@ def test_a_step_that_looks_at_several_sessions_goes_before_what_waits_for_it() -
     assert in_order(steps[:1] + steps[2:3]) == steps[:1] + steps[2:3]
     with pytest.raises(ValueError, match="does not come"):
         in_order(steps[:2])
+
+
+def test_a_rating_changes_the_steps_that_it_is_about_and_no_other() -> None:
+    def verdict(kind: str, target: str, strategy: str = "", name: str = "sub-01") -> Verdict:
+        item = Item("1", "", kind, name, "ses-1", target, strategy, "x.nii.gz", "0" * 64, "0" * 64)
+        return Verdict(item, True, "failed by rater AB")
+
+    steps = planned_steps([session(MIXTURES[-1])], OUT, (Fixed(),), load(None, {}))
+    verdicts = [verdict("registration", "FLAIR", "ants"), verdict("mask", "synthalT1w")]
+    verdicts.append(verdict("mask", "synthalT1w", name="sub-02"))
+    changed = {new.name: new for old, new in zip(steps, plans.rated(steps, verdicts), strict=True) if old != new}
+    entry = {"Sha256": "0" * 64, "Reason": "failed by rater AB"}
+    assert changed.keys() == {"sub-01_ses-1 register FLAIR", "sub-01_ses-1 measures"}
+    recorded = {name.split(" ", 1)[1]: as_json(step.params) for name, step in changed.items()}
+    assert recorded["register FLAIR"]["Rejected"] == [{"Strategy": "ants", **entry}]
+    assert recorded["measures"]["Rated"] == {"synthalT1w": [entry]}

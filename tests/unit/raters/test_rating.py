@@ -16,11 +16,11 @@ from tests.rated import METHODS, REGISTERED, write_derivatives, write_ratings
 from tests.unit.registration.test_gate import FLAIR, MASK, T1W, Fixed
 from thalbids import qc
 from thalbids.cli.main import main
-from thalbids.engine.step import Done, Step, StepResult
 from thalbids.errors import MetadataError, NoInputError
 from thalbids.image.digest import digest
 from thalbids.image.io import save_image
-from thalbids.participant.stages import steps
+from thalbids.participant.session import PlannedMask
+from thalbids.participant.stages.measures import volume_rows
 from thalbids.raters import effect, rating_page
 from thalbids.raters.ratings import Item, fingerprint, read_key, write_key
 from thalbids.registration import gate
@@ -227,30 +227,18 @@ def test_a_failed_mask_is_excluded_with_its_ensembles_and_keeps_its_numbers():
     flag = document["Masks"]["synthalFLAIR"]["flags"][0]
     assert (flag["rule"], flag["reason"]) == ("rater", "Failed by rater AB (too large).")
     methods = [
-        {"desc": "synthalT1w", "image": "T1w"}, {"desc": "synthalFLAIR", "image": "FLAIR"},
-        {"desc": "synthalT1FLAIR", "image": "ensemble", "members": ["synthalT1w", "synthalFLAIR"]},
-    ]  # fmt: skip
-    rows = {row["method"]: row for row in steps.volume_rows(methods, document["Masks"])}
+        PlannedMask("synthalT1w", "synthal", ("T1w",), "T1w"),
+        PlannedMask("synthalFLAIR", "synthal", ("FLAIR",), "FLAIR"),
+        PlannedMask("synthalT1FLAIR", "synthal", ("T1w", "FLAIR"), "ensemble", members=("synthalT1w", "synthalFLAIR")),
+    ]
+    rows = {row["method"]: row for row in volume_rows(methods, document["Masks"])}
     assert rows["synthalFLAIR"]["status"] == rows["synthalT1FLAIR"]["status"] == "excluded"
     assert "synthalFLAIR: Failed by rater AB (too large)." in rows["synthalT1FLAIR"]["reason"]
     assert rows["synthalFLAIR"]["volume_mm3"] == 27 * 240
     assert "rater" not in rows["synthalT1w"].get("reason", "")
 
 
-def nothing(inputs, outputs, params, upstream: dict[str, StepResult]) -> Done:
-    return Done()
-
-
-def plan_of(session: str) -> list[Step]:
-    """A registration and the measures of a session, by the parameters that tell them."""
-    some = {"inputs": {}, "outputs": {"x": Path("x")}}
-    register = Step(
-        f"{session} register FLAIR", session, nothing, params={"Image": "FLAIR", "Strategies": ["a"]}, **some
-    )
-    return [register, Step(f"{session} measures", session, nothing, params={"Registered": ["FLAIR"]}, **some)]
-
-
-def test_only_the_steps_that_a_rating_is_about_change(tmp_path: Path):
+def test_what_failed_is_told_by_registration_and_mask(tmp_path: Path):
     path = save_image(thalami()[0], np.eye(4), tmp_path / "m.nii.gz")
     base = Item(
         "0" * 16, "", "mask", "sub-01", "ses-1", "dbsegment", "", "m.nii.gz", fingerprint(path, "mask"), "0" * 64
@@ -266,21 +254,22 @@ def test_only_the_steps_that_a_rating_is_about_change(tmp_path: Path):
         {"page": base.page, "item": i.identifier, "rating": "pass" if "4" in i.identifier else "fail"} for i in items
     ]
     files = (write_ratings(tmp_path / "r.tsv", rows),)
-    planned = plan_of("sub-01_ses-1") + plan_of("sub-03_ses-1")
-    changed, notes = effect.applied(planned, tmp_path, Ratings(files=files))
-    assert changed[2:] == planned[2:]
+    sessions = ("sub-01_ses-1", "sub-03_ses-1")
+    verdicts, notes = effect.verdicts_on(sessions, tmp_path, Ratings(files=files))
     reason = "failed by rater AB"
-    assert changed[0].params["Rejected"] == [{"Strategy": "a", "Sha256": base.sha256, "Reason": reason}]
-    assert changed[1].params["Rated"] == {"dbsegment": [{"Sha256": base.sha256, "Reason": reason}]}
+    entry = {"Sha256": base.sha256, "Reason": reason}
+    assert effect.rejected(verdicts, "FLAIR") == ({"Strategy": "a", **entry},)
+    assert effect.rejected(verdicts, "R1map") == ()
+    assert effect.failed(verdicts) == {"dbsegment": [entry]}
     stale = f"the rating ({reason}) is not applied: what was rated has changed since."
     assert notes == [
         "ratings: 4 things were rated, 3 failed, 2 of them of this run.",
         f"sub-01_ses-1: registration FLAIR by a: {stale}",
     ]
-    assert effect.applied(planned, tmp_path, Ratings()) == (planned, [])
+    assert effect.verdicts_on(sessions, tmp_path, Ratings()) == ([], [])
     files[0].write_text("page\n")
     with pytest.raises(MetadataError):
-        effect.applied(planned, tmp_path, Ratings(files=files))
+        effect.verdicts_on(sessions, tmp_path, Ratings(files=files))
 
 
 def test_nothing_to_rate_is_said(tmp_path: Path):

@@ -104,7 +104,7 @@ def test_ten_items_by_keyboard_and_back(browser, pattern: rating_page.Made, tmp_
     excluded = [row for row in read_table(out / "group_volumes.tsv") if row["status"] == "excluded"]
     assert excluded
     assert {row["participant_id"] for row in excluded} == {failed.participant_id}
-    _, notes = effect.applied([], out, settings.ratings)
+    _, notes = effect.verdicts_on((), out, settings.ratings)
     assert notes == ["ratings: 9 things were rated, 1 failed, 0 of them of this run."]
 
 

@@ -5,19 +5,49 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from thalbids.bids.dictionaries import SIENA_COLUMNS, SIENA_MORPH
 from thalbids.bids.outputs import read_json, sidecar, write_json, write_table
 from thalbids.bids.pbvc import read_given
-from thalbids.engine.step import Done, StepResult, recorded_as
+from thalbids.engine.params import LOCAL, Params
+from thalbids.engine.step import Done, Inputs, Outputs, StepResult, Upstream, recorded_as
 from thalbids.errors import ImageError, MetadataError, ThalbidsError
 from thalbids.methods.tools import told
 from thalbids.participant.session import SessionPlan, SubjectPlan
+from thalbids.participant.step_io import given
 from thalbids.settings import Settings
 from thalbids.tools import fsl, siena
 from thalbids.types import tool_entry
+
+
+@dataclass(frozen=True)
+class SienaPairParams(Params):
+    """``options``: SIENA's own; ``software``: what ran; ``pair``: ``ses-`` labels, the earlier session first."""
+
+    kind = "SIENA pair"
+    options: Any
+    software: tuple[Mapping[str, str], ...]
+    sources: tuple[str, ...]
+    pair: tuple[str, str]
+    settings: Settings = field(default_factory=Settings, metadata=LOCAL)
+
+
+@dataclass(frozen=True)
+class SienaTableParams(Params):
+    """``source``: ``table``, ``directory`` or ``siena``; ``pairs``: labels of sessions; ``steps``: the step of each
+    pair that SIENA is run on, by both labels.
+    """
+
+    kind = "SIENA table"
+    subject: str
+    source: str
+    pairs: tuple[tuple[str, str], ...]
+    steps: Mapping[str, str]
+    sources: tuple[str, ...]
+    dictionary: Mapping[str, Any]
 
 
 def check(settings: Settings) -> str:
@@ -59,7 +89,7 @@ def source_of(settings: Settings) -> str | None:
     return "siena"
 
 
-def plan_siena(subject: SubjectPlan) -> None:
+def add_steps(subject: SubjectPlan) -> None:
     """The steps of one person: one for each pair of sessions, and the table of all pairs."""
     source = source_of(subject.settings)
     pairs = subject.pairs(subject.settings.siena.pairs)
@@ -83,14 +113,14 @@ def plan_siena(subject: SubjectPlan) -> None:
         touched[-1],
         inputs=inputs,
         outputs={"table": table_of(subject)},
-        params={
-            "Subject": subject.subject,
-            "Source": source,
-            "Pairs": [[plan.session.session for plan in pair] for pair in pairs],
-            "Steps": steps,
-            "Sources": [touched[-1].uri_of(path) for key in steps if (path := inputs[key])],
-            "Dictionary": SIENA_MORPH,
-        },
+        params=SienaTableParams(
+            subject=subject.subject,
+            source=source,
+            pairs=tuple((str(first.session.session), str(second.session.session)) for first, second in pairs),
+            steps=steps,
+            sources=tuple(touched[-1].uri_of(path) for key in steps if (path := inputs[key])),
+            dictionary=SIENA_MORPH,
+        ),
         after=tuple(steps.values()),
     )
 
@@ -118,74 +148,64 @@ def _plan_pair(
             "followup sidecar": sidecar(followup.t1w),
         },
         outputs={"qc": path},
-        params={
-            "Options": told(program.siena_options),
-            "Software": [tool_entry(fsl.version("siena", program))],
-            "Sources": [baseline.t1w_uri, followup.t1w_uri],
-            "Pair": [f"ses-{first}", f"ses-{second}"],
-        },
+        params=SienaPairParams(
+            options=told(program.siena_options),
+            software=(tool_entry(fsl.version("siena", program)),),
+            sources=(baseline.t1w_uri, followup.t1w_uri),
+            pair=(f"ses-{first}", f"ses-{second}"),
+            settings=subject.settings,
+        ),
         needs=subject.needs(baseline, followup),
         memory_gb=2.0,
         record=path,
-        machine=subject.settings,
     )
     return step.name, path
 
 
 @recorded_as("thalbids.pipeline.siena.siena_pair")
-def siena_pair(
-    inputs: Mapping[str, Path | None], outputs: Mapping[str, Path], params: Mapping[str, Any],
-    upstream: Mapping[str, StepResult],
-) -> Done:  # fmt: skip
+def siena_pair(inputs: Inputs, outputs: Outputs, params: SienaPairParams, upstream: Upstream) -> Done:
     """SIENA between two sessions; its QC file holds the result."""
-    del upstream
     scans = {}
     for role in ("baseline", "followup"):
-        path = inputs[role]
-        assert path is not None
+        path = given(inputs, role)
         if read_json(sidecar(path)).get("SkullStripped"):
             raise ImageError("SIENA needs the skull, and this T1w image is skull-stripped.", "", path)
         scans[role] = path
-    with tempfile.TemporaryDirectory(prefix="thalbids-siena-", dir=params["Machine"].run.work_dir) as folder:
-        result = siena.run(scans["baseline"], scans["followup"], Path(folder), params["Machine"].tools.fsl)
-    write_json(
-        outputs["qc"], result.to_json() | {key: params[key] for key in ("Pair", "Options", "Software", "Sources")}
-    )
+    with tempfile.TemporaryDirectory(prefix="thalbids-siena-", dir=params.settings.run.work_dir) as folder:
+        result = siena.run(scans["baseline"], scans["followup"], Path(folder), params.settings.tools.fsl)
+    write_json(outputs["qc"], result.to_json() | params.to_json())
     return Done()
 
 
 @recorded_as("thalbids.pipeline.siena.siena_table")
-def siena_table(
-    inputs: Mapping[str, Path | None], outputs: Mapping[str, Path], params: Mapping[str, Any],
-    upstream: Mapping[str, StepResult],
-) -> Done:  # fmt: skip
+def siena_table(inputs: Inputs, outputs: Outputs, params: SienaTableParams, upstream: Upstream) -> Done:
     """The table of all pairs of a participant, whatever became of them."""
     rows = []
-    for first, second in params["Pairs"]:
+    for first, second in params.pairs:
         pair = f"{first} {second}"
         row = {
             "session_id_baseline": f"ses-{first}",
             "session_id_followup": f"ses-{second}",
-            "source": params["Source"],
+            "source": params.source,
         }
-        path = inputs.get("table" if params["Source"] == "table" else pair)
+        path = inputs.get("table" if params.source == "table" else pair)
         try:
-            if params["Source"] == "table":
+            if params.source == "table":
                 assert path is not None
-                row |= given_row(path, params["Subject"], first, second)
-            elif params["Source"] == "directory":
+                row |= given_row(path, params.subject, first, second)
+            elif params.source == "directory":
                 if path is None:
                     raise siena.SienaError(
                         f"There is no SIENA result, or there are several, for ses-{first} to ses-{second}."
                     )
                 row |= judged(siena.read(path.parent).to_json())
             else:
-                row |= made_row(upstream[params["Steps"][pair]], path)
+                row |= made_row(upstream[params.steps[pair]], path)
         except ThalbidsError as error:
             row |= {"status": "failed", "reason": error.problem}
         rows.append(row)
     write_table(outputs["table"], rows, SIENA_COLUMNS)
-    return Done({"table": params["Dictionary"]})
+    return Done({"table": params.dictionary})
 
 
 def made_row(result: StepResult, path: Path | None) -> dict[str, Any]:

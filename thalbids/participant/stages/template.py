@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from thalbids.engine.step import Done, StepResult, recorded_as
+from thalbids.engine.params import Params
+from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.image.io import load_image, load_labels
 from thalbids.participant.session import SessionPlan
+from thalbids.participant.step_io import given
 from thalbids.registration.template import EXTENSION, Template, find_template
 from thalbids.types import tool_entry
 
 MEMORY_GB = {"affine": 1.5, "syn": 3.0}
 
 
-def plan_template(plan: SessionPlan) -> None:
-    """Add the step when a template is asked for; a missing template stops the run before it starts."""
+@dataclass(frozen=True)
+class TemplateParams(Params):
+    """``transform``: ``affine`` or ``syn``."""
+
+    kind = "template"
+    template: str
+    transform: str
+    seed: int
+    sources: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As every record, but results have known the transform as ``Kind`` from the beginning."""
+        recorded = super().to_json()
+        return {"Kind": recorded.pop("Transform"), **recorded}
+
+
+def add_steps(plan: SessionPlan) -> None:
+    """One step when a template is asked for; a missing template stops the run before it starts."""
     settings = plan.settings.template
     if not settings.name:
         return
@@ -27,12 +44,12 @@ def plan_template(plan: SessionPlan) -> None:
         to_template,
         inputs={"T1w": plan.t1w, "brain": plan.brain, "template": template.image, "template brain": template.brain},
         outputs={"transform": plan.path("xfm", EXTENSION[settings.transform], **entities)},
-        params={
-            "Template": template.name,
-            "Kind": settings.transform,
-            "Seed": plan.settings.run.seed,
-            "Sources": [plan.t1w_uri, plan.uri_of(plan.brain)],
-        },
+        params=TemplateParams(
+            template=template.name,
+            transform=settings.transform,
+            seed=plan.settings.run.seed,
+            sources=(plan.t1w_uri, plan.uri_of(plan.brain)),
+        ),
         needs=tuple(dict.fromkeys((plan.images["T1w"], plan.brain_step))),
         record=plan.path("xfm", ".json", **entities),
         memory_gb=plan.memory(MEMORY_GB[settings.transform]),
@@ -40,32 +57,25 @@ def plan_template(plan: SessionPlan) -> None:
 
 
 @recorded_as("thalbids.pipeline.template.to_template")
-def to_template(
-    inputs: Mapping[str, Path | None],
-    outputs: Mapping[str, Path],
-    params: Mapping[str, Any],
-    upstream: Mapping[str, StepResult],
-) -> Done:
+def to_template(inputs: Inputs, outputs: Outputs, params: TemplateParams, upstream: Upstream) -> Done:
     """Register the T1w to the template; excluded where that fails."""
     from thalbids.errors import RegistrationError
     from thalbids.registration.ants_rigid import ants_version
     from thalbids.registration.template import estimate
 
-    t1w, brain, image = inputs["T1w"], inputs["brain"], inputs["template"]
-    if t1w is None or brain is None or image is None:
-        raise ValueError("the plan gave no image")
-    template = Template(params["Template"], image, inputs["template brain"])
+    t1w, brain = given(inputs, "T1w"), given(inputs, "brain")
+    template = Template(params.template, given(inputs, "template"), inputs["template brain"])
     record: dict[str, Any] = {
-        "Sources": params["Sources"],
+        "Sources": list(params.sources),
         "Template": template.name,
-        "Transform": params["Kind"],
+        "Transform": params.transform,
         "Software": [tool_entry(ants_version())],
         "Description": f"Maps points of {template.name} to points of the T1w (ITK convention: LPS, fixed to moving): "
         "with it images of the T1w are resampled into the template.",
     }
     try:
         found = estimate(
-            load_image(t1w), load_labels(brain), template, params["Kind"], outputs["transform"], params["Seed"]
+            load_image(t1w), load_labels(brain), template, params.transform, outputs["transform"], params.seed
         )
     except RegistrationError as error:
         return Done({"record": record}, "excluded", error.problem)

@@ -19,7 +19,7 @@ from thalbids.engine.step import Step, StepResult
 from thalbids.errors import MetadataError, MissingToolError, UsageError
 from thalbids.participant.plan import plan, steps_of
 from thalbids.participant.session import SessionPlan, SubjectPlan, pairs_of
-from thalbids.participant.stages.siena import check, plan_siena
+from thalbids.participant.stages.siena import add_steps, check
 from thalbids.settings import Fsl, Settings, Siena, Tools
 from thalbids.tools import siena
 from thalbids.types import InputImage, Session
@@ -116,7 +116,7 @@ def settings_of(options: tuple[str, ...] = (), minutes: float = 10, **values: An
 
 def planned(own: list[SessionPlan], settings: Settings, *asked: str) -> list[Step]:
     subject = SubjectPlan("01", own[0].out_dir, settings, own, set(asked))
-    plan_siena(subject)
+    add_steps(subject)
     return subject.steps
 
 

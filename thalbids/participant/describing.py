@@ -1,0 +1,76 @@
+"""What is said of a run before it starts, and of a dry run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from thalbids.engine.step import Step
+from thalbids.methods.registry import Choice
+from thalbids.participant.session import SessionPlan, SubjectPlan
+from thalbids.participant.stages.masks import STALE
+from thalbids.participant.stages.registration import REGISTERED
+from thalbids.registration.strategies import note_on
+from thalbids.settings import Settings
+from thalbids.types import Session
+
+
+def notes(choice: Choice, settings: Settings, more: Sequence[str], subjects: Sequence[SubjectPlan]) -> Iterator[str]:
+    """What is said before the first step: methods, how images are registered, ``more``, masks that are out of date."""
+    yield from choice.summary()
+    registered: dict[str, list[str]] = {}
+    for image in REGISTERED:
+        registered.setdefault(note_on(image, settings), []).append(image)
+    yield from (f"{', '.join(images)}: {note}" for note, images in registered.items() if note)
+    yield from more
+    yield from stale(subjects)
+    sessions = [plan.session for subject in subjects for plan in subject.own]
+    everywhere = common_notes(sessions)
+    yield from (f"every session: {note}" for note in everywhere)
+    yield from (f"{session.name}: {note}" for session in sessions for note in session.notes if note not in everywhere)
+
+
+def common_notes(sessions: Sequence[Session]) -> list[str]:
+    """The notes that every one of several sessions has: they are said once."""
+    usable = [session for session in sessions if session.problem is None]
+    return [note for note in usable[0].notes if all(note in s.notes for s in usable)] if len(usable) > 1 else []
+
+
+def stale(subjects: Iterable[SubjectPlan]) -> list[str]:
+    """Which masks in the output folder are in no table, as this run cannot tell whether they are current."""
+    masks = (mask for subject in subjects for plan in subject.own for mask in plan.masks)
+    counts = Counter(mask.desc for mask in masks if mask.reason == STALE)
+    named = ", ".join(f"{desc} ({n} session{'s' * (n > 1)})" for desc, n in counts.items())
+    told = "masks of earlier runs that this run cannot check stay in the folder and count as missing"
+    return [f"{told}: {named}"] if named else []
+
+
+def dry_run(subjects: Sequence[SubjectPlan], steps: Sequence[Step], choice: Choice) -> str:
+    """The plan for reading: per session what is there, what is missing, which mask comes from where, what would run."""
+    lines = [f"methods: {', '.join(m.family for m in choice.methods if m.family not in choice.kept)}"]
+    lines += [f"  {name}: {note}" for name, note in choice.notes.items()]
+    by_session: dict[str, list[str]] = {}
+    for step in steps:
+        by_session.setdefault(step.session, []).append(step.name.removeprefix(f"{step.session} "))
+    plans = [plan for subject in subjects for plan in subject.own]
+    everywhere = common_notes([plan.session for plan in plans])
+    lines += [f"every session: {note}" for note in everywhere]
+    for plan in plans:
+        lines += [*_session(plan, everywhere), f"  steps: {', '.join(by_session.get(plan.name, ()))}"]
+    broken = sum(plan.session.problem is not None for plan in plans)
+    lines.append(
+        f"{len(plans)} session{'s' * (len(plans) != 1)}, {broken} of them cannot be processed, "
+        f"{len(steps)} steps. Nothing was run."
+    )
+    return "\n".join(lines)
+
+
+def _session(plan: SessionPlan, everywhere: Sequence[str]) -> Iterator[str]:
+    yield plan.name
+    if plan.session.problem:
+        yield f"  cannot be processed: {plan.session.problem}"
+    yield from (f"  {name}: {image.uri}" for name, image in plan.session.images.items())
+    yield from (f"  note: {note}" for note in plan.session.notes if note not in everywhere)
+    yield from (f"  {what}: {whence}" for what, whence in plan.origins.items())
+    absent = (mask for mask in plan.masks if mask.step is None and not mask.reason.startswith("the session has no"))
+    yield from (f"  {mask.desc}: missing, {mask.reason}" for mask in absent)

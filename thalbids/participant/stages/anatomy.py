@@ -1,0 +1,105 @@
+"""The step that everything else of a session needs: T1w in order, the embedded brain mask, where the thalami are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from thalbids.engine.params import Params
+from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
+from thalbids.errors import ImageError
+from thalbids.image.io import load_image, save_image
+from thalbids.image.orientation import to_ras
+from thalbids.participant.session import SessionPlan
+from thalbids.participant.step_io import given
+
+UP_TO_SKULL = "Brain with its fluid up to the inner skull, by SynThal's whole-head network."
+CUT_OFF = "The field of view ends inside the skull: brain mask and intracranial volume are not whole."
+LEFT_BY_STRIPPING = "What the skull-stripping of the scan left, with what that encloses."
+
+
+@dataclass(frozen=True)
+class AnatomyParams(Params):
+    """``skull_stripped`` is what the sidecar says; ``weights`` a checksum of the networks."""
+
+    kind = "anatomy"
+    source: str
+    t1w_uri: str
+    skull_stripped: object
+    precision: str
+    weights: str
+
+
+def add_steps(plan: SessionPlan) -> None:
+    """One step for the T1w."""
+    t1w = plan.session.images["T1w"]
+    plan.images["T1w"] = plan.brain_step = plan.add(
+        "anatomy",
+        anatomy,
+        inputs={"T1w": t1w.path},
+        outputs={"T1w": plan.t1w, "brain": plan.seen_brain},
+        params=AnatomyParams(
+            source=t1w.uri,
+            t1w_uri=plan.t1w_uri,
+            skull_stripped=t1w.metadata.get("SkullStripped"),
+            precision=plan.settings.run.precision,
+            weights=_weights(),
+        ),
+        memory_gb=plan.memory(1.5),
+        version=5,  # says where the whole-head network sees each thalamus
+    )
+    plan.segmentable["T1w"] = plan.t1w
+
+
+def _weights() -> str:
+    from thalbids.methods.synthal import weights_checksum
+
+    return weights_checksum()
+
+
+@recorded_as("thalbids.pipeline.steps.anatomy")
+def anatomy(inputs: Inputs, outputs: Outputs, params: AnatomyParams, upstream: Upstream) -> Done:
+    """T1w in RAS order without resampling, brain mask, intracranial volume and where the thalami are."""
+    from thalbids.methods.synthal import head_of
+
+    raw = load_image(given(inputs, "T1w"))
+    notes = list(raw.extra.get("notes", ()))
+    t1w, orientation = to_ras(raw)
+    try:
+        head = head_of(t1w, params.precision)
+    except ImageError as error:
+        raise ImageError(error.problem, error.mend, given(inputs, "T1w")) from None
+    assert head.centre is not None
+    stripped = params.skull_stripped if isinstance(params.skull_stripped, bool) else head.stripped
+    described = LEFT_BY_STRIPPING if head.stripped else UP_TO_SKULL
+    if head.cut_off:
+        notes.append(CUT_OFF)
+        described = f"{described} {CUT_OFF}"
+    save_image(np.asarray(t1w.dataobj), t1w.affine, outputs["T1w"])
+    save_image(head.brain, t1w.affine, outputs["brain"], dtype=np.uint8)
+    grid = {"Sources": [params.source], "SpatialReference": params.t1w_uri}
+    return Done(
+        {
+            "T1w": grid
+            | {
+                "SkullStripped": bool(stripped),
+                "Description": "T1w image, axes permuted and flipped to right, anterior, superior; not resampled.",
+                "Orientation": orientation.to_json(),
+                "ThalamiCentreMm": [float(v) for v in head.centre],
+                "ThalamiSeen": head.places,
+                "IntracranialVolumeMm3": None if head.cut_off else head.icv_mm3,
+                "SkullCutOffMm2": head.cut_mm2,
+                "HeadTiltDegrees": head.tilt,
+                "Notes": notes,
+            },
+            "brain": grid
+            | {
+                "Type": "Brain",
+                "Manual": False,
+                "Sources": [params.t1w_uri],
+                "Description": described,
+                "BrainSource": "synthal",
+            },
+        }
+    )

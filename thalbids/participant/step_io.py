@@ -1,0 +1,80 @@
+"""What the functions of several steps share: their inputs, a work folder, masks as files, and the refusal."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thalbids.bids.dictionaries import LABEL_TABLE, LABEL_TABLE_COLUMNS
+from thalbids.bids.outputs import write_table
+from thalbids.engine.params import Params
+from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
+from thalbids.errors import ImageError, ThalbidsError
+from thalbids.image.io import load_labels, save_image
+from thalbids.settings import Settings
+
+
+@dataclass(frozen=True)
+class RefusalParams(Params):
+    """Why something cannot be had, and how to mend that."""
+
+    kind = "refusal"
+    problem: str
+    mend: str = ""
+
+
+@recorded_as("thalbids.pipeline.steps.refuse")
+def refuse(inputs: Inputs, outputs: Outputs, params: RefusalParams, upstream: Upstream) -> Done:
+    """The step in place of one that cannot be done: says why."""
+    raise ImageError(params.problem, params.mend)
+
+
+def given(inputs: Inputs, key: str) -> Path:
+    """An input that the plan has made sure of."""
+    path = inputs[key]
+    if path is None:
+        raise ValueError(f"the plan gave no {key}")
+    return path
+
+
+def there(inputs: Inputs, key: str) -> Path | None:
+    """An input that may be missing."""
+    path = inputs.get(key)
+    return path if path is not None and path.exists() else None
+
+
+def labels_of(inputs: Inputs, key: str) -> np.ndarray:
+    """A mask among the inputs, as an array."""
+    return np.asarray(load_labels(given(inputs, key)).dataobj).astype(np.uint8)
+
+
+@contextmanager
+def work_folder(settings: Settings) -> Iterator[Path]:
+    """An empty folder that is removed afterwards; errors that leave it do not name it, as it differs in every run."""
+    if settings.run.work_dir is not None:
+        settings.run.work_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="thalbids-", dir=settings.run.work_dir) as name:
+        folder = Path(name)
+        try:
+            yield folder
+        except ThalbidsError as error:
+            own = error.path is not None and error.path.is_relative_to(folder)
+            problem, mend = (text.replace(f"{folder}{os.sep}", "") for text in (error.problem, error.mend))
+            raise type(error)(problem, mend, None if own else error.path) from None
+
+
+def write_masks(
+    labels: np.ndarray, affine: np.ndarray, outputs: Outputs, common: Mapping[str, Any]
+) -> dict[str, Mapping[str, Any]]:
+    """Left/right labels with their table, and the binary mask; gives their sidecars."""
+    save_image(labels, affine, outputs["dseg"], dtype=np.uint8)
+    write_table(outputs["table"], LABEL_TABLE, LABEL_TABLE_COLUMNS)
+    save_image((labels != 0).astype(np.uint8), affine, outputs["mask"], dtype=np.uint8)
+    return {"mask": {**common, "Type": "ROI"}, "dseg": dict(common)}
