@@ -12,8 +12,9 @@ import io
 import logging
 import math
 import os
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,15 @@ MIN_VOXELS = 8  # an image with a shorter axis is a slab, in which no thalamus c
 MAX_NONFINITE = 0.5  # above this fraction of NaN and Inf an image is not repaired but refused
 
 MAX_VOXELS = 2**29  # a whole head at 0.25 mm has 5.0e8; a header that speaks of more must not fill the memory
+MAX_BYTES = 2**31  # of data in the file: that head as float32
 
 _HEAD_BYTES = 2**16  # what is read before a header is believed
 MORE_BYTES = 2**24  # what may follow the data: the tags of MGH files
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_LEVEL = 3
+_PIECES = 2**8, 2**20  # bytes given to zlib at once, from the first piece of a member to later ones
 _NIFTI_HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+_ZEROS = re.compile(rb"\0*")
 _SILENT = logging.getLogger("thalbids.image.io.nibabel")  # what nibabel mends is told by our own notes
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
@@ -154,13 +158,14 @@ def save_image(
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Array (x, y, z) with scaling applied, affine and notes of a file."""
     try:
-        raw, header, unchecked = _read_bytes(path)
+        raw, header, unchecked, rest = _read_bytes(path)
         shape = _three_dimensions(header.get_data_shape())
         expected = data_end(header)
         if len(raw) < expected:
             problem = f"The file is cut off: {len(raw)} bytes of {expected} are there."
             raise ImageError(problem, "Copy or convert the file again.")
         affine, notes = geometry_from_header(unchecked, shape)
+        notes += tuple(_remains(unchecked, header, len(raw) - expected, rest))
         array = np.asarray(header.data_from_fileobj(io.BytesIO(raw))).reshape(shape, order="F")
     except ImageError as error:
         raise ImageError(error.problem, error.mend, path) from error
@@ -175,8 +180,20 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     return array, affine, notes
 
 
-def _read_bytes(path: Path) -> tuple[bytes, Any, Any]:
-    """The content of a file, inflated, and its header as by :func:`read_header`.
+def _remains(unchecked: Any, header: Any, more: int, rest: int) -> Iterator[str]:
+    """Notes about where the data begin, and about bytes that belong to nothing."""
+    if isinstance(unchecked, nib.Nifti1Header):  # an MGH file may have tags after its data
+        begin = int(header.get_data_offset())
+        if int(unchecked["vox_offset"]) != begin:
+            yield f"the header has the data begin at byte {float(unchecked['vox_offset']):g}: read from byte {begin}"
+        if more > 0:
+            yield f"{more} bytes after the data that the header speaks of were not read"
+    if rest:
+        yield f"{rest} bytes after the end of the compressed data were not read"
+
+
+def _read_bytes(path: Path) -> tuple[bytes, Any, Any, int]:
+    """The content of a file, inflated, its header as by :func:`read_header`, and how many bytes follow its gzip data.
 
     The header is read first, and no more than it speaks of after it: a small file can inflate to anything.
     """
@@ -197,11 +214,13 @@ def _read_bytes(path: Path) -> tuple[bytes, Any, Any]:
             raw = start + file.read(most)
     except OSError as error:
         raise ImageError(f"The file cannot be read ({error.strerror}).", "Check its permissions.") from error
-    return (inflated(raw, most) if zipped else raw), header, unchecked
+    content, rest = inflated(raw, most) if zipped else (raw, 0)
+    return content, header, unchecked, rest
 
 
-def inflated(raw: bytes, most: int) -> bytes:
-    """The content of a gzip file of one or several members, whose checksums are checked.
+def inflated(raw: bytes, most: int) -> tuple[bytes, int]:
+    """The content of a gzip file of one or several members, whose checksums are checked, and how many bytes follow
+    that are neither a member nor zeros.
 
     Raises
     ------
@@ -211,16 +230,24 @@ def inflated(raw: bytes, most: int) -> bytes:
         It is damaged, or cut off.
     """
     parts: list[bytes] = []
-    while raw:
-        inflate = zlib.decompressobj(wbits=31)
-        parts.append(inflate.decompress(raw, most + 1))
-        most -= len(parts[-1])
-        if most < 0:
-            raise ImageError("The file holds more than its header speaks of.", "Convert the image again.")
-        if not inflate.eof:
-            raise EOFError("the end is missing")
-        raw = inflate.unused_data.lstrip(b"\0")
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    view, at = memoryview(raw), 0
+    while raw.startswith(_GZIP_MAGIC, at):
+        inflate, size = zlib.decompressobj(wbits=31), _PIECES[0]
+        while not inflate.eof:  # in pieces: what zlib does not use of a piece it copies, once for every member
+            piece = view[at : at + size]
+            if not piece and not inflate.unconsumed_tail:
+                raise EOFError("the end is missing")
+            parts.append(inflate.decompress(piece, most + 1))
+            at += len(piece) - len(inflate.unconsumed_tail) - len(inflate.unused_data)
+            most -= len(parts[-1])
+            if most < 0:
+                raise ImageError("The file holds more than its header speaks of.", "Convert the image again.")
+            size = min(2 * size, _PIECES[1])
+        if not parts[-1]:
+            parts.pop()
+        zeros = _ZEROS.match(raw, at)
+        at = zeros.end() if zeros is not None else at
+    return (parts[0] if len(parts) == 1 else b"".join(parts)), len(raw) - at
 
 
 def read_header(raw: bytes, path: Path) -> tuple[Any, Any]:
@@ -234,6 +261,8 @@ def read_header(raw: bytes, path: Path) -> tuple[Any, Any]:
             unchecked = header_class(raw[:length], check=False)  # not the extensions: nobody needs them
             header = unchecked.copy()
             header.check_fix(logger=_SILENT)
+            if 0 <= header["vox_offset"] < length + 4:  # the header itself would be taken for voxels
+                header["vox_offset"] = length + 4
             return header, unchecked
     if path.name.endswith((".mgz", ".mgh")) and raw[:4] == b"\x00\x00\x00\x01":
         header = MGHHeader.from_fileobj(io.BytesIO(raw))
@@ -269,7 +298,10 @@ def data_end(header: Any) -> int:
     offset = int(header.get_data_offset())
     if not 0 <= offset <= MORE_BYTES:
         raise ImageError(f"The data begin at byte {offset} by the header.", "Copy or convert the file again.")
-    return offset + math.prod(shape) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
+    if size > MAX_BYTES:
+        raise ImageError(f"The image has {size} bytes of data by its header.", f"At most {MAX_BYTES:.1e} can be read.")
+    return offset + size
 
 
 def _image(data: np.ndarray, affine: np.ndarray, notes: tuple[str, ...], nonfinite: int) -> nib.Nifti1Image:

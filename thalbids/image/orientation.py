@@ -28,6 +28,7 @@ SAME_PLACE_MM = (
     0.1  # sform and qform that differ by less at every corner are the same (a quaternion in float32 is that coarse)
 )
 SAME_ZOOM = 0.02  # relative difference of voxel sizes that counts as equal
+MIRRORED = "sform and qform are mirror images: left and right hang on which of them holds, and should be checked"
 _MAX_SHEAR = 0.01  # cosine between two voxel axes
 
 
@@ -188,7 +189,7 @@ def _nifti_affine(header: nib.Nifti1Header, shape: tuple[int, ...]) -> tuple[np.
     if sform_code <= 0 and qform_code <= 0:
         return _affine_from_zooms(pixdim, shape)
     if qform_code <= 0:
-        return sform, _zoom_notes(sform, pixdim)
+        return sform, (*_zoom_notes(sform, pixdim), *_shear_notes(sform))
     qform = _qform(header)
     if sform_code <= 0:
         if qform is None:
@@ -202,9 +203,10 @@ def _nifti_affine(header: nib.Nifti1Header, shape: tuple[int, ...]) -> tuple[np.
     if distance <= SAME_PLACE_MM:
         return sform, ()
     fault = _fault_of_sform(sform, pixdim)
+    mirrored = _mirror_notes(sform, qform)
     if fault:
-        return qform, (f"sform and qform disagree and the sform {fault}: the qform was used",)
-    return sform, (f"sform and qform disagree by up to {distance:.2f} mm: the sform was used",)
+        return qform, (f"sform and qform disagree and the sform {fault}: the qform was used", *mirrored)
+    return sform, (f"sform and qform disagree by up to {distance:.2f} mm: the sform was used", *mirrored)
 
 
 def _affine_from_zooms(pixdim: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -244,6 +246,20 @@ def _fault_of_sform(sform: np.ndarray, pixdim: np.ndarray) -> str:
     if np.abs(zooms - np.abs(pixdim)).max() > SAME_ZOOM * zooms.max():
         return "contradicts the voxel sizes"
     return ""
+
+
+def _mirror_notes(sform: np.ndarray, qform: np.ndarray) -> tuple[str, ...]:
+    """What hangs on the choice between two geometries of which one is the mirror image of the other."""
+    if not np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0:
+        return ()
+    return (MIRRORED,)
+
+
+def _shear_notes(sform: np.ndarray) -> tuple[str, ...]:
+    shear = _shear(sform)
+    if not _MAX_SHEAR < shear < np.inf:
+        return ()
+    return (f"the sform, the only geometry, is sheared (axes {np.degrees(np.arccos(shear)):.0f} degrees apart)",)
 
 
 def _zoom_notes(sform: np.ndarray, pixdim: np.ndarray) -> tuple[str, ...]:

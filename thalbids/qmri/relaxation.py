@@ -12,6 +12,8 @@ MAX_R1 = 10.0  # 1/s; tissue, fat and blood stay below 4 at 1.5 - 7 T, what lies
 MIN_PLAUSIBLE_R1 = 0.05  # 1/s; the median of a head in 1/s is 0.3 - 1.2, in 1/ms a thousandth of that
 MAX_PLAUSIBLE = 20.0  # neither R1 in 1/s nor T1 in s has a median above
 
+MIN_INSIDE = 100  # positive voxels by which a unit can be judged
+
 _MS, _S = "ms", "s"
 _SPELLINGS = {
     _S: ("s", "sec", "secs", "second", "seconds"),
@@ -23,7 +25,9 @@ _INVERSE_SPELLINGS = {
 }
 
 
-def r1_from_map(data: np.ndarray, suffix: str, units: object = None) -> tuple[np.ndarray, str]:
+def r1_from_map(
+    data: np.ndarray, suffix: str, units: object = None, brain: np.ndarray | None = None
+) -> tuple[np.ndarray, str]:
     """R1 in 1/s from an R1map or a T1map.
 
     Parameters
@@ -31,6 +35,8 @@ def r1_from_map(data: np.ndarray, suffix: str, units: object = None) -> tuple[np
     data : the map
     suffix : ``R1map`` or ``T1map``
     units : the ``Units`` of the sidecar; None when it has none (BIDS then means 1/s and s)
+    brain : where the brain is, about (bool, like ``data``): the unit is judged there, as a background of small numbers
+        instead of 0 would outweigh the head. Without it, or where it misses the map, the middle of the map is taken
 
     Returns
     -------
@@ -43,12 +49,13 @@ def r1_from_map(data: np.ndarray, suffix: str, units: object = None) -> tuple[np
     MetadataError
         When the unit is not understood.
     """
+    inside = _inside(data, brain)
     if suffix == "T1map":
-        unit = check_t1_unit(data, units)
+        unit = check_t1_unit(inside, units)
         return t1_to_r1(data, unit), f"1/T1, T1 in {unit}, at most {MAX_R1:g} 1/s, 0 where T1 is not positive"
     if suffix != "R1map":
         raise ValueError(f"R1map or T1map expected, not {suffix}")
-    unit = check_r1_unit(data, units)
+    unit = check_r1_unit(inside, units)
     r1 = np.clip(np.nan_to_num(np.asarray(data, dtype=np.float32), nan=0, posinf=0, neginf=0), 0, None)
     if unit == "1/ms":
         return r1 * np.float32(1000), "R1 in 1/ms times 1000, negative values set to 0"
@@ -112,6 +119,16 @@ def check_r1_unit(data: np.ndarray, units: object = None) -> str:
             f'Write "Units": "{looks}" into its JSON sidecar if that is its unit, or convert the map to 1/s.',
         )
     return said
+
+
+def _inside(data: np.ndarray, brain: np.ndarray | None) -> np.ndarray:
+    """The values of the map in the brain, or in the middle half along each axis; all where that has no positive one."""
+    values = np.asarray(data)
+    middle = tuple(slice(n // 4, n - n // 4) for n in values.shape)
+    for part in ([] if brain is None else [values[brain]]) + [values[middle]]:
+        if (np.isfinite(part) & (part > 0)).sum() >= MIN_INSIDE:
+            return part
+    return values
 
 
 def _median(data: np.ndarray, name: str) -> float:

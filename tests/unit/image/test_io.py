@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import os
 import struct
+import time
 import tracemalloc
 import zlib
 
@@ -298,3 +299,60 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         save_image(np.zeros((8, 8, 8)), np.eye(4), path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["x.nii.gz"]
+
+
+def noted(path, content: bytes) -> tuple[nib.Nifti1Image, str]:
+    path.write_bytes(content)
+    loaded = load_image(path)
+    return loaded, "; ".join(loaded.extra["notes"])
+
+
+@pytest.mark.parametrize("rubbish", [b"\n", b"rubbish at the end", b"\0\0\0x"])
+def test_what_follows_the_gzip_stream_is_told_and_the_image_read(tmp_path, rubbish):
+    image = world_image()
+    loaded, notes = noted(tmp_path / "x.nii.gz", gzip.compress(image.to_bytes()) + rubbish)
+    np.testing.assert_array_equal(loaded.get_fdata(), image.get_fdata())
+    assert f"{len(rubbish.lstrip(bytes(1)))} bytes after the end of the compressed data were not read" in notes
+    assert noted(tmp_path / "x.nii.gz", gzip.compress(image.to_bytes()) + bytes(100))[1] == ""
+
+
+def test_several_members_are_one_stream_and_a_damaged_one_is_an_error(tmp_path):
+    raw = world_image().to_bytes()
+    loaded, notes = noted(tmp_path / "x.nii.gz", gzip.compress(raw[:900]) + gzip.compress(raw[900:]))
+    np.testing.assert_array_equal(loaded.get_fdata(), world_image().get_fdata())
+    assert notes == ""
+    (tmp_path / "x.nii.gz").write_bytes(gzip.compress(raw[:900]) + gzip.compress(raw[900:])[:-5])
+    with pytest.raises(ImageError, match="cut off or damaged"):
+        load_image(tmp_path / "x.nii.gz")
+
+
+def test_megabytes_of_empty_members_take_seconds(tmp_path):
+    """Quadratic, 16 MB took 212 s; a fourth of them here, and the time must not be a fourth of that squared."""
+    raw, empty = world_image().to_bytes(), gzip.compress(b"", mtime=0)
+    (tmp_path / "x.nii.gz").write_bytes(
+        gzip.compress(raw[:400]) + empty * (2**22 // len(empty)) + gzip.compress(raw[400:])
+    )
+    start = time.process_time()
+    np.testing.assert_array_equal(load_image(tmp_path / "x.nii.gz").get_fdata(), world_image().get_fdata())
+    assert time.process_time() - start < 6
+
+
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz"])
+def test_more_data_than_the_header_says_is_told(tmp_path, extension):
+    raw = world_image().to_bytes() + bytes(5 * 10**6)
+    loaded, notes = noted(tmp_path / f"x{extension}", gzip.compress(raw) if extension.endswith("gz") else raw)
+    np.testing.assert_array_equal(loaded.get_fdata(), world_image().get_fdata())
+    assert notes == "5000000 bytes after the data that the header speaks of were not read"
+
+
+def test_data_that_begin_at_byte_0_by_the_header(tmp_path):
+    loaded, notes = noted(tmp_path / "x.nii", _raw(offset=(108, struct.pack("<f", 0))))
+    np.testing.assert_array_equal(loaded.get_fdata(), world_image().get_fdata())
+    assert notes == "the header has the data begin at byte 0: read from byte 352"
+
+
+def test_the_bound_is_one_of_bytes(tmp_path):
+    big = _raw(dim=(40, struct.pack("<8h", 3, 800, 800, 800, 1, 1, 1, 1)), kind=(70, struct.pack("<hh", 64, 64)))
+    (tmp_path / "x.nii.gz").write_bytes(gzip.compress(big))
+    with pytest.raises(ImageError, match="4096000000 bytes of data by its header"):
+        load_image(tmp_path / "x.nii.gz")

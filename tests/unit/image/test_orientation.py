@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import affine_of, ramp, rotation_matrix, with_header, world_coordinates, world_image
 from thalbids.errors import ImageError
 from thalbids.image.io import load_image
-from thalbids.image.orientation import Orientation, axcodes, is_rotation_and_zooms, repair_geometry, to_ras
+from thalbids.image.orientation import MIRRORED, Orientation, axcodes, is_rotation_and_zooms, repair_geometry, to_ras
 
 ALL_48 = [
     "".join(pair[sign] for pair, sign in zip(order, signs, strict=True))
@@ -162,3 +162,28 @@ def test_is_rotation_and_zooms(orientation):
     sheared = affine.copy()
     sheared[:3, 0] += 0.05 * affine[:3, 1]
     assert not is_rotation_and_zooms(sheared)
+
+
+@pytest.mark.parametrize("name", ["sform", "qform"])
+def test_mirror_images_are_told(name: str) -> None:
+    image = world_image("RAS")
+    plain = image.affine.copy()
+    flipped = plain @ np.diag([-1.0, 1, 1, 1])
+    flipped[:3, 3] = plain[:3, 3] + plain[:3, 0] * (image.shape[0] - 1)  # the same box
+    image.set_sform(flipped if name == "sform" else plain, code=1)
+    image.set_qform(flipped if name == "qform" else plain, code=1)
+    repaired, notes = repair_geometry(image)
+    assert np.allclose(repaired.affine, image.get_sform())
+    assert notes[1] == MIRRORED
+
+
+def test_a_sheared_sform_as_the_only_geometry_is_told() -> None:
+    image = world_image("RAS")
+    sheared = image.affine.copy()
+    sheared[:3, 0] += 0.3 * image.affine[:3, 1]
+    image.set_sform(sheared, code=1)
+    image.set_qform(None, code=0)
+    image.header.set_zooms(np.linalg.norm(sheared[:3, :3], axis=0))
+    repaired, notes = repair_geometry(image)
+    assert np.allclose(repaired.affine, sheared)
+    assert notes == ("the sform, the only geometry, is sheared (axes 73 degrees apart)",)  # arctan(1 / 0.3)

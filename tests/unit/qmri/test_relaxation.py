@@ -88,3 +88,35 @@ def test_maps_without_a_positive_value(suffix):
 def test_other_suffixes():
     with pytest.raises(ValueError, match="T1w"):
         r1_from_map(TISSUE_R1, "T1w")
+
+
+class TestUnitsInsideTheBrain:
+    """The background is most of an image: small numbers in it outweigh the head."""
+
+    @staticmethod
+    def head(inside: float, background: float) -> tuple[np.ndarray, np.ndarray]:
+        brain = np.zeros((20, 20, 20), dtype=bool)
+        brain[7:12, 2:9, 3:10] = True
+        data = np.random.default_rng(1).uniform(0, background, brain.shape)
+        data[brain] = inside
+        return data, brain
+
+    @pytest.mark.parametrize("background", [0.0, 0.001, 0.01])
+    def test_t1_in_ms_is_not_taken_for_s(self, background: float) -> None:
+        data, brain = self.head(1000.0, background)
+        with pytest.raises(ImageError, match="not in s, as BIDS requires: its median is 1000"):
+            r1_from_map(data, "T1map", None, brain)
+        r1, _ = r1_from_map(data, "T1map", "ms", brain)
+        assert np.allclose(r1[brain], 1.0)
+
+    @pytest.mark.parametrize("background", [0.0, 0.001])
+    def test_r1_in_per_s_passes(self, background: float) -> None:
+        data, brain = self.head(1.0, background)
+        r1, _ = r1_from_map(data, "R1map", None, brain)
+        assert np.allclose(r1[brain], 1.0)
+
+    def test_a_mask_that_misses_the_map_leaves_its_middle(self) -> None:
+        data = np.full((20, 20, 20), 0.001)
+        data[4:16, 4:16, 4:16] = 1000.0
+        with pytest.raises(ImageError, match="its median is 1000"):
+            r1_from_map(data, "T1map", None, np.zeros(data.shape, dtype=bool))

@@ -14,7 +14,7 @@ from thalbids.bids.outputs import uri
 from thalbids.engine.params import IF_SET, LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Step, Upstream, recorded_as
 from thalbids.errors import ImageError, ThalbidsError
-from thalbids.image.grids import zooms
+from thalbids.image.grids import resample_to, zooms
 from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.image.orientation import to_ras
 from thalbids.participant.session import SessionPlan
@@ -131,10 +131,10 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
     moving = load_image(path)
     notes = list(moving.extra.get("notes", ()))
     converted: dict[str, Any] = {}
-    if params.image == "R1map":
-        moving, converted = as_r1(moving, params, path)
-    moving, _ = to_ras(moving)
     fixed, brain = load_image(given(inputs, "T1w")), load_labels(given(inputs, "brain"))
+    if params.image == "R1map":
+        moving, converted = as_r1(moving, params, path, brain)
+    moving, _ = to_ras(moving)
     strategies = configured(params.strategies, params.cutoffs, program=params.settings.tools.fsl)
     seen_by = effect.Registrations(params.rejected, fixed.affine)
     outcome = gate.register(
@@ -180,12 +180,15 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
     return Done({"image": metadata, "transform": record})
 
 
-def as_r1(image: nib.Nifti1Image, params: RegistrationParams, path: Path) -> tuple[nib.Nifti1Image, dict[str, Any]]:
-    """R1 in 1/s from an R1map or a T1map, its unit checked."""
+def as_r1(
+    image: nib.Nifti1Image, params: RegistrationParams, path: Path, brain: nib.Nifti1Image
+) -> tuple[nib.Nifti1Image, dict[str, Any]]:
+    """R1 in 1/s from an R1map or a T1map, its unit judged where the brain of the T1w lies by the headers."""
     from thalbids.qmri.relaxation import r1_from_map
 
     try:
-        r1, how = r1_from_map(np.asarray(image.dataobj), params.suffix, params.units)
+        inside = np.asarray(resample_to(brain, image, order=0).dataobj) > 0
+        r1, how = r1_from_map(np.asarray(image.dataobj), params.suffix, params.units, inside)
     except ThalbidsError as error:
         raise ImageError(error.problem, error.mend, path) from None
     return nib.Nifti1Image(r1, image.affine), {"Units": "1/s", "Conversion": how}
