@@ -392,6 +392,7 @@ class Checks:
     least_controls : controls with a change that a sample size relative to them needs
     edss_high : baseline EDSS from which half a point is a progression
     confirm_weeks : weeks after which a later visit confirms a progression
+    rescans : pairs of session labels ``FIRST:RESCAN`` without a change in between (besides the column ``rescan_of``)
     outlier_z : robust z of a volume, a change or a score beyond which the person is named
     cook : Cook's distance from which a person is influential in a model
     leverage : leverage from which a person is influential in a model
@@ -403,6 +404,7 @@ class Checks:
     least_controls: int = field(default=10, metadata={"min": 2})
     edss_high: float = field(default=6.0, metadata={"min": 0})
     confirm_weeks: float = field(default=24.0, metadata={"min": 0})
+    rescans: tuple[str, ...] = ()
     outlier_z: float = field(default=5.0, metadata={"above": 0})
     cook: float = field(default=0.5, metadata={"above": 0})
     leverage: float = field(default=0.5, metadata={"above": 0})

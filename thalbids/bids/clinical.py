@@ -22,7 +22,8 @@ from thalbids.errors import MetadataError, NoInputError, UsageError
 from thalbids.files import read_header, read_lines
 from thalbids.settings import Clinical
 
-PLAIN = ("age", "sex", "diagnosis", "disease_duration", "edss", "sdmt", "steroid", "acq_time", "site", "icv_ml")
+PLAIN = ("age", "sex", "diagnosis", "disease_duration", "edss", "sdmt", "steroid", "acq_time", "site", "icv_ml",
+         "rescan_of")  # fmt: skip
 TIMED = ("t25fw", "nhpt")
 STATIC = ("sex", "diagnosis", "site")  # a value without a session holds for every visit
 AGING = ("age", "disease_duration")  # a value without a session is that of the first visit, and grows with time
@@ -427,6 +428,8 @@ class _Person:
             row[variable] = self._value(label, variable, first)
         for test in TIMED:
             row[test], row[f"{test}_trials"] = self._timed(label, test, first)
+        rescan = self._value(label, "rescan_of", False)
+        row["rescan_of"] = with_prefix(str(rescan), "ses-") if rescan else ""
         row["female"] = {"F": 1.0, "M": 0.0}.get(row["sex"])
         if row["age"] is not None and row["disease_duration"] is not None and row["disease_duration"] > row["age"]:
             self.made.notes.append(f"warning: {self.name} {label}: the disease duration exceeds the age.")

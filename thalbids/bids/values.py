@@ -101,7 +101,7 @@ class Reader:
                 known = "F, M or O" if variable == "sex" else "yes or no"
                 raise NotAValueError(f"is not {known}; further words are a setting")
             return found
-        if variable == "site":
+        if variable in ("site", "rescan_of"):
             return text
         return self._number(variable, text)
 

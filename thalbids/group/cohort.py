@@ -24,7 +24,7 @@ VOLUME_COLUMNS = (
 VISIT_COLUMNS = (
     "participant_id", "session_id", "order", "years", "acq_time", "has_mri", "age", "sex", "female", "diagnosis",
     "diagnosis_given", "disease_duration", "edss", "t25fw", "t25fw_trials", "nhpt", "nhpt_trials", "sdmt", "steroid",
-    "site", "icv_ml",
+    "site", "icv_ml", "rescan_of",
 )  # fmt: skip
 PBVC_COLUMNS = (
     "participant_id", "session_id_baseline", "session_id_followup", "pbvc", "source", "status", "reason",
@@ -57,8 +57,8 @@ class Cohort:
         there and empty.
     pbvc : one row per participant and pair of sessions: percentage brain volume change; use status ok only.
     repeats : rows like ``volumes`` with a column ``entities``, of sessions whose derivatives hold several scans (such
-        as run-1 and run-2); ``volumes`` has the first of them. Excluded and harmonised like ``volumes``. Empty in most
-        datasets.
+        as run-1 and run-2), or that another session repeats (`thalbids.group.rescans`); ``volumes`` has the first of
+        them. Excluded and harmonised like ``volumes``. Empty in most datasets.
     exclusions : ratings that a person gave: participant_id, session_id, method ("" for all), reason. Already applied to
         ``volumes`` (status excluded); whoever reads masks must apply them too (`excluded`).
     places : where each session's derivatives lie, with the names of their files: ``places[0].folder``, ``.names``.

@@ -17,6 +17,7 @@ from thalbids.bids.derivatives import Volumes, find_places, read_icv, read_pbvc,
 from thalbids.bids.given import check_tables, people_of
 from thalbids.bids.labels import partners, told
 from thalbids.errors import NoInputError, UsageError
+from thalbids.group import rescans
 from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, check_pair
 from thalbids.raters import summary
 from thalbids.settings import Settings
@@ -150,7 +151,9 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         columns_found=clinical.found, columns_unused=clinical.unused, lost=lost,
     )  # fmt: skip
     left_out = summary.exclusions(out_dir, settings.ratings, cohort.volumes)
-    return with_exclusions(cohort, frame_of(left_out, tuple(cohort.exclusions.columns))) if left_out else cohort
+    if left_out:
+        cohort = with_exclusions(cohort, frame_of(left_out, tuple(cohort.exclusions.columns)))
+    return rescans.apart(cohort)
 
 
 def with_exclusions(cohort: Cohort, exclusions: pd.DataFrame) -> Cohort:
@@ -172,7 +175,18 @@ def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.Da
     """A frame with these columns: numbers as float64, text as object, also when there are no rows."""
     frame = pd.DataFrame(rows, columns=list(columns))
     text = {"participant_id", "session_id", "session_id_baseline", "session_id_followup", "method", "image", "status"}
-    text |= {"reason", "source", "acq_time", "sex", "diagnosis", "diagnosis_given", "site", "entities", "icv_source"}
+    text |= {
+        "reason",
+        "source",
+        "acq_time",
+        "sex",
+        "diagnosis",
+        "diagnosis_given",
+        "site",
+        "rescan_of",
+        "entities",
+        "icv_source",
+    }
     for name in columns:
         if name == "has_mri":
             frame[name] = False

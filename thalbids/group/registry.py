@@ -24,7 +24,7 @@ from thalbids.group.analyses import (
     volumes,
 )
 from thalbids.group.analyses.checks import influence
-from thalbids.group.analyses.trials import progression
+from thalbids.group.analyses.trials import progression, retest
 from thalbids.group.analysis import Analysis
 
 ANALYSES: tuple[Analysis, ...] = (
@@ -42,6 +42,7 @@ ANALYSES: tuple[Analysis, ...] = (
     sides.ANALYSIS,
     mixed.ANALYSIS,
     detectable.ANALYSIS,
+    retest.ANALYSIS,
     samplesize.ANALYSIS,
     progression.ANALYSIS,
     normative.ANALYSIS,

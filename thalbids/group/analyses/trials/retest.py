@@ -1,0 +1,80 @@
+"""How well a volume comes back: repeated scans of one visit (runs, or sessions marked as rescans)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from thalbids.bids.tables import PARTICIPANT, SESSION, Column, Table, column, count, table
+from thalbids.group.analysis import Analysis
+from thalbids.group.cohort import Cohort
+from thalbids.group.columns import METHOD, REASON, STATUS
+from thalbids.group.statistics import retest
+from thalbids.reports.group.beyond import View
+
+MEASURES = {"total": "volume_ml", "left": "volume_left_ml", "right": "volume_right_ml"}
+RETEST: dict[str, Column] = {
+    **METHOD,
+    "measure": column("Measure", "Volume of both thalami, of the left or of the right."),
+    "quantity": column(
+        "Quantity",
+        "What is estimated.",
+        Levels={
+            "sem": "Standard deviation within sessions, pooled (mL)",
+            "cv_percent": "The same of volumes in percent of their session's mean",
+            "sdc": "Smallest detectable change, 1.96 sqrt(2) sem (mL)",
+            "sdc_percent": "The same in percent",
+            "icc_a1": "Intraclass correlation, absolute agreement, of the first two scans",
+            "icc_c1": "Intraclass correlation, consistency, of the first two scans",
+            "bias": "Mean difference, second minus first scan (mL)",
+            "loa_low": "Lower limit of agreement, bias - 1.96 SD (mL)",
+            "loa_high": "Upper limit of agreement, bias + 1.96 SD (mL)",
+        },
+    ),
+    "estimate": column("Estimate", "In the units of the quantity."),
+    "ci_low": column("Lower bound", "Of the 95 % interval."),
+    "ci_high": column("Upper bound", "Of the 95 % interval."),
+    "n": count("Number of sessions", "With two and more usable scans."),
+    "n_scans": count("Number of scans", "Of those sessions."),
+    **REASON,
+}
+SCANS: dict[str, Column] = {
+    **PARTICIPANT,
+    **SESSION,
+    "scan": column("Scan", "Which of the session's scans: its run, or the label of the session that is a rescan."),
+    **METHOD,
+    "volume_ml": column("Thalamus volume", "Left and right.", "mL"),
+    "volume_left_ml": column("Left thalamus volume", "Volume of the left thalamus.", "mL"),
+    "volume_right_ml": column("Right thalamus volume", "Volume of the right thalamus.", "mL"),
+    **STATUS,
+    **REASON,
+}
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_retest`` and the scans behind it; no rows where nobody was scanned twice."""
+    repeats = cohort.repeats
+    rows: list[dict[str, Any]] = []
+    good = repeats[repeats["status"] == "ok"] if len(repeats) else repeats
+    for method in dict.fromkeys(good["method"]):
+        own = good[good["method"] == method]
+        for measure, name in MEASURES.items():
+            groups = own.groupby(["participant_id", "session_id"], sort=False)[name]
+            sessions = [values.dropna().to_numpy(dtype=np.float64) for _, values in groups]
+            several = [values for values in sessions if values.size > 1]
+            sizes = {"n": len(several), "n_scans": sum(values.size for values in several)}
+            for quantity, found in retest.retest(sessions).items():
+                numbers = {"estimate": found.estimate, "ci_low": found.ci_low, "ci_high": found.ci_high}
+                key = {"method": method, "measure": measure, "quantity": quantity}
+                rows.append({**key, **numbers, **sizes, "reason": found.reason})
+    scans = repeats.rename(columns={"entities": "scan"})[list(SCANS)]
+    return [table("group_retest", rows, RETEST), Table("group_retest_scans", scans, SCANS)]
+
+
+VIEW = View(
+    "Test-retest of repeated scans",
+    {"measure": ("total",)},
+    ("method", "quantity", "estimate", "ci_low", "ci_high", "n", "n_scans", "reason"),
+)
+ANALYSIS = Analysis("retest", tables, views={"retest": VIEW}, told=("retest_scans",))
