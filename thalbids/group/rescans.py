@@ -59,7 +59,7 @@ def _marked(visits: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 def _set(cohort: Cohort) -> dict[tuple[str, str], str]:
     """The pairs of the setting, for everybody who has both sessions."""
-    made = {}
+    made: dict[tuple[str, str], str] = {}
     sessions = set(zip(cohort.visits["participant_id"], cohort.visits["session_id"], strict=True))
     for pair in cohort.settings.checks.rescans:
         first, colon, second = (part.strip() for part in pair.partition(":"))
