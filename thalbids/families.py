@@ -152,6 +152,8 @@ def loaded() -> tuple[Mapping[str, Any], Mapping[str, Family], tuple[Broken, ...
             method = entry.load()()
             if described(method).reads not in KINDS:
                 raise ValueError(f"reads is {method.reads!r}, not one of {', '.join(KINDS)}")
+            if described(method).reads == SEVERAL_SESSIONS and not hasattr(method, "session_maps"):
+                raise ValueError("it reads several sessions and has no session_maps")
             found.setdefault(method.family, method)  # one of ours cannot be replaced
         except Exception as error:  # whatever a package from elsewhere does
             broken.append(Broken(entry.name, entry.dist.name if entry.dist else entry.value, error))

@@ -37,6 +37,9 @@ class SeveralImages(OneImage):
 class SeveralSessions(OneImage):
     family, shown, reads, images = "longnet", "LongNet", "sessions", ("T1w",)
 
+    def session_maps(self, requests: Any) -> Any:
+        raise NotImplementedError
+
 
 CACHES = (families.loaded, names._known, look._known, look._places, look.colour)
 
@@ -82,8 +85,13 @@ def test_the_doctor_and_the_help_name_it() -> None:
     assert all(name in text for name in ("onenet", "manynet", "longnet"))
 
 
-def test_only_the_kind_that_can_be_planned_is_run() -> None:
-    assert [m.family for m in registry.chosen(load(None, {"methods": {"names": ["onenet"]}})).methods] == ["onenet"]
-    for name in ("manynet", "longnet"):
-        with pytest.raises(MissingToolError, match="cannot plan yet"):
-            registry.chosen(load(None, {"methods": {"names": [name]}}))
+def test_every_kind_is_chosen_by_name() -> None:
+    names_of = ["onenet", "manynet", "longnet"]
+    assert [m.family for m in registry.chosen(load(None, {"methods": {"names": names_of}})).methods] == names_of
+
+
+def test_a_method_of_several_sessions_without_its_function_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(SeveralSessions, "session_maps")
+    families.loaded.cache_clear()
+    with pytest.raises(MissingToolError, match="has no session_maps"):
+        registry.chosen(Settings())

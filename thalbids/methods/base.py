@@ -20,7 +20,7 @@ class Request:
 
     Attributes
     ----------
-    name : ``T1w``, ``FLAIR`` or ``R1map``
+    name : ``T1w``, ``FLAIR`` or ``R1map``; of several images the first that the method names
     image : the image to segment (for R1map scaled to 0-1000 inside the brain mask)
     brain : file of the brain mask; there only for methods that build on it
     centre : world position (mm, RAS+) of the middle of both thalami as the whole-head network sees it on the T1w
@@ -32,6 +32,7 @@ class Request:
     labels : (x, y, z) label map that the method's ``label_maps`` gave for this image; None without that stage
     told : the sidecar of that label map
     masks : thalamus labels (10, 49) by family, of the families that it builds on
+    images : every image that it gets, by name; more than one where it reads several
     """
 
     name: str
@@ -46,6 +47,7 @@ class Request:
     labels: np.ndarray | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    images: Mapping[str, nib.Nifti1Image] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,13 +119,21 @@ class Method(Protocol):
         """The settings that change its results, as JSON values, and the checksum of its weights."""
 
     def segment(self, request: Request) -> Segmentation:
-        """Segment one image; raises ThalbidsError when there is nothing trustworthy to give back."""
+        """Segment one image, or several images of a session (``request.images``).
+
+        Raises
+        ------
+        ThalbidsError
+            There is nothing trustworthy to give back.
+        """
 
 
 # What a method may have besides, each a function of the settings; read by :func:`trait`. A method that also has
 # ``label_maps(requests) -> ({image: LabelMap}, {image: reason})`` is run once for all its images; its ``segment`` then
-# gets the map of one. A source of brain masks has ``brain(labels, affine)``. ``references`` is a text of BibTeX: the
-# entries that it cites and the package does not have.
+# gets the map of one. A method that reads several sessions has ``session_maps(requests) -> ({session: LabelMap},
+# {session: reason})`` with one request a session (``sub-01_ses-1``), each on its own T1w grid; it is run once for
+# all, and ``segment`` then gets the map of each. A source of brain masks has ``brain(labels, affine)``. ``references``
+# is a text of BibTeX: the entries that it cites and the package does not have.
 OPTIONAL: Mapping[str, Any] = {
     "blocked": None,  # why it cannot run with these settings; ``unavailable()`` without one
     "builds_on": ("brain",),  # "brain", and families whose mask of the T1w it needs

@@ -134,7 +134,7 @@ class _Picking:
             return True
         method, settings = self.known[name], self.settings
         slow = getattr(method, "only_by_name", "") if not why else ""
-        reason = slow or _not_supported(name) or trait(method, "blocked", settings)
+        reason = slow or trait(method, "blocked", settings)
         given = results_of(settings, name) or bool(getattr(method, "results_given", lambda _: False)(settings))
         if reason and not given:
             return self._leave_out(name, reason, why)
@@ -161,14 +161,6 @@ class _Picking:
             raise MissingToolError(problem, "Leave it out of --methods, or mend this first.")
         self.notes[name] = f"{LEFT_OUT}: {reason}"
         return False
-
-
-def _not_supported(family: str) -> str:
-    """Why a method of this kind is not run; "" when it is."""
-    reads = families.of(family).reads
-    if reads == families.ONE_IMAGE:
-        return ""
-    return f"it reads several {reads} together, which this version cannot plan yet."
 
 
 def check_given(settings: Settings) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from thalbids.engine.step import Step
+from thalbids.families import SEVERAL_SESSIONS, of
 from thalbids.methods.base import Method
 from thalbids.participant.session import SessionPlan, SubjectPlan
 from thalbids.participant.stages import (
@@ -22,6 +23,7 @@ from thalbids.participant.stages import (
     registration,
     siena,
     template,
+    together,
 )
 from thalbids.participant.step_io import RefusalParams, refuse
 from thalbids.raters.ratings import Verdict
@@ -49,13 +51,29 @@ def plan(
     subjects = []
     for label in dict.fromkeys(session.subject for session in sessions):
         named = [session for session in every or sessions if session.subject == label]
-        plans = [plan_session(one, out_dir, methods, settings, families, kept, alone=len(named) == 1) for one in named]
+        plans = [begin_session(one, out_dir, methods, settings, families, kept, alone=len(named) == 1) for one in named]
+        complete = all(session.name in asked for session in named)
         plans = [one for one in plans if one.name in asked or one.qc.exists()]
-        subjects.append(plan_subject(SubjectPlan(label, out_dir, settings, plans, asked)))
+        subjects.append(plan_subject(SubjectPlan(label, out_dir, settings, plans, asked, complete), methods))
     return subjects
 
 
-def plan_session(
+def plan_subject(subject: SubjectPlan, methods: Sequence[Method]) -> SubjectPlan:
+    """Add the masks of several sessions together, the end of each session, what compares sessions, and the page."""
+    for method in methods:
+        if of(method.family).reads == SEVERAL_SESSIONS:
+            together.add_steps(subject, method)
+    for plan in subject.sessions:
+        end_session(plan, methods)
+    if subject.settings.outputs.report:
+        alignment.add_steps(subject)
+    siena.add_steps(subject)
+    if subject.settings.outputs.report:
+        page.add_steps(subject)
+    return subject
+
+
+def begin_session(
     session: Session,
     out_dir: Path,
     methods: Sequence[Method],
@@ -65,7 +83,7 @@ def plan_session(
     *,
     alone: bool = True,
 ) -> SessionPlan:
-    """The steps of one session; ``runnable`` and ``kept`` as in :func:`plan`, ``alone``: there is no other session."""
+    """A session up to its masks; ``runnable`` and ``kept`` as in :func:`plan`, ``alone``: there is no other session."""
     families = [method.family for method in methods] if runnable is None else runnable
     source = brain.source_of(session, settings, set(families) - set(kept))
     plan = SessionPlan(session, out_dir, settings, source, families, kept, alone)
@@ -79,6 +97,16 @@ def plan_session(
         registration.add_steps(plan, image)
     r1.add_steps(plan)
     plan_masks(plan, methods)
+    return plan
+
+
+def end_session(plan: SessionPlan, methods: Sequence[Method]) -> SessionPlan:
+    """A session from its masks on; rows in the order in which methods were chosen."""
+    if not plan.usable:
+        return plan
+    order = [method.family for method in methods]
+    plan.masks.sort(key=lambda mask: order.index(mask.family))
+    plan.masks += masks.unplanned(plan)
     icv.add_steps(plan)
     measures.add_steps(plan)
     template.add_steps(plan)
@@ -86,26 +114,14 @@ def plan_session(
 
 
 def plan_masks(plan: SessionPlan, methods: Sequence[Method]) -> None:
-    """The masks of every method, an envelope before what it cuts; rows in the order in which methods were chosen."""
-    for method in sorted(methods, key=lambda method: len(masks.families(method, plan.settings))):
+    """The masks of every method that reads this session alone, an envelope before what it cuts."""
+    own = [method for method in methods if of(method.family).reads != SEVERAL_SESSIONS]
+    for method in sorted(own, key=lambda method: len(masks.families(method, plan.settings))):
         before = len(plan.steps)
         masks.add_steps(plan, method)
         ensembles.add_steps(plan, method)
         if method.family in plan.kept:
             plan.steps[before:] = [replace(step, look_up=True) for step in plan.steps[before:]]
-    order = [method.family for method in methods]
-    plan.masks.sort(key=lambda mask: order.index(mask.family))
-    plan.masks += masks.unplanned(plan)
-
-
-def plan_subject(subject: SubjectPlan) -> SubjectPlan:
-    """Add what looks at several sessions of a person, and the page."""
-    if subject.settings.outputs.report:
-        alignment.add_steps(subject)
-    siena.add_steps(subject)
-    if subject.settings.outputs.report:
-        page.add_steps(subject)
-    return subject
 
 
 def steps_of(subjects: Iterable[SubjectPlan]) -> list[Step]:

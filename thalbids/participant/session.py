@@ -204,6 +204,7 @@ class SubjectPlan:
     subject, out_dir, settings : who, where results go, how
     sessions : in the order of the dataset; those that were asked for, and those that earlier runs have results of
     asked : names of the sessions that this run was asked for
+    complete : whether this run was asked for all sessions of the person
     steps : steps that belong to no single session, in the order in which they were planned
     """
 
@@ -212,6 +213,7 @@ class SubjectPlan:
     settings: Settings
     sessions: list[SessionPlan]
     asked: Collection[str]
+    complete: bool = True
     steps: list[Step] = field(default_factory=list)
 
     @property

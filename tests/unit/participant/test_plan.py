@@ -20,7 +20,7 @@ from thalbids.methods.mindglide import MindGlide
 from thalbids.methods.registry import Choice, with_earlier
 from thalbids.participant import plan as plans
 from thalbids.participant.checks import check_freesurfer
-from thalbids.participant.session import PlannedMask
+from thalbids.participant.session import PlannedMask, SessionPlan
 from thalbids.participant.stages import anatomy, masks, measures, page
 from thalbids.participant.step_io import refuse
 from thalbids.raters.ratings import Item, Verdict
@@ -28,6 +28,10 @@ from thalbids.settings import load
 from thalbids.types import InputImage, Session
 
 OUT = Path("/out")
+
+
+def planned_session(one: Session, out: Path, methods: Any, *given: Any) -> SessionPlan:
+    return plans.end_session(plans.begin_session(one, out, methods, *given), methods)
 
 
 def planned_steps(*given: Any, **named: Any) -> list[Step]:
@@ -69,7 +73,7 @@ def test_every_mixture_gives_a_plan_that_the_engine_accepts(images: tuple[str, .
 
 @pytest.mark.parametrize("images", MIXTURES)
 def test_the_table_has_a_row_for_every_mask_made_or_not(images: tuple[str, ...]) -> None:
-    made = plans.plan_session(session(images), OUT, (Fixed(),), load(None, {}))
+    made = planned_session(session(images), OUT, (Fixed(),), load(None, {}))
     assert [e.desc for e in made.masks] == [
         "synthalT1w", "synthalFLAIR", "synthalR1map",
         "synthalT1FLAIR", "synthalT1R1", "synthalR1FLAIR", "synthalT1FLAIRR1",
@@ -95,7 +99,7 @@ def test_masks_of_an_earlier_run_are_looked_up_and_keep_their_rows(tmp_path: Pat
     choice = with_earlier(Choice((Fixed(),), frozenset({"synthal"}), {}), settings, there)
     assert choice.kept == {"first"}  # MindGlide is not here, so nobody can tell
     assert choice.runnable == {"synthal"}
-    made = plans.plan_session(one, out, (First(), Fixed()), settings, choice.runnable, choice.kept)
+    made = planned_session(one, out, (First(), Fixed()), settings, choice.runnable, choice.kept)
     check_plan(made.steps)
     assert {s.name for s in made.steps if s.look_up} == {"sub-01_ses-1 first"}
     rows = {e.desc: e for e in made.masks}
@@ -112,7 +116,7 @@ def test_masks_of_an_earlier_run_are_looked_up_and_keep_their_rows(tmp_path: Pat
 def test_how_a_map_was_estimated_is_handed_on() -> None:
     one = session(("T1w", "R1map"))
     one.images["R1map"].metadata["EstimationAlgorithm"] = "MP2RAGE"
-    made = plans.plan_session(one, OUT, (Fixed(),), load(None, {}))
+    made = planned_session(one, OUT, (Fixed(),), load(None, {}))
     params = {step.name.split(" ", 1)[1]: step.params for step in made.steps}
     recorded = params["register R1map"].to_json()
     assert recorded["EstimationAlgorithm"] == "MP2RAGE"
@@ -121,7 +125,7 @@ def test_how_a_map_was_estimated_is_handed_on() -> None:
 
 def test_a_kept_method_gives_no_brain_mask() -> None:
     settings = load(None, {})
-    made = plans.plan_session(session(("T1w",)), OUT, (DBSegment(), Fixed()), settings, None, {"dbsegment"})
+    made = planned_session(session(("T1w",)), OUT, (DBSegment(), Fixed()), settings, None, {"dbsegment"})
     assert made.brain_source == "synthal"
 
 
@@ -149,7 +153,7 @@ def test_all_methods_with_any_brain_mask_and_envelope(source: str, envelope: str
     assert made["mindglide label maps"].needs[0] == "sub-01_ses-1 anatomy"
     assert f"sub-01_ses-1 {'synthalT1w' if envelope == 'synthal' else envelope}" in cut.needs
     assert len([s for s in planned if s.kind == "label maps"]) == 3  # each tool once a session
-    whole = plans.plan_session(session(MIXTURES[-1]), OUT, every, settings)
+    whole = planned_session(session(MIXTURES[-1]), OUT, every, settings)
     assert whole.brain_source == ("dbsegment" if source == "auto" else source)
     assert ("brain" in made) == (source != "synthal")
     if source == "given":  # the folder holds none: that is said, and nothing replaces it
@@ -160,18 +164,18 @@ def test_all_methods_with_any_brain_mask_and_envelope(source: str, envelope: str
 
 def test_a_method_that_only_has_results_is_missing_where_there_are_none(tmp_path: Path) -> None:
     settings = load(None, {"inputs": {"derivatives": {"first": str(tmp_path)}}})
-    made = plans.plan_session(session(("T1w",)), OUT, (First(), MindGlide(), Fixed()), settings, {"mindglide"})
+    made = planned_session(session(("T1w",)), OUT, (First(), MindGlide(), Fixed()), settings, {"mindglide"})
     reasons = {e.desc: e.reason for e in made.masks}
     assert reasons["first"] == "there is no result of first for this session, and it is not run here"
     assert reasons["mindglideT1w"].startswith("it needs the mask of first as its envelope: there is no result of first")
     folder = tmp_path / "sub-01" / "ses-1" / "anat"
     folder.mkdir(parents=True)
     (folder / "sub-01_ses-1_label-thalamus_mask.nii.gz").write_bytes(b"x")
-    made = plans.plan_session(session(("T1w",)), OUT, (First(), MindGlide(), Fixed()), settings, {"mindglide"})
+    made = planned_session(session(("T1w",)), OUT, (First(), MindGlide(), Fixed()), settings, {"mindglide"})
     assert {e.desc: e.step is not None for e in made.masks}["mindglideT1w"]
     assert made.origins["first"].startswith("given, bids:first:sub-01/ses-1/anat/")
     (folder / "sub-01_ses-1_label-thalamus_desc-b_mask.nii.gz").write_bytes(b"x")
-    made = plans.plan_session(session(("T1w",)), OUT, (First(), Fixed()), settings, {"synthal"})
+    made = planned_session(session(("T1w",)), OUT, (First(), Fixed()), settings, {"synthal"})
     refused = next(s for s in made.steps if s.name.endswith(" first"))
     assert refused.kind == "refusal"
     assert "has 2 files in first" in refused.params.problem
@@ -196,7 +200,7 @@ def test_names_of_given_results_may_be_spelled_as_the_tool_is(tmp_path: Path) ->
     folder.mkdir(parents=True)
     (folder / "sub-01_ses-1_label-thalamus_desc-mindglideT1w_mask.nii.gz").write_bytes(b"x")
     settings = load(None, {"inputs": {"derivatives": {"MindGlide": str(tmp_path)}}})
-    made = plans.plan_session(session(("T1w",)), OUT, (MindGlide(),), settings, set())
+    made = planned_session(session(("T1w",)), OUT, (MindGlide(),), settings, set())
     assert made.origins["mindglideT1w"].startswith("given, bids:MindGlide:sub-01/")
 
 
@@ -209,7 +213,7 @@ def test_the_report_shows_what_decides_of_the_masks_of_tools() -> None:
 
 
 def test_a_cut_mask_names_the_mask_that_cuts_it_among_its_sources() -> None:
-    made = plans.plan_session(session(("T1w",)), OUT, (First(), MindGlide()), load(None, {}))
+    made = planned_session(session(("T1w",)), OUT, (First(), MindGlide()), load(None, {}))
     params = {s.name: s.params for s in made.steps}
     anat = "bids::sub-01/ses-1/anat/sub-01_ses-1_space-T1w_seg"
     assert params["sub-01_ses-1 mindglideT1w"].to_json()["Sources"] == [
@@ -230,7 +234,7 @@ def test_memory_grows_with_the_image(tmp_path: Path) -> None:
         with path.open("wb") as stream:
             header.write_to(stream)
         images = {"T1w": InputImage(path, "bids:raw:t1.nii", "T1w")}
-        made = plans.plan_session(Session("01", None, images), OUT, (Fixed(),), load(None, {}))
+        made = planned_session(Session("01", None, images), OUT, (Fixed(),), load(None, {}))
         return next(s.memory_gb for s in made.steps if s.name.endswith("anatomy"))
 
     assert planned((256, 256, 256)) == 1.5

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from thalbids import families
 from thalbids.bids import names
 from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
@@ -32,7 +33,7 @@ class EnsembleParams(Params):
 
 def add_steps(plan: SessionPlan, method: Method) -> None:
     """The paper's four ensembles, and those beyond it that were asked for, as far as the method reads their images."""
-    if len(method.images) < 2:
+    if len(method.images) < 2 or families.of(method.family).reads != families.ONE_IMAGE:
         return
     members = {mask.images[0]: mask for mask in plan.masks if mask.family == method.family and len(mask.images) == 1}
     for images in (images for images in names.ENSEMBLES if members.keys() >= set(images)):

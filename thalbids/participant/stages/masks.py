@@ -1,4 +1,4 @@
-"""The thalamus masks of one image each: one that is given, or one that a method makes."""
+"""The thalamus masks of a session, of one image each or of several together: given, or made by a method."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from thalbids import families as known
 from thalbids.bids import names
 from thalbids.bids.outputs import derivative, read_json, sidecar
-from thalbids.engine.params import LOCAL, Params
+from thalbids.engine.params import IF_SET, LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import ImageError, ThalbidsError
 from thalbids.image.io import load_image, load_labels, save_image
@@ -39,6 +39,7 @@ class SegmentParams(Params):
     sources: tuple[str, ...]
     t1w_uri: str
     method: Mapping[str, Any]
+    visit: str = field(default="", metadata=IF_SET)  # the session, where the label map was made of several together
     settings: Settings = field(default_factory=Settings, metadata=LOCAL)
 
 
@@ -89,34 +90,31 @@ def blank(plan: SessionPlan, method: Method, images: tuple[str, ...], rule: str 
 
 
 def add_steps(plan: SessionPlan, method: Method) -> None:
-    """One mask per image: one that is given, else one that is made where the method runs and the image is there."""
-    masks = {name: blank(plan, method, (name,)) for name in method.images}
-    to_run = []
-    for name, mask in masks.items():
-        try:
-            taken = given.taken(plan, mask)
-            reason = "" if taken else _cannot_run(plan, method, name)
-            masks[name] = taken or replace(mask, reason=reason)
-            to_run += [] if taken or reason else [name]
-        except ThalbidsError as error:  # what exists cannot be used: this mask fails, the session goes on
-            masks[name] = given.refused(plan, mask, error)
+    """One mask per image, or one of all: given, else made where the method runs and the images are there."""
+    together = known.of(method.family).reads != known.ONE_IMAGE
+    groups = [tuple(method.images)] if together else [(name,) for name in method.images]
+    masks = [given_or_missing(plan, method, images) for images in groups]
+    to_run = [mask for mask in masks if mask.step is None and not mask.reason]
     if to_run and hasattr(method, "label_maps"):
-        tools.add_label_maps(plan, method, to_run)
-    for name in to_run:
-        masks[name] = _segmented(plan, method, name, masks[name])
-    plan.masks += masks.values()
+        tools.add_label_maps(plan, method, list(dict.fromkeys(name for mask in to_run for name in mask.images)))
+    plan.masks += [segmented(plan, method, mask) if mask in to_run else mask for mask in masks]
 
 
-def _cannot_run(plan: SessionPlan, method: Method, image: str) -> str:
-    """Why the method does not run on this image here; "" when it does."""
+def given_or_missing(plan: SessionPlan, method: Method, images: tuple[str, ...]) -> PlannedMask:
+    """The mask with the step that takes a given one, or with why it is missing; with neither where the method runs."""
+    mask = blank(plan, method, images)
+    try:
+        return given.taken(plan, mask) or replace(mask, reason=_cannot_run(plan, method, images))
+    except ThalbidsError as error:  # what exists cannot be used: this mask fails, the session goes on
+        return given.refused(plan, mask, error)
+
+
+def _cannot_run(plan: SessionPlan, method: Method, images: tuple[str, ...]) -> str:
+    """Why the method does not run on these images here; "" when it does."""
     results = tools.has_results(plan, method)  # asked in any case: results that cannot be used are refused
-    if image not in plan.segmentable and not results:
-        return f"the session has no {image} image"
-    return cannot_run(plan, method, results=results)
-
-
-def cannot_run(plan: SessionPlan, method: Method, *, results: bool = False) -> str:
-    """Why the method does not run in this session, whatever its images; ``results``: those of its tool are there."""
+    lacking = [image for image in images if image not in plan.segmentable]
+    if lacking and not results:
+        return f"the session has no {' and no '.join(lacking)} image"
     if method.family not in plan.runnable and not results:
         return f"there is no result of {method.family} for this session, and it is not run here"
     for family in families(method, plan.settings):
@@ -128,26 +126,33 @@ def cannot_run(plan: SessionPlan, method: Method, *, results: bool = False) -> s
 
 
 def member_of(plan: SessionPlan, family: str) -> PlannedMask | None:
-    """The mask of a family that others build on: that of the T1w."""
-    return next((mask for mask in plan.masks if mask.family == family and mask.images == ("T1w",)), None)
+    """The mask of a family that others build on: that of the T1w, or of several images together."""
+    usual = (mask for mask in plan.masks if mask.images == ("T1w",) or mask.image == "several")
+    return next((mask for mask in usual if mask.family == family), None)
 
 
-def _segmented(plan: SessionPlan, method: Method, name: str, mask: PlannedMask) -> PlannedMask:
-    """The mask of one image with the step that makes it."""
+def segmented(plan: SessionPlan, method: Method, mask: PlannedMask, visit: str = "") -> PlannedMask:
+    """The mask with the step that makes it; ``visit``: its label map is made of several sessions together."""
+    name, *further = mask.images
     path, settings = plan.segmentable[name], plan.settings
     outputs = dict(files_of(plan, mask.desc))
     if settings.synthal.write_probabilities and not hasattr(method, "label_maps"):
         outputs["probability"] = plan.path("probseg", space="T1w", label="thalamus", desc=mask.desc)
     needs, roots = [plan.images["T1w"], plan.image_step(name)], [plan.images["T1w"], plan.images[name]]
     inputs: dict[str, Path | None] = {"image": path, "seen": sidecar(plan.t1w)}
+    for other in further:
+        inputs[f"image {other}"] = plan.segmentable[other]
+        needs.append(plan.image_step(other))
+        roots.append(plan.images[other])
     if "brain" in trait(method, "builds_on", settings):
         inputs["brain"] = plan.brain
         needs.append(plan.brain_step)
     if method.family in plan.prepared:
         labels = tools.label_map(plan, method.family, name)
-        inputs |= {"labels": labels, "labels sidecar": sidecar(labels), "maps": tools.maps_record(plan, method.family)}
+        record = tools.maps_record(plan.out_dir, plan.name.partition("_")[0] if visit else plan.name, method.family)
+        inputs |= {"labels": labels, "labels sidecar": sidecar(labels), "maps": record}
         needs.append(plan.prepared[method.family])
-    others = [plan.brain] if "brain" in inputs else []
+    others = [plan.segmentable[other] for other in further] + ([plan.brain] if "brain" in inputs else [])
     for family in families(method, settings):
         member = member_of(plan, family)
         assert member is not None and member.step is not None  # cannot_run saw to it
@@ -167,6 +172,7 @@ def _segmented(plan: SessionPlan, method: Method, name: str, mask: PlannedMask) 
             sources=tuple(plan.uri_of(source) for source in (inputs.get("labels") or path, *others)),
             t1w_uri=plan.t1w_uri,
             method=dict(method.params(settings)),
+            visit=visit,
             settings=settings,
         ),
         needs=tuple(dict.fromkeys(needs)),
@@ -187,8 +193,9 @@ def segment(inputs: Inputs, outputs: Outputs, params: SegmentParams, upstream: U
     image = load_image(at(inputs, "image"))
     labels = there(inputs, "labels")
     if "labels" in inputs and labels is None:
-        why = read_json(at(inputs, "maps")).get("Failed", {}).get(params.image, "it gave no labels.")
+        why = read_json(at(inputs, "maps")).get("Failed", {}).get(params.visit or params.image, "it gave no labels.")
         raise ImageError(f"{params.family} on the {params.image}: {why}")
+    images = {key.removeprefix("image "): load_image(at(inputs, key)) for key in inputs if key.startswith("image ")}
     told = read_json(at(inputs, "labels sidecar")) if labels is not None else {}
     with work_folder(params.settings) as workdir:
         request = Request(
@@ -203,6 +210,7 @@ def segment(inputs: Inputs, outputs: Outputs, params: SegmentParams, upstream: U
             labels=None if labels is None else np.asarray(load_labels(labels).dataobj),
             told=told,
             masks={key.removeprefix("mask "): labels_of(inputs, key) for key in inputs if key.startswith("mask ")},
+            images={params.image: image, **images},
         )
         try:
             found = method.segment(request)

@@ -85,7 +85,9 @@ def add_steps(plan: SessionPlan) -> None:
             brain_source=plan.brain_source,
             missing=tuple(plan.missing),
         ),
-        after=tuple(dict.fromkeys([*(step.name for step in plan.steps), *(m.step for m in plan.masks if m.step)])),
+        after=tuple(
+            dict.fromkeys([*(step.name for step in plan.steps), *(root for mask in plan.masks for root in mask.roots)])
+        ),
         record=plan.qc,
         memory_gb=plan.memory(1.0),
     )

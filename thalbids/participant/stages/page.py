@@ -32,7 +32,7 @@ def add_steps(subject: SubjectPlan) -> None:
                 session=plan.session.session,
                 files={key: path.relative_to(subject.out_dir).as_posix() for key, path in files.items()},
                 methods=tuple(ShownMask(mask.desc, mask.image, mask.protocol) for mask in plan.masks),
-                steps=tuple(step.name for step in plan.steps),
+                steps=_steps_of(plan),
                 problem=plan.session.problem or "",
             )
         )
@@ -52,6 +52,12 @@ def add_steps(subject: SubjectPlan) -> None:
         after=tuple(step.name for step in subject.all_steps),
         record=subject.out_dir / subject.name / "figures" / f"{subject.name}_report.json",
     )
+
+
+def _steps_of(plan: SessionPlan) -> tuple[str, ...]:
+    """The steps of a session, and those of several sessions that its masks come from: the page tells their failures."""
+    roots = (root for mask in plan.masks for root in mask.roots)
+    return tuple(dict.fromkeys([*(step.name for step in plan.steps), *roots]))
 
 
 def shown_files(plan: SessionPlan, *, later: bool) -> dict[str, Path]:

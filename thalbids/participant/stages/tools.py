@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from thalbids.bids.outputs import read_json, sidecar, write_table
 from thalbids.engine.params import LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import without_folders
 from thalbids.image.io import load_image, save_image
-from thalbids.methods.base import Method, Request, trait
+from thalbids.methods.base import LabelMap, Method, Request, trait
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import given, there, work_folder
 from thalbids.settings import Settings
@@ -63,9 +65,9 @@ def label_map(plan: SessionPlan, family: str, image: str, extension: str = ".nii
     return plan.path("dseg", extension, space="T1w", seg=family, desc=image)
 
 
-def maps_record(plan: SessionPlan, family: str) -> Path:
-    """The record of the step that makes label maps, beside no image: any of them may be missing."""
-    return plan.out_dir / "logs" / "label_maps" / f"{plan.name}_{family}.json"
+def maps_record(out_dir: Path, name: str, family: str) -> Path:
+    """The record of the step that makes label maps of a session or person, beside no image: any may be missing."""
+    return out_dir / "logs" / "label_maps" / f"{name}_{family}.json"
 
 
 def add_label_maps(plan: SessionPlan, method: Method, images: list[str]) -> str:
@@ -97,7 +99,7 @@ def add_label_maps(plan: SessionPlan, method: Method, images: list[str]) -> str:
         ),
         needs=tuple(dict.fromkeys((plan.images["T1w"], *([plan.brain_step] if builds_on_brain else []), *before))),
         after=tuple(dict.fromkeys(plan.image_step(name) for name in images if name != "T1w")),
-        record=maps_record(plan, family),
+        record=maps_record(plan.out_dir, plan.name, family),
         memory_gb=plan.memory(method.memory_gb),
         version=method.version,
         gpu=trait(method, "gpu", settings),
@@ -160,9 +162,7 @@ def label_maps(inputs: Inputs, outputs: Outputs, params: LabelMapsParams, upstre
     reasons = {name: without_folders(reason.replace(f"{folder}{os.sep}", "")) for name, reason in failed.items()}
     sidecars: dict[str, dict[str, Any]] = {"record": {"Failed": reasons, "Software": software(found)}}
     for name, labelled in found.items():
-        save_image(labelled.labels, requests[name].image.affine, outputs[name])
-        rows = [{"index": index, "name": label} for index, label in sorted(labelled.names.items())]
-        write_table(outputs[f"{name} table"], rows, LABEL_COLUMNS)
+        write_map(labelled, requests[name].image.affine, outputs, name)
         sidecars[name] = {
             "SpatialReference": params.t1w_uri,
             "Sources": list(params.sources[name]),
@@ -170,6 +170,13 @@ def label_maps(inputs: Inputs, outputs: Outputs, params: LabelMapsParams, upstre
             "Description": f"All labels of {params.family} on the {name}.",
         } | dict(labelled.metadata)
     return Done(sidecars, partial=bool(failed))
+
+
+def write_map(labelled: LabelMap, affine: np.ndarray, outputs: Outputs, key: str) -> None:
+    """A label map and its table."""
+    save_image(labelled.labels, affine, outputs[key])
+    rows = [{"index": index, "name": label} for index, label in sorted(labelled.names.items())]
+    write_table(outputs[f"{key} table"], rows, LABEL_COLUMNS)
 
 
 def software(found: Mapping[str, Any]) -> list[Any]:
