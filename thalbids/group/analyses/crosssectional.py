@@ -87,7 +87,7 @@ def section(tables: Tables) -> Section:
         return section
     section.add(clinical.forest(tables, "crosssectional", "Coefficients of the volume", "crosssectional", subset="all"))
     show_models(section, tables, table, "crosssectional")
-    section.add(clinical.residuals(tables, "crosssectional"))
+    show_residuals(section, tables, "crosssectional")
     section.caveats += [
         (
             "Models: outcome on volume (mL), age, sex and standardised intracranial volume; T25FW and 9-HPT as natural "
@@ -99,6 +99,27 @@ def section(tables: Tables) -> Section:
         ),
     ]
     return section
+
+
+def show_residuals(section: Section, tables: Tables, analysis: str) -> None:
+    """Residuals of the first method and of the models of a claim, and the numbers of all models."""
+    section.add(clinical.residuals(tables, analysis), clinical.claimed(tables, analysis))
+    needs = ("analysis", "outcome", "method", "transform", "n", "qq_r", "spread_rho", "claim")
+    found = rows_of(tables.get("residual_checks", needs), analysis=analysis)
+    rows = [
+        [
+            clinical.outcome_name(row["outcome"]) + (" (log)" if row["transform"] == "log" else ""),
+            look.label(row["method"]),
+            number(row["n"], 0),
+            number(row["qq_r"], 3),
+            number(row["spread_rho"]),
+            "yes" if str(row["claim"]).lower() == "true" else "no",
+        ]
+        for row in found.to_dict("records")
+    ]
+    if rows:
+        header = ["Outcome", "Method", "n", "r of Q-Q", "ρ of spread and fit", "Claim"]
+        section.tables.append(Shown("Residuals of every model", header, rows, tables.file("residual_checks")))
 
 
 def show_models(section: Section, tables: Tables, table: pd.DataFrame, name: str) -> None:

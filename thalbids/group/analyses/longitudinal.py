@@ -149,7 +149,7 @@ def section(tables: Tables) -> Section:
         clinical.forest(tables, "longitudinal", "Coefficients of the change of volume", "longitudinal", **which)
     )
     crosssectional.show_models(section, tables, table, "longitudinal")
-    section.add(clinical.residuals(tables, "longitudinal"))
+    crosssectional.show_residuals(section, tables, "longitudinal")
     section.caveats.append(
         "Over one or two years scores change little and volumes change by about the error of the method: read these "
         "coefficients as exploratory."

@@ -54,6 +54,9 @@ ORDINAL: dict[str, Column] = {
     "sign": FITTED["sign"],
     "warning": FITTED["warning"],
     **REASON,
+    "po_chi2": column("Chi-square of proportional odds", "Brant's test that the slopes are the same at both cuts."),
+    "po_df": count("Degrees of freedom", "Of Brant's test: as many as predictors."),
+    "p_po": column("p of proportional odds", "Small: the odds are not proportional, and one slope is no summary."),
 }
 
 
@@ -120,6 +123,13 @@ def section(tables: Tables) -> Section:
         section.says.append(
             f"Ordinal models of the EDSS categories with a corrected p below 0.05: {below} of {len(ordinal)}."
         )
+        broken = ordinal[ordinal["p_po"] < clinical.ALPHA] if "p_po" in ordinal.columns else ordinal.iloc[:0]
+        if len(broken):
+            names = [_which(row) for row in broken.to_dict("records")]
+            section.warnings.append(
+                f"Odds are not proportional (Brant's test, p below 0.05, not corrected) for {listed(names, 8)}: one "
+                "odds ratio stands for two that differ."
+            )
         rows = [
             [
                 look.label(r["method"]),
@@ -129,6 +139,7 @@ def section(tables: Tables) -> Section:
                 interval(r.get("ci_low"), r.get("ci_high")),
                 p_value(r["p_fdr"]),
                 " / ".join(number(r.get(c), 0) for c in ("n_improved", "n_stable", "n_worse")),
+                p_value(r.get("p_po")),
             ]
             for r in ordinal.to_dict("records")
         ]
@@ -140,12 +151,19 @@ def section(tables: Tables) -> Section:
             "95 % interval",
             "p corrected",
             "improved / stable / worse",
+            "p of proportional odds",
         ]
         section.tables.append(Shown("Ordinal models", header, rows, tables.file("ordinal")))
     section.caveats.append(
         "Clipping is done on the change of volume (numpy's linear quantiles), before rows are dropped."
     )
     return section
+
+
+def _which(row: dict[str, Any]) -> str:
+    """A model in words."""
+    categories = clinical.THRESHOLDS.get(row["threshold"], str(row["threshold"]))
+    return f"{look.label(row['method'])} ({categories}, {remark(row.get('subset'))})"
 
 
 ANALYSIS = Analysis("ordinal", tables, ledgers, sections={"sensitivity": section}, told=("ordinal",))

@@ -11,15 +11,18 @@ import numpy as np
 from scipy import stats
 
 from thalbids.bids.tables import PARTICIPANT, Column, Table, column, count, table
+from thalbids.group import models
 from thalbids.group.analyses import crosssectional, longitudinal
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import METHOD, PAIR, SESSIONS
 from thalbids.group.models import Plan
-from thalbids.group.samples import Sample, baseline, pairs
+from thalbids.group.samples import ALL, Sample, baseline, pairs
 from thalbids.group.statistics import fit
 
+ALPHA = 0.05
 MIN_RESIDUALS = 3
+THINNED = 400  # residuals that are kept of a model, besides those of the first method
 RESIDUALS: dict[str, Column] = {
     "analysis": column("Analysis", "crosssectional or longitudinal: the models of the table of that name."),
     "outcome": column("Outcome", "Outcome of the model."),
@@ -38,6 +41,11 @@ CHECKS: dict[str, Column] = {
         "Spread over fit",
         "Spearman's correlation of the size of the residuals with the fitted values; far from 0: unequal variances.",
     ),
+    "claim": column(
+        "Claim",
+        "Whether the corrected p of the volume is below 0.05, so that the model enters a claim.",
+        Levels={"true": "It is", "false": "It is not"},
+    ),
 }
 WHOLEBRAIN: dict[str, Column] = {
     **PARTICIPANT,
@@ -48,28 +56,63 @@ WHOLEBRAIN: dict[str, Column] = {
 
 
 def tables(cohort: Cohort) -> list[Table]:
-    """``group_residuals`` of one method (the first of the clinical models), what they say about normality and equal
-    variances (``group_residual_checks``), and ``group_wholebrain``.
+    """``group_residuals`` of the first method and of every model that enters a claim (corrected p of the volume below
+    0.05), what the residuals of all models say about normality and equal variances (``group_residual_checks``), and
+    ``group_wholebrain``.
     """
-    rows = [row for plan, sample, pair in _models(cohort) for row in _rows(plan, sample, pair, cohort.model_methods[0])]
+    rows: list[dict[str, Any]] = []
+    checked: list[dict[str, Any]] = []
+    for plan, sample, pair in _models(cohort):
+        found = claims(plan, cohort, sample)
+        for method in cohort.model_methods:
+            own = list(_rows(plan, sample, pair, method))
+            checked += [{**row, "claim": (row["outcome"], method) in found} for row in checks(own)]
+            rows += own if method == cohort.model_methods[0] else thinned(own, found)
     known = cohort.pbvc[cohort.pbvc["status"] == "ok"]
     people = known[list(WHOLEBRAIN)].to_dict("records")
-    note = {"why": "to judge the choice of a logarithm and of robust errors (HC3) by eye; everybody, no subset"}
+    note: dict[str, object] = {"thinned_to": THINNED}
+    note |= {"why": "to judge the choice of a logarithm and of robust errors (HC3) by eye; everybody, no subset"}
     return [
         table("group_residuals", rows, RESIDUALS, settings=note),
-        table("group_residual_checks", checks(rows), CHECKS, settings=note),
+        table("group_residual_checks", checked, CHECKS, settings=note),
         table("group_wholebrain", people, WHOLEBRAIN),
     ]
 
 
+def claims(plan: Plan, cohort: Cohort, sample: Sample) -> set[tuple[str, str]]:
+    """Outcome and method of the models whose volume has a corrected p below 0.05; none of those without a logarithm."""
+    if plan.outcomes == plan_without_logarithm().outcomes:
+        return set()
+    fitted = models.rows(plan, cohort, sample, (ALL,))
+    return {(row["outcome"], row["method"]) for row in fitted if row["term"] == plan.predictor and row["p_fdr"] < ALPHA}
+
+
+def thinned(rows: Sequence[dict[str, Any]], chosen: set[tuple[str, str]]) -> list[dict[str, Any]]:
+    """The residuals of the chosen models: of each at most `THINNED`, evenly spaced in their order by size."""
+    made: list[dict[str, Any]] = []
+    for outcome, method in dict.fromkeys((row["outcome"], row["method"]) for row in rows):
+        if (outcome, method) not in chosen:
+            continue
+        own = sorted((row for row in rows if row["outcome"] == outcome), key=lambda row: row["residual"])
+        places = np.unique(np.linspace(0, len(own) - 1, min(len(own), THINNED)).round().astype(int))
+        made += [own[place] for place in places]
+    return made
+
+
+def plan_without_logarithm() -> Plan:
+    """The models of the outcomes with a logarithm, without it: to see what it is for."""
+    cross = crosssectional.plan()
+    return replace(cross, logged=(), outcomes=cross.logged)
+
+
 def checks(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of ``group_residual_checks``: one per model with three and more residuals."""
-    models: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    keys = [name for name in CHECKS if name in RESIDUALS]
+    by_model: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    keys = [name for name in CHECKS if name in RESIDUALS]  # of a model
     for row in rows:
-        models.setdefault(tuple(row[name] for name in keys), []).append(row)
+        by_model.setdefault(tuple(row[name] for name in keys), []).append(row)
     made = []
-    for key, own in models.items():
+    for key, own in by_model.items():
         residual, fitted = (np.array([row[name] for row in own]) for name in ("residual", "fitted"))
         if residual.size >= MIN_RESIDUALS:
             r = math.nan if fit.constant(residual) else float(stats.probplot(residual)[1][2])
@@ -88,7 +131,7 @@ def _models(cohort: Cohort) -> Iterator[tuple[Plan, Sample, str]]:
         return
     cross = crosssectional.plan()
     yield cross, baseline(cohort), ""
-    yield replace(cross, logged=(), outcomes=cross.logged), baseline(cohort), ""
+    yield plan_without_logarithm(), baseline(cohort), ""
     for pair in longitudinal.pairs_of(cohort)[:1]:
         yield longitudinal.plan(), pairs(cohort, pair), pair
 

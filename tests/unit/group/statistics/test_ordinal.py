@@ -27,6 +27,37 @@ def log_likelihood(params: np.ndarray, X: np.ndarray, y: np.ndarray) -> float:
     return float(np.log(np.maximum(p, 1e-300)).sum())
 
 
+def test_proportional_odds_of_a_table() -> None:
+    """One binary predictor: Brant's test is a Wald test of two log odds ratios, whose variances are known."""
+    counts = np.array([[12, 30, 18], [25, 20, 5]])  # rows: x = 0, 1; columns: categories
+    x = np.repeat([0.0, 0, 0, 1, 1, 1], counts.ravel())
+    y = np.repeat([0, 1, 2, 0, 1, 2], counts.ravel())
+    above1, above2 = counts[:, 1:].sum(axis=1) / counts.sum(axis=1), counts[:, 2] / counts.sum(axis=1)
+    n = counts.sum(axis=1)
+    slopes = [np.log(a[1] / (1 - a[1])) - np.log(a[0] / (1 - a[0])) for a in (above1, above2)]
+    variances = [np.sum(1 / (n * a * (1 - a))) for a in (above1, above2)]
+    covariance = np.sum(1 / (n * above1 * (1 - above2)))  # of two logits of one multinomial
+    expected = (slopes[0] - slopes[1]) ** 2 / (variances[0] + variances[1] - 2 * covariance)
+    chi2, df, p = ordinal.brant(x[:, None], y)
+    assert (chi2, df) == (pytest.approx(expected), 1)
+    assert p == pytest.approx(math.erfc(math.sqrt(expected / 2)))
+
+
+@pytest.mark.slow
+def test_proportional_odds_have_their_level_and_are_found_when_broken() -> None:
+    from scipy import stats
+
+    rng = np.random.default_rng(4)
+    none, broken = [], []
+    for _ in range(300):
+        x, noise = rng.normal(size=(200, 2)), rng.logistic(size=200)
+        none.append(ordinal.brant(x, np.digitize(x[:, 0] + noise, [-1, 1]))[2])
+        spread = noise * np.exp(0.6 * x[:, 0])  # slopes at the two cuts have other signs
+        broken.append(ordinal.brant(x, np.digitize(spread, [-1, 1]))[2])
+    assert stats.binomtest(int(np.sum(np.array(none) < 0.05)), 300, 0.05).pvalue > 0.001
+    assert np.mean(np.array(broken) < 0.05) > 0.8
+
+
 def test_against_another_optimiser_and_the_observed_information() -> None:
     X, y = simulated()
     scale = np.array([1, 10.0])  # so that finite differences are of one size

@@ -39,6 +39,8 @@ UNITS = {
 }
 NEEDS = ("outcome", "method", "term", "estimate", "ci_low", "ci_high", "p_fdr")
 ALPHA = 0.05
+MOST_CLAIMS = 16  # Q-Q plots of an analysis
+THINNED = 400  # as in group.analyses.plots
 
 
 def outcome_name(outcome: str) -> str:
@@ -234,6 +236,34 @@ def residuals(tables: Tables, analysis: str) -> Figure | None:
         "the size of the residuals with the fit, ρ, far from 0) supports robust errors (HC3)."
     )
     return Figure(f"residuals_{analysis}", f"{kind} models: residuals", intro, panels, tables.file("residuals"), 4)
+
+
+def claimed(tables: Tables, analysis: str) -> Figure | None:
+    """Q-Q plots of the models that enter a claim (corrected p below 0.05), but for those of `residuals`."""
+    needs = ("analysis", "outcome", "method", "transform", "fitted", "residual")
+    checked = rows_of(tables.get("residual_checks", (*needs[:4], "qq_r", "spread_rho", "claim")), analysis=analysis)
+    checked = checked[checked["claim"].astype(str).str.lower() == "true"]
+    table = rows_of(tables.get("residuals", needs), analysis=analysis)
+    drawn = methods_in(table)[:1]
+    panels: list[Panel] = []
+    for outcome in outcomes_in(checked):
+        for method in methods_in(rows_of(checked, outcome=outcome)):
+            own = rows_of(table, outcome=outcome, method=method)
+            said = rows_of(checked, outcome=outcome, method=method)
+            if method in drawn or len(own) < 3 or len(panels) >= MOST_CLAIMS:
+                continue
+            r = float(said["qq_r"].iloc[0])
+            title = f"{outcome_name(outcome)}: {look.short(look.label(method))}"
+            alt = f"{title}, quantiles of residuals against a normal distribution: r = {number(r, 3)}."
+            panels.append(Panel(title, alt, partial(_qq, own=own, method=method, r=r), SMALL, 2.8))
+    if not panels:
+        return None
+    intro = (
+        "Models whose volume has a corrected p below 0.05. Points on the line support normal residuals; of large "
+        f"models {THINNED} points, evenly spaced. At most {MOST_CLAIMS} are drawn; the table has every model's numbers."
+    )
+    kind = "Cross-sectional" if analysis == "crosssectional" else "Longitudinal"
+    return Figure(f"claims_{analysis}", f"{kind} models of a claim: Q-Q", intro, panels, tables.file("residuals"), 4)
 
 
 def _qq(axes: Any, own: pd.DataFrame, method: str, r: float) -> None:
