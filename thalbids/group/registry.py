@@ -23,8 +23,8 @@ from thalbids.group.analyses import (
     sides,
     volumes,
 )
-from thalbids.group.analyses.checks import influence
-from thalbids.group.analyses.trials import progression, retest
+from thalbids.group.analyses.checks import influence, lost
+from thalbids.group.analyses.trials import baseline_score, progression, retest
 from thalbids.group.analysis import Analysis
 
 ANALYSES: tuple[Analysis, ...] = (
@@ -38,6 +38,7 @@ ANALYSES: tuple[Analysis, ...] = (
     longitudinal.ANALYSIS,
     ordinal.ANALYSIS,
     influence.ANALYSIS,
+    lost.ANALYSIS,
     pbvc.ANALYSIS,
     sides.ANALYSIS,
     mixed.ANALYSIS,
@@ -45,6 +46,7 @@ ANALYSES: tuple[Analysis, ...] = (
     retest.ANALYSIS,
     samplesize.ANALYSIS,
     progression.ANALYSIS,
+    baseline_score.ANALYSIS,
     normative.ANALYSIS,
     manual.ANALYSIS,
     maps.ANALYSIS,

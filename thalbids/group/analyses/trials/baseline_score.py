@@ -1,0 +1,80 @@
+"""The score at follow-up given that at baseline, on the change of the volume: beside the models of the change score."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from thalbids.bids.tables import Column, Table, column, table
+from thalbids.group import models
+from thalbids.group.analyses import longitudinal
+from thalbids.group.analysis import Analysis
+from thalbids.group.cohort import OUTCOMES, Cohort
+from thalbids.group.columns import FITTED, METHOD, SESSIONS, SUBSET
+from thalbids.group.models import Rows
+from thalbids.group.samples import pairs
+from thalbids.group.statistics import signs
+from thalbids.group.statistics.correction import adjust
+from thalbids.reports.group.beyond import View
+
+TERM = "baseline_score"
+COLUMNS: dict[str, Column] = {
+    "outcome": column("Outcome", "Score at the follow-up; the score at the baseline is a covariate."),
+    **METHOD,
+    **SUBSET,
+    **SESSIONS,
+    **FITTED,
+    "term": FITTED["term"] | {"Levels": {**FITTED["term"]["Levels"], TERM: "The score at the baseline"}},  # type: ignore[operator, dict-item]
+}
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_baseline_adjusted``."""
+    rows: Rows = []
+    for pair in longitudinal.pairs_of(cohort):
+        for name in OUTCOMES:
+            rows += _of_score(cohort, pair, name)
+    families = {"p_fdr": ("sessions", "subset"), "p_fdr_outcome": ("sessions", "subset", "outcome")}
+    adjust(rows, families, {"term": longitudinal.plan().predictor})
+    signs.warn(rows)
+    choices = longitudinal.choices(cohort)
+    choices["model"] = f"score at follow-up ~ change of volume + score at baseline + {' + '.join(_covariates())}"
+    return [table("group_baseline_adjusted", [_named(row) for row in rows], COLUMNS, settings=choices)]
+
+
+def _covariates() -> tuple[str, ...]:
+    return longitudinal.plan().covariates
+
+
+def _of_score(cohort: Cohort, pair: str, name: str) -> Rows:
+    """The models of one score, with the outcome's name as in group_longitudinal."""
+    base = longitudinal.plan()
+    robust = (f"{name}_followup",) if f"d_{name}" in base.robust else ()
+    plan = replace(
+        base,
+        analysis="baseline_adjusted",
+        outcomes=(f"{name}_followup",),
+        covariates=(f"{name}_baseline", *base.covariates),
+        robust=robust,
+    )
+    made = models.rows(plan, cohort, pairs(cohort, pair), sessions=pair)
+    for row in made:
+        row["outcome"] = f"d_{name}"
+        if row["term"] == plan.predictor:
+            row["sign"] = signs.sign(row["outcome"], row["estimate"])
+        elif row["term"] == f"{name}_baseline":
+            row["term"] = TERM
+    return made
+
+
+def _named(row: dict[str, object]) -> dict[str, object]:
+    name = str(row["outcome"]).removeprefix("d_")
+    kept = {key: value for key, value in row.items() if key in COLUMNS}
+    return {**kept, "outcome": f"{name}_followup"}
+
+
+VIEW = View(
+    "Score at follow-up given the baseline: the coefficient of the change of volume",
+    {"subset": ("all",), "term": ("delta_volume_ml",)},
+    ("outcome", "method", "estimate", "ci_low", "ci_high", "p_fdr", "n", "reason"),
+)
+ANALYSIS = Analysis("baseline_score", tables, views={"baseline_adjusted": VIEW})
