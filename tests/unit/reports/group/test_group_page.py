@@ -71,7 +71,7 @@ def test_the_story_has_the_papers_numbers(paper: Path, quick: None) -> None:
         "0.73 [0.57, 0.84]",  # Table 2
         "The bias is smallest for DBSegment (0.75 mL) and largest for FreeSurfer (5.65 mL).",
         "The mean change is -0.70 ± 2.03 % by MindGlide R1 + FLAIR, the most negative, and -0.06 ± 1.55 % by DBSegment",
-        "Counter-intuitive sign: for Change of EDSS",
+        "Counter-intuitive sign: for Change of EDSS (",
         "over all 45 models",
         "over all 36 models",
     ):
@@ -113,7 +113,7 @@ def test_an_unexpected_sign_names_its_model_where_the_corrected_p_is_below_the_l
         {**row, "method": "dbsegment", "estimate": 0.5, "ci_high": 1.1, "p_fdr": 0.2},
     ]
     paper_tables.table(tmp_path, "longitudinal", rows)
-    assert "Counter-intuitive sign: for Change of EDSS (FIRST), the model says" in page_of(tmp_path).text
+    assert "Counter-intuitive sign: for Change of EDSS (FSL FIRST), the model says" in page_of(tmp_path).text
 
 
 def test_ordinal_models_of_two_subsets_are_told_apart(tmp_path: Path, quick: None) -> None:
