@@ -41,7 +41,7 @@ class SeveralSessions(OneImage):
         raise NotImplementedError
 
 
-CACHES = (families.loaded, names._known, look._known, look._places, look.colour)
+CACHES = (families.loaded, names._known, look._known, look.colour)
 
 
 @pytest.fixture(autouse=True)

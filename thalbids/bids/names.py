@@ -122,6 +122,12 @@ def by_desc(desc_id: str) -> MaskKind:
     raise KeyError(desc_id)
 
 
+def ordered(descs: Iterable[str]) -> list[str]:
+    """Each ``desc-`` label once, in the order of all our tables; others after them, by name."""
+    places = {desc: place for place, desc in enumerate(_known())}
+    return sorted(dict.fromkeys(descs), key=lambda desc: (places.get(desc, len(places)), desc))
+
+
 @cache
 def _known() -> dict[str, MaskKind]:
     return {kind.desc: kind for kind in methods()}

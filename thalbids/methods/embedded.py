@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from thalbids.inference.protocol import PROTOCOL
 from thalbids.methods.base import Request, Segmentation
 from thalbids.settings import Settings
 
 if TYPE_CHECKING:
     from thalbids.tools.findings import Finding
-
-PROTOCOL = "SynThal 2: manual whole-thalamus labels of the SynthSeg training maps (CMA protocol, as FreeSurfer's aseg)"
 
 
 class SynThal:

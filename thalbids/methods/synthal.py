@@ -14,8 +14,8 @@ from thalbids.image.io import load_image
 from thalbids.image.orientation import to_ras
 from thalbids.inference import synthal
 from thalbids.inference.head import Head, see_head
+from thalbids.inference.protocol import PROTOCOL
 from thalbids.methods.base import Request, Segmentation
-from thalbids.methods.embedded import PROTOCOL
 
 FILES = ("head.xml", "head.bin", "roi.xml", "roi.bin")
 # Heads of any contrast reach 0.95 and 0.85; noise, heads upside down and shapes stay below (table in docs/methods.md).

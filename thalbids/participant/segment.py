@@ -9,6 +9,7 @@ from typing import Any
 
 from thalbids.bids.outputs import write_table
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
+from thalbids.families import embedded
 from thalbids.methods.synthal import weights_checksum
 from thalbids.participant.session import PlannedMask
 from thalbids.participant.stages.measures import DIAGNOSTICS, volume_rows
@@ -89,16 +90,17 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     found = segment_image(image, precision=settings.run.precision, flip=settings.synthal.flip_averaging)
     icv = found.metadata["IntracranialVolumeMm3"]
     own = {name: found.metadata[key] for name, key in DIAGNOSTICS.items()}
+    family = embedded()
     mask = qc.MaskInput(
-        found.labels, "synthal", ("T1w",), soft_volume_mm3=found.volume_soft_mm3, diagnostics=own,
+        found.labels, family, ("T1w",), soft_volume_mm3=found.volume_soft_mm3, diagnostics=own,
         image=np.asarray(image.dataobj) != 0,
     )  # fmt: skip
-    masks = {"synthal": mask}
+    masks = {family: mask}
     document = qc.build(
         subject="scan", session=None, affine=found.affine, masks=masks, brain=found.brain,
-        head=found.metadata["ThalamiSeen"], icv=[{"source": "synthal", "icv_mm3": icv}],
+        head=found.metadata["ThalamiSeen"], icv=[{"source": family, "icv_mm3": icv}],
     )  # fmt: skip
-    judged = volume_rows([PlannedMask("synthal", "synthal", ("T1w",), "T1w")], document["Masks"])[0]
+    judged = volume_rows([PlannedMask(family, family, ("T1w",), "T1w")], document["Masks"])[0]
     row = {key: value for key, value in {**judged, "scan": scan.name, "icv_mm3": icv}.items() if key in COLUMNS}
     assert found.brain is not None and found.probability is not None
     save_image(found.labels, found.affine, folder / f"{name}_thalamus.nii.gz", dtype=np.uint8)

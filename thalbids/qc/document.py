@@ -61,7 +61,7 @@ def build(
     affine: np.ndarray | None,
     masks: Mapping[str, MaskInput],
     brain: np.ndarray | None = None,
-    brain_source: str = "synthal",
+    brain_source: str | None = None,
     head: Mapping[str, Side] | None = None,
     images: Mapping[str, Mapping[str, Any]] | None = None,
     registrations: Iterable[Mapping[str, Any]] = (),
@@ -77,7 +77,7 @@ def build(
     affine : (4, 4) voxel to RAS+ mm of the T1w grid, which all arrays share; None when no array is given
     masks : method -> MaskInput, in the order of the tables
     brain : brain mask
-    brain_source : whose it is: ``synthal``, ``dbsegment``, ``freesurfer`` or ``given``
+    brain_source : whose it is: a family or ``given``; without one the embedded method's
     head : where the whole-head network sees the left and the right thalamus (:mod:`thalbids.image.landmarks`)
     images : name (T1w, FLAIR, R1map) -> {"source": BIDS URI, "status", "reason", "notes": [...], ...}
     registrations : one per registered image: {"image", "chosen" (or None), "reason", "excluded", "attempts":
@@ -93,7 +93,7 @@ def build(
     """
     icv = [_icv(entry) for entry in icv]
     registrations = [_registration(entry) for entry in registrations]
-    judged = _brain(brain, affine, icv, brain_source)
+    judged = _brain(brain, affine, icv, brain_source or families.embedded())
     trustworthy = judged is not None and not rules.distrusted(judged["flags"])
     document = {
         "SchemaVersion": SCHEMA_VERSION,

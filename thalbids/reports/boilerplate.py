@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from thalbids.files import write_text
-from thalbids.reports.group.group_data import listed
+from thalbids.reports.words import listed
 
 Facts = Mapping[str, Mapping[str, Any]]
 Sentence = tuple[str, str]  # fact name, text

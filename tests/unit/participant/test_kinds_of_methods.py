@@ -28,7 +28,7 @@ from thalbids.settings import Settings, load
 from thalbids.types import InputImage, Session
 
 SHAPE = (40, 40, 40)
-CACHES = (families.loaded, names._known, look._known, look._places, look.colour)
+CACHES = (families.loaded, names._known, look._known, look.colour)
 
 
 def boxes(radius: int) -> np.ndarray:

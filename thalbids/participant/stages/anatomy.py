@@ -9,6 +9,7 @@ import numpy as np
 from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import ImageError
+from thalbids.families import embedded
 from thalbids.image.io import load_image, save_image
 from thalbids.image.orientation import to_ras
 from thalbids.participant.session import SessionPlan
@@ -99,7 +100,7 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: AnatomyParams, upstream: U
                 "Manual": False,
                 "Sources": [params.t1w_uri],
                 "Description": described,
-                "BrainSource": "synthal",
+                "BrainSource": embedded(),
             },
         }
     )

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalbids.bids.names import ordered
 from thalbids.errors import MetadataError
 from thalbids.files import MISSING
-from thalbids.reports.group.figures import look
+from thalbids.reports.words import listed as listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,7 +153,7 @@ def values(table: pd.DataFrame, column: str) -> Any:
 
 def methods_in(table: pd.DataFrame, column: str = "method") -> list[str]:
     """The methods of a table in the order of all our tables."""
-    return look.ordered(table[column].dropna().unique()) if column in table.columns else []
+    return ordered(table[column].dropna().unique()) if column in table.columns else []
 
 
 def in_order(found: Iterable[str], preferred: Sequence[str]) -> list[str]:
@@ -199,17 +200,3 @@ def stars(p: Any) -> str:
     if p is None or not math.isfinite(float(p)):
         return ""
     return "*" * sum(float(p) < limit for limit in (0.05, 0.01, 0.001))
-
-
-def listed(words: Sequence[str], most: int = 4) -> str:
-    """Words as people list them.
-
-    Examples
-    --------
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    words = list(words)
-    if len(words) > most:
-        words = [*words[:most], f"{len(words) - most} more"]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Sheet
 
 from tests.unit.reports.group import paper_tables
+from thalbids.bids.names import ordered
 from thalbids.reports.group.figures import canvas, clinical, descriptive, look, marks, overlap, volumetric
 from thalbids.reports.group.group_data import Tables
 
@@ -107,7 +108,7 @@ def test_methods_keep_colour_and_order_everywhere(tables: Tables) -> None:
     from thalbids.reports import palette
 
     assert look.colour("mindglideT1FLAIRR1") == palette.style("mindglideT1FLAIRR1").colour
-    assert look.ordered(["zzz", "mindglideT1w", "first"]) == ["first", "mindglideT1w", "zzz"]
+    assert ordered(["zzz", "mindglideT1w", "first"]) == ["first", "mindglideT1w", "zzz"]
     change = descriptive.change(tables)
     assert change is not None
     assert [p.title.split(" (")[0] for p in change.panels] == ["All", *descriptive.DIAGNOSES]

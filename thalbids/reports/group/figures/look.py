@@ -86,17 +86,6 @@ def marker(method: str) -> str:
     return families.of(family).marker or _OTHER_MARKERS[sum(family.encode()) % len(_OTHER_MARKERS)]
 
 
-@cache
-def _places() -> dict[str, int]:
-    return {item.desc: place for place, item in enumerate(names.methods())}
-
-
-def ordered(methods: Iterable[str]) -> list[str]:
-    """Each method once, in the order of all our tables; others after them, by name."""
-    places = _places()
-    return sorted(dict.fromkeys(methods), key=lambda method: (places.get(method, len(places)), method))
-
-
 def is_union(method: str) -> bool:
     """True for an ensemble of two, which is the union of its members."""
     known = _known(method)

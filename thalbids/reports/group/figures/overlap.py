@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from thalbids.bids.names import ordered
 from thalbids.reports.group.figures import look, marks
 from thalbids.reports.group.figures.canvas import Figure, Panel
 from thalbids.reports.group.group_data import Tables, listed, methods_in, number, rows_of, values
@@ -60,7 +61,7 @@ def boxes(tables: Tables, rater: str | None = None) -> Figure | None:
 def containment(tables: Tables) -> Figure | None:
     """Fig. 2b: the share of the inner mask that lies in the outer one, for every ordered pair of methods."""
     table = tables.get("containment", ("method_inner", "method_outer", "mean"))
-    names = look.ordered([*methods_in(table, "method_inner"), *methods_in(table, "method_outer")])
+    names = ordered([*methods_in(table, "method_inner"), *methods_in(table, "method_outer")])
     if len(names) < 2:
         return None
     place = {name: number_ for number_, name in enumerate(names)}
