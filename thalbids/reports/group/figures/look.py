@@ -7,7 +7,6 @@ row or panel carries the name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
