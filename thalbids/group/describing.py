@@ -20,8 +20,39 @@ def describe(cohort: Cohort, ledgers: Sequence[Mapping[str, Any]]) -> str:
         lines.append(f"Pairs of sessions ({pair}): {len(frame)}, {dated} with both dates")
     lines.append("Rows per analysis, before anything is fitted:")
     lines += [f"  {line}" for line in ledger_lines(ledgers)]
-    lines += [*shown(cohort.notes, "all of them in the notes of a real run"), "Nothing was written."]
-    return "\n".join(lines)
+    lines += shown(cohort.notes, "all of them in the notes of a real run")
+    return "\n".join([*lines, *verdict(len(base), ledgers), "Nothing was written."])
+
+
+def verdict(people: int, ledgers: Sequence[Mapping[str, Any]], few: int = 30) -> list[str]:
+    """What a run would give, in the words of the last lines: models with people, with few, with none, and why."""
+    if not people:
+        return ["Verdict: nothing can be analysed: no participant has a usable volume."]
+    empty = [row for row in ledgers if not row["n_used"]]
+    small = [row for row in ledgers if 0 < row["n_used"] < few]
+    full = len(ledgers) - len(empty) - len(small)
+    counts = f"{full} of {counted(len(ledgers), 'analysis', 'analyses')} (outcome and method) have {few} and more rows"
+    lines = [f"Verdict: {counts}, {len(small)} have fewer, {len(empty)} none."]
+    reasons: dict[str, int] = {}
+    for row in empty:
+        lost = {key: value for key, value in row.items() if key.startswith("lost_") and value}
+        most = max(lost, key=lambda key: lost[key]) if lost else ""
+        why = most.removeprefix("lost_").replace("_", " ") or "no candidates"
+        name = f"{row['analysis']}: {why}"
+        reasons[name] = reasons.get(name, 0) + 1
+    lines += [f"  without rows: {name} ({n})" for name, n in reasons.items()]
+    return lines
+
+
+def counted(n: int, one: str, many: str) -> str:
+    """A number and its noun.
+
+    Examples
+    --------
+    >>> counted(1, "analysis", "analyses"), counted(2, "analysis", "analyses")
+    ('1 analysis', '2 analyses')
+    """
+    return f"{n} {one if n == 1 else many}"
 
 
 def clinical_lines(found: Mapping[str, Sequence[str]], unused: Sequence[str]) -> list[str]:

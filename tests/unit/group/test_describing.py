@@ -27,3 +27,19 @@ def test_models_that_vanish_are_told_with_their_reasons(tmp_path: Path, capsys: 
     assert run.fitted_lines([Table("group_longitudinal", frame, columns), plain, empty]) == [
         "longitudinal: 1 of 4 models fitted: steroid is missing for everybody (2); no reason given (1)."
     ]
+
+
+def test_the_verdict_of_a_dry_run() -> None:
+    from thalbids.group.describing import verdict
+
+    rows = [
+        {"analysis": "crosssectional", "n_used": 40, "lost_no_age": 3},
+        {"analysis": "crosssectional", "n_used": 12},
+        {"analysis": "longitudinal", "n_used": 0, "lost_no_steroid": 9, "lost_no_age": 1},
+        {"analysis": "longitudinal", "n_used": 0, "lost_no_steroid": 8},
+    ]
+    assert verdict(43, rows) == [
+        "Verdict: 1 of 4 analyses (outcome and method) have 30 and more rows, 1 have fewer, 2 none.",
+        "  without rows: longitudinal: no steroid (2)",
+    ]
+    assert verdict(0, [])[0].startswith("Verdict: nothing can be analysed")

@@ -127,7 +127,8 @@ def show_models(section: Section, tables: Tables, table: pd.DataFrame, name: str
     tested = table.dropna(subset=["p_fdr"])
     below = tested[tested["p_fdr"] < clinical.ALPHA]
     if len(tested):
-        text = f"{len(below)} of {counted(len(tested), 'model')} have a corrected p below 0.05"
+        have = "has" if len(below) == 1 else "have"
+        text = f"{len(below)} of {counted(len(tested), 'model')} {have} a corrected p below 0.05"
         outcomes = [clinical.outcome_name(o) for o in clinical.outcomes_in(below)]
         section.says.append(text + (f", for {listed(outcomes, 6)}." if outcomes else "."))
         section.caveats.append(

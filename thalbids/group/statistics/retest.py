@@ -34,7 +34,7 @@ def retest(sessions: Sequence[np.ndarray]) -> dict[str, Estimate]:
     scans = [values[np.isfinite(values)] for values in sessions]
     scans = [values for values in scans if values.size > 1 and values.mean() > 0]
     if len(scans) < LEAST:
-        few = Estimate(reason=f"{len(scans)} sessions with repeated scans, at least {LEAST} are needed")
+        few = Estimate(reason=f"sessions with repeated scans: {len(scans)}, at least {LEAST} are needed")
         return dict.fromkeys(QUANTITIES, few)
     sem = _within(scans)
     cv = _within([100 * values / values.mean() for values in scans])

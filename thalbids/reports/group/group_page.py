@@ -62,7 +62,8 @@ def write_group_report(
     tables = Tables(out_dir)
     files: list[Path] = []
     parts = []
-    for section in (make(tables) for make in story):
+    sections = [make(tables) for make in story]
+    for section in sections:
         drawn = [canvas.draw(figure, out_dir / FIGURES) for figure in section.figures]
         files += [path for one in drawn for path in one.files]
         parts.append(_part(section, drawn))
@@ -71,6 +72,8 @@ def write_group_report(
             path.unlink()
     page = template("group.html").render(
         sections=parts,
+        headlines=headlines(sections),
+        first=warnings(sections),
         paragraph=methods_paragraph.html() if methods_paragraph is not None else None,
         references=methods_paragraph.references() if methods_paragraph is not None else [],
         provenance=text.provenance(provenance),
@@ -78,6 +81,25 @@ def write_group_report(
     )
     write_text(out_dir / "group.html", page)
     return [out_dir / "group.html", *files]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A sentence of a section, for the top of the page."""
+
+    key: str
+    title: str
+    text: str
+
+
+def headlines(sections: Sequence[Section]) -> list[Line]:
+    """The first sentence of each section that has one, in the order of the page."""
+    return [Line(item.key, item.title, item.says[0]) for item in sections if item.says and not item.nothing]
+
+
+def warnings(sections: Sequence[Section]) -> list[Line]:
+    """The first warning of each section that has any."""
+    return [Line(item.key, item.title, item.warnings[0]) for item in sections if item.warnings]
 
 
 def _part(section: Section, drawn: Sequence[canvas.Drawn]) -> dict[str, Any]:

@@ -46,4 +46,4 @@ def test_known_noise_comes_back_and_the_interval_holds_it() -> None:
 def test_too_few() -> None:
     found = retest([np.array([12.0, 12.1]), np.array([11.0]), np.array([np.nan, 10.0])])
     assert set(found) == set(QUANTITIES)
-    assert all("1 sessions" in one.reason and math.isnan(one.estimate) for one in found.values())
+    assert all("scans: 1, at least 3" in one.reason and math.isnan(one.estimate) for one in found.values())

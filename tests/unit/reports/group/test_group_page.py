@@ -212,3 +212,14 @@ def test_figures_of_an_earlier_run_are_removed(tmp_path: Path) -> None:
         (folder / name).write_text("of an earlier run")
     write_group_report(tmp_path, story(ANALYSES), {})
     assert [path.name for path in folder.iterdir()] == ["mine.txt"]
+
+
+def test_results_in_short_stand_first(tmp_path: Path, quick: None) -> None:
+    row = {"outcome": "d_edss", "term": "delta_volume_ml", "subset": "all", "sensitivity": "none", "ci_low": 0.1}
+    paper_tables.table(
+        tmp_path, "longitudinal", [{**row, "method": "first", "estimate": 0.5, "ci_high": 0.9, "p_fdr": 0.03}]
+    )
+    text = page_of(tmp_path).text
+    short = text.index("Results in short")
+    assert short < text.index("1 of 1 model has a corrected p") < text.index("Look at this first")
+    assert text.index("Look at this first") < text.index("Counter-intuitive sign") < text.index("Who was measured")

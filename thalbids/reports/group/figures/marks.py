@@ -14,6 +14,8 @@ import numpy as np
 
 from thalbids.reports.group.figures import look
 
+FEW = 400  # values up to which a box plot shows each of them
+GOLDEN = 0.6180339887498949  # multiples of it fall evenly between 0 and 1
 MANY = 1500  # points beyond which a cloud is drawn as pixels
 ROW = 0.24  # inches per row of a panel
 REASON = 46  # characters of a line that says why there is no estimate
@@ -93,12 +95,22 @@ def boxes(
             manage_ticks=False,
             zorder=2,
         )
+        _points(axes, row.values, place)
         if len(row.values) > MANY:
             for fliers in drawn["fliers"]:
                 fliers.set_rasterized(True)
     if ends is not None:
         axes.set_xlim(ends)
     _rows(axes, [row.name for row in rows], xlabel)
+
+
+def _points(axes: Any, values: np.ndarray, place: float) -> None:
+    """Every value over its box, spread over the height of the row by its number; none where there are too many."""
+    there = values[np.isfinite(values)]
+    if there.size > FEW:
+        return
+    shift = (np.arange(there.size) * GOLDEN % 1 - 0.5) * 0.4
+    axes.plot(there, place + shift, linestyle="none", marker="o", markersize=2, color=look.INK, alpha=0.45, zorder=3)
 
 
 def dots(
@@ -155,8 +167,9 @@ def dots(
             markeredgewidth=1.2,
             zorder=3,
         )
-        if row.filled:  # some methods are white: the dot says it without colour
-            axes.plot([row.value], [place], marker="o", markersize=2.2, color=look.INK, zorder=4)
+        if row.filled:  # some methods are white, some dark: a dark dot on a white one says it without colour
+            axes.plot([row.value], [place], marker="o", markersize=4.6, color="white", markeredgewidth=0, zorder=4)
+            axes.plot([row.value], [place], marker="o", markersize=2.2, color=look.INK, zorder=5)
         if row.note:
             axes.text(1.01, place, row.note, transform=axes.get_yaxis_transform(), fontsize=7.5, va="center")
     if ends is not None:
