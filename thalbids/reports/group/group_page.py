@@ -16,9 +16,11 @@ from thalbids.reports import text
 from thalbids.reports.boilerplate import Paragraphs
 from thalbids.reports.group.figures import canvas
 from thalbids.reports.group.group_data import Tables
+from thalbids.reports.group.latex import latex
 from thalbids.reports.group.section import MOST_ROWS, Section, Shown
 from thalbids.reports.templating import template
 
+TABLES = "group_tables.tex"
 FIGURES = "group_figures"  # folder beside the page
 WIDE = 6.0  # inches; a wider panel scrolls on a small screen
 PIXELS = 96  # of a screen, per inch
@@ -80,7 +82,8 @@ def write_group_report(
         files=[tables.file(name) for name in tables.names()],
     )
     write_text(out_dir / "group.html", page)
-    return [out_dir / "group.html", *files]
+    write_text(out_dir / TABLES, latex(sections))
+    return [out_dir / "group.html", out_dir / TABLES, *files]
 
 
 @dataclass(frozen=True)
