@@ -95,7 +95,7 @@ def boxes(
             manage_ticks=False,
             zorder=2,
         )
-        _points(axes, row.values, place)
+        _points(axes, row.values, float(place))
         if len(row.values) > MANY:
             for fliers in drawn["fliers"]:
                 fliers.set_rasterized(True)
