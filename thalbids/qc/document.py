@@ -19,6 +19,7 @@ from thalbids.image import landmarks
 from thalbids.image.landmarks import Side
 from thalbids.qc import contradictions, rules
 from thalbids.qc.measures import Measures, brain_measures, expected_centre, mask_box, mask_measures, moved_origin
+from thalbids.qc.visits import image_flags, visit_flags
 
 SCHEMA_VERSION = "1.0"
 
@@ -68,6 +69,7 @@ def build(
     icv: Iterable[Mapping[str, Any]] = (),
     notes: Sequence[str] = (),
     missing: Iterable[Mapping[str, str]] = (),
+    visits: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Measure and judge everything of one session.
 
@@ -85,6 +87,7 @@ def build(
     icv : {"source", "icv_mm3" (or None), "status", "reason"} per source, the preferred one first
     notes : what was decided or repaired, in words
     missing : {"item", "reason"} for what could not be made
+    visits : this visit, then the person's others, as :func:`thalbids.qc.visits.visit_flags` takes them
 
     Returns
     -------
@@ -95,7 +98,7 @@ def build(
     registrations = [_registration(entry) for entry in registrations]
     judged = _brain(brain, affine, icv, brain_source or families.embedded())
     trustworthy = judged is not None and not rules.distrusted(judged["flags"])
-    document = {
+    document: dict[str, Any] = {
         "SchemaVersion": SCHEMA_VERSION,
         "Subject": subject,
         "Session": session,
@@ -107,7 +110,10 @@ def build(
         "Notes": list(notes),
         "Missing": [dict(entry) for entry in missing],
     }
-    document["Flags"] = list(_all_flags(document))
+    told = visit_flags(visits[0], visits[1:]) if visits else []
+    _distrust(document["Masks"], [flag for _, flag in told if flag["severity"] == rules.DISTRUST])
+    flags = [{"scope": f"visit:{label}", **flag} for label, flag in told if flag["severity"] != rules.DISTRUST]
+    document["Flags"] = [*_all_flags(document), *flags]
     return document
 
 
@@ -304,6 +310,14 @@ def _registration(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**full, "flags": rules.registration_flags(full)}
 
 
+def _distrust(masks: Mapping[str, dict[str, Any]], flags: Sequence[dict[str, Any]]) -> None:
+    """Give every mask the flags of the whole visit."""
+    for entry in masks.values():
+        if flags and entry["measures"] is not None:
+            entry["flags"] += [dict(flag) for flag in flags]
+            entry["trusted"] = False
+
+
 def _all_flags(document: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     """Every flag of the document with the thing it is about."""
     brain = document["Brain"]
@@ -311,6 +325,11 @@ def _all_flags(document: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     scoped += [("icv", entry["flags"]) for entry in document["ICV"]]
     scoped += [(f"registration:{entry['image']}", entry["flags"]) for entry in document["Registrations"]]
     scoped += [(f"mask:{name}", entry["flags"]) for name, entry in document["Masks"].items()]
+    scoped += [
+        (f"image:{name}", image_flags(name, entry["acquisition"]))
+        for name, entry in document["Images"].items()
+        if entry.get("acquisition")
+    ]
     for scope, flags in scoped:
         for flag in flags:
             yield {"scope": scope, **flag}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from thalbids import families
-from thalbids.bids import names
+from thalbids.bids import acquisition, names
 from thalbids.qc.measures import asymmetry_index
 
 DASH = "\N{EN DASH}"
@@ -126,6 +127,10 @@ class Words:
             return self.label(name)
         if kind == "registration":
             return f"{image_name(name)} registration"
+        if kind == "image":
+            return image_name(name)
+        if kind == "visit":
+            return f"Compared with session {name}"
         return {"brain": "Brain mask", "icv": "Intracranial volume"}.get(kind, scope)
 
     def flags(self) -> list[dict[str, Any]]:
@@ -217,6 +222,24 @@ class Words:
                 {"source": families.of(source).label, "volume": number(row.get("icv_mm3"), 3, 1e-6), "note": note}
             )
         return out
+
+    def acquisition(self) -> dict[str, Any] | None:
+        """How each image was acquired: headings, and a row per image; None where nothing is known."""
+        found = {
+            image_name(name): acquisition.words(entry["acquisition"])
+            for name, entry in self.document.get("Images", {}).items()
+            if entry.get("acquisition")
+        }
+        if not found:
+            return None
+        headings = list(dict.fromkeys(itertools.chain.from_iterable(found.values())))
+        rows = [{"label": name, "cells": [told.get(h, DASH) for h in headings]} for name, told in found.items()]
+        return {"headings": headings, "rows": rows}
+
+    def since(self, session: str | None) -> list[str]:
+        """What differs from another session, in sentences."""
+        scope = f"visit:{session or 'without a label'}"
+        return [flag["reason"] for flag in self.document.get("Flags", ()) if flag["scope"] == scope]
 
     def brain(self) -> dict[str, str] | None:
         """The brain mask's volume and its share of the intracranial volume."""

@@ -236,6 +236,7 @@ class _Shown:
         self.change = {
             "first": before.title, "rows": since_first.rows(before, after), "note": since_first.NUMBERS_NOTE,
             "brain": since_first.whole_brain(self.session.brain_change),
+            "remarks": self.words.since(first.session.session),
         }  # fmt: skip
         method = since_first.leading(before.masks, after.masks)
         if not method:
@@ -296,6 +297,7 @@ class _Shown:
             "agreement": words.agreement(),
             "icv": words.icv(session.icv),
             "brain": words.brain(),
+            "acquisition": words.acquisition(),
             "registrations": words.registrations(),
             "failures": words.failures(failures),
             "notes": words.notes(),

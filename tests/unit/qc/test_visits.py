@@ -1,0 +1,123 @@
+"""Visits of a person against each other, and what is to be known of single images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from thalbids import qc
+from thalbids.qc import MaskInput, visits
+from thalbids.qc.document import schema
+
+THIN: dict[str, Any] = {
+    "voxel_size_mm": [1.0, 1.0, 1.0], "field_of_view_mm": [176.0, 256.0, 256.0], "slice_thickness_mm": 1.0,
+    "slice_direction": None, "scanner": "Siemens Prisma", "contrast_agent": None, "field_strength_t": 3.0,
+    "repetition_time_s": 2.5, "echo_time_s": 0.002, "inversion_time_s": 1.0, "flip_angle_deg": 8.0,
+}  # fmt: skip
+STRETCHED = THIN | {"voxel_size_mm": [1.0, 1.0, 1.2], "field_of_view_mm": [176.0, 256.0, 307.2]}
+
+
+def visit(session: str, icv: float | None = 1.5e6, stripped: bool = False, **facts: Any) -> dict[str, Any]:
+    return {"session": session, "icv_mm3": icv, "stripped": stripped, "acquisition": {"T1w": THIN | facts}}
+
+
+def rules(found) -> set[tuple[str, str]]:
+    return {(label, flag["rule"]) for label, flag in found}
+
+
+def test_visits_that_are_alike_raise_no_flag() -> None:
+    assert visits.visit_flags(visit("1"), [visit("2", 1.53e6), visit("3", 1.48e6, field_strength_t=2.89)]) == []
+
+
+def test_a_wrong_voxel_size_in_one_header_is_found_by_voxels_and_skull() -> None:
+    wrong = visit("2", 1.8e6, **STRETCHED)
+    found = visits.visit_flags(wrong, [visit("1"), visit("3")])
+    assert {("1", "visit_voxel_size"), ("1", "visit_field_of_view"), ("1", "visit_icv"), ("", "visit_size")} <= rules(
+        found
+    )
+    assert [flag["severity"] for label, flag in found if label == ""] == ["distrust"]
+    good = visits.visit_flags(visit("1"), [wrong, visit("3")])
+    assert ("2", "visit_icv") in rules(good)
+    assert ("", "visit_size") not in rules(good)  # of three visits the two that agree are right
+
+
+def test_of_two_visits_neither_is_trusted() -> None:
+    for own, other in ((visit("1"), visit("2", 1.8e6)), (visit("2", 1.8e6), visit("1"))):
+        assert ("", "visit_size") in rules(visits.visit_flags(own, [other]))
+
+
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [(visit("1", None), visit("2")), (visit("1", stripped=True), visit("2", 1.2e6)), (visit("1"), visit("2", 1.55e6))],
+    ids=["cut off", "one stripped", "within 4 %"],
+)
+def test_skulls_that_cannot_be_compared_or_agree_say_nothing(own, other) -> None:
+    assert not {rule for _, rule in rules(visits.visit_flags(own, [other]))} & {"visit_icv", "visit_size"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "rule"),
+    [
+        ({"voxel_size_mm": [0.72, 0.72, 3.0], "slice_thickness_mm": 3.0}, "visit_voxel_size"),
+        ({"slice_thickness_mm": 3.0}, "visit_slice_thickness"),
+        ({"field_of_view_mm": [176.0, 256.0, 150.0]}, "visit_field_of_view"),
+        ({"contrast_agent": "ce-gad"}, "visit_contrast_agent"),
+        ({"scanner": "GE Signa"}, "visit_scanner"),
+        ({"field_strength_t": 1.5}, "visit_field_strength_t"),
+    ],
+)
+def test_every_change_of_the_acquisition_is_told_once(facts: dict[str, Any], rule: str) -> None:
+    found = visits.visit_flags(visit("2", **facts), [visit("1")])
+    assert [flag["rule"] for _, flag in found] == [rule]
+    assert found[0][1]["severity"] == "check"
+    assert found[0][1]["reason"].startswith("Since session 1: T1w: ")
+
+
+def test_thick_slices_and_contrast_agent_are_flagged_in_one_image() -> None:
+    facts = THIN | {"slice_thickness_mm": 2.5, "slice_direction": "axial", "contrast_agent": "ce-gad"}
+    assert [flag["rule"] for flag in visits.image_flags("T1w", facts)] == ["thick_slices", "contrast_agent"]
+    assert "axial slices of 2.5 mm" in visits.image_flags("T1w", facts)[0]["reason"]
+    assert visits.image_flags("T1w", THIN | {"slice_thickness_mm": 2.4}) == []
+    assert visits.image_flags("T1w", {}) == []
+
+
+def build(own: dict[str, Any], *others: dict[str, Any]) -> dict[str, Any]:
+    labels = np.zeros((60, 60, 60), np.uint8)
+    labels[20:30, 20:40, 20:44], labels[32:42, 20:40, 20:44] = 10, 49
+    images = {"T1w": {"source": "bids:raw:x", "status": "ok", "reason": "", "acquisition": own["acquisition"]["T1w"]}}
+    return qc.build(
+        subject="01", session=own["session"], affine=np.diag([1.2, 1.2, 1.2, 1]), images=images,
+        visits=[own, *others], masks={"synthalT1w": MaskInput(labels, "synthal", ("T1w",))},
+        icv=[{"source": "synthal", "icv_mm3": own["icv_mm3"]}],
+    )  # fmt: skip
+
+
+def test_the_document_holds_the_acquisition_and_distrusts_masks_of_a_wrong_header() -> None:
+    import jsonschema
+
+    good, bad = build(visit("1"), visit("2")), build(visit("2", 1.8e6, **STRETCHED), visit("1"))
+    for document in (good, bad):
+        jsonschema.validate(document, schema())
+    assert good["Images"]["T1w"]["acquisition"]["scanner"] == "Siemens Prisma"
+    assert good["Flags"] == [] and good["Masks"]["synthalT1w"]["trusted"]
+    assert not bad["Masks"]["synthalT1w"]["trusted"]
+    assert {flag["scope"] for flag in bad["Flags"]} == {"mask:synthalT1w", "visit:1"}
+
+
+def test_remarks_on_a_pair_from_two_documents() -> None:
+    thick = {"slice_thickness_mm": 3.0, "voxel_size_mm": [0.9, 0.9, 3.0], "field_of_view_mm": [170.0, 230.0, 144.0]}
+    first, later = build(visit("1")), build(visit("2", 1.6e6, contrast_agent="ce-gad", **thick))
+    remarks = visits.pair_remarks(first, later)
+    assert any(text.startswith("T1w: voxels of 1.00 x 1.00 x 1.00 mm, then 0.90 x 0.90 x 3.00 mm") for text in remarks)
+    assert "the intracranial volumes differ by 6 %" in remarks
+    assert "T1w: thick slices" in remarks and "T1w: contrast agent" in remarks
+    assert visits.pair_remarks(first, build(visit("2"))) == []
+    for damaged in ({}, {"Images": 3, "ICV": "x", "Flags": {}}, {"Images": {"T1w": []}, "ICV": [None], "Flags": [1]}):
+        assert visits.pair_remarks(damaged, first) == []
+
+
+def test_a_change_of_the_balance_of_left_and_right_is_remarked() -> None:
+    assert "cut off" in visits.balance_remark(-0.01, -0.14)
+    assert visits.balance_remark(0.02, -0.05) == visits.balance_remark(None, 0.3) == ""

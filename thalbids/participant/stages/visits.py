@@ -1,0 +1,39 @@
+"""The quality control of a session learns of the person's other visits: how they were acquired, the skull's size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from thalbids.bids.acquisition import facts
+from thalbids.bids.outputs import sidecar
+from thalbids.participant.session import SessionPlan, SubjectPlan
+from thalbids.participant.stages import steps
+
+
+def plan_visits(subject: SubjectPlan) -> None:
+    """Let the measures of each asked session wait for the T1w of the others, and read what is known of them."""
+    if len(subject.usable) < 2:
+        return
+    for plan in subject.usable:
+        if plan.name in subject.asked:
+            _tell(subject, plan)
+
+
+def _tell(subject: SubjectPlan, plan: SessionPlan) -> None:
+    others = [other for other in subject.usable if other is not plan]
+    told = [_visit(plan, "sidecar T1w"), *(_visit(other, f"visit {other.name}") for other in others)]
+    files = {f"visit {other.name}": sidecar(other.t1w) for other in others}
+    for number, step in enumerate(plan.steps):
+        if step.function is steps.measures:
+            plan.steps[number] = replace(
+                step,
+                inputs={**step.inputs, **files},
+                params={**step.params, "Visits": told},
+                after=(*step.after, *subject.needs(*others)),
+            )
+
+
+def _visit(plan: SessionPlan, key: str) -> dict[str, Any]:
+    images = {name: facts(image) for name, image in plan.session.images.items() if name in plan.images}
+    return {"Session": plan.session.session or "without a label", "Acquisition": images, "Sidecar": key}

@@ -1,0 +1,188 @@
+"""Was it acquired well enough, and can the visits of a person be compared? Flags of images, and of pairs of visits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from thalbids.qc.rules import CHECK, DISTRUST
+
+THICK_MM = 2.5  # slices from here on: the thalamus is about 20 mm high
+VOXELS = 0.1  # share by which a side of a voxel, or the thickness of slices, may differ between visits
+FIELD_OF_VIEW = 0.15
+ICV_CHECK, ICV_DISTRUST = 0.04, 0.08  # share by which the skull's inside may differ between visits
+ASYMMETRY = 0.1  # change of the asymmetry index of one method between visits
+
+Facts = Mapping[str, Any]
+Flag = dict[str, Any]
+AXES = ("right to left", "front to back", "top to bottom")
+
+
+def image_flags(name: str, facts: Facts) -> list[Flag]:
+    """What is to be known of an image before its volumes are used: thick slices, contrast agent."""
+    flags = []
+    thick = facts.get("slice_thickness_mm")
+    if thick is not None and thick >= THICK_MM:
+        slices = f"{facts['slice_direction']} slices" if facts.get("slice_direction") else "slices"
+        reason = f"The {name} has {slices} of {thick:g} mm: the border of the thalamus is blurred across them."
+        advice = "Compare volumes with those of scans of the same geometry only."
+        flags.append(_flag("thick_slices", thick, THICK_MM, reason, advice))
+    if facts.get("contrast_agent"):
+        reason = f"The {name} was made with a contrast agent ({facts['contrast_agent']})."
+        advice = "Compare volumes with those of scans with the agent only."
+        flags.append(_flag("contrast_agent", None, None, reason, advice))
+    return flags
+
+
+def changes(first: Mapping[str, Facts], later: Mapping[str, Facts]) -> list[tuple[str, str]]:
+    """What differs between the acquisitions of two visits, image by image: (rule, words)."""
+    found = []
+    for name in first:
+        if name in later:
+            found += [(rule, f"{name}: {words}") for rule, words in _differences(first[name], later[name])]
+    return found
+
+
+def _differences(first: Facts, later: Facts) -> Iterable[tuple[str, str]]:
+    one, two = first.get("voxel_size_mm"), later.get("voxel_size_mm")
+    other_voxels = _differ(one, two, VOXELS)
+    if one and two and any(other_voxels):
+        yield "voxel_size", f"voxels of {_sizes(one)} mm, then {_sizes(two)} mm"
+    thin, thick = first.get("slice_thickness_mm"), later.get("slice_thickness_mm")
+    if not any(other_voxels) and thin is not None and thick is not None and _apart(thin, thick) > VOXELS:
+        yield "slice_thickness", f"slices of {thin:g} mm, then {thick:g} mm"
+    one, two = first.get("field_of_view_mm"), later.get("field_of_view_mm")
+    wide = ", ".join(axis for axis, other in zip(AXES, _differ(one, two, FIELD_OF_VIEW), strict=False) if other)
+    if one and two and wide:
+        yield "field_of_view", f"another field of view ({wide}): {_sizes(one, 0)} mm, then {_sizes(two, 0)} mm"
+    if bool(first.get("contrast_agent")) != bool(later.get("contrast_agent")):
+        yield "contrast_agent", "with a contrast agent in one of the two visits only"
+    for key, what, unit in (("scanner", "another scanner", ""), ("field_strength_t", "another field strength", " T")):
+        a, b = first.get(key), later.get(key)
+        if a is not None and b is not None and _other(a, b):
+            yield key, f"{what}: {a}{unit}, then {b}{unit}"
+
+
+def _differ(first: Sequence[float] | None, later: Sequence[float] | None, share: float) -> list[bool]:
+    """Per axis, whether two sizes differ by more than a share; [] where one is not known."""
+    return [_apart(a, b) > share for a, b in zip(first or (), later or (), strict=False)]
+
+
+def _other(a: object, b: object) -> bool:
+    """Whether two values differ; field strengths of 2.89 and 3 T are one."""
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        return _apart(float(a), float(b)) > VOXELS
+    return str(a).casefold() != str(b).casefold()
+
+
+def size_change(first: float | None, later: float | None) -> float | None:
+    """Difference of two volumes of one skull as a share of their geometric mean; None without both."""
+    return None if not first or not later else _apart(first, later)
+
+
+def visit_flags(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[tuple[str, Flag]]:
+    """What the person's other visits say of this one.
+
+    Parameters
+    ----------
+    own, others : ``session`` (label), ``acquisition`` (image -> facts), ``icv_mm3`` of the whole-head network or None,
+        ``stripped``: whether the T1w is skull-stripped
+
+    Returns
+    -------
+    (label of the other visit, flag): each difference of acquisition and of the skull's size (check); and, with the
+    label "", that the skull has another size than in most other visits (distrust): a header is wrong, or the person.
+    """
+    found: list[tuple[str, Flag]] = []
+    far = []
+    for other in others:
+        for rule, words in changes(other["acquisition"], own["acquisition"]):
+            advice = "Read a change of volume between the two with this in mind, or leave the pair out."
+            found.append(
+                (
+                    other["session"],
+                    _flag(f"visit_{rule}", None, None, f"Since session {other['session']}: {words}.", advice),
+                )
+            )
+        apart = None if own["stripped"] != other["stripped"] else size_change(other["icv_mm3"], own["icv_mm3"])
+        if apart is not None and apart > ICV_CHECK:
+            far.append((apart, other))
+            reason = (
+                f"The skull's inside has {own['icv_mm3'] / 1e6:.2f} L, and {other['icv_mm3'] / 1e6:.2f} L in session "
+                f"{other['session']}: one person's does not change."
+            )
+            advice = "Compare the voxel sizes in the two headers, and look whether it is the same person."
+            found.append((other["session"], _flag("visit_icv", apart, ICV_CHECK, reason, advice)))
+    known = [o for o in others if o["icv_mm3"] and o["stripped"] == own["stripped"]]
+    much = [other for apart, other in far if apart > ICV_DISTRUST]
+    if own["icv_mm3"] and len(much) > len(known) / 2:
+        named = ", ".join(str(other["session"]) for other in much)
+        reason = (
+            f"The skull has another size than in most other visits of the person (session {named}): voxel sizes of the "
+            "header, or the person, are wrong in one of them, and with them every volume."
+        )
+        worst = max(apart for apart, _ in far)
+        advice = "Do not use the volumes before the header has been compared with the scanner's images."
+        found.append(("", _flag("visit_size", worst, ICV_DISTRUST, reason, advice, DISTRUST)))
+    return found
+
+
+def pair_remarks(first: Mapping[str, Any], later: Mapping[str, Any]) -> list[str]:
+    """Why a change between two visits may be none of the thalamus, from their QC documents; [] when comparable."""
+    remarks = [words for _, words in changes(_acquisition(first), _acquisition(later))]
+    apart = size_change(_icv(first), _icv(later))
+    if apart is not None and apart > ICV_CHECK:
+        remarks.append(f"the intracranial volumes differ by {100 * apart:.0f} %")
+    for rule, words in (("thick_slices", "thick slices"), ("contrast_agent", "contrast agent")):
+        named = {_scope(flag) for document in (first, later) for flag in _flags(document) if flag.get("rule") == rule}
+        remarks += [f"{name}: {words}" for name in sorted(named)]
+    return remarks
+
+
+def balance_remark(first: float | None, later: float | None) -> str:
+    """That left and right changed by more than they should relative to each other; "" when not, or unknown."""
+    if first is None or later is None or abs(first - later) <= ASYMMETRY:
+        return ""
+    then = f"left and right differed by {100 * first:+.0f} %, then by {100 * later:+.0f} %"
+    return f"{then}: one of the masks may be cut off"
+
+
+def _acquisition(document: Mapping[str, Any]) -> dict[str, Facts]:
+    images = document.get("Images")
+    found = images if isinstance(images, dict) else {}
+    return {
+        name: e["acquisition"]
+        for name, e in found.items()
+        if isinstance(e, dict) and isinstance(e.get("acquisition"), dict)
+    }
+
+
+def _icv(document: Mapping[str, Any]) -> float | None:
+    entries = document.get("ICV")
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("icv_mm3"), (int, float)):
+            return float(entry["icv_mm3"])
+    return None
+
+
+def _flags(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    flags = document.get("Flags")
+    return [flag for flag in flags if isinstance(flag, dict)] if isinstance(flags, list) else []
+
+
+def _scope(flag: Mapping[str, Any]) -> str:
+    return str(flag.get("scope", "")).partition(":")[2]
+
+
+def _apart(a: float, b: float) -> float:
+    """Difference of two positive numbers as a share: |ln(a / b)|; infinite where one is not positive."""
+    return abs(math.log(a / b)) if a > 0 and b > 0 else math.inf
+
+
+def _sizes(values: Sequence[float], digits: int = 2) -> str:
+    return " x ".join(f"{value:.{digits}f}" for value in values)
+
+
+def _flag(rule: str, value: float | None, limit: float | None, reason: str, advice: str, severity: str = CHECK) -> Flag:
+    return {"rule": rule, "severity": severity, "value": value, "limit": limit, "reason": reason, "advice": advice}
