@@ -359,6 +359,7 @@ class Group:
     methods : methods that are analysed; empty means every method of the derivatives
     not_in_models : methods left out of the clinical models (the paper, 3.4, left FreeSurfer out)
     icv : source of the intracranial volume; ``auto`` takes the one that most sessions have, the same for everybody
+    distrusted_icv : take intracranial volumes that their own flag distrusts
     pairs : pairs of sessions between which change is computed: ``first:last``, ``consecutive``, or ``A:B`` with labels
     subset : diagnosis group of the sensitivity analyses
     wilcoxon : distribution of the signed-rank tests; ``exact`` is that of all signs, ties included
@@ -371,6 +372,7 @@ class Group:
     methods: tuple[str, ...] = ()
     not_in_models: tuple[str, ...] = field(default_factory=families.not_in_models)
     icv: str = field(default="auto", metadata={"choices": lambda: ("auto", *families.icv_sources())})
+    distrusted_icv: bool = False
     pairs: tuple[str, ...] = ("first:last",)
     subset: str = "RRMS"
     wilcoxon: str = field(default="asymptotic", metadata={"choices": ("asymptotic", "exact")})

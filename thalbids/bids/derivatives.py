@@ -10,6 +10,7 @@ import math
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from typing import Any
 from thalbids.bids.index import LABEL
 from thalbids.bids.pbvc import COLUMNS, read_given
 from thalbids.errors import MetadataError, NoInputError
-from thalbids.files import read_table
+from thalbids.files import read_json, read_table
 
 MORPH = "desc-thalamus_morph.tsv"
 ICV = "desc-icv_morph.tsv"
 SIENA = "desc-siena_morph.tsv"
+DOCUMENT = "desc-thalamus_qc.json"
 STATUSES = ("ok", "missing", "failed", "excluded")
 _MASK = re.compile(r"_label-thalamus_desc-(?P<desc>[0-9A-Za-z]+)_mask\.nii(?:\.gz)?$")
 _LIKE_A_MASK = re.compile(r"^[^.].*(?:mask|thal).*\.nii(?:\.gz)?$", re.IGNORECASE)
@@ -128,7 +130,10 @@ def read_volumes(places: Iterable[Place]) -> Volumes:
 
 
 def read_icv(places: Iterable[Place]) -> tuple[list[dict[str, Any]], list[str]]:
-    """The rows of every ``desc-icv_morph.tsv`` (participant_id, session_id, source, icv_ml), and notes."""
+    """The rows of every ``desc-icv_morph.tsv`` (participant_id, session_id, source, icv_ml, status), and notes.
+
+    The status is ``excluded`` where the participant level says so; tables without that column count as ok.
+    """
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     for place in places:
@@ -137,8 +142,20 @@ def read_icv(places: Iterable[Place]) -> tuple[list[dict[str, Any]], list[str]]:
                 value = number(row["icv_mm3"])
                 if value > 0:
                     ids = {"participant_id": place.participant_id, "session_id": place.session_id}
-                    rows.append({**ids, "source": row["source"] or "given", "icv_ml": value / 1000})
+                    status = "excluded" if row.get("status") == "excluded" else "ok"
+                    source = row["source"] or "given"
+                    rows.append({**ids, "source": source, "icv_ml": value / 1000, "status": status})
     return rows, notes
+
+
+def read_documents(places: Iterable[Place]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The QC document of each session by participant and session, whatever it holds; without those that are damaged."""
+    found = {}
+    for place in places:
+        for path in place.ending(DOCUMENT)[:1]:
+            with suppress(MetadataError):
+                found[place.participant_id, place.session_id] = read_json(path)
+    return found
 
 
 def read_pbvc(root: Path, participants: Collection[str] = ()) -> tuple[list[dict[str, Any]], list[str]]:

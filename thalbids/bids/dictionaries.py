@@ -90,6 +90,15 @@ ICV_MORPH: dict[str, Column] = {
         "LongName": "Note",
         "Description": "What to know before the volume is used; n/a when there is nothing to say.",
     },
+    "status": {
+        "LongName": "Status",
+        "Description": "Whether the volume exists and can be used.",
+        "Levels": {
+            "ok": "There is a volume, and it is plausible",
+            "missing": "There is none, see note",
+            "excluded": "It is implausible, see note",
+        },
+    },
 }
 
 SIENA_MORPH: dict[str, Column] = {

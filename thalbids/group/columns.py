@@ -54,6 +54,14 @@ PAIR = {
     "session_id_baseline": column("Baseline session", "Label of the earlier session with ses-."),
     "session_id_followup": column("Follow-up session", "Label of the later session with ses-."),
 }
+COMPARABLE = {
+    "comparable": column(
+        "Comparable",
+        "Whether the two visits were acquired alike, by their QC documents.",
+        Levels={"yes": "Nothing was flagged", "no": "See remark", "n/a": "Not known of both sessions"},
+    ),
+    "remark": column("Remark", "Why a change between the two may be none of the thalamus; n/a when there is nothing."),
+}
 SESSIONS = {
     "sessions": column(
         "Pair of sessions",

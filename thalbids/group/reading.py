@@ -93,6 +93,18 @@ def icv_frame(rows: Sequence[dict[str, Any]], wanted: str, notes: list[str]) -> 
     )
 
 
+def sound_icv(rows: Sequence[dict[str, Any]], notes: list[str]) -> list[dict[str, Any]]:
+    """The intracranial volumes that their own flag does not distrust."""
+    sound = [row for row in rows if row["status"] == "ok"]
+    if len(sound) < len(rows):
+        count = f"{len(rows) - len(sound)} of {len(rows)} intracranial volumes"
+        notes.append(
+            f"warning: {count} are distrusted by their own flag and not used (setting group.distrusted_icv); see "
+            "group_icv.tsv."
+        )
+    return sound
+
+
 def excluded(volumes: pd.DataFrame, exclusions: pd.DataFrame) -> pd.DataFrame:
     """The volumes with status excluded, and the reason, where a rating says so (method "" stands for all)."""
     if not len(exclusions):
@@ -137,6 +149,8 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     visit_frame = frame_of(together.rows, VISIT_COLUMNS)
     icv_rows, icv_notes = read_icv(places)
     given = visit_frame[visit_frame["icv_ml"].notna()][["participant_id", "session_id", "icv_ml"]]
+    if not settings.group.distrusted_icv:
+        icv_rows = sound_icv(icv_rows, notes)
     icv_rows += [row | {"source": "given"} for row in given.to_dict("records")]
     icv = icv_frame(icv_rows, settings.group.icv, notes)
     volumes = volume_frame(read, icv, settings.group, notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from thalbids.group.analyses import (
     change,
+    comparability,
     conflicts,
     crosssectional,
     descriptives,
@@ -34,6 +35,7 @@ ANALYSES: tuple[Analysis, ...] = (
     descriptives.ANALYSIS,
     groups.ANALYSIS,
     change.ANALYSIS,
+    comparability.ANALYSIS,
     crosssectional.ANALYSIS,
     longitudinal.ANALYSIS,
     ordinal.ANALYSIS,

@@ -301,7 +301,10 @@ def _brain(
 def _icv(entry: Mapping[str, Any]) -> dict[str, Any]:
     """One intracranial volume with its flags."""
     full = {"status": "ok", "reason": "", **entry}
-    return {**full, "flags": rules.apply(rules.ICV_RULES, full)}
+    flags = rules.apply(rules.ICV_RULES, full)
+    if rules.distrusted(flags) and full["status"] == "ok":
+        full |= {"status": "excluded", "reason": " ".join(flag["reason"] for flag in flags)}
+    return {**full, "flags": flags}
 
 
 def _registration(entry: Mapping[str, Any]) -> dict[str, Any]:

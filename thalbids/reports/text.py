@@ -216,7 +216,8 @@ class Words:
         out = []
         for row in rows:
             source = str(row["source"])
-            said = [_said(row.get("reason") or row.get("note")), *(flag["reason"] for flag in flags.get(source, ()))]
+            note = _said(row.get("reason") or row.get("note")) or ""
+            said = [note, *(flag["reason"] for flag in flags.get(source, ()) if flag["reason"] not in note)]
             note = " ".join(filter(None, said))
             out.append(
                 {"source": families.of(source).label, "volume": number(row.get("icv_mm3"), 3, 1e-6), "note": note}

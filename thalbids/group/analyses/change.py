@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from thalbids.bids.tables import PARTICIPANT, Column, Table, column, count, table
+from thalbids.group import comparability
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort, visit_pairs
-from thalbids.group.columns import DIAGNOSIS, EXACT, METHOD, METHOD2, PAIR, REASON, SESSIONS, SPREAD
+from thalbids.group.columns import COMPARABLE, DIAGNOSIS, EXACT, METHOD, METHOD2, PAIR, REASON, SESSIONS, SPREAD
 from thalbids.group.missing import ledger, missing_table
 from thalbids.group.statistics.paired import benjamini_hochberg, signed_rank
+from thalbids.qc.visits import balance_remark
 from thalbids.reports.group.figures import clinical, descriptive, look
 from thalbids.reports.group.group_data import Tables, number, rows_of
 from thalbids.reports.group.section import Section, Shown, counted, per_group
@@ -60,6 +62,7 @@ CHANGE: dict[str, Column] = {
     "diagnosis": column("Diagnosis", "Diagnosis group at the baseline; n/a when unknown."),
     **SESSIONS,
     **REASON,
+    **COMPARABLE,
 }
 
 
@@ -133,6 +136,7 @@ def change(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
         made |= _differences(frame, side)
     made |= _asymmetry(frame)
     made |= {"sessions": pair, "reason": _reasons(frame)}
+    made |= _comparable(cohort, frame, made, pair)
     return pd.DataFrame(made).reindex(columns=list(CHANGE))
 
 
@@ -235,6 +239,20 @@ def _asymmetry(frame: pd.DataFrame) -> dict[str, pd.Series]:
         left, right = frame[f"volume_left_ml_{when}"], frame[f"volume_right_ml_{when}"]
         made[f"asymmetry_{when}"] = 2 * (left - right) / (left + right).where(left + right > 0)
     return made | {"delta_asymmetry": made["asymmetry_followup"] - made["asymmetry_baseline"]}
+
+
+def _comparable(
+    cohort: Cohort, frame: pd.DataFrame, made: Mapping[str, pd.Series | str | list[str]], pair: str
+) -> dict[str, list[str]]:
+    """Whether the visits were acquired alike, and that left and right of a mask did not part."""
+    told = frame[comparability.KEYS].merge(comparability.pairs(cohort, pair), on=comparability.KEYS, how="left")
+    balance = [
+        balance_remark(*(None if value != value else float(value) for value in both))
+        for both in zip(made["asymmetry_baseline"], made["asymmetry_followup"], strict=True)
+    ]
+    remarks = ["; ".join(filter(None, both)) for both in zip(told["remark"], balance, strict=True)]
+    known = zip(told["comparable"], balance, strict=True)
+    return {"comparable": [comparability.NO if parted else alike for alike, parted in known], "remark": remarks}
 
 
 def _reasons(frame: pd.DataFrame) -> list[str]:
