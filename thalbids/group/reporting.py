@@ -17,8 +17,8 @@ from thalbids.reports.group.group_page import write_group_report
 from thalbids.reports.group.section import Section
 
 PAPER = (
-    "people", "volumes", "groups", "overlap", "containment", "agreement", "crosssectional", "change", "pbvc",
-    "longitudinal", "sensitivity", "influence",
+    "people", "volumes", "groups", "overlap", "containment", "agreement", "crosssectional", "change", "comparability",
+    "pbvc", "longitudinal", "sensitivity", "influence",
 )  # fmt: skip
 
 
