@@ -200,7 +200,7 @@ ICV_RULES = (
     Rule(
         "icv", "icv_mm3", 900_000.0, 2_200_000.0,
         "The intracranial volume is {value} L; {limit} L is the limit of what is plausible in adults.",
-        "Do not normalise by it; look at the brain outline and the head's coverage.", scale=1e-6, digits=2,
+        "Do not normalise by it; look at the brain outline and the head's coverage.", DISTRUST, scale=1e-6, digits=2,
     ),
 )  # fmt: skip
 
