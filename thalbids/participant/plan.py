@@ -24,6 +24,7 @@ from thalbids.participant.stages import (
     siena,
     template,
     together,
+    visits,
 )
 from thalbids.participant.step_io import RefusalParams, refuse
 from thalbids.raters.ratings import Verdict
@@ -65,6 +66,7 @@ def plan_subject(subject: SubjectPlan, methods: Sequence[Method]) -> SubjectPlan
             together.add_steps(subject, method)
     for plan in subject.sessions:
         end_session(plan, methods)
+    visits.add_steps(subject)
     if subject.settings.outputs.report:
         alignment.add_steps(subject)
     siena.add_steps(subject)

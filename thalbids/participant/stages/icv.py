@@ -17,6 +17,7 @@ from thalbids.errors import ThalbidsError
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.stages import tools
 from thalbids.participant.step_io import given, there
+from thalbids.qc import rules
 from thalbids.tools.freesurfer import find, read_stats
 
 GIVEN = "icv"  # the name in --derivatives
@@ -54,6 +55,7 @@ def add_steps(plan: SessionPlan) -> None:
         needs=(plan.images["T1w"],),
         after=tuple(after),
         memory_gb=0.5,
+        version=2,  # says which volumes can be used
     )
 
 
@@ -85,8 +87,16 @@ def icv(inputs: Inputs, outputs: Outputs, params: IcvParams, upstream: Upstream)
     volume = anatomy["IntracranialVolumeMm3"]
     note = CUT_OFF_NOTE if volume is None else STRIPPED_NOTE if anatomy["SkullStripped"] else None
     rows.append({"source": "synthal", "icv_mm3": volume, "note": note})
-    write_table(outputs["icv"], rows, ICV_COLUMNS)
+    write_table(outputs["icv"], [judged(row) for row in rows], ICV_COLUMNS)
     return Done({"icv": params.dictionary})
+
+
+def judged(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the table with its status, and in its note what is implausible."""
+    flags = rules.apply(rules.ICV_RULES, row)
+    status = "missing" if row["icv_mm3"] is None else "excluded" if rules.distrusted(flags) else "ok"
+    note = " ".join(filter(None, [row.get("note"), *(flag["reason"] for flag in flags)]))
+    return {**row, "note": note or None, "status": status}
 
 
 def given_icv(table: Path, subject: str, session: str | None) -> list[float]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from thalbids.bids.acquisition import facts
 from thalbids.bids.dictionaries import THALAMUS_COLUMNS, THALAMUS_MORPH
 from thalbids.bids.outputs import read_json, read_table, sidecar, write_table
 from thalbids.engine.params import IF_SET, Params
@@ -26,19 +27,35 @@ DIAGNOSTICS = {"flip_dice": "FlipDice", "confidence": "Confidence", "in_view": "
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Where an image came from, and the step that brings it to the T1w grid."""
+    """Where an image came from, the step that brings it to the T1w grid, and how it was acquired."""
 
     source: str
     step: str
+    acquisition: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, str]:
-        return {"source": self.source, "step": self.step}
+    def to_json(self) -> dict[str, Any]:
+        return {"source": self.source, "step": self.step, "acquisition": dict(self.acquisition)}
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What another visit's quality control needs of a visit: its label, how each image was acquired, and the input that
+    holds the sidecar of its T1w.
+    """
+
+    session: str
+    acquisition: Mapping[str, Mapping[str, Any]]
+    sidecar: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"session": self.session, "acquisition": self.acquisition, "sidecar": self.sidecar}
 
 
 @dataclass(frozen=True)
 class MeasuresParams(Params):
     """``methods``: the rows of the volume table; ``registered``: images that were registered; ``missing``: what the
-    session lacks, with the reason; ``rated``: what raters failed, by mask: SHA-256 and reason.
+    session lacks, with the reason; ``rated``: what raters failed, by mask: SHA-256 and reason; ``visits``: this visit,
+    then the person's others.
     """
 
     kind = "measures"
@@ -53,6 +70,7 @@ class MeasuresParams(Params):
     brain_source: str
     missing: tuple[Mapping[str, str], ...]
     rated: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict, metadata=IF_SET)
+    visits: tuple[Visit, ...] = field(default=(), metadata=IF_SET)
 
 
 def add_steps(plan: SessionPlan) -> None:
@@ -79,7 +97,8 @@ def add_steps(plan: SessionPlan) -> None:
             dictionary=THALAMUS_MORPH,
             registered=registered,
             images={
-                name: ImageSource(plan.session.images[name].uri, plan.images[name]) for name in ("T1w", *registered)
+                name: ImageSource(plan.session.images[name].uri, plan.images[name], facts(plan.session.images[name]))
+                for name in ("T1w", *registered)
             },
             notes=(*plan.session.notes, *(f"{what}: {whence}" for what, whence in plan.origins.items())),
             brain_source=plan.brain_source,
@@ -90,6 +109,7 @@ def add_steps(plan: SessionPlan) -> None:
         ),
         record=plan.qc,
         memory_gb=plan.memory(1.0),
+        version=2,  # masks against each other, acquisition, visits
     )
 
 
@@ -129,6 +149,7 @@ def measures(inputs: Inputs, outputs: Outputs, params: MeasuresParams, upstream:
         icv=icv,
         notes=notes,
         missing=list(params.missing),
+        visits=visits_of(params.visits, inputs),
     )
     write_table(outputs["volumes"], volume_rows(params.methods, document["Masks"]), params.columns)
     qc.write(outputs["qc"], document)
@@ -208,7 +229,30 @@ def image_entries(params: MeasuresParams, inputs: Inputs, upstream: Upstream) ->
         told = there(inputs, "sidecar T1w" if name == "T1w" else f"xfm{name}")
         notes = read_json(told).get("Notes", []) if told is not None else []
         entries[name] = {"source": image.source, "status": status, "reason": result.reason, "notes": notes}
+        if image.acquisition:
+            entries[name]["acquisition"] = dict(image.acquisition)
     return entries
+
+
+def visits_of(visits: Sequence[Visit], inputs: Inputs) -> list[dict[str, Any]]:
+    """What the quality control compares: this visit, then the person's others whose T1w was made."""
+    told = {visit.session: there(inputs, visit.sidecar) for visit in visits}
+    if not visits or told[visits[0].session] is None:
+        return []
+    found = []
+    for visit in visits:
+        path = told[visit.session]
+        if path is not None:
+            known = read_json(path)
+            found.append(
+                {
+                    "session": visit.session,
+                    "acquisition": visit.acquisition,
+                    "icv_mm3": known.get("IntracranialVolumeMm3"),
+                    "stripped": bool(known.get("SkullStripped")),
+                }
+            )
+    return found
 
 
 def registration_entry(name: str, inputs: Inputs, upstream: Upstream, params: MeasuresParams) -> dict[str, Any]:

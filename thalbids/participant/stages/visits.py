@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from thalbids.bids.acquisition import facts
 from thalbids.bids.outputs import sidecar
 from thalbids.participant.session import SessionPlan, SubjectPlan
-from thalbids.participant.stages import steps
+from thalbids.participant.stages.measures import MeasuresParams, Visit
 
 
-def plan_visits(subject: SubjectPlan) -> None:
-    """Let the measures of each asked session wait for the T1w of the others, and read what is known of them."""
+def add_steps(subject: SubjectPlan) -> None:
+    """No step of its own: the measures of each asked session wait for the T1w of the others and read what it tells."""
     if len(subject.usable) < 2:
         return
     for plan in subject.usable:
@@ -22,18 +21,18 @@ def plan_visits(subject: SubjectPlan) -> None:
 
 def _tell(subject: SubjectPlan, plan: SessionPlan) -> None:
     others = [other for other in subject.usable if other is not plan]
-    told = [_visit(plan, "sidecar T1w"), *(_visit(other, f"visit {other.name}") for other in others)]
+    told = (_visit(plan, "sidecar T1w"), *(_visit(other, f"visit {other.name}") for other in others))
     files = {f"visit {other.name}": sidecar(other.t1w) for other in others}
     for number, step in enumerate(plan.steps):
-        if step.function is steps.measures:
+        if isinstance(step.params, MeasuresParams):
             plan.steps[number] = replace(
                 step,
                 inputs={**step.inputs, **files},
-                params={**step.params, "Visits": told},
+                params=replace(step.params, visits=told),
                 after=(*step.after, *subject.needs(*others)),
             )
 
 
-def _visit(plan: SessionPlan, key: str) -> dict[str, Any]:
+def _visit(plan: SessionPlan, key: str) -> Visit:
     images = {name: facts(image) for name, image in plan.session.images.items() if name in plan.images}
-    return {"Session": plan.session.session or "without a label", "Acquisition": images, "Sidecar": key}
+    return Visit(plan.session.session or "without a label", images, key)

@@ -11,7 +11,8 @@ import pytest
 from thalbids.engine.step import Step, check_plan
 from thalbids.methods.embedded import SynThal
 from thalbids.participant import plan as plans
-from thalbids.participant.stages import mask_steps, steps
+from thalbids.participant.stages import anatomy, icv, measures
+from thalbids.participant.stages.measures import MeasuresParams, Visit
 from thalbids.settings import load
 from thalbids.types import InputImage, Session
 
@@ -23,7 +24,7 @@ class Fixed(SynThal):
 
 @pytest.fixture(autouse=True)
 def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plans, "_weights", lambda: "none")
+    monkeypatch.setattr(anatomy, "_weights", lambda: "none")
 
 
 def session(label: str, **metadata: Any) -> Session:
@@ -32,24 +33,25 @@ def session(label: str, **metadata: Any) -> Session:
 
 def measures_of(*sessions: Session, asked: int | None = None) -> dict[str, Step]:
     own = list(sessions)[:asked]
-    planned = plans.steps_of(plans.plan(own, Path("/out"), (Fixed(),), load(None, {}), list(sessions)))
+    people = plans.plan(own, Path("/out"), (Fixed(),), load(None, {}), list(sessions))
+    planned = [step for person in people for step in person.all_steps]
     check_plan(planned)
-    return {step.session: step for step in planned if step.function is steps.measures}
+    return {step.session: step for step in planned if isinstance(step.params, MeasuresParams)}
 
 
 def test_each_visit_knows_the_others() -> None:
     made = measures_of(session("1"), session("2", ContrastBolusIngredient="GADOLINIUM"))
     first, second = made["sub-01_ses-1"], made["sub-01_ses-2"]
-    assert [visit["Session"] for visit in first.params["Visits"]] == ["1", "2"]
-    assert [visit["Session"] for visit in second.params["Visits"]] == ["2", "1"]
-    assert first.params["Visits"][1]["Acquisition"]["T1w"]["contrast_agent"] == "GADOLINIUM"
+    assert [visit.session for visit in first.params.visits] == ["1", "2"]
+    assert [visit.session for visit in second.params.visits] == ["2", "1"]
+    assert first.params.visits[1].acquisition["T1w"]["contrast_agent"] == "GADOLINIUM"
     assert "sub-01_ses-2 anatomy" in first.after and "sub-01_ses-1 anatomy" in second.after
-    assert first.params["Images"]["T1w"]["acquisition"]["contrast_agent"] is None
+    assert first.params.images["T1w"].acquisition["contrast_agent"] is None
 
 
 def test_a_single_visit_is_compared_with_nothing() -> None:
     (only,) = measures_of(session("1")).values()
-    assert "Visits" not in only.params
+    assert "Visits" not in only.params.to_json()
 
 
 def sidecar_of(folder: Path, name: str, icv: float | None) -> Path:
@@ -59,19 +61,19 @@ def sidecar_of(folder: Path, name: str, icv: float | None) -> Path:
 
 
 def test_visits_whose_t1w_was_not_made_are_left_out(tmp_path: Path) -> None:
-    told = [{"Session": s, "Acquisition": {}, "Sidecar": key} for s, key in (("1", "own"), ("2", "no"), ("3", "yes"))]
+    told = [Visit("1", {}, "own"), Visit("2", {}, "no"), Visit("3", {}, "yes")]
     inputs = {"own": sidecar_of(tmp_path, "a.json", 1.5e6), "no": tmp_path / "none.json"}
     inputs |= {"yes": sidecar_of(tmp_path, "b.json", None)}
-    found = steps.visits_of({"Visits": told}, inputs)
+    found = measures.visits_of(told, inputs)
     assert [(visit["session"], visit["icv_mm3"]) for visit in found] == [("1", 1.5e6), ("3", None)]
-    assert steps.visits_of({"Visits": told}, {**inputs, "own": None}) == []
-    assert steps.visits_of({}, inputs) == []
+    assert measures.visits_of(told, {**inputs, "own": None}) == []
+    assert measures.visits_of([], inputs) == []
 
 
 @pytest.mark.parametrize(
     ("volume", "status"), [(1.5e6, "ok"), (2.3e6, "excluded"), (0.8e6, "excluded"), (None, "missing")]
 )
 def test_the_table_of_intracranial_volumes_says_which_can_be_used(volume: float | None, status: str) -> None:
-    row = mask_steps.judged_icv({"source": "synthal", "icv_mm3": volume, "note": "cut off" if volume is None else None})
+    row = icv.judged({"source": "synthal", "icv_mm3": volume, "note": "cut off" if volume is None else None})
     assert row["status"] == status
     assert (row["note"] is not None) == (status != "ok")
