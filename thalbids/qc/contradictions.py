@@ -81,11 +81,14 @@ class Witness:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """In what a mask differs from another: words about the mask, and the largest excess over a limit (1: at it)."""
+    """In what a mask differs from another: words about the mask, the largest excess over a limit (1: at it), whether the
+    limits were measured for their protocols.
+    """
 
     other: str
     words: tuple[str, ...]
     excess: float
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,8 @@ def against(mask: Witness, name: str, other: Witness, overlap: float | None) -> 
     found = [item for item in deviations(mask, other, overlap) if item[0] > 1]
     if not found:
         return None
-    return Contradiction(name, tuple(words for _, words in found), found[0][0])
+    measured = _limits(mask, other)[0] is SAME_PROTOCOL
+    return Contradiction(name, tuple(words for _, words in found), found[0][0], measured)
 
 
 def deviations(mask: Witness, other: Witness, overlap: float | None = None) -> Deviations:
@@ -253,7 +257,7 @@ def names_of(found: Sequence[Contradiction]) -> str:
 
 
 def flag(verdict: Verdict, rule: str) -> dict[str, Any]:
-    """The flag of a mask that others contradict; what most others contradict is not trusted."""
+    """The flag of a mask that others contradict; not trusted where most do, or one of the same protocol does."""
     worst = max(verdict.against, key=lambda found: found.excess)
     told = "; ".join(worst.words)
     count = f"{len(verdict.against)} of {verdict.heard}"
@@ -266,7 +270,7 @@ def flag(verdict: Verdict, rule: str) -> dict[str, Any]:
     else:
         start = f"It and {names_of(verdict.against)} contradict each other, and nothing tells which is wrong."
         advice = "Look at both outlines; leave out the one that does not follow the thalamus."
-    severe = verdict.share > MOST or rule == "odd_one_out"
+    severe = verdict.share > MOST or rule == "odd_one_out" or any(found.measured for found in verdict.against)
     return {
         "rule": rule, "severity": DISTRUST if severe else CHECK, "value": verdict.share, "limit": MOST,
         "reason": f"{start} Against {worst.other}: {told}.", "advice": advice,

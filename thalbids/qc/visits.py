@@ -48,20 +48,20 @@ def _differences(first: Facts, later: Facts) -> Iterable[tuple[str, str]]:
     one, two = first.get("voxel_size_mm"), later.get("voxel_size_mm")
     other_voxels = _differ(one, two, VOXELS)
     if one and two and any(other_voxels):
-        yield "voxel_size", f"voxels of {_sizes(one)} mm, then {_sizes(two)} mm"
+        yield "voxel_size", f"voxels of {_sizes(one)} mm against {_sizes(two)} mm"
     thin, thick = first.get("slice_thickness_mm"), later.get("slice_thickness_mm")
     if not any(other_voxels) and thin is not None and thick is not None and _apart(thin, thick) > VOXELS:
-        yield "slice_thickness", f"slices of {thin:g} mm, then {thick:g} mm"
+        yield "slice_thickness", f"slices of {thin:g} mm against {thick:g} mm"
     one, two = first.get("field_of_view_mm"), later.get("field_of_view_mm")
     wide = ", ".join(axis for axis, other in zip(AXES, _differ(one, two, FIELD_OF_VIEW), strict=False) if other)
     if one and two and wide:
-        yield "field_of_view", f"another field of view ({wide}): {_sizes(one, 0)} mm, then {_sizes(two, 0)} mm"
+        yield "field_of_view", f"another field of view ({wide}): {_sizes(one, 0)} mm against {_sizes(two, 0)} mm"
     if bool(first.get("contrast_agent")) != bool(later.get("contrast_agent")):
         yield "contrast_agent", "with a contrast agent in one of the two visits only"
     for key, what, unit in (("scanner", "another scanner", ""), ("field_strength_t", "another field strength", " T")):
         a, b = first.get(key), later.get(key)
         if a is not None and b is not None and _other(a, b):
-            yield key, f"{what}: {a}{unit}, then {b}{unit}"
+            yield key, f"{what}: {a}{unit} against {b}{unit}"
 
 
 def _differ(first: Sequence[float] | None, later: Sequence[float] | None, share: float) -> list[bool]:
@@ -102,7 +102,9 @@ def visit_flags(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> 
             found.append(
                 (
                     other["session"],
-                    _flag(f"visit_{rule}", None, None, f"Since session {other['session']}: {words}.", advice),
+                    _flag(
+                        f"visit_{rule}", None, None, f"Session {other['session']} against this one: {words}.", advice
+                    ),
                 )
             )
         apart = None if own["stripped"] != other["stripped"] else size_change(other["icv_mm3"], own["icv_mm3"])

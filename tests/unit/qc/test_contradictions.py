@@ -127,7 +127,11 @@ def test_two_that_contradict_each_other_are_both_told() -> None:
     between = landmarks.of_labels(np.roll(GOOD, 3, 0), AFFINE)
     document = qc.build(subject="1", session=None, affine=AFFINE, masks=two, head=between)
     assert flags(document) == {"first": {"contradiction"}, "synthalT1w": {"contradiction"}}
-    assert {flag["severity"] for flag in document["Flags"]} == {"check"}
+    assert {flag["severity"] for flag in document["Flags"]} == {"distrust"}  # one of the two is wrong
+    other = {"dbsegment": MaskInput(np.roll(GOOD, 6, 0), "dbsegment", ("T1w",)), "synthalT1w": two["synthalT1w"]}
+    document = qc.build(subject="1", session=None, affine=AFFINE, masks=other, head=between)
+    assert flags(document) == {"dbsegment": {"contradiction"}, "synthalT1w": {"contradiction"}}
+    assert {flag["severity"] for flag in document["Flags"]} == {"check"}  # limits that were not measured
 
 
 def test_three_that_all_contradict_each_other_leave_none_that_is_trusted() -> None:

@@ -72,7 +72,7 @@ def test_every_change_of_the_acquisition_is_told_once(facts: dict[str, Any], rul
     found = visits.visit_flags(visit("2", **facts), [visit("1")])
     assert [flag["rule"] for _, flag in found] == [rule]
     assert found[0][1]["severity"] == "check"
-    assert found[0][1]["reason"].startswith("Since session 1: T1w: ")
+    assert found[0][1]["reason"].startswith("Session 1 against this one: T1w: ")
 
 
 def test_thick_slices_and_contrast_agent_are_flagged_in_one_image() -> None:
@@ -110,7 +110,9 @@ def test_remarks_on_a_pair_from_two_documents() -> None:
     thick = {"slice_thickness_mm": 3.0, "voxel_size_mm": [0.9, 0.9, 3.0], "field_of_view_mm": [170.0, 230.0, 144.0]}
     first, later = build(visit("1")), build(visit("2", 1.6e6, contrast_agent="ce-gad", **thick))
     remarks = visits.pair_remarks(first, later)
-    assert any(text.startswith("T1w: voxels of 1.00 x 1.00 x 1.00 mm, then 0.90 x 0.90 x 3.00 mm") for text in remarks)
+    assert any(
+        text.startswith("T1w: voxels of 1.00 x 1.00 x 1.00 mm against 0.90 x 0.90 x 3.00 mm") for text in remarks
+    )
     assert "the intracranial volumes differ by 6 %" in remarks
     assert "T1w: thick slices" in remarks and "T1w: contrast agent" in remarks
     assert visits.pair_remarks(first, build(visit("2"))) == []

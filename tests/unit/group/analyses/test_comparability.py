@@ -57,7 +57,7 @@ def two_people(tmp_path: Path) -> Cohort:
 def test_pairs_are_named_in_group_change_with_the_reason(tmp_path: Path) -> None:
     frame = change(two_people(tmp_path)).set_index("participant_id")
     assert frame["comparable"].to_dict() == {"sub-01": "no", "sub-02": "yes", "sub-03": ""}
-    assert "another scanner: Siemens Prisma, then GE Signa" in frame.loc["sub-01", "remark"]
+    assert "another scanner: Siemens Prisma against GE Signa" in frame.loc["sub-01", "remark"]
     assert "thick slices" in frame.loc["sub-01", "remark"]
     assert frame.loc["sub-02", "remark"] == ""
 
