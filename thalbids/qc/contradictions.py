@@ -81,7 +81,7 @@ class Witness:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """In what a mask differs from another: words about the mask, the largest excess over a limit (1: at it), whether the
+    """In what a mask differs from another: words on it, the largest excess over a limit (1: at it), whether the
     limits were measured for their protocols.
     """
 
