@@ -128,6 +128,8 @@ def _dispatch(arguments: argparse.Namespace, settings: Settings) -> int:
         return _boilerplate(arguments.output_dir.absolute())
     if arguments.command == "group":
         return _group(arguments, settings)
+    if arguments.plan or arguments.follow_plan:
+        raise UsageError("--plan and --follow-plan belong to the group level.", "Leave them out, or name group.")
     from thalbids.participant.run import participant
 
     switches = {"dry_run": arguments.dry_run, "reports_only": arguments.reports_only}
@@ -163,14 +165,20 @@ def _boilerplate(out_dir: Path) -> int:
 def _group(arguments: argparse.Namespace, settings: Settings) -> int:
     """The group level; two runs of it into one folder do not mix."""
     from thalbids.engine.lock import claim
+    from thalbids.group import plan
     from thalbids.group.run import group, report_again
 
+    if arguments.plan:
+        plan.write(arguments.plan, settings)
+        print(f"plan: {arguments.plan}; nothing was read of any data.")
+        return 0
     if arguments.reports_only:
         return report_again(arguments.output_dir.absolute(), settings)
     if arguments.dry_run or not arguments.output_dir.is_dir():
-        return group(arguments.bids_dir, arguments.output_dir, settings, dry_run=arguments.dry_run)
+        how = {"dry_run": arguments.dry_run, "follow": arguments.follow_plan}
+        return group(arguments.bids_dir, arguments.output_dir, settings, **how)
     with claim(arguments.output_dir.absolute(), ["group"]):
-        return group(arguments.bids_dir, arguments.output_dir, settings)
+        return group(arguments.bids_dir, arguments.output_dir, settings, follow=arguments.follow_plan)
 
 
 def _set_up_log(verbose: int) -> None:

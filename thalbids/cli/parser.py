@@ -157,6 +157,10 @@ def app_parser() -> Parser:
     only.add_argument("--reports-only", action="store_true", help="write the reports of existing results again")
     text = "write the methods paragraph of existing results (logs/CITATION.*)"
     only.add_argument("--boilerplate-only", action="store_true", help=text)
+    text = "group: write the analysis plan of the settings before data are seen, and stop"
+    only.add_argument("--plan", type=Path, metavar="FILE", help=text)
+    text = "group: use the settings of this plan, and report every deviation from it"
+    group.add_argument("--follow-plan", type=Path, metavar="FILE", help=text)
     resources = parser.add_argument_group("resources")
     add_run(resources)
     add_compute(resources)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from thalbids.bids.clinical import ClinicalError
 from thalbids.bids.outputs import check_output
 from thalbids.bids.tables import Table
 from thalbids.errors import NoInputError, ThalbidsError, without_folders
 from thalbids.files import write_text
-from thalbids.group import harmonise
+from thalbids.group import harmonise, plan
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.describing import clinical_lines, describe, fitted_lines, shown
@@ -24,14 +25,20 @@ from thalbids.settings import Settings
 LOG = logging.getLogger(__name__)
 
 
-def group(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = False) -> int:
-    """Run the group level; gives the exit code.
+def group(
+    bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = False, follow: Path | None = None
+) -> int:
+    """Run the group level; gives the exit code. ``follow`` is an analysis plan, whose settings replace those given.
 
     Raises
     ------
     ThalbidsError
         Nothing could be started (usage, no input, impossible values in a clinical table, output folder).
     """
+    fixed: dict[str, Any] | None = None
+    before: list[dict[str, str]] = []
+    if follow is not None:
+        settings, fixed, before = plan.follow(follow, settings)
     check_given(settings)
     check_places({**settings.inputs.derivatives, "PBVC table": settings.siena.table})
     out_dir = out_dir.absolute()
@@ -50,6 +57,8 @@ def group(bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = 
         return 0
     made, problems = run_analyses(cohort, ANALYSES)
     made = [*harmonised, *made]
+    if fixed is not None:
+        made.append(plan.deviations(fixed, before, made))
     write_all(made, out_dir)
     notes = [*cohort.notes, *(note for table in made for note in table.notes), *problems]
     write_text(out_dir / "logs" / "group" / "settings.toml", settings.to_toml())

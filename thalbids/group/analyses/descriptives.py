@@ -150,6 +150,11 @@ def section(tables: Tables) -> Section:
         if len(small):
             groups = in_order(small["diagnosis"].dropna().unique(), descriptive.DIAGNOSES)
             section.caveats.append(f"Groups with fewer than 10 people ({listed(groups, 6)}) are described, not tested.")
+    off = len(tables.get("plan_deviations"))
+    if off:
+        section.warnings.append(
+            f"The run deviates from its plan in {counted(off, 'point')}: {tables.file('plan_deviations')}."
+        )
     conflicts = len(tables.get("conflicts"))
     if conflicts:
         section.warnings.append(

@@ -1,0 +1,73 @@
+"""A plan is written without data, never replaced, and every deviation from it is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.cohort import write_cohort
+from tests.people import make_cohort, two_visits
+from thalbids.cli.main import main
+from thalbids.group import plan
+from thalbids.group.analyses import crosssectional, longitudinal
+from thalbids.settings import load
+
+
+def test_written_without_data_and_never_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "plan.json"
+    command = [str(tmp_path / "no"), str(tmp_path / "none"), "group", "--plan", str(path)]
+    assert main(command) == 0
+    written = json.loads(path.read_text())
+    (cross,) = [model for model in written["models"] if model["analysis"] == "crosssectional"]
+    assert cross["formula"] == "outcome ~ volume_ml + age + sex + icv_z" and cross["log"] == ["t25fw", "nhpt"]
+    assert written["settings"]["group"]["pairs"] == ["first:last"]
+    assert main(command) == 2
+    assert "not changed" in capsys.readouterr().err
+    assert main([str(tmp_path), str(tmp_path / "o"), "participant", "--follow-plan", str(path)]) == 2
+
+
+def test_settings_of_the_plan_win_and_others_are_told(tmp_path: Path) -> None:
+    plan.write(tmp_path / "plan.json", load(None, {"group": {"subset": "PMS"}, "checks": {"cook": 1.0}}))
+    given = load(None, {"group": {"subset": "RRMS"}, "run": {"nprocs": 3}})
+    settings, fixed, rows = plan.follow(tmp_path / "plan.json", given)
+    assert (settings.group.subset, settings.checks.cook, settings.run.nprocs) == ("PMS", 1.0, 3)
+    assert {(row["what"], row["planned"], row["actual"]) for row in rows} == {
+        ("group.subset", "PMS", "RRMS"), ("checks.cook", "1.0", "0.5")
+    }  # fmt: skip
+    path = tmp_path / "old.json"
+    fixed["version"] = "0.0.1"
+    fixed["models"][0]["covariates"] = ["age"]
+    path.write_text(json.dumps(fixed))
+    kinds = [row["kind"] for row in plan.follow(path, settings)[2]]
+    assert kinds == ["version", "model"]
+
+
+def test_models_that_came_otherwise_are_told() -> None:
+    visits, volumes = two_visits(30)
+    for visit in visits:
+        visit["sdmt"] = float("nan")
+    cohort = make_cohort(visits, volumes)
+    made = [*crosssectional.tables(cohort), *longitudinal.tables(cohort)]
+    frame = made[0].frame
+    lost = (frame["outcome"] == "nhpt") & (frame["method"] == "first") & (frame["term"] == "sex")
+    made[0] = plan.table("group_crosssectional", frame[~lost].to_dict("records"), made[0].columns)
+    rows = plan.deviations(plan.planned(cohort.settings), [], made).frame
+    told = dict(zip(rows["what"], rows["kind"], strict=True))
+    assert told["crosssectional: sdmt, first"] == told["longitudinal: d_sdmt, first"] == "not fitted"
+    assert told["crosssectional: nhpt, first"] == "terms"
+    assert rows["actual"].str.contains("missing for everybody").sum() == 3 * 2
+
+
+def test_a_run_by_its_plan(tmp_path: Path) -> None:
+    raw, out, _ = write_cohort(tmp_path, 12, methods=("first",))
+    path, config = tmp_path / "plan.json", tmp_path / "thalbids.toml"
+    config.write_text('[group]\nsubset = "RRMS"\n[outputs]\nreport = false\n')
+    assert main([str(raw), str(out), "group", "--plan", str(path), "--config", str(config)]) == 0
+    config.write_text('[group]\nsubset = "PMS"\n[outputs]\nreport = false\n')
+    assert main([str(raw), str(out), "group", "--follow-plan", str(path), "--config", str(config)]) == 0
+    rows = pd.read_csv(out / "group_plan_deviations.tsv", sep="\t")
+    assert "group.subset" in set(rows["what"])
+    assert 'subset = "RRMS"' in (out / "logs" / "group" / "settings.toml").read_text()

@@ -1,0 +1,154 @@
+"""An analysis plan that is fixed before data are seen, and what a run did otherwise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import thalbids
+from thalbids.bids.tables import Column, Table, column, table
+from thalbids.errors import UsageError
+from thalbids.files import read_json, write_json
+from thalbids.group.analyses import crosssectional, longitudinal
+from thalbids.group.models import Plan
+from thalbids.settings import Settings, load
+
+SECTIONS = ("methods", "group", "checks", "clinical")  # settings that shape the numbers
+FORMAT = "thalbids analysis plan 1"
+DEVIATIONS: dict[str, Column] = {
+    "kind": column(
+        "Kind",
+        "What differs.",
+        Levels={
+            "version": "The program's version",
+            "setting": "A setting of this run, which was not used: the plan's was",
+            "model": "How a model is built",
+            "terms": "The terms of a model that was fitted",
+            "not fitted": "A model of the plan that has no numbers",
+        },
+    ),
+    "what": column("What", "The setting or the model."),
+    "planned": column("Planned", "As the plan says."),
+    "actual": column("Actual", "As it was, or why there is nothing."),
+}
+
+
+def planned(settings: Settings) -> dict[str, Any]:
+    """The plan: every setting that shapes the numbers, and every main model, without a look at any data."""
+    own = {name: json.loads(json.dumps(asdict(getattr(settings, name)))) for name in SECTIONS}
+    return {
+        "format": FORMAT,
+        "version": thalbids.__version__,
+        "seed": settings.run.seed,
+        "settings": own,
+        "models": [_model(one, settings) for one in _plans()],
+        "tests": {
+            "correction": "Benjamini-Hochberg over methods x outcomes of a subset (p_fdr), and over the methods of an "
+            "outcome (p_fdr_outcome); on the term of the volume",
+            "change": f"paired Wilcoxon of the percent change, {settings.group.wilcoxon}, every pair of methods",
+            "groups": f"analysis of covariance, {settings.checks.contrasts}, controls {settings.checks.controls}",
+            "pbvc": "Pearson's r of percent change with PBVC; Williams, Steiger, Zou between methods",
+        },
+    }
+
+
+def write(path: Path, settings: Settings) -> None:
+    """Write the plan of these settings as JSON; an existing file is never replaced.
+
+    Raises
+    ------
+    UsageError
+        The file is there.
+    """
+    if path.exists():
+        raise UsageError("the plan is there already, and a plan is not changed.", "Give another --plan FILE.", path)
+    write_json(path, planned(settings), sort_keys=False)
+
+
+def follow(path: Path, settings: Settings) -> tuple[Settings, dict[str, Any], list[dict[str, str]]]:
+    """The settings of a run that follows a plan, the plan, and what differs from it before anything is computed.
+
+    Raises
+    ------
+    UsageError
+        The file is no plan of ours.
+    """
+    plan = read_json(path)
+    if not isinstance(plan, Mapping) or plan.get("format") != FORMAT:
+        raise UsageError("the file is no analysis plan.", "Write one with --plan FILE.", path)
+    now = planned(settings)
+    rows = []
+    if plan["version"] != now["version"]:
+        rows.append(_row("version", "thalbids", plan["version"], now["version"]))
+    if plan["seed"] != now["seed"]:
+        rows.append(_row("setting", "run.seed", plan["seed"], now["seed"]))
+    for name in SECTIONS:
+        for key in {**plan["settings"].get(name, {}), **now["settings"][name]}:
+            one, two = (source["settings"].get(name, {}).get(key) for source in (plan, now))
+            if one != two:
+                rows.append(_row("setting", f"{name}.{key}", one, two))
+    theirs = load(None, {**plan["settings"], "run": {"seed": plan["seed"]}})
+    changed = {name: getattr(theirs, name) for name in SECTIONS}
+    followed = replace(settings, run=replace(settings.run, seed=plan["seed"]), **changed)
+    ours = {model["analysis"]: model for model in planned(followed)["models"]}
+    for model in plan["models"]:
+        for key, value in model.items():
+            actual = ours.get(model["analysis"], {}).get(key)
+            if actual != value:
+                rows.append(_row("model", f"{model['analysis']}: {key}", value, actual))
+    return followed, dict(plan), rows
+
+
+def deviations(plan: Mapping[str, Any], before: Sequence[Mapping[str, str]], made: Sequence[Table]) -> Table:
+    """``group_plan_deviations``: what differed before the run, and models without numbers or with other terms."""
+    rows = [dict(row) for row in before]
+    tables = {item.name: item.frame for item in made}
+    for model in plan["models"]:
+        frame = tables.get(f"group_{model['analysis']}")
+        if frame is None or frame.empty:
+            rows.append(_row("not fitted", model["analysis"], "models", "no table, or nobody in it"))
+            continue
+        main = frame[(frame["subset"] == "all") & (frame["sensitivity"] == "none")]
+        wanted = {model["predictor"], *model["covariates"], "intercept"}
+        for (outcome, method), own in main.groupby(["outcome", "method"], sort=False):
+            name = f"{model['analysis']}: {outcome}, {method}"
+            if own["estimate"].isna().all():
+                rows.append(_row("not fitted", name, "fitted", str(own["reason"].iloc[0])))
+            elif set(own["term"]) != wanted:
+                rows.append(_row("terms", name, " ".join(sorted(wanted)), " ".join(sorted(set(own["term"])))))
+        for outcome in model["outcomes"]:
+            if outcome not in set(main["outcome"]):
+                rows.append(_row("not fitted", f"{model['analysis']}: {outcome}", "fitted", "not in the table"))
+    n = len(rows)
+    told = (
+        f"warning: the run deviates from its plan in {n} {'point' if n == 1 else 'points'}, see group_plan_deviations."
+    )
+    return table("group_plan_deviations", rows, DEVIATIONS, notes=[told if n else "the run follows its plan."])
+
+
+def _plans() -> list[Plan]:
+    return [crosssectional.plan(), longitudinal.plan(), longitudinal.rate_plan()]
+
+
+def _model(plan: Plan, settings: Settings) -> dict[str, Any]:
+    return {
+        "analysis": plan.analysis,
+        "formula": f"outcome ~ {' + '.join((plan.predictor, *plan.covariates))}",
+        "outcomes": list(plan.outcomes),
+        "predictor": plan.predictor,
+        "covariates": list(plan.covariates),
+        "log": list(plan.logged),
+        "HC3": list(plan.robust),
+        "subsets": ["all", *([settings.group.subset] if settings.group.subset else [])],
+    }
+
+
+def _row(kind: str, what: str, planned: object, actual: object) -> dict[str, str]:
+    return {"kind": kind, "what": what, "planned": _text(planned), "actual": _text(actual)}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
