@@ -58,7 +58,7 @@ class Family:
     in_models : its volumes are in the clinical models unless the settings say otherwise
     device : the settings table that says where it computes (``tools.dbsegment``); "" without one
     options : command-line options of its own
-    download : what ``thalbids fetch`` brings for it, in words; "" for nothing
+    download : what ``thalbids fetch`` brings for it, in words; "" for nothing. With it, ``downloads()`` gives the files
     """
 
     family: str
@@ -154,6 +154,8 @@ def loaded() -> tuple[Mapping[str, Any], Mapping[str, Family], tuple[Broken, ...
                 raise ValueError(f"reads is {method.reads!r}, not one of {', '.join(KINDS)}")
             if described(method).reads == SEVERAL_SESSIONS and not hasattr(method, "session_maps"):
                 raise ValueError("it reads several sessions and has no session_maps")
+            if described(method).download and not hasattr(method, "downloads"):
+                raise ValueError("it names a download and has no downloads")
             found.setdefault(method.family, method)  # one of ours cannot be replaced
         except Exception as error:  # whatever a package from elsewhere does
             broken.append(Broken(entry.name, entry.dist.name if entry.dist else entry.value, error))

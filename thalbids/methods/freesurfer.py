@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalbids.errors import ImageError
+from thalbids.errors import ImageError, ThalbidsError
 from thalbids.families import Option
+from thalbids.files import read_json
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.tools import asked_once, problem_of, software, threads, told
 from thalbids.settings import Settings
@@ -34,6 +36,7 @@ class FreeSurfer:
     envelope = True
     brain_mask = "asked"
     icv = "Estimated total intracranial volume (eTIV) of FreeSurfer's aseg.stats"
+    icv_name = "aseg.stats"  # a file that holds it
     in_models = False  # as in the paper (3.4)
     options = (
         Option(
@@ -55,6 +58,26 @@ class FreeSurfer:
         "neighbour."
     )
     citations: tuple[str, ...] = ("fischl2002freesurfer",)
+
+    def icv_file(self, settings: Settings, session: Session, *, alone: bool) -> Path | None:
+        """``aseg.stats`` of a session beside given masks of FreeSurfer, or in the subjects directory."""
+        from thalbids.tools import freesurfer
+
+        for place in (settings.inputs.derivatives.get(self.family), settings.tools.freesurfer.subjects_dir):
+            if place is not None:
+                with suppress(ThalbidsError):  # it is being written, or ended with an error
+                    folder = freesurfer.find(place, session.subject, session.session, only_session=alone)
+                    if folder is not None and (folder / "stats" / self.icv_name).is_file():
+                        return folder / "stats" / self.icv_name
+        return None
+
+    def icv_mm3(self, path: Path) -> float | None:
+        """The intracranial volume by ``aseg.stats``, or by the sidecar of a label map; None when it has none."""
+        from thalbids.tools.freesurfer import read_stats
+
+        if path.suffix == ".json":
+            return read_json(path).get("EstimatedTotalIntraCranialVolMm3")
+        return read_stats(path).etiv_mm3
 
     def unavailable(self) -> str | None:
         return self.blocked(Settings())

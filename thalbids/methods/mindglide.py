@@ -14,6 +14,7 @@ from thalbids.settings import Settings
 
 if TYPE_CHECKING:
     from thalbids.tools.findings import Finding
+    from thalbids.tools.weights import Download
 
 PROTOCOL = "MindGlide: deep grey matter (label 3) inside the thalamus of the envelope"
 NAMES = {3: "deep grey matter", 19: "ventral diencephalon"}  # the labels that are told apart here
@@ -66,6 +67,12 @@ class MindGlide:
                     problem="" if there else f"not at {path or weights.mindglide().path}.", enables=enables,
                     mend="thalbids fetch mindglide", licence="MIT"),
         ]  # fmt: skip
+
+    def downloads(self) -> tuple[Download, ...]:
+        """What ``thalbids fetch mindglide`` brings."""
+        from thalbids.tools import weights
+
+        return (weights.mindglide(),)
 
     def builds_on(self, settings: Settings) -> tuple[str, ...]:
         return (settings.mindglide.envelope,)

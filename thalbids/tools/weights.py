@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from thalbids import families
 from thalbids.settings import unknown_name
 
 _TEMPLATES = "https://templateflow.s3.amazonaws.com"
@@ -109,9 +110,10 @@ def named(what: str) -> tuple[Download, ...]:
     kind, colon, name = what.partition(":")
     if colon and kind == "template":
         return template(name)
-    if what == "mindglide":
-        return (mindglide(),)
-    raise unknown_name("file to fetch", what, ["mindglide", "template:MNI152NLin2009cAsym"])
+    fetched = {family: families.methods()[family] for family, entry in families.known().items() if entry.download}
+    if what in fetched:
+        return tuple(fetched[what].downloads())
+    raise unknown_name("file to fetch", what, [*fetched, "template:MNI152NLin2009cAsym"])
 
 
 def here(download: Download) -> bool:

@@ -1,24 +1,22 @@
-"""The intracranial volumes of a session: given, FreeSurfer's, SynThal's, as far as they are there."""
+"""The intracranial volumes of a session: given, of tools, and the embedded one, as far as they are there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from thalbids import families
 from thalbids.bids.dictionaries import ICV_COLUMNS, ICV_MORPH
 from thalbids.bids.given import read_icv
 from thalbids.bids.outputs import read_json, sidecar, write_table
 from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
-from thalbids.errors import ThalbidsError
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.stages import tools
 from thalbids.participant.step_io import given, there
 from thalbids.qc import rules
-from thalbids.tools.freesurfer import find, read_stats
 
 GIVEN = "icv"  # the name in --derivatives
 CUT_OFF_NOTE = "the field of view ends inside the skull, so its volume cannot be measured"
@@ -37,13 +35,14 @@ class IcvParams(Params):
 
 def add_steps(plan: SessionPlan) -> None:
     """One step for the table."""
-    inputs: dict[str, Path | None] = {"synthal": sidecar(plan.t1w)}
+    inputs: dict[str, Path | None] = {families.embedded(): sidecar(plan.t1w)}
     after: list[str] = []
-    if "freesurfer" in plan.prepared:
-        inputs["freesurfer"] = sidecar(tools.label_map(plan, "freesurfer", "T1w"))
-        after.append(plan.prepared["freesurfer"])
-    elif (stats := _given_stats(plan)) is not None:
-        inputs["aseg.stats"] = stats
+    for family, method in measuring().items():
+        if family in plan.prepared:
+            inputs[family] = sidecar(tools.label_map(plan, family, "T1w"))
+            after.append(plan.prepared[family])
+        elif (path := method.icv_file(plan.settings, plan.session, alone=plan.alone)) is not None:
+            inputs[path.name] = path
     if GIVEN in plan.settings.inputs.derivatives:
         inputs["given"] = plan.settings.inputs.derivatives[GIVEN]
     plan.add(
@@ -59,16 +58,10 @@ def add_steps(plan: SessionPlan) -> None:
     )
 
 
-def _given_stats(plan: SessionPlan) -> Path | None:
-    """``aseg.stats`` of the session beside given masks of FreeSurfer, or in the subjects directory."""
-    settings, session = plan.settings, plan.session
-    for place in (settings.inputs.derivatives.get("freesurfer"), settings.tools.freesurfer.subjects_dir):
-        if place is not None:
-            with suppress(ThalbidsError):  # it is being written, or ended with an error
-                folder = find(place, session.subject, session.session, only_session=plan.alone)
-                if folder is not None and (folder / "stats" / "aseg.stats").is_file():
-                    return folder / "stats" / "aseg.stats"
-    return None
+def measuring() -> dict[str, Any]:
+    """The methods, besides the embedded one, whose results hold an intracranial volume; the preferred one first."""
+    known = families.methods()
+    return {family: known[family] for family in families.icv_sources() if hasattr(known.get(family), "icv_mm3")}
 
 
 @recorded_as("thalbids.pipeline.mask_steps.icv")
@@ -77,16 +70,15 @@ def icv(inputs: Inputs, outputs: Outputs, params: IcvParams, upstream: Upstream)
     rows: list[dict[str, Any]] = []
     if (table := inputs.get("given")) is not None:
         rows += [{"source": "given", "icv_mm3": v} for v in given_icv(table, params.subject, params.session)]
-    if (told := there(inputs, "freesurfer")) is not None:
-        volume = read_json(told).get("EstimatedTotalIntraCranialVolMm3")
-        rows += [{"source": "freesurfer", "icv_mm3": volume}] if volume is not None else []
-    if (stats := inputs.get("aseg.stats")) is not None:
-        volume = read_stats(stats).etiv_mm3
-        rows += [{"source": "freesurfer", "icv_mm3": volume}] if volume is not None else []
-    anatomy = read_json(given(inputs, "synthal"))
+    for family, method in measuring().items():
+        path = there(inputs, family) or inputs.get(method.icv_name)
+        volume = None if path is None else method.icv_mm3(path)
+        rows += [{"source": family, "icv_mm3": volume}] if volume is not None else []
+    embedded = families.embedded()
+    anatomy = read_json(given(inputs, embedded))
     volume = anatomy["IntracranialVolumeMm3"]
     note = CUT_OFF_NOTE if volume is None else STRIPPED_NOTE if anatomy["SkullStripped"] else None
-    rows.append({"source": "synthal", "icv_mm3": volume, "note": note})
+    rows.append({"source": embedded, "icv_mm3": volume, "note": note})
     write_table(outputs["icv"], [judged(row) for row in rows], ICV_COLUMNS)
     return Done({"icv": params.dictionary})
 
