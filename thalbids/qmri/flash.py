@@ -31,7 +31,13 @@ class Contrast:
             raise ValueError(f"no flip angle in degrees or repetition time in seconds: {self}")
 
 
-def ernst(amplitude: np.ndarray, r1: np.ndarray, angle: np.ndarray, tr: float, saturation: float = 0.0) -> np.ndarray:
+def ernst(
+    amplitude: np.ndarray | float,
+    r1: np.ndarray,
+    angle: np.ndarray | float,
+    tr: float,
+    saturation: np.ndarray | float = 0.0,
+) -> np.ndarray:
     """Steady-state signal of a spoiled gradient echo.
 
     Parameters
