@@ -430,6 +430,57 @@ class Ratings:
 
 
 @dataclass(frozen=True)
+class Qmri:
+    """R1 and other maps from raw quantitative MRI (docs/qmri.md).
+
+    Attributes
+    ----------
+    source : from what R1 comes, the first that the session has: ``maps`` (an R1map or T1map), or raw images of one kind
+    b1 : the B1+ map: ``auto`` takes the first kind that there is, ``none`` takes nominal flip angles for the true ones
+    unringing : ``kellner`` takes Gibbs ringing out of each raw image (paper, 2.5.1; needs DIPY)
+    coregistration : strategies that align the contrasts with the first PD-weighted echo, in order; empty: none does
+    interpolation : of contrasts that are moved
+    form : of the signal: ``exact``, ``half-angle`` (hMRI toolbox today), ``small-angle`` (hMRI toolbox up to 0.6)
+    fit : of the decay over echoes: ``weighted`` (hMRI toolbox today) or ``ols``
+    spoiling : correction for imperfect spoiling by the coefficients of a protocol
+    largest_r1, largest_r2star : in 1/s; higher values are set to it
+    mt_residual : C of the factor (1 - C) / (1 - C f_T) of MTsat; 0 for none
+    vfa_fit : fit of variable flip angles
+    inversion_efficiency : of MP2RAGE
+    b1_smoothing_mm : width (FWHM) of the Gaussian that smooths the B1+ map; 0 for none
+    b1_t1 : T1 in s for B1+ from stimulated echoes
+    standard_errors : write maps of standard errors
+    """
+
+    source: tuple[str, ...] = field(
+        default=("maps", "MPM", "MP2RAGE", "UNIT1", "VFA", "MTS", "IRT1"),
+        metadata={"choices": ("maps", "MPM", "MP2RAGE", "UNIT1", "VFA", "MTS", "IRT1")},
+    )
+    b1: str = field(
+        default="auto", metadata={"choices": ("auto", "none", "TB1map", "TB1AFI", "TB1DAM", "TB1EPI", "TB1TFL")}
+    )
+    unringing: str = field(default="none", metadata={"choices": ("none", "kellner")})
+    coregistration: tuple[str, ...] = ("ants",)
+    interpolation: str = field(default="spline", metadata={"choices": ("linear", "spline")})
+    form: str = field(default="exact", metadata={"choices": ("exact", "half-angle", "small-angle")})
+    fit: str = field(default="weighted", metadata={"choices": ("ols", "weighted")})
+    spoiling: str = field(
+        default="none",
+        metadata={
+            "choices": ("none", "ClassicFIL", "NewFILHelms", "SiemPrLausGK", "HResFIL", "NHResFIL", "v2k", "v3star")
+        },
+    )
+    largest_r1: float = field(default=2.0, metadata={"above": 0})
+    largest_r2star: float = field(default=200.0, metadata={"above": 0})
+    mt_residual: float = field(default=0.4, metadata={"min": 0, "max": 0.9})
+    vfa_fit: str = field(default="nonlinear", metadata={"choices": ("linear", "weighted", "nonlinear")})
+    inversion_efficiency: float = field(default=0.96, metadata={"above": 0, "max": 1})
+    b1_smoothing_mm: float = field(default=8.0, metadata={"min": 0})
+    b1_t1: float = field(default=1.192, metadata={"above": 0, "max": 5})
+    standard_errors: bool = True
+
+
+@dataclass(frozen=True)
 class Settings:
     """All sections. The names of sections and fields are those of the TOML file."""
 
@@ -449,6 +500,7 @@ class Settings:
     checks: Checks = field(default_factory=Checks)
     template: Template = field(default_factory=Template)
     ratings: Ratings = field(default_factory=Ratings)
+    qmri: Qmri = field(default_factory=Qmri)
 
     def to_toml(self) -> str:
         """The settings as TOML text; a key whose value is None is left out, which means the same."""

