@@ -23,6 +23,7 @@ from thalbids.bids import names
 from thalbids.errors import MissingToolError, OutputError, UsageError
 from thalbids.files import read_json, read_table, write_json, write_table, write_text
 from thalbids.image.io import save_image
+from thalbids.qmri import phantom
 
 NAME = "thalbids demo"
 SESSIONS = ("1", "2")
@@ -64,6 +65,8 @@ GRIDS = {
 }
 # Intensity of CSF, grey and white matter. FLAIR: fluid suppressed, grey above white. R1 in 1/s at 3 T.
 TISSUES = {"FLAIR": (40.0, 430.0, 340.0), "R1map": (0.25, 0.65, 1.0)}
+MPM_GRID = Grid((2.0, 2.0, 2.0), (84, 100, 88), "RAS")  # of multi-parameter mapping, in place of the R1 map
+MPM_TIMES = tuple(0.00246 * k for k in (1, 3, 5))  # s
 T1W_MAXIMUM = 900.0
 NOISE = {"T1w": 18.0, "FLAIR": 12.0, "R1map": 0.02}  # standard deviation; T1w has white matter near 800
 
@@ -218,7 +221,7 @@ class Template:
         images = {"T1w": T1W_MAXIMUM * t1w.get_fdata(dtype=np.float32)}
         self.brain = images["T1w"] > 0
         self.to_voxels = np.linalg.inv(t1w.affine)
-        for suffix, (fluid, of_grey, of_white) in TISSUES.items():
+        for suffix, (fluid, of_grey, of_white) in (TISSUES | _properties()).items():
             mixed = fluid + (of_grey - fluid) * grey + (of_white - fluid) * white
             images[suffix] = np.where(self.brain, mixed, 0)
         self.splines = {suffix: ndimage.spline_filter(image, output=np.float32) for suffix, image in images.items()}
@@ -256,6 +259,37 @@ def pose(person: Person, session: str, suffix: str) -> np.ndarray:
     return matrix
 
 
+def _properties() -> dict[str, tuple[float, float, float]]:
+    """What multi-parameter mapping measures, of CSF, grey and white matter."""
+    tissues = [phantom.TISSUES[name] for name in ("fluid", "grey", "white")]
+    names = ("r1", "r2star", "density", "saturation")
+    return {name: tuple(getattr(tissue, name) for tissue in tissues) for name in names}  # type: ignore[misc]
+
+
+def render_properties(person: Person, session: str, contrast: str, template: Template) -> phantom.Properties:
+    """The head as multi-parameter mapping sees it; it moves a little from contrast to contrast."""
+    own = np.random.default_rng(
+        [person.seed, person.number, 7, int(session), sorted(phantom.FLIP_ENTITIES).index(contrast)]
+    )
+    moved = np.eye(4)
+    if contrast != "PDw":
+        moved[:3, :3] = rotation(own.uniform(-1, 1, 3))
+        moved[:3, 3] = own.uniform(-1, 1, 3)
+    affine = MPM_GRID.affine(np.array([0.0, -16.0, 6.0]))
+    to_head = np.linalg.inv(moved @ pose(person, session, "R1map")) @ affine
+    change = person.change if session == SESSIONS[1] else (0.0, 0.0)
+    index = lattice(np.zeros(3), np.array(MPM_GRID.shape), 1)
+    points = Warp.of(person)(index @ to_head[:3, :3].T + to_head[:3, 3])
+    brain = template.in_brain(points)
+    inside = expand(points[brain], change)
+    volumes = {}
+    for name in _properties():
+        values = np.zeros(len(index), dtype=np.float32)
+        values[brain] = np.maximum(template.sample(name, inside), 0)
+        volumes[name] = values.reshape(MPM_GRID.shape)
+    return phantom.Properties(**volumes)
+
+
 def render(person: Person, session: str, suffix: str, template: Template) -> tuple[np.ndarray, np.ndarray]:
     """One image and its affine: the template through the person's warp, with shading (not R1) and noise."""
     grid = GRIDS[suffix]
@@ -289,7 +323,7 @@ def _imperfect(image: np.ndarray, suffix: str, rng: np.random.Generator) -> np.n
     return image.astype(np.float32) if suffix == "R1map" else np.rint(image).astype(np.int16)
 
 
-def write_dataset(root: Path, subjects: int = 3, seed: int = 1) -> Iterator[str]:
+def write_dataset(root: Path, subjects: int = 3, seed: int = 1, *, qmri: bool = False) -> Iterator[str]:
     """Write the dataset; gives the name of each session when it is written.
 
     A dataset that is complete is left alone; one that was interrupted is written again.
@@ -302,6 +336,8 @@ def write_dataset(root: Path, subjects: int = 3, seed: int = 1) -> Iterator[str]
         Number of people, 1 to 99, each with two sessions.
     seed
         Decides everything that is random.
+    qmri
+        Whether there is raw multi-parameter mapping in place of R1 maps.
 
     Raises
     ------
@@ -312,7 +348,7 @@ def write_dataset(root: Path, subjects: int = 3, seed: int = 1) -> Iterator[str]
     """
     if not 1 <= subjects <= 99 or seed < 0:
         raise UsageError("--subjects must be 1 to 99 and --seed must not be negative.")
-    text = _README.format(subjects=subjects, seed=seed)
+    text = _README.format(subjects=subjects, seed=seed) + (_README_QMRI if qmri else "")
     if _is_complete(root, text):
         return
     cohort = people(subjects, seed)
@@ -322,7 +358,10 @@ def write_dataset(root: Path, subjects: int = 3, seed: int = 1) -> Iterator[str]
     for person in cohort:
         for session in SESSIONS:
             for suffix in GRIDS:
-                _write_image(root, person, session, suffix, template)
+                if suffix == "R1map" and qmri:
+                    _write_raw(root, person, session, template)
+                else:
+                    _write_image(root, person, session, suffix, template)
             yield f"sub-{person.label}_ses-{session}"
     write_json(root / "dataset_description.json", _DESCRIPTION)  # last: says that the dataset is complete
 
@@ -345,6 +384,19 @@ def _write_image(root: Path, person: Person, session: str, suffix: str, template
     if suffix != "T1w":
         moved = pose(person, session, suffix) @ np.linalg.inv(pose(person, session, "T1w"))
         write_json(folder / f"{stem}.json", {"TrueRigidFromT1w": moved.tolist()})
+
+
+def _write_raw(root: Path, person: Person, session: str, template: Template) -> None:
+    """Multi-parameter mapping by the paper's protocol, with three echoes."""
+    stem = f"sub-{person.label}_ses-{session}"
+    scanner = phantom.Scanner(phantom.PAPER_PROTOCOL, MPM_TIMES, seed=(person.seed, person.number, 8, int(session)))
+    phantom.write_mpm(
+        root / f"sub-{person.label}" / f"ses-{session}",
+        stem,
+        lambda contrast: render_properties(person, session, contrast, template),
+        MPM_GRID.affine(np.array([0.0, -16.0, 6.0])),
+        scanner,
+    )
 
 
 def _write_tables(root: Path, cohort: Sequence[Person]) -> None:
@@ -433,6 +485,11 @@ mm, from a point of the T1w to the same place of the head in the other image). C
 The template: Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute,
 McGill University. Permission to use, copy, modify, and distribute it for any purpose and without fee is granted,
 provided that this notice appears in all copies. It comes without any warranty.
+"""
+
+_README_QMRI = """
+In place of R1 maps there are the raw images of multi-parameter mapping (MPM, TB1map): the signal of spoiled gradient
+echoes of the tissues' R1, R2*, proton density and MT saturation, with noise, and with small motion between contrasts.
 """
 
 _DESCRIPTION = {

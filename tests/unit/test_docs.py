@@ -18,7 +18,7 @@ PICTURES = sorted(path for path in (DOCS / "images").iterdir() if path.suffix in
 def test_usage_has_every_option_and_no_other() -> None:
     options = set(re.findall(r"--[a-z][a-z-]+", app_parser().format_help()))
     told = set(re.findall(r"--[a-z][a-z-]+", PAGES["usage.md"]))
-    demo = {"--subjects", "--seed", "--data-only"}
+    demo = {"--subjects", "--seed", "--data-only", "--qmri"}
     assert options - {"--help", "--verbose"} <= told
     assert told - demo <= options
 

@@ -134,6 +134,47 @@ SIENA_MORPH: dict[str, Column] = {
     },
 }
 
+QMRI_MORPH: dict[str, Column] = {
+    "method": THALAMUS_MORPH["method"],
+    "map": {
+        "LongName": "Quantitative map",
+        "Description": "Map whose values are read inside the mask.",
+        "Levels": {
+            "R1map": "Longitudinal relaxation rate R1",
+            "R2starmap": "Effective transverse relaxation rate R2*",
+            "MTsat": "Magnetisation transfer saturation, in percent units (p.u.)",
+            "PDmap": "Proton density relative to the median of brain tissue, the receive field still in it",
+        },
+    },
+    "region": {
+        "LongName": "Region",
+        "Description": "Part of the mask.",
+        "Levels": {
+            "whole": "All voxels of the mask",
+            "eroded": "Without the outermost voxels of each side (across faces), where tissues mix",
+        },
+    },
+    "side": {
+        "LongName": "Side",
+        "Description": "Which thalamus.",
+        "Levels": {"both": "Left and right together", "left": "The left one", "right": "The right one"},
+    },
+    "voxels": {"LongName": "Number of voxels", "Description": "Voxels of the region that have a value."},
+    "undefined": {
+        "LongName": "Undefined voxels",
+        "Description": "Voxels of the region where the map is 0 or no number; they are left out.",
+    },
+    "mean": {"LongName": "Mean", "Description": "Mean of the map; n/a with fewer than 10 voxels. Unit: see units."},
+    "median": {"LongName": "Median", "Description": "Median of the map; n/a with fewer than 10 voxels."},
+    "sd": {"LongName": "Standard deviation", "Description": "Standard deviation (n - 1) of the map over voxels."},
+    "units": {"LongName": "Units", "Description": "Unit of mean, median and sd."},
+    "status": THALAMUS_MORPH["status"],
+    "reason": {
+        "LongName": "Reason",
+        "Description": "Why there are no numbers, or why they are doubtful; n/a when there is nothing to say.",
+    },
+}
+
 DESCRIPTIONS: dict[str, Column] = {
     "desc_id": {
         "LongName": "Label of the desc- entity",

@@ -25,6 +25,8 @@ def parser() -> Parser:
     places.add_argument("directory", metavar="DIR", type=Path, nargs="?", default=Path("thalbids-demo"), help=text)
     group = made.add_argument_group("what to do")
     group.add_argument("--data-only", action="store_true", help="write the dataset; measure nothing")
+    text = "raw multi-parameter mapping in place of R1 maps"
+    group.add_argument("--qmri", action="store_true", help=text)
     text = "number of people, each with two sessions (default: %(default)s)"
     group.add_argument("--subjects", type=int, default=3, metavar="N", help=text)
     text = "another seed makes other people (default: %(default)s)"
@@ -44,7 +46,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     raw = arguments.directory / "raw"
     out_dir = arguments.directory / "derivatives" / "thalbids"
     print(f"Demo dataset: {raw}", flush=True)
-    for name in write_dataset(raw, arguments.subjects, arguments.seed):
+    for name in write_dataset(raw, arguments.subjects, arguments.seed, qmri=arguments.qmri):
         print(f"  made {name}", flush=True)
     if arguments.data_only:
         return 0

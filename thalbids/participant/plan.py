@@ -18,9 +18,11 @@ from thalbids.participant.stages import (
     icv,
     masks,
     measures,
+    microstructure,
     page,
     r1,
     registration,
+    relaxometry,
     siena,
     template,
     together,
@@ -95,6 +97,7 @@ def begin_session(
         return plan
     anatomy.add_steps(plan)
     brain.add_steps(plan, methods)
+    relaxometry.add_steps(plan)
     for image in registration.REGISTERED:
         registration.add_steps(plan, image)
     r1.add_steps(plan)
@@ -109,6 +112,7 @@ def end_session(plan: SessionPlan, methods: Sequence[Method]) -> SessionPlan:
     order = [method.family for method in methods]
     plan.masks.sort(key=lambda mask: order.index(mask.family))
     plan.masks += masks.unplanned(plan)
+    microstructure.add_steps(plan)
     icv.add_steps(plan)
     measures.add_steps(plan)
     template.add_steps(plan)

@@ -89,6 +89,8 @@ class SessionPlan:
     prepared : family -> the step that makes its label maps
     origins : what is taken from elsewhere -> from where, in words
     brain_step : the step that makes the brain mask
+    made : raw image that a step of ours makes (R1map) -> the step
+    fitted : other maps that are made with R1 (R2starmap, MTsat, PDmap), in its space -> the file
     """
 
     session: Session
@@ -106,6 +108,8 @@ class SessionPlan:
     prepared: dict[str, str] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     brain_step: str = ""
+    made: dict[str, str] = field(default_factory=dict)
+    fitted: dict[str, Path] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -66,19 +66,25 @@ def add_steps(plan: SessionPlan, name: str) -> None:
         plan.missing.append({"item": name, "reason": f"the session has no {name} image"})
         return
     image = plan.session.images[name]
-    target, transform = plan.registered(name), plan.path("xfm", ".txt", **_entities(name))
+    made = [plan.made[name]] if name in plan.made else []
+    target, transform = plan.registered(name), transform_of(plan, name)
     plan.images[name] = plan.add(
         f"register {name}",
         refuse if image.problem else register,
         inputs={"image": None if image.problem else image.path, "T1w": plan.t1w, "brain": plan.brain},
         outputs={"image": target, "transform": transform},
         params=RefusalParams(image.problem) if image.problem else _params(plan, name, image),
-        needs=tuple(dict.fromkeys((plan.images["T1w"], plan.brain_step))),
+        needs=tuple(dict.fromkeys((plan.images["T1w"], plan.brain_step, *made))),
         record=record_of(plan, name),
         memory_gb=plan.memory(2.0),
         version=2,  # another rule of what is skull-stripped
     )
     plan.segmentable[name] = target
+
+
+def transform_of(plan: SessionPlan, name: str) -> Path:
+    """Where the transform of an image lies."""
+    return plan.path("xfm", ".txt", **_entities(name))
 
 
 def record_of(plan: SessionPlan, name: str) -> Path:

@@ -174,7 +174,9 @@ def _fit(plan: SessionPlan, acquisition: Acquisition, transmit: Field | None, al
     errors = {}
     if plan.settings.qmri.standard_errors and acquisition.kind == "MPM":
         errors = {f"{suffix} error": plan.path(suffix, desc="stderr") for suffix in suffixes}
-    inputs: dict[str, Path | None] = {f"{p.name} {k}": i.path for p in acquisition.parts for k, i in enumerate(p.images)}
+    inputs: dict[str, Path | None] = {}
+    for part in acquisition.parts:
+        inputs |= {f"{part.name} {k}": image.path for k, image in enumerate(part.images)}
     inputs |= {f"transmit {k}": image.path for k, image in enumerate(transmit.images if transmit else ())}
     inputs |= {f"transform {name}": transform_of(plan, acquisition, acquisition.part(name)) for name in aligned}
     unrung = [plan.made[f"unring {p.name}"] for p in acquisition.parts if f"unring {p.name}" in plan.made]
@@ -194,14 +196,13 @@ def _fit(plan: SessionPlan, acquisition: Acquisition, transmit: Field | None, al
             standard_errors=bool(errors),
             metadata={key: first.metadata[key] for key in COPIED if key in first.metadata},
         ),
-        needs=tuple([*unrung, *(step for name, step in aligned.items() if name != MTW)]),
+        needs=(*unrung, *(step for name, step in aligned.items() if name != MTW)),
         after=tuple(step for name, step in aligned.items() if name == MTW),
         memory_gb=_memory(acquisition),
         optional=tuple(optional),
     )
-    algorithm = Maps.described_as(acquisition.kind)
-    metadata = {"Units": "1/s", "SkullStripped": False, **algorithm}
-    _stand_in(plan, acquisition.kind, InputImage(outputs["R1map"], plan.uri_of(outputs["R1map"]), "R1map", {}, metadata))
+    r1, metadata = outputs["R1map"], {"Units": "1/s", **Maps.described_as(acquisition.kind)}
+    _stand_in(plan, acquisition.kind, InputImage(r1, plan.uri_of(r1), "R1map", {}, metadata))
     plan.fitted = {suffix: path for suffix, path in outputs.items() if suffix != "R1map"}
 
 
