@@ -263,7 +263,7 @@ def _properties() -> dict[str, tuple[float, float, float]]:
     """What multi-parameter mapping measures, of CSF, grey and white matter."""
     tissues = [phantom.TISSUES[name] for name in ("fluid", "grey", "white")]
     names = ("r1", "r2star", "density", "saturation")
-    return {name: tuple(getattr(tissue, name) for tissue in tissues) for name in names}  # type: ignore[misc]
+    return {name: tuple(getattr(tissue, name) for tissue in tissues) for name in names}
 
 
 def render_properties(person: Person, session: str, contrast: str, template: Template) -> phantom.Properties:

@@ -34,7 +34,7 @@ class MapsParams(Params):
 
 @dataclass(frozen=True)
 class ReadoutParams(Params):
-    """``maps``: suffix -> the step that brings the map to the T1w grid; ``largest``: where maps fitted here were cut off."""
+    """``maps``: suffix -> the step that brings it to the T1w grid; ``largest``: where maps fitted here were cut off."""
 
     kind = "microstructure"
     methods: tuple[PlannedMask, ...]
