@@ -16,10 +16,13 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 SHIPPED = [
     Requirement(r)
-    for r in (*PROJECT["dependencies"], *(r for e in ("cluster", "demo", "harmonise", "qmri") for r in EXTRAS[e]))
+    for r in (*PROJECT["dependencies"], *(r for e in ("cluster", "demo", "harmonise") for r in EXTRAS[e]))
 ]
 DIRECT = SHIPPED + [
-    r for extra in ("test", "dev", "docs", "train") for r in map(Requirement, EXTRAS[extra]) if r.name != "thalbids"
+    r
+    for extra in ("test", "dev", "docs", "train", "qmri")
+    for r in map(Requirement, EXTRAS[extra])
+    if r.name != "thalbids"
 ]
 
 # Licences whose code may be part of a program under the GPL, version 3 or later, as packages name them.

@@ -63,6 +63,7 @@ def fit_maps(
     transmit: np.ndarray | None = None,
     options: FitOptions | None = None,
     chunk: int = CHUNK,
+    head: np.ndarray | None = None,
 ) -> FittedMaps:
     """The maps of one session.
 
@@ -72,6 +73,7 @@ def fit_maps(
     transmit : f_T on the same grid; None: the nominal flip angles are taken for the true ones
     options : None: `FitOptions` as it stands
     chunk : voxels at a time; the result does not depend on it
+    head : where tissue is looked for, to make the proton density relative: noise of the air has any R1. None: all
 
     Returns
     -------
@@ -102,7 +104,9 @@ def fit_maps(
             values[name][part] = kept
         for name, value in spread.items():
             errors[name][part] = np.where(undefined[part] | ~np.isfinite(value), 0, value)
-    values["PDmap"], scale = relative_density(values["PDmap"], values["R1map"])
+    values["PDmap"], scale = relative_density(
+        values["PDmap"], values["R1map"], None if head is None else np.reshape(head, -1)
+    )
     if "PDmap" in errors:
         errors["PDmap"] *= np.float32(scale)
 
@@ -112,12 +116,13 @@ def fit_maps(
     return FittedMaps(shaped(values), shaped(errors), undefined.reshape(shape), clamped.reshape(shape))
 
 
-def relative_density(amplitude: np.ndarray, r1: np.ndarray) -> tuple[np.ndarray, float]:
-    """The amplitude over its median where R1 is that of brain tissue (0.5 - 1.2 1/s), and the factor.
+def relative_density(amplitude: np.ndarray, r1: np.ndarray, head: np.ndarray | None = None) -> tuple[np.ndarray, float]:
+    """The amplitude over its median where R1 is that of brain tissue (0.5 - 1.2 1/s) in the head, and the factor.
 
     The receive field is still in it: values of distant places cannot be compared.
     """
-    tissue = amplitude[(r1 > 0.5) & (r1 < 1.2) & (amplitude > 0)]
+    inside = (r1 > 0.5) & (r1 < 1.2) & (amplitude > 0)
+    tissue = amplitude[inside if head is None else inside & head]
     factor = float(1 / np.median(tissue)) if tissue.size else 1.0
     return (amplitude * np.float32(factor)).astype(np.float32), factor
 

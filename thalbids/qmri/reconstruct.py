@@ -210,7 +210,8 @@ def _fit_weighted(
     chosen = FitOptions(
         options.form, options.fit, spoiling, options.mt_residual, options.largest_r1, options.largest_r2star
     )
-    return fit_maps(weighted, transmit, chosen)
+    head = np.asarray(head_mask(reader.reference).dataobj) > 0
+    return fit_maps(weighted, transmit, chosen, head=head)
 
 
 def _fit_angles(acquisition: Acquisition, reader: _Reader, transmit: np.ndarray | None, options: Options) -> FittedMaps:

@@ -19,7 +19,8 @@ from thalbids.settings import Run, Settings
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     made: list[Any] = []
 
-    def write_dataset(root: Path, subjects: int, seed: int) -> Iterator[str]:
+    def write_dataset(root: Path, subjects: int, seed: int, *, qmri: bool) -> Iterator[str]:
+        assert not qmri
         made.append((root, subjects, seed))
         yield "sub-01_ses-1"
 

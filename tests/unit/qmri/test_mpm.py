@@ -115,6 +115,20 @@ def test_relative_density_is_one_in_tissue() -> None:
     scaled, factor = relative_density(np.array([2.0, 4.0, 6.0, 90.0]), np.array([0.6, 0.8, 1.0, 0.25]))
     assert scaled.tolist() == [0.5, 1.0, 1.5, 22.5]
     assert factor == 0.25
+    _, inside = relative_density(np.array([2.0, 4.0, 6.0]), np.array([0.6, 0.8, 1.0]), np.array([True, False, False]))
+    assert inside == 0.5
+
+
+def test_noise_of_the_air_does_not_set_the_density() -> None:
+    shape = (30, 20, 20)
+    r1, head = np.full(shape, 0.8), np.zeros(shape, dtype=bool)
+    head[:6] = True
+    rng = np.random.default_rng(12)
+    data = {}
+    for name, one in simulated(r1, np.full(shape, 20.0), np.ones(shape)).items():
+        noisy = [np.abs(np.where(head, echo, 0) + rng.normal(0, 3, shape)) for echo in one.signals]
+        data[name] = Weighted(one.contrast, one.echo_times, noisy)
+    assert np.median(fit_maps(data, head=head).values["PDmap"][head]) == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.data
