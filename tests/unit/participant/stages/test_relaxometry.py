@@ -59,7 +59,8 @@ def session(folder: Path, raw: tuple[InputImage, ...], *images: str) -> Session:
 
 
 def planned(folder: Path, one: Session, **qmri: object) -> SessionPlan:
-    plan = plans.plan_session(one, folder / "out", (Fixed(),), load(None, {"qmri": qmri}))
+    (subject,) = plans.plan([one], folder / "out", (Fixed(),), load(None, {"qmri": qmri}))
+    (plan,) = subject.sessions
     check_plan(plan.steps)
     return plan
 
