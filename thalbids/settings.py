@@ -367,6 +367,7 @@ class Group:
     bootstrap : draws of a bootstrap interval
     another_person : a manual mask whose Dice coefficient with every method is below this is left out, and named
     harmonise : ``combat`` takes differences between sites out of the volumes before anything is computed from them
+    keep_removed : keep people and sessions that have no folder in the raw dataset any more
     """
 
     methods: tuple[str, ...] = ()
@@ -380,6 +381,7 @@ class Group:
     bootstrap: int = field(default=2000, metadata={"min": 100})
     another_person: float = field(default=0.1, metadata={"min": 0})
     harmonise: str = field(default="none", metadata={"choices": ("none", "combat")})
+    keep_removed: bool = False
 
 
 @dataclass(frozen=True)

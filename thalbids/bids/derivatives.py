@@ -24,6 +24,7 @@ MORPH = "desc-thalamus_morph.tsv"
 ICV = "desc-icv_morph.tsv"
 SIENA = "desc-siena_morph.tsv"
 DOCUMENT = "desc-thalamus_qc.json"
+MIN_MM3, MAX_MM3 = 500.0, 60_000.0  # both thalami: 10 000 - 18 000 in adults, half of that where little is left
 STATUSES = ("ok", "missing", "failed", "excluded")
 _MASK = re.compile(r"_label-thalamus_desc-(?P<desc>[0-9A-Za-z]+)_mask\.nii(?:\.gz)?$")
 _LIKE_A_MASK = re.compile(r"^[^.].*(?:mask|thal).*\.nii(?:\.gz)?$", re.IGNORECASE)
@@ -170,7 +171,7 @@ def read_pbvc(root: Path, participants: Collection[str] = ()) -> tuple[list[dict
         if participants and subject.removeprefix("sub-") not in participants:
             continue
         path = root / subject / "anat" / f"{subject}_{SIENA}"
-        if path.is_file():
+        if os.path.isfile(path):  # noqa: PTH113 (a name that is too long raises elsewhere)
             rows += [_pbvc_row(subject, row) for row in _table(path, _PBVC, notes)]
     return rows, notes
 
@@ -244,6 +245,8 @@ def _volume_row(method: str, row: Mapping[str, str | None]) -> dict[str, Any]:
         status, reason = "failed", f"unknown status {status!r}"
     elif status == "ok" and not values["volume_mm3"] > 0:
         status, reason = "failed", f"the volume is {row['volume_mm3'] or 'missing'}"
+    elif status == "ok" and not MIN_MM3 <= values["volume_mm3"] <= MAX_MM3:
+        status, reason = "failed", f"a volume of {values['volume_mm3']:g} mm3 is that of no pair of thalami"
     in_ml = {name.replace("_mm3", "_ml"): values[name] / 1000 for name in names}
     return {"method": method, "image": row.get("image") or "", **in_ml, "status": status, "reason": reason}
 
@@ -288,7 +291,7 @@ def _folders(root: Path, pattern: re.Pattern[str]) -> list[str] | None:
     """Names of the sub-folders that match, in natural order; None when the folder cannot be read."""
     try:
         with os.scandir(root) as entries:
-            names = [entry.name for entry in entries if pattern.fullmatch(entry.name) and entry.is_dir()]
+            names = [entry.name for entry in entries if pattern.fullmatch(entry.name) and os.path.isdir(entry.path)]  # noqa: PTH112 (a link in a circle raises elsewhere)
     except OSError:
         return None
     return sorted(names, key=lambda name: [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in _parts(name)])

@@ -32,6 +32,7 @@ __all__ = [
 
 BIDS_VERSION = "1.11.1"
 PIPELINE = "thalbids"
+UNFINISHED = "group_unfinished.txt"  # is there while a group run is at work, and after one that was killed
 
 # The order of BIDS (schema 1.11.1); from, to and mode stand where BEP014 puts them.
 ORDER = (

@@ -19,18 +19,23 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
+import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from thalbids.bids.outputs import sidecar
+from thalbids.bids.index import ENTITY, LABEL
+from thalbids.bids.outputs import UNFINISHED, sidecar
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError, own_names
 from thalbids.files import read_json, read_lines, read_table, write_json, write_table, write_text
+from thalbids.image.grids import voxel_volume, zooms
+from thalbids.image.io import load_image, load_labels
 
 TABLES = ("*_morph.tsv", "*_qc.json", "group_*.tsv", "descriptions.tsv")
 MASKS = ("*_label-thalamus_*_mask.nii.gz", "*_seg-thalamus_*_dseg.nii.gz", "*_seg-thalamus_*_dseg.tsv")
 IMAGES = ("*_probseg.nii.gz", "*_desc-brain_mask.nii.gz", "*_dseg.nii.gz", "*_dseg.tsv", "*_xfm.txt", "*_xfm.h5")
 HEADS = ("*_T1w.nii.gz", "*_FLAIR.nii.gz", "*_R1map.nii.gz", "*_T2w.nii.gz")  # these show a face
 NEVER = ("group_ratings.tsv", "group_conflicts.tsv")  # free text of raters; cells of the clinical tables as they are
+DESCS = ("thalamus", "icv", "siena", "change", "acquisition")  # of our own tables and QC documents
 RATERS = ("rater", "rater2")  # columns with names of people
 CHOICES = {"tables": TABLES, "masks": TABLES + MASKS, "all": TABLES + MASKS + IMAGES + HEADS}
 
@@ -45,6 +50,12 @@ _OTHER_DATE = re.compile(  # not written by thalbids: dropped whatever is asked 
 _SAID_BY = re.compile(r"\bby raters? .*", re.DOTALL)  # what follows names people, in words of their own
 _ABSOLUTE = re.compile(r"(?<![\w.:/~\-])(?:/[\w.+\-]+){2,}|\b[A-Za-z]:\\+\w|file://")
 _THALAMUS = re.compile(r"_(?:label|seg)-thalamus_desc-([0-9A-Za-z]+)_")
+_NAME = re.compile(rf"(?P<sub>sub-{LABEL})(?:_(?P<ses>ses-{LABEL}))?(?:_{ENTITY})*_[0-9A-Za-z]+\.[a-z0-9.]+")
+_OWN_TABLE = re.compile(rf"_desc-(?:{'|'.join(DESCS)})_(?:morph\.tsv|qc\.json)$")
+_FAR_MM, _MOST_FAR = 12.0, 0.01  # of a stripped scan, so little lies so far from the brain mask
+_BRAIN_ML = (300.0, 2500.0)  # a mask beyond these is of no brain
+_TEXTS = ("descrip", "aux_file", "db_name", "intent_name", "data_type")
+_GZIP_MORE = 0b11100  # flags of a gzip header: further fields, the name of a file, a comment
 _DATA_BEGIN = 352  # of a NIfTI-1 file without extensions
 _MOST_DAYS = 365  # a shift of at most a year hides the date and leaves the season of life
 
@@ -86,6 +97,9 @@ def share(
     """
     description = _description(out_dir, license_name)
     _check_destination(out_dir, destination)
+    if (out_dir / UNFINISHED).exists():
+        problem = "a group run has not ended: the group's tables here may be of different runs."
+        raise UsageError(problem, "Run group again, to its end.", out_dir / UNFINISHED)
     files = sorted(_chosen(out_dir, CHOICES[what], subjects))
     if not any(path.name.endswith("_morph.tsv") for path in files):
         known = ", ".join(sorted(path.name for path in out_dir.glob("sub-*") if path.is_dir())) or "none"
@@ -169,6 +183,7 @@ def _chosen(out_dir: Path, patterns: Sequence[str], subjects: Sequence[str]) -> 
     ]
     for folder in folders:
         found = folder.iterdir() if folder == out_dir else folder.rglob("*")
+        tables = _group_tables(out_dir)
         for path in found:
             inside = path.relative_to(out_dir)
             if not path.is_file() or "figures" in inside.parts or path.name.startswith("."):
@@ -177,11 +192,32 @@ def _chosen(out_dir: Path, patterns: Sequence[str], subjects: Sequence[str]) -> 
                 continue
             if wanted and folder == out_dir and path.name.startswith("group_"):
                 continue  # tables of the whole group tell of people who are left out
+            if path.name.startswith("group_") and path.stem not in tables:
+                continue  # somebody put it there: nobody knows what is in it
+            if folder != out_dir and not _is_named_by_us(inside):
+                continue
             if _is_stale(path):
                 continue
             yield inside
             if not path.name.endswith(".json") and sidecar(path).is_file():
                 yield sidecar(inside)
+
+
+def _group_tables(out_dir: Path) -> frozenset[str]:
+    """Names of the tables that thalbids wrote, by its record."""
+    try:
+        return frozenset((out_dir / "logs" / "group" / "tables.txt").read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError):
+        return frozenset()
+
+
+def _is_named_by_us(inside: Path) -> bool:
+    """Whether a file in a person's folder has a name that thalbids gives: its own person's and session's."""
+    match = _NAME.fullmatch(inside.name)
+    folders = [part for part in inside.parts[:-1] if part != "anat"]
+    if match is None or [part for part in (match["sub"], match["ses"]) if part] != folders:
+        return False
+    return _OWN_TABLE.search(inside.name) is not None or not inside.name.endswith(("_morph.tsv", "_qc.json"))
 
 
 def _is_stale(path: Path) -> bool:
@@ -200,10 +236,31 @@ def _listed(folder: Path) -> frozenset[str]:
 def _refuse_heads(out_dir: Path, files: Sequence[Path]) -> None:
     """Whole heads are refused: a face can be drawn from them."""
     heads = [path for path in files if any(fnmatch(path.name, pattern) for pattern in HEADS)]
-    shown = [path for path in heads if read_json(sidecar(out_dir / path)).get("SkullStripped") is not True]
+    shown = [path for path in heads if not _is_stripped(out_dir / path)]
     if shown:
         mend = "Remove the faces first and say so with --faces-removed, or share --what masks."
         raise UsageError(f"{len(shown)} images show a whole head, {shown[0].name} the first.", mend)
+
+
+def _is_stripped(path: Path) -> bool:
+    """Whether a head was skull-stripped by its sidecar and by what it shows: next to nothing far from the brain."""
+    try:
+        if read_json(sidecar(path)).get("SkullStripped") is not True:
+            return False
+        masks = sorted(path.parent.glob("*_desc-brain_mask.nii.gz"))
+        image, brain = load_image(path), load_labels(masks[0])
+    except (ThalbidsError, IndexError):
+        return False  # what cannot be looked at stays here
+    from scipy import ndimage
+
+    inside = np.asarray(brain.dataobj) != 0
+    volume = inside.sum() * voxel_volume(brain.affine) / 1000
+    if image.shape != brain.shape or not _BRAIN_ML[0] <= volume <= _BRAIN_ML[1]:
+        return False
+    coarse = (slice(None, None, 2),) * 3
+    away = ndimage.distance_transform_edt(~inside[coarse], [2 * size for size in zooms(brain.affine)])
+    something = np.asarray(image.dataobj)[coarse] != 0
+    return float(something[away > _FAR_MM].sum()) <= _MOST_FAR * float(something.sum())
 
 
 class _Copier:
@@ -292,10 +349,16 @@ def _texts(content: Any) -> Iterator[str]:
 def _check_header(path: Path, inside: Path) -> None:
     """Refuse an image that is not one of ours: we write no texts and no extensions into headers."""
     try:
-        raw = zlib.decompressobj(wbits=31).decompress(path.read_bytes(), 352)
+        content = path.read_bytes()
+        raw = zlib.decompressobj(wbits=31).decompress(content, 352)
         header = nib.Nifti1Header(raw[:348], check=False)
-        texts = [bytes(header[key].tobytes()).strip(b"\0") for key in ("descrip", "aux_file", "db_name", "intent_name")]
-        more = any(texts) or float(header["vox_offset"]) != _DATA_BEGIN or any(raw[348:352])
+        texts = [bytes(header[key].tobytes()).strip(b"\0") for key in _TEXTS]
+        more = (
+            any(texts)
+            or content[3] & _GZIP_MORE != 0
+            or float(header["vox_offset"]) != _DATA_BEGIN
+            or any(raw[348:352])
+        )
     except (OSError, ValueError, zlib.error, WrapStructError, HeaderDataError) as error:
         raise LeakError(f"the image is not one that thalbids writes ({error}).", "Take it away.", inside) from None
     if more:

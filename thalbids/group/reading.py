@@ -16,8 +16,9 @@ from thalbids.bids.clinical import ClinicalData, read_clinical, visits
 from thalbids.bids.derivatives import Volumes, find_places, read_icv, read_pbvc, read_pbvc_table, read_volumes
 from thalbids.bids.given import check_tables, people_of
 from thalbids.bids.labels import partners, told
+from thalbids.bids.removed import removal_note, removed
 from thalbids.errors import NoInputError, UsageError
-from thalbids.group import rescans
+from thalbids.group import rescans, trust
 from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, check_pair
 from thalbids.raters import summary
 from thalbids.settings import Settings
@@ -134,6 +135,8 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         check_pair(pair)
     inputs = settings.inputs
     places = find_places(out_dir, inputs.participant_label, inputs.session_label)
+    gone = removed(bids_dir, places)
+    places = places if settings.group.keep_removed else [place for place in places if place not in gone]
     read = read_volumes(places)
     if not read.rows:
         mend = "Run the participant level first, or check OUTPUT_DIR and the labels."
@@ -146,6 +149,10 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     together = visits(clinical, sessions)
     lost = nearly(clinical, sessions)
     notes = [*read.notes, *clinical.notes, *together.notes, *lost, *_told(clinical, sessions, together.conflicts)]
+    if gone:
+        kept = "They are kept (group.keep_removed)." if settings.group.keep_removed else "They are left out."
+        notes.append(removal_note(gone, kept))
+    notes += trust.same_scans(places)
     visit_frame = frame_of(together.rows, VISIT_COLUMNS)
     icv_rows, icv_notes = read_icv(places)
     given = visit_frame[visit_frame["icv_ml"].notna()][["participant_id", "session_id", "icv_ml"]]
@@ -164,7 +171,10 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         conflicts=pd.DataFrame(together.conflicts), places=places, notes=[*notes, *icv_notes, *pbvc_notes],
         columns_found=clinical.found, columns_unused=clinical.unused, lost=lost,
     )  # fmt: skip
-    left_out = summary.exclusions(out_dir, settings.ratings, cohort.volumes)
+    doubted = trust.distrusted(out_dir, places, [*read.rows, *read.repeats])
+    told_of = [trust.note(row) for row in doubted]
+    cohort = replace(cohort, notes=[*cohort.notes, *told_of], lost=[*cohort.lost, *told_of])
+    left_out = [*summary.exclusions(out_dir, settings.ratings, cohort.volumes), *doubted]
     if left_out:
         cohort = with_exclusions(cohort, frame_of(left_out, tuple(cohort.exclusions.columns)))
     return rescans.apart(cohort)

@@ -18,7 +18,7 @@ from thalbids.group.cohort import Cohort
 from thalbids.group.describing import clinical_lines, describe, fitted_lines, shown
 from thalbids.group.reading import read_cohort
 from thalbids.group.registry import ANALYSES
-from thalbids.group.writing import joined, write_all
+from thalbids.group.writing import begin, end, joined, unfinished, write_all
 from thalbids.methods.registry import check_given, check_places
 from thalbids.settings import Settings
 
@@ -55,6 +55,7 @@ def group(
         ledgers = [item.ledgers for item in ANALYSES if item.ledgers is not None]
         print(describe(cohort, [row for ledgers_of in ledgers for row in ledgers_of(cohort)]))
         return 0
+    begin(out_dir)
     made, problems = run_analyses(cohort, ANALYSES)
     made = [*harmonised, *made]
     if fixed is not None:
@@ -70,6 +71,7 @@ def group(
 
         print(f"report: {reporting.write(out_dir, without_folders(settings.to_toml()), notes)[0].name}")
     print(f"{len(made)} tables: " + ", ".join(f"{table.name} ({len(table.frame)})" for table in made))
+    end(out_dir)
     return 1 if problems or cohort.lost else 0
 
 
@@ -83,6 +85,10 @@ def report_again(out_dir: Path, settings: Settings) -> int:
     """
     if not any(out_dir.glob("group_*.tsv")):
         raise NoInputError("there are no tables to report on.", "Run group without --reports-only.", out_dir)
+    if unfinished(out_dir):
+        raise NoInputError(
+            "the tables are those of a run that did not end.", "Run group without --reports-only.", out_dir
+        )
     from thalbids.group import reporting
 
     kept = out_dir / "logs" / "group" / "settings.toml"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thalbids.bids.outputs import sidecar
+from thalbids.bids.outputs import UNFINISHED, sidecar
 from thalbids.bids.tables import Table, write
 from thalbids.files import write_text
 
@@ -40,6 +40,31 @@ def joined(tables: Sequence[Table]) -> list[Table]:
         files = [path for part in parts for path in part.files]
         made.append(Table(name, pd.concat(full, ignore_index=True), columns, settings, notes, files))
     return made
+
+
+def begin(out_dir: Path) -> None:
+    """Mark the tables and the page as not of one run, until `end`: a run that is killed leaves the mark.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    text = (
+        "A group run has begun and not ended: the group's tables and page here may be of different runs. Run it again."
+    )
+    write_text(out_dir / UNFINISHED, f"{text}\n")
+    (out_dir / "group.html").unlink(missing_ok=True)
+
+
+def end(out_dir: Path) -> None:
+    """Take the mark of `begin` away."""
+    (out_dir / UNFINISHED).unlink(missing_ok=True)
+
+
+def unfinished(out_dir: Path) -> bool:
+    """Whether a group run is at work here, or was ended before it was done."""
+    return (out_dir / UNFINISHED).exists()
 
 
 def write_all(made: Sequence[Table], out_dir: Path) -> None:

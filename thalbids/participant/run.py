@@ -14,6 +14,7 @@ from thalbids.bids.filters import read_filters
 from thalbids.bids.given import check_tables, people_of
 from thalbids.bids.inputs import Found, read_dataset
 from thalbids.bids.outputs import check_output, open_dataset, read_json, write_json
+from thalbids.bids.removed import removed_from
 from thalbids.engine import engine, lock, machine
 from thalbids.engine.log import Reporter
 from thalbids.engine.step import Step, StepResult
@@ -71,7 +72,7 @@ def participant(
                 validate=not settings.inputs.skip_bids_validation, links=links(settings),
             )  # fmt: skip
         with Reporter(out_dir, settings=settings.to_toml(), verbose=settings.run.verbose) as reporter:
-            for remark in dataset.remarks:
+            for remark in (*dataset.remarks, *removed_from(bids_dir, out_dir)):
                 reporter.remark(remark)
             for note in unmatched:
                 reporter.warning(note)

@@ -53,6 +53,10 @@ def out(tmp_path: Path) -> Path:
     write(root / "descriptions.tsv", "desc_id\tdescription\ndesc-synthalT1w\tSynThal\n")
     write(root / "group_volumes.tsv", "participant_id\tvolume_ml\nsub-01\t7.1\n")
     write(root / "group_ratings.tsv", "rater\tcomment\nA. Person\tmy neighbour\n")
+    write(
+        root / "logs/group/tables.txt",
+        "group_volumes\ngroup_ratings\ngroup_change\ngroup_agreement\ngroup_overlap\ngroup_conflicts\n",
+    )
     write(root / "sub-01.html", "<html>")
     write(root / "logs/20260101T000000_1/run.log", "/home/someone")
     for label in ("01", "02"):
@@ -275,3 +279,47 @@ def test_the_command(out, tmp_path, capsys):
     assert main(["share", str(out), str(tmp_path / "copy"), "--license", "CC0", "--participant_label", "01"]) == 0
     assert "of 1 participant are in" in capsys.readouterr().out
     assert main(["share", str(out), str(tmp_path / "copy")]) == 2
+
+
+def test_files_of_others_stay(out, tmp_path):
+    write(out / "group_key.tsv", "participant_id\tname\nsub-01\tA. Person\n")
+    folder = out / "sub-01/ses-1/anat"
+    others = ("sub-01_ses-1_key_morph.tsv", "sub-01_ses-1_desc-key_morph.tsv", "sub-01_ses-1_desc-notes_qc.json")
+    for name in (*others, "sub-02_ses-1_desc-thalamus_morph.tsv", "sub-01_desc-icv_morph.tsv"):
+        write(folder / name, "{}" if name.endswith("json") else "a\tb\n1\t2\n")
+    written = give(out, tmp_path / "copy")
+    assert not [name for name in written if "key" in name or "notes" in name]
+    assert "sub-01/ses-1/anat/sub-02_ses-1_desc-thalamus_morph.tsv" not in written
+    assert "sub-01/ses-1/anat/sub-01_ses-1_desc-thalamus_morph.tsv" in written
+
+
+@pytest.mark.parametrize(
+    ("head", "mask", "fine"),
+    [(False, "brain", True), (True, "brain", False), (False, "", False), (False, "everything", False)],
+)
+def test_a_whole_head_does_not_leave_because_its_sidecar_says_so(out, tmp_path, head, mask, fine):
+    grid = np.linalg.norm(np.indices((120, 120, 120)) - 59.5, axis=0) * 2  # a brain of 60 mm, a head of 85 mm; 2 mm
+    brain = (grid < 60).astype(np.uint8)
+    scan = (grid < (85 if head else 60)).astype(np.float32) * 100
+    files = {"desc-reoriented_T1w": scan}
+    files |= {"desc-brain_mask": brain if mask == "brain" else np.ones_like(brain)} if mask else {}
+    for label in ("01", "02"):
+        stem = out / f"sub-{label}/ses-1/anat/sub-{label}_ses-1"
+        for name, data in files.items():
+            content = nib.Nifti1Image(data, np.diag([2.0, 2, 2, 1])).to_bytes()
+            write(Path(f"{stem}_{name}.nii.gz"), gzip.compress(content, 1))
+        write(Path(f"{stem}_desc-brain_mask.json"), {})
+        write(Path(f"{stem}_desc-reoriented_T1w.json"), {"SkullStripped": True})
+    if fine:
+        assert "sub-01/ses-1/anat/sub-01_ses-1_desc-reoriented_T1w.nii.gz" in give(out, tmp_path / "copy", what="all")
+        return
+    with pytest.raises(UsageError, match="2 images show a whole head"):
+        give(out, tmp_path / "copy", what="all")
+
+
+def test_the_name_of_a_file_in_a_gzip_header_is_refused(out, tmp_path):
+    path = out / "sub-01/ses-1/anat/sub-01_ses-1_space-T1w_label-thalamus_desc-synthalT1w_mask.nii.gz"
+    with path.open("wb") as stream, gzip.GzipFile("Jane_Doe.nii", "wb", fileobj=stream) as file:
+        file.write(gzip.decompress(IMAGE))
+    with pytest.raises(LeakError):
+        give(out, tmp_path / "copy")
