@@ -53,10 +53,8 @@ def out(tmp_path: Path) -> Path:
     write(root / "descriptions.tsv", "desc_id\tdescription\ndesc-synthalT1w\tSynThal\n")
     write(root / "group_volumes.tsv", "participant_id\tvolume_ml\nsub-01\t7.1\n")
     write(root / "group_ratings.tsv", "rater\tcomment\nA. Person\tmy neighbour\n")
-    write(
-        root / "logs/group/tables.txt",
-        "group_volumes\ngroup_ratings\ngroup_change\ngroup_agreement\ngroup_overlap\ngroup_conflicts\n",
-    )
+    known = ("volumes", "ratings", "change", "agreement", "rating_agreement", "overlap", "conflicts")
+    write(root / "logs/group/tables.txt", "\n".join(f"group_{name}" for name in known))
     write(root / "sub-01.html", "<html>")
     write(root / "logs/20260101T000000_1/run.log", "/home/someone")
     for label in ("01", "02"):
