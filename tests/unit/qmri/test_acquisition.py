@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from thalbids.bids.inputs import find_sessions
+from thalbids.bids.raw import raw_images
+from thalbids.bids.sidecars import Sidecars
 from thalbids.errors import MetadataError
 from thalbids.qmri.acquisition import acquired, read_acquisition, read_field
 from thalbids.qmri.flash import Contrast
@@ -256,7 +257,8 @@ def test_a_field_with_a_missing_image_is_refused(suffix: str) -> None:
     ],
 )
 def test_examples_of_bids(dataset: str, kinds: tuple[str, ...], field: str | None) -> None:
-    found = find_sessions(EXAMPLES / dataset)[0]
+    folder = next((EXAMPLES / dataset).glob("sub-*"))
+    found = Session(folder.name.removeprefix("sub-"), None, {}, raw=raw_images(folder, Sidecars(EXAMPLES / dataset)))
     assert acquired(found) == kinds
     for kind in kinds:
         assert read_acquisition(found, kind).images

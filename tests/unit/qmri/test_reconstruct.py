@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from thalbids.bids.inputs import find_sessions
+from thalbids.bids.raw import raw_images
+from thalbids.bids.sidecars import Sidecars
 from thalbids.errors import ImageError, UsageError
 from thalbids.files import write_json
 from thalbids.image.io import save_image
@@ -28,6 +29,11 @@ AFFINE = np.array([[4.0, 0, 0, -88], [0, 4.0, 0, -104], [0, 0, 4.0, -92], [0, 0,
 SCANNER = phantom.Scanner(phantom.PAPER_PROTOCOL, phantom.PAPER_TIMES[:3], noise=0.002)
 
 
+def read(root: Path) -> Session:
+    """The raw images of sub-01."""
+    return Session("01", None, {}, raw=raw_images(root / "sub-01", Sidecars(root)))
+
+
 @pytest.fixture(scope="module")
 def still() -> phantom.Properties:
     return phantom.properties_of(phantom.head(SHAPE, AFFINE))
@@ -39,7 +45,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory, still: phantom.Properties
     root = tmp_path_factory.mktemp("phantom")
     write_json(root / "dataset_description.json", {"Name": "phantom", "BIDSVersion": "1.11.1"})
     phantom.write_mpm(root / "sub-01", "sub-01", lambda _: still, AFFINE, SCANNER)
-    return find_sessions(root)[0]
+    return read(root)
 
 
 def tissue(still: phantom.Properties) -> np.ndarray:
@@ -99,7 +105,7 @@ def test_motion_between_contrasts_is_found_and_undone(tmp_path: Path, still: pha
     matrix[:3, 3] = (7.0, -9.0, 4.0)
     away = phantom.properties_of(phantom.head(SHAPE, np.linalg.inv(matrix) @ AFFINE))
     phantom.write_mpm(tmp_path / "sub-01", "sub-01", lambda name: away if name == "T1w" else still, AFFINE, SCANNER)
-    session = find_sessions(tmp_path)[0]
+    session = read(tmp_path)
     acquisition = read_acquisition(session, "MPM")
     outcome = align(acquisition.part("PDw"), acquisition.part("T1w"), configured(["ants"]), bins=32, seed=1)
     assert outcome.matrix is not None
