@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,9 +65,11 @@ def tables(cohort: Cohort) -> list[Table]:
     for plan, sample, pair in _models(cohort):
         found = claims(plan, cohort, sample)
         for method in cohort.model_methods:
-            own = list(_rows(plan, sample, pair, method))
-            checked += [{**row, "claim": (row["outcome"], method) in found} for row in checks(own)]
-            rows += own if method == cohort.model_methods[0] else thinned(own, found)
+            for one in _residuals(plan, sample, pair, method):
+                claim = (one.key["outcome"], method) in found
+                checked += [{**row, "claim": claim} for row in checks(one)]
+                first = method == cohort.model_methods[0]
+                rows += one.rows(None) if first else one.rows(THINNED) if claim else []
     known = cohort.pbvc[cohort.pbvc["status"] == "ok"]
     people = known[list(WHOLEBRAIN)].to_dict("records")
     note: dict[str, object] = {"thinned_to": THINNED}
@@ -87,42 +89,42 @@ def claims(plan: Plan, cohort: Cohort, sample: Sample) -> set[tuple[str, str]]:
     return {(row["outcome"], row["method"]) for row in fitted if row["term"] == plan.predictor and row["p_fdr"] < ALPHA}
 
 
-def thinned(rows: Sequence[dict[str, Any]], chosen: set[tuple[str, str]]) -> list[dict[str, Any]]:
-    """The residuals of the chosen models: of each at most `THINNED`, evenly spaced in their order by size."""
-    made: list[dict[str, Any]] = []
-    for outcome, method in dict.fromkeys((row["outcome"], row["method"]) for row in rows):
-        if (outcome, method) not in chosen:
-            continue
-        own = sorted((row for row in rows if row["outcome"] == outcome), key=lambda row: row["residual"])
-        places = np.unique(np.linspace(0, len(own) - 1, min(len(own), THINNED)).round().astype(int))
-        made += [own[place] for place in places]
-    return made
-
-
 def plan_without_logarithm() -> Plan:
     """The models of the outcomes with a logarithm, without it: to see what it is for."""
     cross = crosssectional.plan()
     return replace(cross, logged=(), outcomes=cross.logged)
 
 
-def checks(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of ``group_residual_checks``: one per model with three and more residuals."""
-    by_model: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    keys = [name for name in CHECKS if name in RESIDUALS]  # of a model
-    for row in rows:
-        by_model.setdefault(tuple(row[name] for name in keys), []).append(row)
-    made = []
-    for key, own in by_model.items():
-        residual, fitted = (np.array([row[name] for row in own]) for name in ("residual", "fitted"))
-        if residual.size >= MIN_RESIDUALS:
-            r = math.nan if fit.constant(residual) else float(stats.probplot(residual)[1][2])
-            rho = (
-                math.nan
-                if fit.constant(fitted) or fit.constant(np.abs(residual))
-                else float(stats.spearmanr(fitted, np.abs(residual)).statistic)
-            )
-            made.append({**dict(zip(keys, key, strict=True)), "n": residual.size, "qq_r": r, "spread_rho": rho})
-    return made
+@dataclass(frozen=True)
+class Residuals:
+    """The residuals of one model: what tells it apart, people, fitted values and residuals, (n,) each."""
+
+    key: dict[str, str]
+    people: np.ndarray
+    fitted: np.ndarray
+    residual: np.ndarray
+
+    def rows(self, most: int | None) -> list[dict[str, Any]]:
+        """Rows of ``group_residuals``; of more than ``most`` those evenly spaced in their order by size."""
+        places = np.arange(self.residual.size)
+        if most is not None and places.size > most:
+            order = np.argsort(self.residual, kind="stable")
+            places = order[np.unique(np.linspace(0, places.size - 1, most).round().astype(int))]
+        return [
+            {**self.key, "participant_id": self.people[i], "fitted": self.fitted[i], "residual": self.residual[i]}
+            for i in places
+        ]
+
+
+def checks(own: Residuals) -> list[dict[str, Any]]:
+    """The row of ``group_residual_checks`` of a model with three and more residuals."""
+    if own.residual.size < MIN_RESIDUALS:
+        return []
+    size = np.abs(own.residual)
+    r = math.nan if fit.constant(own.residual) else float(stats.probplot(own.residual)[1][2])
+    flat = fit.constant(own.fitted) or fit.constant(size)
+    rho = math.nan if flat else float(stats.spearmanr(own.fitted, size).statistic)
+    return [{**own.key, "n": own.residual.size, "qq_r": r, "spread_rho": rho}]
 
 
 def _models(cohort: Cohort) -> Iterator[tuple[Plan, Sample, str]]:
@@ -136,7 +138,7 @@ def _models(cohort: Cohort) -> Iterator[tuple[Plan, Sample, str]]:
         yield longitudinal.plan(), pairs(cohort, pair), pair
 
 
-def _rows(plan: Plan, sample: Sample, pair: str, method: str) -> Iterator[dict[str, Any]]:
+def _residuals(plan: Plan, sample: Sample, pair: str, method: str) -> Iterator[Residuals]:
     """The residuals of every model of a plan that can be fitted."""
     people = sample.table["participant_id"].to_numpy()
     for outcome in plan.outcomes:
@@ -149,11 +151,8 @@ def _rows(plan: Plan, sample: Sample, pair: str, method: str) -> Iterator[dict[s
         X = np.column_stack([*(rows[name] for name in predictors), np.ones(used.sum())])
         expected = X @ np.linalg.lstsq(X, rows[outcome], rcond=None)[0]
         transform = "log" if outcome in plan.logged else "none"
-        for person, value, y in zip(people[used], expected, rows[outcome], strict=True):
-            yield {
-                "analysis": plan.analysis, "outcome": outcome, "method": method, "transform": transform,
-                "sessions": pair, "participant_id": person, "fitted": value, "residual": y - value,
-            }  # fmt: skip
+        key = {"analysis": plan.analysis, "outcome": outcome, "method": method, "transform": transform}
+        yield Residuals(key | {"sessions": pair}, people[used], expected, rows[outcome] - expected)
 
 
 ANALYSIS = Analysis("plots", tables, told=("residuals", "residual_checks", "wholebrain"))
