@@ -355,6 +355,8 @@ def write_dataset(root: Path, subjects: int = 3, seed: int = 1, *, qmri: bool = 
     template = Template()
     write_text(root / "README", text)
     _write_tables(root, cohort)
+    if not qmri:
+        write_json(root / "R1map.json", _R1MAP, sort_keys=False)
     for person in cohort:
         for session in SESSIONS:
             for suffix in GRIDS:
@@ -548,10 +550,11 @@ _DICTIONARIES: Mapping[str, Mapping[str, Any]] = {
         "SkullStripped": True,
         "Description": "FLAIR-like mixture of the tissue maps",
     },
-    "R1map": {
-        "Units": "1/s",
-        "Manufacturer": "none",
-        "SkullStripped": True,
-        "Description": "R1-like mixture of the tissue maps",
-    },
+}
+
+_R1MAP = {
+    "Units": "1/s",
+    "Manufacturer": "none",
+    "SkullStripped": True,
+    "Description": "R1-like mixture of the tissue maps",
 }
