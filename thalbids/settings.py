@@ -320,6 +320,7 @@ class Clinical:
     female_words, male_words : words of the sexes, besides the usual ones
     diagnosis_groups : group to the diagnoses that belong to it; adds to the built-in groups
     violations : ``error`` stops at impossible values, ``missing`` takes them for unknown and lists them
+    levels : words of an ordinal column of your own, from the lowest to the highest; they count as 1, 2, 3 ...
     """
 
     rename: Mapping[str, str] = field(default_factory=dict)
@@ -333,6 +334,7 @@ class Clinical:
     male_words: tuple[str, ...] = ()
     diagnosis_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     violations: str = field(default="error", metadata={"choices": ("error", "missing")})
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -368,6 +370,25 @@ class Group:
     another_person : a manual mask whose Dice coefficient with every method is below this is left out, and named
     harmonise : ``combat`` takes differences between sites out of the volumes before anything is computed from them
     keep_removed : keep people and sessions that have no folder in the raw dataset any more
+    outcomes, outcomes_change : outcomes of the cross-sectional models, and those whose change is modelled; any column
+        of the clinical tables
+    ordinal : outcomes that are modelled by proportional odds instead of least squares
+    log : outcomes of the cross-sectional models whose natural logarithm is modelled
+    hc3 : outcomes with robust errors (``d_`` stands for change)
+    hc3_reference : distribution of the tests with robust errors: ``z``, as in statsmodels, or ``t``
+    covariates, covariates_change : covariates of the cross-sectional and of the longitudinal models
+    extra_covariates : further covariates of every model; any column of the clinical tables
+    categorical : columns of your own whose numbers are names of categories
+    smallest_level : people whom a level of a categorical covariate needs; those of smaller levels are put together
+    strict : a covariate that nobody has, or that does not vary, leaves the model unfitted instead of being left out
+    sample : people of the clinical models: ``available``, everybody whom a method has, or ``common``, those whom every
+        method has; the models on the other sample stand beside
+    sample_methods : methods that count for ``common``, and that are compared; empty takes all of the clinical models
+    baseline : which session is the baseline: the ``first`` with a usable volume, the person's ``first-visit`` or none,
+        or a label
+    followup_from, followup_to : years after the baseline between which a follow-up lies; 0 and None take all
+    site : ``auto`` makes the site a covariate of every model where two sites have enough people and volumes are not
+        harmonised, and a random effect of the mixed model; ``none`` leaves it out
     """
 
     methods: tuple[str, ...] = ()
@@ -382,6 +403,24 @@ class Group:
     another_person: float = field(default=0.1, metadata={"min": 0})
     harmonise: str = field(default="none", metadata={"choices": ("none", "combat")})
     keep_removed: bool = False
+    outcomes: tuple[str, ...] = ("edss", "t25fw", "nhpt", "sdmt", "disease_duration")
+    outcomes_change: tuple[str, ...] = ("edss", "t25fw", "nhpt", "sdmt")
+    ordinal: tuple[str, ...] = ()
+    log: tuple[str, ...] = ("t25fw", "nhpt")
+    hc3: tuple[str, ...] = ("edss", "disease_duration", "d_edss", "d_nhpt")
+    hc3_reference: str = field(default="z", metadata={"choices": ("z", "t")})
+    covariates: tuple[str, ...] = ("age", "sex", "icv_z")
+    covariates_change: tuple[str, ...] = ("age", "sex", "icv_z", "steroid", "interval_years")
+    extra_covariates: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    smallest_level: int = field(default=5, metadata={"min": 1})
+    strict: bool = False
+    sample: str = field(default="available", metadata={"choices": ("available", "common")})
+    sample_methods: tuple[str, ...] = ()
+    baseline: str = "first"
+    followup_from: float = field(default=0.0, metadata={"min": 0})
+    followup_to: float | None = field(default=None, metadata={"above": 0})
+    site: str = field(default="auto", metadata={"choices": ("auto", "none")})
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from thalbids.bids.derivatives import with_prefix
 from thalbids.bids.index import LABEL
 from thalbids.bids.meaning import Meaning, meaning_of, usual_names
 from thalbids.bids.sidecars import check_content
-from thalbids.bids.values import NotAValueError, Reader, Value, days_between
+from thalbids.bids.values import SITES, NotAValueError, Reader, Value, days_between
 from thalbids.errors import MetadataError, NoInputError, UsageError
 from thalbids.files import read_header, read_lines
 from thalbids.settings import Clinical
@@ -55,6 +55,7 @@ class ClinicalData:
     unused : columns that stand for nothing we know
     problems : impossible values, each with file, row, column and value
     notes : what was repaired
+    own : columns of the user's own that were found, True for one of numbers and False for one of words
     """
 
     values: dict[tuple[str, str | None], dict[str, list[Entry]]] = field(default_factory=dict)
@@ -62,6 +63,7 @@ class ClinicalData:
     unused: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    own: dict[str, bool] = field(default_factory=dict)
 
 
 class ClinicalError(MetadataError):
@@ -70,12 +72,20 @@ class ClinicalError(MetadataError):
     data: ClinicalData
 
 
-def read_clinical(bids_dir: Path, settings: Clinical, participants: Collection[str] = ()) -> ClinicalData:
+def read_clinical(
+    bids_dir: Path,
+    settings: Clinical,
+    participants: Collection[str] = (),
+    own: Collection[str] = (),
+    categorical: Collection[str] = (),
+) -> ClinicalData:
     """Read every clinical table of the dataset.
 
     Parameters
     ----------
     participants : labels without ``sub-``; empty means all
+    own : further columns to read. One is of numbers where most of its cells are, else of words
+    categorical : those of ``own`` whose numbers are words
 
     Raises
     ------
@@ -88,7 +98,9 @@ def read_clinical(bids_dir: Path, settings: Clinical, participants: Collection[s
     """
     if not bids_dir.is_dir():
         raise NoInputError("the BIDS dataset is not there.", "Check the first argument, BIDS_DIR.", bids_dir)
-    reading = _Reading(bids_dir, settings, Reader.of(settings), _columns(settings), frozenset(participants))
+    of_own = {name.lower(): name for name in (*own, *settings.levels)}
+    renamed = _columns(settings, of_own)
+    reading = _Reading(bids_dir, settings, Reader.of(settings), renamed, frozenset(participants), of_own)
     data = reading.data
     data.notes += elsewhere(bids_dir)
     damaged: list[MetadataError] = []
@@ -98,20 +110,27 @@ def read_clinical(bids_dir: Path, settings: Clinical, participants: Collection[s
         except MetadataError as error:
             damaged.append(error)
     reading.settle_dates()
+    reading.one_site()
+    reading.type_own(categorical)
     data.notes += usual_names(data.unused, data.found)
     stop = None
     if damaged:
         stop = ClinicalError(*damaged[0].args)
         data.problems += [str(error) for error in damaged]
     elif data.problems and settings.violations == "error":
-        listed = "".join(f"\n  {problem}" for problem in data.problems[:SHOWN])
-        more = f"\n  and {len(data.problems) - SHOWN} more" if len(data.problems) > SHOWN else ""
-        mend = 'Correct them, name codes for missing (clinical.missing_codes), or set clinical.violations = "missing".'
-        stop = ClinicalError(f"the clinical tables hold impossible values:{listed}{more}\n", mend)
+        stop = impossible(data.problems)
     if stop is not None:
         stop.data = data
         raise stop
     return data
+
+
+def impossible(problems: list[str], first: str = "") -> ClinicalError:
+    """The error of impossible values; its ``data`` is still to be set. ``first`` begins what to do."""
+    listed = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
+    more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+    mend = 'Correct them, name codes for missing (clinical.missing_codes), or set clinical.violations = "missing".'
+    return ClinicalError(f"the clinical tables hold impossible values:{listed}{more}\n", first + mend)
 
 
 def _tables(root: Path, participants: Collection[str]) -> Iterable[tuple[int, Path]]:
@@ -164,12 +183,12 @@ def _listed(folder: Path) -> list[str]:
         return []
 
 
-def _columns(settings: Clinical) -> dict[str, str]:
+def _columns(settings: Clinical, own: Mapping[str, str]) -> dict[str, str]:
     """Column (``name`` or ``file:name``) to our name, by the settings."""
     made = dict(settings.rename)
     for column, name in settings.rename.items():
         wide = _WIDE.fullmatch(name)
-        if _variable(wide["name"] if wide else name) is None and name not in _IDS:
+        if _variable(wide["name"] if wide else name, own) is None and name not in _IDS:
             known = ", ".join((*PLAIN, "t25fw_1", "nhpt_1", "nhpt_dom_1", "nhpt_nondom_1"))
             raise UsageError(
                 f"clinical.rename: {column!r} is renamed to {name!r}, which means nothing.", f"There is: {known}."
@@ -183,10 +202,11 @@ def _columns(settings: Clinical) -> dict[str, str]:
     return made
 
 
-def _variable(name: str) -> str | None:
-    """The name of a variable or of a trial of one; None for a name that means nothing."""
+def _variable(name: str, own: Mapping[str, str]) -> str | None:
+    """The name of a variable or of a trial of one; None for a name that means nothing. ``own``: lower case to name."""
     lower = name.lower()
-    return lower if lower in PLAIN or _TRIAL.fullmatch(lower) else None
+    known = lower in PLAIN or _TRIAL.fullmatch(lower) or (lower in SITES and lower not in own)
+    return lower if known else own.get(lower)
 
 
 @dataclass
@@ -198,10 +218,50 @@ class _Reading:
     reader: Reader
     renamed: Mapping[str, str]
     participants: frozenset[str]
+    own: Mapping[str, str]
     data: ClinicalData = field(default_factory=ClinicalData)
     meaning: Meaning = field(init=False)
     told: set[str] = field(default_factory=set)  # what is in data.unused: a list of thousands is slow to search
     masked: dict[tuple[str, str | None], list[str]] = field(default_factory=dict)  # dates of scans tables that are none
+
+    def one_site(self) -> None:
+        """Keep the site of the first of :data:`SITES` that some table has; columns of the others are not used."""
+        there = [name for name in SITES if name in self.data.found]
+        for name in there[1:]:
+            self.data.unused += self.data.found.pop(name)
+        if not there:
+            return
+        self.data.found["site"] = self.data.found.pop(there[0])
+        for values in self.data.values.values():
+            found = {name: values.pop(name) for name in there if name in values}
+            if there[0] in found:
+                values["site"] = found[there[0]]
+
+    def type_own(self, categorical: Collection[str]) -> None:
+        """Turn the cells of own columns into numbers where most of them are, or into the ranks of ``levels``."""
+        for name in self.own.values():
+            lists = [values[name] for values in self.data.values.values() if name in values]
+            if not lists:
+                continue
+            texts = [str(entry.value) for entries in lists for entry in entries]
+            ranks = {
+                level.strip().casefold(): float(rank)
+                for rank, level in enumerate(self.settings.levels.get(name, ()), start=1)
+            }
+            numbers = sum(self.reader.is_number(text) for text in texts)
+            self.data.own[name] = bool(ranks) or (name not in categorical and 2 * numbers > len(texts))
+            for entries in lists if self.data.own[name] else ():
+                entries[:] = [new for entry in entries if (new := self._number(name, entry, ranks)) is not None]
+
+    def _number(self, name: str, entry: Entry, ranks: Mapping[str, float]) -> Entry | None:
+        text = str(entry.value)
+        try:
+            value = ranks[text.strip().casefold()] if ranks else self.reader.number(text)
+        except (KeyError, NotAValueError) as error:
+            why = f"is not one of {', '.join(ranks)}" if isinstance(error, KeyError) else str(error)
+            self.data.problems.append(f"{entry.where}: {text!r} {why}")
+            return None
+        return Entry(value, entry.where, entry.rank)
 
     def table(self, path: Path, shown: str, rank: int) -> None:
         """Read one table."""
@@ -256,7 +316,7 @@ class _Reading:
     def _target(self, name: str, column: str, shown: str, rank: int) -> tuple[str, str | None] | None:
         """The variable of a column, and the session in its name if any."""
         wide = _WIDE.fullmatch(name)
-        variable = _variable(wide["name"] if wide else name)
+        variable = _variable(wide["name"] if wide else name, self.own)
         if rank == 0 and variable != "acq_time":
             return None
         where = f"{re.sub(r'sub-[^/_]+|ses-[^/_]+', '*', shown)}: {column}"
@@ -327,10 +387,12 @@ class _Reading:
     ) -> None:
         for column, (variable, session) in variables.items():
             text = self.meaning.text(column, variable, row[column])
-            if self.reader.is_missing(text):
+            levels = self.settings.levels.get(variable, ())
+            level = text.strip().casefold() in [word.strip().casefold() for word in levels]
+            if self.reader.is_missing(text) and not level:  # "none" may be a level
                 continue
             try:
-                value = self.meaning.reader.value(variable, text)
+                value = text if variable in self.own.values() else self.meaning.reader.value(variable, text)
             except NotAValueError as error:
                 problems = self.masked.setdefault(key, []) if rank == 0 else self.data.problems
                 problems.append(f"{where}, {column}: {text!r} {error}")
@@ -355,12 +417,14 @@ class Visits:
     notes: list[str] = field(default_factory=list)
 
 
-def visits(data: ClinicalData, sessions: Mapping[str, Collection[str]]) -> Visits:
+def visits(data: ClinicalData, sessions: Mapping[str, Collection[str]], scores: Collection[str] = ()) -> Visits:
     """Put the values of every table together.
 
     Parameters
     ----------
     sessions : participant_id -> sessions that the derivatives have
+    scores : columns of the user's own that are outcomes: a value without a session is that of the first visit. One
+        that is none holds for every visit
     """
     own: dict[str, dict[str, None]] = {person: dict.fromkeys(labels) for person, labels in sessions.items()}
     for person, session in data.values:
@@ -369,7 +433,9 @@ def visits(data: ClinicalData, sessions: Mapping[str, Collection[str]]) -> Visit
             labels[session] = None
     made = Visits()
     for person in sorted(own, key=_natural):
-        made.rows += _Person(person, data.values, made).rows(sorted(own[person], key=_natural) or [""])
+        own_columns = {name: name not in scores for name in data.own}
+        one = _Person(person, data.values, made, own_columns)
+        made.rows += one.rows(sorted(own[person], key=_natural) or [""])
     return made
 
 
@@ -380,6 +446,7 @@ class _Person:
     name: str
     values: Mapping[tuple[str, str | None], Mapping[str, list[Entry]]]
     made: Visits
+    own: Mapping[str, bool] = field(default_factory=dict)  # column: whether a value without a session is for all visits
 
     def rows(self, labels: list[str]) -> list[dict[str, Any]]:
         """The rows of these sessions, in order of time."""
@@ -430,6 +497,8 @@ class _Person:
             row[test], row[f"{test}_trials"] = self._timed(label, test, first)
         rescan = self._value(label, "rescan_of", False)
         row["rescan_of"] = with_prefix(str(rescan), "ses-") if rescan else ""
+        for variable, every in self.own.items():
+            row[variable] = self._value(label, variable, first or every)
         row["female"] = {"F": 1.0, "M": 0.0}.get(row["sex"])
         if row["age"] is not None and row["disease_duration"] is not None and row["disease_duration"] > row["age"]:
             self.made.notes.append(f"warning: {self.name} {label}: the disease duration exceeds the age.")

@@ -12,6 +12,7 @@ from thalbids.errors import UsageError
 from thalbids.settings import Clinical, unknown_name
 
 Value = float | str
+SITES = ("site", "scanner", "centre", "center", "protocol")  # columns of the site, the first that is there is used
 NOT_KNOWN = ("", "n/a", "na", "nan", "none", "null", "#n/a")
 RANGES = {  # lowest, highest, step (0: any); the lowest of a timed test is excluded
     "age": (0.0, 120.0, 0.0),
@@ -101,18 +102,33 @@ class Reader:
                 known = "F, M or O" if variable == "sex" else "yes or no"
                 raise NotAValueError(f"is not {known}; further words are a setting")
             return found
-        if variable in ("site", "rescan_of"):
+        if variable in (*SITES, "rescan_of"):
             return text
         return self._number(variable, text)
 
-    def _number(self, variable: str, text: str) -> float:
-        if self.decimal_comma and _COMMA.fullmatch(text):
-            text = text.replace(",", ".")
-        if not _NUMBER.fullmatch(text):
+    def is_number(self, text: str) -> bool:
+        """Whether a cell is a number."""
+        return bool(_NUMBER.fullmatch(text) or (self.decimal_comma and _COMMA.fullmatch(text)))
+
+    def number(self, text: str) -> float:
+        """Any finite number.
+
+        Raises
+        ------
+        NotAValueError
+            The text is none.
+        """
+        if not self.is_number(text):
             hint = "; with a decimal comma set clinical.decimal_comma" if _COMMA.fullmatch(text) else ""
             raise NotAValueError(f"is not a number{hint}")
+        value = float(text.replace(",", "."))
+        if not math.isfinite(value):
+            raise NotAValueError("is out of range")
+        return value
+
+    def _number(self, variable: str, text: str) -> float:
         kind = variable.split("_")[0] if variable.startswith(TIMED) else variable
-        value = float(text) * self.factors.get(kind, 1.0)
+        value = self.number(text) * self.factors.get(kind, 1.0)
         low, high, step = RANGES[kind]
         if not low <= value <= high or (kind in TIMED and value <= 0) or not math.isfinite(value):
             allowed = "above 0" if kind in TIMED else f"from {low:g} to {high:g}"

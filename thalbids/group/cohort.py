@@ -12,7 +12,7 @@ import numpy as np
 from thalbids.bids.derivatives import Place
 from thalbids.bids.people import natural
 from thalbids.errors import UsageError
-from thalbids.settings import Settings
+from thalbids.settings import Group, Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,7 @@ PBVC_COLUMNS = (
     "participant_id", "session_id_baseline", "session_id_followup", "pbvc", "source", "status", "reason",
 )  # fmt: skip
 OUTCOMES = ("edss", "t25fw", "nhpt", "sdmt")  # clinical outcomes that can change between visits
+MADE = ("icv_z", "interval_years")  # covariates that no clinical table has
 
 
 @dataclass(frozen=True, eq=False)  # told apart by identity, so that what is made of it can be kept
@@ -89,6 +90,11 @@ class Cohort:
         return self.volumes[self.volumes["status"] == "ok"]
 
     @property
+    def own_columns(self) -> tuple[str, ...]:
+        """The columns of ``visits`` that settings name as covariate or outcome and thalbids does not know."""
+        return tuple(name for name in own_columns(self.settings.group) if name in self.visits)
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """Every method of ``volumes``, in its order."""
         return tuple(self.volumes["method"].unique())
@@ -97,6 +103,13 @@ class Cohort:
     def model_methods(self) -> tuple[str, ...]:
         """The methods that enter the clinical models (setting ``group.not_in_models``)."""
         return tuple(name for name in self.methods if name not in self.settings.group.not_in_models)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The methods of the common sample (setting ``group.sample_methods``): of the models, those anybody has."""
+        usable = set(self.usable["method"])
+        wanted = self.settings.group.sample_methods
+        return tuple(name for name in self.model_methods if name in usable and (not wanted or name in wanted))
 
     def excluded(self, participant_id: str, session_id: str, method: str) -> str:
         """Why a mask must not be used ("" when it may)."""
@@ -109,13 +122,40 @@ class Cohort:
         return "; ".join(found["reason"])
 
 
-def baseline(cohort: Cohort) -> pd.DataFrame:
-    """The row of ``visits`` of each participant's first session with a usable volume, with ``icv_ml`` of that session.
+def own_columns(group: Group) -> tuple[str, ...]:
+    """The columns of clinical tables that settings name as covariate or outcome and thalbids does not know.
 
-    This is the cross-sectional sample (paper, 2.2.1).
+    The score at the first of two visits (``edss_baseline``) is none.
     """
-    own = cohort.visits[cohort.visits["has_mri"]].sort_values(["participant_id", "order"], kind="stable")
-    return _with_icv(own.drop_duplicates("participant_id"), cohort).reset_index(drop=True)
+    named = (
+        *group.outcomes, *group.outcomes_change, *group.covariates, *group.covariates_change, *group.extra_covariates,
+    )  # fmt: skip
+    outcomes = (*OUTCOMES, *group.outcomes_change)
+    known = {*VISIT_COLUMNS, *MADE, *(f"{name}_baseline" for name in outcomes)}
+    return tuple(dict.fromkeys(name for name in named if name not in known))
+
+
+def baseline(cohort: Cohort) -> pd.DataFrame:
+    """The row of ``visits`` of each participant's baseline, with ``icv_ml`` of that session.
+
+    This is the cross-sectional sample (paper, 2.2.1): the first session with a usable volume, or what
+    ``group.baseline`` says.
+    """
+    return _with_icv(_baselines(cohort), cohort).reset_index(drop=True)
+
+
+def _scanned(cohort: Cohort) -> pd.DataFrame:
+    """The visits with a usable volume by person and order."""
+    return cohort.visits[cohort.visits["has_mri"]].sort_values(["participant_id", "order"], kind="stable")
+
+
+def _baselines(cohort: Cohort) -> pd.DataFrame:
+    own, which = _scanned(cohort), cohort.settings.group.baseline
+    if which == "first":
+        return own.drop_duplicates("participant_id")
+    if which == "first-visit":
+        return own[own["order"] == 0]
+    return own[own["session_id"] == "ses-" + which.removeprefix("ses-")]
 
 
 def visit_pairs(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
@@ -123,24 +163,27 @@ def visit_pairs(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
 
     Parameters
     ----------
-    pair : ``first:last`` of the sessions with a usable volume, ``consecutive``, or two session labels ``A:B``
+    pair : ``first:last`` of the sessions with a usable volume (the baseline, and the last after it), ``consecutive``,
+        or two session labels ``A:B``. Pairs whose interval is not between ``group.followup_from`` and ``followup_to``
+        are no pairs, and for ``first:last`` the last visit between them is the follow-up
 
     Returns
     -------
     DataFrame
         ``participant_id``, ``session_id_baseline``, ``session_id_followup``, ``interval_years`` (NaN without both
-        dates); of the baseline ``age``, ``sex``, ``female``, ``diagnosis``, ``disease_duration``, ``site``, ``icv_ml``;
+        dates); of the baseline ``age``, ``sex``, ``female``, ``diagnosis``, ``disease_duration``, ``site``, ``icv_ml``
+        and columns of the user's own;
         ``steroid`` 1.0 when treated at any visit after the baseline up to the follow-up, 0.0 when known at every one of
         them and never treated, else NaN; per outcome ``NAME_baseline``, ``NAME_followup`` and their difference
         ``d_NAME`` (follow-up minus baseline).
     """
     import pandas as pd
 
-    own = cohort.visits[cohort.visits["has_mri"]].sort_values(["participant_id", "order"], kind="stable")
-    first, last = _pair_rows(own, pair)
+    own = _scanned(cohort)
+    first, last = _pair_rows(cohort, pair)
     base = _with_icv(own.loc[first], cohort).reset_index(drop=True)
     follow = own.loc[last].reset_index(drop=True)
-    kept = ["age", "sex", "female", "diagnosis", "disease_duration", "site", "icv_ml"]
+    kept = ["age", "sex", "female", "diagnosis", "disease_duration", "site", "icv_ml", *cohort.own_columns]
     made = {
         "participant_id": base["participant_id"],
         "session_id_baseline": base["session_id"],
@@ -149,7 +192,9 @@ def visit_pairs(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
         **{name: base[name] for name in kept},
         "steroid": _steroid_between(cohort.visits, base, follow),
     }
-    for name in OUTCOMES:
+    for name in dict.fromkeys((*OUTCOMES, *cohort.settings.group.outcomes_change)):
+        if name not in base:
+            continue
         made |= {
             f"{name}_baseline": base[name],
             f"{name}_followup": follow[name],
@@ -177,31 +222,42 @@ def check_pair(pair: str) -> tuple[str, str]:
     return ("ses-" + first.removeprefix("ses-"), "ses-" + second.removeprefix("ses-"))
 
 
-def _pair_rows(own: pd.DataFrame, pair: str) -> tuple[list[object], list[object]]:
-    """Index labels of the two visits of each pair; ``own`` is sorted by person and order."""
+def _pair_rows(cohort: Cohort, pair: str) -> tuple[list[object], list[object]]:
+    """Index labels of the two visits of each pair, without those outside the window of the settings."""
     first, second = check_pair(pair)
-    person = own["participant_id"]
-    if first == "consecutive":
-        follows = (person == person.shift()).to_numpy()
-        position = np.flatnonzero(follows)
-        return list(own.index[position - 1]), list(own.index[position])
+    own = _scanned(cohort)
     if first == "first":
-        ends = pd_groups(person)
-        return [own.index[a] for a, b in ends if a < b], [own.index[b] for a, b in ends if a < b]
-    one = own[own["session_id"] == first].set_index("participant_id", drop=False)
-    two = own[own["session_id"] == second].set_index("participant_id", drop=False)
-    both = [name for name in one.index if name in two.index]
-    place = dict(zip(zip(person, own["session_id"], strict=True), own.index, strict=True))
-    return [place[name, first] for name in both], [place[name, second] for name in both]
+        one = _baselines(cohort).set_index("participant_id")
+        later = own[own["order"].to_numpy() > one["order"].reindex(own["participant_id"]).to_numpy(dtype=float)]
+        start = one["years"].reindex(later["participant_id"]).to_numpy(dtype=float)
+        later = later[_inside(cohort, later["years"].to_numpy(dtype=float) - start)]
+        last = later.drop_duplicates("participant_id", keep="last")
+        place = dict(zip(one.index, _baselines(cohort).index, strict=True))
+        return [place[person] for person in last["participant_id"]], list(last.index)
+    if first == "consecutive":
+        person = own["participant_id"]
+        position = np.flatnonzero((person == person.shift()).to_numpy())
+        ends = own.index[position - 1], own.index[position]
+    else:
+        one, two = (
+            own[own["session_id"] == label].reset_index().set_index("participant_id") for label in (first, second)
+        )
+        both = [name for name in one.index if name in two.index]
+        ends = tuple(frame.loc[both, "index"] for frame in (one, two))
+    years = [own.loc[rows, "years"].to_numpy(dtype=float) for rows in ends]
+    inside = _inside(cohort, years[1] - years[0])
+    return [row for row, good in zip(ends[0], inside, strict=True) if good], [
+        row for row, good in zip(ends[1], inside, strict=True) if good
+    ]
 
 
-def pd_groups(person: pd.Series) -> list[tuple[int, int]]:
-    """First and last position of each run of equal values."""
-    values = person.to_numpy()
-    if not len(values):
-        return []
-    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
-    return list(zip(starts.tolist(), [*(starts[1:] - 1).tolist(), len(values) - 1], strict=True))
+def _inside(cohort: Cohort, interval: np.ndarray) -> np.ndarray:
+    """Whether intervals in years lie in the window of the settings; without one, all do, also the unknown."""
+    group = cohort.settings.group
+    if group.followup_from == 0 and group.followup_to is None:
+        return np.ones(interval.shape, dtype=bool)
+    high = np.inf if group.followup_to is None else group.followup_to
+    return (interval >= group.followup_from) & (interval <= high)
 
 
 def _steroid_between(visits: pd.DataFrame, base: pd.DataFrame, follow: pd.DataFrame) -> list[float]:

@@ -139,6 +139,7 @@ TERM = {
             "everybody in the analysis, before any subset or deletion",
             "steroid": "1 when treated with corticosteroids after the baseline visit up to the follow-up, else 0",
             "interval_years": "Years between the visits",
+            "NAME[LEVEL]": "Level of a categorical covariate (site, diagnosis ...) against the reference, see levels",
             "intercept": "Intercept",
         },
     )
@@ -153,10 +154,27 @@ ESTIMATE = {
     "statistic": column("Statistic", "Coefficient / standard error, of the distribution in reference."),
     "p": column("p value", "Two-sided."),
 }
+FORMULA = {
+    "formula": column("Formula", "The model that was fitted: outcome ~ volume + covariates; an intercept is in it."),
+    "left_out": column(
+        "Left out", "Covariates that were asked for and are not in the model, with the reason; n/a when there are none."
+    ),
+    "levels": column(
+        "Levels",
+        "Levels of the categorical covariates; the term NAME[LEVEL] is 1 for its level, 0 for others. Small levels are "
+        "put together as other, or with the reference.",
+    ),
+}
 FITTED: dict[str, Column] = {
-    "transform": column("Transformation", "log: the natural logarithm of the outcome is modelled."),
-    "cov_type": column("Covariance", "nonrobust (classical) or HC3 (robust against unequal variances)."),
-    "reference": column("Reference distribution", "t with the residual degrees of freedom, or z (normal, with HC3)."),
+    "transform": column(
+        "Transformation",
+        "log: the natural logarithm of the outcome is modelled; ordinal: proportional odds, coefficients are log odds "
+        "of a higher value.",
+    ),
+    "cov_type": column(
+        "Covariance", "nonrobust (classical), HC3 (robust against unequal variances), or ML (proportional odds)."
+    ),
+    "reference": column("Reference distribution", "t with the residual degrees of freedom, or z (normal)."),
     **TERM,
     **ESTIMATE,
     "p_fdr": column(
@@ -178,4 +196,5 @@ FITTED: dict[str, Column] = {
     ),
     "warning": column("Warning", "Caveat where the sign is opposite and p_fdr below 0.05."),
     **REASON,
+    **FORMULA,
 }

@@ -12,16 +12,16 @@ import pandas as pd
 
 from thalbids import families
 from thalbids.bids import names
-from thalbids.bids.clinical import ClinicalData, read_clinical, visits
+from thalbids.bids.clinical import ClinicalData, impossible, read_clinical, visits
 from thalbids.bids.derivatives import Volumes, find_places, read_icv, read_pbvc, read_pbvc_table, read_volumes
 from thalbids.bids.given import check_tables, people_of
 from thalbids.bids.labels import partners, told
 from thalbids.bids.removed import removal_note, removed
 from thalbids.errors import NoInputError, UsageError
-from thalbids.group import rescans, trust
-from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, check_pair
+from thalbids.group import rescans, sites, trust
+from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, check_pair, own_columns
 from thalbids.raters import summary
-from thalbids.settings import Settings
+from thalbids.settings import Settings, unknown_name
 
 if TYPE_CHECKING:
     from thalbids.settings import Group
@@ -142,18 +142,21 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         mend = "Run the participant level first, or check OUTPUT_DIR and the labels."
         raise NoInputError("the derivatives hold no *_desc-thalamus_morph.tsv.", mend, out_dir)
     keep_named(read, settings.methods.names)
-    clinical = read_clinical(bids_dir, settings.clinical, inputs.participant_label)
+    own = own_columns(settings.group)
+    clinical = read_clinical(bids_dir, settings.clinical, inputs.participant_label, own, settings.group.categorical)
+    check_own(own, clinical, settings.group)
     sessions: dict[str, list[str]] = {}
     for place in places:
         sessions.setdefault(place.participant_id, []).append(place.session_id)
-    together = visits(clinical, sessions)
+    together = visits(clinical, sessions, {*settings.group.outcomes, *settings.group.outcomes_change})
     lost = nearly(clinical, sessions)
     notes = [*read.notes, *clinical.notes, *together.notes, *lost, *_told(clinical, sessions, together.conflicts)]
     if gone:
         kept = "They are kept (group.keep_removed)." if settings.group.keep_removed else "They are left out."
         notes.append(removal_note(gone, kept))
     notes += trust.same_scans(places)
-    visit_frame = frame_of(together.rows, VISIT_COLUMNS)
+    words = [name for name, number in clinical.own.items() if not number]
+    visit_frame = frame_of(together.rows, (*VISIT_COLUMNS, *clinical.own), words)
     icv_rows, icv_notes = read_icv(places)
     given = visit_frame[visit_frame["icv_ml"].notna()][["participant_id", "session_id", "icv_ml"]]
     if not settings.group.distrusted_icv:
@@ -177,7 +180,63 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     left_out = [*summary.exclusions(out_dir, settings.ratings, cohort.volumes), *doubted]
     if left_out:
         cohort = with_exclusions(cohort, frame_of(left_out, tuple(cohort.exclusions.columns)))
-    return rescans.apart(cohort)
+    cohort = one_day(rescans.apart(cohort), clinical)
+    return replace(cohort, notes=[*cohort.notes, *sites.notes(cohort)])
+
+
+def one_day(cohort: Cohort, clinical: ClinicalData) -> Cohort:
+    """Two sessions with images on one day are a mistake in the tables, unless one is a rescan.
+
+    Their dates count as unknown where impossible values do (``clinical.violations``).
+
+    Raises
+    ------
+    ClinicalError
+        Impossible values stop the run.
+    """
+    keys = pd.MultiIndex.from_frame(cohort.visits[KEYS])
+    scanned = keys.isin(pd.MultiIndex.from_frame(cohort.volumes[KEYS]))
+    day = pd.Series([when[:10] if isinstance(when, str) else "" for when in cohort.visits["acq_time"]], dtype=object)
+    day.index = cohort.visits.index
+    dated = cohort.visits.assign(day=day)[scanned & (day != "").to_numpy()]
+    twice = dated[dated.duplicated(["participant_id", "day"], keep=False)]
+    if twice.empty:
+        return cohort
+    problems = [
+        f"{person}, acq_time: {' and '.join(own['session_id'])} are on one day"
+        for (person, _), own in twice.groupby(["participant_id", "day"], sort=False)
+    ]
+    if cohort.settings.clinical.violations == "error":
+        stop = impossible(problems, "Where one is a rescan, say so (column rescan_of). ")
+        stop.data = clinical
+        raise stop
+    changed = cohort.visits.copy()
+    changed.loc[twice.index, "acq_time"] = ""
+    changed.loc[twice.index, "years"] = float("nan")
+    return replace(
+        cohort, visits=changed, notes=[*cohort.notes, *(f"warning: taken for missing: {one}." for one in problems)]
+    )
+
+
+def check_own(own: Sequence[str], clinical: ClinicalData, group: Group) -> None:
+    """Refuse settings that name columns which no table has, or outcomes that are words.
+
+    Raises
+    ------
+    UsageError
+        With the nearest column.
+    """
+    there = {column.split(": ", 1)[1] for column in clinical.unused} | set(clinical.own) | set(VISIT_COLUMNS[2:])
+    for name in own:
+        if name not in clinical.own:
+            raise unknown_name("column of the clinical tables (settings of group)", name, there)
+    for name in (*group.outcomes, *group.outcomes_change):
+        if clinical.own.get(name) is False or name in _WORDS:
+            problem = f"group.outcomes: {name!r} holds words, an outcome needs numbers."
+            raise UsageError(problem, "Put its words in order from low to high (clinical.levels).")
+
+
+_WORDS = ("sex", "site", "diagnosis", "diagnosis_given", "acq_time", "participant_id", "session_id")
 
 
 def with_exclusions(cohort: Cohort, exclusions: pd.DataFrame) -> Cohort:
@@ -195,8 +254,8 @@ def _has_mri(visit_frame: pd.DataFrame, volume_frame: pd.DataFrame) -> list[bool
     return [key in known for key in zip(visit_frame["participant_id"], visit_frame["session_id"], strict=True)]
 
 
-def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    """A frame with these columns: numbers as float64, text as object, also when there are no rows."""
+def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], words: Collection[str] = ()) -> pd.DataFrame:
+    """A frame with these columns: numbers as float64, text (also ``words``) as object, also when there are no rows."""
     frame = pd.DataFrame(rows, columns=list(columns))
     text = {"participant_id", "session_id", "session_id_baseline", "session_id_followup", "method", "image", "status"}
     text |= {
@@ -210,6 +269,7 @@ def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.Da
         "rescan_of",
         "entities",
         "icv_source",
+        *words,
     }
     for name in columns:
         if name == "has_mri":
@@ -218,6 +278,8 @@ def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.Da
             frame[name] = frame[name].astype("int64")
         else:
             frame[name] = frame[name].astype(object if name in text else "float64")
+    for name in words:
+        frame[name] = frame[name].where(frame[name].notna(), "")
     return frame
 
 

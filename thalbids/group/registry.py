@@ -14,6 +14,7 @@ from thalbids.group.analyses import (
     manual,
     maps,
     microstructure,
+    missing_by_method,
     mixed,
     normative,
     ordinal,
@@ -21,9 +22,11 @@ from thalbids.group.analyses import (
     people,
     plots,
     ratings,
+    same_people,
     samplesize,
     sides,
     volumes,
+    who,
 )
 from thalbids.group.analyses.checks import influence, lost
 from thalbids.group.analyses.trials import baseline_score, progression, retest
@@ -33,6 +36,7 @@ ANALYSES: tuple[Analysis, ...] = (
     volumes.ANALYSIS,
     people.ANALYSIS,
     conflicts.ANALYSIS,
+    who.ANALYSIS,
     descriptives.ANALYSIS,
     groups.ANALYSIS,
     change.ANALYSIS,
@@ -40,6 +44,8 @@ ANALYSES: tuple[Analysis, ...] = (
     crosssectional.ANALYSIS,
     longitudinal.ANALYSIS,
     ordinal.ANALYSIS,
+    same_people.ANALYSIS,
+    missing_by_method.ANALYSIS,
     influence.ANALYSIS,
     lost.ANALYSIS,
     pbvc.ANALYSIS,

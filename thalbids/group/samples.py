@@ -13,13 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from thalbids.group.cohort import OUTCOMES as CHANGES
 from thalbids.group.cohort import Cohort, visit_pairs
 from thalbids.group.cohort import baseline as baseline_visits
 from thalbids.group.statistics.fit import z_score
 
 ALL = "all"
-OUTCOMES = (*CHANGES, "disease_duration")
 MEASURES = ("total", "left", "right", "asymmetry")
 _EXACT = 1e-12
 _KEYS = ["participant_id", "session_id"]
@@ -48,6 +46,12 @@ class Sample:
             for name in names
         }
 
+    def covariates(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Columns of numbers as float arrays, those of words (site, diagnosis) as object arrays, "" for missing."""
+        words = [name for name in names if name in self.table and self.table[name].dtype == object]
+        numbers = self.columns([name for name in names if name not in words])
+        return {name: self.table[name].to_numpy(dtype=object) if name in words else numbers[name] for name in names}
+
     def where(self, chosen: np.ndarray) -> Sample:
         """The rows with True."""
         return Sample(self.table[chosen], {name: wide[chosen] for name, wide in self.volumes.items()})
@@ -63,21 +67,37 @@ def subsets(cohort: Cohort) -> tuple[str, ...]:
     return (ALL, own) if own and own != ALL else (ALL,)
 
 
-@functools.lru_cache(maxsize=4)
-def baseline(cohort: Cohort) -> Sample:
-    """Each participant's first session with a usable volume of any method: the sample of the cross-sectional models."""
-    table = _prepared(baseline_visits(cohort))
-    return Sample(table, _volumes(cohort, table["participant_id"], table["session_id"]))
+SAMPLES = ("available", "common")
 
 
 @functools.lru_cache(maxsize=8)
-def pairs(cohort: Cohort, pair: str = "first:last") -> Sample:
-    """Changes between two visits of each participant (`thalbids.group.cohort.visit_pairs`)."""
-    table = _prepared(visit_pairs(cohort, pair))
+def baseline(cohort: Cohort, which: str = "") -> Sample:
+    """Each participant's baseline: the sample of the cross-sectional models.
+
+    ``which`` is one of :data:`SAMPLES`, ``common`` for those with a volume of every method that is compared; "" takes
+    the setting ``group.sample``.
+    """
+    table = baseline_visits(cohort)
+    volumes = _volumes(cohort, table["participant_id"], table["session_id"])
+    return _chosen(cohort, table, volumes, which)
+
+
+@functools.lru_cache(maxsize=16)
+def pairs(cohort: Cohort, pair: str = "first:last", which: str = "") -> Sample:
+    """Changes between two visits of each participant (`thalbids.group.cohort.visit_pairs`); ``which`` as above."""
+    table = visit_pairs(cohort, pair)
     before, after = (
         _volumes(cohort, table["participant_id"], table[f"session_id_{when}"]) for when in ("baseline", "followup")
     )
-    return Sample(table, {name: difference(before[name], after[name]) for name in MEASURES})
+    volumes = {name: difference(before[name], after[name]) for name in MEASURES}
+    return _chosen(cohort, table, volumes, which)
+
+
+def _chosen(cohort: Cohort, table: pd.DataFrame, volumes: dict[str, pd.DataFrame], which: str) -> Sample:
+    if (which or cohort.settings.group.sample) == "common":
+        every = volumes["total"][list(cohort.compared)].notna().all(axis=1).to_numpy()
+        table, volumes = table[every], {name: wide[every].reset_index(drop=True) for name, wide in volumes.items()}
+    return Sample(_prepared(table), volumes)
 
 
 def difference(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
@@ -94,7 +114,7 @@ def annual(sample: Sample) -> Sample:
     years = sample.columns(["interval_years"])["interval_years"]
     per = 1 / np.where(years > 0, years, np.nan)
     table = sample.table.copy()
-    for name in (f"d_{outcome}" for outcome in CHANGES):
+    for name in [column for column in table if f"{column.removeprefix('d_')}_followup" in table and column[:2] == "d_"]:
         table[name] = table[name].to_numpy(dtype=np.float64) * per
     return Sample(table, {name: wide.mul(per, axis=0) for name, wide in sample.volumes.items()})
 

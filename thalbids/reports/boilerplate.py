@@ -68,7 +68,7 @@ LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     ),
     "group": (
         ("Statistics", ("software", "people", "descriptives", "rating")),
-        ("Agreement", ("overlap", "overlap-tests", "containment", "agreement", "icc")),
+        ("Agreement", ("overlap", "overlap-tests", "containment", "agreement", "icc", "agreement-tests")),
         (
             "Change and clinical associations",
             (
@@ -76,10 +76,17 @@ LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
                 "change-tests",
                 "crosssectional",
                 "longitudinal",
+                "left-out",
+                "site",
                 "log",
+                "ordinal-outcomes",
                 "hc3",
                 "family",
                 "subset",
+                "common",
+                "common-beside",
+                "associations",
+                "missing-tests",
                 "winsor",
                 "ordinal",
                 "mixed",

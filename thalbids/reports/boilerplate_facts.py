@@ -76,7 +76,9 @@ def group(out_dir: Path, versions_: Mapping[str, str]) -> Paragraphs:
     if len(tables.get("descriptives")):
         found["descriptives"] = {}
     return boilerplate.assemble(
-        "group", found | _agreement(tables) | _change(tables) | _models(tables) | _more(tables), versions_
+        "group",
+        found | _agreement(tables) | _change(tables) | _models(tables) | _compared(tables) | _more(tables),
+        versions_,
     )
 
 
@@ -201,12 +203,15 @@ def _agreement(tables: Tables) -> Found:
         found["overlap-tests"] = {"how": f" ({how} distribution)" if how else ""}
     containment = tables.get("containment", ("mean", "n")).dropna(subset=["mean"])
     if len(containment):
-        found["containment"] = {"n": int(containment["n"].max())}
+        sizes = (int(containment["n"].min()), int(containment["n"].max()))
+        found["containment"] = {"n": " to ".join(dict.fromkeys(str(size) for size in sizes))}
     agreement = tables.get("agreement", ("quantity", "estimate")).dropna(subset=["estimate"])
     if len(agreement):
         found["agreement"] = {}
     if agreement["quantity"].isin(["icc_c1", "icc_a1"]).any():
         found["icc"] = {}
+    if tables.get("agreement_tests", ("p",))["p"].notna().any():
+        found["agreement-tests"] = {}
     return found
 
 
@@ -225,17 +230,20 @@ def _models(tables: Tables) -> Found:
     robust: list[str] = []
     families: list[str] = []
     subsets: list[str] = []
+    left_out: list[str] = []
+    ordinal: list[str] = []
     for name in ("crosssectional", "longitudinal"):
         table = _fitted(tables, name)
         if table.empty:
             continue
         main = rows_of(table, subset="all", sensitivity="none")
-        found[name] = {"outcomes": [clinical.outcome_name(o) for o in clinical.outcomes_in(main)]}
-        logged += (
-            [clinical.outcome_name(o) for o in clinical.outcomes_in(rows_of(main, transform="log"))]
-            if "transform" in main
-            else []
-        )
+        outcomes = [clinical.outcome_name(o) for o in clinical.outcomes_in(main)]
+        found[name] = {"outcomes": outcomes, "terms": _terms(name, main)}
+        left_out += _left_out(name, main)
+        if "levels" in main and main["levels"].astype(str).str.contains("site: ").any():
+            found["site"] = {}
+        ordinal += _transformed(main, "ordinal")
+        logged += _transformed(main, "log")
         robust += (
             [clinical.outcome_name(o) for o in clinical.outcomes_in(rows_of(main, cov_type="HC3"))]
             if "cov_type" in main
@@ -258,9 +266,68 @@ def _models(tables: Tables) -> Found:
         ("hc3", robust, "outcomes"),
         ("family", families, "families"),
         ("subset", subsets, "names"),
+        ("left-out", left_out, "parts"),
+        ("ordinal-outcomes", ordinal, "outcomes"),
     ):
         if values:
             found[key] = {what: list(dict.fromkeys(values))}
+    return found
+
+
+COVARIATES = {
+    "icv_z": "standardised intracranial volume",
+    "steroid": "corticosteroid treatment in between",
+    "interval_years": "the interval",
+}
+PAPER = {
+    "crosssectional": ("age", "sex", "icv_z"),
+    "longitudinal": ("age", "sex", "icv_z", "steroid", "interval_years"),
+}
+
+
+def _terms(name: str, main: pd.DataFrame) -> list[str]:
+    """The right-hand side in words: what every model has; covariates of some of the models say so."""
+    volume = "thalamic volume (mL)" if name == "crosssectional" else "the change of thalamic volume (mL)"
+    if "formula" not in main:
+        return [volume, *(COVARIATES.get(term, term) for term in PAPER[name])]  # tables of an earlier version
+    models = [str(formula).split(" ~ ")[-1].split(" + ")[1:] for formula in main["formula"]]
+    counts = Counter(term for model in models for term in model)
+    words = {term: COVARIATES.get(term, term) for term in counts}
+    return [volume, *(f"{words[t]}{'' if n == len(models) else ' (where possible)'}" for t, n in counts.items())]
+
+
+def _left_out(name: str, main: pd.DataFrame) -> list[str]:
+    """``corticosteroid treatment in between from 36 of 36 longitudinal models (missing for everybody)``."""
+    if "left_out" not in main:
+        return []
+    counts = Counter(part for cell in main["left_out"].dropna() for part in str(cell).split("; "))
+    kind = "cross-sectional" if name == "crosssectional" else "longitudinal"
+    made = []
+    for part, n in counts.items():
+        covariate, _, reason = part.partition(" (")
+        made.append(f"{COVARIATES.get(covariate, covariate)} from {n} of {len(main)} {kind} models ({reason}")
+    return made
+
+
+def _transformed(main: pd.DataFrame, transform: str) -> list[str]:
+    if "transform" not in main:
+        return []
+    return [clinical.outcome_name(o) for o in clinical.outcomes_in(rows_of(main, transform=transform))]
+
+
+def _compared(tables: Tables) -> Found:
+    """What was done on the people whom every method has, and about those whom a method lacks."""
+    found: Found = {}
+    sample = settings_of(tables, "samples").get("sample")
+    if sample == "common":
+        found["common"] = {}
+    elif tables.get("samples", ("estimate",))["estimate"].notna().any():
+        found["common-beside"] = {}
+    tests = tables.get("associations", ("quantity", "p")).dropna(subset=["p"])
+    if len(tests):
+        found["associations"] = {"draws": settings_of(tables, "associations").get("draws", "")}
+    if tables.get("missing_tests", ("p",))["p"].notna().any():
+        found["missing-tests"] = {}
     return found
 
 

@@ -291,11 +291,10 @@ def section(tables: Tables) -> Section:
     own = rows_of(summary, measure="delta_percent", diagnosis="all").dropna(subset=["mean"]).sort_values("mean")
     if len(own):
         first, last = own.iloc[0], own.iloc[-1]
-        text = f"The mean change is {number(first['mean'])} ± {number(first['sd'])} % by {look.label(first['method'])}"
+        text = f"The mean change is {_mean_of(first)}"
         if len(own) > 1:
-            least = f"{number(last['mean'])} ± {number(last['sd'])} % by {look.label(last['method'])}"
-            text += f", the most negative, and {least}, the least negative"
-        section.says.append(f"{text} (n = {number(first['n'], 0)}).")
+            text += f", the most negative, and {_mean_of(last)}, the least negative"
+        section.says.append(f"{text}.")
     percent = rows_of(summary, measure="delta_percent")
     if len(percent):
         header, rows = per_group(
@@ -318,6 +317,11 @@ def section(tables: Tables) -> Section:
         "Manual masks exist at one time point in most studies: more measured loss is not a proof of a better method.",
     ]
     return section
+
+
+def _mean_of(row: pd.Series) -> str:
+    size = number(row["n"], 0)
+    return f"{number(row['mean'])} ± {number(row['sd'])} % by {look.label(row['method'])} (n = {size})"
 
 
 ANALYSIS = Analysis(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -17,57 +18,75 @@ if TYPE_CHECKING:
     import pandas as pd
 
 from thalbids.bids.tables import Column, Table, table
-from thalbids.group import models
+from thalbids.group import models, sites
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import FITTED, MEASURE, METHOD, OUTCOME, SENSITIVITY, SUBSET
 from thalbids.group.missing import after_fit, missing_table
 from thalbids.group.models import Plan
-from thalbids.group.samples import OUTCOMES, baseline
-
-COVARIATES = ("age", "sex", "icv_z")
-LOGGED = ("t25fw", "nhpt")  # right-skewed (paper, 3.4)
-ROBUST = ("edss", "disease_duration")  # heteroscedastic (paper, 3.4)
-
+from thalbids.group.samples import baseline
 
 CROSSSECTIONAL: dict[str, Column] = {**OUTCOME, **METHOD, **SUBSET, **SENSITIVITY, **MEASURE, **FITTED}
 
 
 def tables(cohort: Cohort) -> list[Table]:
     """``group_crosssectional``, and the ledger."""
-    rows = models.rows(plan(), cohort, baseline(cohort))
-    told = table("group_crosssectional", rows, CROSSSECTIONAL, settings=choices(cohort), notes=warned(rows))
-    return [told, missing_table(after_fit(ledgers(cohort), rows))]
+    rows = models.rows(plan(cohort), cohort, baseline(cohort))
+    lost = ledgers(cohort)
+    notes = [*models.left_out_notes("crosssectional", rows), *models.costly_notes(lost), *warned(rows)]
+    told = table("group_crosssectional", rows, CROSSSECTIONAL, settings=choices(cohort), notes=notes)
+    return [told, missing_table(after_fit(lost, rows))]
 
 
 def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
     """How many rows each model has, without fitting it."""
-    return models.ledgers(plan(), cohort, baseline(cohort))
+    return models.ledgers(plan(cohort), cohort, baseline(cohort))
 
 
-def plan(measure: str = "total") -> Plan:
-    """Outcome ~ volume + age + sex + z(ICV)."""
+def plan(cohort: Cohort, measure: str = "total") -> Plan:
+    """Outcome ~ volume + age + sex + z(ICV), or what the settings say."""
+    group = cohort.settings.group
     return Plan(
         analysis="crosssectional" if measure == "total" else f"crosssectional_{measure}",
-        outcomes=OUTCOMES,
+        outcomes=group.outcomes,
         predictor="asymmetry" if measure == "asymmetry" else "volume_ml",
-        covariates=COVARIATES,
-        robust=ROBUST,
-        logged=LOGGED,
+        covariates=tuple(dict.fromkeys((*group.covariates, *group.extra_covariates))),
+        logged=group.log,
         measure=measure,
+        **shared(cohort),
     )
+
+
+def shared(cohort: Cohort) -> dict[str, Any]:
+    """What plans of clinical models have in common, by the settings."""
+    group = cohort.settings.group
+    return {
+        "robust": group.hc3,
+        "reference": group.hc3_reference,
+        "levels": group.ordinal,
+        "strict": group.strict,
+        "smallest": group.smallest_level,
+        "site": sites.modelled(cohort),
+    }
 
 
 def choices(cohort: Cohort) -> dict[str, Any]:
     """The choices behind the table, for its JSON."""
+    group = cohort.settings.group
+    made = plan(cohort)
     return {
-        "model": "outcome ~ volume + " + " + ".join(COVARIATES),
-        "log": list(LOGGED),
-        "HC3": list(ROBUST),
+        "model": "outcome ~ volume + " + " + ".join(made.covariates),
+        "site": "a covariate" if made.site else "no covariate",
+        "strict": group.strict,
+        "smallest_level": group.smallest_level,
+        "log": list(made.logged),
+        "HC3": [name for name in group.hc3 if name in made.outcomes],
+        "HC3_reference": group.hc3_reference,
+        "ordinal": [name for name in group.ordinal if name in made.outcomes],
         "methods": list(cohort.model_methods),
         "methods_left_out": [name for name in cohort.methods if name not in cohort.model_methods],
         "family_of_p_fdr": "methods x outcomes of a subset; p_fdr_outcome: the methods of an outcome",
-        "icv": cohort.settings.group.icv,
-        "harmonise": cohort.settings.group.harmonise,
+        "icv": group.icv,
+        "harmonise": group.harmonise,
     }
 
 
@@ -88,16 +107,10 @@ def section(tables: Tables) -> Section:
     section.add(clinical.forest(tables, "crosssectional", "Coefficients of the volume", "crosssectional", subset="all"))
     show_models(section, tables, table, "crosssectional")
     show_residuals(section, tables, "crosssectional")
-    section.caveats += [
-        (
-            "Models: outcome on volume (mL), age, sex and standardised intracranial volume; T25FW and 9-HPT as natural "
-            "logarithms; robust errors (HC3) for EDSS and disease duration."
-        ),
-        (
-            "A stronger association supports a method, it does not prove that its masks are better: disease "
-            "heterogeneity, global atrophy and noisy scores act too."
-        ),
-    ]
+    section.caveats.append(
+        "A stronger association supports a method, it does not prove that its masks are better: disease heterogeneity, "
+        "global atrophy and noisy scores act too."
+    )
     return section
 
 
@@ -153,6 +166,7 @@ def show_models(section: Section, tables: Tables, table: pd.DataFrame, name: str
             "of EDSS and takes it as exploratory: EDSS is ordinal and moved by relapses, volumes by water and "
             "inflammation (pseudoatrophy), and by measurement noise."
         )
+    show_formulas(section, table)
     rows = []
     for row in _model_order(table):
         rows.append(
@@ -176,6 +190,29 @@ def show_models(section: Section, tables: Tables, table: pd.DataFrame, name: str
 def named(table: pd.DataFrame) -> list[str]:
     """The methods of a table as people read them."""
     return [look.label(method) for method in methods_in(table)]
+
+
+def show_formulas(section: Section, table: pd.DataFrame) -> None:
+    """The models that were fitted, and a warning that comes first for covariates that were left out of some."""
+    if not {"formula", "left_out", "cov_type", "transform"} <= set(table.columns):
+        return
+    fitted = table[table["estimate"].notna()]
+    told = {
+        "robust errors (HC3)": fitted[fitted["cov_type"] == "HC3"],
+        "natural logarithm": fitted[fitted["transform"] == "log"],
+        "proportional odds": fitted[fitted["transform"] == "ordinal"],
+    }
+    ways = [
+        f"{what}: {listed([clinical.outcome_name(o) for o in clinical.outcomes_in(own)], 12)}"
+        for what, own in told.items()
+        if len(own)
+    ]
+    right = Counter(str(formula).split(" ~ ")[-1] for formula in fitted["formula"])
+    shown = [f"outcome ~ {terms} ({counted(n, 'model')})" for terms, n in right.items()]
+    if shown:
+        section.caveats.append(f"Fitted: {listed(shown, 6)}{'; ' if ways else ''}{'; '.join(ways)}.")
+    notes = models.left_out_notes(section.title, table.to_dict("records"))
+    section.warnings[:0] = [note.removeprefix("warning: ") for note in notes]
 
 
 def _model_order(table: pd.DataFrame) -> Iterable[dict[str, Any]]:

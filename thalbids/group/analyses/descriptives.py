@@ -161,12 +161,30 @@ def section(tables: Tables) -> Section:
             f"Clinical tables contradict each other in {counted(conflicts, 'place')}; what was used stands in "
             f"{tables.file('conflicts')}."
         )
+    _where(section, tables)
     missing = tables.get("missing", ("analysis", "outcome", "method", "n_total", "n_used"))
     if len(missing):
         section.tables.append(_ledger(tables, missing))
     if section.nothing and (section.tables or section.figures):
         section.nothing = ""
     return section
+
+
+def _where(section: Section, tables: Tables) -> None:
+    """Sites, and baselines that are not the first session."""
+    sites = tables.get("sites", ("site", "n_participants", "role"))
+    if len(sites) > 1:
+        told = listed([f"{row['site']} ({row['n_participants']})" for row in sites.to_dict("records")], 12)
+        known = (sites["role"] != "none").any()
+        model = "the site is a covariate of the clinical models" if known else "no clinical model knows of the site"
+        section.warnings.append(f"The data come from {len(sites)} sites, {told}: {model}.")
+    moved = tables.get("baselines", ("participant_id", "session_id"))
+    if len(moved):
+        others = int(moved["session_id"].notna().sum())
+        section.warnings.append(
+            f"The first session of {counted(len(moved), 'participant')} has no usable volume: for {others} of them "
+            f"another session is the baseline ({tables.file('baselines')})."
+        )
 
 
 def _descriptives(tables: Tables, table: pd.DataFrame, sample: str | None) -> Shown:

@@ -16,18 +16,17 @@ if TYPE_CHECKING:
     pass
 
 import functools
+from dataclasses import replace
 
 from thalbids.bids.tables import Column, Table, table
 from thalbids.group import models
 from thalbids.group.analyses import crosssectional
-from thalbids.group.cohort import OUTCOMES, Cohort
+from thalbids.group.cohort import Cohort
 from thalbids.group.columns import FITTED, MEASURE, METHOD, OUTCOME, SENSITIVITY, SESSIONS, SUBSET
 from thalbids.group.missing import after_fit, missing_table
 from thalbids.group.models import Plan, Rows
 from thalbids.group.samples import ALL, Sample, annual, pairs
 
-COVARIATES = ("age", "sex", "icv_z", "steroid", "interval_years")
-ROBUST = ("d_edss", "d_nhpt")  # heteroscedastic (paper, 3.6)
 WINSORISED = {"winsor_1_99": (0.01, 0.99), "winsor_5_95": (0.05, 0.95)}
 
 
@@ -42,13 +41,17 @@ def tables(cohort: Cohort) -> list[Table]:
     samples = {pair: pairs(cohort, pair) for pair in pairs_of(cohort)}
     rows = [row for pair, sample in samples.items() for row in models_of(cohort, pair, sample)]
     rates = [row for pair, sample in samples.items() for row in rates_of(cohort, pair, sample)]
-    notes = crosssectional.warned(rows)
-    if "consecutive" in cohort.settings.group.pairs:
-        notes = [*notes, "longitudinal models: consecutive visits of a person are not independent; see group_mixed."]
-    made = choices(cohort)
     before = {
         name: [row for row in ledgers(cohort) if row["analysis"] == name] for name in ("longitudinal", "annualised")
     }
+    notes = [
+        *models.left_out_notes("longitudinal", rows),
+        *models.costly_notes(before["longitudinal"]),
+        *crosssectional.warned(rows),
+    ]
+    if "consecutive" in cohort.settings.group.pairs:
+        notes = [*notes, "longitudinal models: consecutive visits of a person are not independent; see group_mixed."]
+    made = choices(cohort)
     lost = after_fit(before["longitudinal"], rows) + after_fit(before["annualised"], rates)
     return [
         table("group_longitudinal", rows, LONGITUDINAL, settings=made, notes=notes),
@@ -62,8 +65,8 @@ def ledgers(cohort: Cohort) -> Rows:
     made: Rows = []
     for pair in pairs_of(cohort):
         sample = pairs(cohort, pair)
-        made += models.ledgers(plan(), cohort, sample, pair)
-        made += models.ledgers(rate_plan(), cohort, annual(sample), pair)
+        made += models.ledgers(plan(cohort), cohort, sample, pair)
+        made += models.ledgers(rate_plan(cohort), cohort, annual(sample), pair)
     return made
 
 
@@ -74,39 +77,44 @@ def pairs_of(cohort: Cohort) -> list[str]:
 
 def models_of(cohort: Cohort, pair: str, sample: Sample) -> Rows:
     """Rows of ``group_longitudinal``: every subset, and everybody with winsorised change."""
-    made = models.rows(plan(), cohort, sample, sessions=pair)
+    made = models.rows(plan(cohort), cohort, sample, sessions=pair)
     for sensitivity, (low, high) in WINSORISED.items():
-        made += models.rows(plan(sensitivity, low, high), cohort, sample, (ALL,), sessions=pair)
+        made += models.rows(plan(cohort, sensitivity, low, high), cohort, sample, (ALL,), sessions=pair)
     return made
 
 
 def rates_of(cohort: Cohort, pair: str, sample: Sample) -> Rows:
     """Rows of ``group_annualised``: change per year of the score on change per year of the volume."""
-    return models.rows(rate_plan(), cohort, annual(sample), sessions=pair)
+    return models.rows(rate_plan(cohort), cohort, annual(sample), sessions=pair)
 
 
-def plan(sensitivity: str = "none", low: float = 0.0, high: float = 1.0, measure: str = "total") -> Plan:
-    """d_outcome ~ d_volume + age + sex + z(ICV) + steroid + interval_years, the predictor clipped at two quantiles."""
+def plan(
+    cohort: Cohort, sensitivity: str = "none", low: float = 0.0, high: float = 1.0, measure: str = "total"
+) -> Plan:
+    """d_outcome ~ d_volume + age + sex + z(ICV) + steroid + interval_years, or what the settings say; the predictor
+    clipped at two quantiles.
+    """
+    group = cohort.settings.group
     return Plan(
         analysis="longitudinal" if measure == "total" else f"longitudinal_{measure}",
-        outcomes=tuple(f"d_{name}" for name in OUTCOMES),
+        outcomes=tuple(f"d_{name}" for name in group.outcomes_change),
         predictor="delta_asymmetry" if measure == "asymmetry" else "delta_volume_ml",
-        covariates=COVARIATES,
-        robust=ROBUST,
+        covariates=tuple(dict.fromkeys((*group.covariates_change, *group.extra_covariates))),
         measure=measure,
         sensitivity=sensitivity,
         prepare=functools.partial(winsorise, low=low, high=high),
+        **crosssectional.shared(cohort),
     )
 
 
-def rate_plan() -> Plan:
+def rate_plan(cohort: Cohort) -> Plan:
     """The same of rates; the interval, which both contain, is no covariate."""
-    return Plan(
+    made = plan(cohort)
+    return replace(
+        made,
         analysis="annualised",
-        outcomes=tuple(f"d_{name}" for name in OUTCOMES),
         predictor="delta_volume_ml_per_year",
-        covariates=COVARIATES[:-1],
-        robust=ROBUST,
+        covariates=tuple(name for name in made.covariates if name != "interval_years"),
     )
 
 
@@ -128,10 +136,12 @@ def winsorise(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def choices(cohort: Cohort) -> dict[str, Any]:
     """The choices behind the tables, for their JSON."""
+    made = plan(cohort)
     return crosssectional.choices(cohort) | {
-        "model": "change of outcome ~ change of volume + " + " + ".join(COVARIATES),
+        "model": "change of outcome ~ change of volume + " + " + ".join(made.covariates),
         "log": [],
-        "HC3": list(ROBUST),
+        "HC3": [name for name in made.robust if name in made.outcomes],
+        "ordinal": [name for name in made.levels if name in made.outcomes],
         "pairs": pairs_of(cohort),
         "winsorised": {name: list(limits) for name, limits in WINSORISED.items()},
     }

@@ -25,7 +25,7 @@ from thalbids.bids.tables import PARTICIPANT, SESSION, Table, column, count, tab
 from thalbids.group.cohort import Cohort, baseline
 from thalbids.group.columns import EXACT, METHOD, METHOD2, REASON
 from thalbids.group.comparison import Compared, Job, compare_all, problems_of
-from thalbids.group.statistics import agreement, containment, interrater, paired
+from thalbids.group.statistics import agreement, agreement_tests, containment, interrater, paired
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,11 +159,15 @@ def overlap_tables(cohort: Cohort, compared: Sequence[Compared], notes: Sequence
     summary = paired.summary(frame, seed, group.bootstrap) if len(frame) else []
     tests = paired.tests(frame, group.wilcoxon) if len(frame) else []
     agreed = agreement.rows(frame) if len(frame) else []
+    compared_ = agreement_tests.rows(frame, seed, group.bootstrap) if len(frame) else []
     return [
         table("group_overlap", rows.frame.to_dict("records"), OVERLAP, settings=shaped, notes=told),
         table("group_overlap_summary", summary, SUMMARY, settings={"seed": seed, "bootstrap": group.bootstrap}),
         table("group_overlap_tests", tests, TESTS, settings={"wilcoxon": group.wilcoxon}),
         table("group_agreement", agreed, AGREEMENT, settings={"confidence": agreement.CONFIDENCE}),
+        table(
+            "group_agreement_tests", compared_, AGREEMENT_TESTS, settings={"seed": seed, "bootstrap": group.bootstrap}
+        ),
     ]
 
 
@@ -325,6 +329,32 @@ AGREEMENT: Mapping[str, Mapping[str, object]] = {
     **_RATER, **METHOD, "quantity": column("Quantity", "What is estimated.", Levels=_QUANTITIES), **_ESTIMATE, **_N,
     **REASON,
 }  # fmt: skip
+AGREEMENT_TESTS: Mapping[str, Mapping[str, object]] = {
+    **_RATER, **METHOD, **METHOD2,
+    "quantity": column(
+        "Quantity",
+        "What is compared: a measure of overlap, person by person (its test is in group_overlap_tests), or agreement "
+        "of the volumes, by a paired bootstrap.",
+        Levels={
+            "dice": "Dice coefficient", "precision": "Precision", "sensitivity": "Sensitivity",
+            **{name: _QUANTITIES[name] for name in agreement_tests.VOLUMETRIC},
+        },
+    ),
+    "n": count("Number", "Participants whom both methods have."),
+    "estimate": column("First method", "Median of the measure, or the coefficient, of the first method."),
+    "estimate2": column("Second method", "The same of the second, on the same people."),
+    "difference": column("Difference", "Median of the paired differences, or difference of the coefficients."),
+    "ci_low": column("Lower bound", "Of the 95 % interval of the difference (percentile bootstrap over people)."),
+    "ci_high": column("Upper bound", "Of the 95 % interval of the difference."),
+    "effect_size": column(
+        "Effect size", "Rank-biserial correlation of the paired differences; Cohen's q (difference of Fisher z) of "
+        "coefficients.",
+    ),
+    "statistic": column("Statistic", "z: difference of the coefficients / SD of the resamples."),
+    "p": column("p value", "Two-sided, normal; coefficients only."),
+    "p_fdr": column("Adjusted p value", "Benjamini-Hochberg over the pairs of this rater and quantity."),
+    **REASON,
+}  # fmt: skip
 RATER_OVERLAP: Mapping[str, Mapping[str, object]] = {
     **PARTICIPANT, **SESSION, **_RATER, **_RATER2, **_COUNTS, **_METRICS,
     "volume_ml": column("Volume of the first rater", "Volume of the first rater's mask.", "mL"),
@@ -387,10 +417,39 @@ def _overlap_sentence(summary: pd.DataFrame, rater: str | None) -> str:
     who = "" if rater is None else f"Against {rater}: "
     spread = interval(best["q1"], best["q3"], 3)
     text = f"{who}{look.label(best['method'])} has the highest median Dice, {number(best['median'], 3)} {spread}"
+    text += _size_of(best)
     if len(own) > 1:
-        text += f"; the lowest is that of {look.label(own.iloc[0]['method'])}, {number(own.iloc[0]['median'], 3)}"
-    largest = own["n"].max() if "n" in own.columns else np.nan
-    return text + (f" (n = {largest:.0f})." if np.isfinite(largest) else ".")
+        low = own.iloc[0]
+        text += f"; the lowest is that of {look.label(low['method'])}, {number(low['median'], 3)}{_size_of(low)}"
+    return f"{text}."
+
+
+def _size_of(row: pd.Series) -> str:
+    n = row.get("n", np.nan)
+    return f" (n = {n:.0f})" if np.isfinite(n) else ""
+
+
+def _different(section: Section, tables: Tables) -> None:
+    """Whether the agreement of methods differs."""
+    tests = tables.get("agreement_tests", ("rater", "method", "method2", "quantity", "difference", "p_fdr", "n"))
+    tested = tests.dropna(subset=["p_fdr"])
+    if tested.empty:
+        return
+    parts, rows = [], []
+    for quantity, words in (("ccc", "CCC"), ("icc_c1", "ICC(C,1)"), ("icc_a1", "ICC(A,1)")):
+        own = rows_of(tested, quantity=quantity)
+        below = own[own["p_fdr"] < clinical.ALPHA]
+        parts.append(f"{len(below)} of {len(own)} pairs in {words}")
+        for row in below.to_dict("records"):
+            both = f"{number(row['estimate'])}, {number(row['estimate2'])}"
+            ends = interval(row["ci_low"], row["ci_high"])
+            names = f"{look.label(row['method'])}, {look.label(row['method2'])}"
+            rows.append([names, words, both, number(row["difference"]), ends, number(row["n"], 0)])
+    section.says.append(f"Methods differ, after correction (paired bootstrap), in {', '.join(parts)}.")
+    header = ["Methods", "Quantity", "Values", "Difference", "95 % interval", "n"]
+    if rows:
+        title = "Agreement that differs between methods (corrected p below 0.05)"
+        section.tables.append(Shown(title, header, rows, tables.file("agreement_tests")))
 
 
 def _summary(tables: Tables, summary: pd.DataFrame, rater: str | None) -> Shown:
@@ -459,6 +518,7 @@ def agreement_section(tables: Tables) -> Section:
         own = table if one is None else rows_of(table, rater=one)
         section.says += _agreement_sentences(own, one)
         section.tables.append(_agreement_table(tables, own, one))
+    _different(section, tables)
     section.caveats += [
         (
             "ICC(C,1) is consistency, ICC(3,1) in the older naming: a constant offset does not lower it. The paper "
@@ -532,6 +592,7 @@ ANALYSIS = Analysis(
         "overlap_tests",
         "containment",
         "agreement",
+        "agreement_tests",
         "rater_overlap",
         "rater_agreement",
     ),

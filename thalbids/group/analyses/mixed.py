@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from thalbids.bids.tables import Column, Table, column, count, table
+from thalbids.group import models, sites
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
-from thalbids.group.columns import METHOD, REASON, SUBSET
+from thalbids.group.columns import FORMULA, METHOD, REASON, SUBSET
+from thalbids.group.design import Design, design
 from thalbids.group.missing import after_fit, ledger, missing_table
-from thalbids.group.samples import ALL, baseline, subsets
+from thalbids.group.samples import ALL, Sample, baseline, subsets
+from thalbids.group.sites import site_words
 from thalbids.group.statistics import mixed
 from thalbids.group.statistics.correction import adjust
 from thalbids.reports.group.beyond import View
@@ -50,6 +55,8 @@ MIXED: dict[str, Column] = {
     "n_three": count("Three and more visits", "Participants with three and more visits in the model."),
     "n": count("Number of sessions", "In the model."),
     **REASON,
+    **FORMULA,
+    "sd_site": column("SD between sites", "Standard deviation of the sites' random intercept; n/a without one.", "mL"),
 }
 
 
@@ -61,12 +68,16 @@ def tables(cohort: Cohort) -> list[Table]:
         inside = data if subset == ALL else data[data["diagnosis"] == subset]
         for method in cohort.model_methods:
             own = inside[inside["method"] == method]
-            rows += [
-                {"method": method, "subset": subset, **row} for kind in mixed.RANDOM for row in mixed.terms(own, kind)
-            ]
+            rows += [{"method": method, "subset": subset, **row} for row in _terms(cohort, own)]
     adjust(rows, {"p_fdr": ("subset", "random")}, {"term": "years"})
-    choices = {"model": "volume ~ " + " + ".join(mixed.PREDICTORS), "estimation": "restricted maximum likelihood"}
-    return [table("group_mixed", rows, MIXED, settings=choices), missing_table(after_fit(ledgers(cohort), rows))]
+    choices = {
+        "model": "volume ~ years + " + " + ".join(_covariates(cohort)),
+        "site": "random intercept" if sites.modelled(cohort) else "not in the model",
+        "estimation": "restricted maximum likelihood",
+    }
+    notes = models.left_out_notes("mixed", rows)
+    told = table("group_mixed", rows, MIXED, settings=choices, notes=notes)
+    return [told, missing_table(after_fit(ledgers(cohort), rows))]
 
 
 def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
@@ -74,20 +85,53 @@ def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
     data = frame(cohort)
     made = []
     for method in cohort.model_methods:
-        own = data[data["method"] == method]
-        lost = {f"no {name}".replace("icv_z", "icv"): own[name].isna() for name in ("volume_ml", *mixed.PREDICTORS)}
+        own = _design(cohort, data[data["method"] == method])
+        lost = {f"no {name}".replace("icv_z", "icv"): mask for name, mask in own.lost.items()}
         made.append(ledger("mixed", "volume_ml", method, lost, subset=ALL))
     return made
 
 
+def _terms(cohort: Cohort, own: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """The models of one method and subset."""
+    made = _design(cohort, own)
+    people = own["participant_id"].to_numpy(dtype=str)
+    site = site_words(own["site"]) if sites.modelled(cohort) else None
+    told = made.told()
+    if site is not None and len(set(site)) < 2:
+        site = None
+    if site is not None:
+        told["formula"] += " + (1 | site)"
+    for kind in mixed.RANDOM:
+        for row in mixed.terms(made.columns, made.predictors, people, kind, site):
+            yield row | told
+
+
+def _covariates(cohort: Cohort) -> tuple[str, ...]:
+    group = cohort.settings.group
+    named = dict.fromkeys((*group.covariates, *group.extra_covariates))
+    return tuple(name for name in named if name != "site" or not sites.modelled(cohort))
+
+
+def _design(cohort: Cohort, own: pd.DataFrame) -> Design:
+    """Volume ~ years + covariates of the first session."""
+    group = cohort.settings.group
+    start = {name: own[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("volume_ml", "years")}
+    covariates = Sample(own, {}).covariates(_covariates(cohort))
+    return design("volume_ml", start, covariates, strict=group.strict, smallest=group.smallest_level)
+
+
 def frame(cohort: Cohort) -> pd.DataFrame:
-    """Every usable volume with the years since the person's first session with MRI, and covariates of that session."""
+    """Every usable volume with the years since the person's baseline, covariates of that session, and the site of the
+    scan itself.
+    """
     first = baseline(cohort).table
     keys = ["participant_id", "session_id"]
     made = cohort.usable[[*keys, "method", "volume_ml"]].merge(
-        cohort.visits[[*keys, "years"]], on=keys, how="left", validate="many_to_one"
+        cohort.visits[[*keys, "years", "site"]], on=keys, how="left", validate="many_to_one"
     )
-    start = first[["participant_id", "years", "age", "sex", "icv_z", "diagnosis"]].rename(columns={"years": "start"})
+    names = dict.fromkeys((*_covariates(cohort), "age", "sex", "icv_z", "diagnosis"))
+    kept = [name for name in names if name in first and name != "site"]
+    start = first[["participant_id", "years", *kept]].rename(columns={"years": "start"})
     made = made.merge(start, on="participant_id", how="left", validate="many_to_one")
     made["years"] = made["years"] - made["start"]
     return made

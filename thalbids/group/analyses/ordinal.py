@@ -18,7 +18,7 @@ from thalbids.bids.tables import Column, Table, column, count, table
 from thalbids.group import models
 from thalbids.group.analyses import longitudinal
 from thalbids.group.cohort import Cohort
-from thalbids.group.columns import ESTIMATE, FITTED, METHOD, REASON, SESSIONS, SUBSET, TERM
+from thalbids.group.columns import ESTIMATE, FITTED, FORMULA, METHOD, REASON, SESSIONS, SUBSET, TERM
 from thalbids.group.missing import after_fit, missing_table
 from thalbids.group.samples import pairs, subsets
 from thalbids.group.statistics import fit, ordinal, signs
@@ -57,6 +57,7 @@ ORDINAL: dict[str, Column] = {
     "po_chi2": column("Chi-square of proportional odds", "Brant's test that the slopes are the same at both cuts."),
     "po_df": count("Degrees of freedom", "Of Brant's test: as many as predictors."),
     "p_po": column("p of proportional odds", "Small: the odds are not proportional, and one slope is no summary."),
+    **FORMULA,
 }
 
 
@@ -67,12 +68,14 @@ def tables(cohort: Cohort) -> list[Table]:
         "thresholds": ordinal.THRESHOLDS,
         "model": "proportional odds, logit link",
     }
-    return [table("group_ordinal", rows, ORDINAL, settings=choices), missing_table(after_fit(ledgers(cohort), rows))]
+    notes = models.left_out_notes("ordinal", rows)
+    told = table("group_ordinal", rows, ORDINAL, settings=choices, notes=notes)
+    return [told, missing_table(after_fit(ledgers(cohort), rows))]
 
 
 def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
     """How many rows each model has, without fitting it."""
-    plan = replace(longitudinal.plan(), analysis="ordinal", outcomes=(ordinal.OUTCOME,))
+    plan = replace(longitudinal.plan(cohort), analysis="ordinal", outcomes=(ordinal.OUTCOME,))
     return [
         row for pair in longitudinal.pairs_of(cohort) for row in models.ledgers(plan, cohort, pairs(cohort, pair), pair)
     ]
@@ -80,19 +83,19 @@ def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
 
 def models_of(cohort: Cohort, pair: str) -> list[dict[str, Any]]:
     """Rows of ``group_ordinal``; ``p_fdr`` over the methods within a threshold and subset."""
-    plan, sample = longitudinal.plan(), pairs(cohort, pair)
-    predictors = (plan.predictor, *plan.covariates)
+    plan, sample = longitudinal.plan(cohort), pairs(cohort, pair)
     rows: list[dict[str, Any]] = []
     for subset in subsets(cohort):
         inside = sample.within(subset)
         for method in cohort.model_methods:
-            columns = plan.columns(inside, ordinal.OUTCOME, method)
-            used = fit.listwise(columns)
-            missing = fit.missing(columns, used)
-            complete = {name: values[used] for name, values in columns.items()}
+            model = plan.design(inside, ordinal.OUTCOME, method)
+            used = fit.listwise(model.columns)
+            missing = fit.missing(model.columns, used)
+            complete = {name: values[used] for name, values in model.columns.items()}
             for threshold, least in ordinal.THRESHOLDS.items():
                 key = {"method": method, "threshold": threshold, "subset": subset, "sessions": pair}
-                rows += [key | row for row in ordinal.terms(predictors, complete, least, missing)]
+                terms = ordinal.terms(model.predictors, complete, least, missing)
+                rows += [key | row | model.told() for row in terms]
     adjust(rows, {"p_fdr": ("threshold", "subset")}, {"term": plan.predictor})
     signs.warn(rows, ordinal.OUTCOME)
     return rows

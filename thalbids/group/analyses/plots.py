@@ -83,16 +83,16 @@ def tables(cohort: Cohort) -> list[Table]:
 
 def claims(plan: Plan, cohort: Cohort, sample: Sample) -> set[tuple[str, str]]:
     """Outcome and method of the models whose volume has a corrected p below 0.05; none of those without a logarithm."""
-    if plan.outcomes == plan_without_logarithm().outcomes:
+    if plan == plan_without_logarithm(cohort):
         return set()
     fitted = models.rows(plan, cohort, sample, (ALL,))
     return {(row["outcome"], row["method"]) for row in fitted if row["term"] == plan.predictor and row["p_fdr"] < ALPHA}
 
 
-def plan_without_logarithm() -> Plan:
+def plan_without_logarithm(cohort: Cohort) -> Plan:
     """The models of the outcomes with a logarithm, without it: to see what it is for."""
-    cross = crosssectional.plan()
-    return replace(cross, logged=(), outcomes=cross.logged)
+    cross = crosssectional.plan(cohort)
+    return replace(cross, logged=(), outcomes=tuple(name for name in cross.outcomes if name in cross.logged))
 
 
 @dataclass(frozen=True)
@@ -131,21 +131,23 @@ def _models(cohort: Cohort) -> Iterator[tuple[Plan, Sample, str]]:
     """The plans of both analyses; those with a logarithm also without it."""
     if not cohort.model_methods:
         return
-    cross = crosssectional.plan()
+    cross = crosssectional.plan(cohort)
     yield cross, baseline(cohort), ""
-    yield plan_without_logarithm(), baseline(cohort), ""
+    yield plan_without_logarithm(cohort), baseline(cohort), ""
     for pair in longitudinal.pairs_of(cohort)[:1]:
-        yield longitudinal.plan(), pairs(cohort, pair), pair
+        yield longitudinal.plan(cohort), pairs(cohort, pair), pair
 
 
 def _residuals(plan: Plan, sample: Sample, pair: str, method: str) -> Iterator[Residuals]:
     """The residuals of every model of a plan that can be fitted."""
     people = sample.table["participant_id"].to_numpy()
     for outcome in plan.outcomes:
-        columns = plan.columns(sample, outcome, method)
+        if outcome in plan.levels:
+            continue  # proportional odds have no residuals
+        model = plan.design(sample, outcome, method)
+        columns, predictors = model.columns, model.predictors
         used = fit.listwise(columns)
         rows = {name: values[used] for name, values in columns.items()}
-        predictors = (plan.predictor, *plan.covariates)
         if fit.missing(columns, used) or fit.unfit(outcome, predictors, rows):
             continue
         X = np.column_stack([*(rows[name] for name in predictors), np.ones(used.sum())])

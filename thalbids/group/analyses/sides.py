@@ -26,11 +26,11 @@ def tables(cohort: Cohort) -> list[Table]:
     rows: Rows = []
     lost: Rows = []
     for measure in MEASURES[1:]:
-        plan = crosssectional.plan(measure)
+        plan = crosssectional.plan(cohort, measure)
         fitted = models.rows(plan, cohort, cross, (ALL,))
         rows += _named("crosssectional", fitted)
         lost += after_fit(models.ledgers(plan, cohort, cross), fitted)
-        plan = longitudinal.plan(measure=measure)
+        plan = longitudinal.plan(cohort, measure=measure)
         for pair, sample in changes.items():
             fitted = models.rows(plan, cohort, sample, (ALL,), sessions=pair)
             rows += _named("longitudinal", fitted)

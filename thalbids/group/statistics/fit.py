@@ -65,14 +65,18 @@ def listwise(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.all([np.isfinite(values) for values in columns.values()], axis=0)
 
 
-def ols(outcome: str, predictors: Sequence[str], columns: Mapping[str, np.ndarray], cov_type: str) -> Fitted:
+def ols(
+    outcome: str, predictors: Sequence[str], columns: Mapping[str, np.ndarray], cov_type: str, reference: str = "z"
+) -> Fitted:
     """Ordinary least squares of ``outcome`` on ``predictors`` and an intercept, after listwise deletion.
 
     Parameters
     ----------
     outcome, predictors : keys of ``columns``
     columns : (n,) float arrays with NaN for missing
-    cov_type : ``nonrobust`` (t reference) or ``HC3`` (MacKinnon and White 1985; normal reference, as in statsmodels)
+    cov_type : ``nonrobust`` (t reference) or ``HC3`` (MacKinnon and White 1985)
+    reference : distribution of the tests under HC3: ``z``, normal, as in statsmodels, or ``t`` with n - k degrees of
+        freedom
 
     Returns
     -------
@@ -85,7 +89,7 @@ def ols(outcome: str, predictors: Sequence[str], columns: Mapping[str, np.ndarra
         terms=tuple(Term(name) for name in names),
         n=int(used.sum()),
         cov_type=cov_type,
-        reference="z" if cov_type == "HC3" else "t",
+        reference=reference if cov_type == "HC3" else "t",
     )
     rows = {name: values[used] for name, values in model.items()}
     problem = missing(model, used) or unfit(outcome, predictors, rows)
@@ -170,7 +174,7 @@ def _fit(empty: Fitted, y: np.ndarray, X: np.ndarray) -> Fitted:
     plain = OLS(y, X).fit(method="qr")
     if plain.ssr <= _EXACT * plain.centered_tss:
         return replace(empty, reason="the model fits without error: there is no standard error")
-    fit = plain if empty.cov_type == "nonrobust" else plain.get_robustcov_results("HC3", use_t=False)
+    fit = plain if empty.cov_type == "nonrobust" else plain.get_robustcov_results("HC3", use_t=empty.reference == "t")
     intervals = np.asarray(fit.conf_int(1 - CONFIDENCE))
     t2 = np.asarray(plain.tvalues) ** 2
     partial = t2 / (t2 + plain.df_resid)

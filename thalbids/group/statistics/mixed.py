@@ -1,43 +1,52 @@
 """Change over three and more visits: a linear mixed model of the volume, beyond the paper.
 
-Volume ~ years since the first visit + age at the first visit + sex + z(ICV), with a random intercept per person, and
-with a random slope of time beside it. Fitted by restricted maximum likelihood on sums per person, which for 10 000
-sessions takes a fraction of a second where statsmodels' MixedLM takes minutes and may not converge; the tests hold one
-against the other.
+Volume ~ years since the first visit + age at the first visit + sex + z(ICV), with a random intercept per person, with a
+random slope of time beside it, and with a random intercept per site where there are several. Fitted by restricted
+maximum likelihood on sums per person, which for 10 000 sessions takes a fraction of a second where statsmodels' MixedLM
+takes minutes and may not converge; the tests hold one against the other.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from thalbids.group.statistics import fit
 from thalbids.group.statistics.reml import maximise
 
-PREDICTORS = ("years", "age", "sex", "icv_z")
 RANDOM = ("intercept", "intercept_slope")
 MIN_PEOPLE = 5  # with three and more visits
 
 
 @dataclass(frozen=True)
 class Mixed:
-    """A fitted mixed model. ``covariance`` is that of the random effects; the terms follow :data:`PREDICTORS`."""
+    """A fitted mixed model. ``covariance`` is that of the random effects; the intercept is the last term.
+    ``site_variance`` is that of the sites' random intercept, NaN without one.
+    """
 
     terms: tuple[fit.Term, ...]
     covariance: np.ndarray
     residual_variance: float = math.nan
     reason: str = ""
     singular: bool = False
+    site_variance: float = math.nan
 
 
-def reml(y: np.ndarray, X: np.ndarray, Z: np.ndarray, person: np.ndarray, names: Sequence[str]) -> Mixed:
-    """Restricted maximum likelihood of y = X b + Z u + e, with u ~ N(0, s^2 L L') per person and e ~ N(0, s^2).
+def reml(
+    y: np.ndarray,
+    X: np.ndarray,
+    Z: np.ndarray,
+    person: np.ndarray,
+    names: Sequence[str],
+    site: np.ndarray | None = None,
+) -> Mixed:
+    """Restricted maximum likelihood of y = X b + Z u + e, with u ~ N(0, s^2 L L') per person and e ~ N(0, s^2); with
+    ``site`` (n,) also a random intercept per site.
 
     Parameters
     ----------
@@ -48,7 +57,7 @@ def reml(y: np.ndarray, X: np.ndarray, Z: np.ndarray, person: np.ndarray, names:
     names : of the columns of X
     """
     q = Z.shape[1]
-    found = maximise(y, X, Z, person)
+    found = maximise(y, X, Z, person, site)
     if isinstance(found, str):
         return Mixed(tuple(fit.Term(name) for name in names), np.full((q, q), np.nan), reason=found)
     beta, se = found.b, np.sqrt(np.diag(found.covariance))
@@ -63,25 +72,39 @@ def reml(y: np.ndarray, X: np.ndarray, Z: np.ndarray, person: np.ndarray, names:
     )
     singular = found.rank < q
     reason = "singular: a variance of the random effects is 0, or their correlation is 1" if singular else ""
-    return Mixed(terms, found.random, found.variance, reason, singular)
+    return Mixed(terms, found.random, found.variance, reason, singular, found.site_variance)
 
 
-def terms(own: pd.DataFrame, random: str) -> list[dict[str, Any]]:
-    """The terms of the model of one method, as rows of ``group_mixed``; ``random`` is one of :data:`RANDOM`."""
-    names = (*PREDICTORS, fit.INTERCEPT)
-    columns = {name: own[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("volume_ml", *PREDICTORS)}
-    used = fit.listwise(columns) if len(own) else np.zeros(0, dtype=bool)
-    rows = {name: values[used] for name, values in columns.items()}
-    people, visits = np.unique(own["participant_id"].to_numpy(dtype=str)[used], return_counts=True)
+def terms(
+    columns: Mapping[str, np.ndarray],
+    predictors: Sequence[str],
+    people: np.ndarray,
+    random: str,
+    site: np.ndarray | None = None,
+) -> list[dict[str, Any]]:
+    """The terms of the model of one method, as rows of ``group_mixed``.
+
+    Parameters
+    ----------
+    columns : (n,) arrays of ``volume_ml`` and the predictors, NaN for missing
+    predictors : ``years`` first
+    people : (n,) labels
+    random : one of :data:`RANDOM`
+    site : (n,) labels of sites, which get a random intercept
+    """
+    names = (*predictors, fit.INTERCEPT)
+    used = fit.listwise({name: columns[name] for name in ("volume_ml", *predictors)})
+    rows = {name: columns[name][used] for name in ("volume_ml", *predictors)}
+    counted, visits = np.unique(people[used], return_counts=True)
     many = int(np.sum(visits >= 3))
-    reason = fit.missing(columns, used)
+    reason = fit.missing({name: columns[name] for name in rows}, used)
     if not reason and many < MIN_PEOPLE:
         reason = f"{many} people with three and more visits, at least {MIN_PEOPLE} are needed"
     if not reason:
-        reason = fit.unfit("volume_ml", PREDICTORS, rows)
+        reason = fit.unfit("volume_ml", predictors, rows)
     found = Mixed(tuple(fit.Term(name) for name in names), np.full((2, 2), np.nan), reason=reason)
     if not reason:
-        found = _fitted(rows, own["participant_id"].to_numpy(dtype=str)[used], random, names)
+        found = _fitted(rows, predictors, people[used], random, None if site is None else site[used])
     mean = float(rows["volume_ml"].mean()) if used.any() else math.nan
     q = found.covariance.shape[0]
     shared = {
@@ -89,7 +112,8 @@ def terms(own: pd.DataFrame, random: str) -> list[dict[str, Any]]:
         "sd_intercept": math.sqrt(found.covariance[0, 0]),
         "sd_slope": math.sqrt(found.covariance[1, 1]) if q == 2 and random == RANDOM[1] else math.nan,
         "sd_residual": math.sqrt(found.residual_variance),
-        "n_participants": people.size,
+        "sd_site": math.sqrt(found.site_variance),
+        "n_participants": counted.size,
         "n_three": many,
         "n": int(used.sum()),
         "reason": found.reason,
@@ -110,14 +134,20 @@ def terms(own: pd.DataFrame, random: str) -> list[dict[str, Any]]:
     ]
 
 
-def _fitted(rows: dict[str, np.ndarray], person: np.ndarray, random: str, names: Sequence[str]) -> Mixed:
+def _fitted(
+    rows: Mapping[str, np.ndarray],
+    predictors: Sequence[str],
+    person: np.ndarray,
+    random: str,
+    site: np.ndarray | None,
+) -> Mixed:
     """On centred values, which keeps the sums well conditioned; the intercept is moved back."""
     y = rows["volume_ml"]
-    means = np.array([rows[name].mean() for name in PREDICTORS])
+    means = np.array([rows[name].mean() for name in predictors])
     means[0] = 0.0  # time keeps its origin, on which the random intercept depends
-    X = np.column_stack([*(rows[name] - mean for name, mean in zip(PREDICTORS, means, strict=True)), np.ones_like(y)])
+    X = np.column_stack([*(rows[name] - mean for name, mean in zip(predictors, means, strict=True)), np.ones_like(y)])
     Z = np.ones((y.size, 1)) if random == RANDOM[0] else np.column_stack([np.ones_like(y), rows["years"]])
-    found = reml(y - y.mean(), X, Z, person, names)
+    found = reml(y - y.mean(), X, Z, person, (*predictors, fit.INTERCEPT), site)
     return replace(found, terms=(*found.terms[:-1], _moved(found, means, float(y.mean()))))
 
 

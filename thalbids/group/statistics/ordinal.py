@@ -7,7 +7,8 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -200,6 +201,31 @@ def brant(X: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     return chi2, float(df), float(stats.chi2.sf(chi2, df))
 
 
+def levels(outcome: str, predictors: Sequence[str], columns: Mapping[str, np.ndarray]) -> fit.Fitted:
+    """Proportional odds of a higher value of ``outcome`` (any ordered values; thresholds are not given).
+
+    Parameters
+    ----------
+    outcome, predictors : keys of ``columns``
+    columns : (n,) float arrays with NaN for missing
+    """
+    model = {name: np.asarray(columns[name], dtype=np.float64) for name in (outcome, *predictors)}
+    used = fit.listwise(model)
+    rows = {name: values[used] for name, values in model.items()}
+    present, y = np.unique(rows[outcome], return_inverse=True)
+    empty = fit.Fitted(tuple(fit.Term(name) for name in predictors), int(used.sum()), "ML", "z")
+    reason = fit.missing(model, used)
+    if not reason and present.size < 2:
+        reason = f"{outcome} does not vary"
+    reason = reason or _lacking(predictors, rows, len(predictors) + present.size - 1)
+    made: dict[str, tuple[float, ...]] = {}
+    if not reason:
+        made, reason = _fit(predictors, rows, y, [f"cut {k}" for k in range(present.size - 1)])
+    if reason:
+        return replace(empty, reason=reason)
+    return replace(empty, terms=tuple(fit.Term(name, *made[name]) for name in predictors))
+
+
 def _cuts(present: np.ndarray) -> tuple[str, ...]:
     """The thresholds between the categories that occur."""
     words = {-1: "improved", 0: "stable", 1: "worse"}
@@ -211,8 +237,12 @@ def _cuts(present: np.ndarray) -> tuple[str, ...]:
 def _unfit(predictors: Sequence[str], rows: dict[str, np.ndarray], present: np.ndarray) -> str:
     if present.size < 2:
         return f"everybody is {'improved' if present[0] < 0 else 'worse' if present[0] > 0 else 'stable'}"
-    k = len(predictors) + present.size - 1
-    n = rows[OUTCOME].size
+    return _lacking(predictors, rows, len(predictors) + present.size - 1)
+
+
+def _lacking(predictors: Sequence[str], rows: Mapping[str, np.ndarray], k: int) -> str:
+    """Why rows cannot be fitted with k coefficients, or ""."""
+    n = rows[predictors[0]].size
     if n < k + _SPARE:
         return f"{n} rows are too few for {k} coefficients"
     for name in predictors:
@@ -222,7 +252,7 @@ def _unfit(predictors: Sequence[str], rows: dict[str, np.ndarray], present: np.n
 
 
 def _fit(
-    predictors: Sequence[str], rows: dict[str, np.ndarray], y: np.ndarray, cuts: Sequence[str]
+    predictors: Sequence[str], rows: Mapping[str, np.ndarray], y: np.ndarray, cuts: Sequence[str]
 ) -> tuple[dict[str, tuple[float, ...]], str]:
     """The model on standardised predictors, which the optimiser likes better; its numbers in the units asked for."""
     from scipy import special, stats

@@ -5,6 +5,10 @@ al. 2015, J Stat Softw 67(1), section 3); what is left is a function of G = L L'
 method with the exact gradient and Hessian. That ends at the minimum itself, and not where a tolerance was met on the
 way, so that the processor on which it is computed shows in the last digits only.
 
+A second random intercept (of sites) enters as columns W with the penalty |w|^2 / t^2 on their coefficients: V is then
+the same with t^2 W W' added, and everything else stays (Bates et al. 2015, equation 13). t is found by a search in one
+dimension, for each t the rest by Newton's method.
+
 A variance of 0 and a correlation of 1 are models of their own: G of every rank is fitted, and the smallest rank holds
 whose likelihood is that of the best, but for rounding.
 """
@@ -23,6 +27,7 @@ _SAME = 1e-8  # twice a difference of log-likelihoods that is rounding noise
 _DONE = 1e-22  # by how much a Newton step would lower the criterion: 1e-11 standard errors of the parameters, squared
 _NEAR = 1e-10  # the same where rounding may keep it from being done
 _STEPS = 200
+SIZES = (-4, -2, 0, 2, 4)  # logarithms of the SD of sites relative to the residual where the search begins
 _EXACT = 1e-12  # a sum of squares below this share of the total is rounding noise
 _ALIKE = 1e-18  # a second random effect that differs by less of itself from the first, squared, is none
 
@@ -41,9 +46,12 @@ class Maximum:
     variance: float
     rank: int
     criterion: float
+    site_variance: float = math.nan
 
 
-def maximise(y: np.ndarray, X: np.ndarray, Z: np.ndarray, person: np.ndarray) -> Maximum | str:
+def maximise(
+    y: np.ndarray, X: np.ndarray, Z: np.ndarray, person: np.ndarray, site: np.ndarray | None = None
+) -> Maximum | str:
     """The maximum, or in words why there is none.
 
     Parameters
@@ -52,6 +60,7 @@ def maximise(y: np.ndarray, X: np.ndarray, Z: np.ndarray, person: np.ndarray) ->
     X : (n, p) fixed effects, of full rank
     Z : (n, q) random effects, q 1 or 2, of full rank
     person : (n,) label of the person
+    site : (n,) label of the site, which gets a random intercept of its own; None for none
     """
     Q, R = np.linalg.qr(X)
     T = np.linalg.inv(np.linalg.qr(Z, mode="r")) * math.sqrt(y.size)  # columns of Z T are of one size, and orthogonal
@@ -59,19 +68,53 @@ def maximise(y: np.ndarray, X: np.ndarray, Z: np.ndarray, person: np.ndarray) ->
     data = _Reduced(Q, y - Q @ start, Z @ T, person)
     if data.left() <= _EXACT * float(np.sum((y - y.mean()) ** 2)):
         return "the model fits without error: there is no standard error"
-    L, found, converged = _best(data)
+    (L, found, converged), t = _best(data), 0.0
+    if site is not None:
+        W = (site[:, None] == np.unique(site)).astype(np.float64)
+        with_sites = _Reduced(Q, y - Q @ start, Z @ T, person, W)
+        (L, found, converged), t = _with_sites(with_sites, (L, found, converged))
     if not converged:
         return "the likelihood did not converge"
     back = np.linalg.inv(R)
     root = T @ L
+    p = X.shape[1]
     return Maximum(
-        back @ (start + found.b),
-        found.variance * back @ found.inverse @ back.T,
+        back @ (start + found.b[:p]),
+        found.variance * back @ found.inverse[:p, :p] @ back.T,
         found.variance * root @ root.T,
         found.variance,
         L.shape[1],
         found.value,
+        math.nan if site is None else found.variance * t**2,
     )
+
+
+def _with_sites(data: _Reduced, none: tuple[np.ndarray, _Point, bool]) -> tuple[tuple[np.ndarray, _Point, bool], float]:
+    """The best of every size t of the sites' intercept relative to the residual; ``none`` and 0 where that is no worse.
+
+    The logarithm of t is searched on a grid and then in one dimension; the random effects of people start from where
+    they ended before.
+    """
+    from scipy.optimize import minimize_scalar
+
+    start = np.hstack([none[0], np.eye(data.q)[:, none[0].shape[1] :] * SMALL])
+    ends = {}
+
+    def value(log_t: float) -> float:
+        data.t = math.exp(log_t)
+        ends[log_t] = _minimum(data, start)
+        return ends[log_t][1].value
+
+    grid = {step: value(step) for step in SIZES}
+    best = min(grid, key=lambda step: grid[step])
+    start, width = ends[best][0], SIZES[1] - SIZES[0]
+    options = {"xatol": 1e-9}
+    ended = minimize_scalar(value, bounds=(best - width, best + width), method="bounded", options=options)
+    data.t = math.exp(float(ended.x))
+    found = _best(data)
+    if none[1].value <= found[1].value + _SAME:
+        return none, 0.0
+    return found, data.t
 
 
 @dataclass(frozen=True)
@@ -93,18 +136,21 @@ class _Reduced:
     are kept however much larger the differences between people are than those within.
     """
 
-    def __init__(self, X: np.ndarray, y: np.ndarray, Z: np.ndarray, person: np.ndarray):
+    def __init__(self, X: np.ndarray, y: np.ndarray, Z: np.ndarray, person: np.ndarray, W: np.ndarray | None = None):
+        W = np.zeros((y.size, 0)) if W is None else W
         order = np.argsort(person, kind="stable")
         sorted_ = person[order]
         starts = np.flatnonzero(np.r_[True, sorted_[1:] != sorted_[:-1]])
         counts = np.diff(np.r_[starts, person.size])
-        A = np.column_stack([X, y])[order].T
+        A = np.column_stack([X, W, y])[order].T
         Q, self.R = _orthogonal(Z[order].T, starts, counts)
         self.c = np.add.reduceat(Q[:, None] * A, starts, axis=2)
         left = (A - (Q[:, None] * np.repeat(self.c, counts, axis=2)).sum(axis=0)).T
         self.rest = left.T @ left
         self.df = X.shape[0] - X.shape[1]
         self.q = Z.shape[1]
+        self.sites = np.r_[np.zeros(X.shape[1]), np.ones(W.shape[1]), 0.0]  # which columns of A are those of sites
+        self.t = 1.0  # SD of the sites relative to the residual
 
     def left(self) -> float:
         """The residual sum of squares when everybody has random effects without bounds."""
@@ -112,11 +158,15 @@ class _Reduced:
         return float(self.rest[-1, -1] - Xy @ np.linalg.lstsq(XX, Xy, rcond=_EXACT)[0])
 
     def at(self, L: np.ndarray) -> _Point:
-        """The criterion df log s^2 + sum log |V_i| + log |X' V^-1 X| at G = L L' and its derivatives."""
+        """The criterion df log s^2 + sum log |V_i| + log |X' V^-1 X| at G = L L' and its derivatives by G.
+
+        With sites, [X, W] takes the place of X, 1 / t^2 is added on the diagonal of W, and 2 J log t to the criterion.
+        """
         H, log_v = _inverse(_times(self.R, L[:, :, None]))
         Hc, turned = _times(H, self.c), self.R.swapaxes(0, 1)
         U, W = _times(turned, Hc), _times(turned, _times(H, self.R))  # Z' V^-1 A and Z' V^-1 Z
-        S = self.rest + sum(left @ right.T for left, right in zip(self.c, Hc, strict=True))
+        S = self.rest + np.diag(self.sites / self.t**2)
+        S = S + sum(left @ right.T for left, right in zip(self.c, Hc, strict=True))
         C = np.linalg.inv(S[:-1, :-1])
         b = C @ S[:-1, -1]
         e = np.r_[-b, 1.0]
@@ -137,6 +187,7 @@ class _Reduced:
             - self.df * np.einsum("ab,cd->abcd", by_rss, by_rss)
         )
         value = self.df * math.log(rss / self.df) + log_v + float(np.linalg.slogdet(S[:-1, :-1])[1])
+        value += 2 * float(self.sites.sum()) * math.log(self.t)
         return _Point(value, first, second, b, C, rss / self.df)
 
 

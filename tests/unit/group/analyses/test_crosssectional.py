@@ -34,7 +34,8 @@ def test_crosssectional_coefficients_by_the_normal_equations() -> None:
 @pytest.mark.parametrize(("people", "word"), [(40, "icv_z does not vary"), (1, "1 rows are too few")])
 def test_an_intracranial_volume_that_does_not_vary_is_not_called_missing(people: int, word: str) -> None:
     visits, volumes = two_visits(people)
-    cohort = make_cohort(visits, [row | {"icv_ml": 1400.0} for row in volumes])
+    strict = Settings(group=Group(strict=True))
+    cohort = make_cohort(visits, [row | {"icv_ml": 1400.0} for row in volumes], settings=strict)
     rows = rows_of(cohort, crosssectional, "group_crosssectional")
     row = pick(rows, outcome="sdmt", method="first", subset="all", term="volume_ml")
     assert word in row["reason"] and math.isnan(row["estimate"])

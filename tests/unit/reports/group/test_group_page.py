@@ -70,7 +70,7 @@ def test_the_story_has_the_papers_numbers(paper: Path, quick: None) -> None:
         "0.762 (0.698–0.781)",  # Table 1
         "0.73 [0.57, 0.84]",  # Table 2
         "The bias is smallest for DBSegment (0.75 mL) and largest for FreeSurfer (5.65 mL).",
-        "The mean change is -0.70 ± 2.03 % by MindGlide R1 + FLAIR, the most negative, and -0.06 ± 1.55 % by DBSegment",
+        "by MindGlide R1 + FLAIR (n = 234), the most negative, and -0.06 ± 1.55 % by DBSegment (n = 234)",
         "Counter-intuitive sign: for Change of EDSS (",
         "over all 45 models",
         "over all 36 models",
@@ -78,7 +78,8 @@ def test_the_story_has_the_papers_numbers(paper: Path, quick: None) -> None:
         assert said in page.text, said
     ids = [a["id"] for a in page.all("section")]
     assert ids == ["people", "volumes", "groups", "overlap", "containment", "agreement", "crosssectional", "change",
-                   "pbvc", "longitudinal", "sensitivity", "influence", "beyond", "methods", "provenance"]  # fmt: skip
+                   "pbvc", "longitudinal", "sensitivity", "influence", "same_people", "beyond", "methods",
+                   "provenance"]  # fmt: skip
     assert page.text.count("Research use only") == 1
 
 
@@ -126,7 +127,7 @@ def test_ordinal_models_of_two_subsets_are_told_apart(tmp_path: Path, quick: Non
 
 def test_an_empty_folder_says_why(tmp_path: Path) -> None:
     page = page_of(tmp_path)
-    assert page.text.count("no data") == 13
+    assert page.text.count("no data") == 14
     assert "--derivatives manual=PATH" in page.text
     assert '[group] containment = "all" in the settings' in page.text
     assert "no session has a volume yet" in page.text

@@ -97,7 +97,7 @@ def tables(cohort: Cohort) -> list[Table]:
     named: list[dict[str, Any]] = []
     models: list[dict[str, Any]] = []
     for plan, sample, pair in _plans(cohort):
-        for outcome in plan.outcomes:
+        for outcome in (name for name in plan.outcomes if name not in plan.levels):
             for method in cohort.model_methods:
                 people, model = _model(plan, sample, outcome, method, limits)
                 key = {"analysis": plan.analysis, "outcome": outcome, "method": method, "sessions": pair}
@@ -151,19 +151,19 @@ def _values(cohort: Cohort) -> Iterator[tuple[Sample, str, str, str, np.ndarray]
 
 
 def _plans(cohort: Cohort) -> Iterator[tuple[Plan, Sample, str]]:
-    yield crosssectional.plan(), baseline(cohort), ""
+    yield crosssectional.plan(cohort), baseline(cohort), ""
     for pair in longitudinal.pairs_of(cohort):
-        yield longitudinal.plan(), pairs(cohort, pair), pair
+        yield longitudinal.plan(cohort), pairs(cohort, pair), pair
 
 
 def _model(
     plan: Plan, sample: Sample, outcome: str, method: str, limits: _Limits
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The people named for a model, and the model with and without them."""
-    columns = plan.columns(sample, outcome, method)
-    predictors = (plan.predictor, *plan.covariates)
+    made = plan.design(sample, outcome, method)
+    columns, predictors = made.columns, made.predictors
     cov_type = "HC3" if outcome in plan.robust else "nonrobust"
-    whole = fit.ols(outcome, predictors, columns, cov_type)
+    whole = fit.ols(outcome, predictors, columns, cov_type, plan.reference)
     used = fit.listwise(columns)
     rows = {name: values[used] for name, values in columns.items()}
     if fit.missing(columns, used) or fit.unfit(outcome, predictors, rows):
@@ -191,7 +191,7 @@ def _model(
     model["reason"] = whole.reason
     if not out.any():
         return [], model | {f"{name}_without": model[name] for name in ("estimate", "ci_low", "ci_high", "p")}
-    rest = fit.ols(outcome, predictors, {name: values[~out] for name, values in rows.items()}, cov_type)
+    rest = fit.ols(outcome, predictors, {name: values[~out] for name, values in rows.items()}, cov_type, plan.reference)
     without = {f"{name}_without": value for name, value in _row(rest).items() if name != "n"}
     return named, model | without | {"reason": whole.reason or rest.reason}
 

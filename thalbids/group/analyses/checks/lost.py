@@ -70,9 +70,9 @@ def _kept(cohort: Cohort, sample: Sample) -> Iterator[tuple[str, np.ndarray]]:
     yield "followed", people.isin(followed.table["participant_id"]).to_numpy()
     if not cohort.model_methods:
         return
-    plan = longitudinal.plan()
+    plan = longitudinal.plan(cohort)
     for outcome in plan.outcomes:
-        used = fit.listwise(plan.columns(followed, outcome, cohort.model_methods[0]))
+        used = fit.listwise(plan.design(followed, outcome, cohort.model_methods[0]).columns)
         if used.any():
             yield outcome, people.isin(followed.table["participant_id"][used]).to_numpy()
 

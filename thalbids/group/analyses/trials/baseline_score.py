@@ -34,20 +34,17 @@ def tables(cohort: Cohort) -> list[Table]:
         for name in OUTCOMES:
             rows += _of_score(cohort, pair, name)
     families = {"p_fdr": ("sessions", "subset"), "p_fdr_outcome": ("sessions", "subset", "outcome")}
-    adjust(rows, families, {"term": longitudinal.plan().predictor})
+    adjust(rows, families, {"term": longitudinal.plan(cohort).predictor})
     signs.warn(rows)
     choices = longitudinal.choices(cohort)
-    choices["model"] = f"score at follow-up ~ change of volume + score at baseline + {' + '.join(_covariates())}"
+    covariates = " + ".join(longitudinal.plan(cohort).covariates)
+    choices["model"] = f"score at follow-up ~ change of volume + score at baseline + {covariates}"
     return [table("group_baseline_adjusted", [_named(row) for row in rows], COLUMNS, settings=choices)]
-
-
-def _covariates() -> tuple[str, ...]:
-    return longitudinal.plan().covariates
 
 
 def _of_score(cohort: Cohort, pair: str, name: str) -> Rows:
     """The models of one score, with the outcome's name as in group_longitudinal."""
-    base = longitudinal.plan()
+    base = longitudinal.plan(cohort)
     robust = (f"{name}_followup",) if f"d_{name}" in base.robust else ()
     plan = replace(
         base,

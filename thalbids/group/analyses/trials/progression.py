@@ -13,7 +13,7 @@ from thalbids.group.analyses import crosssectional, longitudinal
 from thalbids.group.analyses.change import by_diagnosis
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort, baseline
-from thalbids.group.columns import DIAGNOSIS, ESTIMATE, METHOD, REASON, SESSIONS, SUBSET, TERM
+from thalbids.group.columns import DIAGNOSIS, ESTIMATE, FORMULA, METHOD, REASON, SESSIONS, SUBSET, TERM
 from thalbids.group.models import Plan
 from thalbids.group.samples import Sample, pairs, subsets
 from thalbids.group.samples import baseline as first_visits
@@ -72,6 +72,7 @@ MODELS: dict[str, Column] = {
     "n_stable": count("Without progression", "Of those rows."),
     "n_progressed": count("With progression", "Of those rows."),
     **REASON,
+    **FORMULA,
 }
 
 
@@ -149,9 +150,9 @@ def summary(people: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _plans(cohort: Cohort) -> Iterator[tuple[Plan, Sample, str]]:
-    yield crosssectional.plan(), first_visits(cohort), ""
+    yield crosssectional.plan(cohort), first_visits(cohort), ""
     for pair in longitudinal.pairs_of(cohort)[:1]:
-        yield longitudinal.plan(), pairs(cohort, pair), pair
+        yield longitudinal.plan(cohort), pairs(cohort, pair), pair
 
 
 def _models(cohort: Cohort, plan: Plan, sample: Sample, pair: str, people: pd.DataFrame) -> list[dict[str, Any]]:
@@ -163,10 +164,10 @@ def _models(cohort: Cohort, plan: Plan, sample: Sample, pair: str, people: pd.Da
         inside = joined.within(subset)
         for outcome in OUTCOMES:
             for method in cohort.model_methods:
-                columns = plan.columns(inside, outcome, method)
+                model = plan.design(inside, outcome, method)
                 key = {"outcome": outcome, "predictor": plan.predictor, "method": method, "subset": subset}
-                found = progression.logit(outcome, (plan.predictor, *plan.covariates), columns)
-                rows += [key | {"sessions": pair} | row for row in found]
+                found = progression.logit(outcome, model.predictors, model.columns)
+                rows += [key | {"sessions": pair} | row | model.told() for row in found]
     return rows
 
 

@@ -79,15 +79,18 @@ def forest(tables: Tables, name: str, title: str, figure: str, **which: str) -> 
 
 def _panel(table: pd.DataFrame, outcome: str, ends: tuple[float, float] | None = None) -> Panel:
     rows, said = [], []
+    sizes = table["n"].dropna() if "n" in table.columns else table.iloc[:0]["estimate"]
+    differ = sizes.nunique() > 1
     for method in methods_in(table):
         row = table[table["method"] == method].iloc[0]
         p = row["p_fdr"]
+        size = f" ({row['n']:.0f})" if differ and np.isfinite(row["n"]) else ""
         good = bool(np.isfinite(p) and p < ALPHA)
         reason = row.get("reason")
         note = stars(p) if np.isfinite(row["estimate"]) else str(reason) if reason == reason else ""
         rows.append(
             marks.Dot(
-                look.label(method),
+                look.label(method) + size,
                 row["estimate"],
                 row["ci_low"],
                 row["ci_high"],
@@ -101,8 +104,8 @@ def _panel(table: pd.DataFrame, outcome: str, ends: tuple[float, float] | None =
             said.append(f"{look.label(method)} {number(row['estimate'])} (p {p_value(p)})")
     logged = "transform" in table.columns and (table["transform"] == "log").any()
     unit = f"log {UNITS.get(outcome, '')}".strip() if logged else UNITS.get(outcome, "")
-    largest = table["n"].max() if "n" in table.columns else np.nan
-    count = f"  (n = {largest:.0f})" if np.isfinite(largest) else ""
+    ends_of_n = f"{sizes.min():.0f}" + (f" to {sizes.max():.0f}" if differ else "") if len(sizes) else ""
+    count = f"  (n = {ends_of_n})" if ends_of_n else ""
     alt = f"{outcome_name(outcome)}: coefficients {listed(said, 12)}."
     draw = partial(marks.dots, rows=rows, xlabel=f"β ({unit} per mL)" if unit else "β per mL", ends=ends)
     return Panel(f"{outcome_name(outcome)}{count}", alt, draw, height=marks.height(len(rows)))

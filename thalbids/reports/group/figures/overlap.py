@@ -46,13 +46,10 @@ def boxes(tables: Tables, rater: str | None = None) -> Figure | None:
             )  # fmt: skip
     if not panels:
         return None
-    n = (
-        int(table.groupby("method", observed=True)["participant_id"].nunique().max())
-        if "participant_id" in table
-        else 0
-    )
+    own = table.groupby("method", observed=True)["participant_id"].nunique() if "participant_id" in table else [0]
+    n = " to ".join(dict.fromkeys(str(int(size)) for size in (min(own), max(own))))
     intro = (
-        f"Up to n = {n} per method. Box: quartiles, thick line: median, whiskers: last values within 1.5 IQR of the "
+        f"n = {n} per method. Box: quartiles, thick line: median, whiskers: last values within 1.5 IQR of the "
         "box, circles: beyond."
     )
     return Figure(_named("overlap", rater), "Overlap with the manual masks", intro, panels, tables.file("overlap"), 3)
@@ -86,7 +83,8 @@ def containment(tables: Tables) -> Figure | None:
         marks.heat, values=matrix, names=[look.label(name) for name in names], marks=made,
         xlabel="… in this mask (outer)", ylabel="Share of this mask (inner) …",
     )  # fmt: skip
-    n = f"Up to n = {int(table['n'].max())}. " if "n" in table.columns and table["n"].notna().any() else ""
+    sizes = dict.fromkeys(str(int(size)) for size in (table["n"].min(), table["n"].max()) if size == size)
+    n = f"n = {' to '.join(sizes)}. " if "n" in table.columns and table["n"].notna().any() else ""
     intro = (
         f"{n}Mean share of the row's mask that lies inside the column's mask. Light rows and dark columns: smaller "
         "masks; dark rows and light columns: larger masks. Without a manual mask this says nothing about who is right."
