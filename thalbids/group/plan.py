@@ -44,7 +44,7 @@ def planned(settings: Settings) -> dict[str, Any]:
         "version": thalbids.__version__,
         "seed": settings.run.seed,
         "settings": own,
-        "models": [_model(one, settings) for one in _plans()],
+        "models": [_model(one, settings) for one in _plans(settings)],
         "tests": {
             "correction": "Benjamini-Hochberg over methods x outcomes of a subset (p_fdr), and over the methods of an "
             "outcome (p_fdr_outcome); on the term of the volume",
@@ -90,7 +90,8 @@ def follow(path: Path, settings: Settings) -> tuple[Settings, dict[str, Any], li
             one, two = (source["settings"].get(name, {}).get(key) for source in (plan, now))
             if one != two:
                 rows.append(_row("setting", f"{name}.{key}", one, two))
-    theirs = load(None, {**plan["settings"], "run": {"seed": plan["seed"]}})
+    given = {name: {k: v for k, v in own.items() if v is not None} for name, own in plan["settings"].items()}
+    theirs = load(None, {**given, "run": {"seed": plan["seed"]}})
     changed = {name: getattr(theirs, name) for name in SECTIONS}
     followed = replace(settings, run=replace(settings.run, seed=plan["seed"]), **changed)
     ours = {model["analysis"]: model for model in planned(followed)["models"]}
@@ -117,8 +118,8 @@ def deviations(plan: Mapping[str, Any], before: Sequence[Mapping[str, str]], mad
             name = f"{model['analysis']}: {outcome}, {method}"
             if own["estimate"].isna().all():
                 rows.append(_row("not fitted", name, "fitted", str(own["reason"].iloc[0])))
-            elif set(own["term"]) != wanted:
-                rows.append(_row("terms", name, " ".join(sorted(wanted)), " ".join(sorted(set(own["term"])))))
+            elif (found := {str(term).split("[")[0] for term in own["term"]}) != wanted:  # levels are one covariate
+                rows.append(_row("terms", name, " ".join(sorted(wanted)), " ".join(sorted(found))))
         for outcome in model["outcomes"]:
             if outcome not in set(main["outcome"]):
                 rows.append(_row("not fitted", f"{model['analysis']}: {outcome}", "fitted", "not in the table"))
@@ -129,8 +130,9 @@ def deviations(plan: Mapping[str, Any], before: Sequence[Mapping[str, str]], mad
     return table("group_plan_deviations", rows, DEVIATIONS, notes=[told if n else "the run follows its plan."])
 
 
-def _plans() -> list[Plan]:
-    return [crosssectional.plan(), longitudinal.plan(), longitudinal.rate_plan()]
+def _plans(settings: Settings) -> list[Plan]:
+    change = longitudinal.of_settings(settings.group)
+    return [crosssectional.of_settings(settings.group), change, longitudinal.rates_of_plan(change)]
 
 
 def _model(plan: Plan, settings: Settings) -> dict[str, Any]:
@@ -140,8 +142,8 @@ def _model(plan: Plan, settings: Settings) -> dict[str, Any]:
         "outcomes": list(plan.outcomes),
         "predictor": plan.predictor,
         "covariates": list(plan.covariates),
-        "log": list(plan.logged),
-        "HC3": list(plan.robust),
+        "log": [name for name in plan.logged if name in plan.outcomes],
+        "HC3": [name for name in plan.robust if name in plan.outcomes],
         "subsets": ["all", *([settings.group.subset] if settings.group.subset else [])],
     }
 

@@ -139,7 +139,7 @@ def models_without(cohort: Cohort) -> list[dict[str, Any]]:
         flagged = comparability.pairs(cohort, pair)["comparable"].to_numpy() == comparability.NO
         if flagged.any():
             sample = changes(cohort, pair).where(np.logical_not(flagged))
-            rows += models.rows(longitudinal.plan(WITHOUT), cohort, sample, (ALL,), sessions=pair)
+            rows += models.rows(longitudinal.plan(cohort, WITHOUT), cohort, sample, (ALL,), sessions=pair)
     return rows
 
 

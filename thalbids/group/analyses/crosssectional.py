@@ -17,6 +17,8 @@ from thalbids.reports.group.section import Section, Shown, counted, remark
 if TYPE_CHECKING:
     import pandas as pd
 
+    from thalbids.settings import Group
+
 from thalbids.bids.tables import Column, Table, table
 from thalbids.group import models, sites
 from thalbids.group.cohort import Cohort
@@ -44,7 +46,11 @@ def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
 
 def plan(cohort: Cohort, measure: str = "total") -> Plan:
     """Outcome ~ volume + age + sex + z(ICV), or what the settings say."""
-    group = cohort.settings.group
+    return of_settings(cohort.settings.group, measure, sites.modelled(cohort))
+
+
+def of_settings(group: Group, measure: str = "total", site: bool = False) -> Plan:
+    """The plan without a look at data; ``site`` adds the site."""
     return Plan(
         analysis="crosssectional" if measure == "total" else f"crosssectional_{measure}",
         outcomes=group.outcomes,
@@ -52,20 +58,19 @@ def plan(cohort: Cohort, measure: str = "total") -> Plan:
         covariates=tuple(dict.fromkeys((*group.covariates, *group.extra_covariates))),
         logged=group.log,
         measure=measure,
-        **shared(cohort),
+        **shared(group, site),
     )
 
 
-def shared(cohort: Cohort) -> dict[str, Any]:
+def shared(group: Group, site: bool) -> dict[str, Any]:
     """What plans of clinical models have in common, by the settings."""
-    group = cohort.settings.group
     return {
         "robust": group.hc3,
         "reference": group.hc3_reference,
         "levels": group.ordinal,
         "strict": group.strict,
         "smallest": group.smallest_level,
-        "site": sites.modelled(cohort),
+        "site": site,
     }
 
 

@@ -13,13 +13,13 @@ from thalbids.reports.group.group_data import Tables
 from thalbids.reports.group.section import Section
 
 if TYPE_CHECKING:
-    pass
+    from thalbids.settings import Group
 
 import functools
 from dataclasses import replace
 
 from thalbids.bids.tables import Column, Table, table
-from thalbids.group import models
+from thalbids.group import models, sites
 from thalbids.group.analyses import crosssectional
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import FITTED, MEASURE, METHOD, OUTCOME, SENSITIVITY, SESSIONS, SUBSET
@@ -94,22 +94,29 @@ def plan(
     """d_outcome ~ d_volume + age + sex + z(ICV) + steroid + interval_years, or what the settings say; the predictor
     clipped at two quantiles.
     """
-    group = cohort.settings.group
+    made = of_settings(cohort.settings.group, measure, sites.modelled(cohort))
+    return replace(made, sensitivity=sensitivity, prepare=functools.partial(winsorise, low=low, high=high))
+
+
+def of_settings(group: Group, measure: str = "total", site: bool = False) -> Plan:
+    """The plan without a look at data; ``site`` adds the site."""
     return Plan(
         analysis="longitudinal" if measure == "total" else f"longitudinal_{measure}",
         outcomes=tuple(f"d_{name}" for name in group.outcomes_change),
         predictor="delta_asymmetry" if measure == "asymmetry" else "delta_volume_ml",
         covariates=tuple(dict.fromkeys((*group.covariates_change, *group.extra_covariates))),
         measure=measure,
-        sensitivity=sensitivity,
-        prepare=functools.partial(winsorise, low=low, high=high),
-        **crosssectional.shared(cohort),
+        **crosssectional.shared(group, site),
     )
 
 
 def rate_plan(cohort: Cohort) -> Plan:
     """The same of rates; the interval, which both contain, is no covariate."""
-    made = plan(cohort)
+    return rates_of_plan(plan(cohort))
+
+
+def rates_of_plan(made: Plan) -> Plan:
+    """The plan of rates to that of changes."""
     return replace(
         made,
         analysis="annualised",
