@@ -78,8 +78,8 @@ def test_the_story_has_the_papers_numbers(paper: Path, quick: None) -> None:
         assert said in page.text, said
     ids = [a["id"] for a in page.all("section")]
     assert ids == ["people", "volumes", "groups", "overlap", "containment", "agreement", "crosssectional", "change",
-                   "comparability", "pbvc", "longitudinal", "sensitivity", "influence", "same_people", "beyond", "methods",
-                   "provenance"]  # fmt: skip
+                   "comparability", "pbvc", "longitudinal", "sensitivity", "influence", "same_people", "beyond",
+                   "methods", "provenance"]  # fmt: skip
     assert page.text.count("Research use only") == 1
 
 
