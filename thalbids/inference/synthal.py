@@ -42,7 +42,7 @@ class Thalami:
     centre : world position of the middle of the box that was looked at
     diagnostics : ``flip_dice`` (agreement of the mask with that of the mirrored box), ``confidence`` (mean probability
         inside the mask, scaled so that 1 is certain), ``in_view`` (share of the mask that lies inside the scan),
-        ``settled`` (the box stopped moving)
+        ``spread`` (SD of the volumes of the looks over their mean), ``settled`` (the box stopped moving)
     """
 
     left: np.ndarray
@@ -81,18 +81,19 @@ def see_thalami(
             settled = True
             break
         centre = middle
-    agreement = 1.0
+    agreement, spread = 1.0, 0.0
     looks = [(p, grid, 1.0)]
     if flip:
         other = mirrored(net, x)
         agreement = dice(p.sum(0) >= 0.5, other.sum(0) >= 0.5)
-        looks = [((p + other) / 2, grid, 0.5)]
-        looks += [(*turned(net, data, affine, centre, *turn), 0.5 / len(TURNS)) for turn in TURNS]
+        more = [turned(net, data, affine, centre, *turn) for turn in TURNS]
+        spread = relative_sd([np.count_nonzero(q.sum(0) >= 0.5) for q in (p, other, *(seen for seen, _ in more))])
+        looks = [((p + other) / 2, grid, 0.5), *((*look, 0.5 / len(TURNS)) for look in more)]
     sides = np.zeros((2, *image.shape), np.float32)
     for seen, at, weight in looks:
         for side, q in enumerate(clean(seen)):
             sides[side] += weight * boxes.back(q, at, image.shape, image.affine)
-    diagnostics = {"flip_dice": agreement, "settled": settled} | certainty(clean(looks[0][0]), grid, affine, data.shape)
+    diagnostics = {"flip_dice": agreement, "settled": settled, "spread": spread} | certainty(clean(looks[0][0]), grid, affine, data.shape)
     return Thalami(sides[0], sides[1], centre, diagnostics)
 
 
@@ -124,6 +125,12 @@ def certainty(p: np.ndarray, grid: np.ndarray, affine: np.ndarray, shape: tuple[
         return {"confidence": 0.0, "in_view": 0.0}
     seen = boxes.inside(np.linalg.inv(affine) @ grid, ROI_SHAPE, shape)
     return {"confidence": float(2 * both[mask].mean() - 1), "in_view": float((seen & mask).sum() / mask.sum())}
+
+
+def relative_sd(values: list[int]) -> float:
+    """SD over mean; 0 where all are 0."""
+    mean = float(np.mean(values))
+    return float(np.std(values, ddof=1)) / mean if mean else 0.0
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
