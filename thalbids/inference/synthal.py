@@ -93,7 +93,9 @@ def see_thalami(
     for seen, at, weight in looks:
         for side, q in enumerate(clean(seen)):
             sides[side] += weight * boxes.back(q, at, image.shape, image.affine)
-    diagnostics = {"flip_dice": agreement, "settled": settled, "spread": spread} | certainty(clean(looks[0][0]), grid, affine, data.shape)
+    diagnostics = {"flip_dice": agreement, "settled": settled, "spread": spread} | certainty(
+        clean(looks[0][0]), grid, affine, data.shape
+    )
     return Thalami(sides[0], sides[1], centre, diagnostics)
 
 

@@ -10,11 +10,13 @@ import nibabel as nib
 import numpy as np
 
 from thalbids.errors import ImageError, MissingToolError
+from thalbids.image.grids import zooms
 from thalbids.image.io import load_image
 from thalbids.image.orientation import to_ras
 from thalbids.inference import synthal
 from thalbids.inference.head import Head, see_head
 from thalbids.inference.protocol import PROTOCOL
+from thalbids.inference.uncertainty import uncertainty
 from thalbids.methods.base import Request, Segmentation
 
 FILES = ("head.xml", "head.bin", "roi.xml", "roi.bin")
@@ -33,7 +35,10 @@ def segment(request: Request) -> Segmentation:
     """What :class:`thalbids.methods.embedded.SynThal` does with a request."""
     _, roi = synthal.networks(request.params["Precision"])
     centre = np.array(request.centre, dtype=np.float64)
-    return _segmentation(request.image, centre, roi, flip=request.params["FlipAveraging"])
+    largest = max(*zooms(request.image.affine), *(request.voxel_size or (0.0,)))
+    return _segmentation(
+        request.image, centre, roi, flip=request.params["FlipAveraging"], contrast=request.name, largest=largest
+    )
 
 
 @cache
@@ -50,7 +55,9 @@ def weights_checksum() -> str:
     return digest.hexdigest()
 
 
-def _segmentation(image: nib.Nifti1Image, centre: np.ndarray, roi: Any, *, flip: bool) -> Segmentation:
+def _segmentation(
+    image: nib.Nifti1Image, centre: np.ndarray, roi: Any, *, flip: bool, contrast: str, largest: float
+) -> Segmentation:
     thalami = synthal.see_thalami(image, centre, roi, flip=flip)
     labels = thalami.labels()
     sides = [float(p.sum(dtype=np.float64)) for p in (thalami.left, thalami.right)]
@@ -68,6 +75,15 @@ def _segmentation(image: nib.Nifti1Image, centre: np.ndarray, roi: Any, *, flip:
             "matter?",
         )
     voxel = float(abs(np.linalg.det(image.affine[:3, :3])))
+    probability = np.minimum(thalami.left + thalami.right, 1)
+    expected = uncertainty(
+        labels != 0,
+        probability,
+        np.count_nonzero(labels) * voxel,
+        largest_voxel=largest,
+        spread=seen["spread"],
+        contrast=contrast,
+    )
     metadata = {
         "Protocol": PROTOCOL,
         "SoftVolumeMm3": sum(sides) * voxel,
@@ -77,8 +93,11 @@ def _segmentation(image: nib.Nifti1Image, centre: np.ndarray, roi: Any, *, flip:
         "Confidence": thalami.diagnostics["confidence"],
         "InView": thalami.diagnostics["in_view"],
         "BoxSettled": thalami.diagnostics["settled"],
+        "ExpectedDice": expected.dice,
+        "VolumeLowMm3": expected.low,
+        "VolumeHighMm3": expected.high,
     }
-    return Segmentation(labels, image.affine, np.minimum(thalami.left + thalami.right, 1), metadata)
+    return Segmentation(labels, image.affine, probability, metadata)
 
 
 def head_of(image: nib.Nifti1Image, precision: str) -> Head:
@@ -99,7 +118,9 @@ def head_of(image: nib.Nifti1Image, precision: str) -> Head:
     return head
 
 
-def segment_image(scan: nib.Nifti1Image | Path | str, *, precision: str = "full", flip: bool = True) -> Segmentation:
+def segment_image(
+    scan: nib.Nifti1Image | Path | str, *, precision: str = "full", flip: bool = True, contrast: str = "T1w"
+) -> Segmentation:
     """Thalamus, brain mask and intracranial volume of one scan of any contrast, on the scan's own grid.
 
     Parameters
@@ -107,6 +128,7 @@ def segment_image(scan: nib.Nifti1Image | Path | str, *, precision: str = "full"
     scan : a file (``.nii``, ``.nii.gz``, ``.mgz``) or a nibabel image of one volume
     precision : ``full`` computes in float32, the same on every machine; ``fast`` lets the processor use bfloat16
     flip : average with the result of the mirrored scan
+    contrast : for the interval of the volume alone, which is wider for another contrast than T1w
 
     Returns
     -------
@@ -122,7 +144,9 @@ def segment_image(scan: nib.Nifti1Image | Path | str, *, precision: str = "full"
     ras, orientation = to_ras(image)
     head = head_of(ras, precision)
     assert head.centre is not None  # head_of saw to it
-    found = _segmentation(ras, head.centre, synthal.networks(precision)[1], flip=flip)
+    found = _segmentation(
+        ras, head.centre, synthal.networks(precision)[1], flip=flip, contrast=contrast, largest=max(zooms(ras.affine))
+    )
 
     def native(data: np.ndarray) -> np.ndarray:
         return np.asarray(orientation.invert(nib.Nifti1Image(data, ras.affine)).dataobj)
