@@ -57,15 +57,18 @@ def version(settings: Fsl) -> str | None:
 
 
 def command(work: Path, settings: Fsl) -> Command:
-    """``run_first_all`` on ``work/T1_brain.nii.gz``, without leave to submit itself to a cluster."""
+    """``run_first_all`` on ``work/T1_brain.nii.gz``, without leave to submit itself to a cluster.
+
+    The image is named without its folder: a space in the path breaks the script.
+    """
     image = work / "T1_brain.nii.gz"
     program = fsl.located(PROGRAM, settings)
     return with_limit(
         Command(
             tool=NAME,
-            argv=(program, "-i", str(image), "-o", "first", "-s", "L_Thal,R_Thal", "-b"),
+            argv=(program, "-i", image.name, "-o", "first", "-s", "L_Thal,R_Thal", "-b"),
             cwd=work,
-            env=fsl.environment(PROGRAM, settings),
+            env=fsl.environment(PROGRAM, settings) | fsl.stays_here(work),
             unset=fsl.UNSET,
             reads=(image,),
             log=work / "first.log",

@@ -238,12 +238,14 @@ def command(
     argv += ["-openmp", str(threads)] if threads > 1 else []
     licence = license_file(settings)
     folder = subjects_dir / name
+    # FreeSurfer 8 stops without it ("cannot use ML routines"); earlier versions do not read it
+    env = {"SUBJECTS_DIR": str(subjects_dir), "FS_ALLOW_DEEP": "1"}
     return with_limit(
         Command(
             tool=NAME,
             argv=(*argv, *settings.options),
             cwd=subjects_dir,
-            env={"SUBJECTS_DIR": str(subjects_dir)} | ({"FS_LICENSE": str(licence)} if licence else {}),
+            env=env | ({"FS_LICENSE": str(licence)} if licence else {}),
             reads=tuple(path for path in (t1, t2, licence) if path is not None),
             writes=(subjects_dir,),
             expects=(folder / "mri" / "aseg.mgz", folder / "stats" / "aseg.stats"),
@@ -263,9 +265,10 @@ def run(
     Raises
     ------
     ToolError
-        It failed, or the folder exists.
+        It failed, the folder exists, or a path has a space, which breaks recon-all.
     """
     folder = subjects_dir / name
+    _no_spaces(subjects_dir, t1, t2)
     if folder.exists():
         raise ToolError(f"{NAME}'s folder {name} is there already.", "Use it, or take it away first.", folder)
     call = command(t1, t2, subjects_dir, name, settings, threads=threads)
@@ -277,10 +280,22 @@ def run(
     return read(folder), finished
 
 
+def _no_spaces(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None and any(character.isspace() for character in str(path)):
+            problem = "recon-all cannot work with a space in a path."
+            raise ToolError(problem, "Take folders without spaces: OUT_DIR and --work-dir.", path)
+
+
 def version_number(text: str) -> str:
-    """``7.4.1`` of ``freesurfer-linux-centos8_x86_64-7.4.1-20230614-7eb8460``; "" when there is none."""
+    """``7.4.1`` of ``freesurfer-linux-centos8_x86_64-7.4.1-20230614-7eb8460``, ``dev-20230101`` of a development build,
+    ``5`` of ``stable5``; "" when there is none.
+    """
     found = [number for number in _NUMBER.findall(text) if 4 <= int(number.split(".")[0]) <= 20]
-    return found[0] if found else ""
+    if found:
+        return found[0]
+    other = re.search(r"-(dev-\d{8}|dev|stable(?=(\d+)))", text)
+    return "" if other is None else other[2] or other[1]
 
 
 def _check_whole(folder: Path) -> None:

@@ -60,6 +60,17 @@ def environment(name: str, program: Program) -> dict[str, str]:
     return ENVIRONMENT | {"FSLDIR": str(home), "PATH": path}
 
 
+def stays_here(folder: Path) -> dict[str, str]:
+    """Variables that keep ``fsl_sub`` of FSL 6.0.6 and later from handing its work to a cluster; writes what they name.
+
+    It reads ``FSLSUB_CONF`` first and ``~/.fsl_sub.yml`` last, whose words win (fsl-sub 2.11.0): so the home folder that
+    it sees is ``folder`` too.
+    """
+    configuration = folder / ".fsl_sub.yml"
+    configuration.write_text("method: shell\n", encoding="utf-8")
+    return {"FSLSUB_CONF": str(configuration), "FSLSUB_PARALLEL": "1", "HOME": str(folder)}
+
+
 def home_of(name: str) -> Path:
     """``$FSLDIR``; where it is not set, the folder above that of the program (links are followed)."""
     home = os.environ.get("FSLDIR")
@@ -67,7 +78,7 @@ def home_of(name: str) -> Path:
 
 
 def version(name: str, program: Program) -> str:
-    """``FSL 6.0.7.4``; in a container what the program says of itself; ``FSL`` where nothing is known."""
+    """``FSL 6.0.7.4``; ``FSL`` where nothing is known."""
     if program.runner == "local" and not program.command:
         try:
             words = (home_of(name) / "etc" / "fslversion").read_text(errors="replace").split()
@@ -79,10 +90,11 @@ def version(name: str, program: Program) -> str:
 
 @lru_cache(maxsize=16)
 def _version_elsewhere(program: Program) -> str:
-    """What FLIRT says of itself in a container or behind a prefix; asked once."""
+    """What stands in FSL's folder in a container or behind a prefix (FLIRT has a version of its own); asked once."""
     with tempfile.TemporaryDirectory(prefix="thalbids-") as folder:
-        text = version_text(runner(program), ("flirt", "-version"), Path(folder), tool="flirt")
-    return f"FSL {text.splitlines()[-1].strip()}" if text else "FSL"
+        words = ("sh", "-c", 'cat "$FSLDIR/etc/fslversion"')
+        text = version_text(runner(program), words, Path(folder), tool="fslversion")
+    return f"FSL {text.split()[-1].split(':')[0]}" if text and text.split() else "FSL"
 
 
 def run(argv: Sequence[str], folder: Path, program: Program, expects: Sequence[str] = ()) -> Finished:

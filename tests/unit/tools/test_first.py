@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,7 +62,7 @@ def test_the_brain_mask_is_applied(tmp_path: Path, install: Install) -> None:
 def test_command_line(tmp_path: Path, install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     call = first.command(tmp_path, Fsl(timeout_minutes=7))
     assert call.argv == (
-        "run_first_all", "-i", str(tmp_path / "T1_brain.nii.gz"), "-o", "first", "-s", "L_Thal,R_Thal", "-b",
+        "run_first_all", "-i", "T1_brain.nii.gz", "-o", "first", "-s", "L_Thal,R_Thal", "-b",
     )  # fmt: skip
     assert call.timeout_s == 420
     assert call.env["FSLSUBALREADYRUN"] == "true" and call.env["FSLOUTPUTTYPE"] == "NIFTI_GZ"
@@ -164,3 +167,19 @@ def test_dry(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="left no"):  # nothing ran, so nothing is there
         first.segment(image, brain(image), tmp_path / "work", Fsl(), runs=dry)
     assert [c.argv[0] for c in dry.commands] == ["run_first_all"]
+
+
+def test_fsl_sub_keeps_its_work_here(tmp_path: Path, install: Install) -> None:
+    """The real fsl_sub (FSL 6.0.6 and later), of a person whose own settings hand everything to SLURM."""
+    home, work = tmp_path / "home", tmp_path / "with space"
+    for folder in (home, work):
+        folder.mkdir()
+    (home / ".fsl_sub.yml").write_text("method: slurm\n")
+    call = first.command(work, Fsl())
+    program = Path(sys.executable).with_name("fsl_sub")
+    words = [str(program), "-l", "logs", "sh", "-c", "touch done"]
+    taken = {key: value for key, value in os.environ.items() if key not in call.unset}
+    without = subprocess.run(words, cwd=work, env=taken | {"HOME": str(home)}, capture_output=True, check=False)
+    assert without.returncode and not (work / "done").exists()
+    subprocess.run(words, cwd=work, env=taken | {"HOME": str(home)} | dict(call.env), capture_output=True, check=True)
+    assert (work / "done").exists()

@@ -82,7 +82,9 @@ def test_damaged_stats_are_refused(tmp_path: Path, text: str, message: str) -> N
         ("freesurfer-linux-centos8_x86_64-7.4.1-20230614-7eb8460", "7.4.1"),
         ("freesurfer-linux-ubuntu22_x86_64-8.0.0-20250210-abcdef0", "8.0.0"),
         ("freesurfer-macOS-darwin_arm64-8.1.0-20250729-9eb9b85", "8.1.0"),
-        ("freesurfer-linux-centos7_x86_64-dev-20230101-abcdef0", ""),
+        ("freesurfer-linux-centos7_x86_64-dev-20230101-abcdef0", "dev-20230101"),
+        ("freesurfer-Linux-centos4_x86_64-dev", "dev"),
+        ("freesurfer-Linux-centos4_x86_64-stable5-20130513", "5"),
         ("", ""),
     ],
 )
@@ -254,10 +256,18 @@ def test_recon_all_is_run_and_read(tmp_path: Path, install: Install, ready: Free
         freesurfer.run(tmp_path / "T1.nii.gz", None, tmp_path / "fs", "sub-01", ready)
 
 
+def test_a_space_in_a_path_is_refused_at_the_start(tmp_path: Path, install: Install, ready: FreeSurfer) -> None:
+    install("recon-all")
+    with pytest.raises(ToolError, match="space in a path") as caught:
+        freesurfer.run(tmp_path / "T1.nii.gz", None, tmp_path / "my subjects", "sub-01", ready)
+    assert "--work-dir" in caught.value.mend and not (tmp_path / "my subjects").exists()
+
+
 def test_command_line(tmp_path: Path, ready: FreeSurfer) -> None:
     t1, t2 = tmp_path / "T1.nii.gz", tmp_path / "T2.nii.gz"
     settings = FreeSurfer(license_file=ready.license_file, hires=True, options=("-expert", "/x.opts"))
     call = freesurfer.command(t1, t2, tmp_path / "fs", "sub-01", settings, threads=4)
+    assert call.env["FS_ALLOW_DEEP"] == "1"
     assert call.argv == (
         "recon-all", "-all", "-s", "sub-01", "-sd", str(tmp_path / "fs"), "-i", str(t1), "-T2", str(t2), "-T2pial",
         "-hires", "-openmp", "4", "-expert", "/x.opts",
