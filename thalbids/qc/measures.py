@@ -21,7 +21,7 @@ CENTRE_OFFSET_MM = (0.0, 4.5, -1.4)  # from the brain mask's centre of mass to t
 HALF_SEPARATION_MM = 12.0  # from that middle to the centre of one thalamus
 
 CONNECTIVITY_26 = np.ones((3, 3, 3), dtype=bool)
-DIAGNOSTICS = ("flip_dice", "confidence", "in_view")
+DIAGNOSTICS = ("flip_dice", "confidence", "in_view", "expected_dice", "volume_low_mm3", "volume_high_mm3")
 FACES = ("left", "right", "posterior", "anterior", "inferior", "superior")
 
 NEAR_EDGE_VOXELS = 1  # a mask this close to the edge of the data may be cut off
@@ -99,7 +99,7 @@ def mask_measures(
     brain : brain mask on the same grid
     others : other masks on the same grid, for :func:`dice`
     image : the image that the mask was made from, on the same grid, exactly 0 where it holds no data
-    diagnostics : what the method says about itself: ``flip_dice``, ``confidence``, ``in_view`` (others are left out)
+    diagnostics : what the method says about itself: those of :data:`DIAGNOSTICS` (others are left out)
 
     Returns
     -------

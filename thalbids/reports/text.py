@@ -159,7 +159,8 @@ class Words:
                     "label": self.label(method), "image": image_name(str(row.get("image") or DASH)),
                     "volume": number(row.get("volume_mm3"), 2, 0.001), "left": number(left, 2, 0.001),
                     "right": number(right, 2, 0.001), "asymmetry": number(asymmetry_index(left, right), 1, 100, True),
-                    "soft": number(row.get("volume_soft_mm3"), 2, 0.001),
+                    "soft": number(row.get("volume_soft_mm3"), 2, 0.001), "interval": _interval(row),
+                    "expected": number(row.get("expected_dice"), 2),
                     "mark": marks.get(view.protocol, "") if view else "", "status": str(row.get("status") or DASH),
                     "reason": _said(row.get("reason")), "distrusted": view is not None and not self.trusted(method),
                 }
@@ -312,3 +313,9 @@ def _shade(value: float | None) -> str:
     if value is None:
         return "none"
     return "high" if value >= 0.85 else "middle" if value >= 0.7 else "low"
+
+
+def _interval(row: Mapping[str, object]) -> str:
+    """Bounds of a volume in mL; a dash where the method tells none."""
+    low, high = (number(row.get(f"volume_{end}_mm3"), 2, 0.001) for end in ("low", "high"))
+    return DASH if DASH in (low, high) else f"{low} \N{EN DASH} {high}"

@@ -22,7 +22,10 @@ from thalbids.participant.step_io import given, there
 from thalbids.raters import effect
 from thalbids.raters.ratings import Verdict
 
-DIAGNOSTICS = {"flip_dice": "FlipDice", "confidence": "Confidence", "in_view": "InView"}  # in rules: in sidecars
+DIAGNOSTICS = {  # in rules and tables: in sidecars
+    "flip_dice": "FlipDice", "confidence": "Confidence", "in_view": "InView", "expected_dice": "ExpectedDice",
+    "volume_low_mm3": "VolumeLowMm3", "volume_high_mm3": "VolumeHighMm3",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
