@@ -1,4 +1,4 @@
-"""How far a volume and a mask of SynThal may be off: fits and tests the constants of ``thalbids.inference.uncertainty``.
+"""How far a volume and a mask of SynThal may be off: fits, tests the constants of ``thalbids.inference.uncertainty``.
 
 Every real scan is measured as it is, scanned again, turned by its header, with noise, blurred, and with thick slices.
 What all of one head should read is the mean of its T1w at 1 mm, as it is and scanned again. The constants are those of

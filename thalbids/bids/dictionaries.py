@@ -72,13 +72,13 @@ THALAMUS_MORPH: dict[str, Column] = {
     },
     "expected_dice": {
         "LongName": "Expected Dice",
-        "Description": "Dice to expect with a mask of the same protocol, from the probabilities; n/a for methods that do "
-        "not tell.",
+        "Description": "Dice to expect with a mask of the same protocol, from the probabilities; n/a for methods that "
+        "do not tell.",
     },
     "volume_low_mm3": {
         "LongName": "Lower bound of the volume",
-        "Description": "Of the 90 % interval of what a T1w scan of the same head at 1 mm would read with the same method; "
-        "n/a for methods that do not tell.",
+        "Description": "Of the 90 % interval of what a T1w scan of the same head at 1 mm would read with the same "
+        "method; n/a for methods that do not tell.",
         "Units": "mm^3",
     },
     "volume_high_mm3": {

@@ -87,7 +87,7 @@ def see_thalami(
         other = mirrored(net, x)
         agreement = dice(p.sum(0) >= 0.5, other.sum(0) >= 0.5)
         more = [turned(net, data, affine, centre, *turn) for turn in TURNS]
-        spread = relative_sd([np.count_nonzero(q.sum(0) >= 0.5) for q in (p, other, *(seen for seen, _ in more))])
+        spread = relative_sd([int((q.sum(0) >= 0.5).sum()) for q in (p, other, *(seen for seen, _ in more))])
         looks = [((p + other) / 2, grid, 0.5), *((*look, 0.5 / len(TURNS)) for look in more)]
     sides = np.zeros((2, *image.shape), np.float32)
     for seen, at, weight in looks:

@@ -63,8 +63,8 @@ def environment(name: str, program: Program) -> dict[str, str]:
 def stays_here(folder: Path) -> dict[str, str]:
     """Variables that keep ``fsl_sub`` of FSL 6.0.6 and later from handing its work to a cluster; writes what they name.
 
-    It reads ``FSLSUB_CONF`` first and ``~/.fsl_sub.yml`` last, whose words win (fsl-sub 2.11.0): so the home folder that
-    it sees is ``folder`` too.
+    It reads ``FSLSUB_CONF`` first and ``~/.fsl_sub.yml`` last, whose words win (fsl-sub 2.11.0): so the home folder
+    that it sees is ``folder`` too.
     """
     configuration = folder / ".fsl_sub.yml"
     configuration.write_text("method: shell\n", encoding="utf-8")

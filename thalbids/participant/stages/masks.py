@@ -20,6 +20,7 @@ from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.methods.base import Method, Request, trait
 from thalbids.participant.session import PlannedMask, SessionPlan, files_of
 from thalbids.participant.stages import given, tools
+from thalbids.participant.stages.registration import SCANNED
 from thalbids.participant.step_io import given as at
 from thalbids.participant.step_io import labels_of, there, work_folder, write_masks
 from thalbids.settings import Settings
@@ -197,6 +198,7 @@ def segment(inputs: Inputs, outputs: Outputs, params: SegmentParams, upstream: U
         raise ImageError(f"{params.family} on the {params.image}: {why}")
     images = {key.removeprefix("image "): load_image(at(inputs, key)) for key in inputs if key.startswith("image ")}
     told = read_json(at(inputs, "labels sidecar")) if labels is not None else {}
+    scanned = read_json(sidecar(at(inputs, "image"))).get(SCANNED)
     with work_folder(params.settings) as workdir:
         request = Request(
             params.image,
@@ -211,6 +213,7 @@ def segment(inputs: Inputs, outputs: Outputs, params: SegmentParams, upstream: U
             told=told,
             masks={key.removeprefix("mask "): labels_of(inputs, key) for key in inputs if key.startswith("mask ")},
             images={params.image: image, **images},
+            voxel_size=tuple(scanned) if scanned else None,
         )
         try:
             found = method.segment(request)

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from thalbids.bids.outputs import read_json, sidecar
 from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.participant.session import SessionPlan
+from thalbids.participant.stages.registration import SCANNED
 from thalbids.participant.step_io import given
 
 
@@ -65,6 +67,7 @@ def scale_r1(inputs: Inputs, outputs: Outputs, params: ScalingParams, upstream: 
                 "Description": "R1 in the brain mask: negative to 0, clipped at the 99th percentile, scaled to 0-1000.",
                 "Scaling": parameters,
                 "BrainSource": params.brain_source,
+                **{key: value for key, value in read_json(sidecar(given(inputs, "R1map"))).items() if key == SCANNED},
             }
         }
     )

@@ -26,6 +26,7 @@ from thalbids.settings import Settings
 from thalbids.types import InputImage
 
 REGISTERED = ("FLAIR", "R1map")
+SCANNED = "ScannedVoxelSize"  # of sidecars: mm, before the image was brought onto the T1w grid
 COPIED = {  # fields of a raw map's sidecar that ours repeats, and where the parameters hold them
     "EstimationAlgorithm": "estimation_algorithm",
     "EstimationReference": "estimation_reference",
@@ -180,6 +181,7 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
         "SkullStripped": bool(stripped),
         "Description": f"{params.image} registered to the T1w ({outcome.chosen}) and resampled once to its grid.",
         "Transform": params.transform_uri,
+        SCANNED: [float(zoom) for zoom in zooms(moving.affine)],
         "Notes": notes,
         **{key: getattr(params, own) for key, own in COPIED.items() if getattr(params, own) is not None},
     } | converted
