@@ -23,7 +23,7 @@ def test_the_columns_that_other_programs_rely_on() -> None:
         "volume_soft_mm3 expected_dice volume_low_mm3 volume_high_mm3"
     )
     assert set(promised.split()) == set(dictionaries.THALAMUS_COLUMNS)
-    assert dictionaries.ICV_COLUMNS == ("source", "icv_mm3", "note")
+    assert dictionaries.ICV_COLUMNS == ("source", "icv_mm3", "note", "status")
 
 
 @pytest.mark.parametrize("table", TABLES)
