@@ -16,6 +16,7 @@ from typing import Any
 from thalbids.bids.derivatives import with_prefix
 from thalbids.bids.index import LABEL
 from thalbids.bids.meaning import Meaning, meaning_of, usual_names
+from thalbids.bids.people import DIGITS
 from thalbids.bids.sidecars import check_content
 from thalbids.bids.values import SITES, NotAValueError, Reader, Value, days_between
 from thalbids.errors import MetadataError, NoInputError, UsageError
@@ -587,4 +588,6 @@ def _shown(variable: str, value: Value) -> str:
 
 
 def _natural(label: str) -> list[tuple[int, int, str]]:
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", label) if part]
+    return [
+        (0, int(part[:DIGITS]), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", label) if part
+    ]

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+DIGITS = 1000  # of a number in a label that are looked at: Python refuses to read one of thousands of digits
+
+
 def natural(label: object) -> tuple[tuple[int, int, str], ...]:
     """Key that sorts labels as people do: ``ses-2`` before ``ses-10``.
 
@@ -19,7 +22,7 @@ def natural(label: object) -> tuple[tuple[int, int, str], ...]:
     ['ses-2', 'ses-10', 'ses-a']
     """
     parts = re.split(r"(\d+)", "" if label is None else str(label))
-    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part)
+    return tuple((0, int(part[:DIGITS]), "") if part.isdecimal() else (1, 0, part) for part in parts if part)
 
 
 def one_per_person(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
