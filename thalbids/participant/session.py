@@ -149,7 +149,7 @@ class SessionPlan:
         """Number of voxels of the T1w by its header; 0 when that cannot be read (the step that reads it says so)."""
         try:
             return math.prod(nib.load(self.session.images["T1w"].path).shape[:3])
-        except (KeyError, OSError, nib.filebasedimages.ImageFileError):
+        except Exception:  # nibabel, zlib and numpy raise what they like on a damaged file
             return 0
 
     @property
