@@ -38,7 +38,8 @@ def _table(section: Section, shown: Shown, label: str) -> str:
     header = [_text(name) for name in shown.header]
     columns = [f"c{i}" for i in range(len(header))]  # names may stand twice
     frame = pd.DataFrame([[_text(cell) for cell in row] for row in shown.rows], columns=columns)
-    made = frame.style.hide(axis="index").relabel_index(header, axis="columns")
+    plain = [name.replace("{", "{{").replace("}", "}}") for name in header]  # the Styler formats them
+    made = frame.style.hide(axis="index").relabel_index(plain, axis="columns")
     caption = f"{_text(section.title)}: {_text(shown.title)} ({_text(shown.file)})."
     form = "l" + "r" * (len(header) - 1)
     text: str = made.to_latex(

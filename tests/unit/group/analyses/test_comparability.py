@@ -32,6 +32,7 @@ def write_document(
     path = out / person / session / "anat" / f"{person}_{session}_desc-thalamus_qc.json"
     content = {
         "Images": {"T1w": {"acquisition": THIN | facts}},
+        "Masks": {},
         "ICV": [{"source": "synthal", "icv_mm3": icv}],
         "Flags": [{"scope": "image:T1w", "rule": rule} for rule in flags],
     }
@@ -50,7 +51,6 @@ def two_people(tmp_path: Path) -> Cohort:
     write_document(out, "sub-01", "ses-2", ("thick_slices",), scanner="GE Signa", slice_thickness_mm=3.0)
     write_document(out, "sub-02", "ses-1")
     write_document(out, "sub-02", "ses-2")
-    (out / "sub-03" / "ses-1" / "anat" / "sub-03_ses-1_desc-thalamus_qc.json").write_text("{")
     return cohort_of(raw, out)
 
 

@@ -53,7 +53,7 @@ def study(tmp_path: Path) -> tuple[Path, Path, Path]:
                 data = box(6, size=(length(i, method), 8, 6))
                 save(folder / mask_name(person, method, session), data)
                 image = "FLAIR" if method == "mindglideFLAIR" else "T1w"
-                rows.append(f"{method}\t{image}\t{data.sum() * 1.2}\tok\tn/a")
+                rows.append(f"{method}\t{image}\t{data.sum() * 12}\tok\tn/a")
             table = folder / f"{person}_ses-{session}_desc-thalamus_morph.tsv"
             table.write_text("\n".join(rows) + "\n", encoding="utf-8")
     return raw, out, manual

@@ -79,7 +79,8 @@ def forest(tables: Tables, name: str, title: str, figure: str, **which: str) -> 
 
 def _panel(table: pd.DataFrame, outcome: str, ends: tuple[float, float] | None = None) -> Panel:
     rows, said = [], []
-    sizes = table["n"].dropna() if "n" in table.columns else table.iloc[:0]["estimate"]
+    fitted = table[np.isfinite(table["estimate"])]
+    sizes = fitted["n"].dropna() if "n" in table.columns else fitted.iloc[:0]["estimate"]
     differ = sizes.nunique() > 1
     for method in methods_in(table):
         row = table[table["method"] == method].iloc[0]
