@@ -150,9 +150,11 @@ def costly_notes(ledgers: Sequence[Mapping[str, Any]]) -> list[str]:
     """Sentences on covariates whose missing values cost a model more people than it keeps."""
     found: dict[tuple[str, str], list[str]] = {}
     for row in ledgers:
-        for key, value in row.items():
-            costly = key.startswith("lost_no_") and key not in _NEEDED and value == value
-            if costly and value > row["n_used"] > 0:
+        reasons = [key for key, value in row.items() if key.startswith("lost_") and value == value]
+        for place, key in enumerate(reasons):
+            costly = key.startswith("lost_no_") and key not in _NEEDED
+            have = row["n_used"] + sum(row[later] for later in reasons[place + 1 :])  # lost for a later reason
+            if costly and row[key] > have and row["n_used"] > 0:
                 found.setdefault((row["analysis"], key.removeprefix("lost_no_")), []).append(f"{row['n_used']}")
     return [
         f"warning: {analysis}: {name.replace('_', ' ')} is missing for more people than have it in {len(used)} of "

@@ -113,12 +113,15 @@ def deviations(plan: Mapping[str, Any], before: Sequence[Mapping[str, str]], mad
             rows.append(_row("not fitted", model["analysis"], "models", "no table, or nobody in it"))
             continue
         main = frame[(frame["subset"] == "all") & (frame["sensitivity"] == "none")]
-        wanted = {model["predictor"], *model["covariates"], "intercept"}
+        wanted = {model["predictor"], *model["covariates"]}
+        free = {"intercept"}  # ordinal models have thresholds
+        if plan["settings"]["group"].get("site") == "auto" and "site" not in wanted:
+            free.add("site")  # the plan says that it is added where there are several
         for (outcome, method), own in main.groupby(["outcome", "method"], sort=False):
             name = f"{model['analysis']}: {outcome}, {method}"
             if own["estimate"].isna().all():
                 rows.append(_row("not fitted", name, "fitted", str(own["reason"].iloc[0])))
-            elif (found := {str(term).split("[")[0] for term in own["term"]}) != wanted:  # levels are one covariate
+            elif (found := {str(term).split("[")[0] for term in own["term"]} - free) != wanted:  # levels are one
                 rows.append(_row("terms", name, " ".join(sorted(wanted)), " ".join(sorted(found))))
         for outcome in model["outcomes"]:
             if outcome not in set(main["outcome"]):

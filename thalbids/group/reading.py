@@ -174,6 +174,9 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         conflicts=pd.DataFrame(together.conflicts), places=places, notes=[*notes, *icv_notes, *pbvc_notes],
         columns_found=clinical.found, columns_unused=clinical.unused, lost=lost,
     )  # fmt: skip
+    for name in settings.group.sample_methods:
+        if name not in cohort.model_methods:
+            raise unknown_name("method of the clinical models (group.sample_methods)", name, cohort.model_methods)
     doubted = trust.distrusted(out_dir, places, [*read.rows, *read.repeats])
     told_of = [trust.note(row) for row in doubted]
     cohort = replace(cohort, notes=[*cohort.notes, *told_of], lost=[*cohort.lost, *told_of])

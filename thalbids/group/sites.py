@@ -44,7 +44,10 @@ def notes(cohort: Cohort) -> list[str]:
     if group.harmonise != "none":
         done = "volumes are harmonised"
     elif modelled(cohort):
-        done = "the site is a covariate of every model, and a random effect of the mixed models"
+        done = (
+            "the site is a covariate of the models of clinical scores, and a random effect of the mixed models; the "
+            "comparison of diagnosis groups and the norms do not know of it"
+        )
     elif group.site == "none":
         done = "no model knows of it (group.site)"
     else:

@@ -37,6 +37,7 @@ def distrusted(out_dir: Path, places: Sequence[Place], rows: Sequence[Mapping[st
         ids = {"participant_id": place.participant_id, "session_id": place.session_id}
         methods = usable.get((place.participant_id, place.session_id), [])
         fault, recorded = _session_fault(out_dir, place) if methods else ("", False)
+        recorded = recorded and bool(place.masks())  # a copy of the tables alone has no masks to contradict them
         if fault:
             found.append({**ids, "method": "", "reason": f"{fault}: {MEND}"})
             continue

@@ -54,7 +54,8 @@ def begin(out_dir: Path) -> None:
         "A group run has begun and not ended: the group's tables and page here may be of different runs. Run it again."
     )
     write_text(out_dir / UNFINISHED, f"{text}\n")
-    (out_dir / "group.html").unlink(missing_ok=True)
+    for name in ("group.html", "group_tables.tex"):
+        (out_dir / name).unlink(missing_ok=True)
 
 
 def end(out_dir: Path) -> None:

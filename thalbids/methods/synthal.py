@@ -97,6 +97,8 @@ def _segmentation(
         "VolumeLowMm3": expected.low,
         "VolumeHighMm3": expected.high,
     }
+    if not flip:  # the interval was fitted with what the looks tell
+        del metadata["VolumeLowMm3"], metadata["VolumeHighMm3"]
     return Segmentation(labels, image.affine, probability, metadata)
 
 

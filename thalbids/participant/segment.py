@@ -89,7 +89,7 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
         print(f"{scan}: {text}", file=sys.stderr)
     found = segment_image(image, precision=settings.run.precision, flip=settings.synthal.flip_averaging)
     icv = found.metadata["IntracranialVolumeMm3"]
-    own = {name: found.metadata[key] for name, key in DIAGNOSTICS.items()}
+    own = {name: found.metadata[key] for name, key in DIAGNOSTICS.items() if key in found.metadata}
     family = embedded()
     mask = qc.MaskInput(
         found.labels, family, ("T1w",), soft_volume_mm3=found.volume_soft_mm3, diagnostics=own,

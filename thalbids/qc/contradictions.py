@@ -51,6 +51,7 @@ SAME_PROTOCOL = Limits(centre_mm=3.5, end_mm=3.5, asymmetry=0.12, volume=0.25, o
 OTHER_PROTOCOL = Limits(centre_mm=4.5, end_mm=4.5, asymmetry=0.2, volume=0.35, overlap=0.6)
 WITH_HEAD = Limits(centre_mm=4.5, end_mm=5.0, asymmetry=0.25, volume=None, overlap=None)
 FARTHER = 1.2  # of two that contradict each other, the one this much farther from the whole-head network is wrong
+GROSS = 1.5  # times its limit that a mask is from the whole-head network, to be distrusted for that alone
 ALIKE = 1.2  # protocols whose volumes differ by no more than this factor are taken for the same
 
 
@@ -152,10 +153,13 @@ def _farther(name: str, verdict: Verdict, away: Mapping[str, float]) -> bool:
 
 
 def _condemned(name: str, verdicts: Mapping[str, Verdict]) -> bool:
-    """Whether most others contradict a mask, and each of those stands better than it."""
+    """Whether most others contradict a mask, and each of those stands better than it.
+
+    The whole-head network alone, which sees 3 mm, condemns none.
+    """
     own = verdicts[name]
     accusers = [verdicts[found.other] for found in own.against if found.other != HEAD]
-    return own.share > MOST and all(_rank(accuser)[:2] < _rank(own)[:2] for accuser in accusers)
+    return bool(accusers) and own.share > MOST and all(_rank(accuser)[:2] < _rank(own)[:2] for accuser in accusers)
 
 
 def against(mask: Witness, name: str, other: Witness, overlap: float | None) -> Contradiction | None:
@@ -270,7 +274,10 @@ def flag(verdict: Verdict, rule: str) -> dict[str, Any]:
     else:
         start = f"It and {names_of(verdict.against)} contradict each other, and nothing tells which is wrong."
         advice = "Look at both outlines; leave out the one that does not follow the thalamus."
-    severe = verdict.share > MOST or rule == "odd_one_out" or any(found.measured for found in verdict.against)
+    masks = [found for found in verdict.against if found.other != HEAD]
+    gross = any(found.other == HEAD and found.excess >= GROSS for found in verdict.against)
+    severe = (bool(masks) and verdict.share > MOST) or rule == "odd_one_out" or gross
+    severe = severe or any(found.measured for found in masks)
     return {
         "rule": rule, "severity": DISTRUST if severe else CHECK, "value": verdict.share, "limit": MOST,
         "reason": f"{start} Against {worst.other}: {told}.", "advice": advice,

@@ -107,7 +107,7 @@ def visit_flags(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> 
                     ),
                 )
             )
-        apart = None if own["stripped"] != other["stripped"] else size_change(other["icv_mm3"], own["icv_mm3"])
+        apart = None if either_stripped(own, other) else size_change(other["icv_mm3"], own["icv_mm3"])
         if apart is not None and apart > ICV_CHECK:
             far.append((apart, other))
             reason = (
@@ -116,7 +116,7 @@ def visit_flags(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> 
             )
             advice = "Compare the voxel sizes in the two headers, and look whether it is the same person."
             found.append((other["session"], _flag("visit_icv", apart, ICV_CHECK, reason, advice)))
-    known = [o for o in others if o["icv_mm3"] and o["stripped"] == own["stripped"]]
+    known = [o for o in others if o["icv_mm3"] and not either_stripped(own, o)]
     much = [other for apart, other in far if apart > ICV_DISTRUST]
     if own["icv_mm3"] and len(much) > len(known) / 2:
         named = ", ".join(str(other["session"]) for other in much)
@@ -130,10 +130,17 @@ def visit_flags(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> 
     return found
 
 
+def either_stripped(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
+    """Whether the skull of a visit has no size: of a stripped scan it is that of what the stripping left."""
+    return bool(one["stripped"] or two["stripped"])
+
+
 def pair_remarks(first: Mapping[str, Any], later: Mapping[str, Any]) -> list[str]:
     """Why a change between two visits may be none of the thalamus, from their QC documents; [] when comparable."""
     remarks = [words for _, words in changes(_acquisition(first), _acquisition(later))]
-    apart = size_change(_icv(first), _icv(later))
+    one, two = _icvs(first), _icvs(later)
+    source = next((name for name in one if name in two), None)
+    apart = None if source is None else size_change(one[source], two[source])
     if apart is not None and apart > ICV_CHECK:
         remarks.append(f"the intracranial volumes differ by {100 * apart:.0f} %")
     for rule, words in (("thick_slices", "thick slices"), ("contrast_agent", "contrast agent")):
@@ -160,12 +167,14 @@ def _acquisition(document: Mapping[str, Any]) -> dict[str, Facts]:
     }
 
 
-def _icv(document: Mapping[str, Any]) -> float | None:
+def _icvs(document: Mapping[str, Any]) -> dict[str, float]:
+    """Intracranial volumes by source: only those of one source can be compared."""
     entries = document.get("ICV")
-    for entry in entries if isinstance(entries, list) else ():
-        if isinstance(entry, dict) and isinstance(entry.get("icv_mm3"), (int, float)):
-            return float(entry["icv_mm3"])
-    return None
+    return {
+        str(entry.get("source")): float(entry["icv_mm3"])
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, dict) and isinstance(entry.get("icv_mm3"), (int, float))
+    }
 
 
 def _flags(document: Mapping[str, Any]) -> list[dict[str, Any]]:

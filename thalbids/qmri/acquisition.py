@@ -35,7 +35,11 @@ class Part:
     def to_json(self) -> dict[str, object]:
         """For records: the protocol, and where the images come from."""
         angles = {} if self.contrast is None else asdict(self.contrast)
-        return {"name": self.name, "images": [image.uri for image in self.images], "times": list(self.times), **angles}
+        units = [image.metadata.get("Units") for image in self.images]
+        return {
+            "name": self.name, "images": [image.uri for image in self.images], "times": list(self.times), **angles,
+            **({"units": units} if any(units) else {}),
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -381,13 +385,13 @@ def read_field(session: Session, wanted: str = "auto") -> Field | None:
     """
     if wanted == "none":
         return None
-    there = [suffix for suffix in FIELDS if session.raw_images(suffix)]
+    there = [suffix for suffix in FIELDS if _magnitudes(session.raw_images(suffix))]
     if wanted != "auto" and wanted not in there:
         raise MetadataError(f"the session has no {wanted} image.", 'Set [qmri] b1 = "auto" or "none".')
     if not there:
         return None
     suffix = there[0] if wanted == "auto" else wanted
-    images = _one_of_each(session.raw_images(suffix), [])
+    images = _one_of_each(_magnitudes(session.raw_images(suffix)), [])
     for image in images:
         if image.problem:
             raise MetadataError(image.problem, "", image.path)

@@ -284,7 +284,7 @@ def _no_spaces(*paths: Path | None) -> None:
     for path in paths:
         if path is not None and any(character.isspace() for character in str(path)):
             problem = "recon-all cannot work with a space in a path."
-            raise ToolError(problem, "Take folders without spaces: OUT_DIR and --work-dir.", path)
+            raise ToolError(problem, "Take a BIDS_DIR and an OUT_DIR without spaces.", path)
 
 
 def version_number(text: str) -> str:

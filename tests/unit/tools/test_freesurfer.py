@@ -260,7 +260,7 @@ def test_a_space_in_a_path_is_refused_at_the_start(tmp_path: Path, install: Inst
     install("recon-all")
     with pytest.raises(ToolError, match="space in a path") as caught:
         freesurfer.run(tmp_path / "T1.nii.gz", None, tmp_path / "my subjects", "sub-01", ready)
-    assert "--work-dir" in caught.value.mend and not (tmp_path / "my subjects").exists()
+    assert "OUT_DIR" in caught.value.mend and not (tmp_path / "my subjects").exists()
 
 
 def test_command_line(tmp_path: Path, ready: FreeSurfer) -> None:

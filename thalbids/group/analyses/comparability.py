@@ -136,9 +136,13 @@ def models_without(cohort: Cohort) -> list[dict[str, Any]]:
     """Rows of ``group_longitudinal_comparable``; none where no pair is flagged, as they would repeat the main ones."""
     rows = []
     for pair in longitudinal.pairs_of(cohort):
-        flagged = comparability.pairs(cohort, pair)["comparable"].to_numpy() == comparability.NO
+        sample = changes(cohort, pair)
+        told = sample.table[comparability.KEYS].merge(
+            comparability.pairs(cohort, pair), on=comparability.KEYS, how="left"
+        )
+        flagged = (told["comparable"] == comparability.NO).to_numpy()
         if flagged.any():
-            sample = changes(cohort, pair).where(np.logical_not(flagged))
+            sample = sample.where(np.logical_not(flagged))
             rows += models.rows(longitudinal.plan(cohort, WITHOUT), cohort, sample, (ALL,), sessions=pair)
     return rows
 

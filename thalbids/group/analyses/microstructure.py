@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,16 @@ SUMMARY: dict[str, Column] = {
 def tables(cohort: Cohort) -> list[Table]:
     """A row per session, method, map, region and side; and their means (both sides) at the baseline by diagnosis."""
     notes: list[str] = []
-    rows = [row for place in cohort.places for row in _session(cohort, place, notes)]
+    there = [place for place in cohort.places if place.ending(ENDING)]
+    masks: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
+    for row in cohort.volumes.itertuples() if there else ():
+        own = masks.setdefault((str(row.participant_id), str(row.session_id)), {})
+        own[str(row.method)] = (str(row.status), str(row.reason))
+    rows = [
+        row
+        for place in there
+        for row in _session(masks.get((place.participant_id, place.session_id), {}), place, notes)
+    ]
     frame = pd.DataFrame(rows, columns=[name for name in QMRI if name != "diagnosis"])
     frame = frame.merge(cohort.visits[[*_KEYS, "diagnosis"]], on=_KEYS, how="left", validate="many_to_one")
     for name in _NUMBERS:
@@ -54,11 +64,11 @@ def tables(cohort: Cohort) -> list[Table]:
     ]
 
 
-def _session(cohort: Cohort, place: Place, notes: list[str]) -> list[dict[str, Any]]:
-    """The readout of a session; a method whose mask may not be used is excluded, with the reason of its volume."""
-    own = cohort.volumes
-    here = own[(own["participant_id"] == place.participant_id) & (own["session_id"] == place.session_id)]
-    masks = {str(row.method): (str(row.status), str(row.reason)) for row in here.itertuples()}
+def _session(masks: Mapping[str, tuple[str, str]], place: Place, notes: list[str]) -> list[dict[str, Any]]:
+    """The readout of a session; a method whose mask may not be used is excluded, with the reason of its volume.
+
+    ``masks``: status and reason of the session's volumes by method.
+    """
     found = []
     for path in place.ending(ENDING)[:1]:
         try:

@@ -27,7 +27,6 @@ from thalbids.reports.group.beyond import View
 
 BINARY = ("smallest_fifth", "male", "control")
 FIFTH = 0.2
-CONTROLS = "HC"
 ALPHA = 0.05
 MISSING_TESTS: dict[str, Column] = {
     "analysis": column("Analysis", "crosssectional: volume at the baseline; longitudinal: change of the volume."),
@@ -84,7 +83,7 @@ def _rows(cohort: Cohort) -> Iterator[dict[str, Any]]:
             kinds = {"any": without} | ({"failed": failed} if 0 < failed.sum() < without.sum() else {})
             for kind, mask in kinds.items() if without.any() else ():
                 rows = np.ones(without.size, dtype=bool) if kind == "any" else mask | ~without
-                for variable, values in _variables(sample, base, method).items():
+                for variable, values in _variables(sample, base, method, cohort.settings.checks.controls).items():
                     found = asdict(lost.compare(values[rows], mask[rows], variable in BINARY))
                     key = {"analysis": analysis, "sessions": pair, "method": method, "lost": kind, "variable": variable}
                     yield found | {"lost_mean": found["lost"]} | key  # the key "lost" says which kind
@@ -109,7 +108,7 @@ def _failed(cohort: Cohort, people: pd.DataFrame, sessions: list[str]) -> dict[s
     return made
 
 
-def _variables(sample: Sample, base: pd.DataFrame, method: str) -> dict[str, np.ndarray]:
+def _variables(sample: Sample, base: pd.DataFrame, method: str, controls: str) -> dict[str, np.ndarray]:
     """What kept and lost are compared in; columns that nobody has are left out."""
     size = size_by_others(base, method)
     smallest = np.where(np.isfinite(size), size <= _quantile(size, FIFTH), np.nan)
@@ -117,7 +116,7 @@ def _variables(sample: Sample, base: pd.DataFrame, method: str) -> dict[str, np.
     suffixed = {name: f"{name}_baseline" if f"{name}_baseline" in sample.table else name for name in names}
     values = sample.columns(list(suffixed.values()))
     diagnosis = sample.table["diagnosis"].to_numpy(dtype=object)
-    control = np.array([float(word == CONTROLS) if word else np.nan for word in diagnosis], dtype=np.float64)
+    control = np.array([float(word == controls) if word else np.nan for word in diagnosis], dtype=np.float64)
     made = {"thalamus_z": size, "smallest_fifth": smallest, "male": sample.columns(["sex"])["sex"], "control": control}
     made |= {name: values[column] for name, column in suffixed.items()}
     return {name: column for name, column in made.items() if np.isfinite(column).any()}

@@ -51,7 +51,7 @@ PEOPLE: dict[str, Column] = {
 def tables(cohort: Cohort) -> list[Table]:
     """``group_people``: a row per visit, four volumes and two changes per method as columns."""
     visits = cohort.visits
-    extra = [name for name in visits.columns if name not in VISIT_COLUMNS]
+    extra = [name for name in visits.columns if name not in VISIT_COLUMNS and name not in PEOPLE]
     frame = visits[[name for name in PEOPLE if name in visits.columns and name != "icv_ml"] + extra].copy()
     start = baseline(cohort).set_index("participant_id")
     frame["visit"] = visits["order"]

@@ -100,7 +100,12 @@ def add_steps(plan: SessionPlan) -> None:
             dictionary=THALAMUS_MORPH,
             registered=registered,
             images={
-                name: ImageSource(plan.session.images[name].uri, plan.images[name], facts(plan.session.images[name]))
+                name: ImageSource(
+                    plan.session.images[name].uri,
+                    plan.images[name],
+                    # of a map that this run makes there is no header yet
+                    {} if name in plan.made else facts(plan.session.images[name]),
+                )
                 for name in ("T1w", *registered)
             },
             notes=(*plan.session.notes, *(f"{what}: {whence}" for what, whence in plan.origins.items())),
@@ -129,7 +134,8 @@ def measures(inputs: Inputs, outputs: Outputs, params: MeasuresParams, upstream:
     from thalbids import qc
 
     brain = None if there(inputs, "brain") is None else load_labels(given(inputs, "brain"))
-    affine = None if brain is None else np.asarray(brain.affine)
+    grid = brain if brain is not None or not there(inputs, "image T1w") else load_image(given(inputs, "image T1w"))
+    affine = None if grid is None else np.asarray(grid.affine)
     masks = {mask.desc: mask_input(mask, inputs, upstream) for mask in params.methods}
     masks, stale = effect.failed_masks(masks, affine, params.rated)
     icv_path = there(inputs, "icv")

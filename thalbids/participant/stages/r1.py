@@ -44,6 +44,7 @@ def add_steps(plan: SessionPlan) -> None:
         ),
         needs=tuple(dict.fromkeys((plan.images["R1map"], plan.brain_step))),
         memory_gb=plan.memory(1.0),
+        version=2,  # the voxel size of the scan is kept
     )
     plan.segmentable["R1map"] = scaled
 

@@ -78,7 +78,7 @@ def add_steps(plan: SessionPlan, name: str) -> None:
         needs=tuple(dict.fromkeys((plan.images["T1w"], plan.brain_step, *made))),
         record=record_of(plan, name),
         memory_gb=plan.memory(2.0),
-        version=2,  # another rule of what is skull-stripped
+        version=3,  # the unit of R1 is judged in the brain; the voxel size of the scan is kept
     )
     plan.segmentable[name] = target
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 
-from thalbids.engine.params import Params
+from thalbids.engine.params import LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import MetadataError
 from thalbids.image.io import load_image, save_image
@@ -19,6 +19,7 @@ from thalbids.participant.step_io import given, there
 from thalbids.qmri.acquisition import Acquisition, Field, Part, acquired, read_acquisition, read_field
 from thalbids.qmri.mpm import MTW, PDW
 from thalbids.qmri.reconstruct import MOVABLE, Maps, Options, expected, head_mask, reconstruct
+from thalbids.settings import Settings
 from thalbids.types import InputImage, Session
 
 GIVEN = "maps"  # in the setting source: an R1map or T1map that the session has
@@ -53,6 +54,7 @@ class ContrastParams(Params):
     cutoffs: Mapping[str, float]
     bins: int
     seed: int
+    settings: Settings = field(default_factory=Settings, metadata=LOCAL)
 
 
 @dataclass(frozen=True)
@@ -71,32 +73,40 @@ class FitParams(Params):
     metadata: Mapping[str, Any]
 
 
-def chosen_kind(session: Session, order: tuple[str, ...]) -> str | None:
-    """The kind of raw images that R1 is computed from, by the order of the settings; None: a map that is given."""
+def kinds_in_order(session: Session, order: tuple[str, ...]) -> list[str]:
+    """The kinds of raw images that R1 may be computed from, by the order of the settings; those before a given map."""
     kinds = acquired(session)
+    found = []
     for source in order:
         if source == GIVEN and "R1map" in session.images:
-            return None
+            break
         if source in kinds:
-            return source
-    return None
+            found.append(source)
+    return found
 
 
 def add_steps(plan: SessionPlan) -> None:
-    """The steps to the session's R1 map, which then stands among its images like one that was given."""
-    kind = chosen_kind(plan.session, plan.settings.qmri.source)
-    if kind is None:
+    """The steps to the session's R1 map, which then stands among its images like one that was given.
+
+    A kind whose images or sidecars are not whole gives way to the next; where none is, the first one's problem is told.
+    """
+    problems: list[tuple[str, str]] = []
+    for kind in kinds_in_order(plan.session, plan.settings.qmri.source):
+        try:
+            acquisition = read_acquisition(plan.session, kind)
+            transmit = None if kind == "IRT1" else read_field(plan.session, plan.settings.qmri.b1)
+        except MetadataError as error:
+            name = "" if error.path is None else f"{error.path.name}: "
+            problems.append((kind, f"{name}{error.problem} {error.mend}".strip()))
+            continue
+        notes = tuple(f"R1map: not from the raw {other} images. {problem}" for other, problem in problems)
+        plan.session = replace(plan.session, notes=(*plan.session.notes, *notes))
+        acquisition = _unring(plan, acquisition)
+        _fit(plan, acquisition, transmit, _align(plan, acquisition))
         return
-    try:
-        acquisition = read_acquisition(plan.session, kind)
-        transmit = None if kind == "IRT1" else read_field(plan.session, plan.settings.qmri.b1)
-    except MetadataError as error:
-        name = "" if error.path is None else f"{error.path.name}: "
-        _stand_in(plan, kind, InputImage(Path(), "", "R1map", problem=f"{name}{error.problem} {error.mend}".strip()))
-        return
-    acquisition = _unring(plan, acquisition)
-    aligned = _align(plan, acquisition)
-    _fit(plan, acquisition, transmit, aligned)
+    if problems and "R1map" not in plan.session.images:
+        kind, problem = problems[0]
+        _stand_in(plan, kind, InputImage(Path(), "", "R1map", problem=problem))
 
 
 def _stand_in(plan: SessionPlan, kind: str, image: InputImage) -> None:
@@ -155,6 +165,7 @@ def _align(plan: SessionPlan, acquisition: Acquisition) -> dict[str, str]:
                 cutoffs={strategy.name: strategy.cutoff for strategy in strategies},
                 bins=plan.settings.registration.bins,
                 seed=plan.settings.run.seed,
+                settings=plan.settings,
             ),
             needs=tuple(plan.made[f"unring {p.name}"] for p in (reference, part) if f"unring {p.name}" in plan.made),
             record=transform.with_suffix(".json"),
@@ -239,7 +250,7 @@ def align_contrast(inputs: Inputs, outputs: Outputs, params: ContrastParams, ups
     from thalbids.registration import transforms
     from thalbids.registration.strategies import configured
 
-    strategies = configured(params.strategies, params.cutoffs)
+    strategies = configured(params.strategies, params.cutoffs, program=params.settings.tools.fsl)
     outcome = align(params.reference, params.part, strategies, bins=params.bins, seed=params.seed)
     record: dict[str, Any] = {
         "Image": params.part.name,

@@ -34,5 +34,9 @@ def _tell(subject: SubjectPlan, plan: SessionPlan) -> None:
 
 
 def _visit(plan: SessionPlan, key: str) -> Visit:
-    images = {name: facts(image) for name, image in plan.session.images.items() if name in plan.images}
+    images = {
+        name: {} if name in plan.made else facts(image)
+        for name, image in plan.session.images.items()
+        if name in plan.images
+    }
     return Visit(plan.session.session or "without a label", images, key)

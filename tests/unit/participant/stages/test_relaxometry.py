@@ -215,4 +215,4 @@ def test_other_maps_follow_r1(tmp_path: Path) -> None:
 def test_a_session_without_r1_is_not_read_out(tmp_path: Path) -> None:
     bare = replace(session(tmp_path, ()), notes=())
     assert not {"microstructure", "fit R1map"} & set(by_name(planned(tmp_path, bare)))
-    assert relaxometry.chosen_kind(bare, ("maps", "MPM")) is None
+    assert relaxometry.kinds_in_order(bare, ("maps", "MPM")) == []
