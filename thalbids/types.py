@@ -71,12 +71,12 @@ class Session:
     session cannot be processed at all (no T1w), and then ``images`` may be empty.
 
     ``raw`` holds every raw quantitative image of the session (each echo, flip angle, inversion, B1 map ...), in the
-    order of names and none chosen; no step reads them yet. A stage takes what it needs by suffix and entities, looks at
+    order of names and none chosen. A stage takes what it needs by suffix and entities, looks at
     ``problem`` of each, and reads ``EchoTime``, ``FlipAngle`` ... from ``metadata``, where inheritance is applied:
 
     >>> echo = InputImage(Path("sub-01_echo-2_mt-off_MPM.nii"), "", "MPM", {"echo": "2", "mt": "off"})
-    >>> [one.entities["echo"] for one in Session("01", None, {}, raw=(echo,)).raw_images("MPM", mt="off")]
-    ['2']
+    >>> Session("01", None, {}, raw=(echo,)).raw_images("MPM", mt="off")[0].entities["echo"]
+    '2'
     """
 
     subject: str

@@ -150,8 +150,13 @@ def test_a_mask_with_its_sides_swapped_throws_no_doubt_on_others() -> None:
 
 
 def test_one_mask_alone_is_judged_by_the_whole_head_network() -> None:
-    alone = {"synthalT1w": MaskInput(np.roll(GOOD, 6, 1), "synthal", ("T1w",))}
-    assert flags(build(alone)) == {"synthalT1w": {"odd_one_out"}}
+    document = build({"synthalT1w": MaskInput(np.roll(GOOD, 10, 1), "synthal", ("T1w",))})
+    assert flags(document) == {"synthalT1w": {"contradiction"}}
+    assert not document["Masks"]["synthalT1w"]["trusted"]
+    near = build({"synthalT1w": MaskInput(np.roll(GOOD, 6, 1), "synthal", ("T1w",))})
+    assert (
+        flags(near) == {"synthalT1w": {"contradiction"}} and near["Masks"]["synthalT1w"]["trusted"]
+    )  # a network of 3 mm alone condemns none but far away
     assert flags(build({"synthalT1w": MaskInput(GOOD, "synthal", ("T1w",))})) == {}
 
 
