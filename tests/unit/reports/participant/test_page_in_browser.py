@@ -54,7 +54,7 @@ def test_the_viewer_draws_what_is_ticked(browser, page_file: Path):  # noqa: F81
     bright, coloured = page.evaluate(PIXELS)
     assert bright > 0.1
     assert coloured > 0.01
-    page.click(".viewer .masks input")  # the only mask that is shown at first
+    page.click(".viewer .masks input:checked")  # the only mask that is shown at first: one that no other contradicts
     page.wait("document.querySelector('.viewer').niivue.volumes.length === 1")
     bright, none = page.evaluate(PIXELS)
     assert bright > 0.1
