@@ -16,7 +16,7 @@ from typing import Any
 from thalbids.bids.derivatives import with_prefix
 from thalbids.bids.index import LABEL
 from thalbids.bids.meaning import Meaning, meaning_of, usual_names
-from thalbids.bids.people import DIGITS
+from thalbids.bids.people import natural
 from thalbids.bids.sidecars import check_content
 from thalbids.bids.values import SITES, NotAValueError, Reader, Value, days_between
 from thalbids.errors import MetadataError, NoInputError, UsageError
@@ -433,10 +433,10 @@ def visits(data: ClinicalData, sessions: Mapping[str, Collection[str]], scores: 
         if session is not None:
             labels[session] = None
     made = Visits()
-    for person in sorted(own, key=_natural):
+    for person in sorted(own, key=natural):
         own_columns = {name: name not in scores for name in data.own}
         one = _Person(person, data.values, made, own_columns)
-        made.rows += one.rows(sorted(own[person], key=_natural) or [""])
+        made.rows += one.rows(sorted(own[person], key=natural) or [""])
     return made
 
 
@@ -585,9 +585,3 @@ def _shown(variable: str, value: Value) -> str:
     if variable == "steroid":
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _natural(label: str) -> list[tuple[int, int, str]]:
-    return [
-        (0, int(part[:DIGITS]), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", label) if part
-    ]

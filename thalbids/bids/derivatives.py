@@ -17,7 +17,7 @@ from typing import Any
 
 from thalbids.bids.index import LABEL
 from thalbids.bids.pbvc import COLUMNS, read_given
-from thalbids.bids.people import DIGITS
+from thalbids.bids.people import natural
 from thalbids.errors import MetadataError, NoInputError
 from thalbids.files import read_json, read_table
 
@@ -295,10 +295,4 @@ def _folders(root: Path, pattern: re.Pattern[str]) -> list[str] | None:
             names = [entry.name for entry in entries if pattern.fullmatch(entry.name) and os.path.isdir(entry.path)]  # noqa: PTH112 (a link in a circle raises elsewhere)
     except OSError:
         return None
-    return sorted(
-        names, key=lambda name: [(0, int(p[:DIGITS]), "") if p.isdecimal() else (1, 0, p) for p in _parts(name)]
-    )
-
-
-def _parts(name: str) -> list[str]:
-    return [part for part in re.split(r"(\d+)", name) if part]
+    return sorted(names, key=natural)

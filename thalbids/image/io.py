@@ -118,6 +118,14 @@ def load_labels(path: Path | str) -> nib.Nifti1Image:
     return _image(rounded.astype(np.int32), affine, notes, 0)
 
 
+def header_voxels(path: Path) -> int:
+    """Number of voxels of a volume by its header; 0 when that cannot be read."""
+    try:
+        return math.prod(nib.load(path).shape[:3])
+    except Exception:  # nibabel, zlib and numpy raise what they like on a damaged file
+        return 0
+
+
 def save_image(
     data: np.ndarray, affine: np.ndarray, path: Path | str, dtype: np.dtype | type | str | None = None
 ) -> Path:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-
 from thalbids import families
 from thalbids.bids.outputs import derivative, uri
 from thalbids.engine.step import Step, in_order
+from thalbids.image.io import header_voxels
 from thalbids.settings import Settings
 from thalbids.types import Session
 
@@ -147,10 +145,7 @@ class SessionPlan:
     @cached_property
     def voxels(self) -> int:
         """Number of voxels of the T1w by its header; 0 when that cannot be read (the step that reads it says so)."""
-        try:
-            return math.prod(nib.load(self.session.images["T1w"].path).shape[:3])
-        except Exception:  # nibabel, zlib and numpy raise what they like on a damaged file
-            return 0
+        return header_voxels(self.session.images["T1w"].path) if "T1w" in self.session.images else 0
 
     @property
     def t1w(self) -> Path:

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import affine_of, ramp, with_header, world_coordinates, world_image
 from thalbids.errors import ImageError, OutputError
 from thalbids.image.grids import voxel_volume
-from thalbids.image.io import load_image, load_labels, save_image
+from thalbids.image.io import header_voxels, load_image, load_labels, save_image
 from thalbids.image.sparse import load_mask
 
 
@@ -356,3 +356,12 @@ def test_the_bound_is_one_of_bytes(tmp_path):
     (tmp_path / "x.nii.gz").write_bytes(gzip.compress(big))
     with pytest.raises(ImageError, match="4096000000 bytes of data by its header"):
         load_image(tmp_path / "x.nii.gz")
+
+
+def test_voxels_by_the_header(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((4, 5, 6, 2), np.float32), np.eye(4)), path)
+    assert header_voxels(path) == 120
+    path.write_bytes(path.read_bytes()[:40])
+    assert header_voxels(path) == 0
+    assert header_voxels(tmp_path / "gone.nii") == 0

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from thalbids.engine.params import as_json
 from thalbids.engine.step import Step, StepResult, check_plan, in_order
 from thalbids.errors import NoInputError
 from thalbids.methods.dbsegment import DBSegment
-from thalbids.methods.embedded import SynThal
 from thalbids.methods.first import First
 from thalbids.methods.freesurfer import FreeSurfer
 from thalbids.methods.mindglide import MindGlide
@@ -21,7 +21,7 @@ from thalbids.methods.registry import Choice, with_earlier
 from thalbids.participant import plan as plans
 from thalbids.participant.checks import check_freesurfer
 from thalbids.participant.session import PlannedMask, SessionPlan
-from thalbids.participant.stages import anatomy, masks, measures, page
+from thalbids.participant.stages import masks, measures, page
 from thalbids.participant.step_io import refuse
 from thalbids.raters.ratings import Item, Verdict
 from thalbids.settings import load
@@ -39,18 +39,6 @@ def planned_steps(*given: Any, **named: Any) -> list[Step]:
 
 
 MIXTURES = [("T1w", *extra) for n in range(3) for extra in combinations(("FLAIR", "R1map"), n)]
-
-
-class Fixed(SynThal):
-    """SynThal whose parameters do not need the weights."""
-
-    def params(self, settings: object) -> dict[str, str]:
-        return {"Weights": "none"}
-
-
-@pytest.fixture(autouse=True)
-def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anatomy, "_weights", lambda: "none")
 
 
 def session(images: tuple[str, ...], name: str | None = "1") -> Session:

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 
 from thalbids.engine.params import LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import MetadataError
-from thalbids.image.io import load_image, save_image
+from thalbids.image.io import header_voxels, load_image, save_image
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import given, there
 from thalbids.qmri.acquisition import Acquisition, Field, Part, acquired, read_acquisition, read_field
@@ -219,10 +218,8 @@ def _fit(plan: SessionPlan, acquisition: Acquisition, transmit: Field | None, al
 
 def _memory(acquisition: Acquisition) -> float:
     """In GB, by the header of the first image that is there."""
-    try:
-        voxels = int(np.prod(nib.load(acquisition.images[0].path).shape[:3]))
-    except Exception:  # nibabel, zlib and numpy raise what they like on a damaged file
-        voxels = 256**3  # not there yet, or not readable: the step that reads it says so
+    # not there yet, or not readable (the step that reads it says so): as large as a usual head
+    voxels = header_voxels(acquisition.images[0].path) or 256**3
     return 0.6 + voxels * (BYTES_PER_VOXEL + 4 * len(acquisition.images)) / 1e9
 
 

@@ -9,33 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from thalbids.bids.outputs import read_json, read_table
 from thalbids.engine.params import as_json
 from thalbids.engine.step import Step, StepResult, check_plan
 from thalbids.errors import ImageError
 from thalbids.image.io import load_image, save_image
-from thalbids.methods.embedded import SynThal
 from thalbids.participant import plan as plans
 from thalbids.participant.session import PlannedMask, SessionPlan
-from thalbids.participant.stages import anatomy, microstructure, relaxometry
+from thalbids.participant.stages import microstructure, relaxometry
 from thalbids.qmri import phantom
 from thalbids.registration import transforms
 from thalbids.settings import load
 from thalbids.types import InputImage, Session
 
 SHAPE, AFFINE = (24, 28, 26), np.array([[8.0, 0, 0, -96], [0, 8, 0, -112], [0, 0, 8, -104], [0, 0, 0, 1]])
-
-
-class Fixed(SynThal):
-    """SynThal whose parameters do not need the weights."""
-
-    def params(self, settings: object) -> dict[str, str]:
-        return {"Weights": "none"}
-
-
-@pytest.fixture(autouse=True)
-def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anatomy, "_weights", lambda: "none")
 
 
 def mpm(folder: Path, contrasts: tuple[str, ...] = ("PDw", "T1w", "MTw"), **changes: object) -> tuple[InputImage, ...]:

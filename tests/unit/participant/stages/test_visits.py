@@ -8,23 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from thalbids.engine.step import Step, check_plan
-from thalbids.methods.embedded import SynThal
 from thalbids.participant import plan as plans
-from thalbids.participant.stages import anatomy, icv, measures
+from thalbids.participant.stages import icv, measures
 from thalbids.participant.stages.measures import MeasuresParams, Visit
 from thalbids.settings import load
 from thalbids.types import InputImage, Session
-
-
-class Fixed(SynThal):
-    def params(self, settings: object) -> dict[str, str]:
-        return {"Weights": "none"}
-
-
-@pytest.fixture(autouse=True)
-def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anatomy, "_weights", lambda: "none")
 
 
 def session(label: str, **metadata: Any) -> Session:
