@@ -289,6 +289,21 @@ def geometry(
     return Geometry(resize(pos, fine), linear, mirrored)
 
 
+def turned(g: Geometry, turn: np.ndarray, shift: np.ndarray, shape: tuple[int, ...], spacing: float) -> Geometry:
+    """The same head in a box turned by the matrix `turn` about its middle and shifted by `shift` (mm)."""
+    nodes = g.position.shape[1:]
+    extent = (np.array(shape) - 1) * spacing
+    ticks = [np.linspace(-e / 2, e / 2, n) for e, n in zip(extent, nodes, strict=True)]
+    grid = np.stack(np.meshgrid(*ticks, indexing="ij"))
+    elsewhere = np.einsum("ij,j...->i...", turn, grid) + shift.reshape(3, 1, 1, 1)
+    # beyond the old box the deformation goes on as at its border, the linear part as everywhere
+    free = g.position - np.einsum("ij,j...->i...", g.linear, grid)
+    step = np.array([t[1] - t[0] for t in ticks]).reshape(3, 1, 1, 1)
+    index = (elsewhere + extent.reshape(3, 1, 1, 1) / 2) / step
+    free = np.stack([ndimage.map_coordinates(f, index, order=1, mode="nearest") for f in free])
+    return Geometry(np.einsum("ij,j...->i...", g.linear, elsewhere) + free, g.linear @ turn, g.mirrored)
+
+
 def look_up(volume: np.ndarray, pos: np.ndarray, origin: np.ndarray, per_mm: float) -> np.ndarray:
     """Nearest code of the map at each position, edge codes beyond the map."""
     index = np.zeros(pos.shape[1:], np.int64)
@@ -466,8 +481,9 @@ def acquire(rng: np.random.Generator, image: np.ndarray, spacing: float) -> np.n
 def roi_pair(rng: np.random.Generator, maps: list[Map]) -> tuple[np.ndarray, np.ndarray]:
     """Two scans (2, *ROI_SHAPE) and their four labels per voxel (2, 4, *ROI_SHAPE).
 
-    Either one geometry in two contrasts, which must give one answer, or two visits of a person in one contrast, between
-    which nothing but the thalami changed: their difference must be read in full.
+    Either one geometry in two contrasts, which must give one answer; or the same scan in a box that is turned and
+    shifted, where the volume must be the same; or two visits of a person in one contrast, between which nothing but the
+    thalami changed: their difference must be read in full.
     """
     m = maps[rng.integers(len(maps))]
     shift = 3.0 if rng.random() < 0.8 else 7.0
@@ -476,8 +492,13 @@ def roi_pair(rng: np.random.Generator, maps: list[Map]) -> tuple[np.ndarray, np.
     kinds = rng.choice(list(SHARES), 2, p=list(SHARES.values()))
     lesion_seed = int(rng.integers(2**31)) if rng.random() < 0.45 else None
     seeds = rng.integers(2**31, size=2)
-    visits = [local, local]
-    if rng.random() < 0.45:
+    visits, heads = [local, local], [g, g]
+    style = rng.random()
+    if style < 0.2:
+        turn = rotation(np.deg2rad(rng.uniform(-9, 9, 3)))
+        heads[1] = turned(g, turn, rng.uniform(-2, 2, 3), ROI_SHAPE, 1.0)
+        kinds[1], seeds[1] = kinds[0], seeds[0]
+    elif style < 0.6:
         visits[1] = local.altered(rng)
         kinds[1] = kinds[0]
         if rng.random() < 0.6:  # the same noise and the same shading: nothing else to look at
@@ -487,8 +508,8 @@ def roi_pair(rng: np.random.Generator, maps: list[Map]) -> tuple[np.ndarray, np.
         if style < 0.6:
             kinds = np.array(["T1w", "FLAIR" if style < 0.45 else "T2w"])
     images, labels = [], []
-    for visit, kind, seed in zip(visits, kinds, seeds, strict=True):
-        codes = codes_of(m, g, visit, ROI_SHAPE, 1.0, head=False)
+    for head, visit, kind, seed in zip(heads, visits, kinds, seeds, strict=True):
+        codes = codes_of(m, head, visit, ROI_SHAPE, 1.0, head=False)
         lesions = None if lesion_seed is None else add_lesions(np.random.default_rng(lesion_seed), codes, 1.0)
         images.append(render(np.random.default_rng(seed), codes, kind, lesions, spacing=1.0, head=False)[0])
         labels.append(ROI_CLASS[codes])
