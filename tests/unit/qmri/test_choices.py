@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import tomllib
+from dataclasses import fields, replace
+from pathlib import Path
 
 from thalbids.qmri import acquisition, b1, estatics, flash, mp2rage, reconstruct, spoiling, vfa
-from thalbids.settings import Qmri
+from thalbids.settings import Qmri, load
+
+ROOT = Path(__file__).resolve().parents[3]
 
 CHOICES = {entry.name: entry.metadata.get("choices") for entry in fields(Qmri)}
 
@@ -25,3 +29,13 @@ def test_defaults_are_those_of_the_formulas() -> None:
     assert Qmri().inversion_efficiency == mp2rage.EFFICIENCY
     assert Qmri().b1_t1 == b1.T1_OF_STE
     assert reconstruct.Options.of(Qmri()) == reconstruct.Options()
+
+
+def test_the_papers_choices() -> None:
+    chosen = load(ROOT / "thalbids" / "data" / "paper.toml").qmri
+    shown = (ROOT / "docs" / "qmri.md").read_text(encoding="utf-8").split("## As in the paper")[1]
+    told = tomllib.loads(shown.split("```toml")[1].split("```")[0])["qmri"]
+    assert told == {
+        "source": ["MPM", "maps"], "unringing": "kellner", "form": "small-angle", "fit": "ols", "spoiling": "none",
+    }  # fmt: skip
+    assert chosen == replace(Qmri(), **{**told, "source": ("MPM", "maps")})
