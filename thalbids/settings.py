@@ -490,6 +490,8 @@ class Qmri:
     inversion_efficiency : of MP2RAGE
     b1_smoothing_mm : width (FWHM) of the Gaussian that smooths the B1+ map; 0 for none
     b1_t1 : T1 in s for B1+ from stimulated echoes
+    receive : ``auto`` divides each contrast by the receive field measured with it, where there are RB1COR images
+    receive_smoothing_mm : width (FWHM) of the Gaussian that smooths the images of the receive field
     standard_errors : write maps of standard errors
     """
 
@@ -518,6 +520,8 @@ class Qmri:
     inversion_efficiency: float = field(default=0.96, metadata={"above": 0, "max": 1})
     b1_smoothing_mm: float = field(default=8.0, metadata={"min": 0})
     b1_t1: float = field(default=1.192, metadata={"above": 0, "max": 5})
+    receive: str = field(default="auto", metadata={"choices": ("auto", "none")})
+    receive_smoothing_mm: float = field(default=12.0, metadata={"above": 0})
     standard_errors: bool = True
 
 

@@ -8,8 +8,12 @@ from pathlib import Path
 
 from thalbids.errors import MetadataError, UsageError
 from thalbids.files import read_json
+from thalbids.types import RAW_SUFFIXES
 
-KEYS = {"t1w": "T1w", "flair": "FLAIR", "r1map": "R1map", "t1map": "T1map", "t2w": "T2w"}
+DATATYPES = {suffix: datatype for datatype, suffixes in RAW_SUFFIXES.items() for suffix in suffixes}  # of raw qMRI
+KEYS = {"t1w": "T1w", "flair": "FLAIR", "r1map": "R1map", "t1map": "T1map", "t2w": "T2w"} | {
+    suffix.lower(): suffix for suffix in DATATYPES
+}
 LONG_NAMES = {  # pybids' and BIDS' long names, and the keys of file names
     "subject": "sub",
     "session": "ses",
@@ -124,7 +128,7 @@ def _kept(key: str, name: str, value: object) -> bool:
     values = value if isinstance(value, list) else [value]
     if any(isinstance(item, bool) or not (item is None or isinstance(item, (str, int))) for item in values):
         raise UsageError(f"the filter's {key!r}, {name!r} has a value that is no text.", "Write text, null or a list.")
-    fixed = {"suffix": KEYS[key], "datatype": "anat"}
+    fixed = {"suffix": KEYS[key], "datatype": DATATYPES.get(KEYS[key], "anat")}
     if name not in fixed:
         return True
     if values != [fixed[name]]:

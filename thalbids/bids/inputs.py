@@ -181,11 +181,14 @@ class _Finder:
     def _raw(self, folder: Path) -> tuple[InputImage, ...]:
         """The raw quantitative images of the session; a folder that may not be read is noted."""
         try:
-            return raw_images(folder, self.sidecars)
+            images, left_out = raw_images(folder, self.sidecars, self.asked)
         except MetadataError as error:
             reason = str(error).replace(f"{self.root}{os.sep}", "")
             self.notes.append(f"raw quantitative images are not looked for: {reason}")
             return ()
+        if left_out:
+            self.notes.append(f"raw quantitative images left out by the filter: {some(left_out, 5)}.")
+        return images
 
     def _image(self, kind: str, files: list[BidsFile]) -> InputImage | None:
         """The image of this kind by the rule of `_preference`; None when there is none."""

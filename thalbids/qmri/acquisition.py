@@ -6,6 +6,8 @@ key. Angles are in degrees, times in seconds, as in BIDS.
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +23,9 @@ FIELDS = ("TB1map", "TB1AFI", "TB1DAM", "TB1EPI", "TB1TFL")
 LONGEST_TR = 1.0  # s, of an excitation of a spoiled gradient echo; more is milliseconds
 LONGEST_TE = 0.5
 LONGEST_CYCLE = 60.0  # s, of an inversion recovery
+SMALLEST_ANGLE = 0.6  # degrees; less is radians
+_RECEIVE = re.compile(r"(?P<coil>body|head|array)(?P<part>PDw|T1w|MTw|)", re.IGNORECASE)
+CHOOSE = "choose images by --bids-filter-file"
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,29 @@ class Field:
         return {"method": self.method, "images": images, "flip_angles": list(self.flip_angles), **times}
 
 
+@dataclass(frozen=True)
+class Receive:
+    """Images of the array coil and of the body coil (RB1COR), by the name of the part that was measured next to them.
+
+    The part ``""`` stands for all: then there is one pair, and what differs between parts is not corrected.
+    """
+
+    pairs: Mapping[str, tuple[InputImage, InputImage]]
+
+    @property
+    def images(self) -> tuple[InputImage, ...]:
+        """All of them, in the order of the parts."""
+        return tuple(image for pair in self.pairs.values() for image in pair)
+
+    def of(self, part: str) -> tuple[InputImage, InputImage]:
+        """Array and body image for a part."""
+        return self.pairs.get(part) or self.pairs[""]
+
+    def to_json(self) -> dict[str, object]:
+        """For records."""
+        return {name: [image.uri for image in pair] for name, pair in self.pairs.items()}
+
+
 def acquired(session: Session) -> tuple[str, ...]:
     """The kinds of which the session has images, in the order of preference."""
     return tuple(kind for kind in KINDS if session.raw_images(kind))
@@ -142,7 +170,10 @@ def number(image: InputImage, key: str, *, low: float = 0.0, high: float | None 
     """
     value = image.metadata.get(key)
     if value is None:
-        raise MetadataError(f"{key} is missing in the sidecars.", f'Write "{key}" into the JSON sidecar.', image.path)
+        mend = f'Write "{key}" into the JSON sidecar{_near(image, key)}.'
+        raise MetadataError(f"{key} is missing in the sidecars.", mend, image.path)
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise MetadataError(f"{key} is {value!r}, not a number.", "Correct it in the JSON sidecar.", image.path)
     if not low < value or (high is not None and value > high):
@@ -152,14 +183,31 @@ def number(image: InputImage, key: str, *, low: float = 0.0, high: float | None 
     return float(value)
 
 
+def _near(image: InputImage, key: str) -> str:
+    """What the sidecar has in its place: RepetitionTime may be of an excitation or of a whole preparation."""
+    if not key.startswith("RepetitionTime") or "RepetitionTime" not in image.metadata:
+        return ""
+    what = "from one excitation to the next" if key.endswith("Excitation") else "from one preparation to the next"
+    return f" (RepetitionTime is there: is it the time {what}?)"
+
+
+def _angle(image: InputImage, high: float = 179.9) -> float:
+    return number(image, "FlipAngle", low=SMALLEST_ANGLE, high=high)
+
+
 def _contrast(image: InputImage) -> Contrast:
-    angle = number(image, "FlipAngle", high=179.9)
-    return Contrast(angle, number(image, "RepetitionTimeExcitation", high=LONGEST_TR))
+    return Contrast(_angle(image), number(image, "RepetitionTimeExcitation", high=LONGEST_TR))
 
 
-def _agreed(images: Sequence[InputImage], key: str, *, high: float) -> float:
+def _index(image: InputImage, entity: str) -> int | None:
+    """The number of an entity, as ``inv-01`` is ``inv-1``; None without."""
+    text = image.entities.get(entity, "")
+    return int(text) if text.isdecimal() else None
+
+
+def _agreed(images: Sequence[InputImage], key: str, *, high: float, low: float = 0.0) -> float:
     """A value that all of them share."""
-    values = [number(image, key, high=high) for image in images]
+    values = [number(image, key, low=low, high=high) for image in images]
     for image, value in zip(images, values, strict=True):
         if value != values[0]:
             problem = f"{key} is {value:g}, but {values[0]:g} in {images[0].path.name}."
@@ -194,15 +242,37 @@ def _one_of_each(images: Sequence[InputImage], notes: list[str]) -> list[InputIm
 
     chosen: dict[tuple[object, ...], InputImage] = {}
     for image in sorted(images, key=place):
-        key = tuple(sorted((k, v) for k, v in image.entities.items() if k != "run"))
+        whole = {"run", "part"} if image.entities.get("part") == "mag" else {"run"}
+        key = tuple(sorted((k, v) for k, v in image.entities.items() if k not in whole))
         if key in chosen:
             notes.append(f"{image.path.name} is not used: {chosen[key].path.name} is the same measurement.")
         chosen.setdefault(key, image)
     return sorted(chosen.values(), key=lambda image: image.path.name)
 
 
+def _same_in_name(images: Sequence[InputImage]) -> None:
+    """Images whose names say that they share a flip angle must."""
+    named: dict[tuple[str | None, ...], list[InputImage]] = {}
+    for image in images:
+        if "flip" in image.entities:
+            named.setdefault(tuple(image.entities.get(key) for key in ("acq", "flip", "mt")), []).append(image)
+    for members in named.values():
+        _agreed(members, "FlipAngle", high=179.9, low=SMALLEST_ANGLE)
+
+
+def _echoes_rise(images: Sequence[InputImage]) -> None:
+    """Images in the order of their echo times must be in that of the echo numbers of their names."""
+    for before, image in itertools.pairwise(images):
+        first, second = _index(before, "echo"), _index(image, "echo")
+        if first is not None and second is not None and first > second:
+            times = [f"{number(one, 'EchoTime'):g}" for one in (image, before)]
+            problem = f"EchoTime is {times[0]}, above {times[1]} in {before.path.name}."
+            raise MetadataError(problem, "Correct the sidecar, or echo- of the name.", image.path)
+
+
 def _groups(images: Sequence[InputImage]) -> dict[tuple[bool, float], list[InputImage]]:
     """Images by MT state and flip angle."""
+    _same_in_name(images)
     groups: dict[tuple[bool, float], list[InputImage]] = {}
     for image in images:
         groups.setdefault((_mt_on(image), _contrast(image).flip_angle), []).append(image)
@@ -217,7 +287,7 @@ def _weightings(images: Sequence[InputImage]) -> list[tuple[str, list[InputImage
     if len(off) != 2:
         angles = ", ".join(f"{a:g}" for a in off) or "none"
         problem = f"two flip angles without MT pulse are needed (PDw and T1w); FlipAngle has: {angles}."
-        raise MetadataError(problem, "Correct FlipAngle or MTState in the sidecars.", images[0].path)
+        raise MetadataError(problem, f"Correct FlipAngle or MTState in the sidecars, or {CHOOSE}.", images[0].path)
     if len(on) > 1:
         problem = f"images with MT pulse have several FlipAngle: {', '.join(f'{a:g}' for a in on)}."
         raise MetadataError(problem, "Correct FlipAngle or MTState in the sidecars.", groups[(True, on[0])][0].path)
@@ -235,7 +305,9 @@ def _multi_echo(images: Sequence[InputImage], session: Session) -> Acquisition:
         for k, te in enumerate(times[1:], start=1):
             if te == times[k - 1]:
                 problem = f"EchoTime is {te:g}, as in {ordered[k - 1].path.name} of the same contrast."
-                raise MetadataError(problem, "Name repeated measurements by run-, or correct it.", ordered[k].path)
+                mend = "Name repeated measurements by run-, choose by --bids-filter-file, or correct it."
+                raise MetadataError(problem, mend, ordered[k].path)
+        _echoes_rise(ordered)
         if len(times) < 2:
             problem = f"the {name} contrast has one echo; at least two are needed for R2*."
             raise MetadataError(problem, "Name single echoes MTS or VFA.", ordered[0].path)
@@ -250,7 +322,7 @@ def _single_echo(images: Sequence[InputImage], session: Session) -> Acquisition:
     for name, members in _weightings(images):
         if len(members) > 1:
             problem = f"the {name} contrast has several images: {', '.join(i.path.name for i in members[1:])}."
-            raise MetadataError(problem, "Name several echoes MPM.", members[0].path)
+            raise MetadataError(problem, f"Name several echoes MPM, or {CHOOSE}.", members[0].path)
         parts.append(Part(name, tuple(members), _contrast(members[0])))
     _same_echo_time([part.images[0] for part in parts])
     return Acquisition("MTS", tuple(parts))
@@ -299,9 +371,11 @@ def _inversions(images: Sequence[InputImage], session: Session) -> Acquisition:
 
 def _complex_pair(images: Sequence[InputImage], session: Session) -> Acquisition:
     del session
-    by_key = {(image.entities.get("inv"), image.entities.get("part")): image for image in images}
+    by_key: dict[tuple[int | None, str], InputImage] = {}
+    for image in sorted(images, key=lambda image: _index(image, "echo") or 0, reverse=True):
+        by_key[(_index(image, "inv"), image.entities.get("part", "mag"))] = image  # of several echoes the first
     parts, magnitudes = [], []
-    for inversion in ("1", "2"):
+    for inversion in (1, 2):
         pair = [by_key.get((inversion, part)) for part in ("mag", "phase")]
         if any(image is None for image in pair):
             problem = f"inv-{inversion} needs an image with part-mag and one with part-phase."
@@ -315,17 +389,17 @@ def _complex_pair(images: Sequence[InputImage], session: Session) -> Acquisition
 def _combined(images: Sequence[InputImage], session: Session) -> Acquisition:
     if len(images) != 1:
         problem = f"several UNIT1 images: {', '.join(image.path.name for image in images[1:])}."
-        raise MetadataError(problem, "Choose one with --bids-filter-file.", images[0].path)
+        raise MetadataError(problem, f"For one of them: {CHOOSE}.", images[0].path)
     own = images[0]
     if isinstance(own.metadata.get("InversionTime"), list):
         pair = [_element(own, k) for k in (0, 1)]
     else:
-        inversions = {image.entities.get("inv"): image for image in reversed(session.raw_images("MP2RAGE"))}
-        if not {"1", "2"} <= set(inversions):
+        inversions = {_index(image, "inv"): image for image in reversed(session.raw_images("MP2RAGE"))}
+        if not {1, 2} <= set(inversions):
             problem = "InversionTime and FlipAngle of both inversions are missing in the sidecars."
             mend = "Write both as lists of two into the JSON sidecar, or add the MP2RAGE images with theirs."
             raise MetadataError(problem, mend, own.path)
-        pair = [inversions["1"], inversions["2"]]
+        pair = [inversions[1], inversions[2]]
     return Acquisition("UNIT1", (Part("unit1", (own,)),), _mp2rage_protocol(*pair))
 
 
@@ -343,7 +417,7 @@ def _element(image: InputImage, k: int) -> InputImage:
 def _mp2rage_protocol(first: InputImage, second: InputImage) -> Mp2rage:
     pair = (first, second)
     inversions = [number(image, "InversionTime", high=LONGEST_CYCLE) for image in pair]
-    angles = [number(image, "FlipAngle", high=179.9) for image in pair]
+    angles = [_angle(image) for image in pair]
     if inversions[0] >= inversions[1]:
         problem = f"InversionTime of inv-2 is {inversions[1]:g}, not above that of inv-1, {inversions[0]:g}."
         raise MetadataError(problem, "Correct the sidecars.", second.path)
@@ -402,17 +476,66 @@ def read_field(session: Session, wanted: str = "auto") -> Field | None:
     return readers[suffix](images)
 
 
+def read_receive(session: Session, acquisition: Acquisition, wanted: str = "auto") -> Receive | None:
+    """The images of the receive field of an acquisition with several contrasts; None where there are none.
+
+    Parameters
+    ----------
+    wanted : ``auto``, or ``none``
+
+    Raises
+    ------
+    MetadataError
+        An image is unreadable, its name does not say what it is, or its partner is missing.
+    """
+    if wanted == "none" or acquisition.kind not in ("MPM", "MTS"):
+        return None
+    images = _one_of_each(_magnitudes(session.raw_images("RB1COR")), [])
+    pairs: dict[str, dict[str, InputImage]] = {}
+    for image in images:
+        if image.problem:
+            raise MetadataError(image.problem, "", image.path)
+        match = _RECEIVE.search(image.entities.get("acq", ""))
+        if match is None:
+            mend = f"Name it acq-headPDw, acq-bodyPDw ..., {CHOOSE}, or set [qmri] receive to none."
+            raise MetadataError("the name does not say which coil received.", mend, image.path)
+        coil = "body" if match["coil"].lower() == "body" else "array"
+        part = next((name for name in (PDW, T1W, MTW) if name.lower() == match["part"].lower()), "")
+        if coil in pairs.setdefault(part, {}):
+            problem = f"{pairs[part][coil].path.name} is of the same coil and contrast."
+            raise MetadataError(problem, f"For one of them: {CHOOSE}.", image.path)
+        pairs[part][coil] = image
+    return _whole_pairs(pairs, [part.name for part in acquisition.parts]) if images else None
+
+
+def _whole_pairs(pairs: Mapping[str, Mapping[str, InputImage]], parts: Sequence[str]) -> Receive:
+    """Array and body image of each part, or of all."""
+    for pair in pairs.values():
+        if len(pair) < 2:
+            coil = "body" if "array" in pair else "head"
+            mend = f"Add it, {CHOOSE}, or set [qmri] receive to none."
+            raise MetadataError(f"its partner of the {coil} coil is missing.", mend, next(iter(pair.values())).path)
+    missing = [] if "" in pairs else [name for name in parts if name not in pairs]
+    if missing:
+        problem = f"RB1COR images of {', '.join(missing)} are missing; there are those of {', '.join(pairs)}."
+        raise MetadataError(
+            problem, "Add them, or set [qmri] receive to none.", next(iter(pairs.values()))["body"].path
+        )
+    needed = [name for name in (*parts, "") if name in pairs and (name or any(p not in pairs for p in parts))]
+    return Receive({name: (pairs[name]["array"], pairs[name]["body"]) for name in needed})
+
+
 def _field_map(images: Sequence[InputImage]) -> Field:
     if len(images) > 1:
         problem = f"several TB1map images: {', '.join(image.path.name for image in images[1:])}."
-        raise MetadataError(problem, "Keep one per session.", images[0].path)
+        raise MetadataError(problem, f"For one of them: {CHOOSE}.", images[0].path)
     return Field("TB1map", tuple(images))
 
 
 def _pair(images: Sequence[InputImage], suffix: str, key: str) -> list[InputImage]:
     if len(images) != 2:
         problem = f"{suffix} needs two images; there are {len(images)}."
-        raise MetadataError(problem, "Keep the two of one measurement.", images[0].path)
+        raise MetadataError(problem, f"For the two of one measurement: {CHOOSE}.", images[0].path)
     return sorted(images, key=lambda image: number(image, key))
 
 
@@ -422,13 +545,13 @@ def _actual_flip_angle(images: Sequence[InputImage]) -> Field:
     if times[0] == times[1]:
         problem = f"RepetitionTimeExcitation is {times[1]:g} in both images."
         raise MetadataError(problem, "Correct the JSON sidecar.", long.path)
-    angle = _agreed([short, long], "FlipAngle", high=179.9)
+    angle = _agreed([short, long], "FlipAngle", high=179.9, low=SMALLEST_ANGLE)
     return Field("TB1AFI", (short, long), (angle,), times)
 
 
 def _double_angle(images: Sequence[InputImage]) -> Field:
     single, double = _pair(images, "TB1DAM", "FlipAngle")
-    angles = number(single, "FlipAngle", high=90), number(double, "FlipAngle", high=180)
+    angles = _angle(single, 90), _angle(double, 180)
     if abs(angles[1] - 2 * angles[0]) > 1e-6:
         problem = f"FlipAngle is {angles[1]:g}, not the double of {angles[0]:g} in {single.path.name}."
         raise MetadataError(problem, "Correct the JSON sidecar.", double.path)
@@ -436,15 +559,15 @@ def _double_angle(images: Sequence[InputImage]) -> Field:
 
 
 def _stimulated_echo(images: Sequence[InputImage]) -> Field:
-    by_key: dict[float, dict[str | None, InputImage]] = {}
+    by_key: dict[float, dict[int | None, InputImage]] = {}
     for image in images:
-        by_key.setdefault(number(image, "FlipAngle", high=180), {})[image.entities.get("echo")] = image
+        by_key.setdefault(_angle(image, 180), {})[_index(image, "echo")] = image
     ordered = []
     for angle, pair in sorted(by_key.items()):
-        if not {"1", "2"} <= set(pair):
+        if not {1, 2} <= set(pair):
             problem = f"FlipAngle {angle:g} needs echo-1 (spin echo) and echo-2 (stimulated echo)."
             raise MetadataError(problem, "Add the missing image.", next(iter(pair.values())).path)
-        ordered += [pair["1"], pair["2"]]
+        ordered += [pair[1], pair[2]]
     mixing = _agreed(ordered, "MixingTime", high=1.0)
     return Field("TB1EPI", tuple(ordered), tuple(sorted(by_key)), None, mixing)
 
@@ -454,4 +577,4 @@ def _turbo_flash(images: Sequence[InputImage]) -> Field:
     if len(maps) != 1:
         problem = f"one TB1TFL image with acq-famp is needed, the flip-angle map; there are {len(maps)}."
         raise MetadataError(problem, "Name the map acq-famp and the anatomical image acq-anat.", images[0].path)
-    return Field("TB1TFL", tuple(maps), (number(maps[0], "FlipAngle", high=179.9),))
+    return Field("TB1TFL", tuple(maps), (_angle(maps[0]),))

@@ -14,7 +14,7 @@ from thalbids.errors import ImageError, ThalbidsError
 from thalbids.image.grids import resample_to, same_grid, zooms
 from thalbids.image.io import load_image
 from thalbids.qmri import b1, mp2rage
-from thalbids.qmri.acquisition import Acquisition, Field, Part
+from thalbids.qmri.acquisition import Acquisition, Field, Part, Receive
 from thalbids.qmri.inversion import fit_inversion
 from thalbids.qmri.mpm import CHUNK, MTW, PDW, T1W, FitOptions, FittedMaps, Weighted, fit_maps
 from thalbids.qmri.spoiling import chosen_set
@@ -24,6 +24,8 @@ from thalbids.types import InputImage
 
 MOVABLE = ("MPM", "MTS", "VFA")  # kinds whose parts are measured one after the other
 ORDERS = {"linear": 1, "spline": 3}
+LEAST_COVERED = 0.5  # share of the head that a transmit field must know
+WELL_COVERED = 0.98  # less is told
 CITATIONS = {
     "MPM": ("ESTATICS, then R1 from two flip angles", "Weiskopf et al. 2014, doi:10.3389/fnins.2014.00278"),
     "MTS": ("R1 from two flip angles", "Helms et al. 2008, doi:10.1002/mrm.21542"),
@@ -51,6 +53,7 @@ class Options:
     vfa_fit : ``linear``, ``weighted`` or ``nonlinear``
     inversion_efficiency : of MP2RAGE
     b1_fwhm : in mm, of the smoothing of the transmit field
+    receive_fwhm : in mm, of the smoothing of the receive field
     b1_t1 : in s, for stimulated echoes
     interpolation : ``linear`` or ``spline``, of contrasts that are moved
     """
@@ -64,6 +67,7 @@ class Options:
     vfa_fit: str = "nonlinear"
     inversion_efficiency: float = mp2rage.EFFICIENCY
     b1_fwhm: float = 8.0
+    receive_fwhm: float = 12.0
     b1_t1: float = b1.T1_OF_STE
     interpolation: str = "spline"
 
@@ -72,7 +76,7 @@ class Options:
         """The part of the settings."""
         names = {entry.name for entry in fields(cls)} & {entry.name for entry in fields(settings)}
         own = {name: getattr(settings, name) for name in names}
-        return cls(**own, b1_fwhm=settings.b1_smoothing_mm)
+        return cls(**own, b1_fwhm=settings.b1_smoothing_mm, receive_fwhm=settings.receive_smoothing_mm)
 
     def to_json(self) -> dict[str, object]:
         """For records."""
@@ -117,6 +121,7 @@ def reconstruct(
     matrices: Mapping[str, np.ndarray] | None = None,
     options: Options | None = None,
     threads: int = 1,
+    receive: Receive | None = None,
 ) -> Maps:
     """The maps of an acquisition.
 
@@ -128,6 +133,7 @@ def reconstruct(
         one lie as the scanner's coordinates say
     options : None: `Options` as it stands
     threads : for moving images; the result does not depend on it
+    receive : images of the receive field; each contrast is divided by its own
 
     Raises
     ------
@@ -139,7 +145,10 @@ def reconstruct(
     options = options or Options()
     reference = load_image(acquisition.parts[0].images[0].path)
     field_on_grid, field_note = (None, "") if transmit is None else transmit_on(transmit, reference, options)
-    reader = _Reader(reference, matrices or {}, ORDERS[options.interpolation], threads)
+    notes = [] if transmit is not None or acquisition.kind == "IRT1" else ["R1 is not corrected for B1+: no map."]
+    if transmit is not None and field_on_grid is not None:
+        notes += _covered(field_on_grid, reference, transmit)
+    reader = _Reader(reference, matrices or {}, ORDERS[options.interpolation], threads, receive, options.receive_fwhm)
     fitters = {"MPM": _fit_weighted, "MTS": _fit_weighted, "VFA": _fit_angles, "IRT1": _fit_times}
     fitter = fitters.get(acquisition.kind, _fit_mp2rage)
     fitted = fitter(acquisition, reader, field_on_grid, options)
@@ -148,11 +157,28 @@ def reconstruct(
         **_parameters(acquisition, options),
         "B1Plus": field_note or "no B1+ map: the nominal flip angles are taken for the true ones",
     }
-    notes = () if transmit is not None or acquisition.kind == "IRT1" else ("R1 is not corrected for B1+: no map.",)
+    if receive is not None:
+        which = "one for all contrasts" if "" in receive.pairs else "each contrast by its own"
+        described["ReceiveField"] = (
+            f"divided by the sensitivity of the array relative to the body coil (Papp et al. 2016), {which}, "
+            f"smoothed by {options.receive_fwhm:g} mm (FWHM)"
+        )
     return Maps(
         reference, fitted.values, fitted.errors, fitted.undefined, fitted.clamped, field_on_grid, described,
         (*acquisition.notes, *notes),
     )  # fmt: skip
+
+
+def _covered(field: np.ndarray, reference: nib.Nifti1Image, transmit: Field) -> list[str]:
+    """What there is to say of the part of the head that the field does not know."""
+    head = np.asarray(head_mask(reference).dataobj) > 0
+    share = float(np.mean(np.isfinite(field[head]))) if head.any() else 1.0
+    if share < LEAST_COVERED:
+        problem = f"The {transmit.method} images cover {100 * share:.0f} % of the head."
+        mend = 'Check their geometry (were they exported from the same session?), or set [qmri] b1 = "none".'
+        raise ImageError(problem, mend, transmit.images[0].path)
+    told = f"{transmit.method} covers {100 * share:.0f} % of the head; the rest has no R1."
+    return [told] if share < WELL_COVERED else []
 
 
 def _parameters(acquisition: Acquisition, options: Options) -> dict[str, object]:
@@ -181,12 +207,27 @@ class _Reader:
     matrices: Mapping[str, np.ndarray]
     order: int
     threads: int
+    receive: Receive | None = None
+    receive_fwhm: float = 0.0
 
     def part(self, part: Part) -> list[np.ndarray]:
-        """The images of a part, moved as it says."""
+        """The images of a part, moved as it says, over the receive field that was measured with them."""
         matrix = self.matrices.get(part.name)
         with ThreadPoolExecutor(max_workers=self.threads) as pool:
-            return list(pool.map(lambda image: self.image(image, matrix), part.images))
+            images = list(pool.map(lambda image: self.image(image, matrix), part.images))
+        if self.receive is None:
+            return images
+        sensitivity = self.sensitivity(part.name, self.receive)
+        return [image / sensitivity for image in images]
+
+    def sensitivity(self, part: str, receive: Receive) -> np.ndarray:
+        """The receive field of a part where its images are; NaN where it is not known."""
+        loaded = [load_image(image.path) for image in receive.of(part)]
+        if not same_grid(*loaded):
+            raise ImageError("The RB1COR images differ in their grids.", "Export them again.", receive.of(part)[0].path)
+        ratio = b1.receive_ratio(*(np.asarray(i.dataobj) for i in loaded), self.receive_fwhm, zooms(loaded[0].affine))
+        matrix = self.matrices.get(part) if part in receive.pairs else None
+        return _known_on(nib.Nifti1Image(ratio, loaded[0].affine), self.reference, matrix)
 
     def image(self, image: InputImage, matrix: np.ndarray | None = None) -> np.ndarray:
         loaded = load_image(image.path)
@@ -288,13 +329,20 @@ def transmit_on(field: Field, reference: nib.Nifti1Image, options: Options) -> t
     except ThalbidsError as error:
         raise type(error)(error.problem, error.mend, field.images[0].path) from None
     smoothed = b1.smooth(own, options.b1_fwhm, zooms(first.affine))
-    known = np.isfinite(smoothed)
-    parts = [resample_to(nib.Nifti1Image(v.astype(np.float32), first.affine), reference) for v in (
-        np.where(known, smoothed, 0), known.astype(np.float32))]  # fmt: skip
-    total, weight = (np.asarray(part.dataobj) for part in parts)
-    on_grid = np.divide(total, weight, out=np.full(total.shape, np.nan, dtype=np.float32), where=weight > 0.5)
+    on_grid = _known_on(nib.Nifti1Image(smoothed, first.affine), reference)
     how = f"{field.method}: {b1.METHODS[field.method]}{unit}; smoothed by {options.b1_fwhm:g} mm (FWHM)"
     return b1.valid(on_grid), how
+
+
+def _known_on(image: nib.Nifti1Image, reference: nib.Nifti1Image, matrix: np.ndarray | None = None) -> np.ndarray:
+    """A field on another grid by linear interpolation of what is known; NaN where less than half is."""
+    values = np.asarray(image.dataobj)
+    known = np.isfinite(values)
+    total, weight = (
+        np.asarray(resample_to(nib.Nifti1Image(v.astype(np.float32), image.affine), reference, matrix=matrix).dataobj)
+        for v in (np.where(known, values, 0), known)
+    )
+    return np.divide(total, weight, out=np.full(total.shape, np.nan, dtype=np.float32), where=weight > 0.5)
 
 
 def _own_field(field: Field, images: Sequence[np.ndarray], options: Options) -> tuple[np.ndarray, str]:

@@ -8,6 +8,7 @@ import pytest
 from thalbids.bids.filters import KEYS, LONG_NAMES, Filters, matches, read_filters
 from thalbids.bids.outputs import ORDER
 from thalbids.errors import UsageError
+from thalbids.types import RAW_SUFFIXES
 
 
 @pytest.mark.parametrize(
@@ -106,4 +107,12 @@ def test_an_unreadable_file_is_a_usage_error(tmp_path: Path, content: str | None
 
 def test_every_entity_of_a_filter_can_be_in_the_name_of_a_result() -> None:
     assert set(LONG_NAMES.values()) <= set(ORDER)
-    assert set(KEYS.values()) == {"T1w", "FLAIR", "R1map", "T1map", "T2w"}
+    raw = {suffix for suffixes in RAW_SUFFIXES.values() for suffix in suffixes}
+    assert set(KEYS.values()) == {"T1w", "FLAIR", "R1map", "T1map", "T2w"} | raw
+
+
+def test_keys_of_raw_images_know_their_folder() -> None:
+    asked = Filters.of({"tb1map": {"datatype": "fmap", "run": 2}, "mpm": {"datatype": "anat", "mt": "off"}})
+    assert asked.entities("TB1map") == {"run": 2} and asked.entities("MPM") == {"mt": "off"}
+    with pytest.raises(UsageError, match="it is always 'fmap'"):
+        Filters.of({"tb1map": {"datatype": "anat"}})

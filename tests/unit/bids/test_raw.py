@@ -37,6 +37,15 @@ def test_every_image_is_there_with_inherited_metadata(tree) -> None:
     assert [image.suffix for image in session.raw_images("TB1TFL", "TB1map")] == ["TB1TFL"]
 
 
+def test_a_filter_chooses_raw_images(tree) -> None:
+    root = tree(T1W, *MPM, B1, "sub-01/ses-1/fmap/sub-01_ses-1_acq-anat_TB1TFL.nii")
+    asked = {"mpm": {"acquisition": ["PDw", "T1w"], "echo": 1}, "tb1tfl": {"acq": "famp"}}
+    (session,) = find_sessions(root, filters=asked)
+    assert [image.entities["acq"] for image in session.raw] == ["PDw", "T1w", "famp"]
+    (note,) = [note for note in session.notes if "left out by the filter" in note]
+    assert "acq-anat_TB1TFL" in note or "more" in note
+
+
 def test_what_cannot_be_read_is_told(tree) -> None:
     root = tree(T1W, *MPM[:2])
     link = root / "sub-01/ses-1/anat/sub-01_ses-1_inv-1_MP2RAGE.nii.gz"

@@ -10,7 +10,7 @@ import pytest
 from thalbids.bids.raw import raw_images
 from thalbids.bids.sidecars import Sidecars
 from thalbids.errors import MetadataError
-from thalbids.qmri.acquisition import acquired, read_acquisition, read_field
+from thalbids.qmri.acquisition import acquired, read_acquisition, read_field, read_receive
 from thalbids.qmri.flash import Contrast
 from thalbids.types import InputImage, Session
 
@@ -61,9 +61,11 @@ def test_contrasts_of_mpm() -> None:
         ({"PDw3": {"RepetitionTimeExcitation": 0.019}}, "acq-PDw_echo-3", "is 0.019, but 0.018"),
         ({"MTw1": {"MTState": False}}, "acq-MTw_echo-1", "MTState is false, but the name says mt-on"),
         ({"MTw1": {"MTState": "on"}}, "acq-MTw_echo-1", "not true or false"),
-        ({"MTw1": {"FlipAngle": 6}}, "acq-MTw_echo-", "several FlipAngle: 6, 5"),
+        ({"MTw1": {"FlipAngle": 6}}, "acq-MTw_echo-2", "FlipAngle is 5, but 6 in sub-01_acq-MTw_echo-1"),
+        ({"T1w1": {"FlipAngle": 0.436}}, "acq-T1w_echo-1", "FlipAngle is 0.436; it must be above 0.6"),
+        ({"T1w1": {"EchoTime": 0.006}}, "acq-T1w_echo-1", "EchoTime is 0.006, above 0.00492 in sub-01_acq-T1w_echo-2"),
         ({"T1w1": {"FlipAngle": "25"}}, "acq-T1w_echo-1", "FlipAngle is '25', not a number"),
-        ({"T1w1": {"FlipAngle": 20}}, "sub-01", "FlipAngle has: 4, 20, 25"),
+        ({"T1w1": {"FlipAngle": 20}}, "acq-T1w_echo-2", "FlipAngle is 25, but 20 in sub-01_acq-T1w_echo-1"),
         ({f"T1w{k}": {"FlipAngle": 4, "EchoTime": 0.1 * k} for k in (1, 2, 3)}, "sub-01", "two flip angles"),
     ],
 )
@@ -72,6 +74,43 @@ def test_what_is_wrong_in_mpm_is_named(changes: dict, file: str, words: str) -> 
         read_acquisition(session(*mpm(**changes)), "MPM")
     assert words in caught.value.problem
     assert file in str(caught.value.path)
+
+
+def test_repetition_time_is_not_taken_for_that_of_an_excitation() -> None:
+    changed = {"PDw1": {"RepetitionTimeExcitation": None, "RepetitionTime": 0.018}}
+    with pytest.raises(MetadataError, match="RepetitionTimeExcitation is missing") as caught:
+        read_acquisition(session(*mpm(**changed)), "MPM")
+    assert "RepetitionTime is there: is it the time from one excitation to the next?" in caught.value.mend
+
+
+def coils(*labels: str) -> list[InputImage]:
+    return [image("RB1COR", {}, acq=label) for label in labels]
+
+
+def test_receive_field_of_each_contrast_or_of_all() -> None:
+    found = read_acquisition(session(*mpm()), "MPM")
+    own = [f"{coil}{part}" for part in ("PDw", "T1w", "MTw") for coil in ("head", "body")]
+    receive = read_receive(session(*coils(*own)), found)
+    assert receive is not None and list(receive.pairs) == ["PDw", "T1w", "MTw"]
+    assert [i.entities["acq"] for i in receive.of("T1w")] == ["headT1w", "bodyT1w"]
+    one = read_receive(session(*coils("array", "body")), found)
+    assert one is not None and [i.entities["acq"] for i in one.of("T1w")] == ["array", "body"]
+    assert read_receive(session(), found) is None
+    assert read_receive(session(*coils(*own)), found, "none") is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (("headPDw",), "partner of the body coil is missing"),
+        (("headPDw", "bodyPDw"), "RB1COR images of T1w, MTw are missing"),
+        (("coil1", "body"), "does not say which coil"),
+        (("headPDw", "arrayPDw"), "of the same coil and contrast"),
+    ],
+)
+def test_what_is_wrong_with_the_receive_field_is_named(labels: tuple[str, ...], words: str) -> None:
+    with pytest.raises(MetadataError, match=words):
+        read_receive(session(*coils(*labels)), read_acquisition(session(*mpm()), "MPM"))
 
 
 def test_mt_without_sidecar_or_name() -> None:
@@ -258,7 +297,7 @@ def test_a_field_with_a_missing_image_is_refused(suffix: str) -> None:
 )
 def test_examples_of_bids(dataset: str, kinds: tuple[str, ...], field: str | None) -> None:
     folder = next((EXAMPLES / dataset).glob("sub-*"))
-    found = Session(folder.name.removeprefix("sub-"), None, {}, raw=raw_images(folder, Sidecars(EXAMPLES / dataset)))
+    found = Session(folder.name.removeprefix("sub-"), None, {}, raw=raw_images(folder, Sidecars(EXAMPLES / dataset))[0])
     assert acquired(found) == kinds
     for kind in kinds:
         assert read_acquisition(found, kind).images

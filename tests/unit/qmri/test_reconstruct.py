@@ -16,7 +16,7 @@ from thalbids.errors import ImageError, UsageError
 from thalbids.files import write_json
 from thalbids.image.io import save_image
 from thalbids.qmri import phantom
-from thalbids.qmri.acquisition import read_acquisition, read_field
+from thalbids.qmri.acquisition import read_acquisition, read_field, read_receive
 from thalbids.qmri.align import align, motion
 from thalbids.qmri.flash import ernst
 from thalbids.qmri.mp2rage import Mp2rage, simulate
@@ -31,7 +31,7 @@ SCANNER = phantom.Scanner(phantom.PAPER_PROTOCOL, phantom.PAPER_TIMES[:3], noise
 
 def read(root: Path) -> Session:
     """The raw images of sub-01."""
-    return Session("01", None, {}, raw=raw_images(root / "sub-01", Sidecars(root)))
+    return Session("01", None, {}, raw=raw_images(root / "sub-01", Sidecars(root))[0])
 
 
 @pytest.fixture(scope="module")
@@ -220,3 +220,48 @@ def test_field_reaches_beyond_its_edge_by_smoothing(tmp_path: Path) -> None:
     assert np.isnan(plain[4, 10, 10])
     assert wide[4, 10, 10] == pytest.approx(0.95, abs=1e-5)
     assert "in percent" in transmit_on(field, reference, Options())[1]
+
+
+def test_receive_field_between_contrasts_is_taken_out(
+    tmp_path: Path, measured: Session, still: phantom.Properties
+) -> None:
+    """Motion in the field of the array: T1w is 1.2 times as bright on the left, R1 with it, unless RB1COR tells."""
+    acquisition = read_acquisition(measured, "MPM").without(("MTw",))
+    tilt = 1 + 0.2 * np.linspace(-1, 1, SHAPE[0])[:, None, None] * np.ones(SHAPE)
+    files, pairs = {}, {}
+    for part in acquisition.parts:
+        bright = tilt if part.name == "T1w" else np.ones(SHAPE)
+        for image in part.images:
+            files[image.path] = tmp_path / image.path.name
+            save_image(np.asarray(nib.load(image.path).dataobj) * bright, AFFINE, files[image.path])
+        for coil, factor in (("head", 3 * bright), ("body", np.ones(SHAPE))):
+            path = tmp_path / f"sub-01_acq-{coil}{part.name}_RB1COR.nii.gz"
+            save_image(factor * (5 + still.density), AFFINE, path)
+            pairs[coil + part.name] = InputImage(path, f"bids:raw:{path.name}", "RB1COR", {"acq": coil + part.name})
+    receive = read_receive(Session("01", None, {}, raw=tuple(pairs.values())), acquisition)
+    options = Options(b1_fwhm=0, receive_fwhm=4)
+    maps = [
+        reconstruct(acquisition.reading(files), read_field(measured), options=options, receive=r)
+        for r in (None, receive)
+    ]
+    error = [np.abs(m.values["R1map"] - still.r1)[tissue(still)] for m in maps]
+    assert np.quantile(error[0], 0.9) > 0.1 and np.quantile(error[1], 0.9) < 0.02
+    assert "each contrast by its own" in str(maps[1].described["ReceiveField"])
+
+
+@pytest.mark.parametrize(("shift", "said"), [(40.0, "TB1map covers"), (300.0, "")])
+def test_a_field_that_misses_the_head(measured: Session, tmp_path: Path, shift: float, said: str) -> None:
+    field = read_field(measured)
+    assert field is not None
+    image = nib.load(field.images[0].path)
+    moved = np.eye(4)
+    moved[2, 3] = shift
+    path = tmp_path / "sub-01_TB1map.nii.gz"
+    save_image(np.asarray(image.dataobj), moved @ image.affine, path)
+    away = replace(field, images=(replace(field.images[0], path=path),))
+    if said:
+        notes = reconstruct(read_acquisition(measured, "MPM"), away, options=Options(b1_fwhm=0)).notes
+        assert any(note.startswith(said) for note in notes)
+    else:
+        with pytest.raises(ImageError, match="cover 0 % of the head"):
+            reconstruct(read_acquisition(measured, "MPM"), away)

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from thalbids.engine.params import LOCAL, Params
+from thalbids.engine.params import IF_SET, LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import MetadataError
 from thalbids.image.io import header_voxels, load_image, save_image
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import given, there
-from thalbids.qmri.acquisition import Acquisition, Field, Part, acquired, read_acquisition, read_field
+from thalbids.qmri.acquisition import (
+    FIELDS,
+    Acquisition,
+    Field,
+    Part,
+    Receive,
+    acquired,
+    read_acquisition,
+    read_field,
+    read_receive,
+)
 from thalbids.qmri.mpm import MTW, PDW
 from thalbids.qmri.reconstruct import MOVABLE, Maps, Options, expected, head_mask, reconstruct
 from thalbids.settings import Settings
 from thalbids.types import InputImage, Session
 
+LOG = logging.getLogger(__name__)
 GIVEN = "maps"  # in the setting source: an R1map or T1map that the session has
 BYTES_PER_VOXEL = 200  # of the maps and what the fit needs beside the images, which take 4 each
 UNITS = {"R1map": "1/s", "R2starmap": "1/s", "PDmap": "arbitrary", "MTsat": "arbitrary"}
@@ -30,6 +42,7 @@ MEANING = {
     "PDmap": "Proton density relative to the median of brain tissue; the receive field is still in it.",
     "MTsat": "Magnetisation transfer saturation in percent units.",
 }
+BODY_COIL = "Proton density relative to the median of brain tissue; the receive field of the body coil is still in it."
 COPIED = ("MagneticFieldStrength",)
 
 
@@ -70,6 +83,7 @@ class FitParams(Params):
     unrung: bool
     standard_errors: bool
     metadata: Mapping[str, Any]
+    receive: Receive | None = field(default=None, metadata=IF_SET)
 
 
 def kinds_in_order(session: Session, order: tuple[str, ...]) -> list[str]:
@@ -90,22 +104,50 @@ def add_steps(plan: SessionPlan) -> None:
     A kind whose images or sidecars are not whole gives way to the next; where none is, the first one's problem is told.
     """
     problems: list[tuple[str, str]] = []
-    for kind in kinds_in_order(plan.session, plan.settings.qmri.source):
+    kinds = kinds_in_order(plan.session, plan.settings.qmri.source)
+    for kind in kinds:
         try:
             acquisition = read_acquisition(plan.session, kind)
             transmit = None if kind == "IRT1" else read_field(plan.session, plan.settings.qmri.b1)
+            receive = read_receive(plan.session, acquisition, plan.settings.qmri.receive)
         except MetadataError as error:
             name = "" if error.path is None else f"{error.path.name}: "
             problems.append((kind, f"{name}{error.problem} {error.mend}".strip()))
             continue
-        notes = tuple(f"R1map: not from the raw {other} images. {problem}" for other, problem in problems)
-        plan.session = replace(plan.session, notes=(*plan.session.notes, *notes))
+        _note(plan, [f"R1map: not from the raw {other} images. {problem}" for other, problem in problems])
+        _note(plan, unused(plan.session, kind, transmit, [name for name, _ in problems]))
         acquisition = _unring(plan, acquisition)
-        _fit(plan, acquisition, transmit, _align(plan, acquisition))
+        _fit(plan, acquisition, Fields(transmit, receive), _align(plan, acquisition))
         return
+    _note(plan, unused(plan.session, GIVEN, None, [name for name, _ in problems]))
     if problems and "R1map" not in plan.session.images:
         kind, problem = problems[0]
         _stand_in(plan, kind, InputImage(Path(), "", "R1map", problem=problem))
+
+
+def _note(plan: SessionPlan, notes: Sequence[str]) -> None:
+    """Notes of the session, in its QC file and in the log."""
+    for note in notes:
+        LOG.info("%s: %s", plan.name, note)
+    plan.session = replace(plan.session, notes=(*plan.session.notes, *notes))
+
+
+def unused(session: Session, chosen: str, transmit: Field | None, told: Collection[str] = ()) -> list[str]:
+    """What the session has besides the kind that was chosen and the transmit field, in words.
+
+    ``chosen`` may be `GIVEN`; ``told``: kinds of which it is said already why they are not used.
+    """
+    others = [f"the raw {kind} images" for kind in acquired(session) if kind not in (chosen, *told)]
+    notes = []
+    if chosen != GIVEN and "R1map" in session.images:
+        others.append(f"the {session.images['R1map'].suffix} that is there")
+    if others and (chosen != GIVEN or "R1map" in session.images):
+        notes.append(f"R1map: {' and '.join(others)} are not used, by the order of [qmri] source.")
+    fields = [name for name in FIELDS if session.raw_images(name)]
+    left = [name for name in fields if transmit is not None and name != transmit.method]
+    if left and transmit is not None:
+        notes.append(f"R1map: B1+ from {transmit.method}, not from {' or '.join(left)} ([qmri] b1).")
+    return notes
 
 
 def _stand_in(plan: SessionPlan, kind: str, image: InputImage) -> None:
@@ -178,7 +220,20 @@ def transform_of(plan: SessionPlan, acquisition: Acquisition, part: Part) -> Pat
     return plan.path("xfm", ".txt", from_=part.name, to=acquisition.parts[0].name, mode="image")
 
 
-def _fit(plan: SessionPlan, acquisition: Acquisition, transmit: Field | None, aligned: Mapping[str, str]) -> None:
+@dataclass(frozen=True)
+class Fields:
+    """The images of the transmit and of the receive field, where there are any."""
+
+    transmit: Field | None = None
+    receive: Receive | None = None
+
+    def inputs(self) -> dict[str, Path | None]:
+        """The files by the keys of inputs."""
+        sets = {"transmit": self.transmit, "receive": self.receive}
+        return {f"{n} {k}": image.path for n, own in sets.items() if own for k, image in enumerate(own.images)}
+
+
+def _fit(plan: SessionPlan, acquisition: Acquisition, measured: Fields, aligned: Mapping[str, str]) -> None:
     suffixes = expected(acquisition)
     outputs = {suffix: plan.path(suffix) for suffix in suffixes}
     errors = {}
@@ -187,7 +242,7 @@ def _fit(plan: SessionPlan, acquisition: Acquisition, transmit: Field | None, al
     inputs: dict[str, Path | None] = {}
     for part in acquisition.parts:
         inputs |= {f"{part.name} {k}": image.path for k, image in enumerate(part.images)}
-    inputs |= {f"transmit {k}": image.path for k, image in enumerate(transmit.images if transmit else ())}
+    inputs |= measured.inputs()
     inputs |= {f"transform {name}": transform_of(plan, acquisition, acquisition.part(name)) for name in aligned}
     unrung = [plan.made[f"unring {p.name}"] for p in acquisition.parts if f"unring {p.name}" in plan.made]
     first = acquisition.parts[0].images[0]
@@ -199,7 +254,8 @@ def _fit(plan: SessionPlan, acquisition: Acquisition, transmit: Field | None, al
         outputs={**outputs, **errors},
         params=FitParams(
             acquisition=acquisition,
-            transmit=transmit,
+            transmit=measured.transmit,
+            receive=measured.receive,
             options=Options.of(plan.settings.qmri),
             aligned=aligned,
             unrung=bool(unrung),
@@ -279,13 +335,15 @@ def fit(inputs: Inputs, outputs: Outputs, params: FitParams, upstream: Upstream)
             lost.append(name)
         else:
             matrices[name] = read_itk(path)
-    maps = reconstruct(params.acquisition.without(lost), params.transmit, matrices, params.options)
+    acquisition = params.acquisition.without(lost)
+    maps = reconstruct(acquisition, params.transmit, matrices, params.options, receive=params.receive)
     notes = [*maps.notes, *(f"{name} is left out: it could not be aligned with {PDW}." for name in lost)]
     common = _described(maps, params, notes)
     sidecars = {}
+    meaning = MEANING | ({"PDmap": BODY_COIL} if params.receive else {})
     for suffix, values in maps.values.items():
         save_image(values, maps.reference.affine, outputs[suffix], dtype=np.float32)
-        sidecars[suffix] = {"Description": MEANING[suffix], "Units": UNITS[suffix], **common}
+        sidecars[suffix] = {"Description": meaning[suffix], "Units": UNITS[suffix], **common}
         if params.standard_errors:
             key = f"{suffix} error"
             save_image(maps.errors[suffix], maps.reference.affine, outputs[key], dtype=np.float32)
@@ -297,7 +355,11 @@ def fit(inputs: Inputs, outputs: Outputs, params: FitParams, upstream: Upstream)
 def _described(maps: Maps, params: FitParams, notes: list[str]) -> dict[str, Any]:
     """What all maps of a session share."""
     head = np.asarray(head_mask(load_image(params.acquisition.parts[0].images[0].path)).dataobj) > 0
-    used = [*params.acquisition.images, *(params.transmit.images if params.transmit else ())]
+    used = [
+        *params.acquisition.images,
+        *(params.transmit.images if params.transmit else ()),
+        *(params.receive.images if params.receive else ()),
+    ]
     return {
         "SkullStripped": False,
         "Sources": [image.uri for image in used],
