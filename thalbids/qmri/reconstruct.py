@@ -222,12 +222,14 @@ class _Reader:
 
     def sensitivity(self, part: str, receive: Receive) -> np.ndarray:
         """The receive field of a part where its images are; NaN where it is not known."""
-        loaded = [load_image(image.path) for image in receive.of(part)]
-        if not same_grid(*loaded):
+        array, body = (load_image(image.path) for image in receive.of(part))
+        if not same_grid(array, body):
             raise ImageError("The RB1COR images differ in their grids.", "Export them again.", receive.of(part)[0].path)
-        ratio = b1.receive_ratio(*(np.asarray(i.dataobj) for i in loaded), self.receive_fwhm, zooms(loaded[0].affine))
+        ratio = b1.receive_ratio(
+            np.asarray(array.dataobj), np.asarray(body.dataobj), self.receive_fwhm, zooms(array.affine)
+        )
         matrix = self.matrices.get(part) if part in receive.pairs else None
-        return _known_on(nib.Nifti1Image(ratio, loaded[0].affine), self.reference, matrix)
+        return _known_on(nib.Nifti1Image(ratio, array.affine), self.reference, matrix)
 
     def image(self, image: InputImage, matrix: np.ndarray | None = None) -> np.ndarray:
         loaded = load_image(image.path)
