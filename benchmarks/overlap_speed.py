@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from thalbids.group.comparison import Job, compare, compare_all
-from thalbids.group.statistics import agreement, containment, paired
+from thalbids.group.statistics.concordance import agreement, containment, paired
 from thalbids.image.io import load_labels, save_image
 
 SHAPE, ZOOM = (208, 300, 320), 0.8

@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from thalbids.qmri import phantom
-from thalbids.qmri.mpm import Weighted, fit_maps
+from thalbids.qmri.models.mpm import Weighted, fit_maps
 
 SHAPE = (140, 160, 112)
 

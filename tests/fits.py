@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 
 from tests.people import make_cohort, two_visits
-from thalbids.group.analyses import crosssectional, mixed
+from thalbids.group.analyses.clinical import crosssectional
+from thalbids.group.analyses.over_time import mixed
 from thalbids.group.cohort import Cohort
 from thalbids.group.comparison import METRICS
-from thalbids.group.harmonise import prepared
+from thalbids.group.intake.harmonise import prepared
 from thalbids.group.registry import ANALYSES
-from thalbids.group.statistics import agreement, interrater, paired
+from thalbids.group.statistics.concordance import agreement, interrater, paired
 from thalbids.raters import kappa
 from thalbids.raters.ratings import RATINGS
 from thalbids.settings import Group, Settings

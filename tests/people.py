@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort
-from thalbids.group.reading import frame_of
+from thalbids.group.intake.reading import frame_of
 from thalbids.settings import Settings
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from thalbids import families
-from thalbids.bids import names
+from thalbids.bids.results import names
 from thalbids.errors import MissingToolError, OutputError, UsageError
 from thalbids.files import read_json, read_table, write_json, write_table, write_text
 from thalbids.image.io import save_image

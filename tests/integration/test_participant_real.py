@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import DATA_ROOT
 from tests.realdata import build
-from thalbids.bids.outputs import read_table
+from thalbids.bids.results.outputs import read_table
 from thalbids.cli.main import main
 from thalbids.registration.transforms import displacement, read_itk
 

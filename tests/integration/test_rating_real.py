@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import DATA_ROOT
 from tests.rated import write_ratings
 from tests.realdata import MNI, place
-from thalbids.bids.outputs import read_json, read_table, write_json, write_table
+from thalbids.bids.results.outputs import read_json, read_table, write_json, write_table
 from thalbids.cli.main import main
 from thalbids.raters import rating_page
 from thalbids.raters.ratings import Item, read_key

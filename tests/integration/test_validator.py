@@ -14,8 +14,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from thalbids.bids import LABEL_TABLE, LABEL_TABLE_COLUMNS, names, outputs
-from thalbids.bids.dictionaries import ICV_COLUMNS, ICV_MORPH, THALAMUS_COLUMNS, THALAMUS_MORPH
+from thalbids.bids import LABEL_TABLE, LABEL_TABLE_COLUMNS
+from thalbids.bids.results import names, outputs
+from thalbids.bids.results.dictionaries import ICV_COLUMNS, ICV_MORPH, THALAMUS_COLUMNS, THALAMUS_MORPH
 from thalbids.types import InputImage, Session
 
 BESIDE_PYTHON = Path(sys.executable).with_name("bids-validator-deno")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from thalbids import families
-from thalbids.bids import names
+from thalbids.bids.results import names
 from thalbids.cli import doctor
 from thalbids.cli.parser import app_parser
 from thalbids.errors import MissingToolError

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from thalbids import files
-from thalbids.bids.sidecars import check_content
+from thalbids.bids.dataset.sidecars import check_content
 from thalbids.errors import MetadataError, OutputError
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)

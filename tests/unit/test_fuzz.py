@@ -23,18 +23,18 @@ import numpy as np
 import pytest
 
 from tests.conftest import world_image
-from tests.unit.bids.test_given_tables import PBVC
-from thalbids.bids.clinical import read_clinical, visits
-from thalbids.bids.derivatives import MAX_MM3, MIN_MM3, find_places, read_icv, read_pbvc, read_volumes
-from thalbids.bids.given import ICV_RANGE
-from thalbids.bids.given import read_icv as read_given_icv
-from thalbids.bids.ignored import Ignored
-from thalbids.bids.inputs import find_sessions
-from thalbids.bids.labels import alike
-from thalbids.bids.pbvc import read_given
-from thalbids.bids.values import RANGES
+from tests.unit.bids.tabular.test_given import PBVC
+from thalbids.bids.dataset.ignored import Ignored
+from thalbids.bids.dataset.inputs import find_sessions
+from thalbids.bids.results.derivatives import MAX_MM3, MIN_MM3, find_places, read_icv, read_pbvc, read_volumes
+from thalbids.bids.tabular.clinical import read_clinical, visits
+from thalbids.bids.tabular.given import ICV_RANGE
+from thalbids.bids.tabular.given import read_icv as read_given_icv
+from thalbids.bids.tabular.labels import alike
+from thalbids.bids.tabular.pbvc import read_given
+from thalbids.bids.tabular.values import RANGES
 from thalbids.errors import ThalbidsError, printable
-from thalbids.group.trust import distrusted
+from thalbids.group.intake.trust import distrusted
 from thalbids.image.io import MIN_VOXELS, load_image, load_labels
 from thalbids.image.orientation import MAX_ZOOM_MM, MIN_ZOOM_MM
 from thalbids.settings import Clinical

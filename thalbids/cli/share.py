@@ -41,7 +41,7 @@ def parser() -> Parser:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Give the exit code."""
-    from thalbids.bids.share import share
+    from thalbids.bids.results.share import share
 
     written = share(
         arguments.output_dir.absolute(),

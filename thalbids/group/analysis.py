@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from thalbids.bids.tables import Table
+from thalbids.bids.tabular.tables import Table
 from thalbids.group.cohort import Cohort
 from thalbids.reports.group.beyond import View
 from thalbids.reports.group.group_data import Tables

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thalbids.bids.derivatives import Place
-from thalbids.bids.people import natural
+from thalbids.bids.results.derivatives import Place
+from thalbids.bids.tabular.people import natural
 from thalbids.errors import UsageError
 from thalbids.settings import Group, Settings
 
@@ -58,8 +58,8 @@ class Cohort:
         there and empty.
     pbvc : one row per participant and pair of sessions: percentage brain volume change; use status ok only.
     repeats : rows like ``volumes`` with a column ``entities``, of sessions whose derivatives hold several scans (such
-        as run-1 and run-2), or that another session repeats (`thalbids.group.rescans`); ``volumes`` has the first of
-        them. Excluded and harmonised like ``volumes``. Empty in most datasets.
+        as run-1 and run-2), or that another session repeats (`thalbids.group.intake.rescans`); ``volumes`` has the
+        first of them. Excluded and harmonised like ``volumes``. Empty in most datasets.
     exclusions : ratings that a person gave: participant_id, session_id, method ("" for all), reason. Already applied to
         ``volumes`` (status excluded); whoever reads masks must apply them too (`excluded`).
     places : where each session's derivatives lie, with the names of their files: ``places[0].folder``, ``.names``.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from thalbids.bids import names
-from thalbids.bids.tables import Column, column, count
+from thalbids.bids.results import names
+from thalbids.bids.tabular.tables import Column, column, count
 
 
 def lost_column(reason: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from thalbids.bids.derivatives import read_documents
+from thalbids.bids.results.derivatives import read_documents
 from thalbids.group.cohort import Cohort, visit_pairs
 from thalbids.qc.visits import pair_remarks
 

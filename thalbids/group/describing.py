@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from thalbids.bids.tables import Table
+from thalbids.bids.tabular.tables import Table
 from thalbids.group.cohort import Cohort, baseline, visit_pairs
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import thalbids
-from thalbids.bids.tables import Column, Table, column, table
+from thalbids.bids.tabular.tables import Column, Table, column, table
 from thalbids.errors import UsageError
 from thalbids.files import read_json, write_json
-from thalbids.group.analyses import crosssectional, longitudinal
-from thalbids.group.models import Plan
+from thalbids.group.analyses.clinical import crosssectional, longitudinal
+from thalbids.group.modelling.models import Plan
 from thalbids.settings import Settings, load
 
 SECTIONS = ("methods", "group", "checks", "clinical")  # settings that shape the numbers

@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-from thalbids.group.analyses import (
-    change,
-    comparability,
-    conflicts,
-    crosssectional,
-    descriptives,
-    detectable,
-    groups,
-    longitudinal,
-    manual,
-    maps,
-    microstructure,
-    missing_by_method,
-    mixed,
-    normative,
-    ordinal,
-    pbvc,
-    people,
-    plots,
-    ratings,
-    same_people,
-    samplesize,
-    sides,
-    volumes,
-    who,
-)
-from thalbids.group.analyses.checks import influence, lost
-from thalbids.group.analyses.trials import baseline_score, progression, retest
+from thalbids.group.analyses.checks import influence, lost, missing_by_method, same_people
+from thalbids.group.analyses.clinical import crosssectional, longitudinal, ordinal, plots, sides
+from thalbids.group.analyses.description import conflicts, descriptives, groups, normative, people, volumes, who
+from thalbids.group.analyses.masks import manual, maps, microstructure, ratings
+from thalbids.group.analyses.over_time import change, comparability, detectable, mixed, pbvc
+from thalbids.group.analyses.trials import baseline_score, progression, retest, samplesize
 from thalbids.group.analysis import Analysis
 
 ANALYSES: tuple[Analysis, ...] = (

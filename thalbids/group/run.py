@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from thalbids.bids.clinical import ClinicalError
-from thalbids.bids.outputs import check_output
-from thalbids.bids.tables import Table
+from thalbids.bids.results.outputs import check_output
+from thalbids.bids.tabular.clinical import ClinicalError
+from thalbids.bids.tabular.tables import Table
 from thalbids.errors import NoInputError, ThalbidsError, without_folders
 from thalbids.files import write_text
-from thalbids.group import harmonise, plan
+from thalbids.group import plan
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.describing import clinical_lines, describe, fitted_lines, shown
-from thalbids.group.reading import read_cohort
+from thalbids.group.intake import harmonise
+from thalbids.group.intake.reading import read_cohort
 from thalbids.group.registry import ANALYSES
 from thalbids.group.writing import begin, end, joined, unfinished, write_all
 from thalbids.methods.registry import check_given, check_places

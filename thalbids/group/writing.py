@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thalbids.bids.outputs import UNFINISHED, sidecar
-from thalbids.bids.tables import Table, write
+from thalbids.bids.results.outputs import UNFINISHED, sidecar
+from thalbids.bids.tabular.tables import Table, write
 from thalbids.files import write_text
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from thalbids import families
-from thalbids.bids import names
+from thalbids.bids.results import names
 from thalbids.errors import MissingToolError, NoInputError, UsageError
 from thalbids.methods.base import Method, trait
 from thalbids.settings import Settings, unknown_name

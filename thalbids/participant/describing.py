@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from thalbids.engine.step import Step
 from thalbids.methods.registry import Choice
 from thalbids.participant.session import SessionPlan, SubjectPlan
-from thalbids.participant.stages.masks import STALE
-from thalbids.participant.stages.registration import REGISTERED
+from thalbids.participant.stages.session.masks import STALE
+from thalbids.participant.stages.session.registration import REGISTERED
 from thalbids.registration.strategies import note_on
 from thalbids.settings import Settings
 from thalbids.types import Session

@@ -10,8 +10,8 @@ from thalbids.engine.step import Step
 from thalbids.families import SEVERAL_SESSIONS, of
 from thalbids.methods.base import Method
 from thalbids.participant.session import SessionPlan, SubjectPlan
-from thalbids.participant.stages import (
-    alignment,
+from thalbids.participant.stages.person import alignment, page, siena, together, visits
+from thalbids.participant.stages.session import (
     anatomy,
     brain,
     ensembles,
@@ -19,14 +19,10 @@ from thalbids.participant.stages import (
     masks,
     measures,
     microstructure,
-    page,
     r1,
     registration,
     relaxometry,
-    siena,
     template,
-    together,
-    visits,
 )
 from thalbids.participant.step_io import RefusalParams, refuse
 from thalbids.raters.ratings import Verdict

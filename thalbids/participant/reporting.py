@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from thalbids import qc
-from thalbids.bids import names
-from thalbids.bids.outputs import read_json, read_table, sidecar
+from thalbids.bids.results import names
+from thalbids.bids.results.outputs import read_json, read_table, sidecar
 from thalbids.engine.params import Params
 from thalbids.engine.step import Upstream
 from thalbids.reports import Failure, MaskView, SessionReport, write_report

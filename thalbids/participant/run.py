@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import thalbids
-from thalbids.bids.filters import read_filters
-from thalbids.bids.given import check_tables, people_of
-from thalbids.bids.inputs import Found, read_dataset
-from thalbids.bids.outputs import check_output, open_dataset, read_json, write_json
-from thalbids.bids.removed import removed_from
+from thalbids.bids.dataset.filters import read_filters
+from thalbids.bids.dataset.inputs import Found, read_dataset
+from thalbids.bids.results.outputs import check_output, open_dataset, read_json, write_json
+from thalbids.bids.results.removed import removed_from
+from thalbids.bids.tabular.given import check_tables, people_of
 from thalbids.engine import engine, lock, machine
 from thalbids.engine.log import Reporter
 from thalbids.engine.step import Step, StepResult
@@ -24,8 +24,9 @@ from thalbids.participant import all_sessions, describing
 from thalbids.participant.checks import check_freesurfer
 from thalbids.participant.plan import plan, rated, steps_of
 from thalbids.participant.reporting import PageParams
-from thalbids.participant.stages import icv, masks, siena
-from thalbids.participant.stages.registration import REGISTERED
+from thalbids.participant.stages.person import siena
+from thalbids.participant.stages.session import icv, masks
+from thalbids.participant.stages.session.registration import REGISTERED
 from thalbids.raters import effect
 from thalbids.registration.strategies import configured_for
 from thalbids.settings import Settings

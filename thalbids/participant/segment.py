@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from thalbids.bids.outputs import write_table
+from thalbids.bids.results.outputs import write_table
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
 from thalbids.families import embedded
 from thalbids.methods.synthal import weights_checksum
 from thalbids.participant.session import PlannedMask
-from thalbids.participant.stages.measures import DIAGNOSTICS, volume_rows
+from thalbids.participant.stages.session.measures import DIAGNOSTICS, volume_rows
 from thalbids.settings import Settings
 
 COLUMNS = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thalbids import families
-from thalbids.bids.outputs import derivative, uri
+from thalbids.bids.results.outputs import derivative, uri
 from thalbids.engine.step import Step, in_order
 from thalbids.image.io import header_voxels
 from thalbids.settings import Settings

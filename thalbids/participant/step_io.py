@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from thalbids.bids.dictionaries import LABEL_TABLE, LABEL_TABLE_COLUMNS
-from thalbids.bids.outputs import write_table
+from thalbids.bids.results.dictionaries import LABEL_TABLE, LABEL_TABLE_COLUMNS
+from thalbids.bids.results.outputs import write_table
 from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import ImageError, ThalbidsError

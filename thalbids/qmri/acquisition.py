@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from thalbids.errors import MetadataError
-from thalbids.qmri.flash import Contrast
-from thalbids.qmri.mp2rage import Mp2rage, shots_of
-from thalbids.qmri.mpm import MTW, PDW, T1W
+from thalbids.qmri.models.flash import Contrast
+from thalbids.qmri.models.mp2rage import Mp2rage, shots_of
+from thalbids.qmri.models.mpm import MTW, PDW, T1W
 from thalbids.types import InputImage, Session
 
 KINDS = ("MPM", "MP2RAGE", "UNIT1", "VFA", "MTS", "IRT1")  # the order of preference

@@ -12,7 +12,7 @@ import numpy as np
 from thalbids.files import write_json
 from thalbids.image.grids import resample_to
 from thalbids.image.io import save_image
-from thalbids.qmri.flash import Contrast, ernst
+from thalbids.qmri.models.flash import Contrast, ernst
 
 PAPER_TIMES = tuple(0.00246 * k for k in range(1, 7))  # s (paper, 2.4: six echoes from 2.46 to 14.78 ms)
 PAPER_PROTOCOL: Mapping[str, Contrast] = {  # paper, 2.4: repetition times; flip angles as in Cooper et al. 2020

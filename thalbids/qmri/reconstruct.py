@@ -13,12 +13,12 @@ from scipy import ndimage
 from thalbids.errors import ImageError, ThalbidsError
 from thalbids.image.grids import resample_to, same_grid, zooms
 from thalbids.image.io import load_image
-from thalbids.qmri import b1, mp2rage
 from thalbids.qmri.acquisition import Acquisition, Field, Part, Receive
-from thalbids.qmri.inversion import fit_inversion
-from thalbids.qmri.mpm import CHUNK, MTW, PDW, T1W, FitOptions, FittedMaps, Weighted, fit_maps
-from thalbids.qmri.spoiling import chosen_set
-from thalbids.qmri.vfa import fit_vfa
+from thalbids.qmri.models import b1, mp2rage
+from thalbids.qmri.models.inversion import fit_inversion
+from thalbids.qmri.models.mpm import CHUNK, MTW, PDW, T1W, FitOptions, FittedMaps, Weighted, fit_maps
+from thalbids.qmri.models.spoiling import chosen_set
+from thalbids.qmri.models.vfa import fit_vfa
 from thalbids.settings import Qmri
 from thalbids.types import InputImage
 
@@ -45,7 +45,7 @@ class Options:
 
     Attributes
     ----------
-    form : of the signal, see :mod:`thalbids.qmri.flash`
+    form : of the signal, see :mod:`thalbids.qmri.models.flash`
     fit : of the decay: ``ols`` or ``weighted``
     spoiling : name of a set of coefficients, or ``none``
     largest_r1, largest_r2star : in 1/s; higher values are set to it

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import thalbids
-from thalbids.bids.derivatives import Place, find_places, read_volumes
+from thalbids.bids.results.derivatives import Place, find_places, read_volumes
 from thalbids.errors import MetadataError, NoInputError, ThalbidsError
 from thalbids.files import read_json, write_text
 from thalbids.raters import form

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thalbids.bids.clinical import read_clinical, visits
-from thalbids.bids.derivatives import find_places
-from thalbids.bids.tables import PARTICIPANT, SESSION, Table, column, count, table, write
+from thalbids.bids.results.derivatives import find_places
+from thalbids.bids.tabular.clinical import read_clinical, visits
+from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Table, column, count, table, write
 from thalbids.errors import NoInputError, UsageError
 from thalbids.raters.sample import CRITERIA, SAMPLED, Design, Selection, select
 from thalbids.settings import Clinical

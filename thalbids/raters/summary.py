@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalbids.bids import names
-from thalbids.bids import tables as written
-from thalbids.bids.tables import Column, Table, table
+from thalbids.bids.results import names
+from thalbids.bids.tabular import tables as written
+from thalbids.bids.tabular.tables import Column, Table, table
 from thalbids.raters.kappa import ALL, agreement
 from thalbids.raters.ratings import (
     DICTIONARY,

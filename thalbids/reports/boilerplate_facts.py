@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import thalbids
 from thalbids import families
-from thalbids.bids import names
+from thalbids.bids.results import names
 from thalbids.errors import MetadataError
 from thalbids.files import read_json
 from thalbids.reports import boilerplate

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 
 from thalbids import families
-from thalbids.bids import names
+from thalbids.bids.results import names
 
 _BY_IMAGES = {
     ("T1w",): "#56B4E9",

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from thalbids import families
-from thalbids.bids import acquisition, names
+from thalbids.bids.dataset import acquisition
+from thalbids.bids.results import names
 from thalbids.qc.measures import asymmetry_index
 
 DASH = "\N{EN DASH}"

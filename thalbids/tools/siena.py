@@ -16,7 +16,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from thalbids.bids.pbvc import PLAUSIBLE_PERCENT
+from thalbids.bids.tabular.pbvc import PLAUSIBLE_PERCENT
 from thalbids.errors import UsageError
 from thalbids.image.grids import voxel_volume
 from thalbids.settings import Fsl

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import world_image
-from thalbids.bids.inputs import find_sessions
+from thalbids.bids.dataset.inputs import find_sessions
 from thalbids.types import Session
 
 pytestmark = pytest.mark.timeout(60)

@@ -103,7 +103,7 @@ def test_messages_of_other_modules_reach_the_log_and_handlers_are_put_back(out):
     before = logger.handlers[:]
     stream = io.StringIO()
     with Reporter(out, stream=stream) as reporter:
-        logging.getLogger("thalbids.bids.inputs").warning("two T1w, the first is taken")
+        logging.getLogger("thalbids.bids.dataset.inputs").warning("two T1w, the first is taken")
     assert logger.handlers == before
     assert "WARNING two T1w" in (reporter.directory / "run.log").read_text()
     assert stream.getvalue().count("warning: two T1w, the first is taken") == 1

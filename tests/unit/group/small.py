@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.cohort import morph_path, morph_row, write_rows
 from thalbids.group.cohort import Cohort
-from thalbids.group.reading import read_cohort
+from thalbids.group.intake.reading import read_cohort
 from thalbids.settings import load
 
 

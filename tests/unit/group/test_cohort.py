@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.unit.group.small import three_visits
-from thalbids.group.analyses.change import change
+from thalbids.group.analyses.over_time.change import change
 from thalbids.group.cohort import visit_pairs
 
 

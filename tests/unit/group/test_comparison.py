@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from tests.conftest import rotation_matrix, with_header
-from thalbids.bids.people import natural, one_per_person
+from thalbids.bids.tabular.people import natural, one_per_person
 from thalbids.group.comparison import Job, compare, compare_all
-from thalbids.group.statistics import containment, paired
+from thalbids.group.statistics.concordance import containment, paired
 
 SHAPE = (40, 36, 32)
 AFFINE = np.diag([0.8, 1.0, 1.5, 1.0])

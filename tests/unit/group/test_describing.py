@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from thalbids.bids.tables import Table
+from thalbids.bids.tabular.tables import Table
 from thalbids.group import run
 
 

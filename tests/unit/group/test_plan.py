@@ -12,7 +12,7 @@ from tests.cohort import write_cohort
 from tests.people import make_cohort, two_visits
 from thalbids.cli.main import main
 from thalbids.group import plan
-from thalbids.group.analyses import crosssectional, longitudinal
+from thalbids.group.analyses.clinical import crosssectional, longitudinal
 from thalbids.settings import load
 
 

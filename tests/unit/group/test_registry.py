@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cohort import write_cohort
-from thalbids.bids.tables import Table, column, table
+from thalbids.bids.tabular.tables import Table, column, table
 from thalbids.cli.main import main
 from thalbids.group import registry, reporting, run
 from thalbids.group.analysis import Analysis

@@ -13,11 +13,11 @@ import pytest
 
 from tests.cohort import CHANGE, METHODS, morph_path, morph_row, write_cohort, write_rows
 from tests.unit.group.small import cohort_of, morph
-from thalbids.bids.tables import Table
+from thalbids.bids.tabular.tables import Table
 from thalbids.cli.main import main
 from thalbids.errors import NoInputError
 from thalbids.group import reporting, run
-from thalbids.group.analyses import volumes
+from thalbids.group.analyses.description import volumes
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.run import run_analyses

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from tests.conftest import ORIENTATIONS, affine_of, world_coordinates
 from thalbids.inference import boxes, head
-from thalbids.participant.stages.registration import looks_stripped
+from thalbids.participant.stages.session.registration import looks_stripped
 
 MIDDLE = np.array([3.0, -8.0, 12.0])
 RADII = np.array([65.0, 85.0, 60.0])  # of the brain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from thalbids.methods.embedded import SynThal
-from thalbids.participant.stages import anatomy
+from thalbids.participant.stages.session import anatomy
 
 
 class Fixed(SynThal):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from thalbids import families
-from thalbids.bids import names
+from thalbids.bids.results import names
 from thalbids.engine.step import Done, check_plan
 from thalbids.files import read_json, read_table, write_json
 from thalbids.image.io import load_image, load_labels, save_image
@@ -22,7 +22,8 @@ from thalbids.methods import registry
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.participant.plan import plan, steps_of
 from thalbids.participant.run import participant
-from thalbids.participant.stages import alignment, anatomy, registration, together
+from thalbids.participant.stages.person import alignment, together
+from thalbids.participant.stages.session import anatomy, registration
 from thalbids.reports.group.figures import look
 from thalbids.settings import Settings, load
 from thalbids.types import InputImage, Session

@@ -21,7 +21,8 @@ from thalbids.methods.registry import Choice, with_earlier
 from thalbids.participant import plan as plans
 from thalbids.participant.checks import check_freesurfer
 from thalbids.participant.session import PlannedMask, SessionPlan
-from thalbids.participant.stages import masks, measures, page
+from thalbids.participant.stages.person import page
+from thalbids.participant.stages.session import masks, measures
 from thalbids.participant.step_io import refuse
 from thalbids.raters.ratings import Item, Verdict
 from thalbids.settings import load

@@ -10,7 +10,7 @@ from thalbids.engine.step import Step, StepResult
 from thalbids.errors import NoInputError
 from thalbids.files import read_json, write_json
 from thalbids.participant.run import add_software, participant
-from thalbids.participant.stages import icv
+from thalbids.participant.stages.session import icv
 from thalbids.settings import load
 
 SHAPE = (24, 24, 24)

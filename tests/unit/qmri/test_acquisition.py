@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from thalbids.bids.raw import raw_images
-from thalbids.bids.sidecars import Sidecars
+from thalbids.bids.dataset.raw import raw_images
+from thalbids.bids.dataset.sidecars import Sidecars
 from thalbids.errors import MetadataError
 from thalbids.qmri.acquisition import acquired, read_acquisition, read_field, read_receive
-from thalbids.qmri.flash import Contrast
+from thalbids.qmri.models.flash import Contrast
 from thalbids.types import InputImage, Session
 
 EXAMPLES = Path(os.environ.get("THALBIDS_TEST_DATA", "absent")) / "bids_examples"

@@ -6,7 +6,8 @@ import tomllib
 from dataclasses import fields, replace
 from pathlib import Path
 
-from thalbids.qmri import acquisition, b1, estatics, flash, mp2rage, reconstruct, spoiling, vfa
+from thalbids.qmri import acquisition, reconstruct
+from thalbids.qmri.models import b1, estatics, flash, mp2rage, spoiling, vfa
 from thalbids.settings import Qmri, load
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from thalbids.bids.raw import raw_images
-from thalbids.bids.sidecars import Sidecars
+from thalbids.bids.dataset.raw import raw_images
+from thalbids.bids.dataset.sidecars import Sidecars
 from thalbids.errors import ImageError, UsageError
 from thalbids.files import write_json
 from thalbids.image.io import save_image
 from thalbids.qmri import phantom
 from thalbids.qmri.acquisition import read_acquisition, read_field, read_receive
 from thalbids.qmri.align import align, motion
-from thalbids.qmri.flash import ernst
-from thalbids.qmri.mp2rage import Mp2rage, simulate
+from thalbids.qmri.models.flash import ernst
+from thalbids.qmri.models.mp2rage import Mp2rage, simulate
 from thalbids.qmri.reconstruct import Options, head_mask, reconstruct, transmit_on
 from thalbids.registration.strategies import configured
 from thalbids.types import InputImage, Session

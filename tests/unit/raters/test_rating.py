@@ -20,7 +20,7 @@ from thalbids.errors import MetadataError, NoInputError
 from thalbids.image.digest import digest
 from thalbids.image.io import save_image
 from thalbids.participant.session import PlannedMask
-from thalbids.participant.stages.measures import volume_rows
+from thalbids.participant.stages.session.measures import volume_rows
 from thalbids.raters import effect, rating_page
 from thalbids.raters.ratings import Item, fingerprint, read_key, write_key
 from thalbids.registration import gate

@@ -14,8 +14,9 @@ import pytest
 from tests.people import make_cohort, two_visits
 from tests.rated import write_derivatives, write_ratings
 from thalbids.files import read_table
-from thalbids.group.analyses import detectable, ratings
-from thalbids.group.reading import read_cohort, with_exclusions
+from thalbids.group.analyses.masks import ratings
+from thalbids.group.analyses.over_time import detectable
+from thalbids.group.intake.reading import read_cohort, with_exclusions
 from thalbids.group.run import group
 from thalbids.raters import rating_page
 from thalbids.raters.ratings import MASK, REGISTRATION, read_key

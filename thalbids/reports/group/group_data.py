@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalbids.bids.names import ordered
+from thalbids.bids.results.names import ordered
 from thalbids.errors import MetadataError
 from thalbids.files import MISSING
 from thalbids.reports.words import listed as listed

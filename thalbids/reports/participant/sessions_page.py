@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from thalbids.bids import names
+from thalbids.bids.results import names
 from thalbids.reports import palette, text
 from thalbids.reports.templating import template
 

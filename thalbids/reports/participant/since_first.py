@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from thalbids.bids import names
+from thalbids.bids.results import names
 from thalbids.reports import palette, views
 from thalbids.reports.svg import Panel
 from thalbids.reports.text import Words, as_float, number

@@ -13,7 +13,8 @@ import pytest
 from tests.cohort import CHANGE, EFFECTS, write_cohort
 from tests.people import make_cohort, two_visits
 from thalbids.cli.main import main
-from thalbids.group.analyses import detectable, pbvc, samplesize
+from thalbids.group.analyses.over_time import detectable, pbvc
+from thalbids.group.analyses.trials import samplesize
 from thalbids.settings import Group, Settings
 
 MODELS = (
@@ -156,7 +157,7 @@ def test_detectable_and_sample_size_take_the_change_of_the_cohort() -> None:
 
 
 def test_consecutive_pairs_are_left_to_the_mixed_model() -> None:
-    from thalbids.group.analyses import longitudinal
+    from thalbids.group.analyses.clinical import longitudinal
 
     cohort = make_cohort(*two_visits(20), settings=Settings(group=Group(pairs=("consecutive",))))
     table = longitudinal.tables(cohort)[0]

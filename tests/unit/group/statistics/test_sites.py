@@ -11,8 +11,8 @@ from scipy import optimize
 
 from tests.people import make_cohort
 from tests.unit.group.models_of import pick, rows_of
-from thalbids.group.analyses import mixed as analysis
-from thalbids.group.statistics.reml import maximise
+from thalbids.group.analyses.over_time import mixed as analysis
+from thalbids.group.statistics.fits.reml import maximise
 
 
 def visits(seed: int, people: int = 40, sites: int = 5, between: float = 1.5) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Sheet
 
 from tests.unit.reports.group import paper_tables
-from thalbids.bids.names import ordered
+from thalbids.bids.results.names import ordered
 from thalbids.reports.group.figures import canvas, clinical, descriptive, look, marks, overlap, volumetric
 from thalbids.reports.group.group_data import Tables
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.reports.group import paper_tables
 from thalbids.cli.main import main
-from thalbids.group.analyses.ordinal import section as sensitivity
+from thalbids.group.analyses.clinical.ordinal import section as sensitivity
 from thalbids.group.registry import ANALYSES
 from thalbids.group.reporting import story
 from thalbids.reports import boilerplate_facts

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import affine_of, world_coordinates
 from thalbids import qc
-from thalbids.bids import names
+from thalbids.bids.results import names
 from thalbids.image.io import save_image
 from thalbids.reports import Failure, MaskView, SessionReport, write_report
 from thalbids.reports.participant import participant_page

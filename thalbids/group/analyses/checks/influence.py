@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from thalbids.bids.tables import PARTICIPANT, Column, Table, column, count, table
-from thalbids.group.analyses import crosssectional, longitudinal
+from thalbids.bids.tabular.tables import PARTICIPANT, Column, Table, column, count, table
+from thalbids.group.analyses.clinical import crosssectional, longitudinal
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import OUTCOMES, Cohort
 from thalbids.group.columns import METHOD, REASON, SESSIONS
-from thalbids.group.models import Plan
-from thalbids.group.samples import Sample, baseline, pairs, wide
-from thalbids.group.statistics import fit
-from thalbids.group.statistics.correction import adjust
-from thalbids.group.statistics.influence import influence, robust_z
+from thalbids.group.modelling.models import Plan
+from thalbids.group.modelling.samples import Sample, baseline, pairs, wide
+from thalbids.group.statistics.fits import fit
+from thalbids.group.statistics.fits.influence import influence, robust_z
+from thalbids.group.statistics.testing.correction import adjust
 from thalbids.reports.group.figures import clinical, look
 from thalbids.reports.group.group_data import Tables, interval, listed, number, p_value
 from thalbids.reports.group.section import Section, Shown, counted

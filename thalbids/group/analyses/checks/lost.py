@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from thalbids.bids.tables import Column, Table, column, count, table
-from thalbids.group.analyses import longitudinal
+from thalbids.bids.tabular.tables import Column, Table, column, count, table
+from thalbids.group.analyses.clinical import longitudinal
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import OUTCOMES, Cohort
 from thalbids.group.columns import METHOD, REASON
-from thalbids.group.samples import Sample, baseline, pairs
-from thalbids.group.statistics import contrasts, fit
-from thalbids.group.statistics.correction import adjust
+from thalbids.group.modelling.samples import Sample, baseline, pairs
+from thalbids.group.statistics.fits import contrasts, fit
+from thalbids.group.statistics.testing.correction import adjust
 from thalbids.reports.group.beyond import View
 
 VARIABLES = ("age", "sex", "disease_duration", *OUTCOMES, "icv_ml")

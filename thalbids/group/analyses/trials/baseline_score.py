@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from thalbids.bids.tables import Column, Table, column, table
-from thalbids.group import models
-from thalbids.group.analyses import longitudinal
+from thalbids.bids.tabular.tables import Column, Table, column, table
+from thalbids.group.analyses.clinical import longitudinal
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import OUTCOMES, Cohort
 from thalbids.group.columns import FITTED, METHOD, SESSIONS, SUBSET
-from thalbids.group.models import Rows
-from thalbids.group.samples import pairs
-from thalbids.group.statistics import signs
-from thalbids.group.statistics.correction import adjust
+from thalbids.group.modelling import models
+from thalbids.group.modelling.models import Rows
+from thalbids.group.modelling.samples import pairs
+from thalbids.group.statistics.fits import signs
+from thalbids.group.statistics.testing.correction import adjust
 from thalbids.reports.group.beyond import View
 
 TERM = "baseline_score"

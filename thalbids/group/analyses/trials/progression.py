@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from thalbids.bids.tables import PARTICIPANT, Column, Table, column, count, table
-from thalbids.group.analyses import crosssectional, longitudinal
-from thalbids.group.analyses.change import by_diagnosis
+from thalbids.bids.tabular.tables import PARTICIPANT, Column, Table, column, count, table
+from thalbids.group.analyses.clinical import crosssectional, longitudinal
+from thalbids.group.analyses.over_time.change import by_diagnosis
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort, baseline
 from thalbids.group.columns import DIAGNOSIS, ESTIMATE, FORMULA, METHOD, REASON, SESSIONS, SUBSET, TERM
-from thalbids.group.models import Plan
-from thalbids.group.samples import Sample, pairs, subsets
-from thalbids.group.samples import baseline as first_visits
-from thalbids.group.statistics import progression
-from thalbids.group.statistics.correction import adjust
+from thalbids.group.modelling.models import Plan
+from thalbids.group.modelling.samples import Sample, pairs, subsets
+from thalbids.group.modelling.samples import baseline as first_visits
+from thalbids.group.statistics.fits import progression
+from thalbids.group.statistics.testing.correction import adjust
 from thalbids.reports.group.beyond import View
 
 OUTCOMES = ("progression", "confirmed")

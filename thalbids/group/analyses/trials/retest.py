@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from thalbids.bids.tables import PARTICIPANT, SESSION, Column, Table, column, count, table
+from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Column, Table, column, count, table
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import METHOD, REASON, STATUS
-from thalbids.group.statistics import retest
+from thalbids.group.statistics.concordance import retest
 from thalbids.reports.group.beyond import View
 
 MEASURES = {"total": "volume_ml", "left": "volume_left_ml", "right": "volume_right_ml"}

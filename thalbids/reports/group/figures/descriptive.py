@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thalbids.bids.people import natural
+from thalbids.bids.tabular.people import natural
 from thalbids.reports.group.figures import look, marks
 from thalbids.reports.group.figures.canvas import SMALL, Figure, Panel
 from thalbids.reports.group.group_data import Tables, in_order, interval, listed, methods_in, number, rows_of, values

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from thalbids import families
-from thalbids.bids import names
+from thalbids.bids.results import names
 from thalbids.reports import palette
 
 INK = "#1a1c20"

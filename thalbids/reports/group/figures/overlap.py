@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from thalbids.bids.names import ordered
+from thalbids.bids.results.names import ordered
 from thalbids.reports.group.figures import look, marks
 from thalbids.reports.group.figures.canvas import Figure, Panel
 from thalbids.reports.group.group_data import Tables, listed, methods_in, number, rows_of, values

@@ -1,0 +1,201 @@
+"""What data dictionaries say of clinical tables is obeyed; odd tables and names are told."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thalbids.bids.tabular.clinical import ClinicalError, read_clinical, visits
+from thalbids.errors import MetadataError
+from thalbids.settings import Clinical
+
+
+def write(root: Path, name: str, *rows: str) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(rows).replace("|", "\t") + "\n", encoding="utf-8")
+    return path
+
+
+def described(root: Path, name: str = "participants.json", **columns: object) -> None:
+    (root / name).write_text(json.dumps(columns))
+
+
+def first(root: Path, **settings: Any) -> dict[str, Any]:
+    return visits(read_clinical(root, Clinical(**settings)), {}).rows[0]
+
+
+@pytest.mark.parametrize(
+    ("levels", "cell", "sex"),
+    [
+        ({"1": "male", "2": "female"}, "1", "M"),
+        ({"1": "male", "2": "female"}, "2", "F"),
+        ({"1": {"Description": "Female participant", "TermURL": "x"}}, "1", "F"),
+        ({"M": "female"}, "M", "F"),
+        ({"F": "x y"}, "F", "F"),
+        ({"9": "not known"}, "9", ""),
+        ({"M": "male"}, "F", "F"),
+    ],
+)
+def test_levels_of_sex(tmp_path: Path, levels: dict, cell: str, sex: str) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|sex", f"sub-01|{cell}")
+    described(tmp_path, sex={"Levels": levels})
+    assert first(tmp_path)["sex"] == sex
+
+
+def test_levels_of_diagnosis_and_steroid(tmp_path: Path) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|diagnosis|steroid", "sub-01|2|1")
+    described(tmp_path, diagnosis={"Levels": {"1": "healthy control", "2": "relapsing-remitting MS"}},
+              steroid={"Levels": {"0": "yes, within four weeks", "1": "no"}})  # fmt: skip
+    row = first(tmp_path)
+    assert (row["diagnosis"], row["steroid"]) == ("RRMS", 0.0)
+
+
+def test_a_code_whose_meaning_is_told_and_unknown_stays_a_problem(tmp_path: Path) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|sex", "sub-01|1")
+    with pytest.raises(ClinicalError, match="'1' is not F, M or O"):
+        read_clinical(tmp_path, Clinical())
+
+
+def test_levels_against_the_settings_are_an_error(tmp_path: Path) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|sex", "sub-01|1")
+    described(tmp_path, sex={"Levels": {"1": "male", "2": "female"}})
+    with pytest.raises(
+        MetadataError, match=r"participants.json: sex: '1' is 'male' here, and one of clinical.female_w"
+    ):
+        read_clinical(tmp_path, Clinical(female_words=("1",)))
+    assert first(tmp_path, male_words=("1",), female_words=("2",))["sex"] == "M"
+
+
+@pytest.mark.parametrize(
+    ("column", "unit", "cell", "value"),
+    [
+        ("disease_duration", "months", "60", 5.0),
+        ("age", "Months", "480", 40.0),
+        ("age", "yr.", "40", 40.0),
+        ("age", "days", "3652.5", 10.0),
+        ("t25fw", "msec", "5000", 5.0),
+        ("icv_ml", "mm^3", "1400000", 1400.0),
+        ("age", "n/a", "40", 40.0),
+    ],
+)
+def test_units(tmp_path: Path, column: str, unit: str, cell: str, value: float) -> None:
+    write(tmp_path, "participants.tsv", f"participant_id|{column}", f"sub-01|{cell}")
+    described(tmp_path, **{column: {"Units": unit}})
+    assert first(tmp_path)[column] == pytest.approx(value)
+
+
+def test_units_against_the_settings_are_an_error_with_a_line_to_paste(tmp_path: Path) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|disease_duration", "sub-01|60")
+    described(tmp_path, disease_duration={"Units": "months"})
+    with pytest.raises(MetadataError) as caught:
+        read_clinical(tmp_path, Clinical(units={"disease_duration": "weeks"}))
+    text = str(caught.value)
+    assert "'months' here, and clinical.units says that disease_duration is in weeks" in text
+    assert '[clinical.units] disease_duration = "months"' in text
+    assert first(tmp_path, units={"disease_duration": "months"})["disease_duration"] == 5.0
+
+
+def test_a_unit_that_is_not_understood_is_refused_unless_the_settings_say_it(tmp_path: Path) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|age", "sub-01|40")
+    described(tmp_path, age={"Units": "score"})
+    with pytest.raises(MetadataError, match="the unit 'score' is not understood"):
+        read_clinical(tmp_path, Clinical())
+    assert first(tmp_path, units={"age": "years"})["age"] == 40
+
+
+def test_units_hold_for_their_own_table_and_are_inherited_by_sessions(tmp_path: Path) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|age", "sub-01|480")
+    described(tmp_path, age={"Units": "months"})
+    write(tmp_path, "sub-02/sub-02_sessions.tsv", "session_id|age|t25fw_1", "ses-1|41|5000")
+    described(tmp_path, "sessions.json", t25fw_1={"Units": "ms"})
+    rows = {row["participant_id"]: row for row in visits(read_clinical(tmp_path, Clinical()), {}).rows}
+    assert (rows["sub-01"]["age"], rows["sub-02"]["age"], rows["sub-02"]["t25fw"]) == (40.0, 41.0, 5.0)
+
+
+def test_ages_that_privacy_cut_are_read_and_counted(tmp_path: Path) -> None:
+    cells = ["89+", ">89", "90", "35-40", "n/a"]
+    write(tmp_path, "participants.tsv", "participant_id|age", *(f"sub-{n}|{cell}" for n, cell in enumerate(cells)))
+    data = read_clinical(tmp_path, Clinical())
+    assert [row["age"] for row in visits(data, {}).rows] == [89.0, 89.0, 90.0, 37.5, None]
+    notes = [note for note in data.notes if note.startswith("warning: participants.tsv")]
+    assert sum(int(note.split()[2]) for note in notes) == 3
+    assert any("range such as '35-40'; its middle" in note for note in notes)
+
+
+def test_phenotype_tables_without_our_columns_are_not_read(tmp_path: Path) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|age", "sub-01|40")
+    write(tmp_path, "phenotype/a.tsv", "participant_id|item|", "sub-01|1|", "sub-01|2|", "sub-01|3")
+    write(tmp_path, "phenotype/b.tsv", "person||", "x|1|2")
+    data = read_clinical(tmp_path, Clinical())
+    assert [note for note in data.notes if "is not read" in note] == [
+        f"phenotype/{name}.tsv is not read: it has none of the columns that thalbids knows." for name in "ab"
+    ]
+    write(tmp_path, "phenotype/c.tsv", "participant_id|edss|edss", "sub-01|1|2")
+    with pytest.raises(MetadataError, match="twice"):
+        read_clinical(tmp_path, Clinical())
+
+
+@pytest.mark.parametrize("masked", ["XXXX-XX-XX", "00:00", "2020-02-30", "1"])
+def test_masked_dates_do_not_matter_where_another_table_has_them(tmp_path: Path, masked: str) -> None:
+    for session in ("1", "2"):
+        write(tmp_path, f"sub-01/ses-{session}/sub-01_ses-{session}_scans.tsv", "filename|acq_time",
+              f"anat/sub-01_ses-{session}_T1w.nii.gz|{masked}")  # fmt: skip
+    with pytest.raises(ClinicalError, match="is not a date"):
+        read_clinical(tmp_path, Clinical())
+    write(tmp_path, "sub-01/sub-01_sessions.tsv", "session_id|acq_time", "ses-1|2020-01-01", "ses-2|2021-01-01")
+    data = read_clinical(tmp_path, Clinical())
+    years = [row["years"] for row in visits(data, {}).rows]
+    assert years == pytest.approx([0, 366 / 365.25])
+    assert "2 sessions have no usable date in scans.tsv; that of another table counts." in data.notes
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "annex"])
+def test_a_broken_participants_table_is_an_error(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "participants.tsv"
+    if kind == "link":
+        path.symlink_to(".git/annex/objects/x")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_text("/annex/objects/MD5-x")
+    with pytest.raises(MetadataError, match=r"participants\.tsv: (only a link|this is not a file)"):
+        read_clinical(tmp_path, Clinical())
+
+
+def test_tables_that_nothing_reads_are_said(tmp_path: Path) -> None:
+    for name in ("participants.csv", "participants.xlsx", "sessions.tsv", "phenotype/edss.csv", "README.csv"):
+        write(tmp_path, name, "participant_id")
+    warned = "\n".join(note for note in read_clinical(tmp_path, Clinical()).notes if note.startswith("warning:"))
+    for name in ("participants.csv", "participants.xlsx", "sessions.tsv at the root", "phenotype/edss.csv"):
+        assert name in warned
+    assert "README" not in warned
+
+
+def test_usual_names_come_with_a_line_for_the_settings(tmp_path: Path) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|Age|Gender|gender|EDSS_score", "sub-01|40|F|F|2")
+    data = read_clinical(tmp_path, Clinical())
+    assert visits(data, {}).rows[0]["age"] == 40.0
+    warned = "\n".join(data.notes)
+    assert (
+        "participants.tsv: Gender is not used; no column is called sex. If it is that, set [clinical.rename] " in warned
+    )
+    assert '[clinical.rename] "EDSS_score" = "edss"' in warned
+    assert first(tmp_path, rename={"Gender": "sex", "EDSS_score": "edss"})["sex"] == "F"
+    write(tmp_path, "participants.tsv", "participant_id|sex|gender", "sub-01|F|M")
+    assert not [note for note in read_clinical(tmp_path, Clinical()).notes if "is not used" in note]
+
+
+def test_100_000_columns_take_seconds(tmp_path: Path) -> None:
+    header = "|".join(["participant_id", "edss", *(f"c{number}" for number in range(100_000))])
+    write(tmp_path, "participants.tsv", header, *("|".join([f"sub-{n}", "2", *["1"] * 100_000]) for n in range(3)))
+    start = time.process_time()
+    assert len(visits(read_clinical(tmp_path, Clinical()), {}).rows) == 3
+    assert time.process_time() - start < 15

@@ -1,0 +1,32 @@
+"""The baseline of table and figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cohort import morph_row, write_rows
+from tests.unit.group.small import cohort_of, morph
+from thalbids.bids.tabular.tables import Table, write
+from thalbids.group.analyses.description import volumes
+from thalbids.reports.group.figures.descriptive import first_sessions
+from thalbids.reports.group.group_data import Tables
+
+
+def test_the_baseline_is_the_first_by_date_in_table_and_figure(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    dates = {"ses-2": "2021-01-01", "ses-10": "2022-01-01", "ses-a": "2020-01-01"}
+    write_rows(raw / "sub-01" / "sub-01_sessions.tsv", [{"session_id": k, "acq_time": v} for k, v in dates.items()])
+    for session, volume in (("ses-2", 9000), ("ses-10", 8000), ("ses-a", 9900)):
+        morph(out, "sub-01", session, morph_row("first", volume))
+    for session, volume in (("ses-2", 7000), ("ses-10", 6000)):  # without dates: by label
+        morph(out, "sub-02", session, morph_row("first", volume))
+    (made,) = volumes.tables(cohort_of(raw, out))
+    marked = made.frame[made.frame["baseline"]]
+    assert list(marked["session_id"]) == ["ses-a", "ses-2"]
+    for marks in (True, False):
+        shown = made.frame if marks else made.frame.drop(columns="baseline")
+        columns = {name: made.columns[name] for name in shown}
+        write(Table("group_volumes", shown, columns), tmp_path)
+        tables = Tables(tmp_path)
+        first = first_sessions(tables, tables.get("volumes"))
+        assert sorted(first["volume_ml"]) == [7.0, 9.9 if marks else 9.0]

@@ -1,0 +1,80 @@
+"""Change between visits: pairs told apart, and tests between methods by all sign flips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cohort import morph_row, write_cohort
+from tests.unit.group.small import cohort_of, morph, three_visits
+from thalbids.group.analyses.over_time.change import between, change, ledgers
+from thalbids.group.analyses.over_time.change import tables as change_tables
+
+
+def test_the_ledger_of_change_tells_the_pairs_apart(tmp_path: Path) -> None:
+    three_visits(tmp_path)
+    cohort = cohort_of(tmp_path / "raw", tmp_path / "out", pairs=["1:2", "1:9", "consecutive"])
+    rows = [row for row in ledgers(cohort) if row["outcome"] == "delta_ml"]
+    assert {row["sessions"]: row["n_used"] for row in rows} == {"1:2": 1, "consecutive": 2}
+    made = {t.name: t.frame for t in change_tables(cohort)}
+    assert set(made["group_missing"]["sessions"]) == {"1:2", "consecutive"}
+
+
+def test_several_pairs_of_a_person_are_told(tmp_path: Path) -> None:
+    raw, out, _ = write_cohort(tmp_path, 6, 3, ("first", "dbsegment"))
+    cohort = cohort_of(raw, out)
+    (one,) = between(change(cohort), "first:last")
+    (several,) = between(change(cohort, "consecutive"), "consecutive")
+    assert (one["n"], one["reason"]) == (6, "")
+    assert several["n"] == 12
+    assert "not independent" in several["reason"]
+
+
+def test_tests_between_methods_agree_with_all_sign_flips(tmp_path: Path) -> None:
+    """The exact p of five differences, ranks 1 to 5: of 32 sign patterns count those as extreme."""
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    changes = {"first": (-1.0, -2.0, -3.5, -0.5, -2.5), "dbsegment": (0.0, 0.5, 0.0, 0.0, -3.1)}
+    for number in range(5):
+        for session, factor in ((1, 0.0), (2, 1.0)):
+            rows = [morph_row(name, 100 * (100 + factor * own[number])) for name, own in changes.items()]
+            morph(out, f"sub-{number}", f"ses-{session}", *rows)
+    [row] = between(change(cohort_of(raw, out)), "first:last")
+    difference = np.subtract(*changes.values())
+    ranks = np.argsort(np.argsort(np.abs(difference))) + 1
+    signs = np.array(np.meshgrid(*[[0, 1]] * 5)).reshape(5, -1)
+    total = ranks @ signs
+    observed = ranks[difference > 0].sum()
+    exact = 2 * np.mean(total <= observed)
+    assert row["statistic"] == observed == 2
+    assert row["p"] == pytest.approx(exact, abs=0.06)  # the normal approximation of the default
+    assert row["p_fdr"] == row["p"] and row["p_exact"] == pytest.approx(exact)
+    assert between(change(cohort_of(raw, out)), "first:last", ["first"]) == []
+
+
+def test_methods_left_out_of_the_models_are_not_tested() -> None:
+    """Nine of ten methods: the paper's 36 pairs."""
+    from tests.people import make_cohort, two_visits
+    from thalbids.bids.results.names import methods as known
+    from thalbids.group.analyses.over_time import change as analysis
+    from thalbids.group.analyses.over_time import pbvc
+
+    names = ("freesurfer", *[item.desc for item in known() if item.desc != "freesurfer"][:9])
+    visits, volumes = two_visits(8, methods=names)
+    brain = [
+        {
+            "participant_id": f"sub-{i:03d}",
+            "session_id_baseline": "ses-1",
+            "session_id_followup": "ses-2",
+            "pbvc": -i / 9,
+        }
+        for i in range(8)
+    ]
+    cohort = make_cohort(visits, volumes, pbvc=brain)
+    tests = analysis.tables(cohort)[2]
+    assert tests.name == "group_change_tests" and len(tests.frame) == 36
+    assert "freesurfer" not in set(tests.frame["method"]) and tests.settings["methods_left_out"] == ["freesurfer"]
+    one, two = pbvc.tables(cohort)[:2]
+    assert len(one.frame) == 9 and len(two.frame) == 2 * 36 and "freesurfer" not in set(one.frame["method"])

@@ -1,0 +1,99 @@
+"""From derivatives and clinical tables to the cohort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.cohort import METHODS, morph_path, morph_row, write_cohort, write_rows
+from tests.unit.group.small import cohort_of
+from thalbids.group.analyses.over_time.change import change
+from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS
+from thalbids.group.intake.reading import read_cohort, with_exclusions
+from thalbids.settings import load
+
+
+def test_ids_and_sessions_of_the_cohort(tmp_path: Path) -> None:
+    cohort = cohort_of(*write_cohort(tmp_path, 3)[:2])
+    assert list(cohort.visits["participant_id"]) == ["sub-01", "sub-01", "sub-02", "sub-02", "sub-03", "sub-03"]
+    assert set(cohort.visits["session_id"]) == {"ses-1", "ses-2"}
+    assert tuple(cohort.volumes.columns) == VOLUME_COLUMNS
+    assert set(VISIT_COLUMNS) == set(cohort.visits.columns)
+    assert tuple(cohort.pbvc.columns) == PBVC_COLUMNS
+    assert cohort.visits["has_mri"].all()
+    assert len(cohort.volumes) == len(cohort.usable) == 3 * 2 * len(METHODS)
+    assert "freesurfer" in cohort.methods
+    assert "freesurfer" not in cohort.model_methods
+    assert not cohort.volumes.duplicated(["participant_id", "session_id", "method"]).any()
+
+
+def test_one_source_of_icv_for_everybody(tmp_path: Path) -> None:
+    raw, out, _ = write_cohort(tmp_path, 4, sessions=1)
+    for person in ("sub-01", "sub-02"):
+        path = morph_path(out, person, "ses-1")
+        path = path.with_name(path.name.replace("desc-thalamus", "desc-icv"))
+        write_rows(path, [{"source": "synthal", "icv_mm3": 1.4e6}, {"source": "freesurfer", "icv_mm3": 1.5e6}])
+    cohort = cohort_of(raw, out)
+    assert set(cohort.volumes["icv_source"]) == {"synthal"}
+    assert cohort.volumes["icv_ml"].notna().all()
+    cohort = cohort_of(raw, out, icv="freesurfer")
+    icv = cohort.volumes.drop_duplicates("participant_id").set_index("participant_id")["icv_ml"]
+    assert icv["sub-01"] == 1500.0
+    assert np.isnan(icv["sub-03"])
+
+
+def test_several_scans_of_a_session(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    folder = tmp_path / "out" / "sub-01" / "anat"
+    for number in (10, 2):
+        write_rows(folder / f"sub-01_run-{number}_desc-thalamus_morph.tsv", [morph_row("first", 9000 + number)])
+    cohort = cohort_of(tmp_path / "raw", tmp_path / "out")
+    assert list(cohort.volumes["volume_ml"]) == [9.002]
+    assert list(cohort.repeats["entities"]) == ["run-2", "run-10"]
+
+
+def test_exclusions_reach_every_table(tmp_path: Path) -> None:
+    cohort = cohort_of(*write_cohort(tmp_path, 3)[:2])
+    one = {"participant_id": "sub-01", "session_id": "ses-1", "method": "first", "reason": "rater: shifted"}
+    every = {"participant_id": "sub-02", "session_id": "ses-2", "method": "", "reason": "rater: motion"}
+    changed = with_exclusions(cohort, pd.DataFrame([one, every]))
+    status = changed.volumes.set_index(["participant_id", "session_id", "method"])
+    assert status.loc[("sub-01", "ses-1", "first"), "reason"] == "rater: shifted"
+    assert len(changed.usable) == len(cohort.usable) - 1 - len(METHODS)
+    assert changed.excluded("sub-02", "ses-2", "dbsegment") == "rater: motion"
+    assert changed.excluded("sub-01", "ses-1", "dbsegment") == ""
+    rows = change(changed)
+    assert rows[(rows["participant_id"] == "sub-01") & (rows["method"] == "first")]["delta_ml"].isna().all()
+    assert "sub-02" not in set(rows["participant_id"])
+    assert "sub-02" in set(change(cohort)["participant_id"])
+
+
+def test_given_pbvc_wins(tmp_path: Path) -> None:
+    raw, out, truth = write_cohort(tmp_path, 2)
+    table = tmp_path / "pbvc.tsv"
+    table.write_text("participant_id\tsession_id_baseline\tsession_id_followup\tpbvc\n01\t1\t2\t-0.75\n02\t1\t2\tn/a\n")
+    settings = load(None, {"siena": {"table": table}})
+    pbvc = read_cohort(raw, out, settings).pbvc.set_index("participant_id")
+    assert (pbvc.loc["sub-01", "pbvc"], pbvc.loc["sub-01", "source"]) == (-0.75, "table")
+    assert pbvc.loc["sub-02", "pbvc"] == pytest.approx(truth.pbvc[1])
+    assert len(pbvc) == 2
+
+
+def test_people_and_sessions_that_nearly_match_are_lost_and_named(tmp_path: Path) -> None:
+    raw, out, _ = write_cohort(tmp_path, 12)
+    table = raw / "participants.tsv"
+    table.write_text(table.read_text().replace("sub-0", "sub-"))
+    for person in ("sub-10", "sub-11"):
+        visits = raw / person / f"{person}_sessions.tsv"
+        visits.write_text(visits.read_text().replace("ses-", "ses-0"))
+    cohort = cohort_of(raw, out)
+    people, sessions = cohort.lost
+    assert people.startswith("warning: 9 participants of the clinical tables nearly match those of the derivatives")
+    assert "sub-1 for sub-01, sub-2 for sub-02" in people and "and 4 more" in people
+    assert sessions.startswith("warning: 4 sessions of the clinical tables nearly match")
+    assert "sub-10 ses-01 for ses-1" in sessions
+    assert set(cohort.lost) <= set(cohort.notes)
+    assert cohort_of(*write_cohort(tmp_path / "other", 3)[:2]).lost == []

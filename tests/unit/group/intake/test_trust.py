@@ -1,0 +1,195 @@
+"""Results that were edited, damaged, exchanged, removed or left half-way are not analysed as if nothing had been."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cohort import morph_row, write_rows
+from tests.unit.group.small import cohort_of
+from thalbids.bids.results.derivatives import find_places
+from thalbids.bids.results.outputs import UNFINISHED
+from thalbids.bids.results.removed import removed, removed_from
+from thalbids.cli.main import main
+from thalbids.engine.fingerprint import file_sha256, json_sha256
+from thalbids.group import reporting, run
+from thalbids.group.cohort import Cohort
+
+SESSIONS = (("sub-01", "ses-1"), ("sub-02", "ses-1"))
+
+
+@pytest.fixture(autouse=True)
+def only_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "ANALYSES", tuple(item for item in run.ANALYSES if item.name == "volumes"))
+    monkeypatch.setattr(reporting, "write", lambda *_: [Path("group.html")])
+
+
+def record(path: Path, out: Path, content: dict, *files: Path) -> None:
+    """A record as `thalbids.engine.record` writes it."""
+    listed = {file.relative_to(out).as_posix(): file_sha256(file) for file in files}
+    listed[path.relative_to(out).as_posix()] = json_sha256(content)
+    path.write_text(json.dumps({**content, "Provenance": {"Outputs": listed, "Status": "ok"}}))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two people with a volume table, a mask, and the records of both; the dataset has their scans."""
+    for number, (person, session) in enumerate(SESSIONS):
+        scan = tmp_path / "raw" / person / session / "anat" / f"{person}_{session}_T1w.nii.gz"
+        scan.parent.mkdir(parents=True)
+        scan.touch()
+        folder = tmp_path / "out" / person / session / "anat"
+        stem = f"{person}_{session}"
+        table = folder / f"{stem}_desc-thalamus_morph.tsv"
+        write_rows(table, [morph_row("first", 17800.0 + number, 9000, 8800), morph_row("dbsegment", 15000.0)])
+        mask = folder / f"{stem}_space-T1w_label-thalamus_desc-first_mask.nii.gz"
+        dseg = folder / f"{stem}_space-T1w_seg-thalamus_desc-first_dseg.nii.gz"
+        mask.write_bytes(b"mask %d" % number)
+        dseg.write_bytes(b"dseg %d" % number)
+        out = tmp_path / "out"
+        record(mask.with_name(mask.name.replace(".nii.gz", ".json")), out, {"Manual": False}, mask, dseg)
+        other = folder / f"{stem}_space-T1w_label-thalamus_desc-dbsegment_mask.nii.gz"
+        other.write_bytes(b"other %d" % number)
+        record(other.with_name(other.name.replace(".nii.gz", ".json")), out, {}, other)
+        record(folder / f"{stem}_desc-thalamus_qc.json", out, {"Masks": {}, "Flags": []}, table)
+        t1w = folder / f"{stem}_desc-reoriented_T1w.nii.gz"
+        t1w.write_bytes(b"scan %d" % number)
+        record(folder / f"{stem}_desc-reoriented_T1w.json", out, {}, t1w)
+    return tmp_path
+
+
+def anat(root: Path, ending: str) -> Path:
+    return next((root / "out/sub-01/ses-1/anat").glob(f"*{ending}"))
+
+
+def cohort(root: Path, **group: object) -> Cohort:
+    return cohort_of(root / "raw", root / "out", **group)
+
+
+GOOD = {(person, method): "ok" for person, _ in SESSIONS for method in ("first", "dbsegment")}
+
+
+def lost(root: Path) -> set[tuple[str, str]]:
+    """The rows that are not ok; everything else is."""
+    rows = cohort(root).volumes.itertuples()
+    found = {(row.participant_id, row.method): row.status for row in rows}
+    assert set(found) == set(GOOD)
+    return {key for key, status in found.items() if status != "ok"}
+
+
+def test_untouched_results_are_trusted(root: Path) -> None:
+    assert lost(root) == set()
+    assert cohort(root).lost == []
+
+
+BOTH = {("sub-01", "first"), ("sub-01", "dbsegment")}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("17800.0", "27800.0"), ("17800.0", "17.8"), ("17800.0", "1e305"), ("ok", "ok ")]
+)
+def test_an_edited_table_costs_its_session(root: Path, old: str, new: str) -> None:
+    table = anat(root, "thalamus_morph.tsv")
+    table.write_text(table.read_text().replace(old, new))
+    assert lost(root) == BOTH
+    (note,) = cohort(root).lost if new in ("27800.0", "ok ") else cohort(root).lost[:1]
+    assert (
+        "sub-01 ses-1 left out: sub-01_ses-1_desc-thalamus_morph.tsv is not the file that its record tells of" in note
+    )
+
+
+@pytest.mark.parametrize("content", ['{"Masks": 3}', "[1]", "null", "{", "", '{"Masks": 3, "Provenance": 7}', "\x00"])
+def test_a_damaged_qc_document_costs_its_session(root: Path, content: str, capsys) -> None:
+    anat(root, "thalamus_qc.json").write_text(content)
+    assert lost(root) == BOTH
+    assert "_desc-thalamus_qc.json is damaged" in cohort(root).lost[0]
+    assert main([str(root / "raw"), str(root / "out"), "group"]) == 1
+    assert "this is a bug" not in capsys.readouterr().err
+
+
+def test_a_changed_qc_document_costs_its_session(root: Path) -> None:
+    path = anat(root, "thalamus_qc.json")
+    path.write_text(path.read_text().replace('"Flags": []', '"Flags": [1]'))
+    assert lost(root) == BOTH
+
+
+@pytest.mark.parametrize("what", ["deleted", "deleted with its record", "damaged", "of another person"])
+def test_a_mask_that_is_not_the_one_that_was_measured(root: Path, what: str) -> None:
+    mask = anat(root, "desc-first_mask.nii.gz")
+    if what.startswith("deleted"):
+        mask.unlink()
+        if what != "deleted":
+            anat(root, "desc-first_mask.json").unlink()
+    elif what == "damaged":
+        mask.write_bytes(b"mas")
+    else:
+        mask.write_bytes(Path(str(mask).replace("sub-01", "sub-02")).read_bytes())
+    assert lost(root) == {("sub-01", "first")}
+    assert cohort(root).excluded("sub-01", "ses-1", "first")  # whoever reads masks leaves it out too
+
+
+def test_volumes_have_bounds_without_records_too(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    rows = [morph_row("first", 17.8), morph_row("dbsegment", 1e305), morph_row("freesurfer", 15000)]
+    write_rows(tmp_path / "out/sub-01/anat/sub-01_desc-thalamus_morph.tsv", rows)
+    found = cohort(tmp_path).volumes.set_index("method")
+    assert found["status"].to_dict() == {"first": "failed", "dbsegment": "failed", "freesurfer": "ok"}
+    assert found.loc["first", "reason"] == "a volume of 17.8 mm3 is that of no pair of thalami"
+
+
+def test_people_who_were_removed_are_named_and_left_out_unless_asked(root: Path) -> None:
+    (root / "raw/sub-01").rename(root / "raw/sub-22")
+    assert [place.name for place in removed(root / "raw", find_places(root / "out"))] == ["sub-01_ses-1"]
+    assert "removed or renamed): sub-01_ses-1" in removed_from(root / "raw", root / "out")[0]
+    left = cohort(root)
+    assert set(left.volumes["participant_id"]) == {"sub-02"}
+    assert any("sub-01_ses-1. They are left out." in note for note in left.notes)
+    assert set(cohort(root, keep_removed=True).volumes["participant_id"]) == {"sub-01", "sub-02"}
+
+
+def test_a_dataset_of_tables_alone_tells_of_nobody(root: Path) -> None:
+    for scan in (root / "raw").rglob("*.nii.gz"):
+        scan.unlink()
+    (root / "raw/sub-01/ses-1/anat").rmdir()
+    (root / "raw/sub-01/ses-1").rmdir()
+    assert removed_from(root / "raw", root / "out") == []
+
+
+def test_one_scan_under_two_labels_is_reported(root: Path) -> None:
+    assert not any("several labels" in note for note in cohort(root).notes)
+    one, two = anat(root, "reoriented_T1w.json"), root / "out/sub-02/ses-1/anat/sub-02_ses-1_desc-reoriented_T1w.json"
+    digest = json.loads(one.read_text())["Provenance"]["Outputs"]
+    digest = {name.replace("sub-01", "sub-02"): value for name, value in digest.items()}
+    two.write_text(json.dumps({"Provenance": {"Outputs": digest}}))
+    assert any("sub-01_ses-1 = sub-02_ses-1" in note for note in cohort(root).notes)
+
+
+def test_a_killed_run_leaves_nothing_that_looks_whole(root: Path, monkeypatch, capsys) -> None:
+    out = root / "out"
+    assert main([str(root / "raw"), str(out), "group"]) == 0
+    assert not (out / UNFINISHED).exists()
+    (out / "group.html").touch()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "write_all", killed)
+        assert main([str(root / "raw"), str(out), "group"]) == 130
+    assert (out / UNFINISHED).exists() and not (out / "group.html").exists()
+    assert main([str(root / "raw"), str(out), "group", "--reports-only"]) == 66
+    description = {"Name": "x", "BIDSVersion": "1.11.1", "GeneratedBy": [{"Name": "thalbids"}], "SourceDatasets": []}
+    (out / "dataset_description.json").write_text(json.dumps(description))
+    (out / ".bidsignore").touch()
+    assert main(["share", str(out), str(root / "copy"), "--license", "CC0"]) == 2
+    assert "a group run has not ended" in capsys.readouterr().err
+    assert main([str(root / "raw"), str(out), "group"]) == 0
+    assert not (out / UNFINISHED).exists()
+
+
+def test_folders_that_no_file_system_likes_cost_nobody_else(root: Path) -> None:
+    (root / "out" / f"sub-{'x' * 240}" / "anat").mkdir(parents=True)
+    (root / "out" / "sub-03").symlink_to("sub-03")
+    assert lost(root) == set()

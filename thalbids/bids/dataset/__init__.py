@@ -1,0 +1,1 @@
+"""The raw dataset: its people and sessions, their images, metadata and raw acquisitions."""

@@ -1,0 +1,1 @@
+"""The derivative dataset: names, files, tables and their data dictionaries; written, read again, shared."""

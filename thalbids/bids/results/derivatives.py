@@ -1,0 +1,293 @@
+"""Find and read our own derivatives: sessions, morph tables, intracranial volumes, SIENA tables, masks.
+
+The tables stay rows of text and numbers here; the group level makes frames of them. Nothing but the names of folders
+and files and small tables is read, so ten thousand sessions take seconds.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from thalbids.bids.dataset.index import LABEL
+from thalbids.bids.tabular.labels import with_prefix
+from thalbids.bids.tabular.pbvc import COLUMNS, read_given
+from thalbids.bids.tabular.people import natural
+from thalbids.errors import MetadataError, NoInputError
+from thalbids.files import read_json, read_table
+
+MORPH = "desc-thalamus_morph.tsv"
+ICV = "desc-icv_morph.tsv"
+SIENA = "desc-siena_morph.tsv"
+DOCUMENT = "desc-thalamus_qc.json"
+MIN_MM3, MAX_MM3 = 500.0, 60_000.0  # both thalami: 10 000 - 18 000 in adults, half of that where little is left
+STATUSES = ("ok", "missing", "failed", "excluded")
+_MASK = re.compile(r"_label-thalamus_desc-(?P<desc>[0-9A-Za-z]+)_mask\.nii(?:\.gz)?$")
+_LIKE_A_MASK = re.compile(r"^[^.].*(?:mask|thal).*\.nii(?:\.gz)?$", re.IGNORECASE)
+_OTHER = re.compile(r"_label-(?!thal)|_desc-brain", re.IGNORECASE)  # masks of something else
+_PBVC = COLUMNS[1:]
+_SUBJECT, _SESSION = re.compile(rf"sub-{LABEL}"), re.compile(rf"ses-{LABEL}")
+
+
+@dataclass(frozen=True)
+class Place:
+    """The ``anat`` folder of a session of a derivative dataset, and the names in it.
+
+    ``participant_id`` is ``sub-X``; ``session_id`` is ``ses-Y``, or "" where the dataset has no sessions.
+    """
+
+    participant_id: str
+    session_id: str
+    folder: Path
+    names: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """``sub-01_ses-1`` or ``sub-01``."""
+        return self.participant_id + (f"_{self.session_id}" if self.session_id else "")
+
+    def ending(self, ending: str) -> list[Path]:
+        """The files whose name ends like this, those with fewer entities first."""
+        own = [name for name in self.names if name.endswith("_" + ending) and not name.startswith(".")]
+        return [self.folder / name for name in sorted(own, key=lambda name: (name.count("_"), _runs(name)))]
+
+    def masks(self) -> dict[str, Path]:
+        """Thalamus masks by the label of their ``desc-`` entity; of several with one label the first is taken."""
+        found: dict[str, Path] = {}
+        for name in sorted(self.names, key=lambda name: (name.count("_"), _runs(name))):
+            match = _MASK.search(name)
+            if match is not None and not name.startswith("."):
+                found.setdefault(match["desc"], self.folder / name)
+        return found
+
+    def misnamed(self) -> list[str]:
+        """Files that look like thalamus masks, and are not read because their name is not that of one."""
+        return [
+            name
+            for name in sorted(self.names)
+            if _LIKE_A_MASK.search(name) and not _OTHER.search(name) and not _MASK.search(name)
+        ]
+
+
+@dataclass
+class Volumes:
+    """Rows of every morph table: ``rows`` of each session's first scan, ``repeats`` of sessions with several scans."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    repeats: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def find_places(root: Path, participants: Collection[str] = (), sessions: Collection[str] = ()) -> list[Place]:
+    """Every session of a derivative dataset that has an ``anat`` folder, in natural order of the labels.
+
+    Parameters
+    ----------
+    participants, sessions : labels without prefix; empty means all
+
+    Raises
+    ------
+    NoInputError
+        The folder is not there or cannot be read.
+    """
+    subjects = _folders(root, _SUBJECT)
+    if subjects is None:
+        raise NoInputError("the folder is not there, or may not be read.", "Check its path.", root)
+    places = []
+    for subject in subjects:
+        if participants and subject.removeprefix("sub-") not in participants:
+            continue
+        for session in ("", *(_folders(root / subject, _SESSION) or ())):
+            if sessions and session.removeprefix("ses-") not in sessions:
+                continue
+            folder = root / subject / session / "anat"
+            names = tuple(name for name in _names(folder) if "_desc-siena_" not in name)  # belongs to no session
+            if names:
+                places.append(Place(subject, session, folder, names))
+    return places
+
+
+def read_volumes(places: Iterable[Place]) -> Volumes:
+    """The rows of every ``desc-thalamus_morph.tsv``.
+
+    Each row has participant_id, session_id, entities (of the file name besides sub, ses and desc), method, image,
+    volume_ml, volume_left_ml, volume_right_ml (NaN when missing), status and reason. A number that is none, or not
+    above 0, makes the status failed; a damaged table is noted and gives no rows.
+    """
+    made = Volumes()
+    for place in places:
+        files = place.ending(MORPH)
+        for number, path in enumerate(files):
+            rows = _session_rows(place, path, made.notes)
+            if number == 0:
+                made.rows += rows
+            if len(files) > 1:
+                made.repeats += rows
+    return made
+
+
+def read_icv(places: Iterable[Place]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The rows of every ``desc-icv_morph.tsv`` (participant_id, session_id, source, icv_ml, status), and notes.
+
+    The status is ``excluded`` where the participant level says so; tables without that column count as ok.
+    """
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
+    for place in places:
+        for path in place.ending(ICV)[:1]:
+            for row in _table(path, ("source", "icv_mm3"), notes):
+                value = number(row["icv_mm3"])
+                if value > 0:
+                    ids = {"participant_id": place.participant_id, "session_id": place.session_id}
+                    status = "excluded" if row.get("status") == "excluded" else "ok"
+                    source = row["source"] or "given"
+                    rows.append({**ids, "source": source, "icv_ml": value / 1000, "status": status})
+    return rows, notes
+
+
+def read_documents(places: Iterable[Place]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The QC document of each session by participant and session, whatever it holds; without those that are damaged."""
+    found = {}
+    for place in places:
+        for path in place.ending(DOCUMENT)[:1]:
+            with suppress(MetadataError):
+                found[place.participant_id, place.session_id] = read_json(path)
+    return found
+
+
+def read_pbvc(root: Path, participants: Collection[str] = ()) -> tuple[list[dict[str, Any]], list[str]]:
+    """The rows of every ``sub-X/anat/sub-X_desc-siena_morph.tsv``, and notes.
+
+    The columns are participant_id, session_id_baseline, session_id_followup, pbvc (%, NaN when missing), source, status
+    and reason.
+    """
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
+    for subject in _folders(root, _SUBJECT) or ():
+        if participants and subject.removeprefix("sub-") not in participants:
+            continue
+        path = root / subject / "anat" / f"{subject}_{SIENA}"
+        if os.path.isfile(path):  # noqa: PTH113 (a name that is too long raises elsewhere)
+            rows += [_pbvc_row(subject, row) for row in _table(path, _PBVC, notes)]
+    return rows, notes
+
+
+def read_pbvc_table(path: Path, participants: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The rows of a given table (``--pbvc-table``), with the columns of `read_pbvc`; errors of `read_given`."""
+    return [
+        dict(zip(COLUMNS[:3], pair, strict=True)) | {"source": "table"} | asdict(given)
+        for pair, given in read_given(path).items()
+        if not participants or pair[0].removeprefix("sub-") in participants
+    ]
+
+
+def number(text: str | None) -> float:
+    """A number of one of our own tables; NaN for none and for what is no finite number."""
+    try:
+        value = float(text) if text is not None else math.nan
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def _pbvc_row(subject: str, row: Mapping[str, str | None]) -> dict[str, Any]:
+    value = number(row["pbvc"])
+    status = row.get("status") or ("ok" if value == value else "missing")
+    reason = row.get("reason") or ""
+    if status == "ok" and value != value:
+        status, reason = "missing", reason or "no number"
+    return {
+        "participant_id": subject,
+        "session_id_baseline": with_prefix(row["session_id_baseline"], "ses-"),
+        "session_id_followup": with_prefix(row["session_id_followup"], "ses-"),
+        "pbvc": value,
+        "source": row.get("source") or "",
+        "status": status,
+        "reason": reason,
+    }
+
+
+def _session_rows(place: Place, path: Path, notes: list[str]) -> list[dict[str, Any]]:
+    """The rows of one morph table, one per method."""
+    start = {"participant_id": place.participant_id, "session_id": place.session_id, "entities": _entities(path.name)}
+    found: dict[str, dict[str, Any]] = {}
+    for row in _table(path, ("method", "volume_mm3"), notes):
+        method = row["method"]
+        if method is None:
+            notes.append(f"warning: {path.name}: a row without a method is not used.")
+            continue
+        made = start | _volume_row(method, row)
+        if method in found and not _same(found[method], made):
+            reason = "the table has this method twice, with different values"
+            found[method] |= {"status": "failed", "reason": reason}
+            notes.append(f"warning: {path.name}: {method}: {reason}.")
+        else:
+            found[method] = made
+    return list(found.values())
+
+
+def _volume_row(method: str, row: Mapping[str, str | None]) -> dict[str, Any]:
+    """Method, volumes in mL, status and reason of one row."""
+    names = ("volume_mm3", "volume_left_mm3", "volume_right_mm3")
+    values = {name: number(row.get(name)) for name in names}
+    status, reason = row.get("status") or "ok", row.get("reason") or ""
+    if status not in STATUSES:
+        status, reason = "failed", f"unknown status {status!r}"
+    elif status == "ok" and not values["volume_mm3"] > 0:
+        status, reason = "failed", f"the volume is {row['volume_mm3'] or 'missing'}"
+    elif status == "ok" and not MIN_MM3 <= values["volume_mm3"] <= MAX_MM3:
+        status, reason = "failed", f"a volume of {values['volume_mm3']:g} mm3 is that of no pair of thalami"
+    in_ml = {name.replace("_mm3", "_ml"): values[name] / 1000 for name in names}
+    return {"method": method, "image": row.get("image") or "", **in_ml, "status": status, "reason": reason}
+
+
+def _same(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
+    return all(one[key] == two[key] or (one[key] != one[key] and two[key] != two[key]) for key in one)
+
+
+def _table(path: Path, needed: Sequence[str], notes: list[str]) -> list[dict[str, str | None]]:
+    """The rows of a table; none, and a note, when it is damaged."""
+    try:
+        rows = read_table(path)
+    except MetadataError as error:
+        notes.append(f"warning: {path.name} is not used: {error.problem}")
+        return []
+    absent = [name for name in needed if rows and name not in rows[0]]
+    if absent:
+        notes.append(f"warning: {path.name} is not used: it has no column {', '.join(absent)}.")
+        return []
+    return rows
+
+
+def _entities(name: str) -> str:
+    """The entities of a file name besides sub, ses and desc (``acq-mprage_run-1``)."""
+    parts = name.split("_")[:-1]
+    return "_".join(part for part in parts if part.split("-")[0] not in ("sub", "ses", "desc"))
+
+
+def _runs(name: str) -> tuple[int, str]:
+    match = re.search(r"_run-(\d+)", name)
+    return (int(match[1]) if match else 0, name)
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    try:
+        return tuple(os.listdir(folder))  # noqa: PTH208 (names only; Path objects cost ten times as much)
+    except OSError:
+        return ()
+
+
+def _folders(root: Path, pattern: re.Pattern[str]) -> list[str] | None:
+    """Names of the sub-folders that match, in natural order; None when the folder cannot be read."""
+    try:
+        with os.scandir(root) as entries:
+            names = [entry.name for entry in entries if pattern.fullmatch(entry.name) and os.path.isdir(entry.path)]  # noqa: PTH112 (a link in a circle raises elsewhere)
+    except OSError:
+        return None
+    return sorted(names, key=natural)

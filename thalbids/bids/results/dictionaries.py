@@ -1,0 +1,215 @@
+"""Columns of the per-session tables, in order, and their data dictionaries (the JSON beside each table)."""
+
+from __future__ import annotations
+
+from thalbids import families
+from thalbids.bids.results import names
+
+Column = dict[str, object]
+
+_SEVERAL = any(item.image == "several" for item in names.methods())
+
+THALAMUS_MORPH: dict[str, Column] = {
+    "method": {
+        "LongName": "Segmentation method",
+        "Description": "Name of the method, the same as in the desc- entity of its mask.",
+        "Levels": {item.desc: item.description for item in names.methods()},
+    },
+    "image": {
+        "LongName": "Image segmented",
+        "Description": "Image that the mask was made from.",
+        "Levels": {
+            "T1w": "T1-weighted image",
+            "FLAIR": "T2-weighted fluid-attenuated inversion recovery image",
+            "R1map": "Map of the longitudinal relaxation rate R1",
+            "ensemble": "The masks of several images combined, see method",
+            **({"several": "Several images together, see method"} if _SEVERAL else {}),
+        },
+    },
+    "volume_mm3": {
+        "LongName": "Thalamus volume, left and right",
+        "Description": "Number of voxels of the mask times the volume of a voxel.",
+        "Units": "mm^3",
+    },
+    "volume_left_mm3": {
+        "LongName": "Left thalamus volume",
+        "Description": "Number of voxels of the left thalamus times the volume of a voxel.",
+        "Units": "mm^3",
+    },
+    "volume_right_mm3": {
+        "LongName": "Right thalamus volume",
+        "Description": "Number of voxels of the right thalamus times the volume of a voxel.",
+        "Units": "mm^3",
+    },
+    "volume_soft_mm3": {
+        "LongName": "Thalamus volume from probabilities",
+        "Description": "Sum of the probabilities of being thalamus times the volume of a voxel; n/a for methods that "
+        "give no probabilities.",
+        "Units": "mm^3",
+    },
+    "voxels": {
+        "LongName": "Number of voxels",
+        "Description": "Number of voxels of the mask on the grid of the T1w image.",
+    },
+    "voxel_volume_mm3": {
+        "LongName": "Volume of a voxel",
+        "Description": "Absolute determinant of the affine of the T1w image.",
+        "Units": "mm^3",
+    },
+    "status": {
+        "LongName": "Status",
+        "Description": "Whether the mask exists and can be used.",
+        "Levels": {
+            "ok": "The mask was made and passed every check",
+            "missing": "Something that the method needs (image, tool, other mask) is not there",
+            "failed": "The method was run and did not give a mask",
+            "excluded": "The image or the mask did not pass the quality control",
+        },
+    },
+    "reason": {
+        "LongName": "Reason",
+        "Description": "Why the status is not ok, or what was flagged; n/a when there is nothing to say.",
+    },
+    "expected_dice": {
+        "LongName": "Expected Dice",
+        "Description": "Dice to expect with a mask of the same protocol, from the probabilities; n/a for methods that "
+        "do not tell.",
+    },
+    "volume_low_mm3": {
+        "LongName": "Lower bound of the volume",
+        "Description": "Of the 90 % interval of what a T1w scan of the same head at 1 mm would read with the same "
+        "method; n/a for methods that do not tell.",
+        "Units": "mm^3",
+    },
+    "volume_high_mm3": {
+        "LongName": "Upper bound of the volume",
+        "Description": "See volume_low_mm3.",
+        "Units": "mm^3",
+    },
+}
+
+ICV_MORPH: dict[str, Column] = {
+    "source": {
+        "LongName": "Source",
+        "Description": "Where the intracranial volume comes from.",
+        "Levels": {
+            **{name: entry.icv for name, entry in families.known().items() if entry.icv},
+            "given": "Supplied by the user",
+        },
+    },
+    "icv_mm3": {
+        "LongName": "Intracranial volume",
+        "Description": "Volume inside the skull: brain, cerebrospinal fluid, meninges and vessels.",
+        "Units": "mm^3",
+    },
+    "note": {
+        "LongName": "Note",
+        "Description": "What to know before the volume is used; n/a when there is nothing to say.",
+    },
+    "status": {
+        "LongName": "Status",
+        "Description": "Whether the volume exists and can be used.",
+        "Levels": {
+            "ok": "There is a volume, and it is plausible",
+            "missing": "There is none, see note",
+            "excluded": "It is implausible, see note",
+        },
+    },
+}
+
+SIENA_MORPH: dict[str, Column] = {
+    "session_id_baseline": {"LongName": "First session", "Description": "Session of the first scan."},
+    "session_id_followup": {"LongName": "Second session", "Description": "Session of the second scan."},
+    "pbvc": {
+        "LongName": "Percentage brain volume change",
+        "Description": "Change of the whole brain's volume from the first to the second session; negative is loss.",
+        "Units": "%",
+    },
+    "source": {
+        "LongName": "Source",
+        "Description": "Where the value comes from.",
+        "Levels": {
+            "siena": "FSL's SIENA, run by thalbids",
+            "directory": "A SIENA result that existed before",
+            "table": "A table supplied by the user",
+        },
+    },
+    "status": {
+        "LongName": "Status",
+        "Description": "Whether the value exists and can be used.",
+        "Levels": {
+            "ok": "There is a value, and it passed every check",
+            "missing": "The given table has no value for this pair",
+            "failed": "SIENA gave no value",
+            "excluded": "There is a value, and it did not pass a check",
+        },
+    },
+    "reason": {
+        "LongName": "Reason",
+        "Description": "Why the status is not ok, or what to look at; n/a when there is nothing to say.",
+    },
+}
+
+QMRI_MORPH: dict[str, Column] = {
+    "method": THALAMUS_MORPH["method"],
+    "map": {
+        "LongName": "Quantitative map",
+        "Description": "Map whose values are read inside the mask.",
+        "Levels": {
+            "R1map": "Longitudinal relaxation rate R1",
+            "R2starmap": "Effective transverse relaxation rate R2*",
+            "MTsat": "Magnetisation transfer saturation, in percent units (p.u.)",
+            "PDmap": "Proton density relative to the median of brain tissue, the receive field still in it",
+        },
+    },
+    "region": {
+        "LongName": "Region",
+        "Description": "Part of the mask.",
+        "Levels": {
+            "whole": "All voxels of the mask",
+            "eroded": "Without the outermost voxels of each side (across faces), where tissues mix",
+        },
+    },
+    "side": {
+        "LongName": "Side",
+        "Description": "Which thalamus.",
+        "Levels": {"both": "Left and right together", "left": "The left one", "right": "The right one"},
+    },
+    "voxels": {"LongName": "Number of voxels", "Description": "Voxels of the region that have a value."},
+    "undefined": {
+        "LongName": "Undefined voxels",
+        "Description": "Voxels of the region where the map is 0 or no number; they are left out.",
+    },
+    "mean": {"LongName": "Mean", "Description": "Mean of the map; n/a with fewer than 10 voxels. Unit: see units."},
+    "median": {"LongName": "Median", "Description": "Median of the map; n/a with fewer than 10 voxels."},
+    "sd": {"LongName": "Standard deviation", "Description": "Standard deviation (n - 1) of the map over voxels."},
+    "units": {"LongName": "Units", "Description": "Unit of mean, median and sd."},
+    "status": THALAMUS_MORPH["status"],
+    "reason": {
+        "LongName": "Reason",
+        "Description": "Why there are no numbers, or why they are doubtful; n/a when there is nothing to say.",
+    },
+}
+
+DESCRIPTIONS: dict[str, Column] = {
+    "desc_id": {
+        "LongName": "Label of the desc- entity",
+        "Description": "The desc- entity as it stands in the names of the files of this dataset.",
+    },
+    "description": {
+        "LongName": "Description",
+        "Description": "What the files with this label hold.",
+    },
+}
+
+THALAMUS_COLUMNS = tuple(THALAMUS_MORPH)
+ICV_COLUMNS = tuple(ICV_MORPH)
+SIENA_COLUMNS = tuple(SIENA_MORPH)
+
+LABEL_TABLE_COLUMNS = ("index", "name", "abbreviation", "color", "mapping")
+
+# FreeSurfer's numbers and colour of the thalamus; mapping 9 is subcortical grey matter in BIDS' standard labels.
+LABEL_TABLE: tuple[dict[str, object], ...] = (
+    {"index": 10, "name": "Left-Thalamus", "abbreviation": "L-Tha", "color": "#00760E", "mapping": 9},
+    {"index": 49, "name": "Right-Thalamus", "abbreviation": "R-Tha", "color": "#00760E", "mapping": 9},
+)

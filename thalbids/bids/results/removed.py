@@ -1,0 +1,55 @@
+"""Results of people and sessions that are not in the raw dataset any more: withdrawn, or renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from thalbids.bids.dataset.places import some
+from thalbids.bids.results.derivatives import Place, find_places
+from thalbids.bids.tabular.given import people_of
+
+
+def removed(bids_dir: Path, places: Sequence[Place]) -> list[Place]:
+    """The places of people and sessions that have no folder in the raw dataset any more.
+
+    Nothing is told of a dataset without any image in ``anat``: tables alone are enough for the group level.
+    """
+    people = people_of(bids_dir)
+    if not _has_images(bids_dir, people):
+        return []
+    gone = []
+    for place in places:
+        sessions = people.get(place.participant_id)
+        if sessions is None or (place.session_id and place.session_id not in sessions):
+            gone.append(place)
+    return gone
+
+
+def removal_note(gone: Sequence[Place], what: str) -> str:
+    """A warning about those who are not in the dataset any more."""
+    names = some([place.name for place in gone], 10)
+    return f"warning: results without a scan in the dataset any more (removed or renamed): {names}. {what}"
+
+
+def removed_from(bids_dir: Path, out_dir: Path) -> list[str]:
+    """What the participant level says about such results in the output folder: a warning, or nothing."""
+    gone = removed(bids_dir, find_places(out_dir))
+    what = "The group level leaves them out; delete their folders and pages where consent was withdrawn."
+    return [removal_note(gone, what)] if gone else []
+
+
+def _has_images(bids_dir: Path, people: Mapping[str, set[str]]) -> bool:
+    for person, sessions in people.items():
+        for session in ("", *sessions):
+            if any(name.endswith((".nii", ".nii.gz")) for name in _listed(bids_dir / person / session / "anat")):
+                return True
+    return False
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 (names only)
+    except OSError:
+        return []

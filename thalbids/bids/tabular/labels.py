@@ -1,0 +1,43 @@
+"""Labels that nearly match: ``sub-1`` and ``sub-01`` are two people for BIDS, and one for whoever typed the table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+
+from thalbids.bids.tabular.people import natural
+
+
+def alike(label: str) -> str:
+    """What labels that nearly match share: no case, blanks, hyphens, underscores, leading zeros, no prefix.
+
+    Examples
+    --------
+    >>> alike("sub-P_001") == alike("sub-p1"), alike("ses-10") == alike("ses-1")
+    (True, False)
+    """
+    bare = re.sub(r"^(?:sub|ses)-", "", label.strip(), flags=re.IGNORECASE)
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\s_\-]+", "", bare)).casefold()
+
+
+def partners(unknown: Iterable[str], known: Collection[str]) -> dict[str, str]:
+    """Labels that are not known -> the known label that they nearly match, in natural order; the others are absent."""
+    by_key: dict[str, list[str]] = {}
+    for label in known:
+        by_key.setdefault(alike(label), []).append(label)
+    found = {label: by_key[alike(label)] for label in sorted(unknown, key=natural) if label not in known
+             and alike(label) in by_key}  # fmt: skip
+    return {label: " or ".join(sorted(names, key=natural)) for label, names in found.items()}
+
+
+def told(pairs: Mapping[str, str], here: str, there: str, most: int = 5) -> str:
+    """Partners as a sentence; ``here`` and ``there`` say in words where the two kinds of labels stand."""
+    named = ", ".join(f"{label} for {partner}" for label, partner in list(pairs.items())[:most])
+    more = f" and {len(pairs) - most} more" if len(pairs) > most else ""
+    return f"{here} nearly match {there}, and count as others: {named}{more}. Write them alike."
+
+
+def with_prefix(label: str | None, prefix: str) -> str:
+    """``sub-01`` for ``01`` and for ``sub-01``; "" for nothing."""
+    text = (label or "").strip()
+    return text if not text or text.startswith(prefix) else prefix + text

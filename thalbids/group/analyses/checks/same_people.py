@@ -1,0 +1,278 @@
+"""Methods on the same people: the clinical models on the other sample, and whether associations differ by method.
+
+A method that lacks in some people is fitted on fewer, or other, people than the rest. The common sample has everybody
+whom all methods have, where a difference between methods is no difference between people.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from thalbids.bids.tabular.tables import Column, Table, column, count, table
+from thalbids.group.analyses.clinical import crosssectional, longitudinal
+from thalbids.group.analysis import Analysis
+from thalbids.group.cohort import Cohort
+from thalbids.group.columns import FITTED, METHOD, METHOD2, OUTCOME, REASON, SESSIONS, SUBSET
+from thalbids.group.modelling import models
+from thalbids.group.modelling.models import Plan, Rows
+from thalbids.group.modelling.samples import SAMPLES, Sample, baseline, pairs, subsets
+from thalbids.group.statistics.fits import fit
+from thalbids.group.statistics.testing import associations
+from thalbids.group.statistics.testing.associations import Difference
+from thalbids.group.statistics.testing.correction import adjust
+from thalbids.reports.group.figures import clinical, look
+from thalbids.reports.group.group_data import Tables, interval, listed, methods_in, number, p_value, rows_of
+from thalbids.reports.group.section import Section, Shown
+
+ANALYSIS_COLUMN = {
+    "analysis": column("Analysis", "crosssectional or longitudinal: the models of the table of that name.")
+}
+OTHER_SAMPLE: dict[str, Column] = {
+    **ANALYSIS_COLUMN,
+    "sample": column(
+        "Sample",
+        "People of the model; the tables of the models have the other sample (setting group.sample).",
+        Levels={"available": "Everybody whom the method has", "common": "Those whom every method compared has"},
+    ),
+    **longitudinal.LONGITUDINAL,
+}
+QUANTITIES = ("partial_r", "beta_std", "r2")
+ASSOCIATIONS: dict[str, Column] = {
+    **ANALYSIS_COLUMN,
+    **OUTCOME,
+    **SUBSET,
+    **SESSIONS,
+    **METHOD,
+    **METHOD2,
+    "quantity": column(
+        "Quantity",
+        "What is compared.",
+        Levels={
+            "partial_r": "Partial correlation of outcome and volume given the covariates",
+            "beta_std": "Standardised coefficient of the volume",
+            "r2": "R2 of the model",
+        },
+    ),
+    "estimate": column("First method", "The quantity of the first method, on these people."),
+    "estimate2": column("Second method", "The quantity of the second method, on the same people."),
+    "difference": column("Difference", "First minus second; below 0 is stronger where the association is negative."),
+    "ci_low": column("Lower bound", "Of the 95 % interval of the difference: Zou's (partial_r), percentile bootstrap."),
+    "ci_high": column("Upper bound", "Of the 95 % interval of the difference."),
+    "test": column(
+        "Test", "steiger: Steiger's z of partial correlations; bootstrap: difference / SD of the resamples."
+    ),
+    "statistic": column("Statistic", "z."),
+    "p": column("p value", "Two-sided, normal."),
+    "p_fdr": column(
+        "Adjusted p value", "Benjamini-Hochberg over all pairs x outcomes of an analysis, subset and quantity."
+    ),
+    "p_fdr_outcome": column("Adjusted p value within the outcome", "Benjamini-Hochberg over the pairs of methods."),
+    "n": count("Number of people", "With every method compared, the outcome and the covariates."),
+    "stronger": column(
+        "Stronger", "The method whose association is further from 0, where p_fdr is below 0.05; n/a where it is not."
+    ),
+    "formula": FITTED["formula"],
+    **REASON,
+}
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_samples`` and ``group_associations``."""
+    group = cohort.settings.group
+    other = SAMPLES[SAMPLES.index(group.sample) - 1]
+    rows, notes = other_sample(cohort, other)
+    tests = compare(cohort)
+    choices = {
+        "sample": group.sample,
+        "methods": list(cohort.compared),
+        "draws": group.bootstrap,
+        "seed": cohort.settings.run.seed,
+    }
+    return [
+        table("group_samples", rows, OTHER_SAMPLE, settings=choices, notes=notes),
+        table("group_associations", tests, ASSOCIATIONS, settings=choices),
+    ]
+
+
+def _samples(cohort: Cohort, which: str) -> Iterator[tuple[Plan, Sample, str]]:
+    yield crosssectional.plan(cohort), baseline(cohort, which), ""
+    for pair in longitudinal.pairs_of(cohort):
+        yield longitudinal.plan(cohort), pairs(cohort, pair, which), pair
+
+
+def other_sample(cohort: Cohort, other: str) -> tuple[Rows, list[str]]:
+    """Rows of ``group_samples``, and what to say; none where both samples are the same people."""
+    rows: Rows = []
+    notes = []
+    for (plan, sample, pair), (_, common, _), (_, available, _) in zip(
+        *(_samples(cohort, which) for which in (other, "common", "available")), strict=True
+    ):
+        some = available.volumes["total"][list(cohort.compared)].notna().any(axis=1).sum()
+        if len(common.table) == len(available.table) or not cohort.compared:
+            continue
+        what = "people" if not pair else f"pairs of sessions ({pair})"
+        notes.append(
+            f"{plan.analysis}: {len(common.table)} of {some} {what} have all of {len(cohort.compared)} methods; "
+            f"the models on the {other} sample are in group_samples."
+        )
+        kept = replace(cohort, settings=_only(cohort))
+        more = {"sessions": pair} if pair else {}
+        rows += [{"analysis": plan.analysis, "sample": other, **row} for row in models.rows(plan, kept, sample, **more)]
+    return rows, notes
+
+
+def _only(cohort: Cohort) -> Any:
+    """Settings with the methods that are compared alone in the models."""
+    left_out = tuple(name for name in cohort.methods if name not in cohort.compared)
+    return replace(cohort.settings, group=replace(cohort.settings.group, not_in_models=left_out))
+
+
+def compare(cohort: Cohort) -> Rows:
+    """Rows of ``group_associations``: every pair of methods on the people who have all of them."""
+    rows: Rows = []
+    for plan, sample, pair in _samples(cohort, "common"):
+        for subset in subsets(cohort):
+            inside = sample.within(subset)
+            for outcome in plan.outcomes:
+                key = {"analysis": plan.analysis, "outcome": outcome, "subset": subset, "sessions": pair}
+                rows += [key | row for row in _outcome(cohort, plan, inside, outcome)]
+    family = ("analysis", "subset", "sessions", "quantity")
+    adjust(rows, {"p_fdr": family, "p_fdr_outcome": (*family, "outcome")})
+    for row in rows:
+        row["stronger"] = ""
+        if row["p_fdr"] < clinical.ALPHA:
+            row["stronger"] = row["method" if abs(row["estimate"]) > abs(row["estimate2"]) else "method2"]
+    return rows
+
+
+def _outcome(cohort: Cohort, plan: Plan, sample: Sample, outcome: str) -> Iterator[dict[str, Any]]:
+    """The pairs of methods for one outcome."""
+    methods = cohort.compared
+    if len(methods) < 2:
+        return
+    design = plan.design(sample, outcome, methods[0])
+    used = fit.listwise(design.columns)
+    X = np.column_stack([*(design.columns[name][used] for name in design.predictors[1:]), np.ones(int(used.sum()))])
+    V = sample.volumes["total"].loc[used, list(methods)].to_numpy(dtype=np.float64)
+    y = design.columns[outcome][used]
+    shared = {"n": int(used.sum()), "formula": design.formula}
+    reason = "proportional odds have no partial correlation" if outcome in plan.levels else ""
+    reason = reason or fit.missing(design.columns, used) or associations.unfit(y, V, X, methods)
+    if reason:
+        nothing = dict.fromkeys(("estimate", "estimate2", "difference", "p"), math.nan)
+        for a, b in itertools.combinations(methods, 2):
+            for quantity in QUANTITIES:
+                yield {"method": a, "method2": b, "quantity": quantity, **shared, **nothing, "reason": reason}
+        return
+    point = associations.fits(y, V, X)
+    drawn = associations.resampled(y, V, X, cohort.settings.run.seed, cohort.settings.group.bootstrap)
+    values = {"partial_r": point.partial, "beta_std": point.beta, "r2": point.r2}
+    draws = {"beta_std": drawn.beta, "r2": drawn.r2}
+    for i, j in itertools.combinations(range(len(methods)), 2):
+        for quantity, found in values.items():
+            if quantity == "partial_r":
+                test, difference = "steiger", associations.steiger_zou(y, V[:, i], V[:, j], X)
+            else:
+                own = draws[quantity]
+                test, difference = "bootstrap", associations.bootstrapped(found[i] - found[j], own[:, i] - own[:, j])
+            both = {"estimate": float(found[i]), "estimate2": float(found[j])}
+            names = {"method": methods[i], "method2": methods[j], "quantity": quantity, "test": test}
+            yield {**names, **shared, **both, **_numbers(difference)}
+
+
+def _numbers(found: Difference) -> dict[str, Any]:
+    names = ("difference", "ci_low", "ci_high", "statistic", "p", "reason")
+    return {name: getattr(found, name) for name in names}
+
+
+def section(tables: Tables) -> Section:
+    """Whether methods differ on the same people."""
+    section = Section("same_people", "Methods on the same people")
+    tests = tables.get("associations", tuple(ASSOCIATIONS))
+    other = tables.get("samples", ("analysis", "sample", "outcome", "method", "term", "estimate", "n"))
+    if tests.empty and other.empty:
+        section.nothing = "There are fewer than two methods with volumes to compare."
+        return section
+    for analysis in dict.fromkeys(tests["analysis"]):
+        _differences(section, rows_of(tests, analysis=analysis, subset="all"), str(analysis))
+    if len(other):
+        section.tables.append(_beside(tables, other))
+    shown = [_cells(row) for row in rows_of(tests[tests["stronger"].notna()], subset="all").to_dict("records")]
+    header = ["Models", "Outcome", "Methods", "Quantity", "Values", "Difference", "95 % interval", "p corrected", "n"]
+    if shown:
+        section.tables.append(
+            Shown("Differences with a corrected p below 0.05", header, shown, tables.file("associations"))
+        )
+    section.caveats += [
+        "Every comparison is on people who have all of the methods compared (setting group.sample_methods).",
+        "That one method is significant and another is not is no difference between them: only these tests say so.",
+    ]
+    return section
+
+
+def _differences(section: Section, own: pd.DataFrame, analysis: str) -> None:
+    """A sentence on one analysis."""
+    tested = own.dropna(subset=["p_fdr"])
+    name = "Cross-sectional" if analysis == "crosssectional" else "Longitudinal"
+    if tested.empty:
+        reasons = listed([str(reason) for reason in own["reason"].dropna().unique()], 3)
+        section.says.append(f"{name} associations could not be compared between methods ({reasons}).")
+        return
+    parts = []
+    for quantity, words in (("partial_r", "partial correlations"), ("beta_std", "coefficients"), ("r2", "R²")):
+        these = tested[tested["quantity"] == quantity]
+        below = these[these["p_fdr"] < clinical.ALPHA]
+        most = [look.label(str(m)) for m in below["stronger"].value_counts().index[:3]]
+        parts.append(f"{len(below)} of {len(these)} pairs by {words}{f' (stronger: {listed(most)})' if most else ''}")
+    people = tested.groupby("outcome")["n"].first()
+    span = f"{people.min():.0f}" if people.min() == people.max() else f"{people.min():.0f} to {people.max():.0f}"
+    section.says.append(
+        f"{name} associations differ between methods, after correction, for {'; '.join(parts)} "
+        f"(n = {span} with every method)."
+    )
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    both = f"{number(row['estimate'])}, {number(row['estimate2'])}"
+    return [
+        str(row["analysis"]),
+        clinical.outcome_name(str(row["outcome"])),
+        f"{look.label(str(row['method']))}, {look.label(str(row['method2']))}",
+        str(row["quantity"]),
+        both,
+        number(row["difference"]),
+        interval(row["ci_low"], row["ci_high"]),
+        p_value(row["p_fdr"]),
+        number(row["n"], 0),
+    ]
+
+
+def _beside(tables: Tables, other: pd.DataFrame) -> Shown:
+    """The volume's coefficients on both samples, each with its own n."""
+    rows = []
+    for analysis, term in clinical.VOLUME_TERMS.items():
+        main = clinical.volume_rows(tables, analysis, subset="all", sensitivity="none")
+        beside = rows_of(other[other["term"] == term], analysis=analysis, subset="all")
+        for outcome in clinical.outcomes_in(beside):
+            for method in methods_in(beside):
+                pair = [rows_of(own, outcome=outcome, method=method) for own in (main, beside)]
+                cells = [_cell(own.iloc[0]) if len(own) else ["–"] * 3 for own in pair]
+                rows.append([clinical.outcome_name(outcome), look.label(method), *cells[0], *cells[1]])
+    which = str(other["sample"].iloc[0])
+    first = SAMPLES[SAMPLES.index(which) - 1]
+    header = ["Outcome", "Method", f"β ({first})", "p corrected", "n", f"β ({which})", "p corrected", "n"]
+    return Shown("The volume's coefficient on both samples", header, rows, tables.file("samples"))
+
+
+def _cell(row: pd.Series) -> list[str]:
+    return [number(row["estimate"], 3), p_value(row["p_fdr"]), number(row["n"], 0)]
+
+
+ANALYSIS = Analysis("same_people", tables, sections={"same_people": section}, told=("samples", "associations"))

@@ -1,0 +1,1 @@
+"""Clinical scores against volumes and their change."""

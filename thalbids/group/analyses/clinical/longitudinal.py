@@ -1,0 +1,189 @@
+"""Change of clinical scores against change of thalamus volume (paper, 2.7.5 and 3.6), with its sensitivity analyses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thalbids.group.analysis import Analysis
+from thalbids.reports.group.beyond import View
+from thalbids.reports.group.figures import clinical
+from thalbids.reports.group.group_data import Tables
+from thalbids.reports.group.section import Section
+
+if TYPE_CHECKING:
+    from thalbids.settings import Group
+
+import functools
+from dataclasses import replace
+
+from thalbids.bids.tabular.tables import Column, Table, table
+from thalbids.group.analyses.clinical import crosssectional
+from thalbids.group.cohort import Cohort
+from thalbids.group.columns import FITTED, MEASURE, METHOD, OUTCOME, SENSITIVITY, SESSIONS, SUBSET
+from thalbids.group.modelling import models, sites
+from thalbids.group.modelling.missing import after_fit, missing_table
+from thalbids.group.modelling.models import Plan, Rows
+from thalbids.group.modelling.samples import ALL, Sample, annual, pairs
+
+WINSORISED = {"winsor_1_99": (0.01, 0.99), "winsor_5_95": (0.05, 0.95)}
+
+
+LONGITUDINAL: dict[str, Column] = {**OUTCOME, **METHOD, **SUBSET, **SENSITIVITY, **MEASURE, **SESSIONS, **FITTED}
+
+
+ANNUALISED: dict[str, Column] = LONGITUDINAL
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_longitudinal``, ``group_annualised`` (beyond the paper), and the ledger."""
+    samples = {pair: pairs(cohort, pair) for pair in pairs_of(cohort)}
+    rows = [row for pair, sample in samples.items() for row in models_of(cohort, pair, sample)]
+    rates = [row for pair, sample in samples.items() for row in rates_of(cohort, pair, sample)]
+    before = {
+        name: [row for row in ledgers(cohort) if row["analysis"] == name] for name in ("longitudinal", "annualised")
+    }
+    notes = [
+        *models.left_out_notes("longitudinal", rows),
+        *models.costly_notes(before["longitudinal"]),
+        *crosssectional.warned(rows),
+    ]
+    if "consecutive" in cohort.settings.group.pairs:
+        notes = [*notes, "longitudinal models: consecutive visits of a person are not independent; see group_mixed."]
+    made = choices(cohort)
+    lost = after_fit(before["longitudinal"], rows) + after_fit(before["annualised"], rates)
+    return [
+        table("group_longitudinal", rows, LONGITUDINAL, settings=made, notes=notes),
+        table("group_annualised", rates, ANNUALISED, settings=made),
+        missing_table(lost),
+    ]
+
+
+def ledgers(cohort: Cohort) -> Rows:
+    """How many rows each model has, without fitting it."""
+    made: Rows = []
+    for pair in pairs_of(cohort):
+        sample = pairs(cohort, pair)
+        made += models.ledgers(plan(cohort), cohort, sample, pair)
+        made += models.ledgers(rate_plan(cohort), cohort, annual(sample), pair)
+    return made
+
+
+def pairs_of(cohort: Cohort) -> list[str]:
+    """The pairs of sessions asked for in which a person counts once."""
+    return [pair for pair in cohort.settings.group.pairs if pair != "consecutive"]
+
+
+def models_of(cohort: Cohort, pair: str, sample: Sample) -> Rows:
+    """Rows of ``group_longitudinal``: every subset, and everybody with winsorised change."""
+    made = models.rows(plan(cohort), cohort, sample, sessions=pair)
+    for sensitivity, (low, high) in WINSORISED.items():
+        made += models.rows(plan(cohort, sensitivity, low, high), cohort, sample, (ALL,), sessions=pair)
+    return made
+
+
+def rates_of(cohort: Cohort, pair: str, sample: Sample) -> Rows:
+    """Rows of ``group_annualised``: change per year of the score on change per year of the volume."""
+    return models.rows(rate_plan(cohort), cohort, annual(sample), sessions=pair)
+
+
+def plan(
+    cohort: Cohort, sensitivity: str = "none", low: float = 0.0, high: float = 1.0, measure: str = "total"
+) -> Plan:
+    """d_outcome ~ d_volume + age + sex + z(ICV) + steroid + interval_years, or what the settings say; the predictor
+    clipped at two quantiles.
+    """
+    made = of_settings(cohort.settings.group, measure, sites.modelled(cohort))
+    return replace(made, sensitivity=sensitivity, prepare=functools.partial(winsorise, low=low, high=high))
+
+
+def of_settings(group: Group, measure: str = "total", site: bool = False) -> Plan:
+    """The plan without a look at data; ``site`` adds the site."""
+    return Plan(
+        analysis="longitudinal" if measure == "total" else f"longitudinal_{measure}",
+        outcomes=tuple(f"d_{name}" for name in group.outcomes_change),
+        predictor="delta_asymmetry" if measure == "asymmetry" else "delta_volume_ml",
+        covariates=tuple(dict.fromkeys((*group.covariates_change, *group.extra_covariates))),
+        measure=measure,
+        **crosssectional.shared(group, site),
+    )
+
+
+def rate_plan(cohort: Cohort) -> Plan:
+    """The same of rates; the interval, which both contain, is no covariate."""
+    return rates_of_plan(plan(cohort))
+
+
+def rates_of_plan(made: Plan) -> Plan:
+    """The plan of rates to that of changes."""
+    return replace(
+        made,
+        analysis="annualised",
+        predictor="delta_volume_ml_per_year",
+        covariates=tuple(name for name in made.covariates if name != "interval_years"),
+    )
+
+
+def winsorise(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """The values clipped at two of their quantiles (numpy's linear quantiles); NaN stays.
+
+    scipy's ``mstats.winsorize`` replaces a count of values instead, which is another thing.
+
+    Examples
+    --------
+    >>> winsorise(np.array([0.0, 1, 2, 3, 100]), 0.25, 0.75).tolist()
+    [1.0, 1.0, 2.0, 3.0, 3.0]
+    """
+    there = values[np.isfinite(values)]
+    if not there.size:
+        return values
+    return np.clip(values, *np.quantile(there, [low, high], method="linear"))
+
+
+def choices(cohort: Cohort) -> dict[str, Any]:
+    """The choices behind the tables, for their JSON."""
+    made = plan(cohort)
+    return crosssectional.choices(cohort) | {
+        "model": "change of outcome ~ change of volume + " + " + ".join(made.covariates),
+        "log": [],
+        "HC3": [name for name in made.robust if name in made.outcomes],
+        "ordinal": [name for name in made.levels if name in made.outcomes],
+        "pairs": pairs_of(cohort),
+        "winsorised": {name: list(limits) for name, limits in WINSORISED.items()},
+    }
+
+
+def section(tables: Tables) -> Section:
+    """Change of volume and change of clinical scores."""
+    section = Section("longitudinal", "Change of clinical scores and change of volume")
+    table = clinical.volume_rows(tables, "longitudinal", subset="all", sensitivity="none")
+    if table.empty:
+        section.nothing = "No longitudinal model could be planned: a second visit with volumes and scores is needed."
+        return section
+    which = {"subset": "all", "sensitivity": "none"}
+    section.add(
+        clinical.forest(tables, "longitudinal", "Coefficients of the change of volume", "longitudinal", **which)
+    )
+    crosssectional.show_models(section, tables, table, "longitudinal")
+    crosssectional.show_residuals(section, tables, "longitudinal")
+    section.caveats.append(
+        "Over one or two years scores change little and volumes change by about the error of the method: read these "
+        "coefficients as exploratory."
+    )
+    return section
+
+
+VIEW = View(
+    "Scores and volumes per year: the volume's coefficient",
+    {"subset": ("all",), "term": ("delta_volume_ml_per_year",)},
+    ("outcome", "method", "estimate", "ci_low", "ci_high", "p_fdr", "n", "reason"),
+)
+ANALYSIS = Analysis(
+    "longitudinal",
+    tables,
+    ledgers,
+    sections={"longitudinal": section},
+    views={"annualised": VIEW},
+    told=("longitudinal",),
+)

@@ -1,0 +1,1 @@
+"""Who was measured, and how large the thalamus is."""

@@ -1,0 +1,234 @@
+"""Descriptives by diagnosis (paper, 3.1 and Tables S1 - S3, S8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thalbids.group.analysis import Analysis
+from thalbids.reports.group.figures import clinical, descriptive, look
+from thalbids.reports.group.group_data import Tables, in_order, interval, listed, methods_in, number, rows_of
+from thalbids.reports.group.section import Section, Shown, counted, span, word
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+import pandas as pd
+
+from thalbids.bids.tabular.tables import Column, Table, column, table
+from thalbids.group.analyses.over_time.change import by_diagnosis, spread
+from thalbids.group.cohort import OUTCOMES, Cohort, baseline, visit_pairs
+from thalbids.group.columns import DIAGNOSIS, METHOD, SPREAD
+
+BASELINE = ("age", "female", "disease_duration", *OUTCOMES, "t25fw_trials", "nhpt_trials", "icv_ml")
+CHANGES = ("interval_years", *(f"d_{name}" for name in OUTCOMES), "steroid")
+
+
+DESCRIPTIVES: dict[str, Column] = {
+    "variable": column(
+        "Variable",
+        "What is described: a clinical variable, the change of one (d_), a share (female, steroid: 1 is yes), the "
+        "interval, the number of trials behind the mean of a timed test, or volume_ml of a method.",
+    ),
+    **METHOD,
+    **DIAGNOSIS,
+    **SPREAD,
+    "sample": column(
+        "Sample",
+        "Whose values.",
+        Levels={
+            "baseline": "First session with a usable volume of each participant",
+            "followed": "The same of participants with a later session, and their change to it",
+        },
+    ),
+}
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_descriptives``: of the baseline, and of those who were followed."""
+    base, pairs = baseline(cohort), visit_pairs(cohort)
+    first = pairs.drop_duplicates("participant_id")
+    followed = base[base["participant_id"].isin(first["participant_id"])]
+    rows = [
+        *_rows(base, BASELINE, "baseline"),
+        *_volumes(cohort, base, "baseline"),
+        *_rows(followed, BASELINE, "followed"),
+        *_rows(first, CHANGES, "followed"),
+        *_volumes(cohort, followed, "followed"),
+    ]
+    counts = "; ".join(f"{name} {len(part)}" for name, part in by_diagnosis(base))
+    notes = [f"participants with a usable volume: {counts}; followed: {len(first)}."]
+    return [table("group_descriptives", rows, DESCRIPTIVES, notes=notes)]
+
+
+def _rows(frame: pd.DataFrame, variables: tuple[str, ...], sample: str) -> list[dict[str, Any]]:
+    return [
+        {"variable": name, "diagnosis": diagnosis, "sample": sample, **spread(part[name])}
+        for name in variables
+        for diagnosis, part in by_diagnosis(frame)
+    ]
+
+
+def _volumes(cohort: Cohort, frame: pd.DataFrame, sample: str) -> list[dict[str, Any]]:
+    """The thalamus volume of each method at the baseline session."""
+    keys = ["participant_id", "session_id"]
+    own = frame[[*keys, "diagnosis"]].merge(cohort.usable[[*keys, "method", "volume_ml"]], on=keys)
+    return [
+        {
+            "variable": "volume_ml",
+            "method": method,
+            "diagnosis": diagnosis,
+            "sample": sample,
+            **spread(part["volume_ml"]),
+        }
+        for method, by_method in own.groupby("method", sort=False)
+        for diagnosis, part in by_diagnosis(by_method)
+    ]
+
+
+ORDINAL = ("edss", "d_edss")  # described by median and quartiles, as in the paper
+
+
+SHARES = ("female", "steroid")
+
+
+VARIABLES = {
+    "age": "Age (years)",
+    "female": "Women",
+    "disease_duration": "Disease duration (years)",
+    "edss": "EDSS",
+    "t25fw": "T25FW (s)",
+    "nhpt": "9-HPT (s)",
+    "sdmt": "SDMT",
+    "t25fw_trials": "Trials of T25FW",
+    "nhpt_trials": "Trials of 9-HPT",
+    "icv_ml": "Intracranial volume (mL)",
+    "interval_years": "Interval (years)",
+    "steroid": "Steroids in between",
+    "d_edss": "Change of EDSS",
+    "d_t25fw": "Change of T25FW (s)",
+    "d_nhpt": "Change of 9-HPT (s)",
+    "d_sdmt": "Change of SDMT",
+}
+
+
+ANALYSES = {"crosssectional": "Cross-sectional", "longitudinal": "Longitudinal", "pbvc": "PBVC"}
+
+
+def section(tables: Tables) -> Section:
+    """Who was measured, and what is missing."""
+    section = Section("people", "Who was measured")
+    table = tables.get("volumes", ("participant_id", "method"))
+    if table.empty:
+        section.nothing = "group_volumes.tsv has no rows: no session has a volume yet."
+    else:
+        persons = table["participant_id"].nunique()
+        sessions = len(table[[c for c in ("participant_id", "session_id") if c in table.columns]].drop_duplicates())
+        methods = methods_in(table)
+        section.says.append(
+            f"{counted(persons, 'participant')} with {counted(sessions, 'session')} and "
+            f"{counted(len(methods), 'method')}: {listed([look.label(m) for m in methods], 12)}."
+        )
+        bad = table[table["status"] != "ok"] if "status" in table.columns else table.iloc[0:0]
+        if len(bad):
+            kinds = bad["status"].value_counts()
+            said = listed([f"{n} {kind}" for kind, n in kinds.items()], 6)
+            section.warnings.append(
+                f"{len(bad)} of {len(table)} volumes are not used ({said}); their reasons stand in the table."
+            )
+    described = tables.get("descriptives", ("variable", "diagnosis", "n"))
+    described = described[described["variable"] != "volume_ml"]
+    if len(described):
+        samples = list(dict.fromkeys(described["sample"])) if "sample" in described.columns else [None]
+        for sample in samples:
+            own = described if sample is None else rows_of(described, sample=sample)
+            section.tables.append(_descriptives(tables, own, sample))
+        first = described if samples[0] is None else rows_of(described, sample=str(samples[0]))
+        ages = rows_of(first, variable="age")
+        small = ages[(ages["diagnosis"] != "all") & (ages["n"] < 10)]
+        if len(small):
+            groups = in_order(small["diagnosis"].dropna().unique(), descriptive.DIAGNOSES)
+            section.caveats.append(f"Groups with fewer than 10 people ({listed(groups, 6)}) are described, not tested.")
+    off = len(tables.get("plan_deviations"))
+    if off:
+        section.warnings.append(
+            f"The run deviates from its plan in {counted(off, 'point')}: {tables.file('plan_deviations')}."
+        )
+    conflicts = len(tables.get("conflicts"))
+    if conflicts:
+        section.warnings.append(
+            f"Clinical tables contradict each other in {counted(conflicts, 'place')}; what was used stands in "
+            f"{tables.file('conflicts')}."
+        )
+    _where(section, tables)
+    missing = tables.get("missing", ("analysis", "outcome", "method", "n_total", "n_used"))
+    if len(missing):
+        section.tables.append(_ledger(tables, missing))
+    if section.nothing and (section.tables or section.figures):
+        section.nothing = ""
+    return section
+
+
+def _where(section: Section, tables: Tables) -> None:
+    """Sites, and baselines that are not the first session."""
+    sites = tables.get("sites", ("site", "n_participants", "role"))
+    if len(sites) > 1:
+        told = listed([f"{row['site']} ({row['n_participants']})" for row in sites.to_dict("records")], 12)
+        known = (sites["role"] != "none").any()
+        model = "the site is a covariate of the clinical models" if known else "no clinical model knows of the site"
+        section.warnings.append(f"The data come from {len(sites)} sites, {told}: {model}.")
+    moved = tables.get("baselines", ("participant_id", "session_id"))
+    if len(moved):
+        others = int(moved["session_id"].notna().sum())
+        section.warnings.append(
+            f"The first session of {counted(len(moved), 'participant')} has no usable volume: for {others} of them "
+            f"another session is the baseline ({tables.file('baselines')})."
+        )
+
+
+def _descriptives(tables: Tables, table: pd.DataFrame, sample: str | None) -> Shown:
+    groups = [*(["all"] if (table["diagnosis"] == "all").any() else []), *descriptive.diagnoses_in(table)]
+    rows = []
+    for variable in dict.fromkeys(table["variable"].dropna()):
+        cells = []
+        for group in groups:
+            own = rows_of(table, variable=variable, diagnosis=group)
+            cells.append(_described(variable, own.iloc[0]) if len(own) and own.iloc[0]["n"] > 0 else "–")
+        rows.append([_variable(variable), *cells])
+    title = "Mean ± SD, for EDSS median [quartiles]; (n)"
+    return Shown(
+        title if sample is None else f"{word(sample)}: {title[0].lower()}{title[1:]}",
+        ["", *groups],
+        rows,
+        tables.file("descriptives"),
+    )
+
+
+def _described(variable: str, row: Any) -> str:
+    size = f" ({number(row['n'], 0)})"
+    if variable in SHARES:
+        return f"{number(100 * row['mean'], 0)} %{size}"
+    if variable in ORDINAL or not np.isfinite(row.get("mean", np.nan)):
+        return f"{number(row.get('median'), 1)} {interval(row.get('q1'), row.get('q3'), 1)}{size}"
+    digits = 0 if abs(row["mean"]) >= 200 else 2 if abs(row["mean"]) < 20 else 1
+    return f"{number(row['mean'], digits)} ± {number(row['sd'], digits)}{size}"
+
+
+def _variable(name: str) -> str:
+    return VARIABLES.get(name, word(name))
+
+
+def _ledger(tables: Tables, table: pd.DataFrame) -> Shown:
+    table = rows_of(table, subset="all") if "subset" in table.columns else table
+    table = table[table["analysis"].isin(["crosssectional", "longitudinal", "ordinal", "pbvc"])]
+    reasons = [c for c in table.columns if c.startswith("lost_") and (table[c].fillna(0) > 0).any()]
+    rows = []
+    for (analysis, outcome), own in table.groupby(["analysis", "outcome"], sort=False, dropna=False):
+        counts = [span(own[c]) for c in ("n_total", "n_used", *reasons)]
+        rows.append([ANALYSES.get(str(analysis), word(analysis)), clinical.outcome_name(str(outcome)), *counts])
+    header = ["Analysis", "Outcome", "n in all", "n used", *(word(r.removeprefix("lost_")) for r in reasons)]
+    return Shown("Rows used, and lost by reason; a range where methods differ", header, rows, tables.file("missing"))
+
+
+ANALYSIS = Analysis("descriptives", tables, sections={"people": section}, told=("descriptives", "missing"))

@@ -1,0 +1,244 @@
+"""Diagnosis groups against controls: volumes adjusted for age, sex and intracranial volume, and the section on them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from thalbids.bids.tabular.tables import Column, Table, column, count, table
+from thalbids.group.analysis import Analysis
+from thalbids.group.cohort import Cohort
+from thalbids.group.columns import METHOD, REASON
+from thalbids.group.modelling.missing import ledger, missing_table
+from thalbids.group.modelling.samples import Sample, baseline
+from thalbids.group.statistics.fits import contrasts, fit
+from thalbids.group.statistics.testing.correction import adjust
+from thalbids.reports.group.figures import clinical, descriptive, look, marks
+from thalbids.reports.group.figures.canvas import Figure, Panel
+from thalbids.reports.group.group_data import Tables, interval, listed, methods_in, number, p_value, rows_of, stars
+from thalbids.reports.group.section import Section, Shown, counted, remark
+
+COVARIATES = ("age", "sex", "icv_z")
+OMNIBUS = "any difference"
+
+CONTRASTS: dict[str, Column] = {
+    **METHOD,
+    "group": column("Group", f'Diagnosis group; "{OMNIBUS}" is the test that no two groups differ (F).'),
+    "reference": column("Reference", "Diagnosis group that it is compared with."),
+    "n": count("Number in the group", "People with every value; of all groups in the row of the F test."),
+    "n_reference": count("Number in the reference", "People with every value."),
+    "adjusted_mean": column("Adjusted mean", "Of the group, at the mean of every covariate.", "mL"),
+    "adjusted_mean_reference": column("Adjusted mean of the reference", "At the mean of every covariate.", "mL"),
+    "difference": column("Difference", "Adjusted mean of the group minus that of the reference.", "mL"),
+    "se": column("Standard error", "Of the difference.", "mL"),
+    "ci_low": column("Lower bound", "Of the 95 % interval of the difference (t).", "mL"),
+    "ci_high": column("Upper bound", "Of the 95 % interval of the difference (t).", "mL"),
+    "difference_percent": column("Difference in percent", "Of the adjusted mean of the reference.", "percent"),
+    "statistic": column("Statistic", "t of a difference; F of the test of all groups."),
+    "df1": count("Numerator degrees of freedom", "Of F."),
+    "df": count("Degrees of freedom", "Residual degrees of freedom of the model."),
+    "p": column("p value", "Two-sided."),
+    "p_fdr": column("Adjusted p value", "Benjamini-Hochberg over methods x contrasts; F tests over the methods."),
+    "d": column("Cohen's d", "Difference / residual standard deviation."),
+    "d_ci_low": column("Lower bound of d", "Of its 95 % interval (noncentral t)."),
+    "d_ci_high": column("Upper bound of d", "Of its 95 % interval (noncentral t)."),
+    "partial_eta2": column("Partial eta squared", "Share of the variance left by the covariates; F test only."),
+    "p_hc3": column("p value with HC3", "Of the same difference, robust against unequal variances (normal)."),
+    "p_slopes": column(
+        "p of equal slopes", "Test that the covariates have the same slope in every group, which the model takes so."
+    ),
+    "adjusted_for": column("Covariates", "What the means are adjusted for: those that vary and that somebody has."),
+    **REASON,
+}
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_diagnosis_contrasts``, and the ledger."""
+    checks, sample = cohort.settings.checks, baseline(cohort)
+    rows = [row for method in cohort.model_methods for row in compared(cohort, sample, method)]
+    tested = [row for row in rows if row["group"] != OMNIBUS]
+    adjust(tested, {"p_fdr": ()})
+    adjust([row for row in rows if row["group"] == OMNIBUS], {"p_fdr": ()})
+    choices = {
+        "model": "volume ~ diagnosis + " + " + ".join(COVARIATES),
+        "controls": checks.controls,
+        "contrasts": checks.contrasts,
+        "smallest_group": checks.smallest_group,
+    }
+    told = table("group_diagnosis_contrasts", rows, CONTRASTS, settings=choices, notes=left_out(cohort, sample))
+    return [told, missing_table(ledgers(cohort))]
+
+
+def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
+    """How many people each comparison has."""
+    sample, made = baseline(cohort), []
+    for method in cohort.model_methods:
+        columns, _ = columns_of(sample, method)
+        lost = {f"no {name}".replace("icv_z", "icv"): ~np.isfinite(values) for name, values in columns.items()}
+        own = _enough(sample, columns, cohort.settings.checks.smallest_group)
+        lost |= {"no diagnosis": sample.table["diagnosis"].to_numpy() == "", "small diagnosis group": ~own}
+        made.append(ledger("diagnosis_contrasts", "volume_ml", method, lost))
+    return made
+
+
+def columns_of(sample: Sample, method: str) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Volume and covariates, without those that nobody has; their names."""
+    known = {name: values for name, values in sample.columns(COVARIATES).items() if np.isfinite(values).any()}
+    volume = sample.volumes["total"][method].to_numpy(dtype=np.float64)
+    return {"volume": volume, **known}, list(known)
+
+
+def compared(cohort: Cohort, sample: Sample, method: str) -> list[dict[str, Any]]:
+    """Rows of the table for one method: the F test, then the contrasts."""
+    checks = cohort.settings.checks
+    columns, names = columns_of(sample, method)
+    used = fit.listwise(columns) & _enough(sample, columns, checks.smallest_group)
+    group = sample.table["diagnosis"].to_numpy(dtype=object)[used].astype(str)
+    rows = {name: values[used] for name, values in columns.items()}
+    names = [name for name in names if used.any() and not fit.constant(rows[name])]
+    covariates = [rows[name] for name in names]
+    start = {"method": method, "adjusted_for": " ".join(names)}
+    levels = sorted(set(group))
+    wanted = contrasts.pairs_of(levels, checks.controls, checks.contrasts == "all")
+    reason = contrasts.unfit(rows["volume"], group, names, covariates) if used.any() else "nobody has every value"
+    if checks.controls not in levels and checks.contrasts != "all":
+        reason = reason or f"fewer than {checks.smallest_group} controls ({checks.controls})"
+    if reason:
+        return [start | {"group": OMNIBUS, "reference": "", "n": int(used.sum()), "p": np.nan, "reason": reason}]
+    found = contrasts.ancova(rows["volume"], group, covariates, wanted)
+    size, mean = dict(zip(found.groups, found.n, strict=True)), dict(zip(found.groups, found.means, strict=True))
+    shared = start | {"df": found.df, "p_slopes": found.p_slopes, "reason": ""}
+    whole = {"statistic": found.f, "df1": found.df1, "p": found.p, "partial_eta2": found.partial_eta2}
+    made = [shared | {"group": OMNIBUS, "reference": "", "n": int(used.sum()), **whole}]
+    for one in found.contrasts:
+        numbers = {name: getattr(one, name) for name in CONTRASTS if hasattr(one, name)}
+        means = {"adjusted_mean": mean[one.group], "adjusted_mean_reference": mean[one.reference]}
+        percent = 100 * one.difference / mean[one.reference]
+        sizes = {"n": size[one.group], "n_reference": size[one.reference], "difference_percent": percent}
+        made.append(shared | numbers | means | sizes)
+    return made
+
+
+def left_out(cohort: Cohort, sample: Sample) -> list[str]:
+    """Which diagnosis groups are too small to be compared, in a sentence."""
+    counts = sample.table["diagnosis"].value_counts()
+    least = cohort.settings.checks.smallest_group
+    small = [f"{name} ({n})" for name, n in counts.items() if name and n < least]
+    return [f"diagnosis contrasts: groups of fewer than {least} people are left out: {', '.join(small)}."] * bool(small)
+
+
+def _enough(sample: Sample, columns: dict[str, np.ndarray], least: int) -> np.ndarray:
+    """Whether a row's group has enough people with every value."""
+    diagnosis = sample.table["diagnosis"].to_numpy(dtype=object)
+    complete = fit.listwise(columns)
+    large = [name for name in set(diagnosis) if name and int((complete & (diagnosis == name)).sum()) >= least]
+    return np.isin(diagnosis, large)
+
+
+def section(tables: Tables) -> Section:
+    """Groups against controls: adjusted differences, and norms."""
+    section = Section("groups", "Diagnosis groups against controls")
+    table = tables.get("diagnosis_contrasts", ("method", "group", "reference", "difference", "d", "p_fdr"))
+    tested = table[table["difference"].notna()]
+    section.add(_figure(tables), descriptive.normative(tables))
+    reasons = table["reason"].dropna().unique() if "reason" in table.columns else []
+    if tested.empty:
+        text = f"No groups could be compared: {listed([str(r) for r in reasons], 3)}." if len(reasons) else ""
+        if section.figures:
+            section.says += [text] * bool(text)
+        else:
+            section.nothing = text or "No groups could be compared: there are no diagnoses, or no volumes."
+            return section
+    for (group, reference), own in tested.groupby(["group", "reference"], sort=False):
+        below = own[own["p_fdr"] < clinical.ALPHA]
+        ends = own.loc[own["d"].idxmin()], own.loc[own["d"].idxmax()]
+        section.says.append(
+            f"{group} against {reference}: {len(below)} of {counted(len(own), 'method')} differ (corrected p below "
+            f"0.05); d from {number(ends[0]['d'])} ({look.label(ends[0]['method'])}) to {number(ends[1]['d'])} "
+            f"({look.label(ends[1]['method'])})."
+        )
+    if len(tested):
+        section.tables.append(_shown(tables, tested))
+        adjusted = tested["adjusted_for"].dropna().unique()
+        words = listed([clinical_word(name) for name in str(adjusted[0]).split()], 6) if len(adjusted) else "nothing"
+        section.caveats.append(
+            f"Adjusted for {words} (analysis of covariance, common slopes); d is the difference over the residual "
+            "standard deviation. p is corrected over methods times contrasts."
+        )
+    summary = tables.get("normative_summary", ("method", "diagnosis", "n", "mean", "share_low"))
+    if len(summary.dropna(subset=["mean"])):
+        section.tables.append(_norms(tables, summary.dropna(subset=["mean"])))
+    return section
+
+
+def clinical_word(name: str) -> str:
+    """How people read a covariate."""
+    return {"icv_z": "intracranial volume", "icv_ml": "intracranial volume"}.get(name, name.replace("_", " "))
+
+
+def _shown(tables: Tables, tested: Any) -> Shown:
+    rows = [
+        [
+            f"{row['group']} – {row['reference']}",
+            look.label(row["method"]),
+            number(row["difference"]),
+            interval(row["ci_low"], row["ci_high"]),
+            number(row["difference_percent"], 1),
+            f"{number(row['d'])} {interval(row['d_ci_low'], row['d_ci_high'])}",
+            p_value(row["p"]),
+            p_value(row["p_fdr"]),
+            f"{number(row['n'], 0)} / {number(row['n_reference'], 0)}",
+            remark(row.get("reason")),
+        ]
+        for method in methods_in(tested)
+        for row in rows_of(tested, method=method).to_dict("records")
+    ]
+    rows.sort(key=lambda row: row[0])
+    header = ["Contrast", "Method", "Difference (mL)", "95 % interval", "%", "d", "p", "p corrected", "n", "Remark"]
+    return Shown("Adjusted differences", header, rows, tables.file("diagnosis_contrasts"))
+
+
+def _norms(tables: Tables, summary: Any) -> Shown:
+    groups = descriptive.diagnoses_in(summary)
+    rows = []
+    for method in methods_in(summary):
+        cells = []
+        for group in groups:
+            own = rows_of(summary, method=method, diagnosis=group)
+            row = own.iloc[0] if len(own) else None
+            text = "–" if row is None else f"{number(row['mean'])}; {number(100 * row['share_low'], 0)} %"
+            cells.append(text if row is None else f"{text} ({number(row['n'], 0)})")
+        rows.append([look.label(method), *cells])
+    title = "Normative scores at baseline: mean z; share below the controls' 5th percentile (n)"
+    return Shown(title, ["Method", *groups], rows, tables.file("normative_summary"))
+
+
+def _figure(tables: Tables) -> Figure | None:
+    """The d of every contrast, a panel each."""
+    table = tables.get("diagnosis_contrasts", ("method", "group", "reference", "d", "d_ci_low", "d_ci_high", "p_fdr"))
+    panels = []
+    for (group, reference), own in table.dropna(subset=["d"]).groupby(["group", "reference"], sort=False):
+        rows, said = [], []
+        for method in methods_in(own):
+            row = own[own["method"] == method].iloc[0]
+            good = bool(row["p_fdr"] < clinical.ALPHA)
+            shape = look.colour(method), look.marker(method), good, stars(row["p_fdr"])
+            rows.append(marks.Dot(look.label(method), row["d"], row["d_ci_low"], row["d_ci_high"], *shape))
+            said.append(f"{look.label(method)} {number(row['d'])} (p {p_value(row['p_fdr'])})")
+        draw = partial(marks.dots, rows=rows, xlabel="d (adjusted)")
+        title = f"{group} – {reference}"
+        panels.append(Panel(title, f"{title}: {listed(said, 12)}.", draw, height=marks.height(len(rows))))
+    if not panels:
+        return None
+    intro = (
+        "Adjusted difference in residual standard deviations, with 95 % interval; below 0: the first group has smaller "
+        "thalami. Filled with a dot: corrected p below 0.05."
+    )
+    return Figure("groups", "Adjusted differences between groups", intro, panels, tables.file("diagnosis_contrasts"), 2)
+
+
+ANALYSIS = Analysis(
+    "groups", tables, ledgers, sections={"groups": section}, told=("diagnosis_contrasts", "normative_summary")
+)

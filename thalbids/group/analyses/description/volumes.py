@@ -1,0 +1,88 @@
+"""The volumes of every session as a frame, and the table ``group_volumes``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Column, Table, column
+from thalbids.group.analysis import Analysis
+from thalbids.group.cohort import Cohort, baseline
+from thalbids.group.columns import METHOD, REASON, STATUS
+from thalbids.reports.group.figures import descriptive, look
+from thalbids.reports.group.group_data import Tables, interval, methods_in, number, rows_of
+from thalbids.reports.group.section import Section, Shown, per_group, unions
+
+if TYPE_CHECKING:
+    pass
+
+
+VOLUMES: dict[str, Column] = {
+    **PARTICIPANT,
+    **SESSION,
+    **METHOD,
+    "image": column("Image segmented", "T1w, FLAIR, R1map, or ensemble of several."),
+    "volume_ml": column("Thalamus volume", "Volume of the mask, left and right.", "mL"),
+    "volume_left_ml": column("Left thalamus volume", "Volume of the left thalamus.", "mL"),
+    "volume_right_ml": column("Right thalamus volume", "Volume of the right thalamus.", "mL"),
+    "icv_ml": column("Intracranial volume", "Intracranial volume of the session.", "mL"),
+    "icv_source": column("Source of the intracranial volume", "The same for every session of the table."),
+    "diagnosis": column("Diagnosis", "Diagnosis group at this session; n/a when unknown."),
+    "baseline": column(
+        "Baseline",
+        "Whether this is the participant's first session (by date, else by label) with a usable volume of any method.",
+        Levels={"true": "It is: the session of the cross-sectional analyses", "false": "It is not"},
+    ),
+    **STATUS,
+    **REASON,
+}
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_volumes``."""
+    counts = Counter(cohort.volumes["status"])
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    note = f"volumes: {len(cohort.volumes)} rows of {len(cohort.methods)} methods ({told or 'none'})."
+    choices = {"icv": cohort.settings.group.icv, "harmonise": cohort.settings.group.harmonise}
+    keys = ["participant_id", "session_id"]
+    known = cohort.visits[[*keys, "diagnosis"]]
+    frame = cohort.volumes.merge(known, on=keys, how="left", validate="many_to_one")
+    first = pd.MultiIndex.from_frame(baseline(cohort)[keys])
+    frame["baseline"] = pd.MultiIndex.from_frame(frame[keys]).isin(first).tolist()
+    return [Table("group_volumes", frame, VOLUMES, choices, [note])]
+
+
+def section(tables: Tables) -> Section:
+    """Thalamic volumes."""
+    section = Section("volumes", "Thalamus volumes")
+    section.add(descriptive.volumes(tables))
+    if not section.figures:
+        section.nothing = "There is no usable volume in group_volumes.tsv."
+        return section
+    found = rows_of(
+        tables.get("descriptives", ("variable", "method", "diagnosis", "median")),
+        variable="volume_ml",
+        sample="baseline",
+    ).dropna(subset=["median", "method"])
+    everybody = rows_of(found, diagnosis="all").sort_values("median")
+    if len(everybody):
+        low, high = everybody.iloc[0], everybody.iloc[-1]
+        text = f"The median volume at baseline is {number(low['median'])} mL by {look.label(low['method'])}"
+        if len(everybody) > 1:
+            text += f", the smallest, and {number(high['median'])} mL by {look.label(high['method'])}, the largest"
+        section.says.append(f"{text} (n = {number(low['n'], 0)}).")
+        header, rows = per_group(found, lambda row: f"{number(row['median'])} {interval(row['q1'], row['q3'])}")
+        section.tables.append(Shown("Median [quartiles] at baseline, mL", header, rows, tables.file("descriptives")))
+    if len(tables.get("harmonised")):
+        section.caveats.append("Volumes were harmonised over sites by ComBat before anything was computed from them.")
+    section.caveats.append(
+        "Each method follows its own definition of the thalamus: volumes of different methods, or protocols, are not "
+        "interchangeable and must not be mixed in one analysis."
+    )
+    section.caveats += unions(methods_in(tables.get("volumes")))
+    return section
+
+
+ANALYSIS = Analysis("volumes", tables, sections={"volumes": section}, told=("volumes", "harmonised"))

@@ -1,0 +1,1 @@
+"""What is inside the masks: agreement, maps in template space, ratings, quantitative values."""

@@ -1,0 +1,1 @@
+"""Change of the thalamus between visits."""

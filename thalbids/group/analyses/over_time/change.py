@@ -1,0 +1,330 @@
+"""Change of the thalamus between sessions (paper, 2.6.3 and 3.5): per participant, summarised, and between methods."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from thalbids.bids.tabular.tables import PARTICIPANT, Column, Table, column, count, table
+from thalbids.group import comparability
+from thalbids.group.analysis import Analysis
+from thalbids.group.cohort import Cohort, visit_pairs
+from thalbids.group.columns import COMPARABLE, DIAGNOSIS, EXACT, METHOD, METHOD2, PAIR, REASON, SESSIONS, SPREAD
+from thalbids.group.modelling.missing import ledger, missing_table
+from thalbids.group.statistics.concordance.paired import signed_rank
+from thalbids.group.statistics.testing.correction import benjamini_hochberg
+from thalbids.qc.visits import balance_remark
+from thalbids.reports.group.figures import clinical, descriptive, look
+from thalbids.reports.group.group_data import Tables, number, rows_of
+from thalbids.reports.group.section import Section, Shown, counted, per_group
+
+MEASURES = (
+    "delta_ml", "delta_percent", "delta_percent_per_year", "delta_left_ml", "delta_left_percent",
+    "delta_left_percent_per_year", "delta_right_ml", "delta_right_percent", "delta_right_percent_per_year",
+    "delta_asymmetry",
+)  # fmt: skip
+_SIDES = ("volume_ml", "volume_left_ml", "volume_right_ml")
+
+
+_ASYMMETRY = "2 (left - right) / (left + right): positive when the left is larger."
+
+
+CHANGE: dict[str, Column] = {
+    **PARTICIPANT,
+    **PAIR,
+    "interval_years": column(
+        "Interval", "Days between the acquisitions / 365.25; n/a where a session has no date.", "year"
+    ),
+    **METHOD,
+    "volume_baseline_ml": column("Volume at baseline", "Thalamus volume at the baseline session.", "mL"),
+    "volume_followup_ml": column("Volume at follow-up", "Thalamus volume at the follow-up session.", "mL"),
+    "delta_ml": column("Change", "Follow-up minus baseline; negative is loss.", "mL"),
+    "delta_percent": column("Change in percent", "100 (follow-up - baseline) / baseline.", "percent"),
+    "delta_percent_per_year": column(
+        "Annualised change", "Change in percent divided by the interval.", "percent per year"
+    ),
+    "delta_left_ml": column("Change of the left", "Left thalamus, follow-up minus baseline.", "mL"),
+    "delta_left_percent": column("Change of the left in percent", "As delta_percent, left thalamus.", "percent"),
+    "delta_left_percent_per_year": column(
+        "Annualised change of the left", "As delta_percent_per_year, left thalamus.", "percent per year"
+    ),
+    "delta_right_ml": column("Change of the right", "Right thalamus, follow-up minus baseline.", "mL"),
+    "delta_right_percent": column("Change of the right in percent", "As delta_percent, right thalamus.", "percent"),
+    "delta_right_percent_per_year": column(
+        "Annualised change of the right", "As delta_percent_per_year, right thalamus.", "percent per year"
+    ),
+    "asymmetry_baseline": column("Asymmetry at baseline", _ASYMMETRY),
+    "asymmetry_followup": column("Asymmetry at follow-up", _ASYMMETRY),
+    "delta_asymmetry": column("Change of the asymmetry", "Asymmetry at follow-up minus that at baseline."),
+    "diagnosis": column("Diagnosis", "Diagnosis group at the baseline; n/a when unknown."),
+    **SESSIONS,
+    **REASON,
+    **COMPARABLE,
+}
+
+
+CHANGE_SUMMARY: dict[str, Column] = {
+    **METHOD,
+    **DIAGNOSIS,
+    "measure": column("Measure", "Column of group_change that is summarised; its units apply."),
+    **SPREAD,
+    **SESSIONS,
+}
+
+
+CHANGE_TESTS: dict[str, Column] = {
+    **METHOD,
+    **METHOD2,
+    "n": count("Number of pairs", "Pairs of sessions with both methods' change."),
+    "n_zero": count("Number of zeros", "Differences of 0, which the test drops."),
+    "statistic": column("Statistic", "Wilcoxon signed-rank statistic: the smaller sum of ranks."),
+    "p": column("p value", "Two-sided."),
+    "p_fdr": column("Adjusted p value", "Benjamini-Hochberg over all pairs of the methods of the clinical models."),
+    "median_difference": column(
+        "Median difference", "Median of the first method's change in percent minus the second's.", "percent"
+    ),
+    **SESSIONS,
+    **REASON,
+    **EXACT,
+}
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_change``, its summary, tests between methods, and the ledger."""
+    pairs = cohort.settings.group.pairs
+    frames = {pair: change(cohort, pair) for pair in pairs}
+    rows = pd.concat(list(frames.values()), ignore_index=True)
+    choices = {"pairs": list(pairs), "icv": cohort.settings.group.icv}
+    methods, how = cohort.model_methods, cohort.settings.group.wilcoxon
+    tests = {
+        "test": f"Wilcoxon signed-rank, {how}, zeros dropped, no continuity correction",
+        "on": "delta_percent",
+        "methods_left_out": [name for name in cohort.methods if name not in methods],
+    }
+    notes = [] if len(rows) else ["change: no participant has two sessions with volumes."]
+    return [
+        Table("group_change", rows, CHANGE, choices, notes),
+        table(
+            "group_change_summary", [r for p in pairs for r in summary(frames[p], p)], CHANGE_SUMMARY, settings=choices
+        ),
+        table(
+            "group_change_tests",
+            [r for p in pairs for r in between(frames[p], p, methods, how)],
+            CHANGE_TESTS,
+            settings=tests,
+        ),
+        missing_table(ledgers(cohort, frames)),
+    ]
+
+
+def change(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
+    """One row per pair of sessions and method: the columns of ``group_change``.
+
+    A method without a usable volume at one of the two sessions has a row with NaN and the reason.
+    """
+    visits = visit_pairs(cohort, pair)[
+        ["participant_id", "session_id_baseline", "session_id_followup", "interval_years", "diagnosis"]
+    ]
+    frame = visits.merge(pd.DataFrame({"method": list(cohort.methods)}, dtype=object), how="cross")
+    for when in ("baseline", "followup"):
+        frame = frame.merge(_at(cohort, when), on=["participant_id", f"session_id_{when}", "method"], how="left")
+    made = {name: frame[name] for name in visits.columns} | {"method": frame["method"]}
+    for side in ("", "_left", "_right"):
+        made |= _differences(frame, side)
+    made |= _asymmetry(frame)
+    made |= {"sessions": pair, "reason": _reasons(frame)}
+    made |= _comparable(cohort, frame, made, pair)
+    return pd.DataFrame(made).reindex(columns=list(CHANGE))
+
+
+def summary(frame: pd.DataFrame, pair: str) -> list[dict[str, Any]]:
+    """Rows of ``group_change_summary``: every method, diagnosis (and all) and measure."""
+    rows = []
+    for method, own in frame.groupby("method", sort=False):
+        for diagnosis, part in by_diagnosis(own):
+            for measure in MEASURES:
+                start = {"method": method, "diagnosis": diagnosis, "measure": measure, "sessions": pair}
+                rows.append(start | spread(part[measure]))
+    return rows
+
+
+def between(
+    frame: pd.DataFrame, pair: str, methods: Sequence[str] | None = None, how: str = "asymptotic"
+) -> list[dict[str, Any]]:
+    """Rows of ``group_change_tests``: paired Wilcoxon of the percent change, all pairs of ``methods`` (None: all)."""
+    frame = frame if methods is None else frame[frame["method"].isin(methods)]
+    wide = frame.pivot(
+        index=["participant_id", "session_id_baseline", "session_id_followup"], columns="method", values="delta_percent"
+    )
+    repeated = wide.index.get_level_values("participant_id").has_duplicates
+    rows = []
+    for first, second in itertools.combinations(dict.fromkeys(frame["method"]), 2):
+        a, b = wide[first].to_numpy(dtype=float), wide[second].to_numpy(dtype=float)
+        difference = (a - b)[np.isfinite(a - b)]
+        found = signed_rank(a, b, how)
+        if repeated and not found["reason"]:
+            found["reason"] = "a person has several pairs, which are not independent: p is too small"
+        median = float(np.median(difference)) if difference.size else float("nan")
+        rows.append({"method": first, "method2": second, "sessions": pair, "median_difference": median, **found})
+    adjusted = benjamini_hochberg([row["p"] for row in rows])
+    return [row | {"p_fdr": p} for row, p in zip(rows, adjusted, strict=True)]
+
+
+def ledgers(cohort: Cohort, frames: Mapping[str, pd.DataFrame] | None = None) -> list[dict[str, Any]]:
+    """How many pairs of sessions each method has, and why others are lost; ``frames``: pair to `change`."""
+    frames = {pair: change(cohort, pair) for pair in cohort.settings.group.pairs} if frames is None else frames
+    rows = []
+    for pair, frame in frames.items():
+        for method, own in frame.groupby("method", sort=False):
+            lost = {
+                "no volume at baseline": own["volume_baseline_ml"].isna(),
+                "no volume at follow up": own["volume_followup_ml"].isna(),
+            }
+            rows.append(ledger("change", "delta_ml", str(method), lost, sessions=pair))
+            lost |= {"no interval": ~(own["interval_years"] > 0)}
+            rows.append(ledger("change", "delta_percent_per_year", str(method), lost, sessions=pair))
+    return rows
+
+
+def by_diagnosis(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    """The rows of everybody (``all``), then of each diagnosis, ``unknown`` last."""
+    yield "all", frame
+    names = sorted(set(frame["diagnosis"]) - {""})
+    for name in names:
+        yield name, frame[frame["diagnosis"] == name]
+    if (frame["diagnosis"] == "").any():
+        yield "unknown", frame[frame["diagnosis"] == ""]
+
+
+def spread(values: Any) -> dict[str, Any]:
+    """n, mean, sd (n - 1), median and quartiles (numpy's linear) of the values that are there; NaN without any."""
+    there = np.asarray(values, dtype=np.float64)
+    there = there[np.isfinite(there)]
+    nan = float("nan")
+    if not there.size:
+        return {"n": 0, "mean": nan, "sd": nan, "median": nan, "q1": nan, "q3": nan}
+    q1, median, q3 = np.quantile(there, [0.25, 0.5, 0.75])
+    sd = float(there.std(ddof=1)) if there.size > 1 else nan
+    numbers = {"mean": float(there.mean()), "sd": sd, "median": float(median), "q1": float(q1), "q3": float(q3)}
+    return {"n": int(there.size), **numbers}
+
+
+def _at(cohort: Cohort, when: str) -> pd.DataFrame:
+    """The volumes of a session under the names of one end of a pair; NaN where the status is not ok."""
+    own = cohort.volumes[["participant_id", "session_id", "method", *_SIDES, "status", "reason"]].copy()
+    own.loc[own["status"] != "ok", list(_SIDES)] = np.nan
+    names = {name: f"{name}_{when}" for name in (*_SIDES, "status", "reason", "session_id")}
+    return own.rename(columns=names)
+
+
+def _differences(frame: pd.DataFrame, side: str) -> dict[str, pd.Series]:
+    before, after = frame[f"volume{side}_ml_baseline"], frame[f"volume{side}_ml_followup"]
+    difference = after - before
+    percent = 100 * difference / before.where(before > 0)
+    years = frame["interval_years"].where(frame["interval_years"] > 0)
+    volumes = {} if side else {"volume_baseline_ml": before, "volume_followup_ml": after}
+    return volumes | {
+        f"delta{side}_ml": difference,
+        f"delta{side}_percent": percent,
+        f"delta{side}_percent_per_year": percent / years,
+    }
+
+
+def _asymmetry(frame: pd.DataFrame) -> dict[str, pd.Series]:
+    made = {}
+    for when in ("baseline", "followup"):
+        left, right = frame[f"volume_left_ml_{when}"], frame[f"volume_right_ml_{when}"]
+        made[f"asymmetry_{when}"] = 2 * (left - right) / (left + right).where(left + right > 0)
+    return made | {"delta_asymmetry": made["asymmetry_followup"] - made["asymmetry_baseline"]}
+
+
+def _comparable(
+    cohort: Cohort, frame: pd.DataFrame, made: Mapping[str, pd.Series | str | list[str]], pair: str
+) -> dict[str, list[str]]:
+    """Whether the visits were acquired alike, and that left and right of a mask did not part."""
+    told = frame[comparability.KEYS].merge(comparability.pairs(cohort, pair), on=comparability.KEYS, how="left")
+    balance = [
+        balance_remark(*(None if value != value else float(value) for value in both))
+        for both in zip(made["asymmetry_baseline"], made["asymmetry_followup"], strict=True)
+    ]
+    remarks = ["; ".join(filter(None, both)) for both in zip(told["remark"], balance, strict=True)]
+    known = zip(told["comparable"], balance, strict=True)
+    return {"comparable": [comparability.NO if parted else alike for alike, parted in known], "remark": remarks}
+
+
+def _reasons(frame: pd.DataFrame) -> list[str]:
+    """Why a row has no change, in words."""
+    made = []
+    columns = ["status_baseline", "reason_baseline", "status_followup", "reason_followup", "interval_years"]
+    for status1, reason1, status2, reason2, years in frame[columns].itertuples(index=False):
+        parts = [
+            f"{when}: {_words(status, reason)}"
+            for when, status, reason in (("baseline", status1, reason1), ("follow-up", status2, reason2))
+            if status != "ok"
+        ]
+        if not parts and not years > 0:
+            parts = ["no interval: a session without a date" if years != years else "no interval: not after baseline"]
+        made.append("; ".join(parts))
+    return made
+
+
+def _words(status: object, reason: object) -> str:
+    if not isinstance(status, str):
+        return "not in the derivatives"
+    return f"{status} ({reason})" if isinstance(reason, str) and reason else status
+
+
+LEAST_PAIRS = 6  # the smallest exact two-sided p of a signed-rank test is 2 / 2^n
+
+
+def section(tables: Tables) -> Section:
+    """Change between visits."""
+    section = Section("change", "Change of thalamic volume")
+    section.add(descriptive.change(tables))
+    if not section.figures:
+        section.nothing = "No participant has volumes of the same method at two sessions."
+        return section
+    summary = tables.get("change_summary", ("method", "diagnosis", "measure", "mean", "sd", "n"))
+    own = rows_of(summary, measure="delta_percent", diagnosis="all").dropna(subset=["mean"]).sort_values("mean")
+    if len(own):
+        first, last = own.iloc[0], own.iloc[-1]
+        text = f"The mean change is {_mean_of(first)}"
+        if len(own) > 1:
+            text += f", the most negative, and {_mean_of(last)}, the least negative"
+        section.says.append(f"{text}.")
+    percent = rows_of(summary, measure="delta_percent")
+    if len(percent):
+        header, rows = per_group(
+            percent, lambda row: f"{number(row['mean'])} ± {number(row['sd'])}; {number(row['n'], 0)}"
+        )
+        section.tables.append(Shown("Mean ± SD in % of baseline; n", header, rows, tables.file("change_summary")))
+    tests = tables.get("change_tests", ("method", "method2", "p_fdr")).dropna(subset=["p_fdr"])
+    if len(tests):
+        below = int((tests["p_fdr"] < clinical.ALPHA).sum())
+        section.says.append(
+            f"{below} of {counted(len(tests), 'pair')} of methods differ (paired Wilcoxon, corrected over the pairs)."
+        )
+        if "n" in tests.columns and tests["n"].max() < LEAST_PAIRS:
+            section.caveats.append(
+                f"With {number(tests['n'].max(), 0)} people the exact p of this test is never below "
+                f"{number(2 / 2 ** tests['n'].max(), 2)}: that no pair differs says nothing."
+            )
+    section.caveats += [
+        "Groups are described, not compared by a test: they differ in size, and some are small.",
+        "Manual masks exist at one time point in most studies: more measured loss is not a proof of a better method.",
+    ]
+    return section
+
+
+def _mean_of(row: pd.Series) -> str:
+    size = number(row["n"], 0)
+    return f"{number(row['mean'])} ± {number(row['sd'])} % by {look.label(row['method'])} (n = {size})"
+
+
+ANALYSIS = Analysis(
+    "change", tables, ledgers, sections={"change": section}, told=("change", "change_summary", "change_tests")
+)

@@ -1,0 +1,1 @@
+"""From derivatives and clinical tables to the cohort that analyses work on."""

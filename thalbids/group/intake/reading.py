@@ -1,0 +1,347 @@
+"""From derivatives and clinical tables to the cohort that every analysis works on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from thalbids import families
+from thalbids.bids.results import names
+from thalbids.bids.results.derivatives import Volumes, find_places, read_icv, read_pbvc, read_pbvc_table, read_volumes
+from thalbids.bids.results.removed import removal_note, removed
+from thalbids.bids.tabular.clinical import ClinicalData, impossible, read_clinical, visits
+from thalbids.bids.tabular.given import check_tables, people_of
+from thalbids.bids.tabular.labels import partners, told
+from thalbids.errors import NoInputError, UsageError
+from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, check_pair, own_columns
+from thalbids.group.intake import rescans, trust
+from thalbids.group.modelling import sites
+from thalbids.raters import summary
+from thalbids.settings import Settings, unknown_name
+
+if TYPE_CHECKING:
+    from thalbids.settings import Group
+
+
+KEYS = ["participant_id", "session_id"]
+
+
+def keep_named(read: Volumes, wanted: Collection[str]) -> None:
+    """Keep the rows of these methods and families (``--methods``) alone; ``auto`` keeps all.
+
+    Raises
+    ------
+    UsageError
+        The derivatives have no row of one of them.
+    """
+    if "auto" in wanted:
+        return
+    there = dict.fromkeys(str(row["method"]) for row in read.rows)
+    of = {method: {method, _family(method)} for method in there}
+    absent = [name for name in wanted if not any(name in own for own in of.values())]
+    if absent:
+        problem = f"--methods: the derivatives have no volume of {', '.join(absent)}."
+        raise UsageError(problem, f"There is: {', '.join(there)}.")
+    for rows in (read.rows, read.repeats):
+        rows[:] = [row for row in rows if set(wanted) & of.get(str(row["method"]), set())]
+
+
+def _family(method: str) -> str:
+    try:
+        return names.by_desc(method).family
+    except KeyError:
+        return method
+
+
+def volume_frame(read: Volumes, icv: pd.DataFrame, group: Group, notes: list[str]) -> pd.DataFrame:
+    """The frame ``Cohort.volumes``: rows of the asked methods, with the intracranial volume of their session.
+
+    Parameters
+    ----------
+    icv : participant_id, session_id, icv_ml, icv_source: at most one row per session
+    """
+    frame = pd.DataFrame(read.rows, columns=[name for name in VOLUME_COLUMNS if not name.startswith("icv_")])
+    for name in ("participant_id", "session_id", "method", "image", "status", "reason"):
+        frame[name] = frame[name].astype(object)
+    if group.methods:
+        absent = [name for name in group.methods if name not in set(frame["method"])]
+        if absent:
+            notes.append(f"warning: no session has the method {', '.join(absent)} (setting group.methods).")
+        frame = frame[frame["method"].isin(group.methods)]
+    return frame.merge(icv, on=KEYS, how="left")[list(VOLUME_COLUMNS)].fillna({"icv_source": ""})
+
+
+def icv_frame(rows: Sequence[dict[str, Any]], wanted: str, notes: list[str]) -> pd.DataFrame:
+    """One intracranial volume per session, all from one source: two sources differ systematically."""
+    columns = [*KEYS, "source", "icv_ml"]
+    frame = pd.DataFrame(rows, columns=columns).drop_duplicates([*KEYS, "source"])
+    counts = Counter(frame["source"])
+    ours = families.icv_sources()  # the first wins where equally many sessions have them
+    known = [*ours, *sorted(set(counts) - set(ours))]
+    source = wanted if wanted != "auto" else max(known, key=lambda name: counts[name])
+    used = frame[frame["source"] == source]
+    if not len(used):
+        notes.append("warning: there is no intracranial volume" + ("" if wanted == "auto" else f" from {wanted}") + ".")
+    elif len(counts) > 1:
+        others = ", ".join(f"{name} ({count})" for name, count in counts.items() if name != source)
+        notes.append(f"intracranial volume: {source} ({len(used)} sessions) is used for everybody, not {others}.")
+    return used.rename(columns={"source": "icv_source"})[[*KEYS, "icv_ml", "icv_source"]].astype(
+        {"participant_id": object, "session_id": object, "icv_source": object, "icv_ml": float}
+    )
+
+
+def sound_icv(rows: Sequence[dict[str, Any]], notes: list[str]) -> list[dict[str, Any]]:
+    """The intracranial volumes that their own flag does not distrust."""
+    sound = [row for row in rows if row["status"] == "ok"]
+    if len(sound) < len(rows):
+        count = f"{len(rows) - len(sound)} of {len(rows)} intracranial volumes"
+        notes.append(
+            f"warning: {count} are distrusted by their own flag and not used (setting group.distrusted_icv); see "
+            "group_icv.tsv."
+        )
+    return sound
+
+
+def excluded(volumes: pd.DataFrame, exclusions: pd.DataFrame) -> pd.DataFrame:
+    """The volumes with status excluded, and the reason, where a rating says so (method "" stands for all)."""
+    if not len(exclusions):
+        return volumes
+    volumes = volumes.copy()
+    for row in exclusions.itertuples():
+        hit = (volumes["participant_id"] == row.participant_id) & (volumes["session_id"] == row.session_id)
+        if row.method:
+            hit &= volumes["method"] == row.method
+        volumes.loc[hit, ["status", "reason"]] = ["excluded", row.reason]
+    return volumes
+
+
+def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
+    """Read derivatives and clinical tables.
+
+    Raises
+    ------
+    NoInputError
+        There is no folder, or nothing in the derivatives.
+    MetadataError
+        A clinical table is damaged or holds impossible values.
+    UsageError
+        A setting is wrong.
+    """
+    for pair in settings.group.pairs:
+        check_pair(pair)
+    inputs = settings.inputs
+    places = find_places(out_dir, inputs.participant_label, inputs.session_label)
+    gone = removed(bids_dir, places)
+    places = places if settings.group.keep_removed else [place for place in places if place not in gone]
+    read = read_volumes(places)
+    if not read.rows:
+        mend = "Run the participant level first, or check OUTPUT_DIR and the labels."
+        raise NoInputError("the derivatives hold no *_desc-thalamus_morph.tsv.", mend, out_dir)
+    keep_named(read, settings.methods.names)
+    own = own_columns(settings.group)
+    clinical = read_clinical(bids_dir, settings.clinical, inputs.participant_label, own, settings.group.categorical)
+    check_own(own, clinical, settings.group)
+    sessions: dict[str, list[str]] = {}
+    for place in places:
+        sessions.setdefault(place.participant_id, []).append(place.session_id)
+    together = visits(clinical, sessions, {*settings.group.outcomes, *settings.group.outcomes_change})
+    lost = nearly(clinical, sessions)
+    notes = [*read.notes, *clinical.notes, *together.notes, *lost, *_told(clinical, sessions, together.conflicts)]
+    if gone:
+        kept = "They are kept (group.keep_removed)." if settings.group.keep_removed else "They are left out."
+        notes.append(removal_note(gone, kept))
+    notes += trust.same_scans(places)
+    words = [name for name, number in clinical.own.items() if not number]
+    visit_frame = frame_of(together.rows, (*VISIT_COLUMNS, *clinical.own), words)
+    icv_rows, icv_notes = read_icv(places)
+    given = visit_frame[visit_frame["icv_ml"].notna()][["participant_id", "session_id", "icv_ml"]]
+    if not settings.group.distrusted_icv:
+        icv_rows = sound_icv(icv_rows, notes)
+    icv_rows += [row | {"source": "given"} for row in given.to_dict("records")]
+    icv = icv_frame(icv_rows, settings.group.icv, notes)
+    volumes = volume_frame(read, icv, settings.group, notes)
+    visit_frame["has_mri"] = _has_mri(visit_frame, volumes)
+    check_tables(people_of(bids_dir, out_dir), pbvc=settings.siena.table)
+    pbvc, pbvc_notes = _pbvc(out_dir, settings.siena.table, inputs.derivatives.get("siena"), inputs.participant_label)
+    cohort = Cohort(
+        volumes=volumes, visits=visit_frame, pbvc=pbvc, settings=settings, bids_dir=bids_dir, out_dir=out_dir,
+        repeats=frame_of(read.repeats, (*VOLUME_COLUMNS, "entities")).drop(columns=["icv_ml", "icv_source"]),
+        exclusions=frame_of([], ("participant_id", "session_id", "method", "reason")),
+        conflicts=pd.DataFrame(together.conflicts), places=places, notes=[*notes, *icv_notes, *pbvc_notes],
+        columns_found=clinical.found, columns_unused=clinical.unused, lost=lost,
+    )  # fmt: skip
+    for name in settings.group.sample_methods:
+        if name not in cohort.model_methods:
+            raise unknown_name("method of the clinical models (group.sample_methods)", name, cohort.model_methods)
+    doubted = trust.distrusted(out_dir, places, [*read.rows, *read.repeats])
+    told_of = [trust.note(row) for row in doubted]
+    cohort = replace(cohort, notes=[*cohort.notes, *told_of], lost=[*cohort.lost, *told_of])
+    left_out = [*summary.exclusions(out_dir, settings.ratings, cohort.volumes), *doubted]
+    if left_out:
+        cohort = with_exclusions(cohort, frame_of(left_out, tuple(cohort.exclusions.columns)))
+    cohort = one_day(rescans.apart(cohort), clinical)
+    return replace(cohort, notes=[*cohort.notes, *sites.notes(cohort)])
+
+
+def one_day(cohort: Cohort, clinical: ClinicalData) -> Cohort:
+    """Two sessions with images on one day are a mistake in the tables, unless one is a rescan.
+
+    Their dates count as unknown where impossible values do (``clinical.violations``).
+
+    Raises
+    ------
+    ClinicalError
+        Impossible values stop the run.
+    """
+    keys = pd.MultiIndex.from_frame(cohort.visits[KEYS])
+    scanned = keys.isin(pd.MultiIndex.from_frame(cohort.volumes[KEYS]))
+    day = pd.Series([when[:10] if isinstance(when, str) else "" for when in cohort.visits["acq_time"]], dtype=object)
+    day.index = cohort.visits.index
+    dated = cohort.visits.assign(day=day)[scanned & (day != "").to_numpy()]
+    twice = dated[dated.duplicated(["participant_id", "day"], keep=False)]
+    if twice.empty:
+        return cohort
+    problems = [
+        f"{person}, acq_time: {' and '.join(own['session_id'])} are on one day"
+        for (person, _), own in twice.groupby(["participant_id", "day"], sort=False)
+    ]
+    if cohort.settings.clinical.violations == "error":
+        stop = impossible(problems, "Where one is a rescan, say so (column rescan_of). ")
+        stop.data = clinical
+        raise stop
+    changed = cohort.visits.copy()
+    changed.loc[twice.index, "acq_time"] = ""
+    changed.loc[twice.index, "years"] = float("nan")
+    return replace(
+        cohort, visits=changed, notes=[*cohort.notes, *(f"warning: taken for missing: {one}." for one in problems)]
+    )
+
+
+def check_own(own: Sequence[str], clinical: ClinicalData, group: Group) -> None:
+    """Refuse settings that name columns which no table has, or outcomes that are words.
+
+    Raises
+    ------
+    UsageError
+        With the nearest column.
+    """
+    there = {column.split(": ", 1)[1] for column in clinical.unused} | set(clinical.own) | set(VISIT_COLUMNS[2:])
+    for name in own:
+        if name not in clinical.own:
+            raise unknown_name("column of the clinical tables (settings of group)", name, there)
+    for name in (*group.outcomes, *group.outcomes_change):
+        if clinical.own.get(name) is False or name in _WORDS:
+            problem = f"group.outcomes: {name!r} holds words, an outcome needs numbers."
+            raise UsageError(problem, "Put its words in order from low to high (clinical.levels).")
+
+
+_WORDS = ("sex", "site", "diagnosis", "diagnosis_given", "acq_time", "participant_id", "session_id")
+
+
+def with_exclusions(cohort: Cohort, exclusions: pd.DataFrame) -> Cohort:
+    """The cohort without the masks that a rating excludes (participant_id, session_id, method, reason)."""
+    changed = excluded(cohort.volumes, exclusions)
+    visited = cohort.visits.assign(has_mri=_has_mri(cohort.visits, changed))
+    repeats = excluded(cohort.repeats, exclusions)
+    return replace(cohort, volumes=changed, repeats=repeats, visits=visited, exclusions=exclusions)
+
+
+def _has_mri(visit_frame: pd.DataFrame, volume_frame: pd.DataFrame) -> list[bool]:
+    """Whether each visit has a usable volume."""
+    usable = volume_frame.loc[volume_frame["status"] == "ok", ["participant_id", "session_id"]]
+    known = set(usable.itertuples(index=False, name=None))
+    return [key in known for key in zip(visit_frame["participant_id"], visit_frame["session_id"], strict=True)]
+
+
+def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], words: Collection[str] = ()) -> pd.DataFrame:
+    """A frame with these columns: numbers as float64, text (also ``words``) as object, also when there are no rows."""
+    frame = pd.DataFrame(rows, columns=list(columns))
+    text = {"participant_id", "session_id", "session_id_baseline", "session_id_followup", "method", "image", "status"}
+    text |= {
+        "reason",
+        "source",
+        "acq_time",
+        "sex",
+        "diagnosis",
+        "diagnosis_given",
+        "site",
+        "rescan_of",
+        "entities",
+        "icv_source",
+        *words,
+    }
+    for name in columns:
+        if name == "has_mri":
+            frame[name] = False
+        elif name == "order":
+            frame[name] = frame[name].astype("int64")
+        else:
+            frame[name] = frame[name].astype(object if name in text else "float64")
+    for name in words:
+        frame[name] = frame[name].where(frame[name].notna(), "")
+    return frame
+
+
+def nearly(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]]) -> list[str]:
+    """Warnings about people and sessions of the clinical tables that nearly match those of the derivatives."""
+    people = partners({person for person, _ in clinical.values}, set(sessions))
+    there, here = "those of the derivatives", "of the clinical tables"
+    lost = [f"warning: {told(people, f'{len(people)} participants {here}', there)}"] if people else []
+    pairs: dict[str, str] = {}
+    for person, label in clinical.values:
+        if label and (partner := partners([label], sessions.get(person, ())).get(label)) is not None:
+            pairs[f"{person} {label}"] = partner
+    return lost + ([f"warning: {told(pairs, f'{len(pairs)} sessions {here}', there)}"] if pairs else [])
+
+
+def _told(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]], conflicts: Sequence[object]) -> list[str]:
+    """What to say about the clinical tables."""
+    people = {person for person, _ in clinical.values}
+    notes = [f"warning: taken for missing: {problem}." for problem in clinical.problems]
+    if conflicts:
+        notes.append(f"warning: {len(conflicts)} values differ between clinical tables, see group_conflicts.tsv.")
+    without = [person for person in sessions if person not in people]
+    only = [person for person in people if person not in sessions]
+    if without:
+        notes.append(f"{len(without)} participants with derivatives are in no clinical table: {_some(without)}.")
+    if only:
+        notes.append(f"{len(only)} participants of the clinical tables have no derivatives: {_some(sorted(only))}.")
+    if people and len(only) == len(people):
+        notes.append(
+            "warning: no participant of the clinical tables has derivatives: compare the labels (01 is not 1)."
+        )
+    seen = [
+        key for key, found in clinical.values.items() if key[1] and key[0] in sessions and set(found) - {"acq_time"}
+    ]
+    if seen and not any(label in sessions[person] for person, label in seen):
+        notes.append(
+            "warning: no session of the clinical tables has derivatives: compare the labels (ses-01 is not ses-1)."
+        )
+    return notes
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
+
+
+def _pbvc(
+    out_dir: Path, table: Path | None, given: Path | None, labels: Sequence[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """PBVC of a given table, of ``--derivatives siena=PATH`` and of our own derivatives; the first that is ok wins."""
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
+    if table is not None:
+        rows += read_pbvc_table(table, labels)
+    for root in ([] if given is None else [given]) + [out_dir]:
+        found, told = read_pbvc(root, labels)
+        rows += found
+        notes += told
+    frame = frame_of(rows, PBVC_COLUMNS)
+    keys = list(PBVC_COLUMNS[:3])
+    order = frame["status"].ne("ok")
+    return frame.loc[order.sort_values(kind="stable").index].drop_duplicates(keys).sort_index(), notes

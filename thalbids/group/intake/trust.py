@@ -1,0 +1,127 @@
+"""Whether results are still what was computed: tables and masks against the records of the steps that wrote them.
+
+A record (the QC document for the volumes of a session, the sidecar of a mask for the mask) lists the SHA-256 of
+every file of its step. What was edited, damaged or exchanged afterwards is left out, with the reason; results without
+records (of other programs, or copies of tables alone) are taken as they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from thalbids.bids.results.derivatives import Place
+from thalbids.engine.fingerprint import file_sha256, json_sha256
+from thalbids.engine.record import KEY
+from thalbids.errors import MetadataError
+from thalbids.files import read_json
+
+QC, ICV, T1W = "desc-thalamus_qc.json", "desc-icv_morph.json", "desc-reoriented_T1w.json"
+MEND = "run participant again"
+
+
+def distrusted(out_dir: Path, places: Sequence[Place], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """What is not to be trusted: participant_id, session_id, method ("" for the whole session), reason.
+
+    Parameters
+    ----------
+    rows : of the volume tables: participant_id, session_id, method, status
+    """
+    usable: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row["status"] == "ok":
+            usable.setdefault((row["participant_id"], row["session_id"]), []).append(row["method"])
+    found = []
+    for place in places:
+        ids = {"participant_id": place.participant_id, "session_id": place.session_id}
+        methods = usable.get((place.participant_id, place.session_id), [])
+        fault, recorded = _session_fault(out_dir, place) if methods else ("", False)
+        recorded = recorded and bool(place.masks())  # a copy of the tables alone has no masks to contradict them
+        if fault:
+            found.append({**ids, "method": "", "reason": f"{fault}: {MEND}"})
+            continue
+        for method in methods:
+            if fault := _mask_fault(out_dir, place, method, recorded):
+                found.append({**ids, "method": method, "reason": f"{fault}: {MEND}"})
+    return found
+
+
+def note(row: Mapping[str, str]) -> str:
+    """A row of `distrusted` as a warning."""
+    what = " ".join(filter(None, (row["participant_id"], row["session_id"], row["method"])))
+    return f"warning: {what} left out: {row['reason']}."
+
+
+def _session_fault(out_dir: Path, place: Place) -> tuple[str, bool]:
+    """Why the volumes of a session are not what its records tell of ("" when they are), and whether there are any."""
+    recorded = False
+    for path in (*place.ending(QC)[:1], *place.ending(ICV)[:1]):
+        try:
+            document = read_json(path)
+            provenance = document.pop(KEY, None)
+            if provenance is None:
+                _check_unrecorded(path, document)
+                continue
+            listed = dict(provenance["Outputs"])
+        except (MetadataError, KeyError, TypeError, ValueError):
+            return f"{path.name} is damaged", recorded
+        recorded = True
+        if listed.pop(path.relative_to(out_dir).as_posix(), None) != json_sha256(document):
+            return f"{path.name} was changed after it was written", recorded
+        if fault := _changed(out_dir, listed):
+            return fault, recorded
+    return "", recorded
+
+
+def _check_unrecorded(path: Path, document: Mapping[str, Any]) -> None:
+    """Refuse a QC document without a record that is none at all."""
+    if path.name.endswith(QC) and not isinstance(document.get("Masks"), dict):
+        raise MetadataError("not a QC document.", MEND, path)
+
+
+def _mask_fault(out_dir: Path, place: Place, method: str, recorded: bool) -> str:
+    """Why the mask of a method is not what its record tells of ("" when it is); ``recorded``: there should be one."""
+    for path in place.ending(f"desc-{method}_mask.json")[:1]:
+        try:
+            provenance = read_json(path).get(KEY)
+            listed = {} if provenance is None else dict(provenance["Outputs"])
+        except (MetadataError, KeyError, TypeError, ValueError):
+            return f"{path.name}, the record of its mask, is damaged"
+        return _changed(out_dir, {name: d for name, d in listed.items() if not name.endswith(".json")})
+    return "the record of its mask is not there" if recorded else ""
+
+
+def _changed(out_dir: Path, listed: Mapping[str, str]) -> str:
+    """The first file that is not what a record lists; "" when all are."""
+    for name, digest in listed.items():
+        there = _digest(out_dir / name)
+        if there != digest:
+            what = "is not there" if there is None else "is not the file that its record tells of"
+            return f"{Path(name).name} {what}"
+    return ""
+
+
+def same_scans(places: Sequence[Place]) -> list[str]:
+    """Warnings about sessions with another label whose T1w is the same to the last bit."""
+    by_digest: dict[str, list[str]] = {}
+    for place in places:
+        for path in place.ending(T1W)[:1]:
+            try:
+                listed = dict(read_json(path)[KEY]["Outputs"])
+            except (MetadataError, KeyError, TypeError, ValueError):
+                continue
+            for name, digest in listed.items():
+                if name.endswith("_T1w.nii.gz"):
+                    by_digest.setdefault(str(digest), []).append(place.name)
+    groups = [names for names in by_digest.values() if len(names) > 1]
+    return [
+        f"warning: one scan under several labels: {' = '.join(names)}. They count several times." for names in groups
+    ]
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return file_sha256(path)
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""What clinical models have in common: covariates, samples, sites, missing data, fits."""

@@ -1,0 +1,1 @@
+"""Models of one outcome: least squares, mixed, ordinal, logistic, and what is computed from a fit."""

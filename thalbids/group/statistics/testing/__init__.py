@@ -1,0 +1,1 @@
+"""Correlations and groups compared, and p-values corrected for many tests."""

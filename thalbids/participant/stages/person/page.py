@@ -1,0 +1,110 @@
+"""The page of one person, after everything else of all sessions and what looks at several of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import thalbids
+from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
+from thalbids.participant.reporting import PageParams, PageSession, ShownMask, write
+from thalbids.participant.session import SessionPlan, SubjectPlan
+from thalbids.participant.stages.person import alignment, siena
+from thalbids.participant.stages.session.registration import REGISTERED
+from thalbids.registration.strategies import configured_for
+from thalbids.settings import Settings
+
+MINDGLIDE = ("device", "reorient", "keep_largest")  # settings of a tool that can change its result
+DBSEGMENT = ("mode", "folds", "test_time_augmentation")
+
+
+def add_steps(subject: SubjectPlan) -> None:
+    """One step for the page."""
+    change_table = siena.table_of(subject)
+    inputs: dict[str, Path] = {"whole-brain change": change_table}
+    sessions = []
+    for plan in subject.sessions:
+        files = shown_files(plan, later=plan is not subject.sessions[0])
+        inputs |= {f"{plan.name} {key}": path for key, path in files.items()}
+        sessions.append(
+            PageSession(
+                name=plan.name,
+                session=plan.session.session,
+                files={key: path.relative_to(subject.out_dir).as_posix() for key, path in files.items()},
+                methods=tuple(ShownMask(mask.desc, mask.image, mask.protocol) for mask in plan.masks),
+                steps=_steps_of(plan),
+                problem=plan.session.problem or "",
+            )
+        )
+    subject.add(
+        "report",
+        report,
+        subject.own[-1],
+        inputs=inputs,
+        outputs={"page": subject.out_dir / f"{subject.name}.html"},
+        params=PageParams(
+            subject=subject.subject,
+            sessions=tuple(sessions),
+            change=change_table.relative_to(subject.out_dir).as_posix(),
+            settings=result_settings(subject.settings),
+            version=str(thalbids.__version__),
+        ),
+        after=tuple(step.name for step in subject.all_steps),
+        record=subject.out_dir / subject.name / "figures" / f"{subject.name}_report.json",
+    )
+
+
+def _steps_of(plan: SessionPlan) -> tuple[str, ...]:
+    """The steps of a session, and those of several sessions that its masks come from: the page tells their failures."""
+    roots = (root for mask in plan.masks for root in mask.roots)
+    return tuple(dict.fromkeys([*(step.name for step in plan.steps), *roots]))
+
+
+def shown_files(plan: SessionPlan, *, later: bool) -> dict[str, Path]:
+    """The files of a session that the page shows; ``later``: it is not the person's first."""
+    files = {"qc": plan.qc, "volumes": plan.volumes, "icv": plan.icv, "T1w": plan.t1w, "brain": plan.brain}
+    files |= {name: plan.registered(name) for name in REGISTERED if name in plan.images}
+    if "R1map scaled" in plan.images:
+        files["scaled R1map"] = plan.segmentable["R1map"]
+    if later:
+        files["alignment"] = alignment.path_of(plan)
+    return files | {mask.desc: plan.dseg(mask.desc) for mask in plan.masks if mask.step is not None}
+
+
+def result_settings(settings: Settings) -> dict[str, Any]:
+    """The settings that can change a result, for the report; how many processes ran is none of them."""
+    tools = settings.tools
+    return {
+        "methods": list(settings.methods.names),
+        "extra ensembles": list(settings.methods.extra_ensembles),
+        "registration": {name: {s.name: s.cutoff for s in configured_for(name, settings)} for name in REGISTERED},
+        "registration rule": settings.registration.rule,
+        "mutual information bins": settings.registration.bins,
+        "flip averaging": settings.synthal.flip_averaging,
+        "brain mask": settings.brain.source,
+        "MindGlide": {"envelope": settings.mindglide.envelope, **_named(tools.mindglide, MINDGLIDE)},
+        "DBSegment": _named(tools.dbsegment, DBSEGMENT),
+        "recon-all": _named(tools.freesurfer, ("hires",)),
+        "precision": settings.run.precision,
+        "seed": settings.run.seed,
+    }
+
+
+def _named(section: object, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(section, name) for name in names}
+
+
+@recorded_as("thalbids.pipeline.steps.report")
+def report(inputs: Inputs, outputs: Outputs, params: PageParams, upstream: Upstream) -> Done:
+    """The page of one person."""
+    from thalbids.engine.lock import shared_files
+
+    out_dir = outputs["page"].parent
+    folder = out_dir / f"sub-{params.subject}" / "figures"
+    with shared_files(out_dir, f"sub-{params.subject}"):  # jobs on different sessions of one person write the same page
+        for old in folder.glob("sub-*_thalamus.svg"):
+            old.unlink()
+        figures = write(outputs["page"], params, upstream)
+    shown = [{"Session": session.session, "Problem": session.problem} for session in params.sessions]
+    written = sorted(path.name for path in figures if path != outputs["page"])
+    return Done({"record": {"Figures": written, "Sessions": shown}})

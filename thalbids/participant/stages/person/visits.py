@@ -1,0 +1,42 @@
+"""The quality control of a session learns of the person's other visits: how they were acquired, the skull's size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from thalbids.bids.dataset.acquisition import facts
+from thalbids.bids.results.outputs import sidecar
+from thalbids.participant.session import SessionPlan, SubjectPlan
+from thalbids.participant.stages.session.measures import MeasuresParams, Visit
+
+
+def add_steps(subject: SubjectPlan) -> None:
+    """No step of its own: the measures of each asked session wait for the T1w of the others and read what it tells."""
+    if len(subject.usable) < 2:
+        return
+    for plan in subject.usable:
+        if plan.name in subject.asked:
+            _tell(subject, plan)
+
+
+def _tell(subject: SubjectPlan, plan: SessionPlan) -> None:
+    others = [other for other in subject.usable if other is not plan]
+    told = (_visit(plan, "sidecar T1w"), *(_visit(other, f"visit {other.name}") for other in others))
+    files = {f"visit {other.name}": sidecar(other.t1w) for other in others}
+    for number, step in enumerate(plan.steps):
+        if isinstance(step.params, MeasuresParams):
+            plan.steps[number] = replace(
+                step,
+                inputs={**step.inputs, **files},
+                params=replace(step.params, visits=told),
+                after=(*step.after, *subject.needs(*others)),
+            )
+
+
+def _visit(plan: SessionPlan, key: str) -> Visit:
+    images = {
+        name: {} if name in plan.made else facts(image)
+        for name, image in plan.session.images.items()
+        if name in plan.images
+    }
+    return Visit(plan.session.session or "without a label", images, key)

@@ -1,0 +1,216 @@
+"""FLAIR, or R1 from R1map or T1map, onto the T1w grid: every strategy, the metric gate, the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from thalbids.bids.results.outputs import uri
+from thalbids.engine.params import IF_SET, LOCAL, Params
+from thalbids.engine.step import Done, Inputs, Outputs, Step, Upstream, recorded_as
+from thalbids.errors import ImageError, ThalbidsError
+from thalbids.image.grids import resample_to, zooms
+from thalbids.image.io import load_image, load_labels, save_image
+from thalbids.image.orientation import to_ras
+from thalbids.participant.session import SessionPlan
+from thalbids.participant.step_io import RefusalParams, given, refuse
+from thalbids.raters import effect
+from thalbids.raters.ratings import Verdict
+from thalbids.registration.strategies import configured_for, note_on
+from thalbids.settings import Settings
+from thalbids.types import InputImage
+
+REGISTERED = ("FLAIR", "R1map")
+SCANNED = "ScannedVoxelSize"  # of sidecars: mm, before the image was brought onto the T1w grid
+COPIED = {  # fields of a raw map's sidecar that ours repeats, and where the parameters hold them
+    "EstimationAlgorithm": "estimation_algorithm",
+    "EstimationReference": "estimation_reference",
+}
+
+
+@dataclass(frozen=True)
+class RegistrationParams(Params):
+    """``units`` and ``skull_stripped`` are what the sidecar says; ``rejected`` what raters failed: strategy, SHA-256 of
+    the registered image, reason.
+    """
+
+    kind = "registration"
+    image: str
+    suffix: str
+    source: str
+    units: object
+    skull_stripped: object
+    t1w_uri: str
+    transform_uri: str
+    strategies: tuple[str, ...]
+    strategies_note: str
+    software: tuple[str, ...]
+    cutoffs: Mapping[str, float]
+    rule: str
+    bins: int
+    brain_source: str
+    seed: int
+    estimation_algorithm: object = field(default=None, metadata=IF_SET)
+    estimation_reference: object = field(default=None, metadata=IF_SET)
+    rejected: tuple[Mapping[str, str], ...] = field(default=(), metadata=IF_SET)
+    settings: Settings = field(default_factory=Settings, metadata=LOCAL)
+
+
+def add_steps(plan: SessionPlan, name: str) -> None:
+    """Bring FLAIR or R1 onto the T1w grid, or note that the session has none."""
+    if name not in plan.session.images:
+        plan.missing.append({"item": name, "reason": f"the session has no {name} image"})
+        return
+    image = plan.session.images[name]
+    made = [plan.made[name]] if name in plan.made else []
+    target, transform = plan.registered(name), transform_of(plan, name)
+    plan.images[name] = plan.add(
+        f"register {name}",
+        refuse if image.problem else register,
+        inputs={"image": None if image.problem else image.path, "T1w": plan.t1w, "brain": plan.brain},
+        outputs={"image": target, "transform": transform},
+        params=RefusalParams(image.problem) if image.problem else _params(plan, name, image),
+        needs=tuple(dict.fromkeys((plan.images["T1w"], plan.brain_step, *made))),
+        record=record_of(plan, name),
+        memory_gb=plan.memory(2.0),
+        version=3,  # the unit of R1 is judged in the brain; the voxel size of the scan is kept
+    )
+    plan.segmentable[name] = target
+
+
+def transform_of(plan: SessionPlan, name: str) -> Path:
+    """Where the transform of an image lies."""
+    return plan.path("xfm", ".txt", **_entities(name))
+
+
+def record_of(plan: SessionPlan, name: str) -> Path:
+    """Where the registration of an image is recorded."""
+    return plan.path("xfm", ".json", **_entities(name))
+
+
+def _entities(name: str) -> dict[str, str]:
+    return {"from_": name, "to": "T1w", "mode": "image"}
+
+
+def _params(plan: SessionPlan, name: str, image: InputImage) -> RegistrationParams:
+    strategies = configured_for(name, plan.settings)
+    return RegistrationParams(
+        image=name,
+        suffix=image.suffix,
+        source=image.uri,
+        units=image.metadata.get("Units"),
+        skull_stripped=image.metadata.get("SkullStripped"),
+        t1w_uri=plan.t1w_uri,
+        transform_uri=uri(plan.relative("xfm", ".txt", **_entities(name))),
+        strategies=tuple(strategy.name for strategy in strategies),
+        strategies_note=note_on(name, plan.settings),
+        software=tuple(dict.fromkeys(strategy.software for strategy in strategies)),
+        cutoffs={strategy.name: strategy.cutoff for strategy in strategies},
+        rule=plan.settings.registration.rule,
+        bins=plan.settings.registration.bins,
+        brain_source=plan.brain_source,
+        seed=plan.settings.run.seed,
+        estimation_algorithm=image.metadata.get("EstimationAlgorithm"),
+        estimation_reference=image.metadata.get("EstimationReference"),
+        settings=plan.settings,
+    )
+
+
+def rated(step: Step, verdicts: Sequence[Verdict]) -> Step:
+    """The step with what raters failed of this image; a step without keeps its fingerprint."""
+    assert isinstance(step.params, RegistrationParams)
+    rejected = effect.rejected(verdicts, step.params.image)
+    return replace(step, params=replace(step.params, rejected=rejected)) if rejected else step
+
+
+@recorded_as("thalbids.pipeline.steps.register")
+def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstream: Upstream) -> Done:
+    """Register an image; excluded where no strategy passes the gate."""
+    from thalbids.registration import gate, transforms
+    from thalbids.registration.strategies import configured
+
+    path = given(inputs, "image")
+    moving = load_image(path)
+    notes = list(moving.extra.get("notes", ()))
+    converted: dict[str, Any] = {}
+    fixed, brain = load_image(given(inputs, "T1w")), load_labels(given(inputs, "brain"))
+    if params.image == "R1map":
+        moving, converted = as_r1(moving, params, path, brain)
+    moving, _ = to_ras(moving)
+    strategies = configured(params.strategies, params.cutoffs, program=params.settings.tools.fsl)
+    seen_by = effect.Registrations(params.rejected, fixed.affine)
+    outcome = gate.register(
+        moving, fixed, brain, strategies, bins=params.bins, seed=params.seed, rule=params.rule,
+        minimum=0.0 if params.image == "R1map" else None, review=seen_by.review,
+    )  # fmt: skip
+    notes += seen_by.stale()
+    if params.strategies_note:
+        notes.append(params.strategies_note)
+    record = {
+        "Image": params.image,
+        "Sources": [params.source, params.t1w_uri],
+        "Chosen": outcome.chosen,
+        "Reason": outcome.reason,
+        "Strategies": list(params.strategies),
+        "Rule": params.rule,
+        "BrainSource": params.brain_source,
+        "Attempts": [attempt.to_json() for attempt in outcome.attempts],
+        "Warnings": list(outcome.warnings),
+        **({"FailedByRater": seen_by.applied} if seen_by.applied else {}),
+        "Software": outcome.software,
+        "Description": "Maps points of the T1w to points of the image (ITK convention: LPS, fixed to moving).",
+        "Notes": notes,
+    }
+    if outcome.image is None or outcome.matrix is None:
+        return Done({"record": record}, "excluded", outcome.reason)
+    transforms.write_itk(outcome.matrix, outputs["transform"])
+    data = np.asarray(outcome.image.dataobj)
+    save_image(data, fixed.affine, outputs["image"])
+    stripped = params.skull_stripped
+    if not isinstance(stripped, bool):
+        stripped = looks_stripped(data, np.asarray(brain.dataobj), zooms(fixed.affine))
+    metadata = {
+        "Units": "arbitrary",
+        "Sources": [params.source, params.t1w_uri],
+        "SpatialReference": params.t1w_uri,
+        "SkullStripped": bool(stripped),
+        "Description": f"{params.image} registered to the T1w ({outcome.chosen}) and resampled once to its grid.",
+        "Transform": params.transform_uri,
+        SCANNED: [float(zoom) for zoom in zooms(moving.affine)],
+        "Notes": notes,
+        **{key: getattr(params, own) for key, own in COPIED.items() if getattr(params, own) is not None},
+    } | converted
+    return Done({"image": metadata, "transform": record})
+
+
+def as_r1(
+    image: nib.Nifti1Image, params: RegistrationParams, path: Path, brain: nib.Nifti1Image
+) -> tuple[nib.Nifti1Image, dict[str, Any]]:
+    """R1 in 1/s from an R1map or a T1map, its unit judged where the brain of the T1w lies by the headers."""
+    from thalbids.qmri.models.relaxation import r1_from_map
+
+    try:
+        inside = np.asarray(resample_to(brain, image, order=0).dataobj) > 0
+        r1, how = r1_from_map(np.asarray(image.dataobj), params.suffix, params.units, inside)
+    except ThalbidsError as error:
+        raise ImageError(error.problem, error.mend, path) from None
+    return nib.Nifti1Image(r1, image.affine), {"Units": "1/s", "Conversion": how}
+
+
+def looks_stripped(data: np.ndarray, brain: np.ndarray, sizes: Sequence[float]) -> bool:
+    """Whether the shell around the brain mask where the scalp should be is nearly empty.
+
+    ``data`` and ``brain`` (x, y, z) share a grid of voxels of ``sizes`` mm. The mask holds a margin around the brain.
+    """
+    from scipy import ndimage
+
+    from thalbids.inference.head import BRAIN_MARGIN_MM, empty_shell
+
+    coarse = (slice(None, None, 2),) * 3
+    away = ndimage.distance_transform_edt(brain[coarse] == 0, [2 * size for size in sizes])
+    return empty_shell(data[coarse] != 0, away + BRAIN_MARGIN_MM)

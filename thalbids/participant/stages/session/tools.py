@@ -1,0 +1,195 @@
+"""Programs that label a whole brain: run once for all images of a session, or their results where they exist."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thalbids.bids.results.outputs import read_json, sidecar, write_table
+from thalbids.engine.params import LOCAL, Params
+from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
+from thalbids.errors import without_folders
+from thalbids.image.io import load_image, save_image
+from thalbids.methods.base import LabelMap, Method, Request, trait
+from thalbids.participant.session import SessionPlan
+from thalbids.participant.step_io import given, there, work_folder
+from thalbids.settings import Settings
+
+LABEL_COLUMNS = ("index", "name")
+
+
+@dataclass(frozen=True)
+class LabelMapsParams(Params):
+    """``images``: the step that each image comes from; ``sources``: the URIs of what each label map is made from;
+    ``method``: what the method's own ``params`` gave.
+    """
+
+    kind = "label maps"
+    family: str
+    images: Mapping[str, str]
+    sources: Mapping[str, tuple[str, ...]]
+    t1w_uri: str
+    method: Mapping[str, Any]
+    settings: Settings = field(default_factory=Settings, metadata=LOCAL)
+
+
+@dataclass(frozen=True)
+class ToolRunParams(Params):
+    """``method``: what the method's ``run_params`` gave."""
+
+    kind = "tool run"
+    family: str
+    method: Mapping[str, Any]
+    settings: Settings = field(default_factory=Settings, metadata=LOCAL)
+
+
+def has_results(plan: SessionPlan, method: Method) -> bool:
+    """Whether the tool's own results exist for this session (FreeSurfer's subjects directory).
+
+    Raises
+    ------
+    ThalbidsError
+        They exist and cannot be used.
+    """
+    find = getattr(method, "results", None)
+    return find is not None and find(plan.settings, plan.session, alone=plan.alone) is not None
+
+
+def label_map(plan: SessionPlan, family: str, image: str, extension: str = ".nii.gz") -> Path:
+    """Where the full label map of a tool goes."""
+    return plan.path("dseg", extension, space="T1w", seg=family, desc=image)
+
+
+def maps_record(out_dir: Path, name: str, family: str) -> Path:
+    """The record of the step that makes label maps of a session or person, beside no image: any may be missing."""
+    return out_dir / "logs" / "label_maps" / f"{name}_{family}.json"
+
+
+def add_label_maps(plan: SessionPlan, method: Method, images: list[str]) -> str:
+    """The step that runs a tool once for these images of a session; planned once."""
+    family, settings = method.family, plan.settings
+    if family in plan.prepared:
+        return plan.prepared[family]
+    files, sources, before = _tool_files(plan, method)
+    outputs: dict[str, Path] = {}
+    for name in images:
+        outputs[name] = label_map(plan, family, name)
+        outputs[f"{name} table"] = label_map(plan, family, name, ".tsv")
+    builds_on_brain = "brain" in trait(method, "builds_on", settings)
+    inputs: dict[str, Path | None] = {name: plan.segmentable[name] for name in images}
+    inputs |= {"seen": sidecar(plan.t1w), "brain": plan.brain if builds_on_brain else plan.seen_brain}
+    inputs |= {f"file {key}": path for key, path in files.items()}
+    plan.prepared[family] = plan.add(
+        f"{family} label maps",
+        label_maps,
+        inputs=inputs,
+        outputs=outputs,
+        params=LabelMapsParams(
+            family=family,
+            images={name: plan.image_step(name) for name in images},
+            sources={name: (plan.uri_of(plan.segmentable[name]), *sources) for name in images},
+            t1w_uri=plan.t1w_uri,
+            method=dict(method.params(settings)),
+            settings=settings,
+        ),
+        needs=tuple(dict.fromkeys((plan.images["T1w"], *([plan.brain_step] if builds_on_brain else []), *before))),
+        after=tuple(dict.fromkeys(plan.image_step(name) for name in images if name != "T1w")),
+        record=maps_record(plan.out_dir, plan.name, family),
+        memory_gb=plan.memory(method.memory_gb),
+        version=method.version,
+        gpu=trait(method, "gpu", settings),
+        optional=tuple(outputs),
+    )
+    return plan.prepared[family]
+
+
+def _tool_files(plan: SessionPlan, method: Any) -> tuple[Mapping[str, Path | None], list[str], tuple[str, ...]]:
+    """The files that a tool's own results consist of, where they are, and the step that makes them if they are not."""
+    if not hasattr(method, "results"):
+        return {}, [], ()
+    folder = method.results(plan.settings, plan.session, alone=plan.alone)
+    if folder is not None:
+        where = _result_uri(plan, folder)
+        plan.origins[method.family] = f"existing results, {where}"
+        return method.files(folder), [where], ()
+    folder = plan.out_dir / "sourcedata" / method.family / plan.name
+    t2w = plan.session.images.get("T2w")
+    outputs = method.made_files(folder)
+    step = plan.add(
+        f"{method.family} run",
+        run_tool,
+        inputs={"T1w": plan.session.images["T1w"].path, "T2w": None if t2w is None or t2w.problem else t2w.path},
+        outputs=outputs,
+        params=ToolRunParams(method.family, dict(method.run_params(plan.settings)), plan.settings),
+        needs=(plan.images["T1w"],),  # a session without a head is not worth hours
+        record=folder.with_name(f"{plan.name}.json"),
+        memory_gb=plan.memory(method.run_memory_gb),
+    )
+    return outputs, [plan.uri_of(folder)], (step,)
+
+
+def _result_uri(plan: SessionPlan, folder: Path) -> str:
+    root = plan.settings.tools.freesurfer.subjects_dir
+    assert root is not None
+    return f"bids:freesurfer:{folder.relative_to(root).as_posix()}"
+
+
+@recorded_as("thalbids.pipeline.mask_steps.label_maps")
+def label_maps(inputs: Inputs, outputs: Outputs, params: LabelMapsParams, upstream: Upstream) -> Done:
+    """A tool on all images of a session at once: its full label maps. An image that is not there costs only its
+    own, and so does one that fails; the tool is then run again in the next run.
+    """
+    from thalbids.methods.registry import methods
+
+    method: Any = methods()[params.family]
+    centre = tuple(read_json(given(inputs, "seen"))["ThalamiCentreMm"])
+    files = {key.removeprefix("file "): path for key, path in inputs.items() if key.startswith("file ") and path}
+    usable = [n for n, step in params.images.items() if upstream[step].usable and there(inputs, n) is not None]
+    with work_folder(params.settings) as folder:
+        requests = {}
+        for name in usable:
+            (folder / name).mkdir()
+            requests[name] = Request(
+                name, load_image(given(inputs, name)), given(inputs, "brain"), centre, params.method, folder / name,
+                path=given(inputs, name), settings=params.settings, files=files,
+            )  # fmt: skip
+        found, failed = method.label_maps(requests) if requests else ({}, {})
+    reasons = {name: without_folders(reason.replace(f"{folder}{os.sep}", "")) for name, reason in failed.items()}
+    sidecars: dict[str, dict[str, Any]] = {"record": {"Failed": reasons, "Software": software(found)}}
+    for name, labelled in found.items():
+        write_map(labelled, requests[name].image.affine, outputs, name)
+        sidecars[name] = {
+            "SpatialReference": params.t1w_uri,
+            "Sources": list(params.sources[name]),
+            "Manual": False,
+            "Description": f"All labels of {params.family} on the {name}.",
+        } | dict(labelled.metadata)
+    return Done(sidecars, partial=bool(failed))
+
+
+def write_map(labelled: LabelMap, affine: np.ndarray, outputs: Outputs, key: str) -> None:
+    """A label map and its table."""
+    save_image(labelled.labels, affine, outputs[key])
+    rows = [{"index": index, "name": label} for index, label in sorted(labelled.names.items())]
+    write_table(outputs[f"{key} table"], rows, LABEL_COLUMNS)
+
+
+def software(found: Mapping[str, Any]) -> list[Any]:
+    """The programs that made label maps."""
+    return next((list(labelled.metadata.get("Software", ())) for labelled in found.values()), [])
+
+
+@recorded_as("thalbids.pipeline.mask_steps.run_tool")
+def run_tool(inputs: Inputs, outputs: Outputs, params: ToolRunParams, upstream: Upstream) -> Done:
+    """A tool that keeps a folder of results of its own (FreeSurfer's recon-all), on the raw images."""
+    from thalbids.methods.registry import methods
+
+    method: Any = methods()[params.family]
+    folder = next(iter(outputs.values())).parents[1]
+    method.run(given(inputs, "T1w"), inputs["T2w"], folder, params.settings)
+    return Done({"record": dict(params.method)})

@@ -1,0 +1,1 @@
+"""Signal models and their inverses, on arrays alone."""
