@@ -157,3 +157,8 @@ def covered(index: np.ndarray, source: tuple[int, ...], shape: tuple[int, ...]) 
 def world(grid: np.ndarray, voxel: object) -> np.ndarray:
     """World position (mm) of a voxel of a grid."""
     return np.asarray(grid[:3, :3] @ np.asarray(voxel, dtype=float) + grid[:3, 3])
+
+
+def world_of_all(grid: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """World positions (3, *shape; mm) of all voxels of a grid."""
+    return np.asarray(np.einsum("ij,jxyz->ixyz", grid[:3, :3], np.indices(shape)) + grid[:3, 3].reshape(3, 1, 1, 1))

@@ -27,7 +27,10 @@ ROI_SHAPE = (64, 56, 48)  # voxels of 1 mm: little more than the thalami, so tha
 ROI_LEFT, ROI_RIGHT = 1, 2
 THREADS = 1  # part of the result: with another number of threads sums differ in the fourth digit
 RECENTRE_MM = 1.0
-MOVES = 5
+TURN_DEGREES = 1.5
+MOVES = 7
+PITCH_DEGREES = 17.0  # of the long axis of the thalami in the training maps (median; 6 to 35)
+STEEPEST_DEGREES = 60.0
 # Besides straight and mirrored, the box is looked into turned by degrees about x, y and z, mirrored or not.
 TURNS: tuple[tuple[tuple[float, float, float], bool], ...] = (((6, 3, 3), False), ((-6, -3, -3), True))
 
@@ -67,36 +70,85 @@ def see_thalami(
     """
     data = boxes.without_background(np.asarray(image.dataobj, dtype=np.float32))
     data, affine = boxes.average_blocks(data, image.affine, 1.0)
-    settled = False
-    for _ in range(MOVES):
-        grid = boxes.grid_around(centre, ROI_SHAPE, 1.0)
-        x = normalise(boxes.sample(data, affine, grid, ROI_SHAPE, 3))
-        p = net(x)[[ROI_LEFT, ROI_RIGHT]]
-        # side by side, because a wide third ventricle leaves the thalami apart
-        both = clean(p).sum(0)
-        if both.sum() < FOUND_MM3:
-            break
-        middle = boxes.world(grid, ndimage.center_of_mass(both))
-        if np.linalg.norm(middle - centre) <= RECENTRE_MM:
-            settled = True
-            break
-        centre = middle
+    box = settle(net, data, affine, centre)
     agreement, spread = 1.0, 0.0
-    looks = [(p, grid, 1.0)]
+    looks = [(box.seen, box.grid, 1.0)]
     if flip:
-        other = mirrored(net, x)
-        agreement = dice(p.sum(0) >= 0.5, other.sum(0) >= 0.5)
-        more = [turned(net, data, affine, centre, *turn) for turn in TURNS]
-        spread = relative_sd([int((q.sum(0) >= 0.5).sum()) for q in (p, other, *(seen for seen, _ in more))])
-        looks = [((p + other) / 2, grid, 0.5), *((*look, 0.5 / len(TURNS)) for look in more)]
+        other = mirrored(net, box.values)
+        agreement = dice(box.seen.sum(0) >= 0.5, other.sum(0) >= 0.5)
+        more = [turned(net, data, affine, box, *turn) for turn in TURNS]
+        spread = relative_sd([int((q.sum(0) >= 0.5).sum()) for q in (box.seen, other, *(seen for seen, _ in more))])
+        looks = [((box.seen + other) / 2, box.grid, 0.5), *((*look, 0.5 / len(TURNS)) for look in more)]
     sides = np.zeros((2, *image.shape), np.float32)
     for seen, at, weight in looks:
         for side, q in enumerate(clean(seen)):
             sides[side] += weight * boxes.back(q, at, image.shape, image.affine)
-    diagnostics = {"flip_dice": agreement, "settled": settled, "spread": spread} | certainty(
-        clean(looks[0][0]), grid, affine, data.shape
+    diagnostics = {"flip_dice": agreement, "settled": box.settled, "spread": spread} | certainty(
+        clean(looks[0][0]), box.grid, affine, data.shape
     )
-    return Thalami(sides[0], sides[1], centre, diagnostics)
+    return Thalami(sides[0], sides[1], box.centre, diagnostics)
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where the second network looks: its middle (world, mm), its axes as columns, and what it sees there."""
+
+    centre: np.ndarray
+    axes: np.ndarray
+    grid: np.ndarray
+    values: np.ndarray
+    seen: np.ndarray
+    settled: bool
+
+
+def settle(net: Callable[[np.ndarray], np.ndarray], data: np.ndarray, affine: np.ndarray, centre: np.ndarray) -> Box:
+    """Move and turn the box until it sits on the thalami that are seen in it, along their own axes.
+
+    What the network says depends a little on how the head lies in the box; along the thalami's axes the same head lies
+    in it in the same way, whatever its pose in the scanner.
+    """
+    axes = np.eye(3)
+    for move in range(MOVES):
+        grid = boxes.grid_around(centre, ROI_SHAPE, 1.0, axes)
+        values = normalise(boxes.sample(data, affine, grid, ROI_SHAPE, 3))
+        seen = net(values)[[ROI_LEFT, ROI_RIGHT]]
+        sides = clean(seen)
+        # both sides together, because a wide third ventricle leaves the thalami apart
+        if sides.sum() < FOUND_MM3:
+            return Box(centre, axes, grid, values, seen, settled=False)
+        middle, along = boxes.world(grid, ndimage.center_of_mass(sides.sum(0))), own_axes(sides, grid)
+        angle = np.rad2deg(Rotation.from_matrix(along.T @ axes).magnitude())
+        settled = bool(np.linalg.norm(middle - centre) <= RECENTRE_MM and angle <= TURN_DEGREES)
+        if settled or move == MOVES - 1:
+            break
+        centre, axes = middle, along
+    return Box(centre, axes, grid, values, seen, settled)
+
+
+def own_axes(sides: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """The head's axes (columns: right, front, up; world) by its thalami: probabilities (left and right, x, y, z).
+
+    Right is from the middle of the left to that of the right thalamus; front and up follow the longest axis of both
+    seen from the side, which rises by `PITCH_DEGREES` towards the front. The axes of the grid where a side is missing
+    or the answer is more than `STEEPEST_DEGREES` away from the world's: a half-seen thalamus tells no direction.
+    """
+    now = grid[:3, :3] / np.linalg.norm(grid[:3, :3], axis=0)
+    if sides.sum((1, 2, 3)).min() < FOUND_MM3 / 2:
+        return now
+    points = boxes.world_of_all(grid, sides.shape[1:])
+    middles = [(points * side).sum((1, 2, 3)) / side.sum() for side in sides]
+    right = (middles[1] - middles[0]) / np.linalg.norm(middles[1] - middles[0])
+    spread = np.zeros((3, 3))
+    for side, middle in zip(sides, middles, strict=True):
+        away = points - middle.reshape(3, 1, 1, 1)
+        spread += np.einsum("ixyz,jxyz,xyz->ij", away, away, side)
+    flat = np.eye(3) - np.outer(right, right)
+    front = np.linalg.eigh(flat @ spread @ flat)[1][:, 2]
+    front = front * np.sign(front @ now[:, 1])
+    axes = np.stack([right, front, np.cross(right, front)], 1)
+    axes = axes @ Rotation.from_euler("x", -PITCH_DEGREES, degrees=True).as_matrix()
+    steep = np.rad2deg(Rotation.from_matrix(axes).magnitude()) > STEEPEST_DEGREES
+    return now if steep else axes
 
 
 def mirrored(net: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
@@ -108,13 +160,13 @@ def turned(
     net: Callable[[np.ndarray], np.ndarray],
     data: np.ndarray,
     affine: np.ndarray,
-    centre: np.ndarray,
+    box: Box,
     angles: tuple[float, float, float],
     flipped: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (left and right, x, y, z) in the box turned by `angles` (degrees), and its grid."""
-    turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
-    grid = boxes.grid_around(centre, ROI_SHAPE, 1.0, turn)
+    turn = box.axes @ Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    grid = boxes.grid_around(box.centre, ROI_SHAPE, 1.0, turn)
     x = normalise(boxes.sample(data, affine, grid, ROI_SHAPE, 3))
     return (mirrored(net, x) if flipped else net(x)[[ROI_LEFT, ROI_RIGHT]]), grid
 

@@ -115,3 +115,35 @@ def test_normalise_ignores_background_scale_and_offset_free_zeros() -> None:
     assert once.min() == 0 and 0.99 < np.quantile(once[10:], 0.99) <= 1.0
     assert normalise(image * 37) == pytest.approx(once, abs=1e-5)
     assert not normalise(np.zeros((4, 4, 4))).any() and not normalise(np.full((4, 4, 4), 7.0)).any()
+
+
+@pytest.mark.parametrize("orientation", ["RAS", "LPI", "oblique"])
+@pytest.mark.parametrize("angles", [(0, 0, 0), (25, 6, -9), (-18, -12, 14)])
+def test_the_box_lies_along_the_thalami_whatever_the_pose(orientation: str, angles: tuple[float, ...]) -> None:
+    image = head(orientation)
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    posed = nib.Nifti1Image(np.asarray(image.dataobj), turn @ image.affine)
+    data, affine = np.asarray(posed.dataobj, np.float32), posed.affine
+    box = synthal.settle(position_net, data, affine, turn[:3, :3] @ (MIDDLE + [3, -4, 2]))
+    pitch = Rotation.from_euler("x", -synthal.PITCH_DEGREES, degrees=True).as_matrix()
+    off = Rotation.from_matrix((turn[:3, :3] @ pitch).T @ box.axes).magnitude()
+    assert box.settled and np.rad2deg(off) < 1.5
+    assert np.linalg.norm(box.centre - turn[:3, :3] @ MIDDLE) < 1.2
+
+
+def test_half_a_pair_and_a_head_on_its_side_turn_no_box() -> None:
+    shape = (60, 60, 60)
+    grid = boxes.grid_around(np.zeros(3), shape, 1.0)
+    world = boxes.world_of_all(grid, shape)
+    sides = np.zeros((2, *shape), np.float32)
+    turn = Rotation.from_euler("z", 20, degrees=True).as_matrix()
+    for side, at in zip(sides, (-12.0, 12.0), strict=True):
+        away = np.tensordot(turn.T, world, 1) - np.array([at, 0, 0]).reshape(3, 1, 1, 1)
+        side[(away**2 / (RADII**2).reshape(3, 1, 1, 1)).sum(0) < 1] = 1
+    pitch = Rotation.from_euler("x", -synthal.PITCH_DEGREES, degrees=True).as_matrix()
+    assert synthal.own_axes(sides, grid) == pytest.approx(turn @ pitch, abs=0.02)
+    half = sides * np.array([1, 0], np.float32).reshape(2, 1, 1, 1)
+    assert synthal.own_axes(half, grid) == pytest.approx(np.eye(3))
+    swapped = sides[::-1]
+    assert synthal.own_axes(swapped, grid) == pytest.approx(np.eye(3))
