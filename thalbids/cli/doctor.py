@@ -155,13 +155,12 @@ def _registration(settings: Settings) -> list[Finding]:
 
 
 def _templates() -> list[Finding]:
-    from thalbids.tools import weights
+    from thalbids.tools import templates
 
-    name = "MNI152NLin2009cAsym"
-    files = weights.template(name)
-    there = all(weights.here(download) for download in files)
+    name = templates.OFFERED
+    there = bool(templates.local(name))
     return [
-        Finding("templates", name, there, where=str(files[0].path.parent) if there else "",
+        Finding("templates", name, there, where=str(templates.folder(name)) if there else "",
                 problem="" if there else "not fetched.", enables="transforms and masks in template space (--template)",
                 mend=f"thalbids fetch template:{name}"),
     ]  # fmt: skip

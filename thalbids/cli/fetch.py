@@ -54,11 +54,17 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def listing() -> str:
     """What can be fetched, and what of it is here."""
+    from thalbids.tools import templates
     from thalbids.tools.weights import here, named
 
     lines = []
     for what, text in offered().items():
         lines.append(f"{what}: {text}")
+        kind, _, name = what.partition(":")
+        if kind == "template":  # only looked at: TemplateFlow's list of files is written when one is fetched
+            state = "here" if templates.local(name) else "not here"
+            lines.append(f"  {state}: {templates.folder(name)}")
+            continue
         for download in named(what):
             state = "here" if here(download) else "not here"
             lines += [f"  {state}: {download.path}", f"  from {download.url}", f"  SHA-256 {download.sha256}"]

@@ -13,8 +13,8 @@ from thalbids.methods.tools import asked_once, problem_of, software, threads
 from thalbids.settings import Settings
 
 if TYPE_CHECKING:
+    from thalbids.tools.download import Download
     from thalbids.tools.findings import Finding
-    from thalbids.tools.weights import Download
 
 PROTOCOL = "MindGlide: deep grey matter (label 3) inside the thalamus of the envelope"
 NAMES = {3: "deep grey matter", 19: "ventral diencephalon"}  # the labels that are told apart here
@@ -51,7 +51,7 @@ class MindGlide:
 
     def pieces(self, settings: Settings) -> list[Finding]:
         """What ``thalbids doctor`` tells of it: the program and its weights."""
-        from thalbids.tools import mindglide, weights
+        from thalbids.tools import mindglide
         from thalbids.tools.check import program_check
         from thalbids.tools.findings import Finding, of_check
 
@@ -64,15 +64,15 @@ class MindGlide:
             of_check(self.shown, "mindglide", program.problem, program.mend, program.where,
                      lambda: mindglide.version(own), enables, "MIT"),
             Finding(self.shown, "checkpoint", there, where=str(path or ""),
-                    problem="" if there else f"not at {path or weights.mindglide().path}.", enables=enables,
+                    problem="" if there else f"not at {path or mindglide.fetched_checkpoint().path}.", enables=enables,
                     mend="thalbids fetch mindglide", licence="MIT"),
         ]  # fmt: skip
 
     def downloads(self) -> tuple[Download, ...]:
         """What ``thalbids fetch mindglide`` brings."""
-        from thalbids.tools import weights
+        from thalbids.tools.mindglide import fetched_checkpoint
 
-        return (weights.mindglide(),)
+        return (fetched_checkpoint(),)
 
     def builds_on(self, settings: Settings) -> tuple[str, ...]:
         return (settings.mindglide.envelope,)

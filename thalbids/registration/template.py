@@ -20,7 +20,7 @@ from thalbids.image.io import load_image, load_labels
 from thalbids.image.overlap import counts, dice
 from thalbids.registration.ants_rigid import ants_job, reduced, run_ants
 from thalbids.registration.transforms import from_centred, ras_from_lps, write_itk
-from thalbids.tools.weights import template as fetched
+from thalbids.tools import templates
 
 KINDS = ("affine", "syn")
 EXTENSION = {"affine": ".txt", "syn": ".h5"}
@@ -62,11 +62,11 @@ def find_template(wanted: str) -> Template:
     looks_like_file = bool(equals) or "/" in wanted or wanted.endswith((".nii", ".nii.gz"))
     if looks_like_file:
         return _of_file(Path(path).expanduser(), name.strip())
-    image, brain = (file.path for file in fetched(wanted))
-    if not _there(image) or not _there(brain):
+    files = templates.local(wanted)
+    if not files:
         problem = f"the template {wanted} is not on this machine."
-        raise MissingToolError(problem, f"Fetch it: thalbids fetch template:{wanted}", image.parent)
-    return Template(wanted, image, brain)
+        raise MissingToolError(problem, f"Fetch it: thalbids fetch template:{wanted}", templates.folder(wanted))
+    return Template(wanted, *files)
 
 
 def estimate(

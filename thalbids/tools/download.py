@@ -12,11 +12,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from thalbids.errors import OutputError, ThalbidsError
-from thalbids.tools.weights import Download
 
 TRIES = 5  # in a row without a new byte
 PAUSE_S = 1.0  # before the second try; doubled each time
@@ -25,6 +25,28 @@ _CHUNK = 1 << 20
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file to fetch.
+
+    Attributes
+    ----------
+    url : address, of one fixed revision where there are several
+    path : where it lies once it is here
+    size : bytes; None when it is not known beforehand
+    sha256 : checksum; None when none is published: then that of the first fetch is kept and holds from then on
+    licence : its licence
+    setting : environment variable that names another folder
+    """
+
+    url: str
+    path: Path
+    size: int | None
+    sha256: str | None
+    licence: str
+    setting: str = "THALBIDS_CACHE"
 
 
 class DownloadError(ThalbidsError):
@@ -56,7 +78,7 @@ def fetch(download: Download, progress: Progress = lambda done, total: None) -> 
         The folder cannot be written.
     """
     expected = download.sha256 or _remembered(download.path)
-    if download.path.is_file():
+    if download.path.is_file() and download.path.stat().st_size:  # TemplateFlow has empty placeholders
         found = checksum(download.path)
         if expected is None:
             _remember(download.path, found)
@@ -74,7 +96,7 @@ def fetch(download: Download, progress: Progress = lambda done, total: None) -> 
             os.fsync(file.fileno())
             part.replace(download.path)
     except OSError as error:
-        mend = "Free some space." if error.errno == errno.ENOSPC else "Choose another folder: THALBIDS_CACHE."
+        mend = "Free some space." if error.errno == errno.ENOSPC else f"Choose another folder: {download.setting}."
         raise OutputError(f"cannot be written ({error.strerror or error}).", mend, part) from None
     if expected is None:
         _remember(download.path, found)

@@ -20,9 +20,10 @@ from thalbids.errors import ImageError
 from thalbids.image.grids import same_grid
 from thalbids.image.io import load_labels, save_image
 from thalbids.settings import MindGlide
-from thalbids.tools import weights
 from thalbids.tools.check import Check, program_check, said_version
+from thalbids.tools.download import Download
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, takes_gpu, with_limit
+from thalbids.tools.weights import cache_folder, here
 
 NAME = "MindGlide"
 PROGRAM = "mindglide"
@@ -72,8 +73,24 @@ def checkpoint(settings: MindGlide) -> Path | None:
     named = os.environ.get("MODEL_PATH")
     if named:
         return Path(named).absolute()
-    fetched = weights.mindglide()
-    return fetched.path if weights.here(fetched) else None
+    fetched = fetched_checkpoint()
+    return fetched.path if here(fetched) else None
+
+
+def fetched_checkpoint() -> Download:
+    """MindGlide's checkpoint, the one of its versions 1.0 to 1.3.
+
+    Size and checksum are those of the LFS pointer in the repository MS-PINPOINT/mindGlide (commit f5ad869).
+    """
+    name = "_20240404_conjurer_trained_dice_7733.pt"
+    revision = "a1969821c0a4a37ae54f649a9a0c6fd1b8a48e26"
+    return Download(
+        url=f"https://huggingface.co/MS-PINPOINT/mindglide/resolve/{revision}/{name}",
+        path=cache_folder() / "weights" / "mindglide" / f"881e30ef{name}",
+        size=123158460,
+        sha256="881e30efd9444a25ee70c01d795dd9fb21ac750a48f1ba8070fcd79fb75e76ca",
+        licence="MIT",
+    )
 
 
 def version(settings: MindGlide) -> str | None:

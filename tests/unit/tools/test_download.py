@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.server
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from thalbids.cli import fetch as verb
 from thalbids.cli.main import main
-from thalbids.errors import OutputError, UsageError
-from thalbids.tools import download, weights
-from thalbids.tools.download import DownloadError, fetch
-from thalbids.tools.weights import Download
+from thalbids.errors import OutputError
+from thalbids.tools import download, mindglide
+from thalbids.tools.download import Download, DownloadError, fetch
 
 CONTENT = bytes(range(256)) * 4000  # 1 MB
 RIGHT = hashlib.sha256(CONTENT).hexdigest()
@@ -240,7 +237,7 @@ def test_the_command(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(weights, "mindglide", lambda: wanted)
+    monkeypatch.setattr(mindglide, "fetched_checkpoint", lambda: wanted)
     assert main(["fetch", "mindglide"]) == 0
     assert "fetched, checksum right" in capsys.readouterr().out
     server.content = b"x"
@@ -252,30 +249,3 @@ def test_the_command(
     assert main(["fetch"]) == 0
     listed = capsys.readouterr().out
     assert "not here" in listed and server.url in listed and RIGHT in listed
-
-
-def test_names_and_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("THALBIDS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path / "tf"))
-    (model,) = weights.named("mindglide")
-    assert model.path.is_relative_to(tmp_path / "cache") and model.sha256 is not None and len(model.sha256) == 64
-    assert "resolve/a1969821c0a4a37ae54f649a9a0c6fd1b8a48e26/" in model.url
-    t1, mask = weights.named("template:MNI152NLin2009cAsym")
-    folder = tmp_path / "tf" / "tpl-MNI152NLin2009cAsym"
-    assert t1.path == folder / "tpl-MNI152NLin2009cAsym_res-01_T1w.nii.gz"
-    assert mask.path == folder / "tpl-MNI152NLin2009cAsym_res-01_desc-brain_mask.nii.gz"
-    assert t1.sha256 and mask.sha256 and not weights.named("template:Other")[0].sha256
-    for wrong in ("template:../x", "template:", "x"):
-        with pytest.raises(UsageError):
-            weights.named(wrong)
-    assert not weights.here(model)
-    monkeypatch.delenv("THALBIDS_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert weights.cache_folder() == Path.home() / (
-        "Library/Caches/thalbids" if os.uname().sysname == "Darwin" else ".cache/thalbids"
-    )
-
-
-def test_every_offer_is_known() -> None:
-    for what in verb.offered():
-        assert weights.named(what)
