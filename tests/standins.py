@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -24,6 +24,7 @@ MODES = {
     "recon-all": (*COMMON, "still running", "no stats", "unfinished"),
     "DBSegment": (*COMMON, "renamed", "no native"),
     "mindglide": (*COMMON, "one fails", "killed after one", "renamed"),
+    "run_samseg": (*COMMON, "half"),
 }
 RADII = np.array([6.0, 11.0, 7.0])  # mm
 LEFT_OF_CENTRE = np.array([-11.0, 0.0, 0.0])
@@ -219,11 +220,63 @@ def mindglide(words: list[str], mode: str, size: int) -> int:
     return 0
 
 
+def run_samseg(words: list[str], mode: str, size: int) -> int:
+    """SAMSEG 0.4a0: ``-i IMAGE ... -o FOLDER --threads N --save-posteriors NAME ...``; files and texts as it leaves
+    them, the segmentation before the tables.
+    """
+    names = words[words.index("-i") + 1 : words.index("-o")]
+    images = [nib.load(name) for name in names]
+    folder = Path(value(words, "-o"))
+    folder.mkdir(parents=True, exist_ok=True)
+    if mode in ("fails", "silent failure"):
+        print("numpy.linalg.LinAlgError: Singular matrix")
+        return int(mode == "fails")
+    samseg_results(images, folder, mode, words)
+    print("run_samseg complete: 0 days, 0 hours, 9 minutes, 51 seconds")
+    return 0
+
+
+def samseg_results(images: list[nib.Nifti1Image], folder: Path, mode: str = "good", words: Sequence[str] = ()) -> None:
+    """What SAMSEG leaves of the images of a session."""
+    first, data = images[0], np.asarray(images[0].dataobj)
+    brain = data > 0
+    labels = np.where(brain, 3, 0).astype(np.int32)
+    seen = thalami(first, 10, 49, both=mode != "missing side")
+    labels[seen > 0] = seen[seen > 0]
+    if "--lesion" in words:
+        bright = np.argwhere(labels == 3)[-8:]
+        labels[tuple(bright.T)] = 99
+    save(labels, first.affine, folder / "seg.mgz", mode)
+    for number, image in enumerate(images, 1):
+        corrected = np.asarray(image.dataobj, dtype=np.float32)
+        save(corrected, image.affine, folder / f"mode{number:02d}_bias_corrected.mgz")
+    if mode == "half":  # killed while it wrote
+        return
+    voxel = abs(float(np.linalg.det(first.affine[:3, :3])))
+    volumes = {"Unknown": (0, 1e6), "Left-Cerebral-Cortex": (3, brain.sum() * voxel)}
+    for name, label in (("Left-Thalamus", 10), ("Right-Thalamus", 49)):
+        soft = 0.9 * (seen == label).astype(np.float32)
+        volumes[name] = (label, float(soft.sum()) * voxel)
+        if "--save-posteriors" in words:
+            save(soft, first.affine, folder / "posteriors" / f"{name}.mgz")
+    icv = f"# Measure Intra-Cranial, {1.1 * brain.sum() * voxel:.6f}, mm^3\n"
+    (folder / "sbtiv.stats").write_text(icv)
+    told = "".join(f"# Measure {name}, {volume:.6f}, mm^3\n" for name, (_, volume) in volumes.items())
+    (folder / "samseg.stats").write_text(icv + told)
+    rows = [
+        f"{k:3d} {label:4d} {round(volume / voxel):7d} {volume:9.1f} {name}\n"
+        for k, (name, (label, volume)) in enumerate(sorted(volumes.items(), key=lambda item: item[1][0]))
+        if label
+    ]
+    (folder / "samseg.fs.stats").write_text("# ColHeaders  Index SegId NVoxels Volume_mm3 StructName\n" + "".join(rows))
+
+
 PROGRAMS: dict[str, Callable[[list[str], str, int], int]] = {
     "run_first_all": run_first_all,
     "recon-all": recon_all,
     "DBSegment": dbsegment,
     "mindglide": mindglide,
+    "run_samseg": run_samseg,
 }
 
 

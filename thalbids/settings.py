@@ -266,6 +266,26 @@ class MindGlide(Program):
 
 
 @dataclass(frozen=True)
+class Samseg(Program):
+    """SAMSEG: run, or read from results that exist.
+
+    Attributes
+    ----------
+    results_dir : existing results, one folder a session (``sub-X_ses-Y`` or ``sub-X``), as run_samseg leaves them
+    lesion : segment white-matter lesions too (``--lesion``); needs TensorFlow in SAMSEG's environment
+    pallidum_separate : the pallidum is no part of the white matter (``--pallidum-separate``); ``auto``: where a FLAIR
+        or T2w is among the images, as SAMSEG advises
+    options : further options of ``run_samseg``
+    """
+
+    timeout_minutes: float = field(default=180.0, metadata={"above": 0})
+    results_dir: Path | None = None
+    lesion: bool = False
+    pallidum_separate: str = field(default="auto", metadata={"choices": ("auto", "yes", "no")})
+    options: tuple[str, ...] = field(default=(), metadata={"words": True})
+
+
+@dataclass(frozen=True)
 class Tools:
     """External programs, one table each: ``[tools.fsl]`` ..."""
 
@@ -273,6 +293,7 @@ class Tools:
     freesurfer: FreeSurfer = field(default_factory=FreeSurfer)
     dbsegment: DbSegment = field(default_factory=DbSegment)
     mindglide: MindGlide = field(default_factory=MindGlide)
+    samseg: Samseg = field(default_factory=Samseg)
 
 
 @dataclass(frozen=True)

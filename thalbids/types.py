@@ -23,6 +23,7 @@ TOOLS = {  # name of the package or suite: as in GeneratedBy, and where its code
     "FreeSurfer": ("FreeSurfer", "https://github.com/freesurfer/freesurfer"),
     "DBSegment": ("DBSegment", "https://github.com/luxneuroimage/DBSegment"),
     "MindGlide": ("MindGlide", "https://github.com/MS-PINPOINT/mindGlide"),
+    "SAMSEG": ("SAMSEG", "https://github.com/freesurfer/samseg"),
 }
 
 

@@ -19,6 +19,7 @@ VERBS = {  # each is a module of this package with parser() and run(arguments, s
     "demo": "make a small dataset and measure it",
     "doctor": "what is installed, what is missing, and how to get it",
     "fetch": "bring weights and templates to this machine",
+    "setup": "environments of their own for SAMSEG, MindGlide and DBSegment",
     "rate": "a page to rate registrations and masks blinded",
     "share": "a copy of the results that can be given away",
     "select-gt": "whom to segment by hand: a stratified sample",

@@ -72,6 +72,16 @@ def resample_to(
     return nib.Nifti1Image(values, reference.affine)
 
 
+def upright(img: nib.Nifti1Image) -> nib.Nifti1Image:
+    """An empty 1 mm RAS grid over the box of an image."""
+    corners = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in img.shape], indexing="ij")).reshape(3, -1)
+    world = img.affine[:3, :3] @ corners + img.affine[:3, 3:]
+    affine = np.eye(4)
+    affine[:3, 3] = world.min(axis=1) + 0.5
+    shape = np.ceil(world.max(axis=1) - world.min(axis=1)).astype(int)
+    return nib.Nifti1Image(np.zeros(shape, dtype=np.uint8), affine)
+
+
 def coverage(img: nib.Nifti1Image, reference: nib.Nifti1Image, matrix: np.ndarray | None = None) -> np.ndarray:
     """Boolean array on the reference grid: True where its voxel centre lies in the field of view (voxel box) of
     ``img``.

@@ -139,9 +139,26 @@ class Method(Protocol):
 OPTIONAL: Mapping[str, Any] = {
     "blocked": None,  # why it cannot run with these settings; ``unavailable()`` without one
     "builds_on": ("brain",),  # "brain", and families whose mask of the T1w it needs
+    "further": {},  # images that its label maps give besides (``LabelMap.further``): name -> Further
     "gpu": False,  # whether it computes on a GPU
     "software": (),  # programs that ran: {"Name", "Version", "CodeURL"}, for sidecars and GeneratedBy
 }
+
+
+@dataclass(frozen=True)
+class Further:
+    """An image that a method's label maps give besides: how its file is named, and what it is.
+
+    Attributes
+    ----------
+    suffix : ``probseg`` or ``mask``
+    label : value of the entity ``label-``
+    description : one sentence, for the sidecar
+    """
+
+    suffix: str
+    label: str
+    description: str
 
 
 @dataclass(frozen=True)
@@ -153,11 +170,13 @@ class LabelMap:
     labels : int (x, y, z)
     names : label -> name, for the table beside it
     metadata : JSON values for the sidecar
+    further : images (x, y, z) by the names of the method's ``further``; one that is not there is not written
     """
 
     labels: np.ndarray
     names: Mapping[int, str]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    further: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def trait(method: Method, name: str, settings: Settings) -> Any:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalbids.errors import ImageError, ThalbidsError
+from thalbids.errors import ThalbidsError
 from thalbids.families import Option
 from thalbids.files import read_json
 from thalbids.methods.base import LabelMap, Request, Segmentation
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from thalbids.tools.findings import Finding
 
 CLOSING_MM = 5.0
-MIN_CORRELATION = 0.6  # in the brain; docs/tools.md
 PROTOCOL = "FreeSurfer: aseg labels 10 and 49, whole thalamus (CMA protocol)"
 
 
@@ -128,6 +127,10 @@ class FreeSurfer:
         """Whether a folder of existing results is named."""
         return settings.tools.freesurfer.subjects_dir is not None
 
+    def results_root(self, settings: Settings) -> Path | None:
+        """The folder of existing results."""
+        return settings.tools.freesurfer.subjects_dir
+
     def results(self, settings: Settings, session: Session, *, alone: bool) -> Path | None:
         """The folder of a session's existing results; raises ToolError when it cannot be used."""
         from thalbids.tools import freesurfer
@@ -168,7 +171,7 @@ class FreeSurfer:
         import numpy as np
 
         from thalbids.image.io import load_labels
-        from thalbids.methods.given import check_in_brain
+        from thalbids.methods.given import check_in_brain, check_same_scan
         from thalbids.tools import freesurfer
         from thalbids.tools.runner import ToolError
 
@@ -179,7 +182,7 @@ class FreeSurfer:
         labels = found.on(request.image)
         seen = np.asarray(load_labels(request.brain).dataobj)
         inside = check_in_brain(labels, seen, found.aseg)
-        alike = _check_same_scan(request, found.matrix, seen)
+        alike = check_same_scan(request.image, request.files.get("image"), seen, "FreeSurfer", found.matrix)
         metadata: dict[str, Any] = alike | {
             "InBrainFraction": inside,
             "Software": list(software(found.version, "FreeSurfer")),
@@ -216,35 +219,3 @@ class FreeSurfer:
         own = ("StatsNVoxels", "StatsVolumeMm3", "InBrainFraction", "CorrelationWithT1w")
         metadata = {"Protocol": PROTOCOL} | {key: request.told[key] for key in own if key in request.told}
         return Segmentation(labels, request.image.affine, metadata=metadata)
-
-
-def _check_same_scan(request: Request, matrix: np.ndarray, brain: np.ndarray) -> dict[str, float]:
-    """Whether FreeSurfer's image, where it is there, shows what the T1w shows at the same places of the brain.
-
-    ``matrix``: (4, 4) RAS+ mm of the T1w to that of FreeSurfer's image; ``brain`` on the grid of the T1w.
-
-    Raises
-    ------
-    ImageError
-        The correlation of the two in the brain is below `MIN_CORRELATION`.
-    """
-    import numpy as np
-
-    from thalbids.image.grids import resample_to
-    from thalbids.image.io import load_image
-    from thalbids.image.similarity import correlation
-
-    path = request.files.get("image")
-    if path is None:
-        return {}
-    moved = np.asarray(resample_to(load_image(path), request.image, order=1, matrix=matrix).dataobj)
-    inside = (brain != 0) & (moved > 0)
-    found = correlation(np.asarray(request.image.dataobj), moved, inside)
-    if not found >= MIN_CORRELATION:
-        problem = f"the image of this FreeSurfer result is not this T1w: their correlation in the brain is {found:.2f}."
-        mend = (
-            "Is the folder of another person or session, or were scanner coordinates changed since? "
-            "If recon-all was given another contrast, give the masks instead: --derivatives freesurfer=PATH."
-        )
-        raise ImageError(problem, mend, path)
-    return {"CorrelationWithT1w": found}

@@ -15,11 +15,13 @@ import numpy as np
 
 from thalbids.errors import ImageError
 from thalbids.image.grids import resample_to, same_grid
-from thalbids.image.io import load_labels
+from thalbids.image.io import load_image, load_labels
 from thalbids.image.orientation import geometry_from_header
+from thalbids.image.similarity import correlation
 from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
 
 MIN_IN_BRAIN = 0.5  # share of a mask's voxels in the brain below which it is of another head, or misplaced
+MIN_CORRELATION = 0.6  # of images of one scan, in the brain; docs/tools.md
 MIN_IN_VIEW = 0.98  # share of a mask's volume that the T1w's field of view must hold
 MIN_SIDE = 0.1  # share of the voxels that the smaller side must have before both sides decide where the middle is
 _ROUNDS = 20
@@ -71,6 +73,40 @@ def check_in_brain(mask: np.ndarray, brain: np.ndarray, path: Path) -> float:
         mend = "It must have been made from this T1w (this person, session and run) and share its world space."
         raise ImageError(problem, mend, path)
     return inside
+
+
+def check_same_scan(
+    t1w: nib.Nifti1Image, path: Path | None, brain: np.ndarray, tool: str, matrix: np.ndarray | None = None
+) -> dict[str, float]:
+    """Whether the image beside a program's results, where there is one, shows what the T1w shows at the same places.
+
+    Parameters
+    ----------
+    path : the program's image; None where there is none, and then nothing is checked
+    brain : on the grid of the T1w
+    matrix : (4, 4) RAS+ mm of the T1w to that of the image; identity when absent
+
+    Returns
+    -------
+    ``CorrelationWithT1w`` for the sidecar.
+
+    Raises
+    ------
+    ImageError
+        The correlation of the two in the brain is below `MIN_CORRELATION`.
+    """
+    if path is None:
+        return {}
+    moved = np.asarray(resample_to(load_image(path), t1w, order=1, matrix=matrix).dataobj)
+    found = correlation(np.asarray(t1w.dataobj), moved, (np.asarray(brain) != 0) & (moved > 0))
+    if not found >= MIN_CORRELATION:
+        problem = f"the image of this {tool} result is not this T1w: their correlation in the brain is {found:.2f}."
+        mend = (
+            "Is the folder of another person or session, or were scanner coordinates changed since? "
+            f"If {tool} was given another contrast, give the masks instead: --derivatives {tool.lower()}=PATH."
+        )
+        raise ImageError(problem, mend, path)
+    return {"CorrelationWithT1w": found}
 
 
 def thalamus_of(

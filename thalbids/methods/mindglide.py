@@ -57,7 +57,7 @@ class MindGlide:
 
         own = settings.tools.mindglide
         enables = "MindGlide's masks of T1w, FLAIR and R1, and their ensembles (with FIRST or another envelope)"
-        program = program_check(self.shown, mindglide.runner(own), mindglide.PROGRAM, "pip install mindglide")
+        program = program_check(self.shown, mindglide.runner(own), mindglide.PROGRAM, "thalbids setup mindglide")
         path = mindglide.checkpoint(own)
         there = path is not None and path.is_file()
         return [

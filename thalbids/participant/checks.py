@@ -4,38 +4,41 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
+from thalbids import families
 from thalbids.errors import NoInputError, ThalbidsError
 from thalbids.methods.registry import Choice, results_of
 from thalbids.settings import Settings
 from thalbids.types import Session
 
 
-def check_freesurfer(
+def check_results(
     sessions: Sequence[Session], every: Sequence[Session], choice: Choice, settings: Settings
 ) -> list[str]:
-    """What there is to say when the subjects directory holds not one of the sessions.
+    """What there is to say when a folder of a program's results holds not one of the sessions.
 
     Raises
     ------
     NoInputError
-        The same, FreeSurfer is asked for by name, and its results are not given or made in another way.
+        The same, the method is asked for by name, and its results are not given or made in another way.
     """
-    place = settings.tools.freesurfer.subjects_dir
     usable = [session for session in sessions if session.problem is None and "T1w" in session.images]
-    if place is None or not usable:
-        return []
-    single = alone(every)
-    if any(_in_freesurfer(place, session, alone=session.subject in single) for session in usable):
-        return []
-    names = [session.name for session in usable[:3]]
-    names += [f"sub-{usable[0].subject}"] if usable[0].session else []
-    problem = f"the FreeSurfer subjects directory holds no session of this run (looked for: {', '.join(names)}, ...)."
-    elsewhere = "freesurfer" in choice.runnable or results_of(settings, "freesurfer")
-    if "freesurfer" in settings.methods.names and not elsewhere:
-        raise NoInputError(problem, "Check --fs-subjects-dir and the names of the folders in it.", place)
-    return [f"{place.name}: {problem}"]
+    single, told = alone(every), []
+    for family, method in families.methods().items():
+        place = method.results_root(settings) if usable and hasattr(method, "results_root") else None
+        if place is None or any(_in_results(method, settings, one, single) for one in usable):
+            continue
+        names = [session.name for session in usable[:3]]
+        names += [f"sub-{usable[0].subject}"] if usable[0].session else []
+        label = families.of(family).label
+        problem = f"the folder of {label} results holds no session of this run (looked for: {', '.join(names)}, ...)."
+        elsewhere = family in choice.runnable or results_of(settings, family)
+        if family in settings.methods.names and not elsewhere:
+            option = next(own.option for own in families.of(family).options if own.metavar == "DIR")
+            raise NoInputError(problem, f"Check {option} and the names of the folders in it.", place)
+        told.append(f"{place.name}: {problem}")
+    return told
 
 
 def alone(every: Sequence[Session]) -> set[str]:
@@ -43,11 +46,9 @@ def alone(every: Sequence[Session]) -> set[str]:
     return {subject for subject, n in Counter(session.subject for session in every).items() if n == 1}
 
 
-def _in_freesurfer(place: Path, session: Session, *, alone: bool) -> bool:
+def _in_results(method: Any, settings: Settings, session: Session, single: set[str]) -> bool:
     """Whether results of a session are there, also such as cannot be used: the plan says why."""
-    from thalbids.tools import freesurfer
-
     try:
-        return freesurfer.find(place, session.subject, session.session, only_session=alone) is not None
+        return method.results(settings, session, alone=session.subject in single) is not None
     except ThalbidsError:
         return True

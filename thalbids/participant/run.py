@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import thalbids
+from thalbids import families
 from thalbids.bids.dataset.filters import read_filters
 from thalbids.bids.dataset.inputs import Found, read_dataset
 from thalbids.bids.results.outputs import check_output, open_dataset, read_json, write_json
@@ -21,7 +22,7 @@ from thalbids.engine.step import Step, StepResult
 from thalbids.errors import NoInputError
 from thalbids.methods.registry import check_places, chosen, with_earlier
 from thalbids.participant import all_sessions, describing
-from thalbids.participant.checks import check_freesurfer
+from thalbids.participant.checks import check_results
 from thalbids.participant.plan import plan, rated, steps_of
 from thalbids.participant.reporting import PageParams
 from thalbids.participant.stages.person import siena
@@ -55,7 +56,7 @@ def participant(
     dataset = sessions_of(bids_dir, settings, dry_run=dry_run)
     sessions = dataset.sessions
     every = every_session(bids_dir, settings, sessions)
-    unmatched = check_freesurfer(sessions, every, choice, settings)
+    unmatched = check_results(sessions, every, choice, settings)
     choice = with_earlier(choice, settings, masks.families_in(out_dir, every))
     subjects = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable, choice.kept)
     verdicts, told = effect.verdicts_on({session.name for session in sessions}, out_dir, settings.ratings)
@@ -180,8 +181,10 @@ def generated_by(sessions: Sequence[Session]) -> list[dict[str, str]]:
 def links(settings: Settings) -> dict[str, Path]:
     """Where the BIDS URIs of given results lead, by their names."""
     found = dict(settings.inputs.derivatives)
-    if settings.tools.freesurfer.subjects_dir is not None:
-        found.setdefault("freesurfer", settings.tools.freesurfer.subjects_dir)
+    for family, method in families.methods().items():
+        root = method.results_root(settings) if hasattr(method, "results_root") else None
+        if root is not None:
+            found.setdefault(family, root)
     return found
 
 

@@ -19,10 +19,11 @@ import nibabel as nib
 import numpy as np
 
 from thalbids.errors import ImageError
-from thalbids.image.grids import resample_to, same_grid
+from thalbids.image.grids import resample_to, same_grid, upright
 from thalbids.image.io import load_labels, save_image
 from thalbids.image.orientation import is_rotation_and_zooms
 from thalbids.settings import DbSegment
+from thalbids.tools import environments
 from thalbids.tools.check import Check, package_version, program_check
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, takes_gpu, with_limit
 
@@ -91,15 +92,12 @@ def augmented(settings: DbSegment) -> bool:
 
 def runner(settings: DbSegment) -> Runner:
     """The runner of DBSegment."""
-    return runner_of(settings)
+    return runner_of(environments.settled(settings, "dbsegment"))
 
 
 def check(settings: DbSegment) -> Check:
     """Tell whether DBSegment can run here, without a download."""
-    mend = (
-        "Install it into an environment of its own (pip install DBSegment 'numpy<2') and name it in the settings: "
-        '[tools.dbsegment] command = ["/path/to/DBSegment"].'
-    )
+    mend = "Make it an environment of its own: thalbids setup dbsegment"
     found = program_check(NAME, runner(settings), PROGRAM, mend)
     if not found.ok:
         return found
@@ -225,7 +223,7 @@ def safe_input(t1: nib.Nifti1Image) -> nib.Nifti1Image:
     sheared grid is resampled linearly to 1 mm along the world's axes over the same box.
     """
     if not is_rotation_and_zooms(t1.affine):
-        t1 = resample_to(t1, _upright(t1), order=1)
+        t1 = resample_to(t1, upright(t1), order=1)
     data = np.nan_to_num(np.asarray(t1.dataobj, dtype=np.float32), nan=0, posinf=0, neginf=0)
     positive = data[data > 0]
     if positive.size == 0:
@@ -233,16 +231,6 @@ def safe_input(t1: nib.Nifti1Image) -> nib.Nifti1Image:
     top = float(np.percentile(positive, UPPER_PERCENT))
     scaled = np.rint(np.clip(data / top, 0, 1) * 255).astype(np.uint8)
     return nib.Nifti1Image(scaled, t1.affine)
-
-
-def _upright(img: nib.Nifti1Image) -> nib.Nifti1Image:
-    """An empty 1 mm RAS grid over the box of an image."""
-    corners = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in img.shape], indexing="ij")).reshape(3, -1)
-    world = img.affine[:3, :3] @ corners + img.affine[:3, 3:]
-    affine = np.eye(4)
-    affine[:3, 3] = world.min(axis=1) + 0.5
-    shape = np.ceil(world.max(axis=1) - world.min(axis=1)).astype(int)
-    return nib.Nifti1Image(np.zeros(shape, dtype=np.uint8), affine)
 
 
 def _read(path: Path, log: Path) -> nib.Nifti1Image:

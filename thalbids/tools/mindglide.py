@@ -20,6 +20,7 @@ from thalbids.errors import ImageError
 from thalbids.image.grids import same_grid
 from thalbids.image.io import load_labels, save_image
 from thalbids.settings import MindGlide
+from thalbids.tools import environments
 from thalbids.tools.check import Check, program_check, said_version
 from thalbids.tools.download import Download
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, takes_gpu, with_limit
@@ -50,12 +51,12 @@ class MindGlides:
 
 def runner(settings: MindGlide) -> Runner:
     """The runner of MindGlide."""
-    return runner_of(settings)
+    return runner_of(environments.settled(settings, "mindglide"))
 
 
 def check(settings: MindGlide) -> Check:
     """Tell whether MindGlide can run here, without a download."""
-    mend = "Install it (pip install mindglide), beside thalbids or in an environment of its own (docs/tools.md)."
+    mend = "Make it an environment of its own: thalbids setup mindglide"
     found = program_check(NAME, runner(settings), PROGRAM, mend)
     if not found.ok:
         return found

@@ -19,7 +19,7 @@ from thalbids.methods.freesurfer import FreeSurfer
 from thalbids.methods.mindglide import MindGlide
 from thalbids.methods.registry import Choice, with_earlier
 from thalbids.participant import plan as plans
-from thalbids.participant.checks import check_freesurfer
+from thalbids.participant.checks import check_results
 from thalbids.participant.session import PlannedMask, SessionPlan
 from thalbids.participant.stages.person import page
 from thalbids.participant.stages.session import masks, measures
@@ -264,14 +264,14 @@ def test_a_subjects_directory_without_any_session_is_told(tmp_path: Path) -> Non
     (tmp_path / "fs").mkdir()
     given = {"tools": {"freesurfer": {"subjects_dir": str(tmp_path / "fs")}}}
     own, choice = [session(("T1w",))], Choice((), frozenset(), {})
-    (told,) = check_freesurfer(own, own, choice, load(None, given))
+    (told,) = check_results(own, own, choice, load(None, given))
     assert "looked for: sub-01_ses-1, sub-01, ..." in told
     named = load(None, given | {"methods": {"names": ["freesurfer"]}})
     with pytest.raises(NoInputError, match="holds no session of this run"):
-        check_freesurfer(own, own, choice, named)
-    assert check_freesurfer(own, own, replace(choice, runnable=frozenset({"freesurfer"})), named)
+        check_results(own, own, choice, named)
+    assert check_results(own, own, replace(choice, runnable=frozenset({"freesurfer"})), named)
     (tmp_path / "fs" / "sub-01").mkdir()
-    assert check_freesurfer(own, own, choice, named) == []
+    assert check_results(own, own, choice, named) == []
 
 
 def test_a_step_that_looks_at_several_sessions_goes_before_what_waits_for_it() -> None:

@@ -128,7 +128,7 @@ def test_check_and_version(
 ) -> None:
     monkeypatch.setenv("THALBIDS_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MODEL_PATH", raising=False)
-    assert "pip install mindglide" in mindglide.check(MindGlide(command=("no-such-mindglide",))).mend
+    assert "thalbids setup mindglide" in mindglide.check(MindGlide(command=("no-such-mindglide",))).mend
     install("mindglide")
     assert mindglide.check(MindGlide()).mend == "Fetch it: thalbids fetch mindglide"
     assert "is not there" in mindglide.check(MindGlide(checkpoint=tmp_path / "gone.pt")).problem

@@ -139,14 +139,20 @@ def _one_a_session(entry: Family) -> bool:
 
 
 def _every_kind(entry: Family) -> list[MaskKind]:
-    """The masks of a family: one, or one of each image and their ensembles, by each envelope."""
+    """The masks of a family: one, or one of each image and their ensembles, by each envelope.
+
+    Of a family that is not installed here it is not known which images it reads: all.
+    """
     if _one_a_session(entry):
         return [method(entry.family)]
+    known = entry.family in families.known()
+    images = [image for image in IMAGES if not known or image in entry.images]
     found = []
     for envelope in families.envelopes() if entry.cut_with else ("",):
-        found += [_of_images(entry, (image,), "mean", envelope) for image in IMAGES]
+        found += [_of_images(entry, (image,), "mean", envelope) for image in images]
         for rule in RULES:
             ensembles = [members for members in ENSEMBLES if rule != "staple" or len(members) > 2]
+            ensembles = [members for members in ensembles if set(members) <= set(images)]
             found += [_of_images(entry, members, rule, envelope) for members in ensembles]
     return found
 

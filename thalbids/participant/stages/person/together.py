@@ -71,8 +71,7 @@ def _add_maps(subject: SubjectPlan, method: Method, plans: list[SessionPlan]) ->
         read, waited_for = _read(plan, method)
         inputs |= {f"{plan.name} {key}": path for key, path in read.items()}
         after += waited_for
-        outputs[plan.name] = tools.label_map(plan, family, method.images[0])
-        outputs[f"{plan.name} table"] = tools.label_map(plan, family, method.images[0], ".tsv")
+        outputs |= tools.map_files(plan, method, method.images[0], plan.name)
         visits[plan.name] = Visit(
             images={name: plan.image_step(name) for name in method.images},
             sources=tuple(plan.uri_of(plan.segmentable[name]) for name in method.images),
@@ -136,13 +135,14 @@ def session_maps(inputs: Inputs, outputs: Outputs, params: SessionMapsParams, up
     reasons = {name: without_folders(reason.replace(f"{folder}{os.sep}", "")) for name, reason in failed.items()}
     sidecars: dict[str, dict[str, Any]] = {"record": {"Failed": reasons, "Software": tools.software(found)}}
     for name, labelled in found.items():
-        tools.write_map(labelled, requests[name].image.affine, outputs, name)
-        sidecars[name] = {
+        told = {
             "SpatialReference": params.visits[name].t1w_uri,
             "Sources": [source for visit in params.visits.values() for source in visit.sources],
             "Manual": False,
             "Description": f"All labels of {params.family} on {len(requests)} sessions together.",
         } | dict(labelled.metadata)
+        affine = requests[name].image.affine
+        sidecars |= tools.write_map(method, params.settings, labelled, affine, outputs, name, told)
     return Done(sidecars, partial=bool(failed) and len(requests) > 1)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from thalbids.bids.results import names
 from thalbids.bids.results.outputs import read_json, sidecar, write_table
 from thalbids.engine.params import LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
@@ -65,6 +66,18 @@ def label_map(plan: SessionPlan, family: str, image: str, extension: str = ".nii
     return plan.path("dseg", extension, space="T1w", seg=family, desc=image)
 
 
+def map_files(plan: SessionPlan, method: Method, image: str, key: str = "") -> dict[str, Path]:
+    """Where a label map, its table, and what the method gives besides go, by the names of outputs (``key``: the
+    image's name without one).
+    """
+    key = key or image
+    files = {key: label_map(plan, method.family, image), f"{key} table": label_map(plan, method.family, image, ".tsv")}
+    desc = names.desc(method.family, image)
+    for name, what in trait(method, "further", plan.settings).items():
+        files[f"{key} {name}"] = plan.path(what.suffix, space="T1w", label=what.label, desc=desc)
+    return files
+
+
 def maps_record(out_dir: Path, name: str, family: str) -> Path:
     """The record of the step that makes label maps of a session or person, beside no image: any may be missing."""
     return out_dir / "logs" / "label_maps" / f"{name}_{family}.json"
@@ -78,8 +91,7 @@ def add_label_maps(plan: SessionPlan, method: Method, images: list[str]) -> str:
     files, sources, before = _tool_files(plan, method)
     outputs: dict[str, Path] = {}
     for name in images:
-        outputs[name] = label_map(plan, family, name)
-        outputs[f"{name} table"] = label_map(plan, family, name, ".tsv")
+        outputs |= map_files(plan, method, name)
     builds_on_brain = "brain" in trait(method, "builds_on", settings)
     inputs: dict[str, Path | None] = {name: plan.segmentable[name] for name in images}
     inputs |= {"seen": sidecar(plan.t1w), "brain": plan.brain if builds_on_brain else plan.seen_brain}
@@ -114,9 +126,11 @@ def _tool_files(plan: SessionPlan, method: Any) -> tuple[Mapping[str, Path | Non
         return {}, [], ()
     folder = method.results(plan.settings, plan.session, alone=plan.alone)
     if folder is not None:
-        where = _result_uri(plan, folder)
+        where = f"bids:{method.family}:{folder.relative_to(method.results_root(plan.settings)).as_posix()}"
         plan.origins[method.family] = f"existing results, {where}"
         return method.files(folder), [where], ()
+    if not hasattr(method, "run"):
+        return {}, [], ()
     folder = plan.out_dir / "sourcedata" / method.family / plan.name
     t2w = plan.session.images.get("T2w")
     outputs = method.made_files(folder)
@@ -131,12 +145,6 @@ def _tool_files(plan: SessionPlan, method: Any) -> tuple[Mapping[str, Path | Non
         memory_gb=plan.memory(method.run_memory_gb),
     )
     return outputs, [plan.uri_of(folder)], (step,)
-
-
-def _result_uri(plan: SessionPlan, folder: Path) -> str:
-    root = plan.settings.tools.freesurfer.subjects_dir
-    assert root is not None
-    return f"bids:freesurfer:{folder.relative_to(root).as_posix()}"
 
 
 @recorded_as("thalbids.pipeline.mask_steps.label_maps")
@@ -162,21 +170,27 @@ def label_maps(inputs: Inputs, outputs: Outputs, params: LabelMapsParams, upstre
     reasons = {name: without_folders(reason.replace(f"{folder}{os.sep}", "")) for name, reason in failed.items()}
     sidecars: dict[str, dict[str, Any]] = {"record": {"Failed": reasons, "Software": software(found)}}
     for name, labelled in found.items():
-        write_map(labelled, requests[name].image.affine, outputs, name)
-        sidecars[name] = {
-            "SpatialReference": params.t1w_uri,
-            "Sources": list(params.sources[name]),
-            "Manual": False,
-            "Description": f"All labels of {params.family} on the {name}.",
-        } | dict(labelled.metadata)
+        common = {"SpatialReference": params.t1w_uri, "Sources": list(params.sources[name]), "Manual": False}
+        told = common | {"Description": f"All labels of {params.family} on the {name}."} | dict(labelled.metadata)
+        sidecars |= write_map(method, params.settings, labelled, requests[name].image.affine, outputs, name, told)
     return Done(sidecars, partial=bool(failed))
 
 
-def write_map(labelled: LabelMap, affine: np.ndarray, outputs: Outputs, key: str) -> None:
-    """A label map and its table."""
+def write_map(
+    method: Method, settings: Settings, labelled: LabelMap, affine: np.ndarray, outputs: Outputs, key: str,
+    told: Mapping[str, Any],
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """A label map with its table, and the images that the method gives besides; gives their sidecars."""
     save_image(labelled.labels, affine, outputs[key])
     rows = [{"index": index, "name": label} for index, label in sorted(labelled.names.items())]
     write_table(outputs[f"{key} table"], rows, LABEL_COLUMNS)
+    sidecars = {key: dict(told)}
+    for name, what in trait(method, "further", settings).items():
+        if name in labelled.further:
+            kind = np.float32 if what.suffix == "probseg" else np.uint8
+            save_image(labelled.further[name], affine, outputs[f"{key} {name}"], dtype=kind)
+            sidecars[f"{key} {name}"] = dict(told) | {"Description": what.description, "Type": "ROI"}
+    return sidecars
 
 
 def software(found: Mapping[str, Any]) -> list[Any]:

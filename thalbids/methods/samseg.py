@@ -1,0 +1,119 @@
+"""SAMSEG on the T1w: the thalamus of a whole-head segmentation by atlas and intensity model, and its other results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from thalbids.families import Option
+from thalbids.methods.base import Further, LabelMap, Request
+from thalbids.methods.labelled import ICV, Existing, one
+from thalbids.methods.tools import asked_once, problem_of, software, told
+from thalbids.settings import Settings
+
+if TYPE_CHECKING:
+    from thalbids.tools.findings import Finding
+    from thalbids.tools.samseg import Results
+
+FILES = {"labels": "seg.mgz", "image": "mode01_bias_corrected.mgz", "several": "mode02_bias_corrected.mgz"}
+PROTOCOL = "SAMSEG: labels 10 and 49, whole thalamus (CMA protocol)"
+
+
+class Samseg(Existing):
+    """See :class:`thalbids.methods.base.Method`."""
+
+    family, table = "samseg", "samseg"
+    shown = "SAMSEG"
+    colour, marker, dash = "#F28E5C", "h", "7 2 1.5 2"
+    envelope = True
+    icv = "Intracranial volume of SAMSEG (sbtiv): the sum of the structures inside the skull"
+    options = (
+        Option(
+            "--samseg-dir", "tools.samseg.results_dir",
+            "existing SAMSEG results of the T1w (sub-X_ses-Y or sub-X)", "DIR",
+        ),
+    )  # fmt: skip
+    protocol = PROTOCOL
+    memory_gb = 5.5
+    version = 1
+    wanted: Mapping[str, str] = FILES
+    finished = ("samseg.stats",)
+    sentence = "The thalamus labels of SAMSEG [@puonti2016samseg] were taken."
+    citations: tuple[str, ...] = ("puonti2016samseg",)
+
+    def blocked(self, settings: Settings) -> str | None:
+        from thalbids.tools import samseg
+
+        return problem_of(samseg.check(settings.tools.samseg))
+
+    def pieces(self, settings: Settings) -> list[Finding]:
+        """What ``thalbids doctor`` tells of it: the program, and results that exist."""
+        from thalbids.tools import samseg
+        from thalbids.tools.findings import of_check
+
+        own = settings.tools.samseg
+        checked = samseg.check(own)
+        enables = "SAMSEG's masks, posteriors, intracranial volume and whole label map (10 - 15 min an image)"
+        return [
+            of_check(self.shown, samseg.PROGRAM, checked.problem, checked.mend, checked.where,
+                     lambda: samseg.version(own), enables, "MIT"),
+        ]  # fmt: skip
+
+    def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
+        from thalbids.tools import samseg
+        from thalbids.tools.check import container_name
+
+        said = asked_once(samseg.version, settings.tools.samseg)
+        return software(said, "SAMSEG", container_name(settings.tools.samseg))
+
+    def params(self, settings: Settings) -> Mapping[str, Any]:
+        from thalbids.tools import samseg
+
+        own = settings.tools.samseg
+        return {
+            "Software": list(self.software(settings)),
+            "PallidumSeparate": samseg.separate(own, self.images),
+            "Lesion": own.lesion,
+            "Options": told(own.options),
+        }
+
+    def further(self, settings: Settings) -> Mapping[str, Further]:
+        lesions = {"lesions": Further("mask", "lesion", "White-matter lesions by SAMSEG (label 99).")}
+        own = {"probability": Further("probseg", "thalamus", "Posterior of either thalamus by SAMSEG.")}
+        return own | (lesions if settings.tools.samseg.lesion else {})
+
+    def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
+        from thalbids.errors import ImageError
+        from thalbids.tools import samseg
+
+        request = requests["T1w"]
+        if "labels" not in request.files:
+            images = {name: each.image for name, each in requests.items()}
+            own = request.settings.tools.samseg
+            found = samseg.segment(images, request.workdir, own, threads=self.threads())
+            return one(request, labelled(found, request, dict(request.params)))
+        if "several" in request.files:
+            problem = "these SAMSEG results were made of several images together, not of the T1w alone."
+            raise ImageError(problem, "Give the masks instead: --derivatives samsegT1withFLAIR=PATH.")
+        found = samseg.read(request.files["labels"].parent, request.image)
+        checked = self.checked(request, found.labels)
+        return one(request, labelled(found, request, {"Software": [{"Name": "SAMSEG"}], **checked}))
+
+
+def labelled(found: Results, request: Request, metadata: Mapping[str, Any]) -> LabelMap:
+    """What SAMSEG found, as a label map with its further images."""
+    import numpy as np
+
+    from thalbids.image.volumes import soft_volume_mm3
+
+    told = dict(metadata)
+    if found.icv_mm3 is not None:
+        told[ICV] = found.icv_mm3
+    if found.soft_mm3:
+        told["StatsVolumeMm3"] = {str(label): volume for label, volume in found.soft_mm3.items()}
+    further: dict[str, Any] = {"lesions": found.lesions}
+    if found.probability is not None:
+        further["probability"] = found.probability
+        told["SoftVolumeMm3"] = soft_volume_mm3(found.probability, request.image.affine)
+    names = {int(n): found.names.get(int(n), f"FreeSurfer label {n}") for n in np.unique(found.labels) if n}
+    return LabelMap(found.labels, names, told, further)
