@@ -9,6 +9,6 @@ BUILT_IN = (
     "thalbids.methods.first:First",
     "thalbids.methods.dbsegment:DBSegment",
     "thalbids.methods.mindglide:MindGlide",
-    "thalbids.methods.samseg:Samseg",
+    "thalbids.methods.whole_brain.samseg:Samseg",
     "thalbids.methods.embedded:SynThal",
 )

@@ -16,7 +16,7 @@ from thalbids.engine.step import StepResult
 from thalbids.errors import ImageError, ThalbidsError
 from thalbids.files import write_json
 from thalbids.image.io import load_image, save_image
-from thalbids.methods.samseg import Samseg
+from thalbids.methods.whole_brain.samseg import Samseg
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.stages.session import tools
 from thalbids.settings import Settings, load

@@ -17,8 +17,9 @@ from tests.conftest import ORIENTATIONS, world_image
 from tests.unit.tools.conftest import head, scan, world_centres
 from thalbids.image.grids import same_grid
 from thalbids.settings import Samseg
-from thalbids.tools import environments, samseg
+from thalbids.tools import environments
 from thalbids.tools.runner import ToolError
+from thalbids.tools.whole_brain import samseg
 
 Install = Callable[..., Path]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from thalbids.families import Option
 from thalbids.methods.base import Further, LabelMap, Request
-from thalbids.methods.labelled import ICV, Existing, one
 from thalbids.methods.tools import asked_once, problem_of, software, told
+from thalbids.methods.whole_brain.labelled import ICV, Existing, one
 from thalbids.settings import Settings
 
 if TYPE_CHECKING:
     from thalbids.tools.findings import Finding
-    from thalbids.tools.samseg import Results
+    from thalbids.tools.whole_brain.samseg import Results
 
 FILES = {"labels": "seg.mgz", "image": "mode01_bias_corrected.mgz", "several": "mode02_bias_corrected.mgz"}
 PROTOCOL = "SAMSEG: labels 10 and 49, whole thalamus (CMA protocol)"
@@ -42,14 +42,14 @@ class Samseg(Existing):
     citations: tuple[str, ...] = ("puonti2016samseg",)
 
     def blocked(self, settings: Settings) -> str | None:
-        from thalbids.tools import samseg
+        from thalbids.tools.whole_brain import samseg
 
         return problem_of(samseg.check(settings.tools.samseg))
 
     def pieces(self, settings: Settings) -> list[Finding]:
         """What ``thalbids doctor`` tells of it: the program, and results that exist."""
-        from thalbids.tools import samseg
         from thalbids.tools.findings import of_check
+        from thalbids.tools.whole_brain import samseg
 
         own = settings.tools.samseg
         checked = samseg.check(own)
@@ -60,14 +60,14 @@ class Samseg(Existing):
         ]  # fmt: skip
 
     def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
-        from thalbids.tools import samseg
         from thalbids.tools.check import container_name
+        from thalbids.tools.whole_brain import samseg
 
         said = asked_once(samseg.version, settings.tools.samseg)
         return software(said, "SAMSEG", container_name(settings.tools.samseg))
 
     def params(self, settings: Settings) -> Mapping[str, Any]:
-        from thalbids.tools import samseg
+        from thalbids.tools.whole_brain import samseg
 
         own = settings.tools.samseg
         return {
@@ -84,7 +84,7 @@ class Samseg(Existing):
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
         from thalbids.errors import ImageError
-        from thalbids.tools import samseg
+        from thalbids.tools.whole_brain import samseg
 
         request = requests["T1w"]
         if "labels" not in request.files:

@@ -86,8 +86,8 @@ class Existing(Labelled):
 
     def results(self, settings: Settings, session: Session, *, alone: bool) -> Path | None:
         """The folder of a session's existing results; raises ToolError when it is there and cannot be used."""
-        from thalbids.tools.results import folder_of
         from thalbids.tools.runner import ToolError
+        from thalbids.tools.whole_brain.results import folder_of
 
         root = self.results_root(settings)
         folder = None if root is None else folder_of(root, session.subject, session.session, only_session=alone)

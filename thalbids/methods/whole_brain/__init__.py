@@ -1,0 +1,1 @@
+"""Methods that take the thalamus from labels of a whole brain with FreeSurfer's numbers."""
