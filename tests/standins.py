@@ -161,15 +161,14 @@ def recon_all(words: list[str], mode: str, size: int) -> int:
 
 
 def dbsegment(words: list[str], mode: str, size: int) -> int:
-    """DBSegment 0.2.2 with its defects: uint8 without scaling, sform from qform, silent about NaN."""
+    """DBSegment 0.2.2 with its defects: uint8 that ends at 255, sform from qform, silent about NaN."""
     source, out = Path(value(words, "-i")), Path(value(words, "-o"))
     for path in sorted(source.glob("*.nii.gz")):
         stem = path.name.removesuffix(".nii.gz")
         image = nib.load(path)
         if np.isnan(np.asarray(image.dataobj, dtype=np.float32)).any():
             continue
-        with np.errstate(invalid="ignore"):
-            cast = np.asarray(image.dataobj).astype(np.int64).astype(np.uint8)
+        cast = np.clip(np.asarray(image.dataobj), 0, 255).astype(np.uint8)
         image = nib.Nifti1Image(cast, image.header.get_qform())
         ready = conformed(image, "RAS", size)
         save(np.asarray(ready.dataobj), ready.affine, source / "preprocessed_v3" / f"{stem}_0000.nii.gz")

@@ -234,13 +234,16 @@ class DbSegment(Program):
     Attributes
     ----------
     models : folder of the models (``-mp``)
-    mode : ``conformed`` takes the 1 mm result back to the scan by its header; ``paper`` uses five folds, test-time
-        augmentation and the tool's own way back (an ANTs registration that is not the same twice)
+    mode : ``conformed`` takes the 1 mm result back to the scan by its header; ``paper`` uses the scan's own
+        intensities, five folds, test-time augmentation and the tool's own way back (an ANTs registration that is not
+        the same twice)
     folds : folds of the network; empty: 4 and 6 (the tool's default), in ``paper`` mode 0 to 4
     test_time_augmentation : average over mirrored inputs; None: only in ``paper`` mode
     device : where the network runs; a GPU (``cuda``, or ``auto`` when there is one) may give slightly other masks
+    timeout_minutes : time limit of one scan; 0: by the work, three times what one thread takes, at least 120
     """
 
+    timeout_minutes: float = field(default=0.0, metadata={"min": 0})
     models: Path | None = None
     mode: str = field(default="conformed", metadata={"choices": ("conformed", "paper")})
     folds: tuple[int, ...] = field(default=(), metadata={"min": 0, "max": 6})

@@ -140,6 +140,7 @@ OPTIONAL: Mapping[str, Any] = {
     "blocked": None,  # why it cannot run with these settings; ``unavailable()`` without one
     "builds_on": ("brain",),  # "brain", and families whose mask of the T1w it needs
     "further": {},  # images that its label maps give besides (``LabelMap.further``): name -> Further
+    "minutes": None,  # what a session takes on one thread, told before a run from half an hour on
     "gpu": False,  # whether it computes on a GPU
     "software": (),  # programs that ran: {"Name", "Version", "CodeURL"}, for sidecars and GeneratedBy
 }

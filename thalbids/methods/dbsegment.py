@@ -61,6 +61,12 @@ class DBSegment:
     def builds_on(self, settings: Settings) -> tuple[str, ...]:
         return ()
 
+    def minutes(self, settings: Settings) -> float | None:
+        """Of one scan on one thread; on a GPU nobody measured."""
+        from thalbids.tools import dbsegment
+
+        return None if self.gpu(settings) else dbsegment.minutes(settings.tools.dbsegment)
+
     def gpu(self, settings: Settings) -> bool:
         from thalbids.tools.runner import takes_gpu
 
@@ -83,6 +89,7 @@ class DBSegment:
             "Folds": list(dbsegment.folds(own)),
             "TestTimeAugmentation": dbsegment.augmented(own),
             "Models": asked_once(dbsegment.models_digest, own),
+            **({"Intensities": "as they are"} if own.mode == "paper" else {}),
         }
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
@@ -94,6 +101,8 @@ class DBSegment:
                 request.image, request.workdir, request.settings.tools.dbsegment, threads=threads()
             )
             metadata = {**request.params, "WayBack": found.way_back}
+            if found.above_255:
+                metadata["IntensitiesAbove255"] = found.above_255
             made[name] = LabelMap(found.labels, dbsegment.LABELS, metadata)
         return made, {}
 
@@ -110,6 +119,6 @@ class DBSegment:
         assert request.labels is not None
         left, right = np.isin(request.labels, dbsegment.LEFT), np.isin(request.labels, dbsegment.RIGHT)
         labels = (10 * left + 49 * right).astype(np.uint8)
-        own = ("Mode", "Folds", "TestTimeAugmentation", "Models", "WayBack")
+        own = ("Mode", "Folds", "TestTimeAugmentation", "Models", "WayBack", "IntensitiesAbove255")
         metadata = {"Protocol": PROTOCOL} | {key: request.told[key] for key in own if key in request.told}
         return Segmentation(labels, request.image.affine, metadata=metadata)

@@ -16,6 +16,7 @@ from thalbids.errors import MissingToolError, NoInputError, UsageError
 from thalbids.methods.base import Method, trait
 from thalbids.settings import Settings, unknown_name
 
+SLOW_MINUTES = 30.0
 LEFT_OUT, GIVEN = "left out", "results that are given"  # how notes begin
 
 
@@ -152,7 +153,9 @@ class _Picking:
             software = ", ".join(
                 f"{s['Name']} {s.get('Version', '')}".strip() for s in trait(method, "software", settings)
             )
-            self.notes[name] = f"runs here{f' ({software})' if software else ''}"
+            self.notes[name] = (
+                f"runs here{f' ({software})' if software else ''}{_lasting(trait(method, 'minutes', settings))}"
+            )
         return True
 
     def _leave_out(self, name: str, reason: str, why: str) -> bool:
@@ -161,6 +164,14 @@ class _Picking:
             raise MissingToolError(problem, "Leave it out of --methods, or mend this first.")
         self.notes[name] = f"{LEFT_OUT}: {reason}"
         return False
+
+
+def _lasting(minutes: float | None) -> str:
+    """How long a slow method takes, to be told before it starts."""
+    if minutes is None or minutes < SLOW_MINUTES:
+        return ""
+    told = f"{minutes / 60:.1f} h" if minutes >= 90 else f"{minutes:.0f} min"
+    return f"; about {told} a session on one thread"
 
 
 def check_given(settings: Settings) -> None:

@@ -1,9 +1,10 @@
 """DBSegment 0.2.2 (Baniasadi et al. 2023; paper, 2.6.2): deep nuclei, thalamus and a brain mask of a T1w.
 
-Its input is a private copy, whole numbers from 0 to 255 with one geometry in sform and qform: the tool stores it in 8
-bits in its own way, replaces the sform by the qform whatever its code, writes into its input folder, and skips an image
-with NaN without a word. Its result in conformed space shares the world with the scan and comes back by the header; the
-tool's own way back is a registration that is not the same twice, kept as the mode ``paper``.
+Its input is a private copy with one geometry in sform and qform, in whole numbers from 0 to 255: the tool conforms it
+in 8 bits, where all above 255 becomes 255, replaces the sform by the qform whatever its code, writes into its input
+folder, and skips an image with NaN without a word. Its result in conformed space shares the world with the scan and
+comes back by the header. The mode ``paper`` leaves the intensities as they are, as the study did, and keeps the tool's
+own way back, a registration that is not the same twice.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -41,6 +42,8 @@ LABELS: Mapping[int, str] = MappingProxyType(
 LEFT, RIGHT = (24, 26, 30), (25, 27, 31)
 SHIPPED_FOLDS = (4, 6)
 PAPER_FOLDS = (0, 1, 2, 3, 4)
+MINUTES_A_PASS = 5.25  # one fold, one mirroring, one thread: 3 - 4 h for the 40 passes of the mode paper
+LEAST_LIMIT_MINUTES = 120.0
 UPPER_PERCENT = 99.9  # of the positive intensities; becomes 255
 _PROBE = 1 << 20  # bytes
 _MODEL = "model/nnUNet/3d_fullres/Task054_Mri/nnUNetTrainerV2__nnUNetPlansv2.1"
@@ -59,6 +62,7 @@ class DbSegmentation:
     finished : the call
     folds, test_time_augmentation : what the network did
     way_back : ``header`` or ``ants``: how the labels came onto the T1w grid
+    above_255 : share of the voxels above 0 that the tool sets to 255; 0 but in the mode ``paper``
     """
 
     labels: np.ndarray
@@ -66,6 +70,7 @@ class DbSegmentation:
     folds: tuple[int, ...]
     test_time_augmentation: bool
     way_back: str
+    above_255: float = 0.0
 
     @property
     def thalamus(self) -> np.ndarray:
@@ -88,6 +93,21 @@ def augmented(settings: DbSegment) -> bool:
     """Test-time augmentation of the settings, or that of the mode."""
     asked = settings.test_time_augmentation
     return settings.mode == "paper" if asked is None else asked
+
+
+def passes(settings: DbSegment) -> int:
+    """How often the network looks at the scan: once a fold, with test-time augmentation in eight mirrorings."""
+    return len(folds(settings)) * (8 if augmented(settings) else 1)
+
+
+def minutes(settings: DbSegment) -> float:
+    """What one scan takes on one thread of a processor, by its passes."""
+    return passes(settings) * MINUTES_A_PASS
+
+
+def limit_minutes(settings: DbSegment) -> float:
+    """The time limit: that of the settings, or three times what one thread takes."""
+    return settings.timeout_minutes or max(LEAST_LIMIT_MINUTES, 3 * minutes(settings))
 
 
 def runner(settings: DbSegment) -> Runner:
@@ -174,7 +194,7 @@ def command(work: Path, settings: DbSegment, *, threads: int = 1) -> Command:
             threads=threads,
             gpu=gpu,
         ),
-        settings,
+        replace(settings, timeout_minutes=limit_minutes(settings)),
     )
 
 
@@ -196,12 +216,14 @@ def segment(
     for name in ("in", "out"):
         shutil.rmtree(work / name, ignore_errors=True)
         (work / name).mkdir(parents=True)
-    prepared = safe_input(t1)
-    save_image(np.asarray(prepared.dataobj), prepared.affine, work / "in" / f"{_STEM}.nii.gz", dtype=np.uint8)
+    paper = settings.mode == "paper"
+    prepared = readable(t1) if paper else safe_input(t1)
+    kind = np.float32 if paper else np.uint8
+    save_image(np.asarray(prepared.dataobj), prepared.affine, work / "in" / f"{_STEM}.nii.gz", dtype=kind)
     call = command(work, settings, threads=threads)
     finished = (runs or runner(settings)).run(call)
     labels = _read(call.expects[0], finished.log)
-    if settings.mode == "paper":
+    if paper:
         if not same_grid(labels, prepared):
             raise ToolError(
                 f"{NAME} wrote a native result on another grid than that of its input.", path=call.expects[0]
@@ -212,8 +234,8 @@ def segment(
     for side, numbers in (("left", LEFT), ("right", RIGHT)):
         if not np.isin(back, numbers).any():
             raise ToolError(f"{NAME} found no {side} thalamus. {said(finished.log)}", path=call.expects[0])
-    way = "ants" if settings.mode == "paper" else "header"
-    return DbSegmentation(back, finished, folds(settings), augmented(settings), way)
+    cut = float((np.asarray(prepared.dataobj)[np.asarray(prepared.dataobj) > 0] > 255).mean())
+    return DbSegmentation(back, finished, folds(settings), augmented(settings), "ants" if paper else "header", cut)
 
 
 def safe_input(t1: nib.Nifti1Image) -> nib.Nifti1Image:
@@ -222,15 +244,21 @@ def safe_input(t1: nib.Nifti1Image) -> nib.Nifti1Image:
     0 stays 0, what is below becomes 0, the percentile 99.9 of the positive intensities and all above become 255. A
     sheared grid is resampled linearly to 1 mm along the world's axes over the same box.
     """
+    t1 = readable(t1)
+    data = np.asarray(t1.dataobj)
+    top = float(np.percentile(data[data > 0], UPPER_PERCENT))
+    scaled = np.rint(np.clip(data / top, 0, 1) * 255).astype(np.uint8)
+    return nib.Nifti1Image(scaled, t1.affine)
+
+
+def readable(t1: nib.Nifti1Image) -> nib.Nifti1Image:
+    """The scan with its own intensities (float32), without NaN, on a grid that a qform can express."""
     if not is_rotation_and_zooms(t1.affine):
         t1 = resample_to(t1, upright(t1), order=1)
     data = np.nan_to_num(np.asarray(t1.dataobj, dtype=np.float32), nan=0, posinf=0, neginf=0)
-    positive = data[data > 0]
-    if positive.size == 0:
+    if not (data > 0).any():
         raise ToolError(f"{NAME} cannot take this image: no voxel is above 0.")
-    top = float(np.percentile(positive, UPPER_PERCENT))
-    scaled = np.rint(np.clip(data / top, 0, 1) * 255).astype(np.uint8)
-    return nib.Nifti1Image(scaled, t1.affine)
+    return nib.Nifti1Image(data, t1.affine)
 
 
 def _read(path: Path, log: Path) -> nib.Nifti1Image:

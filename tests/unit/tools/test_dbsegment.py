@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import ORIENTATIONS
 from tests.unit.tools.conftest import scan, world_centres
 from thalbids.errors import MissingToolError
+from thalbids.methods import registry
 from thalbids.methods.base import trait
 from thalbids.methods.dbsegment import DBSegment
 from thalbids.settings import DbSegment, Settings, Tools, load
@@ -211,3 +212,39 @@ def test_other_models_have_another_digest(tmp_path: Path) -> None:
     (root / "fold_6" / "model_final_checkpoint.model").write_bytes(data)
     assert before != dbsegment.models_digest(settings) is not None
     assert DBSegment().params(load(None, {"tools": {"dbsegment": {"models": str(tmp_path)}}}))["Models"] != before
+
+
+def test_the_paper_takes_the_intensities_as_they_are(tmp_path: Path, install: Install) -> None:
+    install("DBSegment")
+    image = scan()
+    data = np.asarray(image.dataobj, dtype=np.float32) - 700
+    data[0, 0, 0] = np.nan
+    found = dbsegment.segment(nib.Nifti1Image(data, image.affine), tmp_path, DbSegment(mode="paper"))
+    given = np.asarray(nib.load(tmp_path / "in" / "T1w.nii.gz").dataobj)
+    np.testing.assert_array_equal(given, np.nan_to_num(data))
+    assert found.above_255 == pytest.approx((data[data > 0] > 255).mean())
+    assert dbsegment.segment(image, tmp_path, DbSegment()).above_255 == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "passes", "limit"),
+    [
+        (DbSegment(), 2, 120.0),
+        (DbSegment(mode="paper"), 40, 630.0),
+        (DbSegment(mode="paper", test_time_augmentation=False), 5, 120.0),
+        (DbSegment(folds=(0, 1, 2, 3, 4, 5, 6), test_time_augmentation=True), 56, 882.0),
+        (DbSegment(mode="paper", timeout_minutes=30), 40, 30.0),
+    ],
+)
+def test_the_time_limit_follows_the_work(tmp_path: Path, settings: DbSegment, passes: int, limit: float) -> None:
+    assert dbsegment.passes(settings) == passes
+    assert dbsegment.command(tmp_path, settings).timeout_s == limit * 60
+
+
+def test_hours_are_told_before_they_begin() -> None:
+    method = DBSegment()
+    paper = load(None, {"tools": {"dbsegment": {"mode": "paper"}}})
+    assert method.minutes(Settings()) == pytest.approx(10.5)
+    assert registry._lasting(method.minutes(Settings())) == ""
+    assert registry._lasting(method.minutes(paper)) == "; about 3.5 h a session on one thread"
+    assert method.minutes(load(None, {"tools": {"dbsegment": {"mode": "paper", "device": "cuda"}}})) is None
