@@ -82,6 +82,9 @@ class Registration:
         mutual information alone with the paper's cut-offs (docs/registration.md)
     cutoffs : smallest mutual information that passes, per strategy; replaces the strategy's own cut-off
     bins : bins per axis of the joint histogram of the mutual information
+    choice : which strategies of a group must pass for the next group not to be tried: ``any``, or ``every``, the
+        paper's words taken literally (both of FSL's, otherwise ANTs)
+    r1_zero : which R1 becomes 0 when R1 is scaled to 0-1000: ``zero``, or the ``smallest`` in the brain mask
     """
 
     flair_strategies: tuple[str, ...] = ("auto",)
@@ -89,6 +92,8 @@ class Registration:
     rule: str = field(default="measured", metadata={"choices": ("measured", "paper")})
     cutoffs: Mapping[str, float] = field(default_factory=dict)
     bins: int = field(default=64, metadata={"min": 8})
+    choice: str = field(default="any", metadata={"choices": ("any", "every")})
+    r1_zero: str = field(default="zero", metadata={"choices": ("zero", "smallest")})
 
 
 @dataclass(frozen=True)
@@ -576,13 +581,22 @@ class Settings:
         return "\n\n".join(block for section in fields(self) for block in _blocks(section.name, self)) + "\n"
 
 
-def load(config: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
+def presets() -> dict[str, Path]:
+    """Settings that are shipped, by name: files that a person can read and copy (``--preset``)."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "data").glob("*.toml"))}
+
+
+def load(
+    config: Path | None = None, overrides: Mapping[str, object] | None = None, preset: str | None = None
+) -> Settings:
     """The settings of a run.
 
     Parameters
     ----------
     config
         A TOML file. Paths in it are relative to its folder.
+    preset
+        Name of shipped settings, over which the file is laid.
     overrides
         ``{section: {key: value}}`` from the command line, nested as the sections are. Paths in it are relative to the
         current folder.
@@ -594,8 +608,13 @@ def load(config: Path | None = None, overrides: Mapping[str, object] | None = No
         or range.
     """
     merged: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in presets():
+            raise unknown_name("preset", preset, presets())
+        path = presets()[preset]
+        merged = _checked(_read_toml(path), Settings, "", path)
     if config is not None:
-        merged = _checked(_read_toml(config), Settings, "", config)
+        _merge(merged, _checked(_read_toml(config), Settings, "", config))
     _merge(merged, _checked(overrides or {}, Settings, "", None))
     settings: Settings = _made(Settings, merged)
     return settings

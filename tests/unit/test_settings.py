@@ -30,6 +30,7 @@ from thalbids.settings import (
     Synthal,
     Tools,
     load,
+    presets,
     unknown_name,
 )
 
@@ -257,3 +258,27 @@ def test_every_setting_stands_in_the_usage_guide() -> None:
             assert f"`{key.name}`" in table, key.name
     example = table.split("```toml\n")[1].split("```")[0]
     assert load(None, tomllib.loads(example)).methods.extra_ensembles == ("intersection", "staple")
+
+
+def test_the_paper_is_a_preset_that_a_file_and_options_win_over(tmp_path: Path) -> None:
+    paper = load(preset="paper")
+    assert paper.registration.choice == "every" and paper.registration.rule == "paper"
+    assert paper.tools.dbsegment.mode == "paper" and not paper.tools.mindglide.reorient
+    assert paper.methods.names == ("freesurfer", "first", "dbsegment", "mindglide")
+    config = tmp_path / "own.toml"
+    config.write_text("[registration]\nbins = 32\n[group]\nstrict = false\n")
+    mixed = load(config, {"methods": {"names": ["synthal"]}}, "paper")
+    assert mixed.registration.bins == 32 and mixed.registration.choice == "every"
+    assert mixed.methods.names == ("synthal",) and not mixed.group.strict and mixed.group.sample == "common"
+    with pytest.raises(UsageError, match="unknown preset 'papre'") as error:
+        load(preset="papre")
+    assert "paper" in str(error.value)
+
+
+def test_every_choice_of_the_paper_is_explained() -> None:
+    text = presets()["paper"].read_text(encoding="utf-8")
+    told = (Path(__file__).resolve().parents[2] / "docs" / "paper.md").read_text(encoding="utf-8")
+    for section, values in tomllib.loads(text).items():
+        for key, value in values.items():
+            keys = value if isinstance(value, dict) else {key: value}
+            assert all(f"`{name}`" in told for name in keys), (section, key)

@@ -117,7 +117,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         *sections, key = name.split(".")
         if sections:
             functools.reduce(lambda tree, section: tree.setdefault(section, {}), sections, overrides)[key] = value
-    return load(arguments.config, overrides)
+    return load(arguments.config, overrides, arguments.preset)
 
 
 def _dispatch(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -178,6 +178,8 @@ def add_config(group: argparse._ArgumentGroup) -> None:
     """The settings file."""
     text = "TOML file with any setting; options given here win over it"
     group.add_argument("--config", type=Path, metavar="FILE", help=text)
+    text = "shipped settings: paper does what the study did; --config and options win over it"
+    group.add_argument("--preset", metavar="NAME", help=text)
 
 
 def add_template(group: argparse._ArgumentGroup) -> None:

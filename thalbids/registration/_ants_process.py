@@ -57,7 +57,18 @@ def main() -> None:
 
 
 def stages(kind: str, pointers: str) -> list[str]:
-    """Stages of a registration of 2 mm images: ``rigid``; ``affine``, from the centres of mass; ``syn`` after it."""
+    """Stages of a registration of 2 mm images: ``rigid``; ``affine``, from the centres of mass; ``syn`` after it.
+
+    ``rigid default`` are the stages that ``ants.registration(fixed, moving, "Rigid")`` writes, for images as they are.
+    """
+    if kind == "rigid default":
+        return [
+            "--metric", f"mattes[{pointers},1,32,regular,0.2]",
+            "--transform", "Rigid[0.25]",
+            "--convergence", "[2100x1200x1200x10,1e-6,10]",
+            "--shrink-factors", "6x4x2x1",
+            "--smoothing-sigmas", "3x2x1x0vox",
+        ]  # fmt: skip
     linear = [
         "--metric", f"mattes[{pointers},1,32,regular,0.2]",
         "--convergence", "[200x100x20,1e-6,10]",

@@ -143,6 +143,7 @@ def register(
     rule: str = "measured",
     minimum: float | None = None,
     review: Callable[[Attempt], str] | None = None,
+    choice: str = "any",
 ) -> Outcome:
     """Register an image to the T1w with every strategy that is needed, and choose.
 
@@ -160,6 +161,7 @@ def register(
     rule : ``measured``: each of the four numbers must pass; ``paper``: the mutual information alone decides (2.5.2),
         what the others find becomes a warning
     minimum : smallest value that the image can have (0 for R1): a spline goes below it beside edges, and is set to it
+    choice : ``any``: the first group with a passing member ends the search; ``every``: the first whose members all pass
     review : says why a person who saw the result of a passing attempt failed it, "" when nobody did; the choice goes
         on without it (2.5.2: "re-registration or exclusion regardless of metrics")
 
@@ -181,9 +183,9 @@ def register(
         members = [strategy for strategy in strategies if strategy.group == group]
         tried = [_attempt(strategy, moving, fixed, mask, bins, seed, rule, minimum) for strategy in members]
         attempts += [_reviewed(attempt, review) for attempt in tried]
-        if choose(attempts) is not None:
+        if choose(attempts, choice) is not None and (choice == "any" or whole(attempts)):
             break
-    best = choose(attempts)
+    best = choose(attempts, choice)
     if best is None:
         return Outcome(None, tuple(attempts), reason=_why_excluded(attempts))
     return Outcome(best.strategy, tuple(attempts), best.image, best.matrix, warnings=best.warnings)
@@ -195,7 +197,15 @@ def _reviewed(attempt: Attempt, review: Callable[[Attempt], str] | None) -> Atte
     return replace(attempt, passed=False, reason=reason, warnings=(), image=None) if reason else attempt
 
 
-def choose(attempts: Iterable[Attempt]) -> Attempt | None:
+def whole(attempts: Iterable[Attempt]) -> list[str]:
+    """The groups whose members all passed, in the order of their first attempt."""
+    passed: dict[str, bool] = {}
+    for attempt in attempts:
+        passed[attempt.group] = passed.get(attempt.group, True) and attempt.passed
+    return [group for group, every in passed.items() if every]
+
+
+def choose(attempts: Iterable[Attempt], choice: str = "any") -> Attempt | None:
     """The attempt to keep, by the rule of the paper (2.5.2), generalised.
 
     The paper: "when both FSL strategies passed, the higher-MI solution was retained; otherwise, ANTs was selected if
@@ -204,10 +214,13 @@ def choose(attempts: Iterable[Attempt]) -> Attempt | None:
     equals); None when no attempt passed.
 
     Where one of the paper's two FSL strategies passes and the other fails, its sentence can be read as "ANTs"; its
-    count (FSL for all but 14) and common sense read as here: the one that passes.
+    count (FSL for all but 14) and common sense read as here: the one that passes. With ``every`` it is read to the
+    letter: groups whose members all passed come first, and only where there is none the passing ones of the others.
     """
     attempts = list(attempts)
-    for group in dict.fromkeys(attempt.group for attempt in attempts):
+    groups = list(dict.fromkeys(attempt.group for attempt in attempts))
+    first = whole(attempts) if choice == "every" else []
+    for group in (*first, *(group for group in groups if group not in first)):
         passing = [attempt for attempt in attempts if attempt.group == group and attempt.passed]
         if passing:
             return max(passing, key=lambda attempt: attempt.mi if attempt.mi is not None else -math.inf)

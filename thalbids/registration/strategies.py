@@ -53,7 +53,14 @@ class Strategy(Protocol):
         ...
 
 
-PAPER_CUTOFFS = {"fsl-mi": 0.25, "fsl-nc": 0.25, "fsl-flair": 0.25, "ants": 0.30, "ants-centre": 0.30}  # 2.5.2
+PAPER_CUTOFFS = {  # 2.5.2
+    "fsl-mi": 0.25,
+    "fsl-nc": 0.25,
+    "fsl-flair": 0.25,
+    "ants": 0.30,
+    "ants-centre": 0.30,
+    "ants-default": 0.30,
+}
 AUTO = "auto"
 
 
@@ -160,6 +167,7 @@ def _makers(program: Program | None = None) -> dict[str, Callable[[], Strategy]]
     return {
         "ants": AntsRigid,
         "ants-centre": lambda: AntsRigid(name="ants-centre", group="ants-centre", start="centre"),
+        "ants-default": lambda: AntsRigid(name="ants-default", levels="default", cutoff=PAPER_CUTOFFS["ants-default"]),
         "fsl-mi": lambda: Flirt("fsl-mi", RIGID_THEN_AFFINE, "spline", program=fsl),
         "fsl-nc": lambda: Flirt("fsl-nc", RIGID_IN_MASK, "spline", program=fsl),
         "fsl-flair": lambda: Flirt("fsl-flair", RIGID, "linear", program=fsl),

@@ -54,3 +54,13 @@ def test_nothing_to_scale():
         scale_r1(-data, np.ones(data.shape))
     with pytest.raises(ValueError, match="shapes"):
         scale_r1(data, np.ones((8, 8, 9)))
+
+
+def test_the_range_of_the_paper_begins_at_the_smallest_value():
+    data = np.linspace(0.2, 1.2, 1000).reshape(10, 10, 10)
+    scaled, how = scale_r1(data, np.ones(data.shape), from_smallest=True)
+    top = np.percentile(data, 99)
+    np.testing.assert_allclose(scaled, (np.minimum(data, top) - 0.2) / (top - 0.2) * 1000, atol=1e-3)
+    assert how["Minimum"] == pytest.approx(0.2)
+    with pytest.raises(ImageError, match="one value"):
+        scale_r1(np.ones((8, 8, 8)), np.ones((8, 8, 8)), from_smallest=True)

@@ -60,6 +60,15 @@ def test_a_known_pose_is_found_over_orientations(moving):
     np.testing.assert_allclose(found[:3, :3] @ found[:3, :3].T, np.eye(3), atol=1e-12)
 
 
+def test_the_default_levels_of_ants_find_the_pose_too():
+    image = _scan("LPS", (56, 58, 54), 2.0, POSE, "FLAIR")
+    (strategy,) = configured(["ants-default"], rule="paper")
+    assert strategy.cutoff == 0.30
+    found = strategy.estimate(T1W, image, None, seed=1)
+    assert displacement(found, POSE, POINTS).mean() < 0.5
+    assert not np.array_equal(found, AntsRigid().estimate(T1W, image, None, seed=1))
+
+
 def test_the_same_bytes_whatever_the_threads_of_the_user(monkeypatch):
     image = _scan("LPS", (56, 58, 54), 2.0, POSE, "FLAIR")
     results = []

@@ -88,6 +88,25 @@ def test_the_rule_of_the_paper(fsl_mi, fsl_nc, ants, expected):
     assert (chosen.strategy if chosen else None) == expected
 
 
+@pytest.mark.parametrize(
+    ("fsl_mi", "fsl_nc", "ants", "expected"),
+    [  # to the letter: both of FSL's, otherwise ANTs; excluded only when all three failed
+        (0.4, 0.5, 0.9, "fsl-nc"),
+        (0.5, -0.9, 0.4, "ants"),
+        (-0.9, 0.5, -0.4, "fsl-nc"),
+        (-0.2, -0.2, -0.2, None),
+    ],
+)
+def test_the_rule_of_the_paper_to_the_letter(fsl_mi, fsl_nc, ants, expected):
+    attempts = [
+        _attempt("fsl-mi", "fsl", abs(fsl_mi), fsl_mi > 0),
+        _attempt("fsl-nc", "fsl", abs(fsl_nc), fsl_nc > 0),
+        _attempt("ants", "ants", abs(ants), ants > 0),
+    ]
+    chosen = choose(attempts, "every")
+    assert (chosen.strategy if chosen else None) == expected
+
+
 def test_the_rule_over_any_number_of_groups():
     for passed in itertools.product((False, True), repeat=4):
         attempts = [_attempt(f"s{i}", f"g{i // 2}", 0.3 + 0.1 * i, p) for i, p in enumerate(passed)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from thalbids.bids.results.outputs import read_json, sidecar
-from thalbids.engine.params import Params
+from thalbids.engine.params import IF_SET, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.participant.session import SessionPlan
@@ -17,13 +17,14 @@ from thalbids.participant.step_io import given
 
 @dataclass(frozen=True)
 class ScalingParams(Params):
-    """Where the map, the brain mask and the T1w are."""
+    """Where the map, the brain mask and the T1w are; ``zero`` where another value than 0 becomes 0."""
 
     kind = "scaling"
     source: str
     brain_uri: str
     brain_source: str
     t1w_uri: str
+    zero: str = field(default="", metadata=IF_SET)
 
 
 def add_steps(plan: SessionPlan) -> None:
@@ -41,6 +42,7 @@ def add_steps(plan: SessionPlan) -> None:
             brain_uri=plan.uri_of(plan.brain),
             brain_source=plan.brain_source,
             t1w_uri=plan.t1w_uri,
+            zero="" if plan.settings.registration.r1_zero == "zero" else plan.settings.registration.r1_zero,
         ),
         needs=tuple(dict.fromkeys((plan.images["R1map"], plan.brain_step))),
         memory_gb=plan.memory(1.0),
@@ -56,7 +58,7 @@ def scale_r1(inputs: Inputs, outputs: Outputs, params: ScalingParams, upstream: 
 
     r1 = load_image(given(inputs, "R1map"))
     brain = np.asarray(load_labels(given(inputs, "brain")).dataobj) > 0
-    scaled, parameters = scale(np.asarray(r1.dataobj), brain)
+    scaled, parameters = scale(np.asarray(r1.dataobj), brain, from_smallest=params.zero == "smallest")
     save_image(scaled, r1.affine, outputs["image"])
     return Done(
         {

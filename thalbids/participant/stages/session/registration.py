@@ -58,6 +58,7 @@ class RegistrationParams(Params):
     estimation_algorithm: object = field(default=None, metadata=IF_SET)
     estimation_reference: object = field(default=None, metadata=IF_SET)
     rejected: tuple[Mapping[str, str], ...] = field(default=(), metadata=IF_SET)
+    choice: str = field(default="", metadata=IF_SET)  # every, where that is asked for
     settings: Settings = field(default_factory=Settings, metadata=LOCAL)
 
 
@@ -115,6 +116,7 @@ def _params(plan: SessionPlan, name: str, image: InputImage) -> RegistrationPara
         bins=plan.settings.registration.bins,
         brain_source=plan.brain_source,
         seed=plan.settings.run.seed,
+        choice="" if plan.settings.registration.choice == "any" else plan.settings.registration.choice,
         estimation_algorithm=image.metadata.get("EstimationAlgorithm"),
         estimation_reference=image.metadata.get("EstimationReference"),
         settings=plan.settings,
@@ -147,6 +149,7 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
     outcome = gate.register(
         moving, fixed, brain, strategies, bins=params.bins, seed=params.seed, rule=params.rule,
         minimum=0.0 if params.image == "R1map" else None, review=seen_by.review,
+        choice=params.choice or "any",
     )  # fmt: skip
     notes += seen_by.stale()
     if params.strategies_note:
