@@ -28,9 +28,9 @@ def scale_r1(
 
     Returns
     -------
-    float32 array, and the parameters for its sidecar: ``Percentile``, ``Minimum`` (the R1 that became 0) and ``Maximum``
-    (the R1 that became 1000) in the unit of the map, ``Factor``, ``ClippedVoxels`` and ``NegativeVoxels`` (inside the
-    mask).
+    float32 array, and the parameters for its sidecar: ``Percentile``, ``Minimum`` (the R1 that became 0) and
+    ``Maximum`` (the R1 that became 1000) in the unit of the map, ``Factor``, ``ClippedVoxels`` and ``NegativeVoxels``
+    (inside the mask).
 
     Raises
     ------
