@@ -2,60 +2,23 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.unit.cli.conftest import Recorder
 from thalbids import errors
 from thalbids.cli import demo, segment
 from thalbids.cli.main import main, parse, settings_of
-from thalbids.cli.parser import app_parser, hyphenated
+from thalbids.cli.parser import app_parser
 from thalbids.settings import Inputs, Methods, Run, Settings
-
-
-class Recorder(ModuleType):
-    """Stands in for the commands participant and segment; keeps the calls, then returns or raises ``outcome``."""
-
-    def __init__(self) -> None:
-        super().__init__("thalbids.participant.run")
-        self.calls: list[tuple[Any, ...]] = []
-        self.outcome: int | BaseException = 0
-
-    def _end(self) -> int:
-        if isinstance(self.outcome, BaseException):
-            raise self.outcome
-        return self.outcome
-
-    def participant(self, bids_dir: Path, out_dir: Path, settings: Settings, **switches: bool) -> int:
-        self.calls.append((bids_dir, out_dir, settings, switches))
-        return self._end()
-
-    def segment(self, scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> int:
-        self.calls.append((scans, out_dir, settings))
-        return self._end()
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    recorder = Recorder()
-    for command in ("run", "segment"):
-        monkeypatch.setitem(sys.modules, f"thalbids.participant.{command}", recorder)
-    return recorder
-
-
-@pytest.fixture
-def raw(tmp_path: Path) -> str:
-    (tmp_path / "raw").mkdir()
-    return str(tmp_path / "raw")
 
 
 def test_defaults_are_passed_on(run: Recorder, raw: str) -> None:
@@ -77,30 +40,11 @@ def test_every_option_reaches_its_setting(run: Recorder, raw: str, tmp_path: Pat
     assert run.calls[0][2:] == (expected, {"dry_run": True, "reports_only": False})
 
 
-def test_underscores_give_the_same(run: Recorder, raw: str) -> None:
-    assert main([raw, "out", "participant", "--participant_label=a_b", "--omp_nthreads", "2", "--reports_only"]) == 0
-    assert main([raw, "out", "participant", "--participant-label=a_b", "--omp-nthreads", "2", "--reports-only"]) == 0
-    assert run.calls[0] == run.calls[1]
-    assert run.calls[0][2].inputs.participant_label == ("a_b",)
-
-
-def test_only_the_names_of_long_options_change() -> None:
-    words = ["a_b", "-x_y", "--work_dir=c_d", "--mem_gb", "--", "--e_f"]
-    assert hyphenated(words) == ["a_b", "-x_y", "--work-dir=c_d", "--mem-gb", "--", "--e_f"]
-
-
 def test_command_line_wins_over_the_settings_file(run: Recorder, raw: str, tmp_path: Path) -> None:
     config = tmp_path / "thalbids.toml"
     config.write_text("[run]\nnprocs = 4\nseed = 9\n")
     assert main([raw, "out", "participant", "--config", str(config), "--nprocs", "2"]) == 0
     assert run.calls[0][2].run == Run(nprocs=2, seed=9)
-
-
-def test_segment(run: Recorder) -> None:
-    assert main(["segment", "a.nii.gz", "b.mgz", "-o", "here", "--precision", "fast"]) == 0
-    assert run.calls == [([Path("a.nii.gz"), Path("b.mgz")], Path("here"), Settings(run=Run(precision="fast")))]
-    assert main(["segment", "a.nii.gz"]) == 0
-    assert run.calls[1] == ([Path("a.nii.gz")], None, Settings())
 
 
 @pytest.mark.parametrize(
@@ -133,16 +77,6 @@ def test_wrong_usage(
     assert message in shown.err
     assert "Traceback" not in shown.err
     assert shown.out == ""
-
-
-def test_a_scan_that_is_a_folder_is_wrong_usage(raw: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["segment", raw]) == 2
-    assert "this is a folder, not an image" in capsys.readouterr().err
-
-
-def test_a_table_of_ratings_that_is_not_there_is_missing_input(tmp_path: Path, raw: str) -> None:
-    absent = str(tmp_path / "none.tsv")
-    assert main(["rate", raw, "--import", absent]) == 66
 
 
 def test_the_pages_are_named_at_the_end(
@@ -296,19 +230,6 @@ def test_help_is_exit_code_zero(words: list[str], capsys: pytest.CaptureFixture[
         main(words)
     assert end.value.code == 0
     assert capsys.readouterr().out.startswith("usage: thalbids")
-
-
-def test_every_setting_option_exists_in_the_settings() -> None:
-    for parser in (app_parser(), demo.parser(), segment.parser()):
-        for action in parser._actions:
-            if "." in action.dest:
-                operator.attrgetter(action.dest)(Settings())
-
-
-def test_options_of_tools_reach_their_tables(tmp_path: Path) -> None:
-    words = ["raw", "out", "participant", "--fs_subjects-dir", str(tmp_path), "--fs-license-file", "/lic.txt"]
-    freesurfer = settings_of(parse(hyphenated(words))).tools.freesurfer
-    assert (freesurfer.subjects_dir, freesurfer.license_file) == (tmp_path, Path("/lic.txt"))
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

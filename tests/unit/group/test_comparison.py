@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from tests.conftest import rotation_matrix, with_header
-from thalbids.bids.tabular.people import natural, one_per_person
 from thalbids.group.comparison import Job, compare, compare_all
 from thalbids.group.statistics.concordance import containment, paired
 
@@ -153,16 +152,3 @@ def test_containment_is_averaged_over_people(tmp_path: Path) -> None:
     back = rows["first", "mindglideT1w"]
     assert back["mean"] == pytest.approx((480 + 288) / 2 / (14 * 9 * 7))
     assert not back["constructed"]
-
-
-def test_sessions_in_their_order_and_one_per_person() -> None:
-    assert natural("ses-2") < natural("ses-10") < natural("ses-a")
-    assert natural(None) < natural("ses-1")
-    rows = [("sub-1", "ses-1"), ("sub-1", "ses-2"), ("sub-2", "ses-1"), ("sub-1", "ses-10")]
-    table = pd.DataFrame(rows, columns=["participant_id", "session_id"]).assign(rater="a", status="ok")
-    table.loc[0, "status"] = "excluded"
-    kept = one_per_person(table, ["rater"])
-    assert list(zip(kept["participant_id"], kept["session_id"], strict=True)) == [
-        ("sub-1", "ses-2"),
-        ("sub-2", "ses-1"),
-    ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,15 @@ import pytest
 
 from thalbids import families
 from thalbids.bids.results import names
-from thalbids.engine.step import Done, check_plan
+from thalbids.engine.step import Done
 from thalbids.files import read_json, read_table, write_json
 from thalbids.image.io import load_image, load_labels, save_image
-from thalbids.methods import registry
 from thalbids.methods.base import LabelMap, Request, Segmentation
-from thalbids.participant.plan import plan, steps_of
 from thalbids.participant.run import participant
-from thalbids.participant.stages.person import alignment, together
+from thalbids.participant.stages.person import alignment
 from thalbids.participant.stages.session import anatomy, registration
 from thalbids.reports.group.figures import look
 from thalbids.settings import Settings, load
-from thalbids.types import InputImage, Session
 
 SHAPE = (40, 40, 40)
 CACHES = (families.loaded, names._known, look._known, look.colour)
@@ -159,24 +155,3 @@ def test_a_method_of_each_kind_runs_to_masks_tables_and_pages(tmp_path: Path) ->
     page = (out / "sub-01.html").read_text("utf-8")
     assert all(name in page for name in ("OneNet", "ManyNet", "LongNet", "too dark"))
     assert "LongNet" in (out / "qc.html").read_text("utf-8")
-
-
-def sessions(*labels: str) -> list[Session]:
-    t1w = {"T1w": InputImage(Path("/raw/T1w.nii.gz"), "bids:raw:T1w.nii.gz", "T1w")}
-    return [Session("01", label, t1w) for label in labels]
-
-
-def reasons(asked: list[Session], every: list[Session]) -> set[str]:
-    choice = registry.chosen(settings())
-    subjects = plan(asked, Path("/out"), choice.methods, settings(), every, choice.runnable)
-    check_plan(steps_of(subjects))
-    return {mask.reason for one in subjects[0].sessions for mask in one.masks if mask.family == "longnet"}
-
-
-def test_all_sessions_of_a_person_are_read_or_none() -> None:
-    every = sessions("1", "2")
-    assert reasons(every, every) == {""}
-    assert reasons(every[:1], every) == {together.ALL_SESSIONS}
-    assert reasons(every[:1], every[:1]) == {together.ONE_SESSION}
-    broken = [every[0], replace(every[1], problem="no T1w")]
-    assert reasons(broken, broken) == {together.ONE_SESSION}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,14 @@ import pytest
 
 from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from thalbids.engine.params import as_json
-from thalbids.engine.step import Step, StepResult, check_plan, in_order
-from thalbids.errors import NoInputError
+from thalbids.engine.step import Step, check_plan, in_order
 from thalbids.methods.dbsegment import DBSegment
 from thalbids.methods.first import First
 from thalbids.methods.freesurfer import FreeSurfer
 from thalbids.methods.mindglide import MindGlide
-from thalbids.methods.registry import Choice, with_earlier
 from thalbids.participant import plan as plans
-from thalbids.participant.checks import check_results
-from thalbids.participant.session import PlannedMask, SessionPlan
-from thalbids.participant.stages.person import page
-from thalbids.participant.stages.session import masks, measures
+from thalbids.participant.session import SessionPlan
+from thalbids.participant.stages.session import masks
 from thalbids.participant.step_io import refuse
 from thalbids.raters.ratings import Item, Verdict
 from thalbids.settings import load
@@ -72,36 +67,6 @@ def test_the_table_has_a_row_for_every_mask_made_or_not(images: tuple[str, ...])
         assert bool(entry.reason) == (entry.step is None)
 
 
-def test_masks_of_an_earlier_run_are_looked_up_and_keep_their_rows(tmp_path: Path) -> None:
-    results, out = tmp_path / "first", tmp_path / "out"
-    name = "sub-01/ses-1/anat/sub-01_ses-1_{}label-thalamus_desc-{}_mask.nii.gz"
-    (results / name.format("", "first")).parent.mkdir(parents=True)
-    (results / name.format("", "first")).write_bytes(b"x")
-    for desc in ("first", "mindglideT1w", "somebodys", "synthalT1FLAIRIntersection"):
-        path = out / name.format("space-T1w_", desc)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-    one = session(("T1w", "FLAIR"))
-    there = masks.families_in(out, [one])
-    assert there == {"first", "mindglide", "synthal"}
-    settings = load(None, {"inputs": {"derivatives": {"first": str(results)}}, "methods": {"names": ("synthal",)}})
-    choice = with_earlier(Choice((Fixed(),), frozenset({"synthal"}), {}), settings, there)
-    assert choice.kept == {"first"}  # MindGlide is not here, so nobody can tell
-    assert choice.runnable == {"synthal"}
-    made = planned_session(one, out, (First(), Fixed()), settings, choice.runnable, choice.kept)
-    check_plan(made.steps)
-    assert {s.name for s in made.steps if s.look_up} == {"sub-01_ses-1 first"}
-    rows = {e.desc: e for e in made.masks}
-    assert "somebodys" not in rows
-    old = {"mindglideT1w", "synthalT1FLAIRIntersection"}
-    assert {desc for desc, e in rows.items() if e.reason == masks.STALE} == old
-    upstream = {"sub-01_ses-1 first": StepResult("sub-01_ses-1 first", "blocked", "this run does not compute it")}
-    assert measures.ending(rows["first"], upstream) == ("missing", masks.STALE)
-    upstream = {"sub-01_ses-1 first": StepResult("sub-01_ses-1 first", "cached")}
-    assert measures.ending(rows["first"], upstream) == ("ok", "")
-    assert "kept" not in rows["synthalT1w"].to_json()  # what a run makes itself has the fingerprint that it always had
-
-
 def test_how_a_map_was_estimated_is_handed_on() -> None:
     one = session(("T1w", "R1map"))
     one.images["R1map"].metadata["EstimationAlgorithm"] = "MP2RAGE"
@@ -110,12 +75,6 @@ def test_how_a_map_was_estimated_is_handed_on() -> None:
     recorded = params["register R1map"].to_json()
     assert recorded["EstimationAlgorithm"] == "MP2RAGE"
     assert "EstimationReference" not in recorded
-
-
-def test_a_kept_method_gives_no_brain_mask() -> None:
-    settings = load(None, {})
-    made = planned_session(session(("T1w",)), OUT, (DBSegment(), Fixed()), settings, None, {"dbsegment"})
-    assert made.brain_source == "synthal"
 
 
 def test_a_session_without_t1w_has_one_step_that_says_so() -> None:
@@ -151,65 +110,6 @@ def test_all_methods_with_any_brain_mask_and_envelope(source: str, envelope: str
     assert whole.brain_step not in made["synthalT1w"].needs or source == "synthal"
 
 
-def test_a_method_that_only_has_results_is_missing_where_there_are_none(tmp_path: Path) -> None:
-    settings = load(None, {"inputs": {"derivatives": {"first": str(tmp_path)}}})
-    made = planned_session(session(("T1w",)), OUT, (First(), MindGlide(), Fixed()), settings, {"mindglide"})
-    reasons = {e.desc: e.reason for e in made.masks}
-    assert reasons["first"] == "there is no result of first for this session, and it is not run here"
-    assert reasons["mindglideT1w"].startswith("it needs the mask of first as its envelope: there is no result of first")
-    folder = tmp_path / "sub-01" / "ses-1" / "anat"
-    folder.mkdir(parents=True)
-    (folder / "sub-01_ses-1_label-thalamus_mask.nii.gz").write_bytes(b"x")
-    made = planned_session(session(("T1w",)), OUT, (First(), MindGlide(), Fixed()), settings, {"mindglide"})
-    assert {e.desc: e.step is not None for e in made.masks}["mindglideT1w"]
-    assert made.origins["first"].startswith("given, bids:first:sub-01/ses-1/anat/")
-    (folder / "sub-01_ses-1_label-thalamus_desc-b_mask.nii.gz").write_bytes(b"x")
-    made = planned_session(session(("T1w",)), OUT, (First(), Fixed()), settings, {"synthal"})
-    refused = next(s for s in made.steps if s.name.endswith(" first"))
-    assert refused.kind == "refusal"
-    assert "has 2 files in first" in refused.params.problem
-
-
-@pytest.mark.parametrize("source", ["synthal", "freesurfer"])
-def test_freesurfer_results_of_one_session_that_cannot_be_used_do_not_stop_the_run(source: str, tmp_path: Path) -> None:
-    scripts = tmp_path / "sub-01_ses-1" / "scripts"
-    scripts.mkdir(parents=True)
-    (scripts / "recon-all.error").write_text("x")
-    settings = load(None, {"tools": {"freesurfer": {"subjects_dir": str(tmp_path)}}, "brain": {"source": source}})
-    both = [session(("T1w",)), session(("T1w",), "2")]
-    planned = planned_steps(both, OUT, (FreeSurfer(), Fixed()), settings, None, {"freesurfer", "synthal"})
-    kinds = {s.name: s.kind for s in planned}
-    assert kinds["sub-01_ses-1 freesurfer"] == "refusal"
-    assert "sub-01_ses-1 freesurfer run" not in kinds
-    assert kinds["sub-01_ses-2 freesurfer run"] == "tool run"
-
-
-def test_names_of_given_results_may_be_spelled_as_the_tool_is(tmp_path: Path) -> None:
-    folder = tmp_path / "sub-01" / "ses-1" / "anat"
-    folder.mkdir(parents=True)
-    (folder / "sub-01_ses-1_label-thalamus_desc-mindglideT1w_mask.nii.gz").write_bytes(b"x")
-    settings = load(None, {"inputs": {"derivatives": {"MindGlide": str(tmp_path)}}})
-    made = planned_session(session(("T1w",)), OUT, (MindGlide(),), settings, set())
-    assert made.origins["mindglideT1w"].startswith("given, bids:MindGlide:sub-01/")
-
-
-def test_the_report_shows_what_decides_of_the_masks_of_tools() -> None:
-    tree = {"brain": {"source": "dbsegment"}, "mindglide": {"envelope": "synthal"}}
-    shown = page.result_settings(load(None, {**tree, "tools": {"dbsegment": {"mode": "paper"}}}))
-    assert shown["brain mask"] == "dbsegment"
-    assert shown["MindGlide"]["envelope"] == "synthal"
-    assert shown["DBSegment"]["mode"] == "paper"
-
-
-def test_a_cut_mask_names_the_mask_that_cuts_it_among_its_sources() -> None:
-    made = planned_session(session(("T1w",)), OUT, (First(), MindGlide()), load(None, {}))
-    params = {s.name: s.params for s in made.steps}
-    anat = "bids::sub-01/ses-1/anat/sub-01_ses-1_space-T1w_seg"
-    assert params["sub-01_ses-1 mindglideT1w"].to_json()["Sources"] == [
-        f"{anat}-mindglide_desc-T1w_dseg.nii.gz", f"{anat}-thalamus_desc-first_dseg.nii.gz",
-    ]  # fmt: skip
-
-
 def test_memory_grows_with_the_image(tmp_path: Path) -> None:
     import nibabel as nib
     import numpy as np
@@ -235,43 +135,6 @@ def test_nprocs_and_other_settings_without_effect_change_no_fingerprint_material
         planned_steps([session(MIXTURES[-1])], OUT, (Fixed(),), load(None, {"run": {"nprocs": n}})) for n in (1, 2)
     )
     assert [s.params.to_json() for s in one] == [s.params.to_json() for s in two]
-
-
-def test_a_blocked_mask_is_excluded_with_its_image_and_failed_with_a_failed_step() -> None:
-    entry = PlannedMask("first", "first", ("T1w",), "T1w", step="mask", roots=("register",))
-    blocked = StepResult("mask", "blocked", "because")
-    for status, expected in (("excluded", "excluded"), ("failed", "failed"), ("lost", "failed")):
-        upstream = {"mask": blocked, "register": StepResult("register", status, "because")}
-        assert measures.ending(entry, upstream) == (expected, "because")
-    assert measures.ending(replace(entry, step=None, reason="no image"), {}) == ("missing", "no image")
-
-
-def test_a_distrusted_mask_and_ensembles_on_it_are_excluded_and_keep_their_numbers() -> None:
-    good = {"status": "ok", "reason": "", "trusted": True, "flags": [], "measures": {"volume_mm3": 14000.0}}
-    bad = good | {"trusted": False, "flags": [{"reason": "too small"}], "measures": {"volume_mm3": 900.0}}
-    methods = [
-        PlannedMask("a", "x", ("T1w",), "T1w"),
-        PlannedMask("b", "x", ("FLAIR",), "FLAIR"),
-        PlannedMask("ab", "x", ("T1w", "FLAIR"), "ensemble", members=("a", "b")),
-    ]
-    rows = measures.volume_rows(methods, {"a": good, "b": bad, "ab": good})
-    assert [r["status"] for r in rows] == ["ok", "excluded", "excluded"]
-    assert rows[1]["reason"] == rows[2]["reason"] == "b: too small"
-    assert rows[1]["volume_mm3"] == 900.0
-
-
-def test_a_subjects_directory_without_any_session_is_told(tmp_path: Path) -> None:
-    (tmp_path / "fs").mkdir()
-    given = {"tools": {"freesurfer": {"subjects_dir": str(tmp_path / "fs")}}}
-    own, choice = [session(("T1w",))], Choice((), frozenset(), {})
-    (told,) = check_results(own, own, choice, load(None, given))
-    assert "looked for: sub-01_ses-1, sub-01, ..." in told
-    named = load(None, given | {"methods": {"names": ["freesurfer"]}})
-    with pytest.raises(NoInputError, match="holds no session of this run"):
-        check_results(own, own, choice, named)
-    assert check_results(own, own, replace(choice, runnable=frozenset({"freesurfer"})), named)
-    (tmp_path / "fs" / "sub-01").mkdir()
-    assert check_results(own, own, choice, named) == []
 
 
 def test_a_step_that_looks_at_several_sessions_goes_before_what_waits_for_it() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import affine_of, rotation_matrix, world_coordinates
-from thalbids.errors import MissingToolError, RegistrationError, UsageError
+from thalbids.errors import MissingToolError, RegistrationError
 from thalbids.registration import ants_rigid
 from thalbids.registration.ants_rigid import AntsRigid, block_mean
 from thalbids.registration.strategies import configured
@@ -151,29 +151,3 @@ def test_centre_start_without_intensity():
     dark = nib.Nifti1Image(-np.ones((20, 20, 20), np.float32), np.eye(4))
     with pytest.raises(RegistrationError, match="positive"):
         AntsRigid(start="centre").estimate(T1W, dark, None, seed=1)
-
-
-def test_configured():
-    ants, centre = configured(["ants", "ants-centre"], {"ants": 0.4})
-    assert (ants.name, ants.cutoff, ants.interpolation, ants.group) == ("ants", 0.4, "linear", "ants")
-    assert (centre.name, centre.cutoff, centre.group) == ("ants-centre", AntsRigid().cutoff, "ants-centre")
-    assert ants.software.startswith("antspyx ")
-
-
-@pytest.mark.parametrize(
-    ("names", "cutoffs", "problem"),
-    [
-        ([], {}, "No registration strategy"),
-        (["flirt"], {}, "Unknown registration strategy 'flirt'"),
-        (["ants", "ants"], {}, "twice"),
-        (["ants"], {"fsl": 0.2}, "Unknown"),
-        (["ants"], {"ants-centre": 0.2}, "not among"),
-        (["ants"], {"ants": -1}, "at least 0"),
-        (["ants"], {"ants": float("nan")}, "at least 0"),
-        (["ants"], {"ants": "high"}, "at least 0"),
-    ],
-)
-def test_settings_that_make_no_sense(names, cutoffs, problem):
-    with pytest.raises(UsageError, match=problem) as caught:
-        configured(names, cutoffs)
-    assert caught.value.mend

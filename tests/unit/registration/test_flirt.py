@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import pickle
 import time
 from pathlib import Path
 
@@ -13,18 +12,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import rotation_matrix
-from thalbids.errors import MissingToolError, RegistrationError, UsageError
-from thalbids.registration.gate import judge, register
+from thalbids.errors import RegistrationError
+from thalbids.registration.gate import register
 from thalbids.registration.strategies import (
     configured,
-    configured_for,
-    note_on,
-    resolved,
 )
 from thalbids.registration.transforms import from_flirt, read_itk, to_flirt, write_itk
-from thalbids.settings import Fsl, Program, Registration, Settings, Tools
-from thalbids.tools import flirt, fsl
-from thalbids.tools.runner import Command
+from thalbids.settings import Program
 
 ZOOMS = [(1.0, 1.0, 1.0), (0.8, 1.1, 3.0), (2.5, 0.7, 0.9)]
 POSE = rotation_matrix(6, -5, 8, centre=(3, -5, 7))
@@ -109,16 +103,6 @@ def home(tmp_path, monkeypatch) -> Path:
     return root
 
 
-@pytest.fixture
-def no_fsl(monkeypatch, tmp_path):
-    monkeypatch.delenv("FSLDIR", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-
-def settings_of(**values) -> Settings:
-    return Settings(registration=Registration(**values))
-
-
 def answer(home: Path, number: int, matrix: np.ndarray | str) -> None:
     text = matrix if isinstance(matrix, str) else "\n".join("  ".join(f"{v:.10f}" for v in row) for row in matrix)
     (home / f"answer{number}.mat").write_text(text + "\n")
@@ -156,15 +140,6 @@ def test_flair_has_no_weight_and_linear_interpolation(home):
     assert "weight" not in (home / "argv").read_text()
     assert (flair.interpolation, flair.group, flair.cutoff) == ("linear", "fsl", 0.25)
     assert {s.interpolation for s in configured(["fsl-mi", "fsl-nc"])} == {"spline"}
-
-
-def test_fsl_gets_its_own_environment(home):
-    answer(home, 1, np.eye(4))
-    configured(["fsl-flair"])[0].estimate(FIXED, MOVING, MASK, seed=1)
-    told = dict(line.split("=", 1) for line in (home / "environment").read_text().splitlines() if "=" in line)
-    assert told["FSLOUTPUTTYPE"] == "NIFTI_GZ" and told["FSLDIR"] == str(home)
-    assert "SGE_ROOT" not in told  # FSL would submit itself and return early
-    assert configured(["fsl-mi"])[0].software == "FSL 6.0.7.4"
 
 
 SINGULAR = np.diag([1.0, 1.0, 0.0, 1.0])
@@ -225,71 +200,6 @@ def running(pid: int) -> bool:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except OSError:
         return False
-
-
-@pytest.mark.parametrize("argument", ["dof", "cost"])
-def test_what_flirt_does_not_know_is_refused(argument):
-    with pytest.raises(ValueError, match="FLIRT knows no"):
-        flirt.command("a", "b", "c", **({"dof": 6, "cost": "normcorr"} | {argument: 5}))
-
-
-def test_auto_takes_the_papers_strategies_where_fsl_is(home):
-    settings = settings_of()
-    assert [s.name for s in configured_for("R1map", settings)] == ["fsl-mi", "fsl-nc", "ants"]
-    assert [s.name for s in configured_for("FLAIR", settings)] == ["fsl-flair", "ants"]
-    assert "fsl-mi, fsl-nc" in note_on("R1map", settings)
-
-
-def test_auto_without_fsl_is_ants_and_says_so(no_fsl):
-    for image in ("FLAIR", "R1map"):
-        assert [s.name for s in configured_for(image, settings_of())] == ["ants"]
-        assert "FLIRT, the paper's first choice, is not installed" in note_on(image, settings_of())
-    assert note_on("FLAIR", settings_of(flair_strategies=("ants",))) == ""
-
-
-def test_a_named_strategy_without_its_program_stops_with_69(no_fsl):
-    with pytest.raises(
-        MissingToolError, match="FSL's flirt cannot be run: the program flirt is not on the PATH"
-    ) as caught:
-        configured_for("R1map", settings_of(r1map_strategies=("fsl-mi", "ants")))
-    assert caught.value.exit_code == 69
-    with pytest.raises(MissingToolError):
-        fsl.required("flirt", Program())
-
-
-def test_auto_stands_alone_and_cutoffs_are_of_known_strategies(home):
-    with pytest.raises(UsageError, match="auto stands beside others"):
-        resolved(("auto", "ants"), "FLAIR")
-    with pytest.raises(UsageError, match="Unknown registration strategy 'flirt'"):
-        configured_for("FLAIR", settings_of(cutoffs={"flirt": 0.3}))
-    flair = configured_for("FLAIR", settings_of(cutoffs={"fsl-mi": 0.4, "fsl-flair": 0.5}))
-    assert [s.cutoff for s in flair] == [0.5, 0.25]
-
-
-def test_the_papers_cutoffs_are_a_named_choice(home):
-    paper = configured_for("R1map", settings_of(rule="paper"))
-    assert {s.name: s.cutoff for s in paper} == {"fsl-mi": 0.25, "fsl-nc": 0.25, "ants": 0.30}
-    own = configured_for("R1map", settings_of(rule="paper", cutoffs={"ants": 0.2}))
-    assert own[-1].cutoff == 0.2
-    assert judge(0.31, 0.30, 1.0, 0.1, 0.2, "measured")[0]
-    faults, warnings = judge(0.31, 0.30, 1.0, 0.1, 0.2, "paper")
-    assert faults == () and len(warnings) == 3
-    assert judge(0.29, 0.30, 1.0, 0.9, -0.2, "paper")[0]
-
-
-def test_flirt_in_a_container_gets_the_same_command(home):
-    docker = Fsl(runner="docker", image="fsl:6.0.7")
-    settings = Settings(tools=Tools(fsl=docker))
-    assert fsl.located("flirt", docker) == "flirt" and fsl.environment("flirt", docker) == fsl.ENVIRONMENT
-    assert [s.name for s in configured_for("FLAIR", settings)] == ["ants"]  # neither docker nor the image is here
-    behind = Program(command=("env", "FSLDIR=/opt/fsl"))
-    command = Command("flirt", ("flirt",), home)
-    assert fsl.runner(behind).words(command) == ("env", "FSLDIR=/opt/fsl", "flirt")
-
-
-def test_a_strategy_survives_the_way_to_a_worker():
-    made = configured(["fsl-mi", "fsl-nc", "fsl-flair", "ants"])
-    assert pickle.loads(pickle.dumps(made)) == made
 
 
 def test_a_spline_does_not_take_r1_below_zero(home):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.unit.reports.group import paper_tables
 from thalbids.files import write_json
 from thalbids.methods.registry import methods
 from thalbids.reports import boilerplate, boilerplate_facts
@@ -102,108 +100,12 @@ def test_hostile_words_cannot_cite_or_write_markup(tmp_path: Path) -> None:
     assert "<b>" not in text.html() and "\\input" not in text.markdown() and "[a]" not in text.markdown()
 
 
-def test_the_group_text_follows_the_tables(tmp_path: Path) -> None:
-    folder = paper_tables.write(tmp_path)
-    full = boilerplate_facts.group(folder, {"thalbids": "1.0", "scipy": "1.15.3"}).markdown()
-    for said in (
-        "manual masks of 50 participants",
-        "SciPy 1.15.3",
-        "cross-sectional: 45 tests",
-        "longitudinal: 36 tests",
-        "logarithm was taken of T25FW and 9-HPT",
-        "(HC3) [@mackinnon1985hc] were used for EDSS",
-        "repeated within RRMS",
-        "1-99 % and 5-95 %",
-        "Williams' test",
-    ):
-        assert said in full, said
-    for name in (
-        "overlap",
-        "overlap_tests",
-        "agreement",
-        "containment",
-        "pbvc",
-        "pbvc_tests",
-        "ordinal",
-        "longitudinal",
-    ):
-        (folder / f"group_{name}.tsv").unlink()
-    less = boilerplate_facts.group(folder, {"thalbids": "1.0"}).markdown()
-    for gone in ("Dice", "pingouin", "Williams", "proportional-odds", "corticosteroid", "winsor", "Agreement"):
-        assert gone not in less, gone
-    assert "45 tests" in less
-
-
 def qc(masks: dict[str, dict[str, object]], registrations: list[dict[str, object]]) -> dict[str, object]:
     return {"Masks": masks, "Registrations": registrations, "Provenance": {"Versions": {"antspyx": "0.6.3"}}}
 
 
 def mask(family: str, *images: str, trusted: bool = True) -> dict[str, object]:
     return {"family": family, "images": list(images), "measures": {"volume_mm3": 1.0}, "trusted": trusted}
-
-
-def test_the_participant_text_follows_the_derivatives(tmp_path: Path) -> None:
-    tried = {"strategy": "ants", "cutoff": 0.25, "unit": "nats"}
-    registrations = [
-        {"image": "FLAIR", "chosen": "ants", "attempts": [tried], "excluded": False},
-        {"image": "R1map", "chosen": None, "attempts": [tried], "excluded": True},
-    ]
-    masks = {
-        "first": mask("first", "T1w"),
-        "mindglideT1w": mask("mindglide", "T1w", trusted=False),
-        "mindglideFLAIR": mask("mindglide", "FLAIR"),
-        "mindglideT1FLAIR": mask("mindglide", "T1w", "FLAIR"),
-        "failed": {"family": "dbsegment", "images": ["T1w"], "measures": None},
-    }
-    write_json(tmp_path / "sub-01/anat/sub-01_desc-thalamus_qc.json", qc(masks, registrations))
-    tool = {"GeneratedBy": [{"Name": "thalbids", "Version": "0.9"}, {"Name": "FSL", "Version": "6.0.7"}]}
-    (tmp_path / "dataset_description.json").write_text(json.dumps(tool))
-    text = boilerplate_facts.participant(tmp_path, methods().values()).markdown()
-    for said in (
-        "thalbids 0.9",
-        "FLAIR and R1 images were each aligned",
-        "1 was aligned with ANTs",
-        "ANTsPy 0.6.3",
-        "ants: 0.25 nats",
-        "1 image did not pass and was excluded",
-        "FSL FIRST [@patenaude2011first]",
-        "thalamus mask of FSL FIRST, on which its masks therefore depend",
-        "their union",
-        "of 4 masks, 1 was not trusted",
-        "on T1w and FLAIR by MindGlide",
-    ):
-        assert said in text, said
-    for absent in ("DBSegment", "majority", "STAPLE", "SIENA", "FLIRT", "R1 was clipped", "SynThal"):
-        assert absent not in text, absent
-
-
-R1_SENTENCES = {
-    name: fragment("participant", name)[:40] for name in ("r1-given", "r1-inverted", "r1-mpm", "r1-mp2rage")
-}
-GIVEN, INVERTED = "R1 in 1/s, negative values set to 0", "1/T1, T1 in s, at most 10 1/s, 0 where T1 is not positive"
-
-
-@pytest.mark.parametrize("label", ["sub-mpm01/anat/sub-mpm01_acq-VFA", "sub-rational/anat/sub-rational_acq-MP2RAGE"])
-@pytest.mark.parametrize(
-    ("told", "said"),
-    [
-        ({"Conversion": GIVEN}, {"r1-given"}),
-        ({"Conversion": INVERTED}, {"r1-inverted"}),
-        ({"Conversion": GIVEN, "EstimationAlgorithm": "a rational function"}, {"r1-given"}),
-        ({"Conversion": GIVEN, "EstimationAlgorithm": "Rational approximation (hMRI)"}, {"r1-mpm"}),
-        ({"Conversion": INVERTED, "EstimationAlgorithm": "MP2RAGE look-up"}, {"r1-inverted", "r1-mp2rage"}),
-        ({}, set()),
-    ],
-)
-def test_the_origin_of_r1_is_what_a_step_wrote(
-    tmp_path: Path, label: str, told: dict[str, str], said: set[str]
-) -> None:
-    """Labels and file names in ``Sources`` say nothing."""
-    raw = [f"bids:raw:{label}_R1map.nii.gz", f"bids:raw:{label}_T1map.nii.gz", "bids:raw:sub-1_UNIT1.nii.gz"]
-    write_json(tmp_path / f"{label}_space-T1w_desc-preproc_R1map.json", {"Sources": raw, **told})
-    write_json(tmp_path / "sub-mpm01/anat/sub-mpm01_desc-thalamus_qc.json", qc({}, []))
-    text = boilerplate_facts.participant(tmp_path).markdown()
-    assert {name for name, start in R1_SENTENCES.items() if start in text} == said
 
 
 def test_files_are_written_and_latex_where_there_is_pandoc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import world_image
-from thalbids.bids.dataset.ignored import Ignored
 from thalbids.bids.dataset.inputs import Found, read_dataset
 from thalbids.cli.main import main
 from thalbids.errors import NoInputError
@@ -168,24 +167,6 @@ def test_what_bidsignore_names_is_used_and_told(tree) -> None:
     assert "FLAIR" in session.images
     assert any(".bidsignore names it" in note and note.startswith("FLAIR") for note in session.notes)
     assert not any(".bidsignore" in note for note in session.notes if note.startswith("T1w"))
-
-
-@pytest.mark.parametrize(
-    ("pattern", "path", "named"),
-    [
-        ("*_T1w.nii.gz", "sub-1/anat/sub-1_T1w.nii.gz", True),
-        ("sub-1", "sub-1/anat/sub-1_T1w.nii.gz", True),
-        ("sub-1/", "sub-1/anat/sub-1_T1w.nii.gz", True),
-        ("/sub-*/anat/*", "sub-1/anat/a", True),
-        ("anat/*", "sub-1/anat/a", False),
-        ("**/anat/*", "sub-1/ses-1/anat/a", True),
-        ("sub-?", "sub-12/anat/a", False),
-        ("# x", "# x", False),
-        ("*\n!*_T1w*", "sub-1_T1w.nii", False),
-    ],
-)
-def test_patterns_of_bidsignore(pattern: str, path: str, named: bool) -> None:
-    assert Ignored.of(pattern).names(path) is named
 
 
 def test_control_characters_of_names_do_not_reach_the_terminal(tree, tmp_path: Path, capsys) -> None:

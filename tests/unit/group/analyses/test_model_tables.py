@@ -13,8 +13,6 @@ import pytest
 from tests.cohort import CHANGE, EFFECTS, write_cohort
 from tests.people import make_cohort, two_visits
 from thalbids.cli.main import main
-from thalbids.group.analyses.over_time import detectable, pbvc
-from thalbids.group.analyses.trials import samplesize
 from thalbids.settings import Group, Settings
 
 MODELS = (
@@ -113,47 +111,6 @@ def test_one_site_ends_the_run_with_the_reason(tmp_path: Path, capsys: pytest.Ca
     assert main([str(raw), str(out), "group", "--config", str(config)]) == 2
     assert "harmonisation" in capsys.readouterr().err
     assert not list(out.glob("group_*"))
-
-
-def test_pbvc_of_the_same_two_sessions() -> None:
-    visits, volumes = two_visits(30)
-    rng = np.random.default_rng(1)
-    pairs = [
-        {"participant_id": f"sub-{i:03d}", "session_id_baseline": "ses-1", "session_id_followup": "ses-2",
-         "pbvc": rng.normal(-0.3, 0.5), "status": "failed" if i == 4 else "ok"}
-        for i in rng.permutation(30)
-    ]  # fmt: skip
-    pairs[0] |= {"session_id_followup": "ses-9"}  # another pair of sessions is none of ours
-    cohort = make_cohort(visits, volumes, pbvc=pairs)
-    row = one(pbvc.tables(cohort)[0].frame.to_dict("records"), method="first")
-    known = {p["participant_id"]: p["pbvc"] for p in pairs[1:] if p["status"] == "ok"}
-    volume = {(v["participant_id"], v["session_id"]): v["volume_ml"] for v in volumes if v["method"] == "first"}
-    people = sorted(known)
-    percent = [100 * (volume[p, "ses-2"] / volume[p, "ses-1"] - 1) for p in people]
-    assert row["n"] == len(people)
-    assert row["r"] == pytest.approx(np.corrcoef(percent, [known[p] for p in people])[0, 1])
-
-
-def test_detectable_and_sample_size_take_the_change_of_the_cohort() -> None:
-    visits, volumes = two_visits(40)
-    visits = [v | {"diagnosis": "HC" if int(v["participant_id"][4:]) < 12 else "RRMS"} for v in visits]
-    cohort = make_cohort(visits, volumes)
-    volume = {(v["participant_id"], v["session_id"]): v["volume_ml"] for v in volumes if v["method"] == "first"}
-    years = {v["participant_id"]: v["years"] for v in visits if v["order"] == 1}
-    change = {p: volume[p, "ses-2"] - volume[p, "ses-1"] for p in sorted(years)}
-    controls = [change[p] for p in change if int(p[4:]) < 12]
-    row = one(detectable.tables(cohort)[0].frame.to_dict("records"), method="first", unit="ml", diagnosis="all")
-    assert row["smallest_change"] == pytest.approx(1.96 * np.std(controls, ddof=1))
-    assert row["n_loss"] == sum(c < -row["smallest_change"] for c in change.values())
-    rate = [100 * change[p] / volume[p, "ses-1"] / years[p] for p in change if int(p[4:]) >= 12]
-    found = [r for r in samplesize.tables(cohort)[0].frame.to_dict("records") if r["method"] == "first"]
-    assert [r["mean"] for r in found] == [pytest.approx(np.mean(rate))] * len(found)
-    assert {r["n_patients"] for r in found} == {28} and {r["relative_to"] for r in found} == {"no change", "controls"}
-    assert all(np.isfinite(r["n_per_arm"]) or r["reason"] for r in found)
-    answers = samplesize.tables(cohort)[1].frame.to_dict("records")
-    row = one(answers, method="first", population="patients")
-    assert row["srm"] == pytest.approx(np.mean(rate) / np.std(rate, ddof=1))
-    assert {r["population"] for r in answers} == {"patients", "HC", "RRMS"}
 
 
 def test_consecutive_pairs_are_left_to_the_mixed_model() -> None:

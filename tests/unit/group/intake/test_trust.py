@@ -9,9 +9,7 @@ import pytest
 
 from tests.cohort import morph_row, write_rows
 from tests.unit.group.small import cohort_of
-from thalbids.bids.results.derivatives import find_places
 from thalbids.bids.results.outputs import UNFINISHED
-from thalbids.bids.results.removed import removed, removed_from
 from thalbids.cli.main import main
 from thalbids.engine.fingerprint import file_sha256, json_sha256
 from thalbids.group import reporting, run
@@ -137,24 +135,6 @@ def test_volumes_have_bounds_without_records_too(tmp_path: Path) -> None:
     found = cohort(tmp_path).volumes.set_index("method")
     assert found["status"].to_dict() == {"first": "failed", "dbsegment": "failed", "freesurfer": "ok"}
     assert found.loc["first", "reason"] == "a volume of 17.8 mm3 is that of no pair of thalami"
-
-
-def test_people_who_were_removed_are_named_and_left_out_unless_asked(root: Path) -> None:
-    (root / "raw/sub-01").rename(root / "raw/sub-22")
-    assert [place.name for place in removed(root / "raw", find_places(root / "out"))] == ["sub-01_ses-1"]
-    assert "removed or renamed): sub-01_ses-1" in removed_from(root / "raw", root / "out")[0]
-    left = cohort(root)
-    assert set(left.volumes["participant_id"]) == {"sub-02"}
-    assert any("sub-01_ses-1. They are left out." in note for note in left.notes)
-    assert set(cohort(root, keep_removed=True).volumes["participant_id"]) == {"sub-01", "sub-02"}
-
-
-def test_a_dataset_of_tables_alone_tells_of_nobody(root: Path) -> None:
-    for scan in (root / "raw").rglob("*.nii.gz"):
-        scan.unlink()
-    (root / "raw/sub-01/ses-1/anat").rmdir()
-    (root / "raw/sub-01/ses-1").rmdir()
-    assert removed_from(root / "raw", root / "out") == []
 
 
 def test_one_scan_under_two_labels_is_reported(root: Path) -> None:

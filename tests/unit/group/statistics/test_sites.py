@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import optimize
 
-from tests.people import make_cohort
-from tests.unit.group.models_of import pick, rows_of
-from thalbids.group.analyses.over_time import mixed as analysis
 from thalbids.group.statistics.fits.reml import maximise
 
 
@@ -90,22 +85,3 @@ def test_sites_that_do_not_differ_have_a_variance_of_zero() -> None:
             zero += 1
             np.testing.assert_allclose(found.b, without.b)
     assert zero >= 1
-
-
-def test_the_table_has_the_site_as_a_random_effect() -> None:
-    d = visits(4)
-    rows, volumes = [], []
-    for i, person in enumerate(d["person"]):
-        key = {"participant_id": f"sub-{person:02d}", "session_id": f"ses-{i % 3 + 1}"}
-        rows.append({**key, "order": i % 3, "years": float(d["years"][i]), "age": float(d["age"][i]),
-                     "female": float(person % 3 == 0), "site": "ABCDE"[d["site"][i]]})  # fmt: skip
-        icv = 1400.0 + 10 * (person % 11)
-        volumes.append({**key, "method": "first", "volume_ml": float(d["y"][i]), "icv_ml": icv})
-    own = pick(
-        rows_of(make_cohort(rows, volumes), analysis, "group_mixed"), subset="all", random="intercept", term="years"
-    )
-    assert own["formula"] == "volume_ml ~ years + age + sex + icv_z + (1 | site)"
-    assert own["sd_site"] > 0.3 and own["estimate"] == pytest.approx(-0.1, abs=4 * own["se"])
-    one = make_cohort([row | {"site": "A"} for row in rows], volumes)
-    without = pick(rows_of(one, analysis, "group_mixed"), subset="all", random="intercept", term="years")
-    assert math.isnan(without["sd_site"]) and without["formula"].endswith("+ icv_z")

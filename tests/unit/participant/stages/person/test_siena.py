@@ -16,7 +16,7 @@ from thalbids.bids.results.outputs import read_table
 from thalbids.engine import engine
 from thalbids.engine.log import Reporter
 from thalbids.engine.step import Step, StepResult
-from thalbids.errors import MetadataError, MissingToolError, UsageError
+from thalbids.errors import MetadataError, MissingToolError
 from thalbids.participant.plan import plan, steps_of
 from thalbids.participant.session import SessionPlan, SubjectPlan, pairs_of
 from thalbids.participant.stages.person.siena import add_steps, check
@@ -154,12 +154,6 @@ def test_one_pair_from_command_line_to_table(home, tmp_path):
     assert all(result.usable for result in results)
 
 
-def test_options_with_spaces_stay_one_word_and_the_folder_is_ours():
-    assert siena.command(("-d", "-B", "-f 0.3"))[-3:] == ["-d", "-B", "-f 0.3"]
-    with pytest.raises(UsageError, match="-o cannot be passed on"):
-        check(settings_of(("-o", "elsewhere"), table=None))
-
-
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -220,12 +214,6 @@ def test_brain_masks_that_cannot_be(home, tmp_path, ml, reason):
     nib.save(mask(ml), home / "A.nii.gz")
     rows, _, _ = measured(session_plans(tmp_path / "out"), settings_of())
     assert rows[0]["status"] == "excluded" and reason in rows[0]["reason"]
-
-
-def test_what_siena_warns_of_and_directions_that_differ_are_told():
-    result = siena.parse(REPORT.format(backward="0.9", forward="0.5", final="-0.2") + siena.INCONSISTENT)
-    assert result.faults == () and len(result.warnings) == 2
-    assert siena.parse("finalPBVC 1\nfinalPBVC -1.5e-1 %").pbvc == -0.15  # the last one counts
 
 
 def test_the_same_image_twice_and_a_stripped_one_are_refused(home, tmp_path):

@@ -1,0 +1,37 @@
+"""Options: their names, and the settings that they reach."""
+
+from __future__ import annotations
+
+import operator
+from pathlib import Path
+
+from tests.unit.cli.conftest import Recorder
+from thalbids.cli import demo, segment
+from thalbids.cli.main import main, parse, settings_of
+from thalbids.cli.parser import app_parser, hyphenated
+from thalbids.settings import Settings
+
+
+def test_underscores_give_the_same(run: Recorder, raw: str) -> None:
+    assert main([raw, "out", "participant", "--participant_label=a_b", "--omp_nthreads", "2", "--reports_only"]) == 0
+    assert main([raw, "out", "participant", "--participant-label=a_b", "--omp-nthreads", "2", "--reports-only"]) == 0
+    assert run.calls[0] == run.calls[1]
+    assert run.calls[0][2].inputs.participant_label == ("a_b",)
+
+
+def test_only_the_names_of_long_options_change() -> None:
+    words = ["a_b", "-x_y", "--work_dir=c_d", "--mem_gb", "--", "--e_f"]
+    assert hyphenated(words) == ["a_b", "-x_y", "--work-dir=c_d", "--mem-gb", "--", "--e_f"]
+
+
+def test_every_setting_option_exists_in_the_settings() -> None:
+    for parser in (app_parser(), demo.parser(), segment.parser()):
+        for action in parser._actions:
+            if "." in action.dest:
+                operator.attrgetter(action.dest)(Settings())
+
+
+def test_options_of_tools_reach_their_tables(tmp_path: Path) -> None:
+    words = ["raw", "out", "participant", "--fs_subjects-dir", str(tmp_path), "--fs-license-file", "/lic.txt"]
+    freesurfer = settings_of(parse(hyphenated(words))).tools.freesurfer
+    assert (freesurfer.subjects_dir, freesurfer.license_file) == (tmp_path, Path("/lic.txt"))

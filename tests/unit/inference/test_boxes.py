@@ -1,0 +1,40 @@
+"""Boxes in the world: a smooth image goes there and back, a ramp keeps its place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from tests.conftest import ORIENTATIONS, affine_of, world_coordinates
+from tests.unit.inference.test_synthal import MIDDLE, head
+from thalbids.inference import boxes
+
+TURNS = [np.eye(3), Rotation.from_euler("xyz", (25, -8, 5), degrees=True).as_matrix()]
+
+
+@pytest.mark.parametrize("turn", TURNS, ids=["straight", "turned"])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_to_a_box_and_back_keeps_a_smooth_image(orientation: str, turn: np.ndarray) -> None:
+    image = head(orientation)
+    data = np.asarray(image.dataobj)
+    grid = boxes.grid_around(MIDDLE, (69, 69, 69), 1.0, turn)
+    box = boxes.sample(data, image.affine, grid, (69, 69, 69), 1)
+    again = boxes.back(box, grid, image.shape, image.affine)
+    world = world_coordinates(image.affine, image.shape)
+    core = (np.abs(world - MIDDLE.reshape(3, 1, 1, 1)) < 24).all(0)
+    assert np.abs(again - data)[core].mean() < 1.5
+    assert again[core].sum() == pytest.approx(data[core].sum(), rel=0.01)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_averaging_blocks_keeps_the_place_of_a_ramp(orientation: str) -> None:
+    shape = (30, 31, 32)
+    affine = affine_of(orientation, shape)
+
+    def ramp(world: np.ndarray) -> np.ndarray:
+        return 2 * world[0] - world[1] + 0.5 * world[2]
+
+    small, at = boxes.average_blocks(ramp(world_coordinates(affine, shape)).astype(np.float32), affine, 3.0)
+    assert small.size < 30 * 31 * 32 / 2
+    assert small == pytest.approx(ramp(world_coordinates(at, small.shape)), abs=1e-3)

@@ -1,0 +1,21 @@
+"""FSL on this machine and in a container."""
+
+from __future__ import annotations
+
+from tests.unit.registration.test_flirt import home  # noqa: F401
+from thalbids.registration.strategies import (
+    configured_for,
+)
+from thalbids.settings import Fsl, Program, Settings, Tools
+from thalbids.tools import fsl
+from thalbids.tools.runner import Command
+
+
+def test_flirt_in_a_container_gets_the_same_command(home):  # noqa: F811
+    docker = Fsl(runner="docker", image="fsl:6.0.7")
+    settings = Settings(tools=Tools(fsl=docker))
+    assert fsl.located("flirt", docker) == "flirt" and fsl.environment("flirt", docker) == fsl.ENVIRONMENT
+    assert [s.name for s in configured_for("FLAIR", settings)] == ["ants"]  # neither docker nor the image is here
+    behind = Program(command=("env", "FSLDIR=/opt/fsl"))
+    command = Command("flirt", ("flirt",), home)
+    assert fsl.runner(behind).words(command) == ("env", "FSLDIR=/opt/fsl", "flirt")
