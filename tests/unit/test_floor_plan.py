@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "thalbids"
+TESTS = ROOT / "tests" / "unit"
 MOST = 15  # modules in a folder
 
 
@@ -46,3 +47,15 @@ def test_no_folder_is_crowded() -> None:
         if sum(path.name != "__init__.py" for path in folder.glob("*.py")) > MOST
     }
     assert not crowded
+
+
+def test_every_module_has_a_test_of_its_own() -> None:
+    modules = [path for path in SOURCE.rglob("*.py") if path.name not in ("__init__.py", "_version.py")]
+    named = {path: path.relative_to(SOURCE).parent / f"test_{path.stem.strip('_')}.py" for path in modules}
+    without = [path.relative_to(SOURCE).as_posix() for path, test in named.items() if not (TESTS / test).is_file()]
+    assert not without
+
+
+def test_tests_lie_as_the_source_lies() -> None:
+    folders = {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    assert not [folder.as_posix() for folder in folders if not (SOURCE / folder).is_dir()]

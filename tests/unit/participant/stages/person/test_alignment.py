@@ -1,0 +1,47 @@
+"""Later sessions are aligned with the first one, for pictures: one step each, and a failure is an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
+from tests.unit.participant.test_plan import OUT, session
+from tests.unit.registration.test_gate import MASK, T1W
+from tests.unit.registration.test_gate import Fixed as Strategy
+from thalbids.files import read_json
+from thalbids.image.io import save_image
+from thalbids.participant import plan as plans
+from thalbids.participant.stages.person import alignment
+from thalbids.registration import strategies
+from thalbids.settings import load
+
+
+def test_one_step_for_each_later_session() -> None:
+    images = [session(("T1w",), name) for name in ("1", "2", "3")]
+    steps = plans.steps_of(plans.plan(images, OUT, (Fixed(),), load(None, {})))
+    made = [step for step in steps if step.name.endswith("align with first session")]
+    assert [step.session for step in made] == ["sub-01_ses-2", "sub-01_ses-3"]
+    assert all("ses-1" in str(step.inputs["first"]) and step.kind == "alignment" for step in made)
+    assert {"sub-01_ses-1 anatomy", "sub-01_ses-2 anatomy"} <= set(made[0].needs)
+
+
+@pytest.mark.parametrize("shift", [0.0, 60.0])
+def test_a_transform_or_why_there_is_none(shift: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fixed = Strategy("ants", shift=(shift, 0, 0))
+    monkeypatch.setattr(strategies, "configured", lambda *given: [fixed])
+    inputs = {"first": tmp_path / "first.nii.gz", "T1w": tmp_path / "t1w.nii.gz", "brain": tmp_path / "brain.nii.gz"}
+    for key, image in (("first", T1W), ("T1w", T1W), ("brain", MASK)):
+        data = np.asarray(image.dataobj)
+        save_image(data, np.asarray(image.affine), inputs[key], dtype=data.dtype if key != "brain" else np.uint8)
+    out = {"alignment": tmp_path / "a.json"}
+    params = alignment.AlignmentParams(first="1", sources=("a", "b"), seed=1, bins=32)
+    assert alignment.align(inputs, out, params, {}).status == "ok"
+    told = read_json(out["alignment"])
+    assert told["First"] == "1" and [entry["strategy"] for entry in told["Attempts"]] == ["ants"]
+    assert (told["Chosen"] is None) == (shift > 0) == (told["Matrix"] is None)
+    assert bool(told["Reason"]) == (shift > 0)
+    assert nib.load(inputs["T1w"]).shape == T1W.shape

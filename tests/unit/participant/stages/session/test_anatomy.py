@@ -1,0 +1,67 @@
+"""The first step of a session: the T1w in order, and what the whole-head network saw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.conftest import affine_of
+from thalbids.errors import ImageError
+from thalbids.methods import synthal
+from thalbids.participant.stages.session.anatomy import CUT_OFF, LEFT_BY_STRIPPING, AnatomyParams, anatomy
+
+SHAPE = (10, 12, 14)
+
+
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, told: object = None, **seen: Any) -> dict[str, Any]:
+    affine = affine_of("LPS", SHAPE)
+    nib.save(nib.Nifti1Image(np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE), affine), folder / "raw.nii.gz")
+    head = {"centre": np.array([1.0, 2.0, 3.0]), "brain": np.ones(SHAPE, np.uint8), "stripped": False, "cut_off": False,
+            "icv_mm3": 1.5e6, "places": {}, "cut_mm2": 0.0, "tilt": 4.0}  # fmt: skip
+    monkeypatch.setattr(synthal, "head_of", lambda image, precision: SimpleNamespace(**(head | seen)))
+    params = AnatomyParams("bids:raw:x", "bids::y", told, "full", "none")
+    outputs = {"T1w": folder / "t1w.nii.gz", "brain": folder / "brain.nii.gz"}
+    return dict(anatomy({"T1w": folder / "raw.nii.gz"}, outputs, params, {}).sidecars)
+
+
+def test_axes_are_put_in_order_without_resampling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = run(tmp_path, monkeypatch)
+    made, raw = nib.load(tmp_path / "t1w.nii.gz"), nib.load(tmp_path / "raw.nii.gz")
+    assert nib.aff2axcodes(made.affine) == ("R", "A", "S")
+    np.testing.assert_array_equal(np.asarray(made.dataobj), np.asarray(raw.dataobj)[::-1, ::-1])
+    assert told["T1w"]["ThalamiCentreMm"] == [1.0, 2.0, 3.0] and told["T1w"]["IntracranialVolumeMm3"] == 1.5e6
+    assert told["T1w"]["SkullStripped"] is False and told["brain"]["Type"] == "Brain"
+
+
+def test_a_head_that_is_cut_off_has_no_intracranial_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = run(tmp_path, monkeypatch, cut_off=True)
+    assert told["T1w"]["IntracranialVolumeMm3"] is None and CUT_OFF in told["T1w"]["Notes"]
+    assert told["brain"]["Description"].endswith(CUT_OFF)
+
+
+@pytest.mark.parametrize(("said", "seen", "answer"), [(None, True, True), (False, True, False), ("yes", False, False)])
+def test_the_sidecar_wins_over_what_was_seen(
+    said: object, seen: bool, answer: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = run(tmp_path, monkeypatch, said, stripped=seen)
+    assert told["T1w"]["SkullStripped"] is answer
+    assert told["brain"]["Description"].startswith(LEFT_BY_STRIPPING) == seen
+
+
+def test_an_image_without_a_head_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, monkeypatch)
+
+    def nothing(image: object, precision: str) -> None:
+        raise ImageError("no head.", "Look.")
+
+    monkeypatch.setattr(synthal, "head_of", nothing)
+    params = AnatomyParams("a", "b", None, "full", "none")
+    outputs = {"T1w": tmp_path / "other.nii.gz", "brain": tmp_path / "other_brain.nii.gz"}
+    with pytest.raises(ImageError) as caught:
+        anatomy({"T1w": tmp_path / "raw.nii.gz"}, outputs, params, {})
+    assert caught.value.path == tmp_path / "raw.nii.gz" and not outputs["T1w"].exists()

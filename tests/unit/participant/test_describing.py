@@ -1,0 +1,33 @@
+"""What is said of a run before it starts, and of a dry run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
+from tests.unit.participant.test_plan import OUT, session
+from thalbids.methods.registry import Choice
+from thalbids.participant import describing
+from thalbids.participant import plan as plans
+from thalbids.settings import load
+
+CHOICE = Choice((Fixed(),), frozenset({"synthal"}), {})
+
+
+def test_a_note_of_every_session_is_said_once() -> None:
+    sessions = [replace(session(("T1w",), name), notes=("several T1w", f"only {name}")) for name in "12"]
+    assert describing.common_notes(sessions) == ["several T1w"]
+    assert describing.common_notes(sessions[:1]) == []
+    broken = replace(session(("T1w",), "3"), problem="no T1w")
+    assert describing.common_notes([*sessions, broken]) == ["several T1w"]  # the broken one says its own
+
+
+def test_a_dry_run_names_images_steps_and_what_is_missing() -> None:
+    broken = replace(session((), "2"), problem="it has no T1w image")
+    subjects = plans.plan([session(("T1w", "FLAIR")), broken], OUT, (Fixed(),), load(None, {}))
+    told = describing.dry_run(subjects, plans.steps_of(subjects), CHOICE)
+    assert "methods: synthal" in told and "T1w: bids:raw:T1w.nii.gz" in told
+    assert "cannot be processed: it has no T1w image" in told
+    assert "steps: anatomy" in told and "register FLAIR" in told
+    assert "2 sessions, 1 of them cannot be processed" in told and told.endswith("Nothing was run.")
+    assert describing.stale(subjects) == []

@@ -1,0 +1,63 @@
+"""What the page shows of a session: what is there, what failed, where its records lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cohort import morph_row, write_rows
+from thalbids.engine.step import StepResult
+from thalbids.files import write_json
+from thalbids.participant.reporting import PageSession, ShownMask, fingerprints, links, session_report, versions
+
+FILES = {
+    "T1w": "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz", "volumes": "sub-01/anat/sub-01_desc-thalamus_morph.tsv",
+    "qc": "sub-01/anat/sub-01_desc-thalamus_qc.json",
+    "first": "sub-01/anat/sub-01_label-thalamus_desc-first_mask.nii.gz",
+    "gone": "sub-01/anat/sub-01_label-thalamus_desc-gone_mask.nii.gz",
+}  # fmt: skip
+SESSION = PageSession(
+    "sub-01",
+    None,
+    FILES,
+    (ShownMask("first", "T1w", "p"), ShownMask("gone", "T1w", "p")),
+    ("sub-01 anatomy", "sub-01 gone"),
+    "",
+)
+
+
+def write(out: Path, status: str = "ok") -> None:
+    (out / "sub-01" / "anat").mkdir(parents=True)
+    for key in ("T1w", "first", "gone"):
+        (out / FILES[key]).touch()
+    write_rows(
+        out / FILES["volumes"],
+        [morph_row("first", 12000.0) | {"status": status}, morph_row("gone", 1.0) | {"status": "missing"}],
+    )
+
+
+def test_masks_that_are_not_current_and_files_that_are_gone_are_not_shown(tmp_path: Path) -> None:
+    write(tmp_path)
+    shown = session_report(tmp_path, SESSION, {})
+    assert [mask.method for mask in shown.masks] == ["first"]
+    assert shown.t1w == tmp_path / FILES["T1w"] and shown.brain is None and shown.qc is None and not shown.failures
+
+
+def test_failures_are_those_of_its_own_steps(tmp_path: Path) -> None:
+    write(tmp_path)
+    upstream = {
+        name: StepResult(name, status, "why")
+        for name, status in (("sub-01 anatomy", "ok"), ("sub-01 gone", "failed"), ("sub-02 x", "failed"))
+    }
+    shown = session_report(tmp_path, SESSION, upstream)  # type: ignore[arg-type]
+    assert [(failure.what, failure.reason) for failure in shown.failures] == [("gone", "why")]
+
+
+def test_records_and_links(tmp_path: Path) -> None:
+    write(tmp_path)
+    write_json(tmp_path / FILES["first"].replace(".nii.gz", ".json"), {"Provenance": {"Fingerprint": "abc"}})
+    write_json(tmp_path / FILES["qc"], {"Provenance": {"Fingerprint": "def", "Versions": {"numpy": "2"}}})
+    assert fingerprints(tmp_path, [SESSION]) == {"sub-01 first": "abc", "sub-01 qc": "def"}
+    assert versions(tmp_path, [SESSION]) == {"numpy": "2"}
+    there = {key: tmp_path / name for key, name in FILES.items()}
+    assert links(SESSION, there)["quality control"] == FILES["qc"]
+    assert links(SESSION, there)["T1w (sidecar)"].endswith("T1w.json")

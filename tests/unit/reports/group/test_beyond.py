@@ -1,0 +1,32 @@
+"""Tables that no section tells of are listed as they are, or as their view says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from thalbids.reports.group.beyond import View, beyond
+from thalbids.reports.group.group_data import Tables
+from thalbids.reports.group.section import MOST_ROWS
+
+
+def write(folder: Path, name: str, *lines: str) -> None:
+    (folder / f"group_{name}.tsv").write_text("\n".join(lines) + "\n")
+
+
+def test_what_is_told_elsewhere_is_not_listed_and_a_view_chooses(tmp_path: Path) -> None:
+    write(tmp_path, "told", "a", "1")
+    write(tmp_path, "plain", "method\tci_low\tempty", "first\t0.123456\tn/a")
+    write(tmp_path, "chosen", "kind\tn\tp", "x\t3\t0.5", "y\t4\t0.5")
+    views = {"plain": View("Plain", last=True), "chosen": View("Chosen", {"kind": ("y",)}, ("n",))}
+    section = beyond(Tables(tmp_path), ["told"], views)
+    assert [shown.title for shown in section.tables] == ["Chosen", "Plain"]
+    assert (section.tables[0].header, section.tables[0].rows) == (["n"], [["4"]])
+    assert section.tables[1].header == ["Method", "95 % from"]  # an empty column is left out
+    assert section.tables[1].rows == [["FSL FIRST", "0.1235"]]
+    assert section.tables[1].file == "group_plain.tsv" and not section.nothing
+
+
+def test_nothing_is_said_and_long_tables_are_cut(tmp_path: Path) -> None:
+    assert beyond(Tables(tmp_path)).nothing
+    write(tmp_path, "long", "n", *map(str, range(100)))
+    assert len(beyond(Tables(tmp_path)).tables[0].rows) == MOST_ROWS + 1
