@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from tests.unit.participant.test_kinds_of_methods import settings
+from tests.unit.participant.test_kinds_of_methods import added, settings  # noqa: F401
 from thalbids.engine.step import check_plan
 from thalbids.methods import registry
 from thalbids.participant.plan import plan, steps_of
