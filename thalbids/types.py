@@ -17,6 +17,9 @@ RAW_SUFFIXES = {
     "fmap": ("TB1map", "TB1AFI", "TB1DAM", "TB1EPI", "TB1TFL", "TB1RFM", "TB1SRGE", "RB1map", "RB1COR"),
 }
 
+# The images on whose grid a session can be measured, the preferred one first.
+REFERENCES = ("T1w", "UNIT1", "T2w", "FLAIR")
+
 TOOLS = {  # name of the package or suite: as in GeneratedBy, and where its code is
     "antspyx": ("ANTsPy", "https://github.com/ANTsX/ANTsPy"),
     "FSL": ("FSL", "https://git.fmrib.ox.ac.uk/fsl"),
@@ -49,7 +52,8 @@ class InputImage:
     ----------
     path : absolute path of the ``.nii`` or ``.nii.gz``
     uri : BIDS URI (``bids:raw:sub-01/anat/sub-01_T1w.nii.gz``), what sidecars show instead of a path
-    suffix : ``T1w``, ``FLAIR``, ``R1map``, ``T1map`` or ``T2w``; of raw quantitative images one of :data:`RAW_SUFFIXES`
+    suffix : ``T1w``, ``UNIT1``, ``FLAIR``, ``R1map``, ``T1map`` or ``T2w``; of raw quantitative images
+        one of :data:`RAW_SUFFIXES`
     entities : the entities of the file name besides sub and ses (``{"acq": "mprage", "run": "1"}``)
     metadata : the merged JSON sidecars (empty when there are none)
     problem : why the image cannot be used, found before it is opened (a broken link, an unreadable sidecar)
@@ -67,9 +71,10 @@ class InputImage:
 class Session:
     """One subject x session and its images; ``session`` is None where the dataset has no session level.
 
-    ``images`` maps ``T1w`` (always there), ``FLAIR``, ``R1map`` (its InputImage may have suffix ``T1map``) and ``T2w``
-    to what was chosen; ``notes`` says in words which choice was made and what is missing; ``problem`` is set when the
-    session cannot be processed at all (no T1w), and then ``images`` may be empty.
+    ``images`` maps ``T1w``, ``FLAIR``, ``R1map`` (its InputImage may have suffix ``T1map``) and ``T2w`` to what was
+    chosen, and ``UNIT1`` where there is no T1w; ``notes`` says in words which choice was made and what is missing;
+    ``problem`` is set when the session cannot be processed at all (no image of ``REFERENCES``), and then ``images`` may
+    be empty.
 
     ``raw`` holds every raw quantitative image of the session (each echo, flip angle, inversion, B1 map ...), in the
     order of names and none chosen. A stage takes what it needs by suffix and entities, looks at
@@ -94,6 +99,12 @@ class Session:
             for image in self.raw
             if (not suffixes or image.suffix in suffixes) and entities.items() <= image.entities.items()
         )
+
+    @property
+    def reference(self) -> str:
+        """The image on whose grid everything of the session lies: T1w, else UNIT1, else T2w, else FLAIR."""
+        usable = (name for name in REFERENCES if name in self.images and not self.images[name].problem)
+        return next(usable, REFERENCES[0])
 
     @property
     def name(self) -> str:

@@ -14,6 +14,8 @@ import fcntl
 import itertools
 import json
 import os
+import re
+import shutil
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ from typing import IO
 
 from thalbids.engine.disk import output_error
 from thalbids.errors import OutputError
+from thalbids.scratch import ended
 
 
 @contextmanager
@@ -37,8 +40,10 @@ def claim(out_dir: Path, sessions: Iterable[str]) -> Iterator[None]:
     wanted = sorted(set(sessions))
     folder = _folder(out_dir)
     with shared_files(out_dir):
-        for path in sorted(folder.glob("*.lock")):
-            _refuse_or_remove(path, wanted, out_dir)
+        dead = {_refuse_or_remove(path, wanted, out_dir) for path in sorted(folder.glob("*.lock"))}
+        alive = {int(path.stem.split("_")[-2]) for path in folder.glob("*_*_*.lock")}
+        for process in dead - alive - {0}:
+            remove_keys(Path(out_dir), process)
         own, stream = _create(folder, wanted, out_dir)
     try:
         yield
@@ -92,17 +97,32 @@ def _create(folder: Path, sessions: list[str], out_dir: Path) -> tuple[Path, IO[
     return path, stream
 
 
-def _refuse_or_remove(path: Path, wanted: list[str], out_dir: Path) -> None:
-    """Refuse when the run of this lock file lives and has one of our sessions; remove the file when it is dead."""
+def remove_keys(out_dir: Path, process: int) -> None:
+    """Remove what a run with jobs that was killed left in its logs: keys, and the folders of its workers."""
+    own = re.compile(rf"\d{{8}}T\d{{6}}_{process}(?:_\d+)?")
+    for left in out_dir.glob("logs/*/jobs/*dask*"):
+        if not own.fullmatch(left.parents[1].name):
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _refuse_or_remove(path: Path, wanted: list[str], out_dir: Path) -> int:
+    """Refuse when the run of this lock file lives and has one of our sessions; remove the file when it is dead.
+
+    Gives the process that is dead, 0 for none.
+    """
     try:
         with _open(path) as stream:
             holder = _Holder.read(stream)
             free = _lock(stream, wait=False)
             if free or (free is None and holder.is_dead()):
                 path.unlink(missing_ok=True)
-                return
+                return holder.pid
     except FileNotFoundError:
-        return
+        return 0
     except OSError as error:
         raise output_error(error, path) from None
     common = sorted(set(wanted) & holder.sessions)
@@ -113,6 +133,7 @@ def _refuse_or_remove(path: Path, wanted: list[str], out_dir: Path) -> None:
             f"Wait until it has ended or take another output folder; if it has surely ended, delete {path}.",
             out_dir,
         )
+    return 0
 
 
 @dataclass(frozen=True)
@@ -135,13 +156,7 @@ class _Holder:
         """Whether the process is gone; only known for processes of this machine."""
         if self.host != socket.gethostname():
             return self.host == "unknown"
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return False
+        return ended(self.pid)
 
 
 def _open(path: Path) -> IO[str]:

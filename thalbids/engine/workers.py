@@ -13,7 +13,6 @@ import pickle
 import re
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +23,7 @@ from typing import Any
 from thalbids.engine.execute import Outcome
 from thalbids.engine.scheduler import Lost
 from thalbids.errors import ThalbidsError
+from thalbids.scratch import scratch
 
 WITHOUT_WORKERS_S = 300  # give up when the system has let no worker start for so long
 GONE_S = 3  # a worker that has left the scheduler for so long without a word about its step took the step with it
@@ -180,8 +180,7 @@ class Workers:
         Dask puts its folder first on the path from which modules are imported; by default it has a known name in /tmp,
         which anybody can take before us.
         """
-        folder = tempfile.TemporaryDirectory(prefix="thalbids-workers-", ignore_cleanup_errors=True)
-        return self._stack.enter_context(folder)
+        return str(self._stack.enter_context(scratch("workers")))
 
     def _free(self, gpu: bool = False) -> list[str]:
         """Workers that can take a step; steps on the machine's GPU go one after the other."""

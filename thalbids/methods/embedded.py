@@ -19,11 +19,11 @@ class SynThal:
     family = "synthal"
     shown = "SynThal"
     relative_volume = 0.9  # three heads with FreeSurfer's results: 0.86, 0.90, 0.95 (docs/qc.md)
-    images: tuple[str, ...] = ("T1w", "FLAIR", "R1map")
+    images: tuple[str, ...] = ("T1w", "FLAIR", "R1map", "T2w", "UNIT1")
     dash, marker = "", "v"
     envelope = True
     brain_mask = "embedded"
-    icv = "Estimate of SynThal on the T1w image"
+    icv = "Estimate of SynThal on the T1w image, or the reference image where there is none"
     protocol = PROTOCOL
     memory_gb = 1.2
     version = 2
@@ -43,7 +43,7 @@ class SynThal:
         from thalbids.methods.synthal import weights_checksum
         from thalbids.tools.findings import EMBEDDED, Finding
 
-        enables = "SynThal: thalamus masks of T1w, FLAIR and R1, brain mask, intracranial volume"
+        enables = "SynThal: thalamus masks of T1w, FLAIR, R1 and T2w, brain mask, intracranial volume"
         name, problem = "SynThal weights", self.unavailable()
         if problem is not None:
             return [Finding(EMBEDDED, name, False, problem=problem, enables=enables, mend="Install thalbids again.")]

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from thalbids.engine.step import Step
 from thalbids.methods.registry import Choice
-from thalbids.participant.session import SessionPlan, SubjectPlan
+from thalbids.participant.session import REGISTERED, SessionPlan, SubjectPlan
 from thalbids.participant.stages.session.masks import STALE
-from thalbids.participant.stages.session.registration import REGISTERED
 from thalbids.registration.strategies import note_on
 from thalbids.settings import Settings
 from thalbids.types import Session
@@ -19,7 +18,8 @@ def notes(choice: Choice, settings: Settings, more: Sequence[str], subjects: Seq
     """What is said before the first step: methods, how images are registered, ``more``, masks that are out of date."""
     yield from choice.summary()
     registered: dict[str, list[str]] = {}
-    for image in REGISTERED:
+    present = {image for subject in subjects for plan in subject.own for image in plan.others}
+    for image in (image for image in REGISTERED if image in present):
         registered.setdefault(note_on(image, settings), []).append(image)
     yield from (f"{', '.join(images)}: {note}" for note, images in registered.items() if note)
     yield from more

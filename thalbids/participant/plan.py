@@ -9,7 +9,7 @@ from pathlib import Path
 from thalbids.engine.step import Step
 from thalbids.families import SEVERAL_SESSIONS, of
 from thalbids.methods.base import Method
-from thalbids.participant.session import SessionPlan, SubjectPlan
+from thalbids.participant.session import REGISTERED, SessionPlan, SubjectPlan
 from thalbids.participant.stages.person import alignment, page, siena, together, visits
 from thalbids.participant.stages.session import (
     anatomy,
@@ -88,13 +88,13 @@ def begin_session(
     source = brain.source_of(session, settings, set(families) - set(kept))
     plan = SessionPlan(session, out_dir, settings, source, families, kept, alone)
     if not plan.usable:
-        params = RefusalParams(session.problem or "there is no T1w image.")
+        params = RefusalParams(session.problem or "there is no image to measure on.")
         plan.add("inputs", refuse, inputs={}, outputs={"none": plan.qc}, params=params)
         return plan
     anatomy.add_steps(plan)
     brain.add_steps(plan, methods)
     relaxometry.add_steps(plan)
-    for image in registration.REGISTERED:
+    for image in REGISTERED:
         registration.add_steps(plan, image)
     r1.add_steps(plan)
     plan_masks(plan, methods)

@@ -12,9 +12,9 @@ from thalbids.bids.results import names
 from thalbids.bids.results.outputs import read_json, read_table, sidecar
 from thalbids.engine.params import Params
 from thalbids.engine.step import Upstream
+from thalbids.participant.session import REGISTERED
+from thalbids.participant.step_io import image_of
 from thalbids.reports import Failure, MaskView, SessionReport, write_report
-
-LINKED = ("T1w", "brain", "volumes", "icv", "FLAIR", "R1map")  # files whose sidecars the page links to
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ def session_report(out_dir: Path, session: PageSession, upstream: Upstream) -> S
         session=session.session,
         t1w=there.get("T1w"),
         brain=there.get("brain"),
-        registered={name: there[name] for name in ("FLAIR", "R1map") if name in there},
+        registered={name: there[name] for name in REGISTERED if name in there},
+        reference=image_of(session.files["T1w"]),
         masks=masks,
         qc=qc.read(there["qc"]) if "qc" in there else None,
         volumes=volumes,

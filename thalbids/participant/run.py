@@ -25,11 +25,12 @@ from thalbids.participant import all_sessions, describing
 from thalbids.participant.checks import check_results
 from thalbids.participant.plan import plan, rated, steps_of
 from thalbids.participant.reporting import PageParams
+from thalbids.participant.session import REGISTERED
 from thalbids.participant.stages.person import siena
 from thalbids.participant.stages.session import icv, masks
-from thalbids.participant.stages.session.registration import REGISTERED
 from thalbids.raters import effect
 from thalbids.registration.strategies import configured_for
+from thalbids.scratch import remove_dead
 from thalbids.settings import Settings
 from thalbids.types import Session
 
@@ -67,6 +68,7 @@ def participant(
         warned = [f"warning: {note}" for note in unmatched]
         print("\n".join([*dataset.remarks, *warned, *told, describing.dry_run(subjects, planned, choice)]))
         return NoInputError.exit_code if all(session.problem for session in sessions) else 0
+    remove_dead((None, settings.run.work_dir))
     with lock.claim(out_dir, [s.name for s in sessions]):
         with lock.shared_files(out_dir):
             open_dataset(

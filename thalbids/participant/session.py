@@ -16,6 +16,7 @@ from thalbids.image.io import header_voxels
 from thalbids.settings import Settings
 from thalbids.types import Session
 
+REGISTERED = ("FLAIR", "R1map", "T2w")  # to the reference image, in the order of pages and tables
 USUAL_VOXELS = 256**3
 BYTES_PER_VOXEL = 60  # what a step takes more for each voxel beyond the usual ones: some arrays of float32 and float64
 
@@ -116,8 +117,23 @@ class SessionPlan:
 
     @property
     def usable(self) -> bool:
-        """Whether there is a T1w to work on."""
-        return self.session.problem is None and "T1w" in self.session.images
+        """Whether there is an image to measure on."""
+        return self.session.problem is None and self.reference in self.session.images
+
+    @property
+    def reference(self) -> str:
+        """The image on whose grid everything lies: T1w where there is one."""
+        return self.session.reference
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The images of the session that are registered to the reference."""
+        return tuple(name for name in REGISTERED if name in self.session.images and name != self.reference)
+
+    @property
+    def anatomy(self) -> str:
+        """The step that makes the reference image."""
+        return self.images[self.reference]
 
     def relative(self, suffix: str, extension: str = ".nii.gz", **entities: str) -> str:
         return str(derivative(self.session, suffix, extension, **entities))
@@ -144,16 +160,17 @@ class SessionPlan:
 
     @cached_property
     def voxels(self) -> int:
-        """Number of voxels of the T1w by its header; 0 when that cannot be read (the step that reads it says so)."""
-        return header_voxels(self.session.images["T1w"].path) if "T1w" in self.session.images else 0
+        """Voxels of the reference by its header; 0 when that cannot be read (the step that reads it says so)."""
+        return header_voxels(self.session.images[self.reference].path) if self.usable else 0
 
     @property
     def t1w(self) -> Path:
-        return self.path("T1w", desc="reoriented")
+        """The reference image, reoriented: the T1w, or what takes its place."""
+        return self.path(self.reference, desc="reoriented")
 
     @property
     def t1w_uri(self) -> str:
-        return uri(self.relative("T1w", desc="reoriented"))
+        return uri(self.relative(self.reference, desc="reoriented"))
 
     @property
     def brain(self) -> Path:
@@ -170,12 +187,12 @@ class SessionPlan:
         return self.images.get(f"{image} scaled", self.images[image])
 
     def registered(self, image: str) -> Path:
-        """FLAIR or R1 on the T1w grid."""
-        return self.path(image, space="T1w", desc="preproc")
+        """FLAIR, R1 or T2w on the reference's grid."""
+        return self.path(image, space=self.reference, desc="preproc")
 
     def dseg(self, desc: str) -> Path:
         """Left and right thalamus of the mask with this ``desc-`` label."""
-        return self.path("dseg", seg="thalamus", space="T1w", desc=desc)
+        return self.path("dseg", seg="thalamus", space=self.reference, desc=desc)
 
     @property
     def qc(self) -> Path:
@@ -222,7 +239,7 @@ class SubjectPlan:
 
     @property
     def usable(self) -> list[SessionPlan]:
-        """The sessions that have a T1w."""
+        """The sessions that have an image to measure on."""
         return [plan for plan in self.sessions if plan.usable]
 
     @property
@@ -236,8 +253,8 @@ class SubjectPlan:
         return [(labelled[first], labelled[second]) for first, second in pairs_of(list(labelled), which)]
 
     def needs(self, *plans: SessionPlan) -> tuple[str, ...]:
-        """The steps that make the T1w of these sessions in this run."""
-        return tuple(plan.images["T1w"] for plan in plans if plan.name in self.asked)
+        """The steps that make the reference image of these sessions in this run."""
+        return tuple(plan.anatomy for plan in plans if plan.name in self.asked)
 
     def file(self, name: str) -> Path:
         """A file of the person and of no session: ``sub-01/anat/sub-01_NAME``."""
@@ -275,7 +292,7 @@ def pairs_of(sessions: list[str], which: str) -> list[tuple[str, str]]:
 
 def files_of(plan: SessionPlan, desc: str) -> Mapping[str, Path]:
     """Where a mask, its left/right labels and their table go."""
-    space = {"space": "T1w", "desc": desc}
+    space = {"space": plan.reference, "desc": desc}
     return {
         "mask": plan.path("mask", label="thalamus", **space),
         "dseg": plan.dseg(desc),

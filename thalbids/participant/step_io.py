@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import ImageError, ThalbidsError
 from thalbids.image.io import load_labels, save_image
+from thalbids.scratch import scratch
 from thalbids.settings import Settings
 
 
@@ -34,6 +34,17 @@ class RefusalParams(Params):
 def refuse(inputs: Inputs, outputs: Outputs, params: RefusalParams, upstream: Upstream) -> Done:
     """The step in place of one that cannot be done: says why."""
     raise ImageError(params.problem, params.mend)
+
+
+def image_of(uri: str) -> str:
+    """Which image a file of ours is, by the end of its name.
+
+    Examples
+    --------
+    >>> image_of("bids::sub-01/anat/sub-01_desc-reoriented_T1w.nii.gz")
+    'T1w'
+    """
+    return uri.rpartition("_")[2].partition(".")[0]
 
 
 def given(inputs: Inputs, key: str) -> Path:
@@ -60,8 +71,7 @@ def work_folder(settings: Settings) -> Iterator[Path]:
     """An empty folder that is removed afterwards; errors that leave it do not name it, as it differs in every run."""
     if settings.run.work_dir is not None:
         settings.run.work_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="thalbids-", dir=settings.run.work_dir) as name:
-        folder = Path(name)
+    with scratch("step", settings.run.work_dir) as folder:
         try:
             yield folder
         except ThalbidsError as error:

@@ -70,6 +70,7 @@ def build(
     notes: Sequence[str] = (),
     missing: Iterable[Mapping[str, str]] = (),
     visits: Sequence[Mapping[str, Any]] = (),
+    reference: str = "T1w",
 ) -> dict[str, Any]:
     """Measure and judge everything of one session.
 
@@ -81,13 +82,14 @@ def build(
     brain : brain mask
     brain_source : whose it is: a family or ``given``; without one the embedded method's
     head : where the whole-head network sees the left and the right thalamus (:mod:`thalbids.image.landmarks`)
-    images : name (T1w, FLAIR, R1map) -> {"source": BIDS URI, "status", "reason", "notes": [...], ...}
+    images : name (T1w, FLAIR, R1map, T2w, UNIT1) -> {"source": BIDS URI, "status", "reason", "notes": [...], ...}
     registrations : one per registered image: {"image", "chosen" (or None), "reason", "excluded", "attempts":
         [{"strategy", "interpolation", "metric", "mi", "cutoff", "passed", "reason"}]}
     icv : {"source", "icv_mm3" (or None), "status", "reason"} per source, the preferred one first
     notes : what was decided or repaired, in words
     missing : {"item", "reason"} for what could not be made
     visits : this visit, then the person's others, as :func:`thalbids.qc.visits.visit_flags` takes them
+    reference : the image on whose grid everything lies: T1w, or what takes its place
 
     Returns
     -------
@@ -95,13 +97,14 @@ def build(
     ``icv``, ``registration:FLAIR``, ``mask:synthalT1w``).
     """
     icv = [_icv(entry) for entry in icv]
-    registrations = [_registration(entry) for entry in registrations]
+    registrations = [_registration(entry, reference) for entry in registrations]
     judged = _brain(brain, affine, icv, brain_source or families.embedded())
     trustworthy = judged is not None and not rules.distrusted(judged["flags"])
     document: dict[str, Any] = {
         "SchemaVersion": SCHEMA_VERSION,
         "Subject": subject,
         "Session": session,
+        "Reference": reference,
         "Images": {name: dict(entry) for name, entry in (images or {}).items()},
         "Registrations": registrations,
         "Masks": _masks(masks, affine, brain, trustworthy, head),
@@ -307,10 +310,10 @@ def _icv(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**full, "flags": flags}
 
 
-def _registration(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _registration(entry: Mapping[str, Any], reference: str) -> dict[str, Any]:
     """One registration with its flags."""
     full = {**entry, "attempts": [dict(attempt) for attempt in entry["attempts"]]}
-    return {**full, "flags": rules.registration_flags(full)}
+    return {**full, "flags": rules.registration_flags(full, reference)}
 
 
 def _distrust(masks: Mapping[str, dict[str, Any]], flags: Sequence[dict[str, Any]]) -> None:
@@ -333,6 +336,7 @@ def _all_flags(document: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
         for name, entry in document["Images"].items()
         if entry.get("acquisition")
     ]
+    scoped.append((f"image:{document['Reference']}", rules.reference_flags(document["Reference"])))
     for scope, flags in scoped:
         for flag in flags:
             yield {"scope": scope, **flag}

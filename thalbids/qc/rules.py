@@ -231,15 +231,28 @@ def rater_flags(failed_by: str) -> list[dict[str, Any]]:
     return [flag | {"reason": _sentence(failed_by[0].upper() + failed_by[1:])}]
 
 
-def registration_flags(registration: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The flags of one registration: excluded, with everything made from it, or what to look at although it passed."""
+def reference_flags(reference: str) -> list[dict[str, Any]]:
+    """The flag of a session that was not measured on a T1w."""
+    if reference == "T1w":
+        return []
+    return [
+        {
+            "rule": "no_t1w", "severity": CHECK, "value": None, "limit": None,
+            "reason": f"There is no T1w: everything was measured on the {reference} in its place.",
+            "advice": f"Compare its volumes with those of sessions that were measured on a {reference} only.",
+        }
+    ]  # fmt: skip
+
+
+def registration_flags(registration: Mapping[str, Any], reference: str = "T1w") -> list[dict[str, Any]]:
+    """The flags of one registration: excluded, with what is made from it, or what to look at although it passed."""
     name, attempts = registration["image"], registration["attempts"]
     if registration["excluded"]:
         best = max((a["mi"] for a in attempts if a["mi"] is not None), default=None)
         return [
             {
                 "rule": "registration_excluded", "severity": DISTRUST, "value": best, "limit": None,
-                "reason": _sentence(f"{name} could not be aligned with the T1w image: {registration['reason']}"),
+                "reason": _sentence(f"{name} could not be aligned with the {reference}: {registration['reason']}"),
                 "advice": "Check that the image shows the same person and a whole head; all that needs it is left out.",
             }
         ]  # fmt: skip
@@ -247,7 +260,7 @@ def registration_flags(registration: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "rule": "registration_warning", "severity": CHECK, "value": attempt["mi"], "limit": attempt["cutoff"],
-            "reason": _sentence(f"{name}: {warning}"), "advice": f"Look at {name} on the edges of the T1w image.",
+            "reason": _sentence(f"{name}: {warning}"), "advice": f"Look at {name} on the edges of the {reference}.",
         }
         for attempt in chosen
         for warning in attempt.get("warnings", ())

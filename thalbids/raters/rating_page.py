@@ -18,7 +18,7 @@ from thalbids.raters import form
 from thalbids.raters.ratings import MASK, REGISTRATION, Item, bytes_sha256, fingerprint, write_key
 from thalbids.reports import palette, views
 
-IMAGES = ("FLAIR", "R1map")
+IMAGES = ("FLAIR", "R1map", "T2w")
 WHAT = {"registrations": REGISTRATION, "masks": MASK}
 FEWEST_TO_REPEAT = 5
 
@@ -131,7 +131,7 @@ def with_repeats(shown: list[tuple[int, str]], share: float, draw: random.Random
 def _candidates(place: Place) -> Iterator[_Candidate]:
     """What a session has to rate, by the names of its files."""
     for image in IMAGES:
-        for path in place.ending(f"space-T1w_desc-preproc_{image}.nii.gz")[:1]:
+        for path in place.ending(f"space-{place.reference}_desc-preproc_{image}.nii.gz")[:1]:
             yield _Candidate(place, REGISTRATION, image, path)
     for desc, path in _masks(place).items():
         yield _Candidate(place, MASK, desc, path)
@@ -140,9 +140,10 @@ def _candidates(place: Place) -> Iterator[_Candidate]:
 def _drawn(out_dir: Path, place: Place, candidates: Sequence[_Candidate]) -> Iterator[tuple[Item, str] | str]:
     """Items with their pictures, or what kept one from being drawn."""
     try:
-        t1w_path = next(iter(place.ending("desc-reoriented_T1w.nii.gz")), None)
+        name = f"desc-reoriented_{place.reference}.nii.gz"
+        t1w_path = next(iter(place.ending(name)), None)
         if t1w_path is None:
-            raise NoInputError(f"{place.name} has no desc-reoriented_T1w.nii.gz.", "Run participant again.", out_dir)
+            raise NoInputError(f"{place.name} has no {name}.", "Run participant again.", out_dir)
         t1w = views.read(t1w_path)
         brain_path = next(iter(place.ending("desc-brain_mask.nii.gz")), None)
         brain = None if brain_path is None else views.read_mask(brain_path)  # the box around it is what is shown
@@ -192,7 +193,10 @@ def _item(out_dir: Path, candidate: _Candidate) -> Item:
     """The item without its identifier."""
     strategy = ""
     if candidate.kind == REGISTRATION:
-        record = next(iter(candidate.place.ending(f"from-{candidate.target}_to-T1w_mode-image_xfm.json")), None)
+        record = next(
+            iter(candidate.place.ending(f"from-{candidate.target}_to-{candidate.place.reference}_mode-image_xfm.json")),
+            None,
+        )
         strategy = str((read_json(record) if record else {}).get("Chosen") or "")
     return Item(
         "", "", candidate.kind, candidate.place.participant_id, candidate.place.session_id, candidate.target,

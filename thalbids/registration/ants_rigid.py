@@ -23,6 +23,7 @@ import numpy as np
 from thalbids.errors import MissingToolError, RegistrationError
 from thalbids.image.grids import zooms
 from thalbids.registration.transforms import from_centred, nearest_rigid, ras_from_lps
+from thalbids.scratch import scratch
 
 WORKING_ZOOM_MM = 2.0
 CLIP_PERCENT = (0.5, 99.5)
@@ -165,14 +166,15 @@ def run_ants(job: bytes) -> dict[str, list[float]]:
     environment = {name: value for name, value in os.environ.items() if name != "ANTS_RANDOM_SEED"}
     environment |= {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", str(_WORKER)],
-            input=job,
-            capture_output=True,
-            env=environment,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
+        with scratch("ants") as folder:
+            done = subprocess.run(
+                [sys.executable, "-P", str(_WORKER)],
+                input=job,
+                capture_output=True,
+                env=environment | {"TMPDIR": str(folder)},
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
     except subprocess.TimeoutExpired as error:
         raise RegistrationError(f"ANTs was stopped after {_TIMEOUT_S / 60:.0f} minutes.") from error
     lines = done.stdout.decode(errors="replace").splitlines()

@@ -6,7 +6,6 @@ strategy's interpolation, as for every other strategy.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from thalbids.errors import RegistrationError
 from thalbids.registration.transforms import from_flirt
+from thalbids.scratch import scratch
 from thalbids.settings import Program
 from thalbids.tools import flirt, fsl
 from thalbids.tools.runner import ToolError, said
@@ -74,8 +74,7 @@ class Flirt:
         """See :class:`~thalbids.registration.strategies.Strategy`; FLIRT draws no random numbers."""
         del seed
         weight = None
-        with tempfile.TemporaryDirectory(prefix="thalbids-flirt-") as name:
-            folder = Path(name)
+        with scratch("flirt") as folder:
             _save(fixed, folder / "fixed.nii")
             _save(moving, folder / "moving.nii")
             if mask is not None and any(stage.weighted for stage in self.stages):

@@ -16,6 +16,8 @@ _BY_IMAGES = {
     ("T1w",): "#56B4E9",
     ("FLAIR",): "#E69F00",
     ("R1map",): "#1FC79A",
+    ("T2w",): "#B79CFF",
+    ("UNIT1",): "#9ADBFF",
     ("T1w", "FLAIR"): "#F0E442",
     ("T1w", "R1map"): "#E58CC0",
     ("R1map", "FLAIR"): "#FF7043",

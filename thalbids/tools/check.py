@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from thalbids.errors import MissingToolError
+from thalbids.scratch import scratch
 from thalbids.settings import Program
 from thalbids.tools.runner import Apptainer, Command, Docker, Local, Prefix, Runner, version_text
 
@@ -70,8 +70,8 @@ def container_name(program: Program) -> str:
 
 def said_version(runner: Runner, argv: tuple[str, ...]) -> str | None:
     """What a program answers to the question for its version."""
-    with tempfile.TemporaryDirectory(prefix="thalbids-version-") as folder:
-        return version_text(runner, argv, Path(folder).resolve())
+    with scratch("version") as folder:
+        return version_text(runner, argv, folder.resolve())
 
 
 def package_version(runner: Runner, program: str, package: str) -> str | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from thalbids.errors import MissingToolError
+from thalbids.scratch import scratch
 from thalbids.settings import Program
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, version_text
 
@@ -91,9 +91,9 @@ def version(name: str, program: Program) -> str:
 @lru_cache(maxsize=16)
 def _version_elsewhere(program: Program) -> str:
     """What stands in FSL's folder in a container or behind a prefix (FLIRT has a version of its own); asked once."""
-    with tempfile.TemporaryDirectory(prefix="thalbids-") as folder:
+    with scratch("version") as folder:
         words = ("sh", "-c", 'cat "$FSLDIR/etc/fslversion"')
-        text = version_text(runner(program), words, Path(folder), tool="fslversion")
+        text = version_text(runner(program), words, folder, tool="fslversion")
     return f"FSL {text.split()[-1].split(':')[0]}" if text and text.split() else "FSL"
 
 

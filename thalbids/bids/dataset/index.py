@@ -22,7 +22,7 @@ LOG = logging.getLogger(__name__)
 
 LABEL = r"[0-9A-Za-z+]+"
 ENTITY = rf"[a-z]+-{LABEL}"
-SUFFIXES = ("T1w", "FLAIR", "R1map", "T1map", "T2w")
+SUFFIXES = ("T1w", "UNIT1", "FLAIR", "R1map", "T1map", "T2w")
 _DATABASE = "layout_index.sqlite"
 
 

@@ -21,14 +21,17 @@ from thalbids.bids.dataset.raw import raw_images
 from thalbids.bids.dataset.sidecars import BidsFile, Sidecars, check_content, listing, parse
 from thalbids.errors import MetadataError, NoInputError
 from thalbids.files import read_json
-from thalbids.types import InputImage, Session
+from thalbids.types import REFERENCES, InputImage, Session
 
 __all__ = ["Found", "find_sessions", "raw_description", "read_dataset", "read_filters"]
 
 LOG = logging.getLogger(__name__)
 
 # What is looked for, and the suffixes that will do, the best first.
-KINDS = {"T1w": ("T1w",), "FLAIR": ("FLAIR",), "R1map": ("R1map", "T1map"), "T2w": ("T2w",)}
+KINDS = {
+    "T1w": ("T1w",), "UNIT1": ("UNIT1",), "FLAIR": ("FLAIR",), "R1map": ("R1map", "T1map"), "T2w": ("T2w",),
+}  # fmt: skip
+MISSED = ("FLAIR", "R1map")  # their absence is said, as the paper uses them
 
 # What tells two images of one contrast apart without changing what they are. Any other entity (echo, part, chunk, inv,
 # desc ...) makes the file a piece of an acquisition or a derivative, used only when a filter asks for it.
@@ -73,8 +76,8 @@ def read_dataset(
     Returns
     -------
     Found
-        A session that cannot be processed (no T1w, damaged sidecar) is in its list, with its ``problem`` set. A session
-        without any image of ours (function, MEG) is none: it is counted in the remarks.
+        A session that cannot be processed (no image to measure on, damaged sidecar) is in its list, with its
+        ``problem`` set. A session without any image of ours (function, MEG) is none: it is counted in the remarks.
 
     Raises
     ------
@@ -158,18 +161,21 @@ class _Finder:
         files = self.files.get((subject, session), [])
         images: dict[str, InputImage] = {}
         problem = self.seen.problems.get((subject, session))
+        named = any(file.suffix == "T1w" for file in files)
         for kind in KINDS if problem is None else ():
+            if kind == "UNIT1" and named:  # then it is only a raw image for R1
+                continue
             try:
                 image = self._image(kind, files)
                 if image is not None:
                     images[kind] = image
-                elif kind == "T1w":
-                    problem = self._no_t1w(subject, session, files)
-                elif problem is None and kind != "T2w":  # a T2w is never missed: it is only passed on
+                elif problem is None and kind in MISSED:
                     self.notes.append(f"{kind}: none found.")
             except MetadataError as error:
                 reason = str(error).replace(f"{self.root}{os.sep}", "")  # it goes into reports: no absolute paths
                 problem = f"T1w not used: {reason}"
+        if problem is None and "T1w" not in images:
+            problem = self._without_t1w(subject, session, files, images)
         raw = self._raw(self.root / f"sub-{subject}" / (f"ses-{session}" if session else "")) if problem is None else ()
         found = Session(subject, session, images, (*self.dataset_notes, *self.notes), problem, raw)
         for note in self.notes:
@@ -258,6 +264,24 @@ class _Finder:
             return str(self.sidecars.merged(file).get("MRAcquisitionType", "")).upper()
         except MetadataError:
             return ""  # raised again, and reported, when this image is chosen
+
+    def _without_t1w(
+        self, subject: str, session: str | None, files: list[BidsFile], images: Mapping[str, InputImage]
+    ) -> str | None:
+        """Why a session without a T1w cannot be processed; None, and a note, where another image takes its place.
+
+        A T1w that is there and cannot be used is not replaced without a word from the user.
+        """
+        there = [name for name in REFERENCES if name in images]
+        reference = next((name for name in there if not images[name].problem), None)
+        if not there or any(file.suffix == "T1w" for file in files):
+            return self._no_t1w(subject, session, files)
+        if reference is None:
+            return f"no T1w, and {there[0]} not used: {images[there[0]].problem}"
+        self.notes.append(
+            f"no T1w: measured on {images[reference].path.name} in its place; volumes are not those of a T1w."
+        )
+        return None
 
     def _no_t1w(self, subject: str, session: str | None, files: list[BidsFile]) -> str:
         """Why there is no T1w: what is there instead."""

@@ -21,6 +21,7 @@ from thalbids.bids.tabular.pbvc import COLUMNS, read_given
 from thalbids.bids.tabular.people import natural
 from thalbids.errors import MetadataError, NoInputError
 from thalbids.files import read_json, read_table
+from thalbids.types import REFERENCES
 
 MORPH = "desc-thalamus_morph.tsv"
 ICV = "desc-icv_morph.tsv"
@@ -51,6 +52,13 @@ class Place:
     def name(self) -> str:
         """``sub-01_ses-1`` or ``sub-01``."""
         return self.participant_id + (f"_{self.session_id}" if self.session_id else "")
+
+    @property
+    def reference(self) -> str:
+        """The image on whose grid the session was measured, by the name of its reoriented image; T1w without one."""
+        endings = (f"_desc-reoriented_{name}.nii.gz" for name in REFERENCES)
+        there = (ending for ending in endings if any(name.endswith(ending) for name in self.names))
+        return next(there, "_T1w.").rpartition("_")[2].partition(".")[0]
 
     def ending(self, ending: str) -> list[Path]:
         """The files whose name ends like this, those with fewer entities first."""

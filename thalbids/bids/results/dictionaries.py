@@ -22,6 +22,8 @@ THALAMUS_MORPH: dict[str, Column] = {
             "T1w": "T1-weighted image",
             "FLAIR": "T2-weighted fluid-attenuated inversion recovery image",
             "R1map": "Map of the longitudinal relaxation rate R1",
+            "T2w": "T2-weighted image",
+            "UNIT1": "T1-weighted image of MP2RAGE",
             "ensemble": "The masks of several images combined, see method",
             **({"several": "Several images together, see method"} if _SEVERAL else {}),
         },
@@ -49,11 +51,11 @@ THALAMUS_MORPH: dict[str, Column] = {
     },
     "voxels": {
         "LongName": "Number of voxels",
-        "Description": "Number of voxels of the mask on the grid of the T1w image.",
+        "Description": "Number of voxels of the mask on the grid of the reference image.",
     },
     "voxel_volume_mm3": {
         "LongName": "Volume of a voxel",
-        "Description": "Absolute determinant of the affine of the T1w image.",
+        "Description": "Absolute determinant of the affine of the reference image.",
         "Units": "mm^3",
     },
     "status": {
@@ -85,6 +87,16 @@ THALAMUS_MORPH: dict[str, Column] = {
         "LongName": "Upper bound of the volume",
         "Description": "See volume_low_mm3.",
         "Units": "mm^3",
+    },
+    "reference": {
+        "LongName": "Reference image",
+        "Description": "Image on whose grid the session was measured: its T1w, or what takes its place.",
+        "Levels": {
+            "T1w": "T1-weighted image",
+            "UNIT1": "T1-weighted image of MP2RAGE, where there is no T1w",
+            "T2w": "T2-weighted image, where there is neither",
+            "FLAIR": "FLAIR image, where there is none of these",
+        },
     },
 }
 

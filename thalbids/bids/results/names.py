@@ -13,7 +13,7 @@ from functools import cache
 from thalbids import families
 from thalbids.families import ONE_IMAGE, Family
 
-IMAGES = {"T1w": "T1w", "FLAIR": "FLAIR", "R1map": "R1"}  # as in file names: as shown
+IMAGES = {"T1w": "T1w", "FLAIR": "FLAIR", "R1map": "R1", "T2w": "T2w", "UNIT1": "UNIT1"}  # in file names: as shown
 ENSEMBLES = (("T1w", "FLAIR"), ("T1w", "R1map"), ("R1map", "FLAIR"), ("T1w", "FLAIR", "R1map"))  # paper, 2.6.2
 RULES = ("mean", "intersection", "staple")  # mean is the paper's, the others go beyond it
 
@@ -47,7 +47,7 @@ class MaskKind:
 
     @property
     def image(self) -> str:
-        """The tables' column ``image``: ``T1w``, ``FLAIR``, ``R1map``, ``several`` or ``ensemble``."""
+        """The tables' column ``image``: a key of ``IMAGES``, ``several`` or ``ensemble``."""
         if self.rule is not None:
             return "ensemble"
         return self.images[0] if len(self.images) == 1 else "several"
@@ -148,6 +148,7 @@ def _every_kind(entry: Family) -> list[MaskKind]:
     known = entry.family in families.known()
     images = [image for image in IMAGES if not known or image in entry.images]
     found = []
+    images = entry.images if entry.family in families.known() else tuple(IMAGES)
     for envelope in families.envelopes() if entry.cut_with else ("",):
         found += [_of_images(entry, (image,), "mean", envelope) for image in images]
         for rule in RULES:
@@ -161,10 +162,11 @@ def register(others: Iterable[str] = ()) -> dict[str, str]:
     """Every ``desc-`` label, also of these other families, and its description: the content of ``descriptions.tsv``."""
     embedded = families.of(families.embedded())
     plain = {
-        "reoriented": "Image with its axes permuted and flipped to right, anterior, superior; not resampled.",
+        "reoriented": "The image that the session is measured on (its T1w where there is one), axes permuted and "
+        "flipped to right, anterior, superior; not resampled.",
         "brain": "Brain mask.",
         f"{embedded.family}brain": f"Brain mask of {embedded.label}, where another one is used.",
-        "preproc": "Image registered to the T1w image and resampled to its grid.",
+        "preproc": "Image registered to the reference image (T1w where there is one) and resampled to its grid.",
         "scaled": "R1 map rescaled linearly to 0-1000 inside the brain mask.",
         "thalamus": "Volumes, or quality measures, of every thalamus mask of the session.",
         "icv": "Intracranial volume.",
@@ -176,6 +178,8 @@ def register(others: Iterable[str] = ()) -> dict[str, str]:
         "T1w": "Label map of a tool run on the T1w image.",
         "FLAIR": "Label map of a tool run on the FLAIR image.",
         "R1map": "Label map of a tool run on the R1 map.",
+        "T2w": "Label map of a tool run on the T2w image.",
+        "UNIT1": "Label map of a tool run on the UNIT1 image.",
     }
     return {**plain, **{item.desc: item.description for item in methods(others)}}
 

@@ -52,8 +52,9 @@ PathT = TypeVar("PathT", Path, PurePosixPath)
 def derivative(session: Session, suffix: str, extension: str = ".nii.gz", **entities: str) -> PurePosixPath:
     """Where a result of this session goes, relative to the derivative dataset.
 
-    The name carries the entities of the session's T1w (acq, run, ...), so that everything computed from it sorts
-    together; a keyword may end in an underscore where Python reserves the word (``from_="FLAIR"``).
+    The name carries the entities of the session's reference image, its T1w (acq, run, ...), so that everything
+    computed from it sorts together; a keyword may end in an underscore where Python reserves the word
+    (``from_="FLAIR"``).
 
     Raises
     ------
@@ -66,7 +67,7 @@ def derivative(session: Session, suffix: str, extension: str = ".nii.gz", **enti
     >>> str(derivative(Session("01", "2", {}), "mask", label="thalamus", desc="synthalT1w", space="T1w"))
     'sub-01/ses-2/anat/sub-01_ses-2_space-T1w_label-thalamus_desc-synthalT1w_mask.nii.gz'
     """
-    source = session.images["T1w"].entities if "T1w" in session.images else {}
+    source = session.images[session.reference].entities if session.reference in session.images else {}
     given = {key.removesuffix("_"): value for key, value in entities.items()}
     own = {"sub": session.subject, **({"ses": session.session} if session.session else {})}
     merged = {**source, **given, **own}

@@ -17,7 +17,7 @@ from thalbids.engine.record import KEY
 from thalbids.errors import MetadataError
 from thalbids.files import read_json
 
-QC, ICV, T1W = "desc-thalamus_qc.json", "desc-icv_morph.json", "desc-reoriented_T1w.json"
+QC, ICV, REORIENTED = "desc-thalamus_qc.json", "desc-icv_morph.json", "desc-reoriented"
 MEND = "run participant again"
 
 
@@ -103,16 +103,16 @@ def _changed(out_dir: Path, listed: Mapping[str, str]) -> str:
 
 
 def same_scans(places: Sequence[Place]) -> list[str]:
-    """Warnings about sessions with another label whose T1w is the same to the last bit."""
+    """Warnings about sessions with another label whose T1w (or what takes its place) is the same to the last bit."""
     by_digest: dict[str, list[str]] = {}
     for place in places:
-        for path in place.ending(T1W)[:1]:
+        for path in place.ending(f"{REORIENTED}_{place.reference}.json")[:1]:
             try:
                 listed = dict(read_json(path)[KEY]["Outputs"])
             except (MetadataError, KeyError, TypeError, ValueError):
                 continue
             for name, digest in listed.items():
-                if name.endswith("_T1w.nii.gz"):
+                if REORIENTED in name:
                     by_digest.setdefault(str(digest), []).append(place.name)
     groups = [names for names in by_digest.values() if len(names) > 1]
     return [

@@ -30,8 +30,8 @@ FIGURE_NOTE = (
     "Neurological convention: the left of each picture is the left (L) of the person. RAS+ world coordinates in mm."
 )
 EDGES_INTRO = (
-    "Grey: the registered image. Red: edges of the T1w image, which must follow the borders of the grey image. Last "
-    "row: the thalami, with the outlines of the masks made from this image."
+    "Grey: the registered image. Red: edges of the {reference} image, which must follow the borders of the grey image. "
+    "Last row: the thalami, with the outlines of the masks made from this image."
 )
 CHANGE_INTRO = (
     "Solid white: {first}. Dashed orange: {later}. First row: the T1w of {later} with the edges of the first T1w "
@@ -83,6 +83,7 @@ class SessionReport:
     ----------
     session : label without ``ses-``; None where there is no session level
     t1w, brain : reoriented T1w and brain mask
+    reference : what ``t1w`` is: T1w, or the image that takes its place
     registered : FLAIR, R1map (any name) -> image on the T1w grid
     masks : in the order of the tables
     qc : the QC document (:func:`thalbids.qc.build`)
@@ -109,6 +110,7 @@ class SessionReport:
     scaling: Mapping[str, Any] = field(default_factory=dict)
     alignment: Mapping[str, Any] | None = None
     brain_change: Sequence[Mapping[str, object]] = ()
+    reference: str = "T1w"
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ class _Shown:
         self.unreadable: list[Failure] = []
         labels = {mask.method: mask.label for mask in session.masks}
         self.words = text.Words(session.qc or {}, labels, session.volumes)
-        self.t1w = self._read("T1w", session.t1w)
+        self.t1w = self._read(session.reference, session.t1w)
         self.brain = self._read("brain mask", session.brain, views.read_mask)
         self.masks = self._masks() if self.t1w is not None else []
         self.focus = None if self.t1w is None else views.choose_focus(self.masks, self.brain, self.t1w)
@@ -282,6 +284,7 @@ class _Shown:
         return {
             "prefix": self.prefix,
             "title": self.title,
+            "reference": session.reference,
             "verdict": words.verdict(),
             "flags": words.flags(),
             "masks": [self._legend_entry(mask) for mask in self.masks],
@@ -339,17 +342,17 @@ class _Shown:
         """The figures that can be drawn from what is there."""
         if self.t1w is None or self.focus is None:
             return
-        focus = self.focus
+        focus, reference = self.focus, self.session.reference
         single = [mask for mask in self.masks if mask.image != "ensemble"]
         ensembles = [mask for mask in self.masks if mask.image == "ensemble"]
         yield Figure(
-            "masks", "Thalamus masks on the T1w image",
+            "masks", f"Thalamus masks on the {reference} image",
             "Three slices per plane around the thalami, 80 mm wide, with the masks made from one image each.",
             views.crop_rows(self.t1w, single, focus), _lines(single),
         )  # fmt: skip
         if ensembles:
             yield Figure(
-                "ensembles", "Ensembles on the T1w image",
+                "ensembles", f"Ensembles on the {reference} image",
                 "The same slices with the masks combined from several images.",
                 views.crop_rows(self.t1w, ensembles, focus), _lines(ensembles),
             )  # fmt: skip
@@ -364,10 +367,10 @@ class _Shown:
         for number, (name, image) in enumerate(self.images.items()):
             key = f"{self.prefix}e{number}"
             rows = views.registration_rows(image, name, self.t1w, self.brain, self.masks, focus, key)
-            intro = " ".join(filter(None, [self.words.registered(name), EDGES_INTRO]))
+            intro = " ".join(filter(None, [self.words.registered(name), EDGES_INTRO.format(reference=reference)]))
             own = [mask for mask in self.masks if mask.image == name]
-            legend = [("T1w edges", palette.Style(palette.EDGES)), *_lines(own)]
-            yield Figure(name, f"{text.image_name(name)} on the T1w image", intro, rows, legend)
+            legend = [(f"{reference} edges", palette.Style(palette.EDGES)), *_lines(own)]
+            yield Figure(name, f"{text.image_name(name)} on the {reference} image", intro, rows, legend)
 
     def _histograms(self) -> dict[str, str]:
         """R1 in the brain before and after it was scaled, where there is both."""
@@ -386,7 +389,9 @@ class _Shown:
         """What the viewer shows, as JSON that may stand in a script element; None without a T1w."""
         if self.t1w is None or self.focus is None:
             return None
-        images = {"T1w": self.t1w} | {text.image_name(name): image for name, image in self.images.items()}
+        images = {self.session.reference: self.t1w} | {
+            text.image_name(name): image for name, image in self.images.items()
+        }
         usable = [mask for mask in self.masks if mask.volume.data.any()]
         shown = next((mask.key for mask in usable if not mask.distrusted), usable[0].key if usable else "")
         content = json.dumps(viewer.content(images, self.masks, self.focus, shown), separators=(",", ":"))
@@ -401,7 +406,10 @@ class _Shown:
             return []
         brain = [(f"{self.prefix}brain", "brain mask")] if self.brain is not None else []
         names = enumerate(self.session.registered)
-        edges = [(f"{self.prefix}e{number}", f"T1w edges on {text.image_name(name)}") for number, name in names]
+        edges = [
+            (f"{self.prefix}e{number}", f"{self.session.reference} edges on {text.image_name(name)}")
+            for number, name in names
+        ]
         return brain + edges
 
     def _legend_entry(self, mask: views.Mask) -> dict[str, Any]:

@@ -46,6 +46,7 @@ OF_SESSION = (
     Measure("icv", "ICV L", "Intracranial volume in litres, the preferred source", 1e-6, 3),
     Measure("FLAIR", "FLAIR MI", "Mutual information of the registered FLAIR with the T1w, chosen strategy", 1.0, 3),
     Measure("R1map", "R1 MI", "Mutual information of the registered R1 map with the T1w, chosen strategy", 1.0, 3),
+    Measure("T2w", "T2w MI", "Mutual information of the registered T2w with the T1w, chosen strategy", 1.0, 3),
 )
 OF_MASK = (
     Measure("volume_mm3", "Total mL", "Volume of both thalami", 1e-3),
@@ -197,7 +198,7 @@ def _of_session(document: Mapping[str, Any]) -> list[tuple[object, bool]]:
         attempts = [a for a in entry["attempts"] if a["strategy"] == entry["chosen"]] or entry["attempts"]
         tried = [a["mi"] for a in attempts if a["mi"] is not None]
         chosen[entry["image"]] = (max(tried, default=None), not entry["excluded"])
-    registered = [chosen.get(name, (None, False)) for name in ("FLAIR", "R1map")]
+    registered = [chosen.get(name, (None, False)) for name in ("FLAIR", "R1map", "T2w")]
     return [(brain.get("volume_mm3"), True), (icv, True), *registered]  # type: ignore[list-item]
 
 

@@ -231,6 +231,42 @@ class TestFilter:
             find_sessions(tree(*self.NAMES), filters={"bold": {}})
 
 
+class TestWithoutT1w:
+    """What a session without a T1w is measured on."""
+
+    @pytest.mark.parametrize(
+        ("files", "reference"),
+        [
+            (("T1w", "UNIT1", "T2w", "FLAIR"), "T1w"),
+            (("UNIT1", "T2w", "FLAIR"), "UNIT1"),
+            (("T2w", "FLAIR", "R1map"), "T2w"),
+            (("FLAIR",), "FLAIR"),
+            (("acq-se_T2w", "FLAIR"), "T2w"),
+        ],
+    )
+    def test_the_first_of_t1w_unit1_t2w_flair(self, tree, files: tuple[str, ...], reference: str) -> None:
+        session = only(find_sessions(tree(*(f"sub-01/anat/sub-01_{name}.nii.gz" for name in files))))
+        assert (session.problem, session.reference) == (None, reference)
+        told = [note for note in session.notes if note.startswith("no T1w: measured on ")]
+        assert len(told) == (reference != "T1w")
+        assert ("UNIT1" in session.images) == (reference == "UNIT1")  # beside a T1w it is a raw image only
+
+    def test_a_broken_one_gives_way_to_the_next(self, tree) -> None:
+        root = tree("sub-01/anat/sub-01_T2w.nii.gz", "sub-01/anat/sub-01_FLAIR.nii.gz")
+        (root / "sub-01/anat/sub-01_T2w.json").write_text("{")
+        session = only(find_sessions(root))
+        assert (session.problem, session.reference) == (None, "FLAIR")
+        assert session.images["T2w"].problem
+
+    def test_a_t1w_that_a_filter_leaves_out_is_not_replaced(self, tree) -> None:
+        root = tree("sub-01/anat/sub-01_acq-a_T1w.nii.gz", "sub-01/anat/sub-01_T2w.nii.gz")
+        session = only(find_sessions(root, filters={"t1w": {"acquisition": "b"}}))
+        assert str(session.problem).startswith("no usable T1w")
+
+    def test_a_map_alone_is_nothing_to_measure_on(self, tree) -> None:
+        assert str(only(find_sessions(tree("sub-01/anat/sub-01_R1map.nii.gz"))).problem).startswith("no T1w")
+
+
 class TestBadInput:
     def test_a_session_without_t1w_does_not_end_the_others(self, tree) -> None:
         root = tree(
@@ -247,7 +283,7 @@ class TestBadInput:
         assert good.problem is None
         assert all("no T1w" in str(session.problem) for session in bad)
         assert [session.name for session in bad] == ["sub-02", "sub-04", "sub-05", "sub-06_ses-1", "sub-07"]
-        assert "which holds sub-02_FLAIR.nii.gz" in str(bad[0].problem)
+        assert str(bad[0].problem).startswith("no T1w, and FLAIR not used: sub-02/anat/sub-02_FLAIR.json: the JSON")
         assert "named sub-04_[...]T1w.nii.gz in sub-04/anat, which holds sub-04_t1w.nii.gz" in str(bad[1].problem)
 
     def test_no_absolute_path_in_what_goes_into_reports(self, tree) -> None:

@@ -55,7 +55,7 @@ def test_what_a_rule_does_is_said() -> None:
         ("un-known", "T1w"),
         ("", "T1w"),
         ("freesurfer", "FLAIR"),
-        ("synthal", "T2w"),
+        ("synthal", "PDw"),
         ("synthal", ()),
         ("synthal", ("T1w", "T2w")),
         ("synthal", ("T1w", "FLAIR"), "staple"),
@@ -68,7 +68,9 @@ def test_what_has_no_name_is_refused(arguments: tuple) -> None:
         names.method(*arguments)
 
 
-@pytest.mark.parametrize("desc", ["synthalT2w", "T1w", "thalamus", "freesurferFLAIR", "firstT1w", "a-bT1w", ""])
+@pytest.mark.parametrize(
+    "desc", ["synthalPDw", "mindglideT2w", "T1w", "thalamus", "freesurferFLAIR", "firstT1w", "a-bT1w", ""]
+)
 def test_what_is_no_method_is_a_key_error(desc: str) -> None:
     with pytest.raises(KeyError):
         names.by_desc(desc)

@@ -35,7 +35,7 @@ FOLDER = "group_maps"
 MEAN, FALSE_POSITIVE, FALSE_NEGATIVE = "mean", "falsepositive", "falsenegative"
 _COARSE_MM = 4.0  # of the grid on which the masks are looked for in the template
 _CHUNK = 8  # sessions that are added up together, whatever the number of processes: the same sums everywhere
-_XFM = re.compile(r"_from-T1w_to-(?P<template>[0-9A-Za-z]+)_mode-image_xfm\.(?:txt|h5)$")
+_XFM = re.compile(r"_from-(?P<image>[0-9A-Za-z]+)_to-(?P<template>[0-9A-Za-z]+)_mode-image_xfm\.(?:txt|h5)$")
 
 Key = tuple[str, str, str]  # method, rater ("" for none), kind of map
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]  # start and stop
@@ -238,7 +238,7 @@ def _transforms(place: Place) -> Iterator[tuple[Path, Grid]]:
     """The transforms of a session to templates, and their grids from the sidecars."""
     for name in sorted(place.names):
         match = _XFM.search(name)
-        if match is None or name.startswith("."):
+        if match is None or match["image"] != place.reference or name.startswith("."):
             continue
         path = place.folder / name
         told = read_json(path.with_suffix(".json"))["TemplateGrid"]

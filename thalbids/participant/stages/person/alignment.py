@@ -1,4 +1,4 @@
-"""How the T1w of a later session lies to that of the first one, for the pictures of the report only.
+"""How the T1w (or what takes its place) of a later session lies to that of the first, for pictures of the report only.
 
 No volume is measured on an image that was moved by this.
 """
@@ -39,9 +39,9 @@ def add_steps(subject: SubjectPlan) -> None:
             _add(plan, subject.usable[0], subject.needs(subject.usable[0]))
 
 
-def path_of(plan: SessionPlan) -> Path:
-    """Where the alignment of a session is recorded."""
-    return plan.path("xfm", ".json", from_="T1w", to="firstT1w", mode="image")
+def path_of(plan: SessionPlan, first: SessionPlan) -> Path:
+    """Where the alignment of a session to the first one is recorded."""
+    return plan.path("xfm", ".json", from_=plan.reference, to=f"first{first.reference}", mode="image")
 
 
 def _add(plan: SessionPlan, first: SessionPlan, before: tuple[str, ...]) -> None:
@@ -49,14 +49,14 @@ def _add(plan: SessionPlan, first: SessionPlan, before: tuple[str, ...]) -> None
         "align with first session",
         align,
         inputs={"first": first.t1w, "brain": first.brain, "T1w": plan.t1w},
-        outputs={"alignment": path_of(plan)},
+        outputs={"alignment": path_of(plan, first)},
         params=AlignmentParams(
             first=first.session.session,
             sources=(plan.t1w_uri, first.t1w_uri),
             seed=plan.settings.run.seed,
             bins=plan.settings.registration.bins,
         ),
-        needs=(*before, plan.images["T1w"]),
+        needs=(*before, plan.anatomy),
         memory_gb=2.0,
     )
 
@@ -73,7 +73,7 @@ def align(inputs: Inputs, outputs: Outputs, params: AlignmentParams, upstream: U
         configured(STRATEGIES, dict.fromkeys(STRATEGIES, CUTOFF)), bins=params.bins, seed=params.seed,
     )  # fmt: skip
     content = {
-        "Description": "Where points of the first session's T1w lie in this one (RAS+ mm); for pictures only.",
+        "Description": "Where points of the first session's image lie in this one's (RAS+ mm); for pictures only.",
         "First": params.first,
         "Sources": list(params.sources),
         "Chosen": outcome.chosen,

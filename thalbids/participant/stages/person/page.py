@@ -8,9 +8,8 @@ from typing import Any
 import thalbids
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.participant.reporting import PageParams, PageSession, ShownMask, write
-from thalbids.participant.session import SessionPlan, SubjectPlan
+from thalbids.participant.session import REGISTERED, SessionPlan, SubjectPlan
 from thalbids.participant.stages.person import alignment, siena
-from thalbids.participant.stages.session.registration import REGISTERED
 from thalbids.registration.strategies import configured_for
 from thalbids.settings import Settings
 
@@ -24,7 +23,8 @@ def add_steps(subject: SubjectPlan) -> None:
     inputs: dict[str, Path] = {"whole-brain change": change_table}
     sessions = []
     for plan in subject.sessions:
-        files = shown_files(plan, later=plan is not subject.sessions[0])
+        first = next(iter(subject.usable), plan)
+        files = shown_files(plan, first)
         inputs |= {f"{plan.name} {key}": path for key, path in files.items()}
         sessions.append(
             PageSession(
@@ -60,14 +60,14 @@ def _steps_of(plan: SessionPlan) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(step.name for step in plan.steps), *roots]))
 
 
-def shown_files(plan: SessionPlan, *, later: bool) -> dict[str, Path]:
-    """The files of a session that the page shows; ``later``: it is not the person's first."""
+def shown_files(plan: SessionPlan, first: SessionPlan) -> dict[str, Path]:
+    """The files of a session that the page shows; ``first``: the person's first session with an image."""
     files = {"qc": plan.qc, "volumes": plan.volumes, "icv": plan.icv, "T1w": plan.t1w, "brain": plan.brain}
-    files |= {name: plan.registered(name) for name in REGISTERED if name in plan.images}
+    files |= {name: plan.registered(name) for name in plan.others}
     if "R1map scaled" in plan.images:
         files["scaled R1map"] = plan.segmentable["R1map"]
-    if later:
-        files["alignment"] = alignment.path_of(plan)
+    if plan is not first:
+        files["alignment"] = alignment.path_of(plan, first)
     return files | {mask.desc: plan.dseg(mask.desc) for mask in plan.masks if mask.step is not None}
 
 

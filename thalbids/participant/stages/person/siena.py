@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,8 @@ from thalbids.engine.step import Done, Inputs, Outputs, StepResult, Upstream, re
 from thalbids.errors import ImageError, MetadataError, ThalbidsError
 from thalbids.methods.tools import told
 from thalbids.participant.session import SessionPlan, SubjectPlan
-from thalbids.participant.step_io import given
+from thalbids.participant.step_io import given, image_of
+from thalbids.scratch import scratch
 from thalbids.settings import Settings
 from thalbids.tools import fsl, siena
 from thalbids.types import tool_entry
@@ -165,14 +165,16 @@ def _plan_pair(
 @recorded_as("thalbids.pipeline.siena.siena_pair")
 def siena_pair(inputs: Inputs, outputs: Outputs, params: SienaPairParams, upstream: Upstream) -> Done:
     """SIENA between two sessions; its QC file holds the result."""
+    if any(image_of(source) != "T1w" for source in params.sources):
+        raise ImageError("SIENA needs a T1w image in both sessions, and one of them has none.")
     scans = {}
     for role in ("baseline", "followup"):
         path = given(inputs, role)
         if read_json(sidecar(path)).get("SkullStripped"):
             raise ImageError("SIENA needs the skull, and this T1w image is skull-stripped.", "", path)
         scans[role] = path
-    with tempfile.TemporaryDirectory(prefix="thalbids-siena-", dir=params.settings.run.work_dir) as folder:
-        result = siena.run(scans["baseline"], scans["followup"], Path(folder), params.settings.tools.fsl)
+    with scratch("siena", params.settings.run.work_dir) as folder:
+        result = siena.run(scans["baseline"], scans["followup"], folder, params.settings.tools.fsl)
     write_json(outputs["qc"], result.to_json() | params.to_json())
     return Done()
 

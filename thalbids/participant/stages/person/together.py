@@ -99,7 +99,7 @@ def _add_maps(subject: SubjectPlan, method: Method, plans: list[SessionPlan]) ->
 def _read(plan: SessionPlan, method: Method) -> tuple[dict[str, Path], list[str]]:
     """What the method reads of a session, and the steps that make it."""
     read = {f"image {name}": plan.segmentable[name] for name in method.images} | {"seen": sidecar(plan.t1w)}
-    steps = [plan.images["T1w"], *(plan.image_step(name) for name in method.images)]
+    steps = [plan.anatomy, *(plan.image_step(name) for name in method.images)]
     if "brain" in trait(method, "builds_on", plan.settings):
         read["brain"] = plan.brain
         steps.append(plan.brain_step)

@@ -21,7 +21,7 @@ def add_steps(subject: SubjectPlan) -> None:
 
 def _tell(subject: SubjectPlan, plan: SessionPlan) -> None:
     others = [other for other in subject.usable if other is not plan]
-    told = (_visit(plan, "sidecar T1w"), *(_visit(other, f"visit {other.name}") for other in others))
+    told = (_visit(plan, f"sidecar {plan.reference}"), *(_visit(other, f"visit {other.name}") for other in others))
     files = {f"visit {other.name}": sidecar(other.t1w) for other in others}
     for number, step in enumerate(plan.steps):
         if isinstance(step.params, MeasuresParams):

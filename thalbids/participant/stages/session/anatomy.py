@@ -1,4 +1,4 @@
-"""The step that everything else of a session needs: T1w in order, the embedded brain mask, where the thalami are."""
+"""The step that everything else of a session needs: the T1w (or what takes its place) in order, and what it shows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import ImageError
 from thalbids.families import embedded
 from thalbids.image.io import load_image, save_image
+from thalbids.image.noise import without_noise
 from thalbids.image.orientation import to_ras
 from thalbids.participant.session import SessionPlan
-from thalbids.participant.step_io import given
+from thalbids.participant.step_io import given, image_of
 
 UP_TO_SKULL = "Brain with its fluid up to the inner skull, by SynThal's whole-head network."
 CUT_OFF = "The field of view ends inside the skull: brain mask and intracranial volume are not whole."
@@ -33,9 +34,11 @@ class AnatomyParams(Params):
 
 
 def add_steps(plan: SessionPlan) -> None:
-    """One step for the T1w."""
-    t1w = plan.session.images["T1w"]
-    plan.images["T1w"] = plan.brain_step = plan.add(
+    """One step for the reference image."""
+    t1w = plan.session.images[plan.reference]
+    if plan.reference != "T1w":
+        plan.missing.append({"item": "T1w", "reason": "the session has no T1w image"})
+    plan.images[plan.reference] = plan.brain_step = plan.add(
         "anatomy",
         anatomy,
         inputs={"T1w": t1w.path},
@@ -50,7 +53,7 @@ def add_steps(plan: SessionPlan) -> None:
         memory_gb=plan.memory(1.5),
         version=5,  # says where the whole-head network sees each thalamus
     )
-    plan.segmentable["T1w"] = plan.t1w
+    plan.segmentable[plan.reference] = plan.t1w
 
 
 def _weights() -> str:
@@ -64,9 +67,13 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: AnatomyParams, upstream: U
     """T1w in RAS order without resampling, brain mask, intracranial volume and where the thalami are."""
     from thalbids.methods.synthal import head_of
 
+    image = image_of(params.t1w_uri)
     raw = load_image(given(inputs, "T1w"))
     notes = list(raw.extra.get("notes", ()))
     t1w, orientation = to_ras(raw)
+    if image == "UNIT1":
+        t1w, said = without_noise(t1w)
+        notes += said
     try:
         head = head_of(t1w, params.precision)
     except ImageError as error:
@@ -85,7 +92,7 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: AnatomyParams, upstream: U
             "T1w": grid
             | {
                 "SkullStripped": bool(stripped),
-                "Description": "T1w image, axes permuted and flipped to right, anterior, superior; not resampled.",
+                "Description": f"{image} image, axes permuted and flipped to right, anterior, superior; not resampled.",
                 "Orientation": orientation.to_json(),
                 "ThalamiCentreMm": [float(v) for v in head.centre],
                 "ThalamiSeen": head.places,

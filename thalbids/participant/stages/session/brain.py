@@ -20,7 +20,7 @@ from thalbids.methods import given as elsewhere
 from thalbids.methods.base import Method
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.stages.session import tools
-from thalbids.participant.step_io import RefusalParams, given, refuse
+from thalbids.participant.step_io import RefusalParams, given, image_of, refuse
 from thalbids.settings import Settings
 from thalbids.types import Session
 
@@ -49,6 +49,8 @@ def source_of(session: Session, settings: Settings, able: Collection[str]) -> st
         return source
     if GIVEN in settings.inputs.derivatives and _given(session, settings) is not None:
         return "given"
+    if "T1w" not in session.images:  # what the others read
+        return families.embedded()
     return next((family for family in families.with_brain_mask("auto") if family in able), families.embedded())
 
 
@@ -68,6 +70,9 @@ def add_steps(plan: SessionPlan, methods: Sequence[Method]) -> None:
         return
     if plan.brain_source == "given":
         _take(plan)
+        return
+    if plan.reference != "T1w":
+        _refuse(plan, f"the session has no T1w image to take the brain mask of {plan.brain_source} from.")
         return
     method = next((m for m in methods if m.family == plan.brain_source), None)
     try:
@@ -90,7 +95,7 @@ def _take(plan: SessionPlan) -> None:
         _refuse(plan, found or f"there is no brain mask for {plan.name} in the given results.")
         return
     plan.origins["brain mask"] = f"given, {found.uri}"
-    _add(plan, {"mask": found.path, "raw": plan.session.images["T1w"].path}, found.uri)
+    _add(plan, {"mask": found.path, "raw": plan.session.images[plan.reference].path}, found.uri)
 
 
 def _add(plan: SessionPlan, inputs: dict[str, Path], source: str, *needs: str) -> None:
@@ -100,7 +105,7 @@ def _add(plan: SessionPlan, inputs: dict[str, Path], source: str, *needs: str) -
         inputs={"T1w": plan.t1w, "seen": plan.seen_brain, **inputs},
         outputs={"brain": plan.brain},
         params=BrainParams(plan.brain_source, plan.t1w_uri, (source,)),
-        needs=(plan.images["T1w"], *needs),
+        needs=(plan.anatomy, *needs),
         memory_gb=plan.memory(1.0),
     )
 
@@ -108,7 +113,7 @@ def _add(plan: SessionPlan, inputs: dict[str, Path], source: str, *needs: str) -
 def _refuse(plan: SessionPlan, problem: str) -> None:
     params = RefusalParams(problem, "Give one, or choose another [brain] source.")
     plan.brain_step = plan.add(
-        "brain", refuse, inputs={}, outputs={"brain": plan.brain}, params=params, needs=(plan.images["T1w"],)
+        "brain", refuse, inputs={}, outputs={"brain": plan.brain}, params=params, needs=(plan.anatomy,)
     )
 
 
@@ -130,8 +135,9 @@ def brain(inputs: Inputs, outputs: Outputs, params: BrainParams, upstream: Upstr
     seen = np.asarray(load_labels(given(inputs, "seen")).dataobj) != 0
     agreement = dice(counts(reference=seen, prediction=mask))
     if not agreement >= MIN_DICE:
-        problem = f"the brain mask of {params.source} is not on the brain of this T1w (Dice {agreement:.2f})."
-        raise ImageError(problem, "Look at both: is it of this person and session, in the T1w's space?", path)
+        image = image_of(params.t1w_uri)
+        problem = f"the brain mask of {params.source} is not on the brain of this {image} (Dice {agreement:.2f})."
+        raise ImageError(problem, "Look at both: is it of this person and session, in that image's space?", path)
     save_image(mask, t1w.affine, outputs["brain"], dtype=np.uint8)
     source = "Supplied by the user" if params.source == "given" else f"By {params.source}"
     return Done(

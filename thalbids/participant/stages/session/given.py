@@ -55,7 +55,7 @@ def taken(plan: SessionPlan, mask: PlannedMask) -> PlannedMask | None:
         found = existing.thalamus_mask(key, root, plan.session, desc=mask.desc, exact=exact)
         if found is not None:
             plan.origins[mask.desc] = f"given, {found.uri}"
-            return replace(mask, step=_add(plan, mask, found), roots=(plan.images["T1w"],))
+            return replace(mask, step=_add(plan, mask, found), roots=(plan.anatomy,))
     return None
 
 
@@ -67,9 +67,9 @@ def refused(plan: SessionPlan, mask: PlannedMask, error: ThalbidsError) -> Plann
         inputs={},
         outputs=files_of(plan, mask.desc),
         params=RefusalParams(error.problem, error.mend),
-        needs=(plan.images["T1w"],),
+        needs=(plan.anatomy,),
     )
-    return replace(mask, step=step, roots=(plan.images["T1w"],))
+    return replace(mask, step=step, roots=(plan.anatomy,))
 
 
 def _add(plan: SessionPlan, mask: PlannedMask, found: existing.Existing) -> str:
@@ -78,12 +78,13 @@ def _add(plan: SessionPlan, mask: PlannedMask, found: existing.Existing) -> str:
         mask.desc,
         given_mask,
         inputs={
-            "mask": found.path, "told": told if told.exists() else None, "raw": plan.session.images["T1w"].path,
+            "mask": found.path, "told": told if told.exists() else None,
+            "raw": plan.session.images[plan.reference].path,
             "T1w": plan.t1w, "seen": sidecar(plan.t1w), "brain": plan.seen_brain,
         },
         outputs=files_of(plan, mask.desc),
         params=GivenMaskParams(mask.desc, found.uri, found.labelled, plan.t1w_uri, mask.protocol),
-        needs=(plan.images["T1w"],),
+        needs=(plan.anatomy,),
         memory_gb=plan.memory(1.0),
     )  # fmt: skip
 

@@ -51,7 +51,7 @@ def add_steps(plan: SessionPlan) -> None:
         inputs=inputs,
         outputs={"icv": plan.icv},
         params=IcvParams(plan.session.subject, plan.session.session, ICV_MORPH),
-        needs=(plan.images["T1w"],),
+        needs=(plan.anatomy,),
         after=tuple(after),
         memory_gb=0.5,
         version=2,  # says which volumes can be used

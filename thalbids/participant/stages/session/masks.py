@@ -26,6 +26,7 @@ from thalbids.participant.step_io import labels_of, there, work_folder, write_ma
 from thalbids.settings import Settings
 from thalbids.types import Session
 
+WHERE_THERE = ("T2w", "UNIT1")  # images whose absence is no missing mask
 STALE = "its mask in this folder is of an earlier run and not current, or this run cannot tell"
 
 
@@ -60,9 +61,9 @@ def unplanned(plan: SessionPlan) -> list[PlannedMask]:
 
 
 def _found(out_dir: Path, session: Session) -> list[names.MaskKind]:
-    """The methods whose masks of this T1w are in the output folder, in the order of their names."""
+    """The methods whose masks of this session are in the output folder, in the order of their names."""
     kinds = []
-    pattern = out_dir / derivative(session, "mask", space="T1w", label="thalamus", desc="0")
+    pattern = out_dir / derivative(session, "mask", space=session.reference, label="thalamus", desc="0")
     start, end = pattern.name.split("_desc-0_")
     for path in sorted(pattern.parent.glob(f"{start}_desc-*_{end}")):
         with suppress(KeyError):  # of somebody else's method
@@ -93,7 +94,8 @@ def blank(plan: SessionPlan, method: Method, images: tuple[str, ...], rule: str 
 def add_steps(plan: SessionPlan, method: Method) -> None:
     """One mask per image, or one of all: given, else made where the method runs and the images are there."""
     together = known.of(method.family).reads != known.ONE_IMAGE
-    groups = [tuple(method.images)] if together else [(name,) for name in method.images]
+    usual = [name for name in method.images if name not in WHERE_THERE or name in plan.session.images]
+    groups = [tuple(method.images)] if together else [(name,) for name in usual]
     masks = [given_or_missing(plan, method, images) for images in groups]
     to_run = [mask for mask in masks if mask.step is None and not mask.reason]
     if to_run and hasattr(method, "label_maps"):
@@ -114,7 +116,7 @@ def _cannot_run(plan: SessionPlan, method: Method, images: tuple[str, ...]) -> s
     """Why the method does not run on these images here; "" when it does."""
     results = tools.has_results(plan, method)  # asked in any case: results that cannot be used are refused
     lacking = [image for image in images if image not in plan.segmentable]
-    if lacking and not results:
+    if lacking:
         return f"the session has no {' and no '.join(lacking)} image"
     if method.family not in plan.runnable and not results:
         return f"there is no result of {method.family} for this session, and it is not run here"
@@ -127,8 +129,8 @@ def _cannot_run(plan: SessionPlan, method: Method, images: tuple[str, ...]) -> s
 
 
 def member_of(plan: SessionPlan, family: str) -> PlannedMask | None:
-    """The mask of a family that others build on: that of the T1w, or of several images together."""
-    usual = (mask for mask in plan.masks if mask.images == ("T1w",) or mask.image == "several")
+    """The mask of a family that others build on: that of the reference image, or of several together."""
+    usual = (mask for mask in plan.masks if mask.images == (plan.reference,) or mask.image == "several")
     return next((mask for mask in usual if mask.family == family), None)
 
 
@@ -138,8 +140,8 @@ def segmented(plan: SessionPlan, method: Method, mask: PlannedMask, visit: str =
     path, settings = plan.segmentable[name], plan.settings
     outputs = dict(files_of(plan, mask.desc))
     if settings.synthal.write_probabilities and not hasattr(method, "label_maps"):
-        outputs["probability"] = plan.path("probseg", space="T1w", label="thalamus", desc=mask.desc)
-    needs, roots = [plan.images["T1w"], plan.image_step(name)], [plan.images["T1w"], plan.images[name]]
+        outputs["probability"] = plan.path("probseg", space=plan.reference, label="thalamus", desc=mask.desc)
+    needs, roots = [plan.anatomy, plan.image_step(name)], [plan.anatomy, plan.images[name]]
     inputs: dict[str, Path | None] = {"image": path, "seen": sidecar(plan.t1w)}
     for other in further:
         inputs[f"image {other}"] = plan.segmentable[other]

@@ -17,7 +17,7 @@ from thalbids.engine.step import Done, Inputs, Outputs, Step, Upstream, recorded
 from thalbids.image.io import load_image, load_labels
 from thalbids.participant.session import PlannedMask, SessionPlan
 from thalbids.participant.stages.session.masks import STALE
-from thalbids.participant.stages.session.registration import REGISTERED, record_of
+from thalbids.participant.stages.session.registration import record_of
 from thalbids.participant.step_io import given, there
 from thalbids.raters import effect
 from thalbids.raters.ratings import Verdict
@@ -56,9 +56,9 @@ class Visit:
 
 @dataclass(frozen=True)
 class MeasuresParams(Params):
-    """``methods``: the rows of the volume table; ``registered``: images that were registered; ``missing``: what the
-    session lacks, with the reason; ``rated``: what raters failed, by mask: SHA-256 and reason; ``visits``: this visit,
-    then the person's others.
+    """``methods``: the rows of the volume table; ``images``: the reference first; ``registered``: images that were
+    registered; ``missing``: what the session lacks, with the reason; ``rated``: what raters failed, by mask: SHA-256
+    and reason; ``visits``: this visit, then the person's others.
     """
 
     kind = "measures"
@@ -83,8 +83,8 @@ def add_steps(plan: SessionPlan) -> None:
         if mask.step is not None:
             dseg = plan.dseg(mask.desc)
             inputs |= {mask.desc: dseg, f"{mask.desc} sidecar": sidecar(dseg)}
-    registered = tuple(name for name in REGISTERED if name in plan.images)
-    inputs |= {"image T1w": plan.t1w, "sidecar T1w": sidecar(plan.t1w)}
+    registered = plan.others
+    inputs |= {f"image {plan.reference}": plan.t1w, f"sidecar {plan.reference}": sidecar(plan.t1w)}
     for name in registered:
         inputs |= {f"image {name}": plan.registered(name), f"xfm{name}": record_of(plan, name)}
     plan.add(
@@ -106,7 +106,7 @@ def add_steps(plan: SessionPlan) -> None:
                     # of a map that this run makes there is no header yet
                     {} if name in plan.made else facts(plan.session.images[name]),
                 )
-                for name in ("T1w", *registered)
+                for name in (plan.reference, *registered)
             },
             notes=(*plan.session.notes, *(f"{what}: {whence}" for what, whence in plan.origins.items())),
             brain_source=plan.brain_source,
@@ -134,7 +134,9 @@ def measures(inputs: Inputs, outputs: Outputs, params: MeasuresParams, upstream:
     from thalbids import qc
 
     brain = None if there(inputs, "brain") is None else load_labels(given(inputs, "brain"))
-    grid = brain if brain is not None or not there(inputs, "image T1w") else load_image(given(inputs, "image T1w"))
+    reference = next(iter(params.images))
+    shown, told = f"image {reference}", there(inputs, f"sidecar {reference}")
+    grid = brain if brain is not None or not there(inputs, shown) else load_image(given(inputs, shown))
     affine = None if grid is None else np.asarray(grid.affine)
     masks = {mask.desc: mask_input(mask, inputs, upstream) for mask in params.methods}
     masks, stale = effect.failed_masks(masks, affine, params.rated)
@@ -154,13 +156,15 @@ def measures(inputs: Inputs, outputs: Outputs, params: MeasuresParams, upstream:
         images=image_entries(params, inputs, upstream),
         registrations=[registration_entry(name, inputs, upstream, params) for name in params.registered],
         brain_source=params.brain_source,
-        head=read_json(given(inputs, "sidecar T1w")).get("ThalamiSeen") if there(inputs, "sidecar T1w") else None,
+        head=None if told is None else read_json(told).get("ThalamiSeen"),
+        reference=reference,
         icv=icv,
         notes=notes,
         missing=list(params.missing),
         visits=visits_of(params.visits, inputs),
     )
-    write_table(outputs["volumes"], volume_rows(params.methods, document["Masks"]), params.columns)
+    rows = [{**row, "reference": reference} for row in volume_rows(params.methods, document["Masks"])]
+    write_table(outputs["volumes"], rows, params.columns)
     qc.write(outputs["qc"], document)
     return Done({"volumes": params.dictionary})
 
@@ -235,7 +239,7 @@ def image_entries(params: MeasuresParams, inputs: Inputs, upstream: Upstream) ->
     for name, image in params.images.items():
         result = upstream[image.step]
         status = {"lost": "failed", "cached": "ok", "blocked": "failed"}.get(result.status, result.status)
-        told = there(inputs, "sidecar T1w" if name == "T1w" else f"xfm{name}")
+        told = there(inputs, f"xfm{name}" if name in params.registered else f"sidecar {name}")
         notes = read_json(told).get("Notes", []) if told is not None else []
         entries[name] = {"source": image.source, "status": status, "reason": result.reason, "notes": notes}
         if image.acquisition:

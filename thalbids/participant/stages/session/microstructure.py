@@ -20,7 +20,7 @@ from thalbids.participant.session import PlannedMask, SessionPlan
 from thalbids.participant.stages.session.measures import ending
 from thalbids.participant.stages.session.registration import transform_of
 from thalbids.participant.stages.session.relaxometry import UNITS
-from thalbids.participant.step_io import given, labels_of, there
+from thalbids.participant.step_io import given, image_of, labels_of, there
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ def resample_maps(inputs: Inputs, outputs: Outputs, params: MapsParams, upstream
             "Sources": [source, params.t1w_uri],
             "SpatialReference": params.t1w_uri,
             "SkullStripped": False,
-            "Description": f"{suffix} on the grid of the T1w, by the transform of the R1 map and linear interpolation.",
+            "Description": f"{suffix} on the grid of the {image_of(params.t1w_uri)}, by the transform of the R1 map "
+            "and linear interpolation.",
         }
     return Done(sidecars)
 

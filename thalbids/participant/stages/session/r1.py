@@ -31,7 +31,7 @@ def add_steps(plan: SessionPlan) -> None:
     """Scale the registered R1 map, where there is one."""
     if "R1map" not in plan.images:
         return
-    scaled = plan.path("R1map", space="T1w", desc="scaled")
+    scaled = plan.path("R1map", space=plan.reference, desc="scaled")
     plan.images["R1map scaled"] = plan.add(
         "scale R1map",
         scale_r1,

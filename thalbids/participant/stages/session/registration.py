@@ -1,4 +1,4 @@
-"""FLAIR, or R1 from R1map or T1map, onto the T1w grid: every strategy, the metric gate, the choice."""
+"""FLAIR, T2w, or R1 from R1map or T1map, onto the grid of the reference image: strategies, metric gate, choice."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from thalbids.bids.dataset.inputs import MISSED
 from thalbids.bids.results.outputs import uri
 from thalbids.engine.params import IF_SET, LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Step, Upstream, recorded_as
@@ -18,14 +19,13 @@ from thalbids.image.grids import resample_to, zooms
 from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.image.orientation import to_ras
 from thalbids.participant.session import SessionPlan
-from thalbids.participant.step_io import RefusalParams, given, refuse
+from thalbids.participant.step_io import RefusalParams, given, image_of, refuse
 from thalbids.raters import effect
 from thalbids.raters.ratings import Verdict
 from thalbids.registration.strategies import configured_for, note_on
 from thalbids.settings import Settings
 from thalbids.types import InputImage
 
-REGISTERED = ("FLAIR", "R1map")
 SCANNED = "ScannedVoxelSize"  # of sidecars: mm, before the image was brought onto the T1w grid
 COPIED = {  # fields of a raw map's sidecar that ours repeats, and where the parameters hold them
     "EstimationAlgorithm": "estimation_algorithm",
@@ -63,9 +63,10 @@ class RegistrationParams(Params):
 
 
 def add_steps(plan: SessionPlan, name: str) -> None:
-    """Bring FLAIR or R1 onto the T1w grid, or note that the session has none."""
-    if name not in plan.session.images:
-        plan.missing.append({"item": name, "reason": f"the session has no {name} image"})
+    """Bring FLAIR, R1 or T2w onto the reference's grid, or note that the session has none."""
+    if name not in plan.others:
+        if name not in plan.session.images and name in MISSED:
+            plan.missing.append({"item": name, "reason": f"the session has no {name} image"})
         return
     image = plan.session.images[name]
     made = [plan.made[name]] if name in plan.made else []
@@ -76,7 +77,7 @@ def add_steps(plan: SessionPlan, name: str) -> None:
         inputs={"image": None if image.problem else image.path, "T1w": plan.t1w, "brain": plan.brain},
         outputs={"image": target, "transform": transform},
         params=RefusalParams(image.problem) if image.problem else _params(plan, name, image),
-        needs=tuple(dict.fromkeys((plan.images["T1w"], plan.brain_step, *made))),
+        needs=tuple(dict.fromkeys((plan.anatomy, plan.brain_step, *made))),
         record=record_of(plan, name),
         memory_gb=plan.memory(2.0),
         version=3,  # the unit of R1 is judged in the brain; the voxel size of the scan is kept
@@ -86,16 +87,16 @@ def add_steps(plan: SessionPlan, name: str) -> None:
 
 def transform_of(plan: SessionPlan, name: str) -> Path:
     """Where the transform of an image lies."""
-    return plan.path("xfm", ".txt", **_entities(name))
+    return plan.path("xfm", ".txt", **_entities(plan, name))
 
 
 def record_of(plan: SessionPlan, name: str) -> Path:
     """Where the registration of an image is recorded."""
-    return plan.path("xfm", ".json", **_entities(name))
+    return plan.path("xfm", ".json", **_entities(plan, name))
 
 
-def _entities(name: str) -> dict[str, str]:
-    return {"from_": name, "to": "T1w", "mode": "image"}
+def _entities(plan: SessionPlan, name: str) -> dict[str, str]:
+    return {"from_": name, "to": plan.reference, "mode": "image"}
 
 
 def _params(plan: SessionPlan, name: str, image: InputImage) -> RegistrationParams:
@@ -107,7 +108,7 @@ def _params(plan: SessionPlan, name: str, image: InputImage) -> RegistrationPara
         units=image.metadata.get("Units"),
         skull_stripped=image.metadata.get("SkullStripped"),
         t1w_uri=plan.t1w_uri,
-        transform_uri=uri(plan.relative("xfm", ".txt", **_entities(name))),
+        transform_uri=uri(plan.relative("xfm", ".txt", **_entities(plan, name))),
         strategies=tuple(strategy.name for strategy in strategies),
         strategies_note=note_on(name, plan.settings),
         software=tuple(dict.fromkeys(strategy.software for strategy in strategies)),
@@ -140,6 +141,7 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
     moving = load_image(path)
     notes = list(moving.extra.get("notes", ()))
     converted: dict[str, Any] = {}
+    target = image_of(params.t1w_uri)
     fixed, brain = load_image(given(inputs, "T1w")), load_labels(given(inputs, "brain"))
     if params.image == "R1map":
         moving, converted = as_r1(moving, params, path, brain)
@@ -166,7 +168,7 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
         "Warnings": list(outcome.warnings),
         **({"FailedByRater": seen_by.applied} if seen_by.applied else {}),
         "Software": outcome.software,
-        "Description": "Maps points of the T1w to points of the image (ITK convention: LPS, fixed to moving).",
+        "Description": f"Maps points of the {target} to points of the image (ITK convention: LPS, fixed to moving).",
         "Notes": notes,
     }
     if outcome.image is None or outcome.matrix is None:
@@ -182,7 +184,7 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
         "Sources": [params.source, params.t1w_uri],
         "SpatialReference": params.t1w_uri,
         "SkullStripped": bool(stripped),
-        "Description": f"{params.image} registered to the T1w ({outcome.chosen}) and resampled once to its grid.",
+        "Description": f"{params.image} registered to the {target} ({outcome.chosen}) and resampled once to its grid.",
         "Transform": params.transform_uri,
         SCANNED: [float(zoom) for zoom in zooms(moving.affine)],
         "Notes": notes,

@@ -9,7 +9,7 @@ from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.image.io import load_image, load_labels
 from thalbids.participant.session import SessionPlan
-from thalbids.participant.step_io import given
+from thalbids.participant.step_io import given, image_of
 from thalbids.registration.template import EXTENSION, Template, find_template
 from thalbids.types import tool_entry
 
@@ -38,7 +38,7 @@ def add_steps(plan: SessionPlan) -> None:
     if not settings.name:
         return
     template = find_template(settings.name)
-    entities = {"from_": "T1w", "to": template.name, "mode": "image"}
+    entities = {"from_": plan.reference, "to": template.name, "mode": "image"}
     plan.add(
         f"to {template.name}",
         to_template,
@@ -50,7 +50,7 @@ def add_steps(plan: SessionPlan) -> None:
             seed=plan.settings.run.seed,
             sources=(plan.t1w_uri, plan.uri_of(plan.brain)),
         ),
-        needs=tuple(dict.fromkeys((plan.images["T1w"], plan.brain_step))),
+        needs=tuple(dict.fromkeys((plan.anatomy, plan.brain_step))),
         record=plan.path("xfm", ".json", **entities),
         memory_gb=plan.memory(MEMORY_GB[settings.transform]),
     )
@@ -65,13 +65,15 @@ def to_template(inputs: Inputs, outputs: Outputs, params: TemplateParams, upstre
 
     t1w, brain = given(inputs, "T1w"), given(inputs, "brain")
     template = Template(params.template, given(inputs, "template"), inputs["template brain"])
+    image = image_of(params.sources[0])
     record: dict[str, Any] = {
         "Sources": list(params.sources),
         "Template": template.name,
         "Transform": params.transform,
         "Software": [tool_entry(ants_version())],
-        "Description": f"Maps points of {template.name} to points of the T1w (ITK convention: LPS, fixed to moving): "
-        "with it images of the T1w are resampled into the template.",
+        "Description": f"Maps points of {template.name} to points of the {image} (ITK convention: LPS, "
+        "fixed to moving): "
+        f"with it images of the {image} are resampled into the template.",
     }
     try:
         found = estimate(

@@ -63,7 +63,7 @@ def has_results(plan: SessionPlan, method: Method) -> bool:
 
 def label_map(plan: SessionPlan, family: str, image: str, extension: str = ".nii.gz") -> Path:
     """Where the full label map of a tool goes."""
-    return plan.path("dseg", extension, space="T1w", seg=family, desc=image)
+    return plan.path("dseg", extension, space=plan.reference, seg=family, desc=image)
 
 
 def map_files(plan: SessionPlan, method: Method, image: str, key: str = "") -> dict[str, Path]:
@@ -109,8 +109,8 @@ def add_label_maps(plan: SessionPlan, method: Method, images: list[str]) -> str:
             method=dict(method.params(settings)),
             settings=settings,
         ),
-        needs=tuple(dict.fromkeys((plan.images["T1w"], *([plan.brain_step] if builds_on_brain else []), *before))),
-        after=tuple(dict.fromkeys(plan.image_step(name) for name in images if name != "T1w")),
+        needs=tuple(dict.fromkeys((plan.anatomy, *([plan.brain_step] if builds_on_brain else []), *before))),
+        after=tuple(dict.fromkeys(plan.image_step(name) for name in images if name != plan.reference)),
         record=maps_record(plan.out_dir, plan.name, family),
         memory_gb=plan.memory(method.memory_gb),
         version=method.version,
@@ -140,7 +140,7 @@ def _tool_files(plan: SessionPlan, method: Any) -> tuple[Mapping[str, Path | Non
         inputs={"T1w": plan.session.images["T1w"].path, "T2w": None if t2w is None or t2w.problem else t2w.path},
         outputs=outputs,
         params=ToolRunParams(method.family, dict(method.run_params(plan.settings)), plan.settings),
-        needs=(plan.images["T1w"],),  # a session without a head is not worth hours
+        needs=(plan.anatomy,),  # a session without a head is not worth hours
         record=folder.with_name(f"{plan.name}.json"),
         memory_gb=plan.memory(method.run_memory_gb),
     )
