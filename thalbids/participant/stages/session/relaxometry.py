@@ -120,7 +120,9 @@ def add_steps(plan: SessionPlan) -> None:
         _fit(plan, acquisition, Fields(transmit, receive), _align(plan, acquisition))
         return
     _note(plan, unused(plan.session, GIVEN, None, [name for name, _ in problems]))
-    if problems and "R1map" not in plan.session.images:
+    if plan.reference == "UNIT1" and [name for name, _ in problems] == ["UNIT1"]:  # it is there to be measured on
+        _note(plan, [f"R1map: not from the UNIT1 image. {problem}" for _, problem in problems])
+    elif problems and "R1map" not in plan.session.images:
         kind, problem = problems[0]
         _stand_in(plan, kind, InputImage(Path(), "", "R1map", problem=problem))
 
