@@ -41,6 +41,10 @@ _GZIP_LEVEL = 3
 _PIECES = 2**8, 2**20  # bytes given to zlib at once, from the first piece of a member to later ones
 _NIFTI_HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 _ZEROS = re.compile(rb"\0*")
+DAMAGE = (  # what nibabel, zlib and numpy raise on a damaged file
+    HeaderDataError, ImageFileError, WrapStructError, OSError, ValueError, KeyError, OverflowError, EOFError,
+    zlib.error,
+)  # fmt: skip
 _SILENT = logging.getLogger("thalbids.image.io.nibabel")  # what nibabel mends is told by our own notes
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
@@ -121,9 +125,37 @@ def load_labels(path: Path | str) -> nib.Nifti1Image:
 def header_voxels(path: Path) -> int:
     """Number of voxels of a volume by its header; 0 when that cannot be read."""
     try:
-        return math.prod(nib.load(path).shape[:3])
-    except Exception:  # nibabel, zlib and numpy raise what they like on a damaged file
+        return math.prod(shape_and_affine(path)[0])
+    except ImageError:
         return 0
+
+
+def shape_and_affine(path: Path) -> tuple[tuple[int, int, int], np.ndarray]:
+    """Shape and affine by the header alone, of an image that :func:`load_image` would not refuse for them.
+
+    Raises
+    ------
+    ImageError
+        The header cannot be read, or speaks of no single volume or of no usable geometry.
+    """
+    if not path.is_file():
+        raise ImageError("This is not a file.", "Put the image itself there.", path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(_HEAD_BYTES)
+        header, unchecked = read_header(_inflated_head(start), path)
+        shape = _three_dimensions(header.get_data_shape())
+        return shape, geometry_from_header(unchecked, shape)[0]
+    except ImageError as error:
+        raise ImageError(error.problem, error.mend, path) from error
+    except DAMAGE as error:
+        raise ImageError(f"The header cannot be read ({error}).", "Copy or convert the file again.", path) from error
+
+
+def _inflated_head(start: bytes) -> bytes:
+    """The first bytes of a file, inflated where it is a gzip file."""
+    zipped = start.startswith(_GZIP_MAGIC)
+    return zlib.decompressobj(wbits=31).decompress(start, _HEAD_BYTES) if zipped else start
 
 
 def save_image(
@@ -181,7 +213,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         raise ImageError(
             f"The compressed data are cut off or damaged ({error}).", "Copy or convert the file again.", path
         ) from error
-    except (HeaderDataError, ImageFileError, WrapStructError, OSError, ValueError, KeyError, OverflowError) as error:
+    except DAMAGE as error:
         raise ImageError(
             f"The header or the data cannot be read ({error}).", "The file is damaged: copy or convert it again.", path
         ) from error
@@ -216,8 +248,7 @@ def _read_bytes(path: Path) -> tuple[bytes, Any, Any, int]:
         with path.open("rb") as file:
             start = file.read(_HEAD_BYTES)
             zipped = start.startswith(_GZIP_MAGIC)
-            head = zlib.decompressobj(wbits=31).decompress(start, _HEAD_BYTES) if zipped else start
-            header, unchecked = read_header(head, path)
+            header, unchecked = read_header(_inflated_head(start), path)
             most = data_end(header) + MORE_BYTES
             raw = start + file.read(most)
     except OSError as error:

@@ -17,8 +17,15 @@ from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import ImageError, ThalbidsError
 from thalbids.image.io import load_labels, save_image
+from thalbids.qc.measures import asymmetry_index
 from thalbids.scratch import scratch
 from thalbids.settings import Settings
+from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
+
+ASYMMETRY = "AsymmetryIndex"  # of the sidecar of left and right thalamus, for the person's other visits
+
+
+NOISE = "NoiseShare"  # of the sidecar of an image: noise of the scan as a share of the brain's median
 
 
 @dataclass(frozen=True)
@@ -87,4 +94,5 @@ def write_masks(
     save_image(labels, affine, outputs["dseg"], dtype=np.uint8)
     write_table(outputs["table"], LABEL_TABLE, LABEL_TABLE_COLUMNS)
     save_image((labels != 0).astype(np.uint8), affine, outputs["mask"], dtype=np.uint8)
-    return {"mask": {**common, "Type": "ROI"}, "dseg": dict(common)}
+    balance = asymmetry_index(*(float(np.count_nonzero(labels == side)) for side in (LEFT_THALAMUS, RIGHT_THALAMUS)))
+    return {"mask": {**common, "Type": "ROI"}, "dseg": {**common, ASYMMETRY: balance}}

@@ -19,7 +19,7 @@ from thalbids.image import landmarks
 from thalbids.image.landmarks import Side
 from thalbids.qc import contradictions, rules
 from thalbids.qc.measures import Measures, brain_measures, expected_centre, mask_box, mask_measures, moved_origin
-from thalbids.qc.visits import image_flags, visit_flags
+from thalbids.qc.visits import balance_flags, image_flags, visit_flags
 
 SCHEMA_VERSION = "1.0"
 
@@ -115,6 +115,7 @@ def build(
     }
     told = visit_flags(visits[0], visits[1:]) if visits else []
     _distrust(document["Masks"], [flag for _, flag in told if flag["severity"] == rules.DISTRUST])
+    _compare_balance(document["Masks"], visits[1:])
     flags = [{"scope": f"visit:{label}", **flag} for label, flag in told if flag["severity"] != rules.DISTRUST]
     document["Flags"] = [*_all_flags(document), *flags]
     return document
@@ -324,6 +325,16 @@ def _distrust(masks: Mapping[str, dict[str, Any]], flags: Sequence[dict[str, Any
             entry["trusted"] = False
 
 
+def _compare_balance(masks: Mapping[str, dict[str, Any]], others: Sequence[Mapping[str, Any]]) -> None:
+    """Flag the masks whose balance of left and right is another than in the person's other visits."""
+    own = {name: entry["measures"]["asymmetry_index"] for name, entry in masks.items() if entry["measures"]}
+    known = {name: value for name, value in own.items() if value is not None}
+    seen = {str(other["session"]): other.get("asymmetry", {}) for other in others}
+    for name, flag in balance_flags(known, seen).items():
+        masks[name]["flags"].append(flag)
+        masks[name]["trusted"] = False
+
+
 def _all_flags(document: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     """Every flag of the document with the thing it is about."""
     brain = document["Brain"]
@@ -332,9 +343,8 @@ def _all_flags(document: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     scoped += [(f"registration:{entry['image']}", entry["flags"]) for entry in document["Registrations"]]
     scoped += [(f"mask:{name}", entry["flags"]) for name, entry in document["Masks"].items()]
     scoped += [
-        (f"image:{name}", image_flags(name, entry["acquisition"]))
+        (f"image:{name}", image_flags(name, entry.get("acquisition") or {}, entry.get("notes") or ()))
         for name, entry in document["Images"].items()
-        if entry.get("acquisition")
     ]
     scoped.append((f"image:{document['Reference']}", rules.reference_flags(document["Reference"])))
     for scope, flags in scoped:

@@ -21,7 +21,9 @@ CENTRE_OFFSET_MM = (0.0, 4.5, -1.4)  # from the brain mask's centre of mass to t
 HALF_SEPARATION_MM = 12.0  # from that middle to the centre of one thalamus
 
 CONNECTIVITY_26 = np.ones((3, 3, 3), dtype=bool)
-DIAGNOSTICS = ("flip_dice", "confidence", "in_view", "expected_dice", "volume_low_mm3", "volume_high_mm3")
+DIAGNOSTICS = (
+    "flip_dice", "confidence", "in_view", "expected_dice", "volume_low_mm3", "volume_high_mm3", "noise_share",
+)  # fmt: skip
 FACES = ("left", "right", "posterior", "anterior", "inferior", "superior")
 
 NEAR_EDGE_VOXELS = 1  # a mask this close to the edge of the data may be cut off

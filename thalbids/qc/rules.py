@@ -147,6 +147,12 @@ COMMON_RULES = (
         "Do not use the volume: part of the structure was not scanned.", DISTRUST, scale=100.0,
     ),
     Rule(
+        "noise", "noise_share", None, 0.2,
+        "The noise of the scan is {value} % of the brain's brightness: masks become too small (docs/qc.md).",
+        "Do not use the volume; use another image of the session, or a scan with less noise.", DISTRUST, scale=100.0,
+        digits=0,
+    ),
+    Rule(
         "self_agreement", "flip_dice", 0.92, None,
         "The method finds another thalamus in the mirrored image (Dice {value}).",
         "Look at the outline: the image may be noisy, blurred, cut off or of a contrast that the method cannot read.",

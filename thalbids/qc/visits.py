@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from thalbids.image.orientation import MIRRORED
 from thalbids.qc.rules import CHECK, DISTRUST
 
 THICK_MM = 2.5  # slices from here on: the thalamus is about 20 mm high
@@ -19,8 +20,10 @@ Flag = dict[str, Any]
 AXES = ("right to left", "front to back", "top to bottom")
 
 
-def image_flags(name: str, facts: Facts) -> list[Flag]:
-    """What is to be known of an image before its volumes are used: thick slices, contrast agent."""
+def image_flags(name: str, facts: Facts, notes: Sequence[str] = ()) -> list[Flag]:
+    """What is to be known of an image before its volumes are used: thick slices, contrast agent, and, by the notes that
+    were made when it was read, a doubt about left and right.
+    """
     flags = []
     thick = facts.get("slice_thickness_mm")
     if thick is not None and thick >= THICK_MM:
@@ -32,6 +35,10 @@ def image_flags(name: str, facts: Facts) -> list[Flag]:
         reason = f"The {name} was made with a contrast agent ({facts['contrast_agent']})."
         advice = "Compare volumes with those of scans with the agent only."
         flags.append(_flag("contrast_agent", None, None, reason, advice))
+    if any(MIRRORED in note for note in notes):
+        reason = f"The {name}: {MIRRORED}."
+        advice = "Compare the image with the scanner's; until then, do not use left and right."
+        flags.append(_flag("mirrored", None, None, reason, advice))
     return flags
 
 
@@ -128,6 +135,30 @@ def visit_flags(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> 
         advice = "Do not use the volumes before the header has been compared with the scanner's images."
         found.append(("", _flag("visit_size", worst, ICV_DISTRUST, reason, advice, DISTRUST)))
     return found
+
+
+def balance_flags(own: Mapping[str, float], others: Mapping[str, Mapping[str, float]]) -> dict[str, Flag]:
+    """The masks in which left and right are balanced otherwise than in the person's other visits (distrust).
+
+    Of several visits one that most others contradict is wrong, of two the more lopsided one.
+
+    Parameters
+    ----------
+    own : ``desc-`` label -> asymmetry index, 2 (left - right) / (left + right)
+    others : label of the visit -> the same of its masks
+    """
+    flags = {}
+    for name, value in own.items():
+        seen = {label: found[name] for label, found in others.items() if name in found}
+        far = {label: other for label, other in seen.items() if abs(other - value) > ASYMMETRY}
+        if len(far) <= len(seen) / 2 or (len(seen) == 1 and abs(value) < abs(next(iter(far.values())))):
+            continue
+        named = ", ".join(f"{100 * other:+.0f} % in session {label}" for label, other in far.items())
+        reason = f"Left and right differ by {100 * value:+.0f} % here and by {named}: one side may be cut off."
+        worst = max(abs(other - value) for other in far.values())
+        advice = "Do not use the mask before its outline has been compared with those of the other visits."
+        flags[name] = _flag("visit_asymmetry", worst, ASYMMETRY, reason, advice, DISTRUST)
+    return flags
 
 
 def either_stripped(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:

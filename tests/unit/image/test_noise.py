@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import nibabel as nib
 import numpy as np
+import pytest
 
-from thalbids.image.noise import without_noise
+from thalbids.image.noise import noise_share, without_noise
 
 SHAPE = (60, 64, 60)
 
@@ -37,3 +38,25 @@ def test_the_noise_around_the_head_becomes_0_and_the_head_stays() -> None:
 def test_an_image_without_noise_is_left_alone() -> None:
     image, _ = head(noise=False)
     assert without_noise(image) == (image, [])
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.3])
+@pytest.mark.parametrize("thick", [False, True])
+def test_the_noise_of_a_scan_as_a_share_of_the_brain(share: float, thick: bool) -> None:
+    rng = np.random.default_rng(2)
+    x, y, z = np.indices((64, 64, 64))
+    tissue = 1000 + 150 * np.sin(x / 3) * np.sin(y / 4) * np.sin(z / 3)  # structures of about 1 cm
+    tissue = tissue[:, :, ::4] if thick else tissue
+    noise = share * 1000 * rng.standard_normal((2, *tissue.shape))
+    scan = np.hypot(tissue + noise[0], noise[1])  # a magnitude image
+    inside = np.zeros(scan.shape, bool)
+    inside[8:-8, 8:-8, 2:-2] = True
+    found = noise_share(scan, inside)
+    assert found == pytest.approx(share, rel=0.12, abs=0.012)
+
+
+def test_nothing_to_judge_noise_by() -> None:
+    scan = np.ones((9, 9, 9))
+    assert noise_share(scan, np.zeros(scan.shape)) is None
+    assert noise_share(-scan, scan) is None
+    assert noise_share(scan, scan) == 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from thalbids import qc
+from thalbids.image.orientation import MIRRORED
 from thalbids.qc import MaskInput, visits
 from thalbids.qc.document import schema
 
@@ -123,3 +124,36 @@ def test_remarks_on_a_pair_from_two_documents() -> None:
 def test_a_change_of_the_balance_of_left_and_right_is_remarked() -> None:
     assert "cut off" in visits.balance_remark(-0.01, -0.14)
     assert visits.balance_remark(0.02, -0.05) == visits.balance_remark(None, 0.3) == ""
+
+
+class TestBalance:
+    """Left and right of one method against the person's other visits."""
+
+    TRUNCATED = -0.14
+
+    def test_of_two_visits_the_lopsided_one_is_wrong(self) -> None:
+        found = visits.balance_flags({"first": self.TRUNCATED}, {"2": {"first": 0.01}})
+        assert (found["first"]["rule"], found["first"]["severity"]) == ("visit_asymmetry", "distrust")
+        assert "-14 % here and by +1 % in session 2" in found["first"]["reason"]
+        assert visits.balance_flags({"first": 0.01}, {"1": {"first": self.TRUNCATED}}) == {}
+
+    def test_of_three_the_one_that_both_others_contradict(self) -> None:
+        whole = {"first": 0.02, "synthalT1w": 0.0}
+        cut = {"first": self.TRUNCATED, "synthalT1w": 0.01}
+        assert list(visits.balance_flags(cut, {"1": whole, "3": whole})) == ["first"]
+        assert visits.balance_flags(whole, {"2": cut, "3": whole}) == {}
+
+    def test_a_person_who_is_lopsided_in_every_visit_is_fine(self) -> None:
+        own = {"first": -0.2}
+        assert visits.balance_flags(own, {"1": {"first": -0.15}, "2": {"first": -0.24}}) == {}
+
+    def test_a_method_that_no_other_visit_has_is_not_judged(self) -> None:
+        assert visits.balance_flags({"first": -0.2}, {"1": {"synthalT1w": 0.0}, "2": {}}) == {}
+        assert visits.balance_flags({"first": -0.2}, {}) == {}
+
+
+def test_mirror_images_of_the_header_are_flagged() -> None:
+    (flag,) = visits.image_flags("T1w", {}, ["something else", f"{MIRRORED} (rows)"])
+    assert (flag["rule"], flag["severity"]) == ("mirrored", "check")
+    assert "left and right" in flag["reason"]
+    assert visits.image_flags("T1w", {}, ["something else"]) == []

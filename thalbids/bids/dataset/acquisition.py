@@ -10,7 +10,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from thalbids.image.orientation import geometry_from_header
+from thalbids.errors import ImageError
+from thalbids.image.io import shape_and_affine
 from thalbids.types import InputImage
 
 PLANES = ("sagittal", "coronal", "axial")  # of slices that follow each other along x, y, z
@@ -61,12 +62,8 @@ def contrast_agent(image: InputImage) -> str | None:
 def _grid(image: InputImage) -> tuple[list[float] | None, list[float] | None]:
     """Voxel sizes and field of view along x, y, z of the world; None where the header cannot be read."""
     try:
-        header = nib.load(image.path).header
-        shape = tuple(int(n) for n in header.get_data_shape()[:3])
-        affine, _ = geometry_from_header(header, shape)
-    except Exception:  # nibabel, zlib and numpy raise what they like on a damaged file
-        return None, None
-    if len(shape) != 3:
+        shape, affine = shape_and_affine(image.path)
+    except ImageError:
         return None, None
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     order = np.argsort(nib.io_orientation(affine)[:, 0])

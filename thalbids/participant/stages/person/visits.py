@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from thalbids.bids.dataset.acquisition import facts
 from thalbids.bids.results.outputs import sidecar
-from thalbids.participant.session import SessionPlan, SubjectPlan
+from thalbids.participant.session import PlannedMask, SessionPlan, SubjectPlan
 from thalbids.participant.stages.session.measures import MeasuresParams, Visit
 
 
@@ -21,22 +22,33 @@ def add_steps(subject: SubjectPlan) -> None:
 
 def _tell(subject: SubjectPlan, plan: SessionPlan) -> None:
     others = [other for other in subject.usable if other is not plan]
-    told = (_visit(plan, f"sidecar {plan.reference}"), *(_visit(other, f"visit {other.name}") for other in others))
+    masks = {other.name: [mask for mask in other.masks if mask.step is not None] for other in others}
+    own = _visit(plan, f"sidecar {plan.reference}", {})
+    told = (own, *(_visit(other, f"visit {other.name}", _keys(other, masks[other.name])) for other in others))
     files = {f"visit {other.name}": sidecar(other.t1w) for other in others}
+    for other in others:
+        keys = _keys(other, masks[other.name])
+        files |= {keys[mask.desc]: sidecar(other.dseg(mask.desc)) for mask in masks[other.name]}
+    made = [mask.step for other in others if other.name in subject.asked for mask in masks[other.name] if mask.step]
     for number, step in enumerate(plan.steps):
         if isinstance(step.params, MeasuresParams):
             plan.steps[number] = replace(
                 step,
                 inputs={**step.inputs, **files},
                 params=replace(step.params, visits=told),
-                after=(*step.after, *subject.needs(*others)),
+                after=tuple(dict.fromkeys((*step.after, *subject.needs(*others), *made))),
             )
 
 
-def _visit(plan: SessionPlan, key: str) -> Visit:
+def _keys(plan: SessionPlan, masks: Sequence[PlannedMask]) -> dict[str, str]:
+    """The inputs that hold the sidecars of a visit's masks, by their labels."""
+    return {mask.desc: f"visit {plan.name} {mask.desc}" for mask in masks}
+
+
+def _visit(plan: SessionPlan, key: str, masks: Mapping[str, str]) -> Visit:
     images = {
         name: {} if name in plan.made else facts(image)
         for name, image in plan.session.images.items()
         if name in plan.images
     }
-    return Visit(plan.session.session or "without a label", images, key)
+    return Visit(plan.session.session or "without a label", images, key, masks)

@@ -11,10 +11,10 @@ from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import ImageError
 from thalbids.families import embedded
 from thalbids.image.io import load_image, save_image
-from thalbids.image.noise import without_noise
+from thalbids.image.noise import noise_share, without_noise
 from thalbids.image.orientation import to_ras
 from thalbids.participant.session import SessionPlan
-from thalbids.participant.step_io import given, image_of
+from thalbids.participant.step_io import NOISE, given, image_of
 
 UP_TO_SKULL = "Brain with its fluid up to the inner skull, by SynThal's whole-head network."
 CUT_OFF = "The field of view ends inside the skull: brain mask and intracranial volume are not whole."
@@ -51,7 +51,7 @@ def add_steps(plan: SessionPlan) -> None:
             weights=_weights(),
         ),
         memory_gb=plan.memory(1.5),
-        version=5,  # says where the whole-head network sees each thalamus
+        version=6,  # says how noisy the scan is
     )
     plan.segmentable[plan.reference] = plan.t1w
 
@@ -99,6 +99,7 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: AnatomyParams, upstream: U
                 "IntracranialVolumeMm3": None if head.cut_off else head.icv_mm3,
                 "SkullCutOffMm2": head.cut_mm2,
                 "HeadTiltDegrees": head.tilt,
+                NOISE: noise_share(np.asarray(t1w.dataobj), head.brain),
                 "Notes": notes,
             },
             "brain": grid

@@ -18,7 +18,7 @@ from thalbids.image.io import load_image, load_labels
 from thalbids.participant.session import PlannedMask, SessionPlan
 from thalbids.participant.stages.session.masks import STALE
 from thalbids.participant.stages.session.registration import record_of
-from thalbids.participant.step_io import given, there
+from thalbids.participant.step_io import ASYMMETRY, NOISE, given, there
 from thalbids.raters import effect
 from thalbids.raters.ratings import Verdict
 
@@ -42,16 +42,22 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class Visit:
-    """What another visit's quality control needs of a visit: its label, how each image was acquired, and the input that
-    holds the sidecar of its T1w.
+    """What another visit's quality control needs of a visit: its label, how each image was acquired, and which inputs
+    hold the sidecars of its reference image and of its masks.
     """
 
     session: str
     acquisition: Mapping[str, Mapping[str, Any]]
     sidecar: str
+    masks: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return {"session": self.session, "acquisition": self.acquisition, "sidecar": self.sidecar}
+        return {
+            "session": self.session,
+            "acquisition": self.acquisition,
+            "sidecar": self.sidecar,
+            "masks": dict(self.masks),
+        }
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,8 @@ def add_steps(plan: SessionPlan) -> None:
     registered = plan.others
     inputs |= {f"image {plan.reference}": plan.t1w, f"sidecar {plan.reference}": sidecar(plan.t1w)}
     for name in registered:
-        inputs |= {f"image {name}": plan.registered(name), f"xfm{name}": record_of(plan, name)}
+        image = plan.registered(name)
+        inputs |= {f"image {name}": image, f"sidecar {name}": sidecar(image), f"xfm{name}": record_of(plan, name)}
     plan.add(
         "measures",
         measures,
@@ -117,7 +124,7 @@ def add_steps(plan: SessionPlan) -> None:
         ),
         record=plan.qc,
         memory_gb=plan.memory(1.0),
-        version=2,  # masks against each other, acquisition, visits
+        version=3,  # noise, balance of left and right between visits
     )
 
 
@@ -180,6 +187,10 @@ def mask_input(mask: PlannedMask, inputs: Inputs, upstream: Upstream) -> Any:
     labels = np.asarray(load_labels(path).dataobj).astype(np.uint8)
     seen = there(inputs, f"image {mask.images[0]}") if len(mask.images) == 1 else None
     told = read_json(sidecar(path))
+    scan = there(inputs, f"sidecar {mask.images[0]}") if len(mask.images) == 1 else None
+    diagnostics = {name: told[key] for name, key in DIAGNOSTICS.items() if key in told}
+    if scan is not None and (noise := read_json(scan).get(NOISE)) is not None:
+        diagnostics["noise_share"] = noise
     return MaskInput(
         labels,
         mask.family,
@@ -188,7 +199,7 @@ def mask_input(mask: PlannedMask, inputs: Inputs, upstream: Upstream) -> Any:
         reason,
         told.get("SoftVolumeMm3"),
         None if seen is None else np.asarray(load_image(seen).dataobj) != 0,
-        {name: told[key] for name, key in DIAGNOSTICS.items() if key in told},
+        diagnostics,
         told.get("EnvelopeDependence"),
         mask.builds_on,
     )
@@ -263,9 +274,17 @@ def visits_of(visits: Sequence[Visit], inputs: Inputs) -> list[dict[str, Any]]:
                     "acquisition": visit.acquisition,
                     "icv_mm3": known.get("IntracranialVolumeMm3"),
                     "stripped": bool(known.get("SkullStripped")),
+                    "asymmetry": _asymmetries(visit, inputs),
                 }
             )
     return found
+
+
+def _asymmetries(visit: Visit, inputs: Inputs) -> dict[str, float]:
+    """The asymmetry index of each mask of another visit that is there."""
+    told = {name: path for name, key in visit.masks.items() if (path := there(inputs, key)) is not None}
+    found = {name: read_json(path).get(ASYMMETRY) for name, path in told.items()}
+    return {name: float(value) for name, value in found.items() if value is not None}
 
 
 def registration_entry(name: str, inputs: Inputs, upstream: Upstream, params: MeasuresParams) -> dict[str, Any]:

@@ -17,9 +17,11 @@ from thalbids.engine.step import Done, Inputs, Outputs, Step, Upstream, recorded
 from thalbids.errors import ImageError, ThalbidsError
 from thalbids.image.grids import resample_to, zooms
 from thalbids.image.io import load_image, load_labels, save_image
+from thalbids.image.noise import noise_share
 from thalbids.image.orientation import to_ras
+from thalbids.inference.boxes import without_background
 from thalbids.participant.session import SessionPlan
-from thalbids.participant.step_io import RefusalParams, given, image_of, refuse
+from thalbids.participant.step_io import NOISE, RefusalParams, given, image_of, refuse
 from thalbids.raters import effect
 from thalbids.raters.ratings import Verdict
 from thalbids.registration.strategies import configured_for, note_on
@@ -80,7 +82,7 @@ def add_steps(plan: SessionPlan, name: str) -> None:
         needs=tuple(dict.fromkeys((plan.anatomy, plan.brain_step, *made))),
         record=record_of(plan, name),
         memory_gb=plan.memory(2.0),
-        version=3,  # the unit of R1 is judged in the brain; the voxel size of the scan is kept
+        version=4,  # the voxel size and the noise of the scan are kept, padding becomes 0
     )
     plan.segmentable[name] = target
 
@@ -146,6 +148,7 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
     if params.image == "R1map":
         moving, converted = as_r1(moving, params, path, brain)
     moving, _ = to_ras(moving)
+    moving = nib.Nifti1Image(without_background(np.asarray(moving.dataobj)), moving.affine)
     strategies = configured(params.strategies, params.cutoffs, program=params.settings.tools.fsl)
     seen_by = effect.Registrations(params.rejected, fixed.affine)
     outcome = gate.register(
@@ -187,10 +190,17 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
         "Description": f"{params.image} registered to the {target} ({outcome.chosen}) and resampled once to its grid.",
         "Transform": params.transform_uri,
         SCANNED: [float(zoom) for zoom in zooms(moving.affine)],
+        NOISE: _noise(moving, brain, outcome.matrix),
         "Notes": notes,
         **{key: getattr(params, own) for key, own in COPIED.items() if getattr(params, own) is not None},
     } | converted
     return Done({"image": metadata, "transform": record})
+
+
+def _noise(moving: nib.Nifti1Image, brain: nib.Nifti1Image, matrix: np.ndarray) -> float | None:
+    """The noise of the image before it was resampled, inside the brain; ``matrix`` maps fixed to moving RAS+ mm."""
+    inside = resample_to(brain, moving, matrix=np.linalg.inv(matrix), order=0)
+    return noise_share(np.asarray(moving.dataobj), np.asarray(inside.dataobj))
 
 
 def as_r1(
