@@ -148,7 +148,7 @@ COMMON_RULES = (
     ),
     Rule(
         "noise", "noise_share", None, 0.2,
-        "The noise of the scan is {value} % of the brain's brightness: masks become too small (docs/qc.md).",
+        "The noise of the scan is {value} % of the brain's brightness: the border of the thalamus is lost in it.",
         "Do not use the volume; use another image of the session, or a scan with less noise.", DISTRUST, scale=100.0,
         digits=0,
     ),

@@ -17,7 +17,7 @@ from thalbids.methods.freesurfer import FreeSurfer
 from thalbids.methods.mindglide import MindGlide
 from thalbids.participant import plan as plans
 from thalbids.participant.session import SessionPlan
-from thalbids.participant.stages.session import masks
+from thalbids.participant.stages.session import masks, measures
 from thalbids.participant.step_io import refuse
 from thalbids.raters.ratings import Item, Verdict
 from thalbids.settings import load
@@ -65,6 +65,52 @@ def test_the_table_has_a_row_for_every_mask_made_or_not(images: tuple[str, ...])
     for entry in made.masks:
         assert (entry.step is None) == (not set(entry.images) <= set(images))
         assert bool(entry.reason) == (entry.step is None)
+
+
+@pytest.mark.parametrize(
+    ("images", "reference", "registered"),
+    [
+        (("T2w", "FLAIR", "R1map"), "T2w", ("FLAIR", "R1map")),
+        (("FLAIR", "R1map"), "FLAIR", ("R1map",)),
+        (("UNIT1", "FLAIR", "T2w"), "UNIT1", ("FLAIR", "T2w")),
+        (("T1w", "T2w"), "T1w", ("T2w",)),
+    ],
+)
+def test_without_a_t1w_everything_lies_on_the_next_image(
+    images: tuple[str, ...], reference: str, registered: tuple[str, ...]
+) -> None:
+    methods = (First(), Fixed(), MindGlide())
+    settings = load(None, {"brain": {"source": "auto"}, "mindglide": {"envelope": "synthal"}})
+    plan = planned_session(session(images), OUT, methods, settings, ("first", "synthal", "mindglide", "dbsegment"))
+    check_plan(plan.steps)
+    assert (plan.reference, plan.others) == (reference, registered)
+    written = [path.name for step in plan.steps for path in step.outputs.values()]
+    assert f"sub-01_ses-1_desc-reoriented_{reference}.nii.gz" in written
+    spaces = {part for name in written for part in name.split("_") if part.startswith(("space-", "to-"))}
+    assert spaces == {f"space-{reference}", f"to-{reference}"}
+    made = {mask.desc: mask for mask in plan.masks if mask.step is not None}
+    assert {f"synthal{image}" for image in images} <= made.keys()
+    assert ("mindglideFLAIRInSynthal" in made) == ("FLAIR" in images)  # cut by SynThal on the reference
+    reasons = {mask.desc: mask.reason for mask in plan.masks if mask.step is None}
+    if reference != "T1w":
+        assert reasons["first"] == reasons["synthalT1w"] == "the session has no T1w image"
+        assert plan.brain_source == "synthal"
+        assert {"item": "T1w", "reason": "the session has no T1w image"} in plan.missing
+    assert not {"synthalT2w", "synthalUNIT1"} & reasons.keys()  # their absence is no missing mask
+
+
+def test_visits_with_other_reference_images_are_planned_together() -> None:
+    sessions = [session(("T1w", "FLAIR")), session(("FLAIR",), "2"), session(("T2w", "FLAIR"), "3")]
+    planned = planned_steps(sessions, OUT, (Fixed(),), load(None, {}))
+    check_plan(planned)
+    measured = next(step for step in planned if step.name == "sub-01_ses-3 measures")
+    assert isinstance(measured.params, measures.MeasuresParams)
+    assert next(iter(measured.params.images)) == "T2w"
+    assert [(visit.session, sorted(visit.masks)) for visit in measured.params.visits] == [
+        ("3", []), ("1", ["synthalFLAIR", "synthalT1FLAIR", "synthalT1w"]), ("2", ["synthalFLAIR"]),
+    ]  # fmt: skip
+    names = {path.name for step in planned for path in step.outputs.values()}
+    assert "sub-01_ses-2_from-FLAIR_to-firstT1w_mode-image_xfm.json" in names
 
 
 def test_how_a_map_was_estimated_is_handed_on() -> None:

@@ -20,7 +20,7 @@ TABLES = {
 def test_the_columns_that_other_programs_rely_on() -> None:
     promised = (
         "method image volume_mm3 volume_left_mm3 volume_right_mm3 voxels voxel_volume_mm3 status reason "
-        "volume_soft_mm3 expected_dice volume_low_mm3 volume_high_mm3"
+        "volume_soft_mm3 expected_dice volume_low_mm3 volume_high_mm3 reference"
     )
     assert set(promised.split()) == set(dictionaries.THALAMUS_COLUMNS)
     assert dictionaries.ICV_COLUMNS == ("source", "icv_mm3", "note", "status")

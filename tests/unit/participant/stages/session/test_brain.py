@@ -28,7 +28,7 @@ def brain(tmp_path: Path, mask: np.ndarray) -> Any:
         save_image(data, np.eye(4), tmp_path / f"{name}.nii.gz")
     inputs = {name: tmp_path / f"{name}.nii.gz" for name in ("seen", "mask")}
     inputs |= {"T1w": tmp_path / "t1w.nii.gz", "raw": tmp_path / "t1w.nii.gz"}
-    params = stage.BrainParams("given", "bids::t1w", ("bids:brain:x",))
+    params = stage.BrainParams("given", "bids::sub-01/anat/sub-01_desc-reoriented_T1w.nii.gz", ("bids:brain:x",))
     return stage.brain(inputs, {"brain": tmp_path / "brain.nii.gz"}, params, {})
 
 
