@@ -148,7 +148,6 @@ def _every_kind(entry: Family) -> list[MaskKind]:
     known = entry.family in families.known()
     images = [image for image in IMAGES if not known or image in entry.images]
     found = []
-    images = entry.images if entry.family in families.known() else tuple(IMAGES)
     for envelope in families.envelopes() if entry.cut_with else ("",):
         found += [_of_images(entry, (image,), "mean", envelope) for image in images]
         for rule in RULES:
