@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import affine_of, ramp, with_header, world_coordinates, world_image
 from thalbids.errors import ImageError, OutputError
 from thalbids.image.grids import voxel_volume
-from thalbids.image.io import header_voxels, load_image, load_labels, save_image
+from thalbids.image.io import header_voxels, load_image, load_labels, save_image, shape_and_affine
 from thalbids.image.sparse import load_mask
 
 
@@ -360,8 +360,12 @@ def test_the_bound_is_one_of_bytes(tmp_path):
 
 def test_voxels_by_the_header(tmp_path):
     path = tmp_path / "a.nii.gz"
-    nib.save(nib.Nifti1Image(np.zeros((4, 5, 6, 2), np.float32), np.eye(4)), path)
-    assert header_voxels(path) == 120
+    nib.save(nib.Nifti1Image(np.zeros((8, 9, 10), np.float32), np.eye(4)), path)
+    assert header_voxels(path) == 720
+    assert shape_and_affine(path)[0] == (8, 9, 10)
     path.write_bytes(path.read_bytes()[:40])
     assert header_voxels(path) == 0
-    assert header_voxels(tmp_path / "gone.nii") == 0
+    assert header_voxels(tmp_path / "gone.nii") == header_voxels(tmp_path) == 0
+    nib.save(nib.Nifti1Image(np.zeros((8, 9, 10, 2), np.float32), np.eye(4)), tmp_path / "two.nii")
+    with pytest.raises(ImageError, match="2 volumes"):
+        shape_and_affine(tmp_path / "two.nii")

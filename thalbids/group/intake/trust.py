@@ -112,7 +112,7 @@ def same_scans(places: Sequence[Place]) -> list[str]:
             except (MetadataError, KeyError, TypeError, ValueError):
                 continue
             for name, digest in listed.items():
-                if REORIENTED in name:
+                if name.endswith(f"_{place.reference}.nii.gz"):
                     by_digest.setdefault(str(digest), []).append(place.name)
     groups = [names for names in by_digest.values() if len(names) > 1]
     return [
