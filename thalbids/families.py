@@ -58,6 +58,7 @@ class Family:
     in_models : its volumes are in the clinical models unless the settings say otherwise
     device : the settings table that says where it computes (``tools.dbsegment``); "" without one
     options : command-line options of its own
+    code_url : where the code of its program is, for sidecars and GeneratedBy
     download : what ``thalbids fetch`` brings for it, in words; "" for nothing. With it, ``downloads()`` gives the files
     """
 
@@ -78,6 +79,7 @@ class Family:
     in_models: bool = True
     device: str = ""
     options: tuple[Option, ...] = ()
+    code_url: str = ""
     download: str = ""
 
     @property

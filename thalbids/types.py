@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from thalbids import families
+
 LEFT_THALAMUS = 10  # FreeSurfer's label numbers, used in every dseg that we write
 RIGHT_THALAMUS = 49
 
@@ -20,13 +22,9 @@ RAW_SUFFIXES = {
 # The images on whose grid a session can be measured, the preferred one first.
 REFERENCES = ("T1w", "UNIT1", "T2w", "FLAIR")
 
-TOOLS = {  # name of the package or suite: as in GeneratedBy, and where its code is
+TOOLS = {  # of packages that are no method by themselves: name in GeneratedBy, and where the code is
     "antspyx": ("ANTsPy", "https://github.com/ANTsX/ANTsPy"),
     "FSL": ("FSL", "https://git.fmrib.ox.ac.uk/fsl"),
-    "FreeSurfer": ("FreeSurfer", "https://github.com/freesurfer/freesurfer"),
-    "DBSegment": ("DBSegment", "https://github.com/luxneuroimage/DBSegment"),
-    "MindGlide": ("MindGlide", "https://github.com/MS-PINPOINT/mindGlide"),
-    "SAMSEG": ("SAMSEG", "https://github.com/freesurfer/samseg"),
 }
 
 
@@ -39,7 +37,8 @@ def tool_entry(software: str) -> dict[str, str]:
     '6.0.7'
     """
     name, _, version = software.partition(" ")
-    shown, url = TOOLS.get(name, (name, ""))
+    urls = {entry.shown: entry.code_url for entry in families.known().values()}
+    shown, url = TOOLS.get(name, (name, urls.get(name, "")))
     entry = {"Name": shown, "Version": version, "CodeURL": url}
     return {key: value for key, value in entry.items() if value}
 

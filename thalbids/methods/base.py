@@ -141,6 +141,7 @@ OPTIONAL: Mapping[str, Any] = {
     "builds_on": ("brain",),  # "brain", and families whose mask of the T1w it needs
     "further": {},  # images that its label maps give besides (``LabelMap.further``): name -> Further
     "minutes": None,  # what a session takes on one thread, told before a run from half an hour on
+    "shown_settings": {},  # settings that can change its results, as the person's page lists them: heading -> value
     "gpu": False,  # whether it computes on a GPU
     "software": (),  # programs that ran: {"Name", "Version", "CodeURL"}, for sidecars and GeneratedBy
 }

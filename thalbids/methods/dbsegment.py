@@ -22,6 +22,7 @@ class DBSegment:
 
     family = "dbsegment"
     shown, single = "DBSegment", True
+    code_url = "https://github.com/luxneuroimage/DBSegment"
     relative_volume = 0.67  # median sensitivity / precision (paper, Table 1): 1.05 : 1.57
     colour, dash, marker = "#B9A6FF", "1.5 2.5", "^"
     envelope = True
@@ -66,6 +67,12 @@ class DBSegment:
         from thalbids.tools import dbsegment
 
         return None if self.gpu(settings) else dbsegment.minutes(settings.tools.dbsegment)
+
+    def shown_settings(self, settings: Settings) -> dict[str, Any]:
+        """For the page."""
+        program = settings.tools.dbsegment
+        names = ("mode", "folds", "test_time_augmentation")
+        return {"DBSegment": {name: getattr(program, name) for name in names}}
 
     def gpu(self, settings: Settings) -> bool:
         from thalbids.tools.runner import takes_gpu

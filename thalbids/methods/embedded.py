@@ -61,6 +61,10 @@ class SynThal:
             "Precision": settings.run.precision,
         }
 
+    def shown_settings(self, settings: Settings) -> dict[str, Any]:
+        """For the page."""
+        return {"flip averaging": settings.synthal.flip_averaging}
+
     def segment(self, request: Request) -> Segmentation:
         from thalbids.methods.synthal import segment
 

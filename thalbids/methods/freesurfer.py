@@ -30,6 +30,7 @@ class FreeSurfer:
 
     family = "freesurfer"
     shown, single = "FreeSurfer", True
+    code_url = "https://github.com/freesurfer/freesurfer"
     relative_volume = 1.0  # by definition
     colour, dash, marker = "#FF9EB5", "1.5 2.5", "s"
     envelope = True
@@ -112,6 +113,10 @@ class FreeSurfer:
 
     def builds_on(self, settings: Settings) -> tuple[str, ...]:
         return ()
+
+    def shown_settings(self, settings: Settings) -> dict[str, Any]:
+        """For the page."""
+        return {"recon-all": {"hires": settings.tools.freesurfer.hires}}
 
     def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
         from thalbids.tools import freesurfer

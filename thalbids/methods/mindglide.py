@@ -25,6 +25,7 @@ class MindGlide:
 
     family = "mindglide"
     shown = "MindGlide"
+    code_url = "https://github.com/MS-PINPOINT/mindGlide"
     relative_volume = 0.72  # median sensitivity / precision (paper, Table 1), T1w: 1.12 : 1.57
     dash, marker = "5 2.5", "o"
     cut_with = "first"  # the paper's envelope (2.6.2)
@@ -76,6 +77,12 @@ class MindGlide:
 
     def builds_on(self, settings: Settings) -> tuple[str, ...]:
         return (settings.mindglide.envelope,)
+
+    def shown_settings(self, settings: Settings) -> dict[str, Any]:
+        """For the page."""
+        program = settings.tools.mindglide
+        told = {"device": program.device, "reorient": program.reorient, "keep_largest": program.keep_largest}
+        return {"MindGlide": {"envelope": settings.mindglide.envelope} | told}
 
     def gpu(self, settings: Settings) -> bool:
         from thalbids.tools.runner import takes_gpu

@@ -24,6 +24,7 @@ class Samseg(Existing):
 
     family, table = "samseg", "samseg"
     shown = "SAMSEG"
+    code_url = "https://github.com/freesurfer/samseg"
     colour, marker, dash = "#F28E5C", "h", "7 2 1.5 2"
     envelope = True
     icv = "Intracranial volume of SAMSEG (sbtiv): the sum of the structures inside the skull"

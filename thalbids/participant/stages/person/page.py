@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import thalbids
+from thalbids import families
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
+from thalbids.methods.base import trait
 from thalbids.participant.reporting import PageParams, PageSession, ShownMask, write
 from thalbids.participant.session import REGISTERED, SessionPlan, SubjectPlan
 from thalbids.participant.stages.person import alignment, siena
 from thalbids.registration.strategies import configured_for
 from thalbids.settings import Settings
-
-MINDGLIDE = ("device", "reorient", "keep_largest")  # settings of a tool that can change its result
-DBSEGMENT = ("mode", "folds", "test_time_augmentation")
 
 
 def add_steps(subject: SubjectPlan) -> None:
@@ -73,25 +72,20 @@ def shown_files(plan: SessionPlan, first: SessionPlan) -> dict[str, Path]:
 
 def result_settings(settings: Settings) -> dict[str, Any]:
     """The settings that can change a result, for the report; how many processes ran is none of them."""
-    tools = settings.tools
+    by_method: dict[str, Any] = {}
+    for method in families.methods().values():
+        by_method |= trait(method, "shown_settings", settings)
     return {
         "methods": list(settings.methods.names),
         "extra ensembles": list(settings.methods.extra_ensembles),
         "registration": {name: {s.name: s.cutoff for s in configured_for(name, settings)} for name in REGISTERED},
         "registration rule": settings.registration.rule,
         "mutual information bins": settings.registration.bins,
-        "flip averaging": settings.synthal.flip_averaging,
         "brain mask": settings.brain.source,
-        "MindGlide": {"envelope": settings.mindglide.envelope, **_named(tools.mindglide, MINDGLIDE)},
-        "DBSegment": _named(tools.dbsegment, DBSEGMENT),
-        "recon-all": _named(tools.freesurfer, ("hires",)),
+        **by_method,
         "precision": settings.run.precision,
         "seed": settings.run.seed,
     }
-
-
-def _named(section: object, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: getattr(section, name) for name in names}
 
 
 @recorded_as("thalbids.pipeline.steps.report")
