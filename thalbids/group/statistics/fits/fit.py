@@ -38,6 +38,11 @@ class Term:
     partial_r2: float = math.nan
     beta_std: float = math.nan
 
+    def cells(self) -> dict[str, str | float]:
+        """The columns that every table of terms has: ``term``, ``estimate``, ``se``, interval, ``statistic``, ``p``."""
+        names = ("estimate", "se", "ci_low", "ci_high", "statistic", "p")
+        return {"term": self.name} | {name: getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True)
 class Fitted:

@@ -120,13 +120,7 @@ def terms(
     }
     return [
         {
-            "term": term.name,
-            "estimate": term.estimate,
-            "se": term.se,
-            "ci_low": term.ci_low,
-            "ci_high": term.ci_high,
-            "statistic": term.statistic,
-            "p": term.p,
+            **term.cells(),
             "percent": 100 * term.estimate / mean if term.name == "years" else math.nan,
             **shared,
         }

@@ -167,3 +167,10 @@ def test_families() -> None:
     np.testing.assert_allclose([row["all"] for row in rows[:3]], [0.03, 0.03, 0.03])
     np.testing.assert_allclose([row["own"] for row in rows[:3]], [0.02, 0.02, 0.03])
     assert "all" not in rows[3]
+
+
+def test_the_cells_of_a_term_are_its_numbers_under_the_names_of_the_tables() -> None:
+    term = fit.Term("age", 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, partial_r2=7.0)
+    assert term.cells() == {
+        "term": "age", "estimate": 1.0, "se": 2.0, "ci_low": 3.0, "ci_high": 4.0, "statistic": 5.0, "p": 6.0,
+    }  # fmt: skip
