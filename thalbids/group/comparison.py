@@ -97,27 +97,27 @@ def compare_all(jobs: Sequence[Job], nprocs: int = 1, another_person: float = AN
 
 def compare(job: Job, another_person: float = ANOTHER_PERSON) -> Compared:
     """Read the masks of one session and compare them."""
-    made = Compared(job.participant_id, job.session_id)
+    compared = Compared(job.participant_id, job.session_id)
     wanted = list(job.methods) if job.raters else [name for name in job.methods if name in job.contained]
-    methods = _read(job, {name: job.methods[name] for name in wanted}, made)
-    raters = _read(job, job.raters, made)
+    methods = _read(job, {name: job.methods[name] for name in wanted}, compared)
+    raters = _read(job, job.raters, compared)
     reference = next(iter((*methods.values(), *raters.values())), None)
     if reference is None:
-        return made
+        return compared
     volumes = {name: mask.volume_mm3 / 1000 for name, mask in (*methods.items(), *raters.items())}
-    methods = {name: _onto(job, name, mask, reference, made) for name, mask in methods.items()}
-    raters = {name: _onto(job, name, mask, reference, made) for name, mask in raters.items()}
+    methods = {name: _onto(job, name, mask, reference, compared) for name, mask in methods.items()}
+    raters = {name: _onto(job, name, mask, reference, compared) for name, mask in raters.items()}
     order = [*methods, *raters]
     common = sparse.pair_counts([*methods.values(), *raters.values()])
     place = {name: i for i, name in enumerate(order)}
     inside = [name for name in methods if name in job.contained]
-    made.names = tuple(inside)
-    made.common = tuple(tuple(int(common[place[a], place[b]]) for b in inside) for a in inside)
+    compared.names = tuple(inside)
+    compared.common = tuple(tuple(int(common[place[a], place[b]]) for b in inside) for a in inside)
     if raters:
         surfaces = {name: Surface.of(mask) for name, mask in (*methods.items(), *raters.items())}
-        _against_raters(made, methods, raters, common, place, surfaces, volumes, another_person)
-        _between_raters(made, raters, common, place, surfaces, volumes)
-    return made
+        _against_raters(compared, methods, raters, common, place, surfaces, volumes, another_person)
+        _between_raters(compared, raters, common, place, surfaces, volumes)
+    return compared
 
 
 def metrics(c: Counts, one: Surface, other: Surface) -> dict[str, object]:
@@ -136,20 +136,20 @@ def metrics(c: Counts, one: Surface, other: Surface) -> dict[str, object]:
     }
 
 
-def _read(job: Job, paths: Mapping[str, Path], made: Compared) -> dict[str, SparseMask]:
+def _read(job: Job, paths: Mapping[str, Path], compared: Compared) -> dict[str, SparseMask]:
     """The masks that can be read; the others become problems."""
     masks = {}
     for name, path in paths.items():
         try:
             masks[name] = sparse.load_mask(path)
         except ImageError as error:
-            made.problems.append(f"{job.name}: the mask of {name} ({path.name}) cannot be used: {error.problem}")
+            compared.problems.append(f"{job.name}: the mask of {name} ({path.name}) cannot be used: {error.problem}")
             continue
-        made.notes += [f"{job.name}: {name}: {note}" for note in masks[name].notes]
+        compared.notes += [f"{job.name}: {name}: {note}" for note in masks[name].notes]
     return masks
 
 
-def _onto(job: Job, name: str, mask: SparseMask, reference: SparseMask, made: Compared) -> SparseMask:
+def _onto(job: Job, name: str, mask: SparseMask, reference: SparseMask, compared: Compared) -> SparseMask:
     """The mask on the session's grid, with what that did to it."""
     if mask.same_grid(reference):
         return mask
@@ -163,12 +163,12 @@ def _onto(job: Job, name: str, mask: SparseMask, reference: SparseMask, made: Co
     if outside > 0:
         said += f", {100 * outside:.1f} % of it lies outside the field of view"
     doubtful = abs(change) > CHANGED_VOLUME or outside > OUTSIDE
-    made.notes.append(("warning: " if doubtful else "") + said + ".")
+    compared.notes.append(("warning: " if doubtful else "") + said + ".")
     return moved
 
 
 def _against_raters(
-    made: Compared, methods: Mapping[str, SparseMask], raters: Mapping[str, SparseMask], common: np.ndarray,
+    compared: Compared, methods: Mapping[str, SparseMask], raters: Mapping[str, SparseMask], common: np.ndarray,
     place: Mapping[str, int], surfaces: Mapping[str, Surface], volumes: Mapping[str, float], another_person: float,
 ) -> None:  # fmt: skip
     """Rows of raters x methods; a mask that meets none of the methods' is another person's."""
@@ -179,8 +179,8 @@ def _against_raters(
             c = Counts(both, mask.voxels - both, reference.voxels - both)
             rows.append(
                 {
-                    "participant_id": made.participant_id,
-                    "session_id": made.session_id,
+                    "participant_id": compared.participant_id,
+                    "session_id": compared.session_id,
                     "rater": rater,
                     "method": method,
                     **metrics(c, surfaces[rater], surfaces[method]),
@@ -198,26 +198,26 @@ def _against_raters(
             )
             for row in rows:
                 row |= {"status": "excluded", "reason": reason}
-            made.problems.append(f"{_name(made)}: {reason}.")
-        made.overlap += rows
+            compared.problems.append(f"{_name(compared)}: {reason}.")
+        compared.overlap += rows
 
 
 def _between_raters(
-    made: Compared, raters: Mapping[str, SparseMask], common: np.ndarray, place: Mapping[str, int],
+    compared: Compared, raters: Mapping[str, SparseMask], common: np.ndarray, place: Mapping[str, int],
     surfaces: Mapping[str, Surface], volumes: Mapping[str, float],
 ) -> None:  # fmt: skip
     """Rows of pairs of raters."""
-    excluded = {row["rater"] for row in made.overlap if row["status"] == "excluded"}
+    excluded = {row["rater"] for row in compared.overlap if row["status"] == "excluded"}
     names = list(raters)
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
             both = int(common[place[first], place[second]])
             c = Counts(both, raters[second].voxels - both, raters[first].voxels - both)
             out = sorted(str(name) for name in excluded & {first, second})
-            made.raters.append(
+            compared.raters.append(
                 {
-                    "participant_id": made.participant_id,
-                    "session_id": made.session_id,
+                    "participant_id": compared.participant_id,
+                    "session_id": compared.session_id,
                     "rater": first,
                     "rater2": second,
                     **metrics(c, surfaces[first], surfaces[second]),
@@ -235,14 +235,14 @@ def _empty(c: Counts) -> str:
     return f"empty mask: {' and '.join(empty)}" if empty else ""
 
 
-def _name(made: Compared) -> str:
-    return made.participant_id + (f"_{made.session_id}" if made.session_id else "")
+def _name(compared: Compared) -> str:
+    return compared.participant_id + (f"_{compared.session_id}" if compared.session_id else "")
 
 
 def problems_of(compared: Iterable[Compared]) -> tuple[list[str], list[str]]:
     """Notes and problems of all sessions, in their order."""
     notes, problems = [], []
-    for made in compared:
-        notes += made.notes
-        problems += made.problems
+    for session in compared:
+        notes += session.notes
+        problems += session.problems
     return notes, problems
