@@ -180,10 +180,11 @@ def check_given(settings: Settings) -> None:
     Raises
     ------
     UsageError
-        A name is no method or mask of one, and none of ``brain``, ``icv``, ``siena``, ``manual`` (``manual2`` ...).
+        A name is no method or mask of one, and none of ``brain``, ``icv``, ``maps``, ``siena``, ``manual``
+        (``manual2`` ...).
     """
     every = methods()
-    known = {"brain", "icv", "manual", "siena", *every}
+    known = {"brain", "icv", "manual", "maps", "siena", *every}
     known |= {method.desc for method in names.methods(every) if len(method.images) == 1}
     spelled = {name.lower() for name in known}
     for name in settings.inputs.derivatives:

@@ -15,6 +15,7 @@ from thalbids.participant.stages.session import (
     anatomy,
     brain,
     ensembles,
+    given_maps,
     icv,
     masks,
     measures,
@@ -93,6 +94,7 @@ def begin_session(
         return plan
     anatomy.add_steps(plan)
     brain.add_steps(plan, methods)
+    given_maps.take(plan)
     relaxometry.add_steps(plan)
     for image in REGISTERED:
         registration.add_steps(plan, image)

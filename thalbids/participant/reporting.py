@@ -16,6 +16,8 @@ from thalbids.participant.session import REGISTERED
 from thalbids.participant.step_io import image_of
 from thalbids.reports import Failure, MaskView, SessionReport, write_report
 
+MAP, QUALITY, READOUT = "map ", "map quality", "maps in masks"  # keys of files
+
 
 @dataclass(frozen=True)
 class ShownMask:
@@ -109,6 +111,9 @@ def session_report(out_dir: Path, session: PageSession, upstream: Upstream) -> S
         scaled=there.get("scaled R1map"),
         scaling=told(there.get("scaled R1map")).get("Scaling", {}),
         alignment=read_json(there["alignment"]) if "alignment" in there else None,
+        maps={key.removeprefix(MAP): path for key, path in there.items() if key.startswith(MAP) and key != QUALITY},
+        maps_qc=read_json(there[QUALITY]) if QUALITY in there else None,
+        readout=read_table(there[READOUT]) if READOUT in there else [],
     )
 
 
@@ -120,10 +125,11 @@ def told(image: Path | None) -> dict[str, Any]:
 def links(session: PageSession, there: Mapping[str, Path]) -> dict[str, str]:
     """Tables and sidecars beside the page, by name."""
     relative = {key: Path(name) for key, name in session.files.items() if key in there}
-    out = {f"{key} (table)": relative[key].as_posix() for key in ("volumes", "icv") if key in relative}
+    out = {f"{key} (table)": relative[key].as_posix() for key in ("volumes", "icv", READOUT) if key in relative}
     out |= {"quality control": relative["qc"].as_posix()} if "qc" in relative else {}
+    out |= {"quality control of maps": relative[QUALITY].as_posix()} if QUALITY in relative else {}
     for key, path in relative.items():
-        if path.name.endswith(".nii.gz"):
+        if path.name.endswith(".nii.gz") and key != f"{MAP}R1map":  # that stands there as R1map
             out[f"{key} (sidecar)"] = sidecar(path).as_posix()
     return out
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thalbids import families
+from thalbids.bids.dataset.maps import GivenMap
 from thalbids.bids.results.outputs import derivative, uri
 from thalbids.engine.step import Step, in_order
 from thalbids.image.io import header_voxels
@@ -90,6 +91,9 @@ class SessionPlan:
     brain_step : the step that makes the brain mask
     made : raw image that a step of ours makes (R1map) -> the step
     fitted : other maps that are made with R1 (R2starmap, MTsat, PDmap), in its space -> the file
+    contrasts : raw contrasts that are aligned with the first one -> the record of their alignment
+    given_maps : other maps that the user has, by name
+    maps : quantitative maps on the T1w grid that are read out, by name
     """
 
     session: Session
@@ -109,6 +113,9 @@ class SessionPlan:
     brain_step: str = ""
     made: dict[str, str] = field(default_factory=dict)
     fitted: dict[str, Path] = field(default_factory=dict)
+    contrasts: dict[str, Path] = field(default_factory=dict)
+    given_maps: dict[str, GivenMap] = field(default_factory=dict)
+    maps: dict[str, Path] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -197,6 +204,16 @@ class SessionPlan:
     @property
     def qc(self) -> Path:
         return self.path("qc", ".json", desc="thalamus")
+
+    @property
+    def maps_qc(self) -> Path:
+        """Quality control of the quantitative maps."""
+        return self.path("qc", ".json", desc="qmri")
+
+    @property
+    def readout(self) -> Path:
+        """Quantitative maps inside the masks."""
+        return self.path("morph", ".tsv", desc="thalamusqmri")
 
     @property
     def volumes(self) -> Path:

@@ -71,6 +71,7 @@ def build(
     missing: Iterable[Mapping[str, str]] = (),
     visits: Sequence[Mapping[str, Any]] = (),
     reference: str = "T1w",
+    maps: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Measure and judge everything of one session.
 
@@ -88,6 +89,7 @@ def build(
     icv : {"source", "icv_mm3" (or None), "status", "reason"} per source, the preferred one first
     notes : what was decided or repaired, in words
     missing : {"item", "reason"} for what could not be made
+    maps : the QC document of the quantitative maps (``Maps``, ``Motion``, ``Flags``), where there are any
     visits : this visit, then the person's others, as :func:`thalbids.qc.visits.visit_flags` takes them
     reference : the image on whose grid everything lies: T1w, or what takes its place
 
@@ -117,7 +119,10 @@ def build(
     _distrust(document["Masks"], [flag for _, flag in told if flag["severity"] == rules.DISTRUST])
     _compare_balance(document["Masks"], visits[1:])
     flags = [{"scope": f"visit:{label}", **flag} for label, flag in told if flag["severity"] != rules.DISTRUST]
-    document["Flags"] = [*_all_flags(document), *flags]
+    document["Flags"] = [*_all_flags(document), *(maps["Flags"] if maps else ()), *flags]
+    if maps:
+        document["Maps"] = {name: _short(summary) for name, summary in maps["Maps"].items()}
+        document["Contrasts"] = dict(maps["Motion"])
     return document
 
 
@@ -333,6 +338,11 @@ def _compare_balance(masks: Mapping[str, dict[str, Any]], others: Sequence[Mappi
     for name, flag in balance_flags(known, seen).items():
         masks[name]["flags"].append(flag)
         masks[name]["trusted"] = False
+
+
+def _short(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """A map without its histogram, which stands in ``*_desc-qmri_qc.json``."""
+    return {key: value for key, value in summary.items() if key != "histogram"}
 
 
 def _all_flags(document: Mapping[str, Any]) -> Iterable[dict[str, Any]]:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
+from thalbids.qmri.plausible import expected
 from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
 
 SIDES = {"both": (LEFT_THALAMUS, RIGHT_THALAMUS), "left": (LEFT_THALAMUS,), "right": (RIGHT_THALAMUS,)}
 REGIONS = ("whole", "eroded")
 FEWEST = 10  # voxels of which a mean is still told
 BINS = 100
-PLAUSIBLE: Mapping[str, tuple[float, float]] = {  # medians of a thalamus at 3 T; outside them: look at the maps
-    "R1map": (0.5, 1.2),  # 1/s
-    "R2starmap": (12.0, 40.0),  # 1/s
-    "MTsat": (0.5, 2.0),  # percent units
-}
+GREY_LEVELS = 128
 
 
 @dataclass(frozen=True)
@@ -101,11 +97,42 @@ def brain_summary(values: np.ndarray, brain: np.ndarray, ceiling: float | None =
     }
 
 
-def doubts(suffix: str, median: float) -> str:
+def doubts(suffix: str, median: float, field_strength: float | None = None) -> str:
     """Why the median of a thalamus is doubtful, "" when it is not (or nothing is known of such a map)."""
-    if suffix not in PLAUSIBLE or not np.isfinite(median):
+    usual = expected(suffix, field_strength)
+    if usual is None or not np.isfinite(median):
         return ""
-    low, high = PLAUSIBLE[suffix]
+    low, high = usual.thalamus
     if low <= median <= high:
         return ""
     return f"the median of {suffix} in the thalamus is {median:.3g}, outside {low:g} - {high:g}: check the protocol"
+
+
+def white_matter(t1w: np.ndarray, brain: np.ndarray) -> np.ndarray:
+    """The brightest of three classes of the T1w in the brain (Otsu's thresholds), eroded by one voxel.
+
+    It is enough for a median, and independent of the maps; it is no segmentation.
+    """
+    inside = t1w[brain & np.isfinite(t1w) & (t1w > 0)]
+    if inside.size < FEWEST:
+        return np.zeros(brain.shape, dtype=bool)
+    top = float(np.percentile(inside, 99.5))
+    _, upper = two_thresholds(np.clip(inside, None, top))
+    eroded: np.ndarray = ndimage.binary_erosion(brain & (t1w > upper))
+    return eroded
+
+
+def two_thresholds(values: np.ndarray) -> tuple[float, float]:
+    """The two thresholds that part a histogram best into three classes (Otsu 1979)."""
+    counts, edges = np.histogram(values, bins=GREY_LEVELS)
+    centres = (edges[:-1] + edges[1:]) / 2
+    n = np.concatenate([[0.0], np.cumsum(counts)])
+    total = np.concatenate([[0.0], np.cumsum(counts * centres)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = np.nan_to_num((total[None, :] - total[:, None]) ** 2 / (n[None, :] - n[:, None]))
+    index = np.arange(len(n))
+    # [i, j]: classes up to i, from i to j, and from j on
+    score = between[0, :, None] + between + between[:, -1][None, :]
+    score[index[:, None] >= index[None, :]] = -np.inf
+    low, high = np.unravel_index(int(np.argmax(score)), score.shape)
+    return float(edges[low]), float(edges[high])

@@ -130,6 +130,10 @@ class Words:
             return f"{image_name(name)} registration"
         if kind == "image":
             return image_name(name)
+        if kind == "map":
+            return f"Map {name}"
+        if kind == "contrast":
+            return f"{name} contrast"
         if kind == "visit":
             return f"Compared with session {name}"
         return {"brain": "Brain mask", "icv": "Intracranial volume"}.get(kind, scope)

@@ -260,11 +260,13 @@ def registration_rows(
     ]  # fmt: skip
 
 
-def middle_row(image: Volume, masks: Sequence[Mask], focus: Focus, what: str) -> list[Panel]:
-    """One slice per plane through the thalami with the outlines of masks."""
+def middle_row(
+    image: Volume, masks: Sequence[Mask], focus: Focus, what: str, grey: tuple[float, float] | None = None
+) -> list[Panel]:
+    """One slice per plane through the thalami with the outlines of masks; ``grey``: what is black and white."""
     planes = _middle_planes(focus)
     values = [sample(image.data, image.affine, plane) for plane in planes]
-    grey = grey_range([values])
+    grey = grey or grey_range([values])
     names = ", ".join(dict.fromkeys(mask.label for mask in masks if mask.volume.data.any())) or "no mask"
     return [
         Panel(

@@ -16,7 +16,7 @@ from thalbids.files import read_json
 from thalbids.types import RAW_SUFFIXES
 
 _NAME = re.compile(rf"(?P<entities>(?:{ENTITY}_)*)(?P<suffix>[0-9A-Za-z]+)(?P<extension>\.nii\.gz|\.nii|\.json)")
-_WITH_SIDECARS = frozenset({*SUFFIXES, *RAW_SUFFIXES["anat"], *RAW_SUFFIXES["fmap"]})
+_WITH_SIDECARS = frozenset({*SUFFIXES, *RAW_SUFFIXES["anat"], *RAW_SUFFIXES["fmap"], "MTsat", "T1rho", "cbf"})
 _ANNEX_POINTER = b"/annex/objects/"
 _ANNEX_LARGEST = 32 * 1024  # bytes; git-annex takes no longer file for a pointer
 
@@ -88,7 +88,7 @@ class Sidecars:
         """The sidecars in a folder, general names first."""
         if folder not in self._folders:
             parsed = [parse(folder / name) for name in listing(folder) if name.endswith(".json")]
-            files = [file for file in parsed if file is not None and file.suffix in _WITH_SIDECARS]
+            files = [file for file in parsed if file is not None and _has_sidecars(file.suffix)]
             self._folders[folder] = sorted(files, key=lambda file: (len(file.entities), file.path.name))
         return self._folders[folder]
 
@@ -97,6 +97,11 @@ class Sidecars:
             check_content(path)
             self._contents[path] = read_json(path)
         return self._contents[path]
+
+
+def _has_sidecars(suffix: str) -> bool:
+    """Whether metadata are read of such an image: the others' sidecars are not opened."""
+    return suffix in _WITH_SIDECARS or suffix.endswith("map")
 
 
 def listing(folder: Path) -> list[str]:

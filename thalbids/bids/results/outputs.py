@@ -37,11 +37,22 @@ UNFINISHED = "group_unfinished.txt"  # is there while a group run is at work, an
 # The order of BIDS (schema 1.11.1); from, to and mode stand where BEP014 puts them.
 ORDER = (
     "sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "echo", "flip", "inv", "mt", "part", "proc", "hemi",
-    "space", "from", "to", "mode", "chunk", "seg", "res", "den", "label", "desc",
+    "space", "from", "to", "mode", "chunk", "seg", "res", "den", "label", "model", "param", "desc",
 )  # fmt: skip
 
 # figures without a slash: the validator does not accept "figures/" for a folder below the root
-IGNORED = ("*.html", "logs/", "figures", "group_*", "*_xfm.*", "*_qc.json", "*_morph.*")
+IGNORED = (
+    "*.html",
+    "logs/",
+    "figures",
+    "group_*",
+    "*_xfm.*",
+    "*_qc.json",
+    "*_morph.*",
+    "*_dwimap.*",
+    "*_cbf.*",
+    "*_T1rho.*",
+)
 
 _EXTENSIONS = (".nii.gz", ".nii", ".tsv", ".txt", ".h5", ".json", ".svg", ".html")
 _LABEL = re.compile(r"[0-9A-Za-z+]+")

@@ -24,6 +24,7 @@ class Histogram:
     counts, edges : of :func:`numpy.histogram`
     median : of all values
     mark, mark_label : a value to draw a line at, and its name
+    expected : values where a peak is expected, and of what
     """
 
     title: str
@@ -33,6 +34,7 @@ class Histogram:
     median: float
     mark: float | None = None
     mark_label: str = ""
+    expected: Sequence[tuple[float, str]] = ()
 
 
 def histogram(
@@ -75,17 +77,25 @@ def svg(content: Histogram) -> str:
             f"<path d='M{x(value):.1f} 6V{_TOP + height}' stroke='#b3002d' stroke-dasharray='4 3'/>"
             f"<text x='{place:.1f}' y='18' text-anchor='{anchor}' fill='#b3002d'>{escape(label)}</text>"
         )
+    for value, label in content.expected:
+        if low <= value <= high:
+            parts.append(
+                f"<path d='M{x(value):.1f} {_TOP}V{_TOP + height}' stroke='#006b54' stroke-dasharray='2 3'/>"
+                f"<text x='{x(value):.1f}' y='{_TOP - 3}' text-anchor='middle' font-size='12' fill='#006b54'>"
+                f"{escape(label)}</text>"
+            )
     for value in ticks(low, high):
         parts.append(
             f"<path d='M{x(value):.1f} {_TOP + height}v5' stroke='#1a1c20'/>"
             f"<text x='{x(value):.1f}' y='{_TOP + height + 19}' text-anchor='middle'>{value:g}</text>"
         )
     alt = f"Histogram of {content.title} inside the brain mask; median {content.median:.4g} {content.unit}"
-    alt += f"; {content.mark_label} {content.mark:.4g}." if content.mark is not None else "."
+    alt += f"; {content.mark_label} {content.mark:.4g}" if content.mark is not None else ""
+    alt += "".join(f"; {label} expected at {value:g}" for value, label in content.expected) + "."
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' role='img' "
         f"aria-label='{escape(alt, quote=True)}'><g {_FONT}>"
-        f"<text x='{_LEFT}' y='18' font-weight='600'>{escape(content.title)}</text>{''.join(parts)}"
+        f"<text x='{_LEFT}' y='16' font-weight='600'>{escape(content.title)}</text>{''.join(parts)}"
         f"<path d='M{_LEFT} {_TOP + height}h{width}' stroke='#1a1c20'/>"
         f"<text x='{WIDTH / 2:.0f}' y='{HEIGHT - 8}' text-anchor='middle'>{escape(content.unit)}</text></g></svg>"
     )

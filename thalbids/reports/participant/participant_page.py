@@ -17,7 +17,7 @@ import numpy as np
 from thalbids.errors import ImageError
 from thalbids.files import write_text
 from thalbids.reports import palette, text, views
-from thalbids.reports.participant import since_first, viewer
+from thalbids.reports.participant import map_section, since_first, viewer
 from thalbids.reports.participant.histogram import histogram
 from thalbids.reports.participant.histogram import svg as histogram_svg
 from thalbids.reports.svg import Panel, montage, panel, strip
@@ -90,6 +90,9 @@ class SessionReport:
     scaled, scaling : the R1 map that was scaled for segmentation, and how (``Scaling`` of its sidecar)
     alignment : how the T1w lies to that of the first session: ``First`` (its label), ``Chosen`` (strategy, or None),
         ``Matrix`` (RAS+ mm of the first T1w to RAS+ mm of this one, or None) and ``Reason``; None: nothing was tried
+    maps : quantitative maps on the T1w grid, by name
+    maps_qc : their QC document (``*_desc-qmri_qc.json``)
+    readout : rows of the table of maps inside the masks
     brain_change : rows of the table of whole-brain change that end with this session
     volumes, icv : rows of the tables, as written or as read back (text)
     failures : what went wrong beside what the QC document says
@@ -109,6 +112,9 @@ class SessionReport:
     scaled: Path | None = None
     scaling: Mapping[str, Any] = field(default_factory=dict)
     alignment: Mapping[str, Any] | None = None
+    maps: Mapping[str, Path] = field(default_factory=dict)
+    maps_qc: Mapping[str, Any] | None = None
+    readout: Sequence[Mapping[str, object]] = ()
     brain_change: Sequence[Mapping[str, object]] = ()
     reference: str = "T1w"
 
@@ -216,8 +222,9 @@ class _Shown:
         self.focus = None if self.t1w is None else views.choose_focus(self.masks, self.brain, self.t1w)
         images = {name: self._read(name, path) for name, path in session.registered.items()}
         self.images = {name: image for name, image in images.items() if image is not None}
-        self.figures = list(self._figures())
+        self.figures = [*self._figures(), *self._maps()]
         self.histograms = self._histograms()
+        self.map_histograms = map_section.histograms(session.maps_qc or {})
         self.viewer = self._viewer()
         self.thumbnail = "" if self.t1w is None or self.focus is None else self._thumbnail(self.t1w, self.focus)
         self.change: dict[str, Any] | None = None
@@ -266,7 +273,8 @@ class _Shown:
         for figure in self.figures:
             title = f"{who}{entity.replace('_', ' ')}: {figure.title}"
             out[self.file_name(start, figure.name)] = montage(title, figure.rows, figure.legend, FIGURE_NOTE)
-        for name, content in (*self.histograms.items(), ("thumbnail", self.thumbnail)):
+        charts = {**self.histograms, **self.map_histograms, "thumbnail": self.thumbnail}
+        for name, content in charts.items():
             if content:
                 out[self.file_name(start, name)] = content
         return out
@@ -294,6 +302,8 @@ class _Shown:
             "change": self.change,
             "histograms": list(self.histograms.values()),
             "scaling": text.scaling(session.scaling),
+            "maps": map_section.context(session.maps_qc, session.readout, words),
+            "map_histograms": list(self.map_histograms.values()),
             "viewer": "",
             "has_t1w": self.t1w is not None,
             "volumes": words.volumes(session.volumes, {m.method: m for m in session.masks}),
@@ -371,6 +381,17 @@ class _Shown:
             own = [mask for mask in self.masks if mask.image == name]
             legend = [(f"{reference} edges", palette.Style(palette.EDGES)), *_lines(own)]
             yield Figure(name, f"{text.image_name(name)} on the {reference} image", intro, rows, legend)
+
+    def _maps(self) -> Iterable[Figure]:
+        """The quantitative maps, a row each; read here, and not kept."""
+        if self.t1w is None or self.focus is None or not self.session.maps:
+            return
+        images = {name: self.images.get(name) or self._read(name, path) for name, path in self.session.maps.items()}
+        shown = {name: image for name, image in images.items() if image is not None}
+        usable = [mask for mask in self.masks if not mask.distrusted]
+        if shown:
+            rows, intro = map_section.rows(shown, self.brain, usable, self.focus)
+            yield Figure("maps", "Maps", intro, rows, _lines(usable))
 
     def _histograms(self) -> dict[str, str]:
         """R1 in the brain before and after it was scaled, where there is both."""

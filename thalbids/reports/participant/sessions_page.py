@@ -237,6 +237,8 @@ def _scope(scope: str) -> str:
         return label(name)
     if kind == "registration":
         return f"{text.image_name(name)} registration"
+    if kind in ("map", "contrast"):
+        return f"{kind} {name}"
     return {"brain": "brain mask", "icv": "intracranial volume"}.get(kind, scope)
 
 

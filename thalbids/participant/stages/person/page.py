@@ -65,6 +65,9 @@ def shown_files(plan: SessionPlan, first: SessionPlan) -> dict[str, Path]:
     files |= {name: plan.registered(name) for name in plan.others}
     if "R1map scaled" in plan.images:
         files["scaled R1map"] = plan.segmentable["R1map"]
+    if plan.maps:
+        files |= {"map quality": plan.maps_qc, "maps in masks": plan.readout}
+        files |= {f"map {name}": path for name, path in plan.maps.items()}
     if plan is not first:
         files["alignment"] = alignment.path_of(plan, first)
     return files | {mask.desc: plan.dseg(mask.desc) for mask in plan.masks if mask.step is not None}

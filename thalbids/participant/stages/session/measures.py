@@ -80,6 +80,9 @@ class MeasuresParams(Params):
     missing: tuple[Mapping[str, str], ...]
     rated: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict, metadata=IF_SET)
     visits: tuple[Visit, ...] = field(default=(), metadata=IF_SET)
+    maps: bool = field(
+        default=False, metadata=IF_SET
+    )  # whether there are quantitative maps, which have a QC of their own
 
 
 def add_steps(plan: SessionPlan) -> None:
@@ -94,6 +97,7 @@ def add_steps(plan: SessionPlan) -> None:
     for name in registered:
         image = plan.registered(name)
         inputs |= {f"image {name}": image, f"sidecar {name}": sidecar(image), f"xfm{name}": record_of(plan, name)}
+    inputs |= {"maps": plan.maps_qc} if plan.maps else {}
     plan.add(
         "measures",
         measures,
@@ -118,6 +122,7 @@ def add_steps(plan: SessionPlan) -> None:
             notes=(*plan.session.notes, *(f"{what}: {whence}" for what, whence in plan.origins.items())),
             brain_source=plan.brain_source,
             missing=tuple(plan.missing),
+            maps=bool(plan.maps),
         ),
         after=tuple(
             dict.fromkeys([*(step.name for step in plan.steps), *(root for mask in plan.masks for root in mask.roots)])
@@ -169,6 +174,7 @@ def measures(inputs: Inputs, outputs: Outputs, params: MeasuresParams, upstream:
         notes=notes,
         missing=list(params.missing),
         visits=visits_of(params.visits, inputs),
+        maps=read_json(given(inputs, "maps")) if params.maps and there(inputs, "maps") else None,
     )
     rows = [{**row, "reference": reference} for row in volume_rows(params.methods, document["Masks"])]
     write_table(outputs["volumes"], rows, params.columns)

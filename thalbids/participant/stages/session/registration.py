@@ -78,7 +78,7 @@ def add_steps(plan: SessionPlan, name: str) -> None:
         refuse if image.problem else register,
         inputs={"image": None if image.problem else image.path, "T1w": plan.t1w, "brain": plan.brain},
         outputs={"image": target, "transform": transform},
-        params=RefusalParams(image.problem) if image.problem else _params(plan, name, image),
+        params=RefusalParams(image.problem) if image.problem else params_of(plan, name, image),
         needs=tuple(dict.fromkeys((plan.anatomy, plan.brain_step, *made))),
         record=record_of(plan, name),
         memory_gb=plan.memory(2.0),
@@ -101,7 +101,8 @@ def _entities(plan: SessionPlan, name: str) -> dict[str, str]:
     return {"from_": name, "to": plan.reference, "mode": "image"}
 
 
-def _params(plan: SessionPlan, name: str, image: InputImage) -> RegistrationParams:
+def params_of(plan: SessionPlan, name: str, image: InputImage) -> RegistrationParams:
+    """How an image is registered by the settings."""
     strategies = configured_for(name, plan.settings)
     return RegistrationParams(
         image=name,

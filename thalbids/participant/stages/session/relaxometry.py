@@ -214,6 +214,7 @@ def _align(plan: SessionPlan, acquisition: Acquisition) -> dict[str, str]:
             record=transform.with_suffix(".json"),
             memory_gb=1.5,
         )
+        plan.contrasts[part.name] = transform.with_suffix(".json")
     return steps
 
 
