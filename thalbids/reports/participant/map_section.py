@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from thalbids.reports import text, views
 from thalbids.reports.participant.histogram import Histogram, svg
 from thalbids.reports.svg import Panel
 
-NAMES = {"R1map": "R1", "R2starmap": "R2*", "PDmap": "PD (relative)", "MTsat": "MTsat"}
+NAMES = {"R1map": "R1", "R2starmap": "R2*", "MTsat": "MTsat", "PDmap": "PD (relative)"}
 PICTURES = (
     "One slice per plane through the thalami, with the outlines of the masks. Black and white: {windows}. "
     "Look for rings, shading, and borders that are double or smeared by motion."
@@ -27,6 +27,12 @@ READ_OUT = (
 )
 
 
+def ordered(names: Iterable[str]) -> list[str]:
+    """Known maps first, in the order of `NAMES`, then the others by the alphabet."""
+    known = list(NAMES)
+    return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
+
+
 def map_name(name: str) -> str:
     """The name of a map for people."""
     return NAMES.get(name, name)
@@ -37,7 +43,8 @@ def rows(
 ) -> tuple[list[list[Panel]], str]:
     """A row of pictures per map, and the introduction."""
     pictures, windows = [], []
-    for name, image in maps.items():
+    for name in ordered(maps):
+        image = maps[name]
         low, high = _window(name, image, brain)
         windows.append(f"{map_name(name)} {low:.3g} and {high:.3g}")
         pictures.append(views.middle_row(image, masks, focus, f"{map_name(name)} map", (low, high)))
@@ -55,7 +62,9 @@ def _window(name: str, image: views.Volume, brain: views.Volume | None) -> tuple
 def histograms(document: Mapping[str, Any]) -> dict[str, str]:
     """The histogram of each map inside the brain, with the expected peaks."""
     drawn = {}
-    for name, summary in document.get("Maps", {}).items():
+    maps = document.get("Maps", {})
+    for name in ordered(maps):
+        summary = maps[name]
         found = summary.get("histogram") or {}
         if not found:
             continue
@@ -80,10 +89,10 @@ def context(document: Mapping[str, Any] | None, readout: Sequence[Mapping[str, o
     fields = {summary.get("field_strength") for summary in maps.values()}
     known = next((f"{field:g} T" for field in fields if field), "3 T (the sidecars do not say the field strength)")
     return {
-        "rows": [_row(name, summary) for name, summary in maps.items()],
+        "rows": [_row(name, maps[name]) for name in ordered(maps)],
         "note": NUMBERS.format(field=known),
         "motion": [_moved(name, one) for name, one in document.get("Motion", {}).items()],
-        "readout": _readout(list(maps), readout, words),
+        "readout": _readout(ordered(maps), readout, words),
         "readout_note": READ_OUT,
     }
 
