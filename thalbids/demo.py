@@ -67,6 +67,7 @@ GRIDS = {
 TISSUES = {"FLAIR": (40.0, 430.0, 340.0), "R1map": (0.25, 0.65, 1.0)}
 MPM_GRID = Grid((2.0, 2.0, 2.0), (84, 100, 88), "RAS")  # of multi-parameter mapping, in place of the R1 map
 MPM_TIMES = tuple(0.00246 * k for k in (1, 3, 5))  # s
+MPM_RINGING = 0.9  # share of the frequencies that are measured: edges ring
 T1W_MAXIMUM = 900.0
 NOISE = {"T1w": 18.0, "FLAIR": 12.0, "R1map": 0.02}  # standard deviation; T1w has white matter near 800
 
@@ -391,7 +392,8 @@ def _write_image(root: Path, person: Person, session: str, suffix: str, template
 def _write_raw(root: Path, person: Person, session: str, template: Template) -> None:
     """Multi-parameter mapping by the paper's protocol, with three echoes."""
     stem = f"sub-{person.label}_ses-{session}"
-    scanner = phantom.Scanner(phantom.PAPER_PROTOCOL, MPM_TIMES, seed=(person.seed, person.number, 8, int(session)))
+    seed = (person.seed, person.number, 8, int(session))
+    scanner = phantom.Scanner(phantom.PAPER_PROTOCOL, MPM_TIMES, ringing=MPM_RINGING, seed=seed)
     phantom.write_mpm(
         root / f"sub-{person.label}" / f"ses-{session}",
         stem,
@@ -491,7 +493,7 @@ provided that this notice appears in all copies. It comes without any warranty.
 
 _README_QMRI = """
 In place of R1 maps there are the raw images of multi-parameter mapping (MPM, TB1map): the signal of spoiled gradient
-echoes of the tissues' R1, R2*, proton density and MT saturation, with noise, and with small motion between contrasts.
+echoes of the tissues' R1, R2*, proton density and MT saturation, with noise, ringing, and small motion between contrasts.
 """
 
 _DESCRIPTION = {

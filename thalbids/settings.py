@@ -416,6 +416,9 @@ class Group:
     baseline : which session is the baseline: the ``first`` with a usable volume, the person's ``first-visit`` or none,
         or a label
     followup_from, followup_to : years after the baseline between which a follow-up lies; 0 and None take all
+    map_region, map_statistic : which value of a quantitative map inside a mask enters models and agreement
+    map_covariates, map_covariates_change : covariates of the models of maps (a map has no size, so no intracranial
+        volume)
     site : ``auto`` makes the site a covariate of every model where two sites have enough people and volumes are not
         harmonised, and a random effect of the mixed model; ``none`` leaves it out
     """
@@ -450,6 +453,10 @@ class Group:
     followup_from: float = field(default=0.0, metadata={"min": 0})
     followup_to: float | None = field(default=None, metadata={"above": 0})
     site: str = field(default="auto", metadata={"choices": ("auto", "none")})
+    map_region: str = field(default="eroded", metadata={"choices": ("whole", "eroded")})
+    map_statistic: str = field(default="mean", metadata={"choices": ("mean", "median")})
+    map_covariates: tuple[str, ...] = ("age", "sex")
+    map_covariates_change: tuple[str, ...] = ("age", "sex", "steroid", "interval_years")
 
 
 @dataclass(frozen=True)

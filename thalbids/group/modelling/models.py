@@ -16,12 +16,13 @@ import numpy as np
 from thalbids.group.cohort import Cohort
 from thalbids.group.modelling.design import Design, design
 from thalbids.group.modelling.missing import ledger
-from thalbids.group.modelling.samples import Sample, subsets
+from thalbids.group.modelling.samples import MEASURES, Sample, subsets
 from thalbids.group.modelling.sites import site_words
 from thalbids.group.statistics.fits import fit, ordinal, signs
 from thalbids.group.statistics.testing.correction import adjust
 
 Rows = list[dict[str, Any]]
+SIGNED = ("total", "left", "right")  # measures of which the sign of an association is expected
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Plan:
     reference : distribution of the tests with HC3, ``z`` or ``t``
     logged : outcomes whose natural logarithm is modelled
     levels : outcomes that are modelled by proportional odds
-    measure : which volumes: total, left, right, asymmetry
+    measure : which volumes: total, left, right, asymmetry; or the name of a quantitative map
     sensitivity : what was done to the predictor; ``none``
     prepare : changes the predictor (over all rows of the subset, before listwise deletion)
     strict : keep covariates that are absent or constant, so that the model is not fitted
@@ -168,14 +169,15 @@ _NEEDED = ("lost_no_outcome", "lost_no_volume")
 
 
 def _word(plan: Plan, outcome: str, name: str) -> str:
-    known = {outcome: "outcome", plan.predictor: "volume", "icv_z": "icv", "interval_years": "interval"}
+    main = "volume" if plan.measure in MEASURES else plan.measure
+    known = {outcome: "outcome", plan.predictor: main, "icv_z": "icv", "interval_years": "interval"}
     return known.get(name, name)
 
 
 def _terms(plan: Plan, outcome: str, fitted: fit.Fitted) -> Rows:
     made = []
     for term in fitted.terms:
-        main = term.name == plan.predictor and plan.measure != "asymmetry"
+        main = term.name == plan.predictor and plan.measure in SIGNED
         made.append(
             {
                 "measure": plan.measure,

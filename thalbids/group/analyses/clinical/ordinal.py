@@ -20,7 +20,8 @@ from thalbids.group.cohort import Cohort
 from thalbids.group.columns import ESTIMATE, FITTED, FORMULA, METHOD, REASON, SESSIONS, SUBSET, TERM
 from thalbids.group.modelling import models
 from thalbids.group.modelling.missing import after_fit, missing_table
-from thalbids.group.modelling.samples import pairs, subsets
+from thalbids.group.modelling.models import Plan
+from thalbids.group.modelling.samples import Sample, pairs, subsets
 from thalbids.group.statistics.fits import fit, ordinal, signs
 from thalbids.group.statistics.testing.correction import adjust
 
@@ -83,7 +84,11 @@ def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
 
 def models_of(cohort: Cohort, pair: str) -> list[dict[str, Any]]:
     """Rows of ``group_ordinal``; ``p_fdr`` over the methods within a threshold and subset."""
-    plan, sample = longitudinal.plan(cohort), pairs(cohort, pair)
+    return fitted(longitudinal.plan(cohort), cohort, pairs(cohort, pair), pair)
+
+
+def fitted(plan: Plan, cohort: Cohort, sample: Sample, pair: str) -> list[dict[str, Any]]:
+    """The rows of ordinal models with the predictor and covariates of a plan of change."""
     rows: list[dict[str, Any]] = []
     for subset in subsets(cohort):
         inside = sample.within(subset)
@@ -97,7 +102,8 @@ def models_of(cohort: Cohort, pair: str) -> list[dict[str, Any]]:
                 terms = ordinal.terms(model.predictors, complete, least, missing)
                 rows += [key | row | model.told() for row in terms]
     adjust(rows, {"p_fdr": ("threshold", "subset")}, {"term": plan.predictor})
-    signs.warn(rows, ordinal.OUTCOME)
+    if plan.measure in models.SIGNED:
+        signs.warn(rows, ordinal.OUTCOME)
     return rows
 
 

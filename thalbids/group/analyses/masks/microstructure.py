@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,6 +44,16 @@ SUMMARY: dict[str, Column] = {
 
 def tables(cohort: Cohort) -> list[Table]:
     """A row per session, method, map, region and side; and their means (both sides) at the baseline by diagnosis."""
+    frame, notes = readout(cohort)
+    return [
+        Table("group_qmri", frame, QMRI, notes=notes),
+        table("group_qmri_summary", _summary(cohort, frame), SUMMARY),
+    ]
+
+
+@functools.lru_cache(maxsize=4)
+def readout(cohort: Cohort) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of ``group_qmri``, and what there is to say of tables that could not be read. Not to be changed."""
     notes: list[str] = []
     there = [place for place in cohort.places if place.ending(ENDING)]
     masks: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
@@ -58,10 +69,32 @@ def tables(cohort: Cohort) -> list[Table]:
     frame = frame.merge(cohort.visits[[*_KEYS, "diagnosis"]], on=_KEYS, how="left", validate="many_to_one")
     for name in _NUMBERS:
         frame[name] = frame[name].astype(np.float64)
-    return [
-        Table("group_qmri", frame, QMRI, notes=notes),
-        table("group_qmri_summary", _summary(cohort, frame), SUMMARY),
+    return frame, notes
+
+
+def maps_of(cohort: Cohort) -> list[str]:
+    """The maps that anybody has a usable value of, in the order of the tables."""
+    frame, _ = readout(cohort)
+    return list(dict.fromkeys(frame.loc[(frame["status"] == "ok") & frame["mean"].notna(), "map"]))
+
+
+def wide(cohort: Cohort, name: str, people: pd.Series[str], sessions: pd.Series[str]) -> pd.DataFrame:
+    """A map inside the masks of these sessions, in this order: a column per method, NaN where there is no usable value.
+
+    Region, statistic and both sides together, by the settings ``group.map_region`` and ``group.map_statistic``.
+    """
+    frame, _ = readout(cohort)
+    group = cohort.settings.group
+    chosen = frame[
+        (frame["map"] == name)
+        & (frame["region"] == group.map_region)
+        & (frame["side"] == "both")
+        & (frame["status"] == "ok")
     ]
+    values = chosen.set_index([*_KEYS, "method"])[group.map_statistic]
+    found = dict(values.items())
+    keys = list(zip(people, sessions, strict=True))
+    return pd.DataFrame({m: [found.get((*key, m), np.nan) for key in keys] for m in cohort.methods}, dtype=np.float64)
 
 
 def _session(masks: Mapping[str, tuple[str, str]], place: Place, notes: list[str]) -> list[dict[str, Any]]:
