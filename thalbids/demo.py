@@ -493,7 +493,8 @@ provided that this notice appears in all copies. It comes without any warranty.
 
 _README_QMRI = """
 In place of R1 maps there are the raw images of multi-parameter mapping (MPM, TB1map): the signal of spoiled gradient
-echoes of the tissues' R1, R2*, proton density and MT saturation, with noise, ringing, and small motion between contrasts.
+echoes of the tissues' R1, R2*, proton density and MT saturation, with noise, ringing, and small motion between
+contrasts.
 """
 
 _DESCRIPTION = {

@@ -15,7 +15,7 @@ from thalbids.cli.main import main
 from thalbids.files import read_json, read_table
 from thalbids.qmri import phantom
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 ANAT = "sub-01/ses-1/anat/sub-01_ses-1_"
 MAPS = {"R1map": "r1", "R2starmap": "r2star", "MTsat": "saturation", "PDmap": "density"}

@@ -132,7 +132,7 @@ def reconstruct(
     matrices : by the name of a part, (4, 4) RAS+ mm of the reference to RAS+ mm of the part's images; parts without
         one lie as the scanner's coordinates say
     options : None: `Options` as it stands
-    threads : for moving images; the result does not depend on it
+    threads : for moving images and the fit; the result does not depend on it
     receive : images of the receive field; each contrast is divided by its own
 
     Raises
@@ -254,7 +254,7 @@ def _fit_weighted(
         options.form, options.fit, spoiling, options.mt_residual, options.largest_r1, options.largest_r2star
     )
     head = np.asarray(head_mask(reader.reference).dataobj) > 0
-    return fit_maps(weighted, transmit, chosen, head=head)
+    return fit_maps(weighted, transmit, chosen, head=head, threads=reader.threads)
 
 
 def _fit_angles(acquisition: Acquisition, reader: _Reader, transmit: np.ndarray | None, options: Options) -> FittedMaps:

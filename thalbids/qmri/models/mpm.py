@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,7 @@ def fit_maps(
     options: FitOptions | None = None,
     chunk: int = CHUNK,
     head: np.ndarray | None = None,
+    threads: int = 1,
 ) -> FittedMaps:
     """The maps of one session.
 
@@ -73,6 +75,7 @@ def fit_maps(
     transmit : f_T on the same grid; None: the nominal flip angles are taken for the true ones
     options : None: `FitOptions` as it stands
     chunk : voxels at a time; the result does not depend on it
+    threads : chunks at a time; the result does not depend on it
     head : where tissue is looked for, to make the proton density relative: noise of the air has any R1. None: all
 
     Returns
@@ -90,20 +93,24 @@ def fit_maps(
     values = {name: np.zeros(n, dtype=np.float32) for name in names}
     errors = {name: np.zeros(n, dtype=np.float32) for name in (names if _has_decay(weighted) else ())}
     undefined, clamped = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
-    for start in range(0, n, chunk):
+    limits = {"R1map": (0.0, options.largest_r1), "R2starmap": (0.0, options.largest_r2star)}
+
+    def work(start: int) -> None:
         part = slice(start, start + chunk)
         signals = {name: np.stack([s[part] for s in volumes]).astype(np.float64) for name, volumes in flat.items()}
         b1 = 1.0 if field is None else np.asarray(field[part], dtype=np.float64)
         found, spread = _fit_part(weighted, signals, b1, options)
         undefined[part] = ~_defined(found["R1map"], found.get("R2starmap"), b1)
         clamped[part] = ~undefined[part] & (found["R1map"] > options.largest_r1)
-        limits = {"R1map": (0.0, options.largest_r1), "R2starmap": (0.0, options.largest_r2star)}
         for name, value in found.items():
             low, high = limits.get(name, (-np.inf, np.inf))
             kept = np.where(undefined[part] | ~np.isfinite(value), 0, np.clip(value, low, high))
             values[name][part] = kept
         for name, value in spread.items():
             errors[name][part] = np.where(undefined[part] | ~np.isfinite(value), 0, value)
+
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        list(pool.map(work, range(0, n, chunk)))
     values["PDmap"], scale = relative_density(
         values["PDmap"], values["R1map"], None if head is None else np.reshape(head, -1)
     )

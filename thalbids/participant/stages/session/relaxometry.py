@@ -14,6 +14,7 @@ from thalbids.engine.params import IF_SET, LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import MetadataError
 from thalbids.image.io import header_voxels, load_image, save_image
+from thalbids.methods.tools import threads
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import given, there
 from thalbids.qmri.acquisition import (
@@ -339,7 +340,7 @@ def fit(inputs: Inputs, outputs: Outputs, params: FitParams, upstream: Upstream)
         else:
             matrices[name] = read_itk(path)
     acquisition = params.acquisition.without(lost)
-    maps = reconstruct(acquisition, params.transmit, matrices, params.options, receive=params.receive)
+    maps = reconstruct(acquisition, params.transmit, matrices, params.options, threads(), params.receive)
     notes = [*maps.notes, *(f"{name} is left out: it could not be aligned with {PDW}." for name in lost)]
     common = _described(maps, params, notes)
     sidecars = {}
