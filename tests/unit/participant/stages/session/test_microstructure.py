@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from tests.unit.participant.stages.session.test_relaxometry import by_name, planned, session
-from thalbids.bids.results.outputs import read_json, read_table
+from thalbids.bids.results.outputs import read_json, read_table, write_json
 from thalbids.engine.step import StepResult
 from thalbids.image.io import load_image, save_image
 from thalbids.participant.session import PlannedMask
@@ -22,15 +22,24 @@ from thalbids.registration import transforms
 def readout_params(**maps: str) -> microstructure.ReadoutParams:
     masks = (PlannedMask("synthalT1w", "synthal", ("T1w",), "T1w", step="mask"),
              PlannedMask("first", "first", ("T1w",), "T1w", reason="FSL is not installed"))  # fmt: skip
-    return microstructure.ReadoutParams(masks, maps, {"R1map": 2.0}, microstructure.QMRI_MORPH)
+    units = {"R1map": ("1/s", 2.0), "MTsat": ("p.u.", None)}
+    read = {name: microstructure.ReadMap(step, *units[name]) for name, step in maps.items()}
+    return microstructure.ReadoutParams(masks, read, microstructure.QMRI_MORPH, ("T1w", "MTw"))
 
 
 def test_maps_are_read_inside_masks(tmp_path: Path) -> None:
     labels = np.zeros((20, 16, 16), dtype=np.uint8)
     labels[3:9, 4:10, 4:10], labels[11:17, 4:10, 4:10] = 10, 49
     r1 = np.where(labels == 10, 0.8, np.where(labels == 49, 2.0, 0.6)).astype(np.float32)
-    inputs: dict[str, Path | None] = {name: tmp_path / f"{name}.nii.gz" for name in ("R1map", "brain", "synthalT1w")}
-    for name, data in (("R1map", r1), ("brain", np.ones_like(labels)), ("synthalT1w", labels)):
+    t1w = np.where(labels == 49, 900, np.where(labels == 10, 500, 100)).astype(np.float32)
+    inputs: dict[str, Path | None] = {
+        name: tmp_path / f"{name}.nii.gz" for name in ("R1map", "brain", "T1w", "synthalT1w")
+    }
+    inputs["contrast T1w"], inputs["contrast MTw"] = tmp_path / "T1w.json", tmp_path / "MTw.json"
+    write_json(tmp_path / "T1w.json", {"ShiftMm": 5.0, "RotationDegrees": 1.0, "Chosen": "ants"})
+    write_json(tmp_path / "MTw.json", {"Chosen": None, "Reason": "no strategy passed"})
+    images = (("R1map", r1), ("brain", np.ones_like(labels)), ("T1w", t1w), ("synthalT1w", labels))
+    for name, data in images:
         data = data.copy()
         data[0, 0, 0] = 0
         save_image(data, np.eye(4), inputs[name])  # type: ignore[arg-type]
@@ -59,7 +68,16 @@ def test_maps_are_read_inside_masks(tmp_path: Path) -> None:
     }  # fmt: skip
     document = read_json(outputs["qc"])
     assert document["Maps"]["R1map"]["clamped"] == pytest.approx(216 / (labels.size - 1))
-    assert len(document["Flags"]) == 2  # of the right one, and of both together
+    summary = document["Maps"]["R1map"]
+    assert summary["white_matter"] == pytest.approx(2.0)  # the brightest part of the T1w, here the right thalamus
+    assert summary["thalamus"] == pytest.approx(1.4) and summary["expected"]["thalamus"] == [0.5, 1.2]
+    scopes = [(flag["scope"], flag["rule"]) for flag in document["Flags"]]
+    assert scopes == [
+        ("map:R1map", "clamped"), ("map:R1map", "white_matter"), ("map:R1map", "thalamus"), ("contrast:T1w", "shift"),
+    ]  # fmt: skip
+    assert document["Motion"]["MTw"] == {
+        "shift_mm": None, "rotation_degrees": None, "strategy": None, "reason": "no strategy passed",
+    }  # fmt: skip
 
 
 def test_other_maps_follow_r1(tmp_path: Path) -> None:
