@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from thalbids.group.analyses.checks import influence, lost, missing_by_method, same_people
-from thalbids.group.analyses.clinical import crosssectional, longitudinal, map_models, ordinal, plots, sides
+from thalbids.group.analyses.clinical import (
+    crosssectional,
+    longitudinal,
+    map_agreement,
+    map_models,
+    ordinal,
+    plots,
+    sides,
+)
 from thalbids.group.analyses.description import conflicts, descriptives, groups, normative, people, volumes, who
-from thalbids.group.analyses.masks import manual, map_agreement, maps, microstructure, ratings
+from thalbids.group.analyses.masks import manual, maps, microstructure, ratings
 from thalbids.group.analyses.over_time import change, comparability, detectable, mixed, pbvc
 from thalbids.group.analyses.trials import baseline_score, progression, retest, samplesize
 from thalbids.group.analysis import Analysis

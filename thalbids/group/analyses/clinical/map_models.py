@@ -11,10 +11,10 @@ from thalbids.bids.tabular.tables import Column, Table, column, table
 from thalbids.group.analyses.clinical import crosssectional, longitudinal, ordinal
 from thalbids.group.analyses.clinical.longitudinal import LONGITUDINAL
 from thalbids.group.analyses.clinical.ordinal import ORDINAL
-from thalbids.group.analyses.masks.microstructure import maps_of, wide
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.modelling import models, sites
+from thalbids.group.modelling.map_values import maps_of, wide
 from thalbids.group.modelling.missing import after_fit, missing_table
 from thalbids.group.modelling.models import Plan, Rows
 from thalbids.group.modelling.samples import Sample, baseline, difference, pairs

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from thalbids.bids.results.derivatives import Place, number
 from thalbids.bids.results.dictionaries import QMRI_MORPH
-from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Column, Table, column, count, table
-from thalbids.errors import ThalbidsError
-from thalbids.files import read_table
+from thalbids.bids.tabular.tables import Column, Table, table
 from thalbids.group.analyses.over_time.change import by_diagnosis, spread
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort, baseline
 from thalbids.group.columns import DIAGNOSIS, METHOD, SPREAD
+from thalbids.group.modelling.map_values import QMRI, readout
 
-ENDING = "desc-thalamusqmri_morph.tsv"
-_KEYS = ["participant_id", "session_id"]
-_NUMBERS = ("voxels", "undefined", "mean", "median", "sd")
-
-QMRI: dict[str, Column] = {
-    **PARTICIPANT,
-    **SESSION,
-    **METHOD,
-    **{name: QMRI_MORPH[name] for name in ("map", "region", "side")},
-    "voxels": count("Number of voxels", "Voxels of the region that have a value."),
-    "undefined": count("Undefined voxels", "Voxels of the region without a value; they are left out."),
-    **{name: QMRI_MORPH[name] for name in ("mean", "median", "sd", "units", "status", "reason")},
-    "diagnosis": column("Diagnosis", "Diagnosis group at this session; n/a when unknown."),
-}
 SUMMARY: dict[str, Column] = {
     **METHOD,
     **{name: QMRI_MORPH[name] for name in ("map", "region")},
@@ -51,82 +32,10 @@ def tables(cohort: Cohort) -> list[Table]:
     ]
 
 
-@functools.lru_cache(maxsize=4)
-def readout(cohort: Cohort) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of ``group_qmri``, and what there is to say of tables that could not be read. Not to be changed."""
-    notes: list[str] = []
-    there = [place for place in cohort.places if place.ending(ENDING)]
-    masks: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
-    for row in cohort.volumes.itertuples() if there else ():
-        own = masks.setdefault((str(row.participant_id), str(row.session_id)), {})
-        own[str(row.method)] = (str(row.status), str(row.reason))
-    rows = [
-        row
-        for place in there
-        for row in _session(masks.get((place.participant_id, place.session_id), {}), place, notes)
-    ]
-    frame = pd.DataFrame(rows, columns=[name for name in QMRI if name != "diagnosis"])
-    frame = frame.merge(cohort.visits[[*_KEYS, "diagnosis"]], on=_KEYS, how="left", validate="many_to_one")
-    for name in _NUMBERS:
-        frame[name] = frame[name].astype(np.float64)
-    return frame, notes
-
-
-def maps_of(cohort: Cohort) -> list[str]:
-    """The maps that anybody has a usable value of, in the order of the tables."""
-    frame, _ = readout(cohort)
-    return list(dict.fromkeys(frame.loc[(frame["status"] == "ok") & frame["mean"].notna(), "map"]))
-
-
-def wide(cohort: Cohort, name: str, people: pd.Series[str], sessions: pd.Series[str]) -> pd.DataFrame:
-    """A map inside the masks of these sessions, in this order: a column per method, NaN where there is no usable value.
-
-    Region, statistic and both sides together, by the settings ``group.map_region`` and ``group.map_statistic``.
-    """
-    frame, _ = readout(cohort)
-    group = cohort.settings.group
-    chosen = frame[
-        (frame["map"] == name)
-        & (frame["region"] == group.map_region)
-        & (frame["side"] == "both")
-        & (frame["status"] == "ok")
-    ]
-    values = chosen.set_index([*_KEYS, "method"])[group.map_statistic]
-    found = dict(values.items())
-    keys = list(zip(people, sessions, strict=True))
-    return pd.DataFrame({m: [found.get((*key, m), np.nan) for key in keys] for m in cohort.methods}, dtype=np.float64)
-
-
-def _session(masks: Mapping[str, tuple[str, str]], place: Place, notes: list[str]) -> list[dict[str, Any]]:
-    """The readout of a session; a method whose mask may not be used is excluded, with the reason of its volume.
-
-    ``masks``: status and reason of the session's volumes by method.
-    """
-    found = []
-    for path in place.ending(ENDING)[:1]:
-        try:
-            rows = read_table(path)
-        except ThalbidsError as error:
-            notes.append(f"warning: {path.name}: {error.problem}")
-            continue
-        for row in rows:
-            method = str(row.get("method") or "")
-            if method not in masks:
-                continue
-            status, reason = str(row.get("status") or ""), row.get("reason") or ""
-            if status == "ok" and masks[method][0] != "ok":
-                status, reason = masks[method]
-            told: dict[str, Any] = {name: row.get(name) or "" for name in ("map", "region", "side", "units")}
-            told |= {name: number(row.get(name)) for name in _NUMBERS}
-            ids = {"participant_id": place.participant_id, "session_id": place.session_id, "method": method}
-            found.append(ids | told | {"status": status, "reason": reason})
-    return found
-
-
 def _summary(cohort: Cohort, frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Means inside the masks, at the first session of each person with a usable volume."""
-    first = baseline(cohort)[_KEYS]
-    usable = frame[(frame["status"] == "ok") & (frame["side"] == "both")].merge(first, on=_KEYS)
+    first = baseline(cohort)[["participant_id", "session_id"]]
+    usable = frame[(frame["status"] == "ok") & (frame["side"] == "both")].merge(first, on=list(first.columns))
     rows = []
     for (method, name, region), part in usable.groupby(["method", "map", "region"], sort=False):
         start = {"method": method, "map": name, "region": region, "units": part["units"].iloc[0]}

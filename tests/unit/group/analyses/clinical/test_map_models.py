@@ -14,9 +14,10 @@ from thalbids.bids.results.derivatives import Place
 from thalbids.bids.results.dictionaries import QMRI_MORPH
 from thalbids.bids.tabular.tables import write
 from thalbids.files import write_table
-from thalbids.group.analyses.clinical import map_models
-from thalbids.group.analyses.masks import map_agreement, microstructure
+from thalbids.group.analyses.clinical import map_agreement, map_models
+from thalbids.group.analyses.masks import microstructure
 from thalbids.group.cohort import Cohort
+from thalbids.group.modelling import map_values
 from thalbids.reports.group.group_data import Tables
 
 METHODS = ("synthalT1w", "first")
@@ -46,7 +47,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cohort, np.ndarray
                  "mean": r1[i, v] + shift, "median": 0.0, "sd": 0.05, "units": "1/s", "status": "ok"}
                 for m, shift in zip(METHODS, (0.0, 0.05), strict=True)
             ]  # fmt: skip
-            name = f"{one['participant_id']}_{one['session_id']}_{microstructure.ENDING}"
+            name = f"{one['participant_id']}_{one['session_id']}_{map_values.ENDING}"
             write_table(folder / name, rows, tuple(QMRI_MORPH))
             places.append(Place(one["participant_id"], one["session_id"], folder, (name,)))
     return replace(make_cohort(visits, volumes), places=places), r1, np.column_stack([sdmt, age, sex])

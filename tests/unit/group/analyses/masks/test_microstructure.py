@@ -14,6 +14,7 @@ from thalbids.bids.tabular.tables import write
 from thalbids.files import write_table
 from thalbids.group.analyses.masks import microstructure
 from thalbids.group.cohort import Cohort
+from thalbids.group.modelling import map_values
 from thalbids.settings import load
 
 
@@ -32,7 +33,7 @@ def cohort(folder: Path) -> Cohort:
         person = {"participant_id": f"sub-{label}", "session_id": "ses-1"}
         visits.append(person | {"diagnosis": diagnosis})
         volumes.append(person | {"method": "synthalT1w", "volume_ml": 12.0, "status": status, "reason": "cut off"})
-        name = f"sub-{label}_ses-1_{microstructure.ENDING}"
+        name = f"sub-{label}_ses-1_{map_values.ENDING}"
         rows = [row("synthalT1w", mean), row("synthalT1w", mean + 0.1, "left"), row("elsewhere", 5.0)]
         write_table(folder / name, rows, tuple(QMRI_MORPH))
         places.append(Place(f"sub-{label}", "ses-1", folder, (name,)))
@@ -63,7 +64,7 @@ def test_without_maps_the_tables_are_empty() -> None:
 
 def test_a_damaged_table_is_told(tmp_path: Path) -> None:
     made = cohort(tmp_path)
-    (tmp_path / f"sub-01_ses-1_{microstructure.ENDING}").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / f"sub-01_ses-1_{map_values.ENDING}").write_bytes(b"\xff\xfe\x00")
     long, _ = microstructure.tables(made)
     assert any("sub-01_ses-1" in note for note in long.notes)
     assert set(long.frame["participant_id"]) == {"sub-02", "sub-03", "sub-04"}
@@ -73,7 +74,7 @@ def test_value_of_a_map_for_models(tmp_path: Path) -> None:
     made = cohort(tmp_path)
     people = made.visits[["participant_id", "session_id"]]
     whole = replace(made, settings=load(None, {"group": {"map_region": "whole"}}))
-    values = microstructure.wide(whole, "R1map", people["participant_id"], people["session_id"])
+    values = map_values.wide(whole, "R1map", people["participant_id"], people["session_id"])
     assert values["synthalT1w"].tolist()[::2] == [0.80, 0.86] and values["synthalT1w"].isna().tolist()[1]
-    assert microstructure.wide(made, "R1map", people["participant_id"], people["session_id"]).isna().all(axis=None)
-    assert microstructure.maps_of(made) == ["R1map"]
+    assert map_values.wide(made, "R1map", people["participant_id"], people["session_id"]).isna().all(axis=None)
+    assert map_values.maps_of(made) == ["R1map"]

@@ -9,10 +9,10 @@ import pandas as pd
 
 from thalbids.bids.tabular.tables import Column, Table, column, table
 from thalbids.group.analyses.clinical.map_models import MAP, baseline_of
-from thalbids.group.analyses.masks.microstructure import maps_of
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import ESTIMATE, METHOD, REASON
+from thalbids.group.modelling.map_values import maps_of
 from thalbids.group.statistics.concordance.agreement import agreement
 from thalbids.reports.group.figures import clinical, look
 from thalbids.reports.group.group_data import Tables, interval, listed, number, p_value, rows_of
