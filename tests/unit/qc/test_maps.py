@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from thalbids.qc.maps import all_flags, map_flags
-from thalbids.qmri.plausible import BY_FIELD, expected
 
 USUAL = {"peaks": [0.65, 1.0], "white_matter": [0.7, 1.4], "thalamus": [0.5, 1.2]}
 GOOD: dict[str, Any] = {
@@ -46,12 +45,3 @@ def test_motion_and_scopes() -> None:
         ("map:R1map", "clamped"), ("contrast:T1w", "shift"), ("contrast:T1w", "rotation"),
     ]  # fmt: skip
     assert "5.2 mm" in flags[1]["reason"]
-
-
-def test_expected_values_by_field_strength() -> None:
-    assert expected("R1map") is BY_FIELD[3.0]["R1map"] is expected("R1map", 2.89)
-    assert expected("R1map", 6.98) is BY_FIELD[7.0]["R1map"]
-    assert expected("Chimap", 3.0) is None
-    for usual in (one for maps in BY_FIELD.values() for one in maps.values()):
-        assert usual.white_matter[0] < usual.white < usual.white_matter[1]
-        assert usual.thalamus[0] < usual.thalamus[1] and usual.grey < usual.white

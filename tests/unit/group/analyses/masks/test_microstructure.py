@@ -15,7 +15,6 @@ from thalbids.files import write_table
 from thalbids.group.analyses.masks import microstructure
 from thalbids.group.cohort import Cohort
 from thalbids.group.modelling import map_values
-from thalbids.settings import load
 
 
 def row(method: str, mean: float | None, side: str = "both", status: str = "ok") -> dict[str, object]:
@@ -68,13 +67,3 @@ def test_a_damaged_table_is_told(tmp_path: Path) -> None:
     long, _ = microstructure.tables(made)
     assert any("sub-01_ses-1" in note for note in long.notes)
     assert set(long.frame["participant_id"]) == {"sub-02", "sub-03", "sub-04"}
-
-
-def test_value_of_a_map_for_models(tmp_path: Path) -> None:
-    made = cohort(tmp_path)
-    people = made.visits[["participant_id", "session_id"]]
-    whole = replace(made, settings=load(None, {"group": {"map_region": "whole"}}))
-    values = map_values.wide(whole, "R1map", people["participant_id"], people["session_id"])
-    assert values["synthalT1w"].tolist()[::2] == [0.80, 0.86] and values["synthalT1w"].isna().tolist()[1]
-    assert map_values.wide(made, "R1map", people["participant_id"], people["session_id"]).isna().all(axis=None)
-    assert map_values.maps_of(made) == ["R1map"]
