@@ -11,4 +11,5 @@ BUILT_IN = (
     "thalbids.methods.mindglide:MindGlide",
     "thalbids.methods.whole_brain.samseg:Samseg",
     "thalbids.methods.embedded:SynThal",
+    "thalbids.methods.over_time:SynThalLong",
 )
