@@ -18,6 +18,8 @@ def noise_sd(data: np.ndarray) -> float:
     smoothed, by interpolation for instance, is underestimated.
     """
     n = np.array(data.shape) // 2 * 2
+    if not n.all():
+        return 0.0
     details, level = np.zeros(n // 2), np.zeros(n // 2)
     for corner in itertools.product((0, 1), repeat=3):
         part = data[tuple(slice(c, m, 2) for c, m in zip(corner, n, strict=True))]

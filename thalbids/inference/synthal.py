@@ -8,7 +8,7 @@ not matter. Probabilities, not labels, are brought back to the scan's own grid.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from thalbids.image.denoise import noise_sd, non_local_means
 from thalbids.inference import boxes, network
 from thalbids.inference.head import FOUND_MM3
 from thalbids.inference.intensity import normalise
@@ -31,8 +32,11 @@ TURN_DEGREES = 1.5
 MOVES = 7
 PITCH_DEGREES = 17.0  # of the long axis of the thalami in the training maps (median; 6 to 35)
 STEEPEST_DEGREES = 60.0
-# Besides straight and mirrored, the box is looked into turned by degrees about x, y and z, mirrored or not.
-TURNS: tuple[tuple[tuple[float, float, float], bool], ...] = (((6, 3, 3), False), ((-6, -3, -3), True))
+ASIDE = 10  # voxels around the box that a turned one sees
+Look = tuple[tuple[float, float, float], bool]  # the box turned by degrees about its x, y, z; mirrored or not
+# the second look is the first one mirrored: their agreement is told
+LOOKS: tuple[Look, ...] = (((0, 0, 0), False), ((0, 0, 0), True), ((6, 3, 3), False), ((-6, -3, -3), True))
+Net = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -61,47 +65,70 @@ class Thalami:
         return out
 
 
-def see_thalami(
-    image: nib.Nifti1Image, centre: np.ndarray, net: Callable[[np.ndarray], np.ndarray], *, flip: bool = True
-) -> Thalami:
+def see_thalami(image: nib.Nifti1Image, centre: np.ndarray, net: Net, *, flip: bool = True) -> Thalami:
     """Run the second network around `centre` (world mm), moving the box until it sits on what it finds.
 
-    With `flip` the answer is the mean over the straight, the mirrored and the turned boxes (`TURNS`).
+    With `flip` the answer is the mean over several looks (`LOOKS`), without it that of the first alone.
     """
-    data = boxes.without_background(np.asarray(image.dataobj, dtype=np.float32))
-    data, affine = boxes.average_blocks(data, image.affine, 1.0)
+    data, affine = ready(image)
     box = settle(net, data, affine, centre)
-    agreement, spread = 1.0, 0.0
-    looks = [(box.seen, box.grid, 1.0)]
-    if flip:
-        other = mirrored(net, box.values)
-        agreement = dice(box.seen.sum(0) >= 0.5, other.sum(0) >= 0.5)
-        more = [turned(net, data, affine, box, *turn) for turn in TURNS]
-        spread = relative_sd([int((q.sum(0) >= 0.5).sum()) for q in (box.seen, other, *(seen for seen, _ in more))])
-        looks = [((box.seen + other) / 2, box.grid, 0.5), *((*look, 0.5 / len(TURNS)) for look in more)]
-    sides = np.zeros((2, *image.shape), np.float32)
-    for seen, at, weight in looks:
+    return look(image, *without_noise(data, affine, box), box, net, LOOKS if flip else LOOKS[:1])
+
+
+def ready(image: nib.Nifti1Image) -> tuple[np.ndarray, np.ndarray]:
+    """The scan (x, y, z) at about 1 mm, its padding 0, and its affine."""
+    return boxes.average_blocks(boxes.without_background(np.asarray(image.dataobj, np.float32)), image.affine, 1.0)
+
+
+def without_noise(data: np.ndarray, affine: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
+    """The part of the scan that the looks see, denoised, and its affine."""
+    part, moved = boxes.part(data, affine, box.grid, ROI_SHAPE, ASIDE)
+    return non_local_means(part, noise_sd(part)), moved
+
+
+def look(
+    image: nib.Nifti1Image,
+    data: np.ndarray,
+    affine: np.ndarray,
+    box: Box,
+    net: Net,
+    looks: Sequence[Look],
+    blur: np.ndarray | None = None,
+) -> Thalami:
+    """The mean over looks into a box, on the grid of `image`.
+
+    `data` and `affine` are what :func:`without_noise` gave; `blur` is the variance (3, 3; mm2, along the box's axes) of
+    a Gauss filter.
+    """
+    sides, masks = np.zeros((2, *image.shape), np.float32), []
+    for angles, mirror in looks:
+        turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+        grid = boxes.grid_around(box.centre, ROI_SHAPE, 1.0, box.axes @ turn)
+        values = boxes.sample(data, affine, grid, ROI_SHAPE, 3)
+        x = normalise(values if blur is None else boxes.blurred(values, turn.T @ blur @ turn))
+        seen = mirrored(net, x) if mirror else net(x)[[ROI_LEFT, ROI_RIGHT]]
+        masks.append(seen.sum(0) >= 0.5)
+        if len(masks) == 1:
+            told = certainty(clean(seen), grid, affine, data.shape)
         for side, q in enumerate(clean(seen)):
-            sides[side] += weight * boxes.back(q, at, image.shape, image.affine)
-    diagnostics = {"flip_dice": agreement, "settled": box.settled, "spread": spread} | certainty(
-        clean(looks[0][0]), box.grid, affine, data.shape
-    )
+            sides[side] += boxes.back(q, grid, image.shape, image.affine) / len(looks)
+    agreement = dice(*masks[:2]) if len(masks) > 1 else 1.0
+    spread = relative_sd([int(mask.sum()) for mask in masks])
+    diagnostics = {"flip_dice": agreement, "settled": box.settled, "spread": spread} | told
     return Thalami(sides[0], sides[1], box.centre, diagnostics)
 
 
 @dataclass(frozen=True)
 class Box:
-    """Where the second network looks: its middle (world, mm), its axes as columns, and what it sees there."""
+    """Where the second network looks: its middle (world, mm), its axes as columns, and whether it came to rest."""
 
     centre: np.ndarray
     axes: np.ndarray
     grid: np.ndarray
-    values: np.ndarray
-    seen: np.ndarray
     settled: bool
 
 
-def settle(net: Callable[[np.ndarray], np.ndarray], data: np.ndarray, affine: np.ndarray, centre: np.ndarray) -> Box:
+def settle(net: Net, data: np.ndarray, affine: np.ndarray, centre: np.ndarray) -> Box:
     """Move and turn the box until it sits on the thalami that are seen in it, along their own axes.
 
     What the network says depends a little on how the head lies in the box; along the thalami's axes the same head lies
@@ -111,18 +138,17 @@ def settle(net: Callable[[np.ndarray], np.ndarray], data: np.ndarray, affine: np
     for move in range(MOVES):
         grid = boxes.grid_around(centre, ROI_SHAPE, 1.0, axes)
         values = normalise(boxes.sample(data, affine, grid, ROI_SHAPE, 3))
-        seen = net(values)[[ROI_LEFT, ROI_RIGHT]]
-        sides = clean(seen)
+        sides = clean(net(values)[[ROI_LEFT, ROI_RIGHT]])
         # both sides together, because a wide third ventricle leaves the thalami apart
         if sides.sum() < FOUND_MM3:
-            return Box(centre, axes, grid, values, seen, settled=False)
+            return Box(centre, axes, grid, settled=False)
         middle, along = boxes.world(grid, ndimage.center_of_mass(sides.sum(0))), own_axes(sides, grid)
         angle = np.rad2deg(Rotation.from_matrix(along.T @ axes).magnitude())
         settled = bool(np.linalg.norm(middle - centre) <= RECENTRE_MM and angle <= TURN_DEGREES)
         if settled or move == MOVES - 1:
             break
         centre, axes = middle, along
-    return Box(centre, axes, grid, values, seen, settled)
+    return Box(centre, axes, grid, settled)
 
 
 def own_axes(sides: np.ndarray, grid: np.ndarray) -> np.ndarray:
@@ -151,24 +177,9 @@ def own_axes(sides: np.ndarray, grid: np.ndarray) -> np.ndarray:
     return now if steep else axes
 
 
-def mirrored(net: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+def mirrored(net: Net, x: np.ndarray) -> np.ndarray:
     """Probabilities (left and right, x, y, z) seen in the mirror."""
     return net(np.ascontiguousarray(x[::-1]))[[ROI_RIGHT, ROI_LEFT], ::-1]
-
-
-def turned(
-    net: Callable[[np.ndarray], np.ndarray],
-    data: np.ndarray,
-    affine: np.ndarray,
-    box: Box,
-    angles: tuple[float, float, float],
-    flipped: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (left and right, x, y, z) in the box turned by `angles` (degrees), and its grid."""
-    turn = box.axes @ Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
-    grid = boxes.grid_around(box.centre, ROI_SHAPE, 1.0, turn)
-    x = normalise(boxes.sample(data, affine, grid, ROI_SHAPE, 3))
-    return (mirrored(net, x) if flipped else net(x)[[ROI_LEFT, ROI_RIGHT]]), grid
 
 
 def certainty(p: np.ndarray, grid: np.ndarray, affine: np.ndarray, shape: tuple[int, ...]) -> dict[str, float]:
@@ -184,7 +195,7 @@ def certainty(p: np.ndarray, grid: np.ndarray, affine: np.ndarray, shape: tuple[
 def relative_sd(values: list[int]) -> float:
     """SD over mean; 0 where all are 0."""
     mean = float(np.mean(values))
-    return float(np.std(values, ddof=1)) / mean if mean else 0.0
+    return float(np.std(values, ddof=1)) / mean if mean and len(values) > 1 else 0.0
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
