@@ -9,7 +9,7 @@ not matter. Probabilities, not labels, are brought back to the scan's own grid.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -32,6 +32,7 @@ TURN_DEGREES = 1.5
 MOVES = 7
 PITCH_DEGREES = 17.0  # of the long axis of the thalami in the training maps (median; 6 to 35)
 STEEPEST_DEGREES = 60.0
+LITTLE_NOISE, MUCH_NOISE = 0.02, 0.03  # SD over the brightest tissue: none of it is removed, all of it is
 ASIDE = 10  # voxels around the box that a turned one sees
 Look = tuple[tuple[float, float, float], bool]  # the box turned by degrees about its x, y, z; mirrored or not
 # the second look is the first one mirrored: their agreement is told
@@ -72,7 +73,8 @@ def see_thalami(image: nib.Nifti1Image, centre: np.ndarray, net: Net, *, flip: b
     """
     data, affine = ready(image)
     box = settle(net, data, affine, centre)
-    return look(image, *without_noise(data, affine, box), box, net, LOOKS if flip else LOOKS[:1])
+    part = Part.around(data, affine, box)
+    return look(image, part.denoised(part.to_remove()), box, net, LOOKS if flip else LOOKS[:1])
 
 
 def ready(image: nib.Nifti1Image) -> tuple[np.ndarray, np.ndarray]:
@@ -80,16 +82,33 @@ def ready(image: nib.Nifti1Image) -> tuple[np.ndarray, np.ndarray]:
     return boxes.average_blocks(boxes.without_background(np.asarray(image.dataobj, np.float32)), image.affine, 1.0)
 
 
-def without_noise(data: np.ndarray, affine: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
-    """The part of the scan that the looks see, denoised, and its affine."""
-    part, moved = boxes.part(data, affine, box.grid, ROI_SHAPE, ASIDE)
-    return non_local_means(part, noise_sd(part)), moved
+@dataclass(frozen=True)
+class Part:
+    """The part of a scan that looks see (x, y, z), its affine, and the SD of its noise over the brightest tissue."""
+
+    data: np.ndarray
+    affine: np.ndarray
+    noise: float
+
+    @classmethod
+    def around(cls, data: np.ndarray, affine: np.ndarray, box: Box) -> Part:
+        """What looks into a box see of a scan."""
+        part, moved = boxes.part(data, affine, box.grid, ROI_SHAPE, ASIDE)
+        bright = np.percentile(part[part > 0], 95) if (part > 0).any() else 1.0
+        return cls(part, moved, noise_sd(part) / float(bright))
+
+    def to_remove(self) -> float:
+        """The share of the noise that is worth removing: none of a little, which the network reads well as it is."""
+        return float(np.clip((self.noise - LITTLE_NOISE) / (MUCH_NOISE - LITTLE_NOISE), 0, 1))
+
+    def denoised(self, share: float) -> Part:
+        """By non-local means."""
+        return replace(self, data=non_local_means(self.data, share * noise_sd(self.data)))
 
 
 def look(
     image: nib.Nifti1Image,
-    data: np.ndarray,
-    affine: np.ndarray,
+    part: Part,
     box: Box,
     net: Net,
     looks: Sequence[Look],
@@ -97,19 +116,18 @@ def look(
 ) -> Thalami:
     """The mean over looks into a box, on the grid of `image`.
 
-    `data` and `affine` are what :func:`without_noise` gave; `blur` is the variance (3, 3; mm2, along the box's axes) of
-    a Gauss filter.
+    `blur` is the variance (3, 3; mm2, along the box's axes) of a Gauss filter.
     """
     sides, masks = np.zeros((2, *image.shape), np.float32), []
     for angles, mirror in looks:
         turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
         grid = boxes.grid_around(box.centre, ROI_SHAPE, 1.0, box.axes @ turn)
-        values = boxes.sample(data, affine, grid, ROI_SHAPE, 3)
+        values = boxes.sample(part.data, part.affine, grid, ROI_SHAPE, 3)
         x = normalise(values if blur is None else boxes.blurred(values, turn.T @ blur @ turn))
         seen = mirrored(net, x) if mirror else net(x)[[ROI_LEFT, ROI_RIGHT]]
         masks.append(seen.sum(0) >= 0.5)
         if len(masks) == 1:
-            told = certainty(clean(seen), grid, affine, data.shape)
+            told = certainty(clean(seen), grid, part.affine, part.data.shape)
         for side, q in enumerate(clean(seen)):
             sides[side] += boxes.back(q, grid, image.shape, image.affine) / len(looks)
     agreement = dice(*masks[:2]) if len(masks) > 1 else 1.0

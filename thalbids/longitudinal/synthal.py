@@ -1,9 +1,10 @@
 """SynThal on all visits of a person: every visit is looked at in the same way, and with more looks than one scan gets.
 
 What makes two volumes of an unchanged thalamus differ is the noise, the head's pose, and the resolution of the scans.
-So each visit is freed of its noise, and brought to the resolution of the coarsest one; it is seen in boxes that lie in
-the same way about its thalami, whatever the pose; and the mean over many boxes is taken. Besides that, the visits know
-nothing of each other: nothing pulls a change towards zero, and no visit is special.
+So noise is removed from all visits alike where one of them has much, and each is brought to the resolution of the
+coarsest; it is seen in boxes that lie in the same way about its thalami, whatever the pose; and the mean over many
+boxes is taken. Besides that, the visits know nothing of each other: nothing pulls a change towards zero, and no visit
+is special.
 """
 
 from __future__ import annotations
@@ -40,10 +41,12 @@ def see_visits(
     """
     scans = [synthal.ready(image) for image in images]
     settled = [synthal.settle(net, *scan, centre) for scan, centre in zip(scans, centres, strict=True)]
+    parts = [synthal.Part.around(*scan, box) for scan, box in zip(scans, settled, strict=True)]
+    share = max(part.to_remove() for part in parts)
     blurs = missing_blur([spread_of(image, box.axes) for image, box in zip(images, settled, strict=True)])
     return [
-        synthal.look(image, *synthal.without_noise(*scan, box), box, net, LOOKS, blur)
-        for image, scan, box, blur in zip(images, scans, settled, blurs, strict=True)
+        synthal.look(image, part.denoised(share), box, net, LOOKS, blur)
+        for image, part, box, blur in zip(images, parts, settled, blurs, strict=True)
     ]
 
 
