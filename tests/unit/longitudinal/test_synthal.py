@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from tests.unit.inference.test_synthal_geometry import MIDDLE, TRUE_MM3, head, position_net
+from tests.unit.inference.test_synthal import MIDDLE, TRUE_MM3, head, position_net
 from thalbids.longitudinal.synthal import missing_blur, see_visits, spread_of
 
 
