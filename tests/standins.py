@@ -25,6 +25,7 @@ MODES = {
     "DBSegment": (*COMMON, "renamed", "no native"),
     "mindglide": (*COMMON, "one fails", "killed after one", "renamed"),
     "run_samseg": (*COMMON, "half"),
+    "run_samseg_long": (*COMMON, "half"),
 }
 RADII = np.array([6.0, 11.0, 7.0])  # mm
 LEFT_OF_CENTRE = np.array([-11.0, 0.0, 0.0])
@@ -235,6 +236,25 @@ def run_samseg(words: list[str], mode: str, size: int) -> int:
     return 0
 
 
+def run_samseg_long(words: list[str], mode: str, size: int) -> int:
+    """Longitudinal SAMSEG 0.4a0: ``-t IMAGE ... -t IMAGE ... -o FOLDER``; images of all visits lie on one grid."""
+    points: list[list[str]] = []
+    for word in words[: words.index("-o")]:
+        if word == "-t":
+            points.append([])
+        else:
+            points[-1].append(word)
+    visits = [[nib.load(name) for name in names] for names in points]
+    assert len(visits) > 1 and all(np.allclose(v[0].affine, visits[0][0].affine) for v in visits)
+    if mode in ("fails", "silent failure"):
+        print("must provide more than 1 timepoint")
+        return int(mode == "fails")
+    folder = Path(value(words, "-o"))
+    for number, images in enumerate(visits, 1):
+        samseg_results(images, folder / f"tp{number:03d}", mode if number > 1 else "good", words)
+    return 0
+
+
 def samseg_results(images: list[nib.Nifti1Image], folder: Path, mode: str = "good", words: Sequence[str] = ()) -> None:
     """What SAMSEG leaves of the images of a session."""
     first, data = images[0], np.asarray(images[0].dataobj)
@@ -276,6 +296,7 @@ PROGRAMS: dict[str, Callable[[list[str], str, int], int]] = {
     "DBSegment": dbsegment,
     "mindglide": mindglide,
     "run_samseg": run_samseg,
+    "run_samseg_long": run_samseg_long,
 }
 
 

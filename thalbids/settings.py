@@ -294,6 +294,20 @@ class Samseg(Program):
 
 
 @dataclass(frozen=True)
+class WholeBrain(Program):
+    """FastSurfer, SynthSeg, HIPS-THOMAS: run, or read from results that exist.
+
+    Attributes
+    ----------
+    results_dir : existing results, one folder a session (``sub-X_ses-Y`` or ``sub-X``)
+    options : further options of the program
+    """
+
+    results_dir: Path | None = None
+    options: tuple[str, ...] = field(default=(), metadata={"words": True})
+
+
+@dataclass(frozen=True)
 class Tools:
     """External programs, one table each: ``[tools.fsl]`` ..."""
 
@@ -302,6 +316,9 @@ class Tools:
     dbsegment: DbSegment = field(default_factory=DbSegment)
     mindglide: MindGlide = field(default_factory=MindGlide)
     samseg: Samseg = field(default_factory=Samseg)
+    fastsurfer: WholeBrain = field(default_factory=WholeBrain)
+    synthseg: WholeBrain = field(default_factory=WholeBrain)
+    thomas: WholeBrain = field(default_factory=WholeBrain)
 
 
 @dataclass(frozen=True)

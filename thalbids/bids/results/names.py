@@ -78,6 +78,8 @@ def method(family: str, images: tuple[str, ...] | str = ("T1w",), rule: str = "m
     """
     entry = families.of(family)
     given = {images} if isinstance(images, str) else set(images)
+    if entry.reads != ONE_IMAGE and given == set(entry.images):
+        return _together(entry)
     members = next((known for known in (*((image,) for image in IMAGES), *ENSEMBLES) if set(known) == given), None)
     known_envelope = envelope in ("", *(families.envelopes() if entry.cut_with else ()))
     if members is None or rule not in RULES or not known_envelope or (rule == "staple" and len(members) == 2):
@@ -185,7 +187,7 @@ def register(others: Iterable[str] = ()) -> dict[str, str]:
 
 def _together(entry: Family) -> MaskKind:
     """The mask of a family that reads several images, or several sessions, together."""
-    shown = " + ".join(IMAGES[image] for image in entry.images)
+    shown = " + ".join(IMAGES.get(image, image) for image in entry.images)
     what = f"{shown} {'image' if len(entry.images) == 1 else 'images together'}"
     sessions = ", of all sessions together" if entry.reads == families.SEVERAL_SESSIONS else ""
     description = f"Thalamus by {entry.label} on the {what}{sessions}."

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalbids.errors import ThalbidsError
 from thalbids.files import read_json
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.tools import threads
@@ -134,9 +133,12 @@ def one(request: Request, labelled: LabelMap) -> tuple[dict[str, LabelMap], dict
     return {request.name: labelled}, {}
 
 
-def refusal(error: ThalbidsError) -> str:
-    """An error as the reason why there is no label map."""
-    return f"{error.problem} {error.mend}".strip()
+def named(labels: np.ndarray, metadata: Mapping[str, Any], tool: str) -> LabelMap:
+    """A label map whose numbers are FreeSurfer's."""
+    import numpy as np
+
+    names = {int(n): f"{tool} label {n}" for n in np.unique(labels) if n}
+    return LabelMap(labels, names | {10: "Left-Thalamus", 49: "Right-Thalamus"}, metadata)
 
 
 def _first(folder: Path, name: str) -> Path | None:

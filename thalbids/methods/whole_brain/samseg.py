@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from thalbids.families import Option
 from thalbids.methods.base import Further, LabelMap, Request
 from thalbids.methods.tools import asked_once, problem_of, software, told
-from thalbids.methods.whole_brain.labelled import ICV, Existing, one
+from thalbids.methods.whole_brain.labelled import ICV, Existing, Labelled, one
 from thalbids.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,46 +19,27 @@ FILES = {"labels": "seg.mgz", "image": "mode01_bias_corrected.mgz", "several": "
 PROTOCOL = "SAMSEG: labels 10 and 49, whole thalamus (CMA protocol)"
 
 
-class Samseg(Existing):
-    """See :class:`thalbids.methods.base.Method`."""
+class Samsegs(Labelled):
+    """What every way to run SAMSEG shares."""
 
-    family, table = "samseg", "samseg"
-    shown = "SAMSEG"
+    table, shown = "samseg", "SAMSEG"
     code_url = "https://github.com/freesurfer/samseg"
-    colour, marker, dash = "#F28E5C", "h", "7 2 1.5 2"
-    envelope = True
-    icv = "Intracranial volume of SAMSEG (sbtiv): the sum of the structures inside the skull"
-    options = (
-        Option(
-            "--samseg-dir", "tools.samseg.results_dir",
-            "existing SAMSEG results of the T1w (sub-X_ses-Y or sub-X)", "DIR",
-        ),
-    )  # fmt: skip
     protocol = PROTOCOL
+    relative_volume = 0.75  # one head with FreeSurfer's results 0.73; patient07 by way of SynThal 0.76 (docs/tools.md)
     memory_gb = 5.5
     version = 1
-    wanted: Mapping[str, str] = FILES
-    finished = ("samseg.stats",)
+    program = "run_samseg"
     sentence = "The thalamus labels of SAMSEG [@puonti2016samseg] were taken."
     citations: tuple[str, ...] = ("puonti2016samseg",)
 
     def blocked(self, settings: Settings) -> str | None:
         from thalbids.tools.whole_brain import samseg
 
-        return problem_of(samseg.check(settings.tools.samseg))
+        return problem_of(samseg.check(settings.tools.samseg, self.program))
 
     def pieces(self, settings: Settings) -> list[Finding]:
-        """What ``thalbids doctor`` tells of it: the program, and results that exist."""
-        from thalbids.tools.findings import of_check
-        from thalbids.tools.whole_brain import samseg
-
-        own = settings.tools.samseg
-        checked = samseg.check(own)
-        enables = "SAMSEG's masks, posteriors, intracranial volume and whole label map (10 - 15 min an image)"
-        return [
-            of_check(self.shown, samseg.PROGRAM, checked.problem, checked.mend, checked.where,
-                     lambda: samseg.version(own), enables, "MIT"),
-        ]  # fmt: skip
+        """What ``thalbids doctor`` tells of it: nothing, the method on the T1w tells of the program."""
+        return []
 
     def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
         from thalbids.tools.check import container_name
@@ -83,16 +64,52 @@ class Samseg(Existing):
         own = {"probability": Further("probseg", "thalamus", "Posterior of either thalamus by SAMSEG.")}
         return own | (lesions if settings.tools.samseg.lesion else {})
 
+    def computed(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
+        """SAMSEG on the images of a session, the T1w first."""
+        from thalbids.tools.whole_brain import samseg
+
+        request = requests["T1w"]
+        images = {name: requests[name].image for name in self.images}
+        found = samseg.segment(images, request.workdir, request.settings.tools.samseg, threads=self.threads())
+        return one(request, labelled(found, request, dict(request.params)))
+
+
+class Samseg(Samsegs, Existing):
+    """See :class:`thalbids.methods.base.Method`."""
+
+    family = "samseg"
+    colour, marker, dash = "#F28E5C", "h", "7 2 1.5 2"
+    envelope = True
+    icv = "Intracranial volume of SAMSEG (sbtiv): the sum of the structures inside the skull"
+    options = (
+        Option(
+            "--samseg-dir", "tools.samseg.results_dir",
+            "existing SAMSEG results of the T1w (sub-X_ses-Y or sub-X)", "DIR",
+        ),
+    )  # fmt: skip
+    wanted: Mapping[str, str] = FILES
+    finished = ("samseg.stats",)
+
+    def pieces(self, settings: Settings) -> list[Finding]:
+        """What ``thalbids doctor`` tells of it."""
+        from thalbids.tools.findings import of_check
+        from thalbids.tools.whole_brain import samseg
+
+        own = settings.tools.samseg
+        checked = samseg.check(own)
+        enables = "SAMSEG's masks, posteriors, intracranial volume and whole label map (10 - 15 min an image)"
+        return [
+            of_check(self.shown, samseg.PROGRAM, checked.problem, checked.mend, checked.where,
+                     lambda: samseg.version(own), enables, "MIT"),
+        ]  # fmt: skip
+
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
         from thalbids.errors import ImageError
         from thalbids.tools.whole_brain import samseg
 
         request = requests["T1w"]
         if "labels" not in request.files:
-            images = {name: each.image for name, each in requests.items()}
-            own = request.settings.tools.samseg
-            found = samseg.segment(images, request.workdir, own, threads=self.threads())
-            return one(request, labelled(found, request, dict(request.params)))
+            return self.computed(requests)
         if "several" in request.files:
             problem = "these SAMSEG results were made of several images together, not of the T1w alone."
             raise ImageError(problem, "Give the masks instead: --derivatives samsegT1withFLAIR=PATH.")

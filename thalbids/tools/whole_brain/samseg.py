@@ -142,6 +142,77 @@ def segment(
     return read(work / "out", next(iter(images.values())))
 
 
+def command_long(
+    work: Path, visits: Sequence[str], images: Sequence[str], settings: Samseg, *, threads: int = 1
+) -> Command:
+    """``run_samseg_long`` on ``work/VISIT/IMAGE.nii.gz`` of all visits, which lie on one grid, into ``work/out``."""
+    out = work / "out"
+    points: list[str] = []
+    for visit in visits:
+        points += ["-t", *(str(work / visit / f"{name}.nii.gz") for name in images)]
+    folders = [out / f"tp{number:03d}" for number in range(1, len(visits) + 1)]
+    call = Command(
+        tool=f"{NAME} longitudinal",
+        argv=(LONGITUDINAL, *points, "-o", str(out), *options(settings, images, threads)),
+        cwd=work,
+        reads=tuple(work / visit for visit in visits),
+        writes=(out,),
+        expects=tuple(folder / name for folder in folders for name in ("seg.mgz", "samseg.stats")),
+        threads=threads,
+    )
+    return replace(call, timeout_s=60 * settings.timeout_minutes * (len(visits) + 1))  # the base is one more
+
+
+def segment_long(
+    visits: Mapping[str, Mapping[str, nib.Nifti1Image]], matrices: Mapping[str, np.ndarray], work: Path,
+    settings: Samseg, *, threads: int = 1, runs: Runner | None = None,
+) -> tuple[dict[str, Results], dict[str, str]]:  # fmt: skip
+    """Run SAMSEG on several visits of a person together.
+
+    Every image is resampled once (cubic) onto one grid of 1 mm in the space between the visits; labels come back to
+    each T1w by nearest neighbour, posteriors linearly.
+
+    Parameters
+    ----------
+    visits : name -> images of the visit, the T1w first; all visits have the same images
+    matrices : name -> (4, 4) RAS+ mm of the space between the visits to that of the visit
+    work : a folder for its files
+
+    Returns
+    -------
+    Results by visit, each on the grid of its T1w, and per visit without one the reason.
+
+    Raises
+    ------
+    ToolError
+        It failed for all.
+    """
+    shutil.rmtree(work / "out", ignore_errors=True)
+    first = next(iter(visits.values()))
+    grid = upright(next(iter(first.values())))
+    for visit, images in visits.items():
+        (work / visit).mkdir(parents=True, exist_ok=True)
+        for name, image in images.items():
+            moved = resample_to(image, grid, order=3, matrix=matrices[visit])
+            write(
+                nib.Nifti1Image(np.maximum(np.asarray(moved.dataobj), 0), grid.affine), work / visit / f"{name}.nii.gz"
+            )
+    call = command_long(work, tuple(visits), tuple(first), settings, threads=threads)
+    (runs or runner(settings, LONGITUDINAL)).run(call)
+    found, failed = {}, {}
+    for number, (visit, images) in enumerate(visits.items(), 1):
+        reference = next(iter(images.values()))
+        try:
+            found[visit] = read(work / "out" / f"tp{number:03d}", reference, np.linalg.inv(matrices[visit]))
+        except ToolError as error:
+            failed[visit] = error.problem
+    if not found:
+        raise ToolError(
+            f"{NAME} longitudinal gave no visit a result: {next(iter(failed.values()))}", path=call.log_file
+        )
+    return found, failed
+
+
 def write(image: nib.Nifti1Image, path: Path) -> None:
     """An image as SAMSEG can read it: numbers only, and a geometry that a qform can express."""
     if not is_rotation_and_zooms(image.affine):
@@ -150,9 +221,10 @@ def write(image: nib.Nifti1Image, path: Path) -> None:
     save_image(data, image.affine, path)
 
 
-def read(folder: Path, reference: nib.Nifti1Image) -> Results:
-    """The results in a folder, brought to the grid of a T1w of the same world by nearest neighbour (posteriors
-    linearly).
+def read(folder: Path, reference: nib.Nifti1Image, matrix: np.ndarray | None = None) -> Results:
+    """The results in a folder, brought to the grid of a T1w by nearest neighbour (posteriors linearly).
+
+    ``matrix``: (4, 4) RAS+ mm of the T1w to that of the results; identity when absent.
 
     Raises
     ------
@@ -162,10 +234,10 @@ def read(folder: Path, reference: nib.Nifti1Image) -> Results:
     path = folder / "seg.mgz"
     if not path.is_file():
         raise ToolError(f"{NAME}'s result has no seg.mgz.", "Run it to its end.", folder)
-    found = on_grid(path, reference, NAME)
+    found = on_grid(path, reference, NAME, matrix)
     stats = dict(measures(folder))
     soft = {n: stats[key] for n, side in ((LEFT, SIDES[0]), (RIGHT, SIDES[1])) for key in _called(side) if key in stats}
-    return Results(found, _names(folder), _posterior(folder, reference), stats.get("Intra-Cranial"), soft)
+    return Results(found, _names(folder), _posterior(folder, reference, matrix), stats.get("Intra-Cranial"), soft)
 
 
 def on_grid(path: Path, reference: nib.Nifti1Image, tool: str, matrix: np.ndarray | None = None) -> np.ndarray:
@@ -211,7 +283,7 @@ def _names(folder: Path) -> dict[int, str]:
     return {int(label): name for label, name in told}
 
 
-def _posterior(folder: Path, reference: nib.Nifti1Image) -> np.ndarray | None:
+def _posterior(folder: Path, reference: nib.Nifti1Image, matrix: np.ndarray | None) -> np.ndarray | None:
     """Sum of the posteriors of both thalami; None where one of them was not kept."""
     total = np.zeros(reference.shape[:3], dtype=np.float32)
     for side in SIDES:
@@ -220,7 +292,7 @@ def _posterior(folder: Path, reference: nib.Nifti1Image) -> np.ndarray | None:
         if path is None:
             return None
         try:
-            total += np.asarray(resample_to(load_image(path), reference, order=1).dataobj)
+            total += np.asarray(resample_to(load_image(path), reference, order=1, matrix=matrix).dataobj)
         except ImageError as error:
             raise ToolError(f"{NAME}'s {path.name} cannot be read: {error.problem}", error.mend, path) from error
     return np.clip(total, 0, 1)

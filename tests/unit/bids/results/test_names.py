@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from thalbids import families
 from thalbids.bids.results import names
 
 
@@ -34,8 +35,10 @@ def test_the_order_of_the_images_does_not_matter() -> None:
 @pytest.mark.parametrize("method", names.methods(), ids=lambda method: method.desc)
 def test_a_name_leads_back_to_its_method(method: names.MaskKind) -> None:
     assert names.by_desc(method.desc) == method
-    assert method.image == (method.images[0] if len(method.images) == 1 else "ensemble")
-    assert (method.rule is None) == (len(method.images) == 1)
+    together = families.of(method.family).reads != families.ONE_IMAGE
+    several = "several" if together else "ensemble"
+    assert method.image == (method.images[0] if len(method.images) == 1 else several)
+    assert (method.rule is None) == (len(method.images) == 1 or together)
     assert method.description.startswith("Thalamus by ")
     assert method.description.endswith(".")
 

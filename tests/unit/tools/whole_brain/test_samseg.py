@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests import standins
-from tests.conftest import ORIENTATIONS, world_image
+from tests.conftest import ORIENTATIONS, rotation_matrix, world_image
 from tests.unit.tools.conftest import head, scan, world_centres
 from thalbids.image.grids import same_grid
 from thalbids.settings import Samseg
@@ -139,6 +139,57 @@ def test_lesions_without_tensorflow_are_refused_beforehand(install: Install) -> 
     assert samseg.check(Samseg()).ok
     found = samseg.check(Samseg(lesion=True))
     assert "TensorFlow" in found.problem and "thalbids setup samseg-lesion" in found.mend
+
+
+def turned() -> np.ndarray:
+    """4 mm and 6 degrees: RAS of the space between the visits to RAS of the second visit."""
+    matrix = rotation_matrix(0, 0, 6, centre=(3, -5, 7))
+    matrix[:3, 3] += (0, 4, 0)
+    return matrix
+
+
+def visits() -> tuple[dict[str, dict[str, nib.Nifti1Image]], dict[str, np.ndarray]]:
+    first, matrix = scan(), turned()
+    second = nib.Nifti1Image(np.asarray(first.dataobj), matrix @ first.affine)
+    return {"sub-01_ses-1": {"T1w": first}, "sub-01_ses-2": {"T1w": second}}, {
+        "sub-01_ses-1": np.eye(4), "sub-01_ses-2": matrix,
+    }  # fmt: skip
+
+
+def test_visits_are_segmented_in_the_space_between_them_and_come_back(tmp_path: Path, install: Install) -> None:
+    install("run_samseg_long")
+    images, matrices = visits()
+    found, failed = samseg.segment_long(images, matrices, tmp_path / "a b", Samseg())
+    assert not failed and list(found) == list(images)
+    middles = []
+    for name, results in found.items():
+        image = images[name]["T1w"]
+        assert results.labels.shape == image.shape and results.probability is not None
+        centres = world_centres(results.labels, image.affine, (10, 49))
+        middles.append((np.linalg.inv(matrices[name]) @ [*centres.mean(axis=0), 1])[:3])
+    np.testing.assert_allclose(middles[0], middles[1], atol=0.5)
+    a, b = (int((r.labels == 10).sum()) for r in found.values())
+    assert a == pytest.approx(b, rel=0.05)
+    words = samseg.command_long(tmp_path, ["s1", "s2"], ["T1w", "FLAIR"], Samseg(), threads=2).argv
+    assert words[:7] == (
+        "run_samseg_long", "-t", str(tmp_path / "s1/T1w.nii.gz"), str(tmp_path / "s1/FLAIR.nii.gz"),
+        "-t", str(tmp_path / "s2/T1w.nii.gz"), str(tmp_path / "s2/FLAIR.nii.gz"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"), [("fails", "exit status 1"), ("half", r"samseg\.stats"), ("killed", "SIGKILL")]
+)
+def test_failures_of_visits_together_are_told(tmp_path: Path, install: Install, fault: str, message: str) -> None:
+    install("run_samseg_long", fault)
+    with pytest.raises(ToolError, match=message):
+        samseg.segment_long(*visits(), tmp_path, Samseg())
+
+
+def test_a_visit_without_a_thalamus_does_not_take_the_others_along(tmp_path: Path, install: Install) -> None:
+    install("run_samseg_long", "missing side")
+    found, failed = samseg.segment_long(*visits(), tmp_path, Samseg())
+    assert list(found) == ["sub-01_ses-1"] and "label 49" in failed["sub-01_ses-2"]
 
 
 REAL = os.environ.get("THALBIDS_TEST_SAMSEG")

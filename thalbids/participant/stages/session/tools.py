@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from thalbids import families
 from thalbids.bids.results import names
 from thalbids.bids.results.outputs import read_json, sidecar, write_table
 from thalbids.engine.params import LOCAL, Params
@@ -90,7 +91,7 @@ def add_label_maps(plan: SessionPlan, method: Method, images: list[str]) -> str:
         return plan.prepared[family]
     files, sources, before = _tool_files(plan, method)
     outputs: dict[str, Path] = {}
-    for name in images:
+    for name in images if families.of(family).reads == families.ONE_IMAGE else images[:1]:
         outputs |= map_files(plan, method, name)
     builds_on_brain = "brain" in trait(method, "builds_on", settings)
     inputs: dict[str, Path | None] = {name: plan.segmentable[name] for name in images}

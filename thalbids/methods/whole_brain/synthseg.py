@@ -1,0 +1,84 @@
+"""SynthSeg (mri_synthseg of FreeSurfer): labels 10 and 49 of any contrast, run or read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from thalbids.families import Option
+from thalbids.methods.base import LabelMap, Request
+from thalbids.methods.tools import asked_once, problem_of, software, told
+from thalbids.methods.whole_brain.labelled import ICV, Existing, named, one
+from thalbids.settings import Settings
+
+if TYPE_CHECKING:
+    from thalbids.tools.findings import Finding
+
+PROTOCOL = "SynthSeg: labels 10 and 49, whole thalamus (CMA protocol)"
+FILES = {"labels": "*synthseg*.[mn][gi][zi]*", "volumes": "*vol*.csv"}
+
+
+class SynthSeg(Existing):
+    """See :class:`thalbids.methods.base.Method`."""
+
+    family, table, shown = "synthseg", "synthseg", "SynthSeg"
+    envelope = True
+    colour, marker, dash = "#9ED6C8", ">", "7 2 1.5 2"
+    code_url = "https://github.com/BBillot/SynthSeg"
+    options = (
+        Option(
+            "--synthseg-dir", "tools.synthseg.results_dir",
+            "existing SynthSeg results of the T1w (sub-X_ses-Y/*synthseg*.nii.gz)", "DIR",
+        ),
+    )  # fmt: skip
+    protocol = PROTOCOL
+    relative_volume = 1.0  # its training labels are FreeSurfer's
+    memory_gb = 10.0
+    version = 1
+    wanted: Mapping[str, str] = FILES
+    sentence = "The thalamus labels of SynthSeg [@billot2023synthseg] were brought to the T1w grid."
+    citations: tuple[str, ...] = ("billot2023synthseg",)
+
+    def blocked(self, settings: Settings) -> str | None:
+        from thalbids.tools.whole_brain import others
+
+        return problem_of(others.check_synthseg(settings.tools.synthseg))
+
+    def pieces(self, settings: Settings) -> list[Finding]:
+        """What ``thalbids doctor`` tells of it."""
+        from thalbids.tools.findings import of_check
+        from thalbids.tools.whole_brain import others
+
+        checked = others.check_synthseg(settings.tools.synthseg)
+        return [
+            of_check(self.shown, others.SYNTHSEG, checked.problem, checked.mend, checked.where,
+                     lambda: others.synthseg_version(settings.tools.synthseg), "SynthSeg's masks, computed",
+                     "FreeSurfer's licence"),
+        ]  # fmt: skip
+
+    def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
+        from thalbids.tools.check import container_name
+        from thalbids.tools.whole_brain import others
+
+        said = asked_once(others.synthseg_version, settings.tools.synthseg)
+        return software(said, "FreeSurfer", container_name(settings.tools.synthseg))
+
+    def params(self, settings: Settings) -> Mapping[str, Any]:
+        return {"Software": list(self.software(settings)), "Options": told(settings.tools.synthseg.options)}
+
+    def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
+        from thalbids.tools.whole_brain import others
+        from thalbids.tools.whole_brain.samseg import on_grid
+
+        request = requests["T1w"]
+        if "labels" in request.files:
+            labels = on_grid(request.files["labels"], request.image, self.shown)
+            metadata = {"Software": [{"Name": self.shown}], **self.checked(request, labels)}
+            icv = others.synthseg_icv(request.files["volumes"]) if "volumes" in request.files else None
+        else:
+            own = request.settings.tools.synthseg
+            labels, icv = others.synthseg(request.image, request.workdir, own, threads=self.threads())
+            metadata = dict(request.params)
+        if icv is not None:
+            metadata[ICV] = icv
+        return one(request, named(labels, metadata, self.shown))
