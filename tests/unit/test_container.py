@@ -9,8 +9,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from thalbids.tools.environments import KNOWN
+
 ROOT = Path(__file__).parents[2]
-PINS = ("constraints", "dbsegment", "mindglide")
+PINS = ("constraints", "dbsegment", "mindglide", "samseg")
 
 
 def pins(name: str) -> dict[str, str]:
@@ -57,3 +59,9 @@ def test_every_pin_file_is_used_by_the_build() -> None:
     there = {path.name for path in (ROOT / "docker").glob("*.txt")}
     assert there == {f"{name}.txt" for name in PINS}
     assert all(name in build for name in there)
+
+
+def test_samseg_is_the_version_that_setup_installs() -> None:
+    pinned = pins("samseg")
+    assert f"samseg=={pinned['samseg']}" in KNOWN["samseg"].packages
+    assert int(pinned["numpy"].split(".")[0]) < 2

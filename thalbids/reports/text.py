@@ -324,3 +324,11 @@ def _interval(row: Mapping[str, object]) -> str:
     """Bounds of a volume in mL; a dash where the method tells none."""
     low, high = (number(row.get(f"volume_{end}_mm3"), 2, 0.001) for end in ("low", "high"))
     return DASH if DASH in (low, high) else f"{low} \N{EN DASH} {high}"
+
+
+def envelope_of(desc: str) -> str:
+    """The ``desc-`` label of the mask that cuts this one; "" where none does, or the method is unknown."""
+    try:
+        return names.by_desc(desc).envelope
+    except KeyError:
+        return ""

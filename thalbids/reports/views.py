@@ -96,6 +96,20 @@ def inside(image: Volume, mask: Volume) -> np.ndarray:
     return np.asarray(own[mask.data[tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))] != 0])
 
 
+def cut_surface(mask: Volume, envelope: Volume) -> Volume:
+    """Where an envelope ends a mask: the voxels of the mask's surface that are surface of the envelope too.
+
+    Both lie on one grid; each may be a part of it.
+    """
+    from thalbids.image.grids import resample_to
+    from thalbids.methods.envelope import surface
+
+    own = nib.Nifti1Image((mask.data != 0).astype(np.uint8), mask.affine)
+    outer = nib.Nifti1Image(surface(envelope.data).astype(np.uint8), envelope.affine)
+    ends = np.asarray(resample_to(outer, own, order=0).dataobj) != 0
+    return Volume((surface(mask.data) & ends).astype(np.uint8), mask.affine)
+
+
 def choose_focus(masks: Sequence[Mask], brain: Volume | None, t1w: Volume) -> Focus:
     """Slices through the thalami: where the trusted masks are, else where the brain mask expects them.
 

@@ -38,8 +38,8 @@ class Thomas(Existing):
     wanted: Mapping[str, str] = {"labels": "left/1-THALAMUS.nii.gz", "right": "right/1-THALAMUS.nii.gz"}
     finished = ("right/1-THALAMUS.nii.gz",)
     only_by_name = "HIPS-THOMAS takes half an hour a session and runs only when --methods names thomas."
-    sentence = "The thalamus and its nuclei were segmented with HIPS-THOMAS [@su2019thomas; @vidal2024hipsthomas]."
-    citations: tuple[str, ...] = ("su2019thomas", "vidal2024hipsthomas")
+    sentence = "The thalamus and its nuclei were segmented with HIPS-THOMAS [@su2019thomas]."
+    citations: tuple[str, ...] = ("su2019thomas",)
 
     def blocked(self, settings: Settings) -> str | None:
         from thalbids.tools.whole_brain import thomas

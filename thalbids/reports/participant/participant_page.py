@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,10 @@ FIGURE_NOTE = (
 EDGES_INTRO = (
     "Grey: the registered image. Red: edges of the {reference} image, which must follow the borders of the grey image. "
     "Last row: the thalami, with the outlines of the masks made from this image."
+)
+CUT_INTRO = (
+    "Masks that another method's thalamus cuts (the envelope). Red: where the envelope, not the image, ends the mask; "
+    "an error of the envelope is an error of the mask there. The QC document has the shares."
 )
 CHANGE_INTRO = (
     "Solid white: {first}. Dashed orange: {later}. First row: the T1w of {later} with the edges of the first T1w "
@@ -348,6 +352,17 @@ class _Shown:
                 found.append(views.Mask(volume, mask.image, style, key, mask.label, distrusted, mask.method))
         return found
 
+    def _cuts(self) -> Iterable[views.Mask]:
+        """Masks of one image that an envelope cuts, each followed by the part of its surface that is the envelope's."""
+        by_method = {mask.method: mask for mask in self.masks}
+        for mask in self.masks:
+            outer = by_method.get(text.envelope_of(mask.method))
+            if outer is not None and mask.image != "ensemble":
+                ends = views.cut_surface(mask.volume, outer.volume)
+                yield mask
+                style = palette.Style(palette.DISTRUST)
+                yield replace(mask, volume=ends, style=style, key=f"{mask.key}cut", distrusted=False)
+
     def _figures(self) -> Iterable[Figure]:
         """The figures that can be drawn from what is there."""
         if self.t1w is None or self.focus is None:
@@ -365,6 +380,12 @@ class _Shown:
                 "ensembles", f"Ensembles on the {reference} image",
                 "The same slices with the masks combined from several images.",
                 views.crop_rows(self.t1w, ensembles, focus), _lines(ensembles),
+            )  # fmt: skip
+        cut = list(self._cuts())
+        if cut:
+            yield Figure(
+                "envelope", "Where the envelope cuts", CUT_INTRO,
+                views.crop_rows(self.t1w, cut, focus), [("the envelope's surface", cut[-1].style), *_lines(cut[::2])],
             )  # fmt: skip
         rows = [views.head_row(self.t1w, self.brain, self.masks, focus.centre, "", f"{self.prefix}brain")]
         intro = "The yellow line is the brain mask; the white frame is the region of the pictures above."

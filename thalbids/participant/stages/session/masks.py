@@ -139,7 +139,7 @@ def segmented(plan: SessionPlan, method: Method, mask: PlannedMask, visit: str =
     name, *further = mask.images
     path, settings = plan.segmentable[name], plan.settings
     outputs = dict(files_of(plan, mask.desc))
-    if settings.synthal.write_probabilities and not hasattr(method, "label_maps"):
+    if settings.synthal.write_probabilities and method.family not in plan.prepared:
         outputs["probability"] = plan.path("probseg", space=plan.reference, label="thalamus", desc=mask.desc)
     needs, roots = [plan.anatomy, plan.image_step(name)], [plan.anatomy, plan.images[name]]
     inputs: dict[str, Path | None] = {"image": path, "seen": sidecar(plan.t1w)}

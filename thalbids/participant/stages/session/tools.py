@@ -75,7 +75,7 @@ def map_files(plan: SessionPlan, method: Method, image: str, key: str = "") -> d
     files = {key: label_map(plan, method.family, image), f"{key} table": label_map(plan, method.family, image, ".tsv")}
     desc = names.desc(method.family, image)
     for name, what in trait(method, "further", plan.settings).items():
-        files[f"{key} {name}"] = plan.path(what.suffix, space="T1w", label=what.label, desc=desc)
+        files[f"{key} {name}"] = plan.path(what.suffix, space=plan.reference, label=what.label, desc=desc)
     return files
 
 

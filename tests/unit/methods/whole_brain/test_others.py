@@ -1,0 +1,127 @@
+"""FastSurfer, SynthSeg and HIPS-THOMAS: what is called, what is read, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests import standins
+from tests.unit.tools.conftest import scan
+from thalbids.errors import ThalbidsError
+from thalbids.image.io import save_image
+from thalbids.methods.base import Request
+from thalbids.methods.whole_brain.fastsurfer import FastSurfer
+from thalbids.methods.whole_brain.labelled import Existing
+from thalbids.methods.whole_brain.synthseg import SynthSeg
+from thalbids.methods.whole_brain.thomas import Thomas
+from thalbids.settings import Settings, WholeBrain, load
+from thalbids.tools.runner import ToolError
+from thalbids.tools.whole_brain import others, thomas
+from thalbids.types import Session
+
+IMAGE = scan()
+THALAMI = standins.thalami(IMAGE, 10, 49)
+ONE = Session("01", "1", {})
+
+
+def leave(folder: Path, family: str, labels: np.ndarray = THALAMI) -> None:
+    """Results of a program in the folder of a session."""
+    if family == "fastsurfer":
+        standins.save(labels.astype(np.int32), IMAGE.affine, folder / "mri" / "aparc.DKTatlas+aseg.deep.mgz")
+        standins.save(np.asarray(IMAGE.dataobj, np.float32), IMAGE.affine, folder / "mri" / "orig.mgz")
+    elif family == "synthseg":
+        standins.save(labels.astype(np.int32), IMAGE.affine, folder / "T1w_synthseg.nii.gz")
+        (folder / "vol.csv").write_text("subject,total intracranial,left thalamus\nT1w.nii.gz,1500000.5,7000\n")
+    else:
+        for side, label in (("left", 10), ("right", 49)):
+            where = labels == label
+            standins.save(where.astype(np.uint8), IMAGE.affine, folder / side / "1-THALAMUS.nii.gz")
+            place = np.argwhere(where)
+            nucleus = np.zeros(where.shape, np.uint8)
+            nucleus[tuple(place[: len(place) // 3].T)] = 1
+            standins.save(nucleus, IMAGE.affine, folder / side / "8-Pul.nii.gz")
+            tract = np.ones(where.shape, np.uint8)
+            standins.save(tract, IMAGE.affine, folder / side / "14-MTT.nii.gz")
+
+
+METHODS: list[Existing] = [FastSurfer(), SynthSeg(), Thomas()]
+
+
+def given(folder: Path, method: Existing) -> Settings:
+    return load(None, {"tools": {method.table: {"results_dir": str(folder / "my results")}}})
+
+
+def request(folder: Path, method: Existing, image: nib.Nifti1Image = IMAGE) -> Request:
+    save_image((np.asarray(image.dataobj) > 0).astype(np.uint8), image.affine, folder / "brain.nii.gz")
+    place = method.results(given(folder, method), ONE, alone=True)
+    files = {} if place is None else {key: path for key, path in method.files(place).items() if path}
+    return Request("T1w", image, folder / "brain.nii.gz", (3, -5, 7), {}, folder / "work", files=files)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.family)
+@pytest.mark.parametrize("name", ["sub-01_ses-1", "sub-01/ses-1", "sub-01"])
+def test_results_that_exist_are_read(tmp_path: Path, method: Existing, name: str) -> None:
+    leave(tmp_path / "my results" / name, method.family)
+    own = request(tmp_path, method)
+    made, failed = method.label_maps({"T1w": own})  # type: ignore[attr-defined]
+    assert not failed
+    told = made["T1w"]
+    labels = method.segment(
+        Request("T1w", IMAGE, own.brain, own.centre, {}, tmp_path, labels=told.labels, told=told.metadata)
+    )
+    np.testing.assert_array_equal(labels.labels, THALAMI)
+    assert labels.metadata["GivenResults"] and labels.metadata["InBrainFraction"] == 1
+    assert told.metadata.get("IntracranialVolumeMm3") == (1500000.5 if method.family == "synthseg" else None)
+    if method.family == "thomas":
+        assert told.names[108] == "left Pul" and (told.labels == 208).any() and 114 not in told.names
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.family)
+def test_half_results_and_those_of_other_places_are_refused(tmp_path: Path, method: Existing) -> None:
+    (tmp_path / "my results" / "sub-01").mkdir(parents=True)
+    with pytest.raises(ToolError, match="has no"):
+        method.results(given(tmp_path, method), ONE, alone=True)
+    assert method.results(given(tmp_path, method), ONE, alone=False) is None  # of any session
+    leave(tmp_path / "my results" / "sub-01_ses-1", method.family)
+    moved = IMAGE.affine.copy()
+    moved[:3, 3] += 300
+    with pytest.raises(ThalbidsError, match="lies nowhere in the T1w"):
+        method.label_maps(  # type: ignore[attr-defined]
+            {"T1w": request(tmp_path, method, nib.Nifti1Image(np.asarray(IMAGE.dataobj), moved))}
+        )
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.family)
+def test_what_is_not_installed_says_how_to_get_it(method: Existing) -> None:
+    settings = load(None, {"tools": {method.table: {"command": ["/no/such/program"]}}})
+    assert re.search(f"--{method.family}-dir", method.blocked(settings) or "")
+
+
+def test_command_lines(tmp_path: Path) -> None:
+    own = WholeBrain(options=("--more",))
+    fast = others.fastsurfer_command(tmp_path, own, threads=2)
+    assert fast.argv[-6:] == ("--no_hypothal", "--device", "cpu", "--threads", "2", "--more")
+    assert "--seg_only" in fast.argv and fast.expects[0].name == "aparc.DKTatlas+aseg.deep.mgz"
+    seg = others.synthseg_command(tmp_path, own)
+    assert seg.argv[:3] == ("mri_synthseg", "--i", str(tmp_path / "T1w.nii.gz")) and "--cpu" in seg.argv
+    assert seg.env["FS_ALLOW_DEEP"] == "1"
+    assert thomas.command(tmp_path, own).argv == ("hipsthomas.sh", "-t1", "-i", "T1w.nii.gz", "--more")
+    with pytest.raises(ToolError, match="space in a path"):
+        others.fastsurfer(IMAGE, tmp_path / "a b", own)
+
+
+def test_a_program_that_runs_is_read_and_one_that_fails_is_told(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    leave(tmp_path / "left here", "synthseg")
+    program.write_text(f"#!/bin/sh\nmkdir -p \"$(dirname $4)\"\ncp '{tmp_path}/left here/T1w_synthseg.nii.gz' $4\n")
+    program.chmod(0o755)
+    labels, icv = others.synthseg(IMAGE, tmp_path / "work", WholeBrain(command=(str(program),)))
+    np.testing.assert_array_equal(labels, THALAMI)
+    assert icv is None
+    program.write_text("#!/bin/sh\necho no memory\nexit 3\n")
+    with pytest.raises(ToolError, match="exit status 3"):
+        others.synthseg(IMAGE, tmp_path / "work", WholeBrain(command=(str(program),)))
