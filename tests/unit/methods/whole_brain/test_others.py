@@ -18,9 +18,8 @@ from thalbids.methods.whole_brain.fastsurfer import FastSurfer
 from thalbids.methods.whole_brain.labelled import Existing
 from thalbids.methods.whole_brain.synthseg import SynthSeg
 from thalbids.methods.whole_brain.thomas import Thomas
-from thalbids.settings import Settings, WholeBrain, load
+from thalbids.settings import Settings, load
 from thalbids.tools.runner import ToolError
-from thalbids.tools.whole_brain import others, thomas
 from thalbids.types import Session
 
 IMAGE = scan()
@@ -99,29 +98,3 @@ def test_half_results_and_those_of_other_places_are_refused(tmp_path: Path, meth
 def test_what_is_not_installed_says_how_to_get_it(method: Existing) -> None:
     settings = load(None, {"tools": {method.table: {"command": ["/no/such/program"]}}})
     assert re.search(f"--{method.family}-dir", method.blocked(settings) or "")
-
-
-def test_command_lines(tmp_path: Path) -> None:
-    own = WholeBrain(options=("--more",))
-    fast = others.fastsurfer_command(tmp_path, own, threads=2)
-    assert fast.argv[-6:] == ("--no_hypothal", "--device", "cpu", "--threads", "2", "--more")
-    assert "--seg_only" in fast.argv and fast.expects[0].name == "aparc.DKTatlas+aseg.deep.mgz"
-    seg = others.synthseg_command(tmp_path, own)
-    assert seg.argv[:3] == ("mri_synthseg", "--i", str(tmp_path / "T1w.nii.gz")) and "--cpu" in seg.argv
-    assert seg.env["FS_ALLOW_DEEP"] == "1"
-    assert thomas.command(tmp_path, own).argv == ("hipsthomas.sh", "-t1", "-i", "T1w.nii.gz", "--more")
-    with pytest.raises(ToolError, match="space in a path"):
-        others.fastsurfer(IMAGE, tmp_path / "a b", own)
-
-
-def test_a_program_that_runs_is_read_and_one_that_fails_is_told(tmp_path: Path) -> None:
-    program = tmp_path / "program"
-    leave(tmp_path / "left here", "synthseg")
-    program.write_text(f"#!/bin/sh\nmkdir -p \"$(dirname $4)\"\ncp '{tmp_path}/left here/T1w_synthseg.nii.gz' $4\n")
-    program.chmod(0o755)
-    labels, icv = others.synthseg(IMAGE, tmp_path / "work", WholeBrain(command=(str(program),)))
-    np.testing.assert_array_equal(labels, THALAMI)
-    assert icv is None
-    program.write_text("#!/bin/sh\necho no memory\nexit 3\n")
-    with pytest.raises(ToolError, match="exit status 3"):
-        others.synthseg(IMAGE, tmp_path / "work", WholeBrain(command=(str(program),)))

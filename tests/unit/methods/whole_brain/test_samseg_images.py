@@ -52,11 +52,6 @@ def test_one_run_for_all_images_and_one_mask(tmp_path: Path) -> None:
     assert masks["samsegT1withFLAIRandR1"].reason == "the session has no R1map image"
 
 
-def test_a_t2w_that_no_method_reads_is_not_registered(tmp_path: Path) -> None:
-    subjects = plan([session(tmp_path, ("T1w", "T2w"))], tmp_path / "out", [WithFlair(), Fixed()], Settings())
-    assert not any(step.name.endswith("register T2w") for step in steps_of(subjects))
-
-
 def test_an_image_that_could_not_be_registered_is_told(tmp_path: Path) -> None:
     request = Request("T1w", scan(), tmp_path / "brain.nii.gz", (3, -5, 7), {}, tmp_path)
     made, failed = WithFlair().label_maps({"T1w": request})
