@@ -67,7 +67,8 @@ def test_all_visits_of_a_person_are_one_run(tmp_path: Path) -> None:
     assert {"sub-01_ses-1 brain", "sub-01_ses-2 brain"} <= set(maps.inputs)
     assert "sub-01_ses-2 probability" in maps.outputs
     alone = plan(visits[:1], tmp_path / "out2", [SamsegLong(), Fixed()], Settings())
-    assert "there are not two" in alone[0].sessions[0].masks[0].reason
+    (lacking,) = [mask for mask in alone[0].sessions[0].masks if mask.desc == "samsegLong"]
+    assert "there are not two" in lacking.reason
 
 
 def head(seed: int, matrix: np.ndarray) -> nib.Nifti1Image:
