@@ -33,7 +33,7 @@ DEEP_GREY_MATTER = 3
 VENTRAL_DIENCEPHALON = 19
 N_LABELS = 20
 # glibc gives large blocks back to the system and asks for them anew in every window of the network; kept, a window
-# takes a third less time (docs/tools.md)
+# takes less time and the process more memory (docs/tools.md)
 ALLOCATOR: Mapping[str, str] = MappingProxyType({"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "1099511627776"})
 
 

@@ -19,7 +19,7 @@ from thalbids.methods.whole_brain.samseg_images import WithFlair, WithFlairAndR1
 from thalbids.methods.whole_brain.samseg_long import SamsegLong, between
 from thalbids.participant.plan import plan, steps_of
 from thalbids.registration.ants_rigid import AntsRigid
-from thalbids.settings import Settings
+from thalbids.settings import Settings, load
 from thalbids.types import InputImage, Session
 
 __all__ = ["no_weights"]
@@ -66,7 +66,8 @@ def test_all_visits_of_a_person_are_one_run(tmp_path: Path) -> None:
     (maps,) = [step for step in steps if step.name == "sub-01 samsegLong label maps"]
     assert {"sub-01_ses-1 brain", "sub-01_ses-2 brain"} <= set(maps.inputs)
     assert "sub-01_ses-2 probability" in maps.outputs
-    alone = plan(visits[:1], tmp_path / "out2", [SamsegLong(), Fixed()], Settings())
+    named = load(None, {"methods": {"names": ["samsegLong", "synthal"]}})
+    alone = plan(visits[:1], tmp_path / "out2", [SamsegLong(), Fixed()], named)
     (lacking,) = [mask for mask in alone[0].sessions[0].masks if mask.desc == "samsegLong"]
     assert "there are not two" in lacking.reason
 
