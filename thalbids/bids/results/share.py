@@ -6,6 +6,7 @@ The choice is a list of what goes in, never of what stays out: a file of a kind 
 from __future__ import annotations
 
 import glob
+import gzip
 import os
 import re
 import secrets
@@ -28,7 +29,7 @@ from thalbids.bids.results.outputs import UNFINISHED, sidecar
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError, own_names
 from thalbids.files import read_json, read_lines, read_table, write_json, write_table, write_text
 from thalbids.image.grids import voxel_volume, zooms
-from thalbids.image.io import load_image, load_labels
+from thalbids.image.io import MORE_BYTES, data_end, inflated, load_image, load_labels
 
 TABLES = ("*_morph.tsv", "*_qc.json", "group_*.tsv", "descriptions.tsv")
 MASKS = ("*_label-thalamus_*_mask.nii.gz", "*_seg-thalamus_*_dseg.nii.gz", "*_seg-thalamus_*_dseg.tsv")
@@ -56,7 +57,8 @@ _FAR_MM, _MOST_FAR = 12.0, 0.01  # of a stripped scan, so little lies so far fro
 _BRAIN_ML = (300.0, 2500.0)  # a mask beyond these is of no brain
 _TEXTS = ("descrip", "aux_file", "db_name", "intent_name", "data_type")
 _GZIP_MORE = 0b11100  # flags of a gzip header: further fields, the name of a file, a comment
-_DATA_BEGIN = 352  # of a NIfTI-1 file without extensions
+_HEADER, _DATA_BEGIN = 348, 352  # bytes of a NIfTI-1 file without extensions
+UNITS = frozenset({"1/s", "s", "ms", "mm^3", "arbitrary", "rad", "percent", "%", "p.u.", "factor", "n/a"})  # of images
 _MOST_DAYS = 365  # a shift of at most a year hides the date and leaves the season of life
 
 
@@ -280,6 +282,8 @@ class _Copier:
         person = next((part for part in inside.parts if part.startswith("sub-")), "")
         if source.suffix == ".json":
             content = self._cleaned(read_json(source), person)
+            if not source.with_suffix(".tsv").exists() or source.with_suffix("").with_suffix(".nii.gz").exists():
+                content = _without_odd_units(content)
             self._check(content, inside)
             write_json(target, content, sort_keys=False)
         elif source.suffix == ".tsv":
@@ -290,8 +294,9 @@ class _Copier:
             if source.suffix == ".txt":
                 self._check(source.read_text(encoding="utf-8"), inside)
             if source.name.endswith(".nii.gz"):
-                _check_header(source, inside)
-            shutil.copyfile(source, target)
+                _copy_image(source, target, inside)
+            else:
+                shutil.copyfile(source, target)
 
     def _row(self, row: dict[str, str | None], person: str) -> dict[str, Any]:
         """A row of a table; in tables of several people each row moves as its person does."""
@@ -346,25 +351,43 @@ def _texts(content: Any) -> Iterator[str]:
         yield content
 
 
-def _check_header(path: Path, inside: Path) -> None:
-    """Refuse an image that is not one of ours: we write no texts and no extensions into headers."""
+def _without_odd_units(content: Any) -> Any:
+    """The sidecar of an image without units that are none: a raw sidecar may hold any words there, ours repeats it."""
+    if isinstance(content, list):
+        return [_without_odd_units(item) for item in content]
+    if not isinstance(content, dict):
+        return content
+    return {
+        key: "n/a" if key == "Units" and item is not None and item not in UNITS else _without_odd_units(item)
+        for key, item in content.items()
+    }
+
+
+def _copy_image(source: Path, target: Path, inside: Path) -> None:
+    """Copy an image; texts and extensions of its header, and the name in that of the gzip file, stay here."""
     try:
-        content = path.read_bytes()
-        raw = zlib.decompressobj(wbits=31).decompress(content, 352)
-        header = nib.Nifti1Header(raw[:348], check=False)
-        texts = [bytes(header[key].tobytes()).strip(b"\0") for key in _TEXTS]
-        more = (
-            any(texts)
-            or content[3] & _GZIP_MORE != 0
-            or float(header["vox_offset"]) != _DATA_BEGIN
-            or any(raw[348:352])
-        )
-    except (OSError, ValueError, zlib.error, WrapStructError, HeaderDataError) as error:
+        content = source.read_bytes()
+        raw = zlib.decompressobj(wbits=31).decompress(content, _DATA_BEGIN)
+        header = nib.Nifti1Header(raw[:_HEADER], check=False)
+        begin = float(header["vox_offset"])
+        if not begin >= _DATA_BEGIN or begin > MORE_BYTES:
+            raise ValueError(f"the data begin at byte {begin:g}")
+        end = data_end(header)
+        whole, rest = inflated(content, end + MORE_BYTES)
+        data = whole[int(begin) : end]
+        if len(data) < end - begin:
+            raise ValueError("it is cut off")
+    except (OSError, ThalbidsError, EOFError, ValueError, zlib.error, WrapStructError, HeaderDataError) as error:
         raise LeakError(f"the image is not one that thalbids writes ({error}).", "Take it away.", inside) from None
-    if more:
-        raise LeakError(
-            "the header of the image holds texts or extensions.", "It is not of thalbids: remove it.", inside
-        )
+    more = rest or len(whole) > end or begin > _DATA_BEGIN or any(raw[_HEADER:]) or content[3] & _GZIP_MORE
+    if not more and not any(bytes(header[key].tobytes()).strip(b"\0") for key in _TEXTS):
+        shutil.copyfile(source, target)
+        return
+    for key in _TEXTS:
+        header[key] = b""
+    header["vox_offset"] = _DATA_BEGIN
+    cleaned = header.binaryblock + bytes(_DATA_BEGIN - _HEADER) + data
+    target.write_bytes(gzip.compress(cleaned, compresslevel=3, mtime=0))
 
 
 def _readme(description: dict[str, Any], what: str, dates: str) -> str:
