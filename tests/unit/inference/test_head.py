@@ -153,3 +153,17 @@ def test_stripped_scans_with_a_wide_rim_are_told_from_whole_heads(
     sphere = [4 / 3 * np.pi * radius**3 for radius in (low - 2, high + 2)]
     assert sphere[0] < seen.icv_mm3 < sphere[1]
     assert looks_stripped(np.asarray(image.dataobj), seen.brain, zooms) == stripped
+
+
+@pytest.mark.parametrize("background", [30.0, -1000.0])
+@pytest.mark.parametrize(("rim", "scalp", "stripped"), [(9, 0, True), (5, 14, False)])
+def test_a_background_that_is_not_0_hides_no_stripping(
+    background: float, rim: float, scalp: float, stripped: bool
+) -> None:
+    image = nested_head(rim, scalp, (2.0, 2.0, 2.0))
+    data = np.asarray(image.dataobj)
+    moved = nib.Nifti1Image(np.where(data == 0, np.float32(background), data + 1), image.affine)
+    plain = nib.Nifti1Image(np.where(data == 0, np.float32(0), data + 1), image.affine)
+    seen = head.see_head(moved, bright_is_brain)
+    assert seen.stripped == stripped
+    assert seen.icv_mm3 == pytest.approx(head.see_head(plain, bright_is_brain).icv_mm3, rel=0.02)
