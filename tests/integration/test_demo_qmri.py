@@ -35,8 +35,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def rows(out: Path) -> dict[tuple[str, ...], dict[str, Any]]:
-    table = read_table(out / f"{ANAT}desc-thalamusqmri_morph.tsv")
-    return {tuple(str(row[key]) for key in ("method", "map", "region", "side")): row for row in table}
+    """The readout by method, map, region and side, with numbers as numbers."""
+    found = {}
+    for row in read_table(out / f"{ANAT}desc-thalamusqmri_morph.tsv"):
+        numbers = {key: float(str(row[key])) for key in ("voxels", "undefined", "mean") if row[key] is not None}
+        found[tuple(str(row[key]) for key in ("method", "map", "region", "side"))] = {**row, **numbers}
+    return found
 
 
 def truth_inside(out: Path) -> dict[str, np.ndarray]:
