@@ -76,13 +76,13 @@ def brain_summary(values: np.ndarray, brain: np.ndarray, ceiling: float | None =
     -------
     ``undefined`` and ``clamped``: shares of the brain without a value and at the ceiling (None without one);
     percentiles; ``peaks``: where the smoothed histogram has maxima of at least a tenth of the highest, ascending (grey
-    and white matter); ``histogram``: counts and edges between the percentiles 0.1 and 99.9.
+    and white matter); ``histogram``: counts and edges between the percentiles 0.5 and 99.5.
     """
     inside = values[brain]
     defined = inside[np.isfinite(inside) & (inside != 0)].astype(np.float64)
     if not inside.size or not defined.size:
         return {"undefined": 1.0, "clamped": None, "percentiles": {}, "peaks": [], "histogram": {}}
-    low, high = np.percentile(defined, [0.1, 99.9])
+    low, high = np.percentile(defined, [0.5, 99.5])
     counts, edges = np.histogram(defined, bins=BINS, range=(low, high) if high > low else (low - 0.5, low + 0.5))
     smooth = ndimage.gaussian_filter1d(counts.astype(np.float64), 3.0, mode="constant")
     padded = np.pad(smooth, 1)

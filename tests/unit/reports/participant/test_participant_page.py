@@ -288,7 +288,7 @@ def test_no_t1w(tmp_path: Path):
         subject="01", session="2", affine=None, masks={}, missing=[{"item": "T1w", "reason": "truncated .nii.gz"}]
     )
     page = page_of(tmp_path, SessionReport("2", qc=document, failures=[Failure("T1w", "truncated .nii.gz")]))
-    assert "There is no T1w image to show." in page.text
+    assert "There is no image to show." in page.text
     assert "No mask was made." in page.text
     assert page.text.count("truncated .nii.gz") == 1
     assert not page.having("svg", "role", "img")
