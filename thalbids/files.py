@@ -147,7 +147,18 @@ def write_text(path: Path | str, text: str) -> None:
     OutputError
         The folder cannot be written (full, read-only, no permission).
     """
-    path, data = Path(path), text.encode("utf-8", "replace")  # JSON may hold halves of characters
+    write_bytes(path, text.encode("utf-8", "replace"))  # JSON may hold halves of characters
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """The same of a file of bytes.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    path = Path(path)
     temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
     try:
         if path.is_file() and path.read_bytes() == data:

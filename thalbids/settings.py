@@ -438,6 +438,10 @@ class Group:
         volume)
     site : ``auto`` makes the site a covariate of every model where two sites have enough people and volumes are not
         harmonised, and a random effect of the mixed model; ``none`` leaves it out
+    imputations : how often missing values are imputed for the clinical models beside the main ones; 0 for none, 20 and
+        more are usual
+    imputation_cycles : passes over all variables of an imputation
+    imputation_donors : people with the nearest predictions, one of whose values is taken
     """
 
     methods: tuple[str, ...] = ()
@@ -474,6 +478,9 @@ class Group:
     map_statistic: str = field(default="mean", metadata={"choices": ("mean", "median")})
     map_covariates: tuple[str, ...] = ("age", "sex")
     map_covariates_change: tuple[str, ...] = ("age", "sex", "steroid", "interval_years")
+    imputations: int = field(default=0, metadata={"min": 0})
+    imputation_cycles: int = field(default=10, metadata={"min": 1})
+    imputation_donors: int = field(default=5, metadata={"min": 1})
 
 
 @dataclass(frozen=True)

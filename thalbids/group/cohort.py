@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ VOLUME_COLUMNS = (
 VISIT_COLUMNS = (
     "participant_id", "session_id", "order", "years", "acq_time", "has_mri", "age", "sex", "female", "diagnosis",
     "diagnosis_given", "disease_duration", "edss", "t25fw", "t25fw_trials", "nhpt", "nhpt_trials", "sdmt", "steroid",
-    "site", "icv_ml", "rescan_of",
+    "site", "icv_ml", "rescan_of", "attacks",
 )  # fmt: skip
 PBVC_COLUMNS = (
     "participant_id", "session_id_baseline", "session_id_followup", "pbvc", "source", "status", "reason",
@@ -66,6 +66,7 @@ class Cohort:
     conflicts : where clinical tables disagree, as in ``group_conflicts.tsv``.
     notes : what was found, repaired or left out, for the terminal and the report; warnings start with ``warning:``.
     lost : those of the notes that tell of people whom a mistake in the data costs: the run ends with 1.
+    documents : the QC document of each session that has a readable one, by participant and session.
     columns_found, columns_unused : clinical columns that were read, by variable, and those that mean nothing to us.
     """
 
@@ -83,6 +84,7 @@ class Cohort:
     columns_found: Mapping[str, Sequence[str]] = field(default_factory=dict)
     columns_unused: Sequence[str] = ()
     lost: Sequence[str] = ()
+    documents: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def usable(self) -> pd.DataFrame:

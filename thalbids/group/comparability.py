@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from thalbids.bids.results.derivatives import read_documents
 from thalbids.group.cohort import Cohort, visit_pairs
 from thalbids.qc.visits import pair_remarks
 
@@ -16,10 +15,9 @@ KEYS = ["participant_id", "session_id_baseline", "session_id_followup"]
 YES, NO, UNKNOWN = "yes", "no", ""
 
 
-@functools.lru_cache(maxsize=2)
 def documents(cohort: Cohort) -> Mapping[tuple[str, str], Mapping[str, Any]]:
     """The QC document of each session that has a readable one, by participant and session."""
-    return read_documents(cohort.places)
+    return cohort.documents
 
 
 def acquired(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -16,7 +16,8 @@ from thalbids.group.analyses.clinical import crosssectional, longitudinal
 from thalbids.group.modelling.models import Plan
 from thalbids.settings import Settings, load
 
-SECTIONS = ("methods", "group", "checks", "clinical")  # settings that shape the numbers
+SECTIONS = ("methods", "group", "checks", "clinical", "ratings")  # settings that shape the numbers
+UNPLANNED = {"ratings": ("files",)}  # not known before data are seen
 FORMAT = "thalbids analysis plan 1"
 DEVIATIONS: dict[str, Column] = {
     "kind": column(
@@ -38,7 +39,7 @@ DEVIATIONS: dict[str, Column] = {
 
 def planned(settings: Settings) -> dict[str, Any]:
     """The plan: every setting that shapes the numbers, and every main model, without a look at any data."""
-    own = {name: json.loads(json.dumps(asdict(getattr(settings, name)))) for name in SECTIONS}
+    own = {name: _plain(settings, name) for name in SECTIONS}
     return {
         "format": FORMAT,
         "version": thalbids.__version__,
@@ -53,6 +54,14 @@ def planned(settings: Settings) -> dict[str, Any]:
             "pbvc": "Pearson's r of percent change with PBVC; Williams, Steiger, Zou between methods",
         },
     }
+
+
+def _plain(settings: Settings, name: str) -> dict[str, Any]:
+    """A section of the settings as JSON has it, without what a plan cannot know."""
+    own = asdict(getattr(settings, name))
+    kept = {key: value for key, value in own.items() if key not in UNPLANNED.get(name, ())}
+    plain: dict[str, Any] = json.loads(json.dumps(kept))
+    return plain
 
 
 def write(path: Path, settings: Settings) -> None:
@@ -86,13 +95,15 @@ def follow(path: Path, settings: Settings) -> tuple[Settings, dict[str, Any], li
     if plan["seed"] != now["seed"]:
         rows.append(_row("setting", "run.seed", plan["seed"], now["seed"]))
     for name in SECTIONS:
+        usual = _plain(Settings(), name)  # what a plan of an earlier version does not know was as it is by default
         for key in {**plan["settings"].get(name, {}), **now["settings"][name]}:
-            one, two = (source["settings"].get(name, {}).get(key) for source in (plan, now))
+            one, two = (source["settings"].get(name, {}).get(key, usual.get(key)) for source in (plan, now))
             if one != two:
                 rows.append(_row("setting", f"{name}.{key}", one, two))
     given = {name: {k: v for k, v in own.items() if v is not None} for name, own in plan["settings"].items()}
     theirs = load(None, {**given, "run": {"seed": plan["seed"]}})
     changed = {name: getattr(theirs, name) for name in SECTIONS}
+    changed["ratings"] = replace(changed["ratings"], files=settings.ratings.files)
     followed = replace(settings, run=replace(settings.run, seed=plan["seed"]), **changed)
     ours = {model["analysis"]: model for model in planned(followed)["models"]}
     for model in plan["models"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thalbids.group.analyses.checks import influence, lost, missing_by_method, same_people
+from thalbids.group.analyses.checks import imputed, influence, lost, missing_by_method, same_people
 from thalbids.group.analyses.clinical import (
     crosssectional,
     longitudinal,
@@ -34,6 +34,7 @@ ANALYSES: tuple[Analysis, ...] = (
     missing_by_method.ANALYSIS,
     influence.ANALYSIS,
     lost.ANALYSIS,
+    imputed.ANALYSIS,
     pbvc.ANALYSIS,
     sides.ANALYSIS,
     microstructure.ANALYSIS,

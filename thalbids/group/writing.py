@@ -54,8 +54,10 @@ def begin(out_dir: Path) -> None:
         "A group run has begun and not ended: the group's tables and page here may be of different runs. Run it again."
     )
     write_text(out_dir / UNFINISHED, f"{text}\n")
-    for name in ("group.html", "group_tables.tex"):
+    for name in ("group.html", "group_tables.tex", "group_tables.docx"):
         (out_dir / name).unlink(missing_ok=True)
+    for path in (out_dir / "group_tables").glob("*.csv"):
+        path.unlink()
 
 
 def end(out_dir: Path) -> None:

@@ -18,7 +18,7 @@ from thalbids.files import read_json
 from thalbids.reports import boilerplate
 from thalbids.reports.boilerplate import Paragraphs
 from thalbids.reports.group.figures import clinical, look
-from thalbids.reports.group.group_data import Tables, in_order, listed, rows_of
+from thalbids.reports.group.group_data import Tables, in_order, listed, number, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,15 @@ def group(out_dir: Path, versions_: Mapping[str, str]) -> Paragraphs:
         found["descriptives"] = {}
     return boilerplate.assemble(
         "group",
-        found | _agreement(tables) | _change(tables) | _models(tables) | _compared(tables) | _more(tables),
+        found
+        | _measured(tables)
+        | _agreement(tables)
+        | _change(tables)
+        | _groups(tables)
+        | _models(tables)
+        | _compared(tables)
+        | _checked(tables)
+        | _more(tables),
         versions_,
     )
 
@@ -193,6 +201,67 @@ def _tables(out_dir: Path) -> Found:
     return found
 
 
+ICV = {
+    "freesurfer": "FreeSurfer's estimated total intracranial volume",
+    "synthal": "that of SynThal",
+    "given": "that of the study's own tables",
+}
+
+
+def _measured(tables: Tables) -> Found:
+    """Who was followed, and where the intracranial volume comes from."""
+    found: Found = {}
+    described = tables.get("descriptives", ("variable", "diagnosis", "sample", "n", "mean", "sd"))
+    described = rows_of(described, sample="followed", diagnosis="all")
+    pairs = tables.get("change", ("participant_id", "delta_ml")).dropna(subset=["delta_ml"])
+    if len(pairs):
+        interval = rows_of(described, variable="interval_years").dropna(subset=["mean"])
+        years = [f"{number(row['mean'])} ± {number(row['sd'])}" for row in interval.to_dict("records")]
+        found["followed"] = {"n": pairs["participant_id"].nunique(), "years": "".join(years[:1])}
+    volumes = tables.get("volumes", ("icv_ml", "icv_source")).dropna(subset=["icv_ml", "icv_source"])
+    sources = list(dict.fromkeys(volumes["icv_source"]))
+    if sources:
+        found["icv"] = {"names": [ICV.get(source, source) for source in sources]}
+    return found
+
+
+def _groups(tables: Tables) -> Found:
+    """The comparison of diagnosis groups, and norms."""
+    found: Found = {}
+    table = tables.get("diagnosis_contrasts", ("difference", "adjusted_for")).dropna(subset=["difference"])
+    if len(table):
+        choices = settings_of(tables, "diagnosis_contrasts")
+        controls = f"the controls ({choices.get('controls', '')})" if choices.get("contrasts") == "controls" else ""
+        found["groups"] = {"controls": controls, "terms": _adjusted(table)}
+    norms = tables.get("normative", ("z", "adjusted_for")).dropna(subset=["z"])
+    if len(norms):
+        found["norms"] = {"terms": _adjusted(norms)}
+    return found
+
+
+def _adjusted(table: pd.DataFrame) -> list[str]:
+    """The words of the column ``adjusted_for`` of the first row that has any."""
+    cells = table["adjusted_for"].dropna()
+    words = str(cells.iloc[0]).split() if len(cells) else []
+    return [{"icv_ml": "intracranial volume", **COVARIATES}.get(word, word) for word in words] or ["nothing"]
+
+
+def _checked(tables: Tables) -> Found:
+    """What a referee asks for."""
+    found: Found = {}
+    for name, table, column in (
+        ("influence", "influence_models", "estimate"), ("lost", "lost", "p"),
+        ("progression", "progression_models", "p"), ("baseline-adjusted", "baseline_adjusted", "estimate"),
+        ("retest", "retest", "estimate"),
+        ("responsiveness", "responsiveness", "srm"), ("brant", "ordinal", "p_po"),
+    ):  # fmt: skip
+        if tables.get(table, (column,))[column].notna().any():
+            found[name] = {}
+    if tables.get("imputed", ("estimate",))["estimate"].notna().any():
+        found["imputed"] = {"n": settings_of(tables, "imputed").get("imputations", "several")}
+    return found
+
+
 def _agreement(tables: Tables) -> Found:
     found: Found = {}
     overlap = rows_of(tables.get("overlap", ("participant_id", "dice")), status="ok").dropna(subset=["dice"])
@@ -232,6 +301,7 @@ def _models(tables: Tables) -> Found:
     subsets: list[str] = []
     left_out: list[str] = []
     ordinal: list[str] = []
+    sizes: list[str] = []
     for name in ("crosssectional", "longitudinal"):
         table = _fitted(tables, name)
         if table.empty:
@@ -240,6 +310,7 @@ def _models(tables: Tables) -> Found:
         outcomes = [clinical.outcome_name(o) for o in clinical.outcomes_in(main)]
         found[name] = {"outcomes": outcomes, "terms": _terms(name, main)}
         left_out += _left_out(name, main)
+        sizes += _sizes(name, main)
         if "levels" in main and main["levels"].astype(str).str.contains("site: ").any():
             found["site"] = {}
         ordinal += _transformed(main, "ordinal")
@@ -267,11 +338,27 @@ def _models(tables: Tables) -> Found:
         ("family", families, "families"),
         ("subset", subsets, "names"),
         ("left-out", left_out, "parts"),
+        ("listwise", sizes, "parts"),
         ("ordinal-outcomes", ordinal, "outcomes"),
     ):
         if values:
             found[key] = {what: list(dict.fromkeys(values))}
+    choices = settings_of(tables, "crosssectional")
+    if "hc3" in found:
+        found["hc3"]["reference"] = {"z": "normal", "t": "t"}.get(str(choices.get("HC3_reference")), "")
+    without = choices.get("methods_left_out", ())
+    if sizes and isinstance(without, list) and without:
+        found["not-in-models"] = {"names": [look.label(str(name)) for name in without]}
     return found
+
+
+def _sizes(name: str, main: pd.DataFrame) -> list[str]:
+    """``n = 309 to 315 of the cross-sectional models``."""
+    n = main["n"].dropna() if "n" in main else main.iloc[:0]
+    if n.empty:
+        return []
+    ends = f"{n.min():.0f}" if n.min() == n.max() else f"{n.min():.0f} to {n.max():.0f}"
+    return [f"n = {ends} of the {'cross-sectional' if name == 'crosssectional' else 'longitudinal'} models"]
 
 
 COVARIATES = {

@@ -71,3 +71,24 @@ def test_a_run_by_its_plan(tmp_path: Path) -> None:
     rows = pd.read_csv(out / "group_plan_deviations.tsv", sep="\t")
     assert "group.subset" in set(rows["what"])
     assert 'subset = "RRMS"' in (out / "logs" / "group" / "settings.toml").read_text()
+
+
+def test_rules_for_ratings_are_planned_and_their_files_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    plan.write(path, load(None, {"ratings": {"rule": "majority", "files": ["before.tsv"]}}))
+    assert json.loads(path.read_text())["settings"]["ratings"] == {"rule": "majority", "unsure": "ignore"}
+    settings, _, rows = plan.follow(path, load(None, {"ratings": {"files": ["a.tsv"]}}))
+    assert settings.ratings.rule == "majority"
+    assert [file.name for file in settings.ratings.files] == ["a.tsv"]
+    assert [(row["what"], row["planned"], row["actual"]) for row in rows] == [("ratings.rule", "majority", "any")]
+
+
+def test_a_setting_that_an_older_plan_does_not_know_is_told_where_it_is_set(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    plan.write(path, load())
+    old = json.loads(path.read_text())
+    del old["settings"]["ratings"], old["settings"]["group"]["imputations"]
+    path.write_text(json.dumps(old))
+    assert plan.follow(path, load())[2] == []
+    rows = plan.follow(path, load(None, {"group": {"imputations": 20}}))[2]
+    assert [(row["what"], row["planned"], row["actual"]) for row in rows] == [("group.imputations", "0", "20")]

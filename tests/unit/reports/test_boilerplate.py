@@ -30,6 +30,9 @@ KNOWN = {  # something for every placeholder
     "how": "",
     "total": 9,
     "flagged": 1,
+    "years": "0.96 ± 0.17",
+    "controls": "the controls (HC)",
+    "reference": "normal",
 }
 GONE = (
     "overlap",

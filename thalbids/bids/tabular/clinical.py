@@ -24,7 +24,7 @@ from thalbids.files import read_header, read_lines
 from thalbids.settings import Clinical
 
 PLAIN = ("age", "sex", "diagnosis", "disease_duration", "edss", "sdmt", "steroid", "acq_time", "site", "icv_ml",
-         "rescan_of")  # fmt: skip
+         "rescan_of", "attacks")  # fmt: skip
 TIMED = ("t25fw", "nhpt")
 STATIC = ("sex", "diagnosis", "site")  # a value without a session holds for every visit
 AGING = ("age", "disease_duration")  # a value without a session is that of the first visit, and grows with time
@@ -492,7 +492,7 @@ class _Person:
             row[variable] = self._value(label, variable, True) or ""
         for variable in AGING:
             row[variable] = self._aging(label, variable, years, first)
-        for variable in ("edss", "sdmt", "steroid", "icv_ml"):
+        for variable in ("edss", "sdmt", "steroid", "icv_ml", "attacks"):
             row[variable] = self._value(label, variable, first)
         for test in TIMED:
             row[test], row[f"{test}_trials"] = self._timed(label, test, first)

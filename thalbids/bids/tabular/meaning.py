@@ -42,6 +42,7 @@ USUAL = {
     "t25fw": ("t25w", "25fw", "25ftw", "timed25footwalk", "t25fwmean"),
     "nhpt": ("9hpt", "ninehole", "9hptmean", "nineholepegtest"),
     "steroid": ("steroids", "corticosteroids", "corticosteroid", "cortisone", "relapsetreatment"),
+    "attacks": ("numberofattacks", "nattacks", "relapses", "numberofrelapses", "nrelapses"),
     "site": ("institute", "institution", "hospital"),
     "acq_time": ("date", "visitdate", "scandate", "mridate", "acqdate", "dateofvisit", "dateofscan"),
     "icv_ml": ("icv", "etiv", "tiv"),

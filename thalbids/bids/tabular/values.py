@@ -22,6 +22,7 @@ RANGES = {  # lowest, highest, step (0: any); the lowest of a timed test is excl
     "t25fw": (0.0, math.inf, 0.0),
     "nhpt": (0.0, math.inf, 0.0),
     "icv_ml": (400.0, 2500.0, 0.0),
+    "attacks": (0.0, 500.0, 1.0),
 }
 TIMED = ("t25fw", "nhpt")
 UNITS = {  # factors to the unit of thalbids, which is the first

@@ -12,14 +12,22 @@ import pandas as pd
 
 from thalbids import families
 from thalbids.bids.results import names
-from thalbids.bids.results.derivatives import Volumes, find_places, read_icv, read_pbvc, read_pbvc_table, read_volumes
+from thalbids.bids.results.derivatives import (
+    Volumes,
+    find_places,
+    read_documents,
+    read_icv,
+    read_pbvc,
+    read_pbvc_table,
+    read_volumes,
+)
 from thalbids.bids.results.removed import removal_note, removed
 from thalbids.bids.tabular.clinical import ClinicalData, impossible, read_clinical, visits
 from thalbids.bids.tabular.given import check_tables, people_of
 from thalbids.bids.tabular.labels import partners, told
 from thalbids.errors import NoInputError, UsageError
 from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, check_pair, own_columns
-from thalbids.group.intake import rescans, trust
+from thalbids.group.intake import rescans, scanners, trust
 from thalbids.group.modelling import sites
 from thalbids.raters import summary
 from thalbids.settings import Settings, unknown_name
@@ -174,6 +182,7 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         exclusions=frame_of([], ("participant_id", "session_id", "method", "reason")),
         conflicts=pd.DataFrame(together.conflicts), places=places, notes=[*notes, *icv_notes, *pbvc_notes],
         columns_found=clinical.found, columns_unused=clinical.unused, lost=lost,
+        documents=read_documents(places),
     )  # fmt: skip
     for name in settings.group.sample_methods:
         if name not in cohort.model_methods:
@@ -184,7 +193,7 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     left_out = [*summary.exclusions(out_dir, settings.ratings, cohort.volumes), *doubted]
     if left_out:
         cohort = with_exclusions(cohort, frame_of(left_out, tuple(cohort.exclusions.columns)))
-    cohort = one_day(rescans.apart(cohort), clinical)
+    cohort = scanners.named(one_day(rescans.apart(cohort), clinical))
     return replace(cohort, notes=[*cohort.notes, *sites.notes(cohort)])
 
 

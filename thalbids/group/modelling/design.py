@@ -82,7 +82,7 @@ def design(
     dispensable : covariates that are left out too where they are a combination of the others
     logged : the outcome is a logarithm already
     """
-    there = {name: _known(values) for name, values in covariates.items()}
+    there = {name: known(values) for name, values in covariates.items()}
     kept = list(covariates)
     left_out: dict[str, str] = {}
     if not strict:
@@ -107,7 +107,7 @@ def design(
     )
 
 
-def _known(values: np.ndarray) -> np.ndarray:
+def known(values: np.ndarray) -> np.ndarray:
     """Where there is a value."""
     if values.dtype == object:
         return np.array([isinstance(value, str) and bool(value) for value in values], dtype=bool)
@@ -174,17 +174,17 @@ def dummies(name: str, values: np.ndarray, rows: np.ndarray, smallest: int) -> t
     small = [level for level in order[1:] if counts[level] < smallest]
     large = [level for level in order[1:] if level not in small]
     pooled = sum(counts[level] for level in small) >= smallest
-    known = _known(values)
+    there = known(values)
     groups = {level: [level] for level in large} | ({OTHER: small} if small and pooled else {})
     made = {
-        f"{name}[{level}]": np.where(known, np.isin(values.astype(str), of).astype(float), np.nan)
+        f"{name}[{level}]": np.where(there, np.isin(values.astype(str), of).astype(float), np.nan)
         for level, of in groups.items()
     }
     first = " and ".join([*order[:1], *(small if not pooled else [])])
     words = [f"{first} (reference)", *large, *([f"{OTHER} ({', '.join(small)})"] if small and pooled else [])]
     if made:
         return made, ", ".join(words)
-    return {name: np.where(known, 0.0, np.nan)}, ", ".join(words)  # one level: the checks of the fit name it
+    return {name: np.where(there, 0.0, np.nan)}, ", ".join(words)  # one level: the checks of the fit name it
 
 
 def _aliased(start: Mapping[str, np.ndarray], coded: Mapping[str, Mapping[str, np.ndarray]], rows: np.ndarray) -> bool:

@@ -45,8 +45,8 @@ def notes(cohort: Cohort) -> list[str]:
         done = "volumes are harmonised"
     elif modelled(cohort):
         done = (
-            "the site is a covariate of the models of clinical scores, and a random effect of the mixed models; the "
-            "comparison of diagnosis groups and the norms do not know of it"
+            "the site is a covariate of the models of clinical scores, of the comparison of diagnosis groups and of "
+            "the norms, and a random effect of the mixed models"
         )
     elif group.site == "none":
         done = "no model knows of it (group.site)"

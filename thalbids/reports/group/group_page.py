@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thalbids.files import write_text
+from thalbids.files import write_bytes, write_text
 from thalbids.reports import text
 from thalbids.reports.boilerplate import Paragraphs
+from thalbids.reports.group import manuscript
 from thalbids.reports.group.figures import canvas
 from thalbids.reports.group.group_data import Tables
 from thalbids.reports.group.latex import latex
 from thalbids.reports.group.section import MOST_ROWS, Section, Shown
 from thalbids.reports.templating import template
 
-TABLES = "group_tables.tex"
+TABLES = "group_tables"  # .tex and .docx, and a folder with a .csv of each table
 FIGURES = "group_figures"  # folder beside the page
 WIDE = 6.0  # inches; a wider panel scrolls on a small screen
 PIXELS = 96  # of a screen, per inch
@@ -82,8 +83,21 @@ def write_group_report(
         files=[tables.file(name) for name in tables.names()],
     )
     write_text(out_dir / "group.html", page)
-    write_text(out_dir / TABLES, latex(sections))
-    return [out_dir / "group.html", out_dir / TABLES, *files]
+    return [out_dir / "group.html", *write_tables(out_dir, sections), *files]
+
+
+def write_tables(out_dir: Path, sections: Sequence[Section]) -> list[Path]:
+    """The tables of the page for a manuscript: LaTeX, Word, and CSV; those of an earlier run go."""
+    folder = out_dir / TABLES
+    made = {folder / f"{name}.csv": shown for _, name, _, shown in manuscript.numbered(sections)}
+    for path in folder.glob("*.csv"):
+        if path not in made:
+            path.unlink()
+    for path, shown in made.items():
+        write_text(path, manuscript.csv_text(shown))
+    write_text(out_dir / f"{TABLES}.tex", latex(sections))
+    write_bytes(out_dir / f"{TABLES}.docx", manuscript.docx(sections))
+    return [out_dir / f"{TABLES}.tex", out_dir / f"{TABLES}.docx", *made]
 
 
 @dataclass(frozen=True)
@@ -126,6 +140,7 @@ def _part(section: Section, drawn: Sequence[canvas.Drawn]) -> dict[str, Any]:
             for one in drawn
         ],
         "tables": [_table(shown) for shown in section.tables],
+        "own": section.pictures,
     }
 
 

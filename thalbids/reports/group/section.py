@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from thalbids.bids.results.names import ordered
 from thalbids.reports.group.figures import descriptive, look
 from thalbids.reports.group.figures.canvas import Figure
-from thalbids.reports.group.group_data import methods_in, number, rows_of
+from thalbids.reports.group.group_data import methods_in, number, p_value, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_METHODS = 15  # of a matrix of methods
 MOST_ROWS = 60  # of a table on the page; the file has all
 
 
@@ -23,6 +25,15 @@ class Shown:
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    file: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that an analysis made: its source (a data URI), words for those who cannot see it, and its file."""
+
+    source: str
+    alt: str
     file: str
 
 
@@ -37,6 +48,7 @@ class Section:
     figures: list[Figure] = field(default_factory=list)
     tables: list[Shown] = field(default_factory=list)
     caveats: list[str] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
     nothing: str = ""
 
     def add(self, *figures: Figure | None) -> None:
@@ -52,6 +64,23 @@ def per_group(table: pd.DataFrame, cell: Callable[[Any], str]) -> tuple[list[str
         found = [rows_of(table, method=method, diagnosis=group) for group in groups]
         rows.append([look.label(method), *(cell(own.iloc[0]) if len(own) else "–" for own in found)])
     return ["Method", *groups], rows
+
+
+def matrix(title: str, tests: pd.DataFrame, file: str) -> list[Shown]:
+    """Corrected p of every pair of methods, methods times methods; none of one pair, or of more methods than a page has
+    room for.
+
+    ``tests`` has the columns ``method``, ``method2`` and ``p_fdr``, and each pair once.
+    """
+    found = {frozenset((row["method"], row["method2"])): row["p_fdr"] for row in tests.to_dict("records")}
+    names = ordered({name for pair in found for name in pair})
+    if not 2 < len(names) <= MOST_METHODS or not any(p == p for p in found.values()):
+        return []
+    rows = [
+        [look.label(one), *("" if one == two else p_value(found.get(frozenset((one, two)))) for two in names)]
+        for one in names
+    ]
+    return [Shown(title, ["", *(look.short(look.label(name)) for name in names)], rows, file)]
 
 
 def unions(methods: Sequence[str]) -> list[str]:

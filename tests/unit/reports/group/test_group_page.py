@@ -78,8 +78,8 @@ def test_the_story_has_the_papers_numbers(paper: Path, quick: None) -> None:
         assert said in page.text, said
     ids = [a["id"] for a in page.all("section")]
     assert ids == ["people", "volumes", "groups", "overlap", "containment", "agreement", "crosssectional", "change",
-                   "comparability", "pbvc", "longitudinal", "sensitivity", "influence", "same_people", "beyond",
-                   "methods", "provenance"]  # fmt: skip
+                   "comparability", "pbvc", "longitudinal", "sensitivity", "influence", "same_people", "imputed",
+                   "maps", "beyond", "methods", "provenance"]  # fmt: skip
     assert page.text.count("Research use only") == 1
 
 
@@ -127,7 +127,7 @@ def test_ordinal_models_of_two_subsets_are_told_apart(tmp_path: Path, quick: Non
 
 def test_an_empty_folder_says_why(tmp_path: Path) -> None:
     page = page_of(tmp_path)
-    assert page.text.count("no data") == 15
+    assert page.text.count("no data") == 17
     assert "--derivatives manual=PATH" in page.text
     assert '[group] containment = "all" in the settings' in page.text
     assert "no session has a volume yet" in page.text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ def tables(cohort: Cohort) -> list[Table]:
     named: list[dict[str, Any]] = []
     models: list[dict[str, Any]] = []
     for plan, sample, pair in _plans(cohort):
-        for outcome in (name for name in plan.outcomes if name not in plan.levels):
+        for outcome in plan.outcomes:
             for method in cohort.model_methods:
                 people, model = _model(plan, sample, outcome, method, limits)
                 key = {"analysis": plan.analysis, "outcome": outcome, "method": method, "sessions": pair}
@@ -159,11 +159,14 @@ def _plans(cohort: Cohort) -> Iterator[tuple[Plan, Sample, str]]:
 def _model(
     plan: Plan, sample: Sample, outcome: str, method: str, limits: _Limits
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The people named for a model, and the model with and without them."""
+    """The people named for a model, and the model with and without them.
+
+    Of an outcome with proportional odds, leverage and distance are those of least squares on its ranks; the models with
+    and without the people are those of the main table.
+    """
     made = plan.design(sample, outcome, method)
     columns, predictors = made.columns, made.predictors
-    cov_type = "HC3" if outcome in plan.robust else "nonrobust"
-    whole = fit.ols(outcome, predictors, columns, cov_type, plan.reference)
+    whole = plan.fitted(made)
     used = fit.listwise(columns)
     rows = {name: values[used] for name, values in columns.items()}
     if fit.missing(columns, used) or fit.unfit(outcome, predictors, rows):
@@ -191,7 +194,7 @@ def _model(
     model["reason"] = whole.reason
     if not out.any():
         return [], model | {f"{name}_without": model[name] for name in ("estimate", "ci_low", "ci_high", "p")}
-    rest = fit.ols(outcome, predictors, {name: values[~out] for name, values in rows.items()}, cov_type, plan.reference)
+    rest = plan.fitted(replace(made, columns={name: values[~out] for name, values in rows.items()}))
     without = {f"{name}_without": value for name, value in _row(rest).items() if name != "n"}
     return named, model | without | {"reason": whole.reason or rest.reason}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -111,12 +112,41 @@ def section(tables: Tables) -> Section:
         return section
     section.add(clinical.forest(tables, "crosssectional", "Coefficients of the volume", "crosssectional", subset="all"))
     show_models(section, tables, table, "crosssectional")
+    show_subsets(section, tables, "crosssectional")
     show_residuals(section, tables, "crosssectional")
     section.caveats.append(
         "A stronger association supports a method, it does not prove that its masks are better: disease heterogeneity, "
         "global atrophy and noisy scores act too."
     )
     return section
+
+
+def show_subsets(section: Section, tables: Tables, name: str) -> None:
+    """The same models within a diagnosis group: a figure, and coefficients of methods times outcomes."""
+    table = clinical.volume_rows(tables, name, sensitivity="none")
+    for subset in [one for one in dict.fromkeys(table["subset"].dropna()) if one != "all"]:
+        own = rows_of(table, subset=subset)
+        title = f"Coefficients of the volume, {subset} only"
+        section.add(clinical.forest(tables, name, title, f"{name}_{_file(subset)}", subset=subset))
+        outcomes = clinical.outcomes_in(own[own["estimate"].notna()])
+        rows = []
+        for method in methods_in(own):
+            found = {row["outcome"]: row for row in rows_of(own, method=method).to_dict("records")}
+            rows.append([look.label(method), *(_coefficient(found.get(outcome)) for outcome in outcomes)])
+        if outcomes:
+            header = ["Method", *(clinical.outcome_name(outcome) for outcome in outcomes)]
+            section.tables.append(Shown(f"{subset} only: β (corrected p); n", header, rows, tables.file(name)))
+
+
+def _file(subset: str) -> str:
+    """A diagnosis group as a part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", subset)
+
+
+def _coefficient(row: dict[str, Any] | None) -> str:
+    if row is None or not np.isfinite(row["estimate"]):
+        return "–"
+    return f"{number(row['estimate'], 3)} ({p_value(row['p_fdr'])}); {number(row.get('n'), 0)}"
 
 
 def show_residuals(section: Section, tables: Tables, analysis: str) -> None:

@@ -21,15 +21,16 @@ from thalbids.group.analyses.over_time.change import by_diagnosis, spread
 from thalbids.group.cohort import OUTCOMES, Cohort, baseline, visit_pairs
 from thalbids.group.columns import DIAGNOSIS, METHOD, SPREAD
 
-BASELINE = ("age", "female", "disease_duration", *OUTCOMES, "t25fw_trials", "nhpt_trials", "icv_ml")
-CHANGES = ("interval_years", *(f"d_{name}" for name in OUTCOMES), "steroid")
+BASELINE = ("age", "female", "disease_duration", *OUTCOMES, "t25fw_trials", "nhpt_trials", "icv_ml", "attacks")
+CHANGES = ("interval_years", *(f"d_{name}" for name in OUTCOMES), "steroid", "pbvc")
 
 
 DESCRIPTIVES: dict[str, Column] = {
     "variable": column(
         "Variable",
         "What is described: a clinical variable, the change of one (d_), a share (female, steroid: 1 is yes), the "
-        "interval, the number of trials behind the mean of a timed test, or volume_ml of a method.",
+        "interval, the number of trials behind the mean of a timed test, pbvc, volume_ml of a method, or "
+        "volume_manual_ml of a rater (in the column method).",
     ),
     **METHOD,
     **DIAGNOSIS,
@@ -40,6 +41,7 @@ DESCRIPTIVES: dict[str, Column] = {
         Levels={
             "baseline": "First session with a usable volume of each participant",
             "followed": "The same of participants with a later session, and their change to it",
+            "manual": "Participants with a manual mask, at its session (paper, 3.1)",
         },
     ),
 }
@@ -48,7 +50,7 @@ DESCRIPTIVES: dict[str, Column] = {
 def tables(cohort: Cohort) -> list[Table]:
     """``group_descriptives``: of the baseline, and of those who were followed."""
     base, pairs = baseline(cohort), visit_pairs(cohort)
-    first = pairs.drop_duplicates("participant_id")
+    first = _with_pbvc(cohort, pairs.drop_duplicates("participant_id"))
     followed = base[base["participant_id"].isin(first["participant_id"])]
     rows = [
         *_rows(base, BASELINE, "baseline"),
@@ -60,6 +62,13 @@ def tables(cohort: Cohort) -> list[Table]:
     counts = "; ".join(f"{name} {len(part)}" for name, part in by_diagnosis(base))
     notes = [f"participants with a usable volume: {counts}; followed: {len(first)}."]
     return [table("group_descriptives", rows, DESCRIPTIVES, notes=notes)]
+
+
+def _with_pbvc(cohort: Cohort, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of visits with the change of the whole brain between them, NaN where it is not known."""
+    keys = ["participant_id", "session_id_baseline", "session_id_followup"]
+    known = cohort.pbvc[cohort.pbvc["status"] == "ok"].drop_duplicates(keys)[[*keys, "pbvc"]]
+    return pairs.merge(known, on=keys, how="left")
 
 
 def _rows(frame: pd.DataFrame, variables: tuple[str, ...], sample: str) -> list[dict[str, Any]]:
@@ -87,7 +96,31 @@ def _volumes(cohort: Cohort, frame: pd.DataFrame, sample: str) -> list[dict[str,
     ]
 
 
-ORDINAL = ("edss", "d_edss")  # described by median and quartiles, as in the paper
+def of_masks(cohort: Cohort, overlap: pd.DataFrame) -> list[Table]:
+    """``group_descriptives`` of those who have a manual mask: ``overlap`` are rows of ``group_overlap``.
+
+    Of a person with several, the earliest, as in the summaries; the volumes are those of every rater.
+    """
+    keys = ["participant_id", "session_id"]
+    own = overlap[overlap["status"] == "ok"].drop_duplicates([*keys, "rater"])
+    own = own.drop_duplicates(["participant_id", "rater"])
+    if own.empty:
+        return []
+    visits = cohort.visits.drop(columns="icv_ml").merge(
+        cohort.volumes[[*keys, "icv_ml"]].drop_duplicates(keys), on=keys
+    )
+    people = own.drop_duplicates("participant_id")[keys].merge(visits, on=keys, how="left")
+    drawn = own[[*keys, "rater", "volume_rater_ml"]].merge(visits[[*keys, "diagnosis"]], on=keys, how="left")
+    volumes = [
+        {"variable": "volume_manual_ml", "method": rater, "diagnosis": diagnosis, **spread(part["volume_rater_ml"])}
+        for rater, by_rater in drawn.groupby("rater", sort=False)
+        for diagnosis, part in by_diagnosis(by_rater)
+    ]
+    rows = [*_rows(people, BASELINE, "manual"), *({"sample": "manual", **row} for row in volumes)]
+    return [table("group_descriptives", rows, DESCRIPTIVES)]
+
+
+ORDINAL = ("edss", "d_edss", "attacks")  # described by median and quartiles, as in the paper
 
 
 SHARES = ("female", "steroid")
@@ -104,8 +137,11 @@ VARIABLES = {
     "t25fw_trials": "Trials of T25FW",
     "nhpt_trials": "Trials of 9-HPT",
     "icv_ml": "Intracranial volume (mL)",
+    "attacks": "Attacks",
+    "volume_manual_ml": "Manual volume (mL)",
     "interval_years": "Interval (years)",
     "steroid": "Steroids in between",
+    "pbvc": "PBVC (%)",
     "d_edss": "Change of EDSS",
     "d_t25fw": "Change of T25FW (s)",
     "d_nhpt": "Change of 9-HPT (s)",
@@ -196,7 +232,7 @@ def _descriptives(tables: Tables, table: pd.DataFrame, sample: str | None) -> Sh
             own = rows_of(table, variable=variable, diagnosis=group)
             cells.append(_described(variable, own.iloc[0]) if len(own) and own.iloc[0]["n"] > 0 else "–")
         rows.append([_variable(variable), *cells])
-    title = "Mean ± SD, for EDSS median [quartiles]; (n)"
+    title = "Mean ± SD, for EDSS and attacks median [quartiles]; (n)"
     return Shown(
         title if sample is None else f"{word(sample)}: {title[0].lower()}{title[1:]}",
         ["", *groups],
@@ -210,7 +246,7 @@ def _described(variable: str, row: Any) -> str:
     if variable in SHARES:
         return f"{number(100 * row['mean'], 0)} %{size}"
     if variable in ORDINAL or not np.isfinite(row.get("mean", np.nan)):
-        return f"{number(row.get('median'), 1)} {interval(row.get('q1'), row.get('q3'), 1)}{size}"
+        return f"{number(row.get('median'))} {interval(row.get('q1'), row.get('q3'))}{size}"
     digits = 0 if abs(row["mean"]) >= 200 else 2 if abs(row["mean"]) < 20 else 1
     return f"{number(row['mean'], digits)} ± {number(row['sd'], digits)}{size}"
 

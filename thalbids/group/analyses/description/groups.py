@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,18 +10,20 @@ import numpy as np
 
 from thalbids.bids.tabular.tables import Column, Table, column, count, table
 from thalbids.group.analysis import Analysis
-from thalbids.group.cohort import Cohort
-from thalbids.group.columns import METHOD, REASON
+from thalbids.group.cohort import OUTCOMES, Cohort
+from thalbids.group.columns import FORMULA, METHOD, REASON
+from thalbids.group.modelling import sites
+from thalbids.group.modelling.design import Design, design, known
 from thalbids.group.modelling.missing import ledger, missing_table
 from thalbids.group.modelling.samples import Sample, baseline
-from thalbids.group.statistics.fits import contrasts, fit
+from thalbids.group.statistics.fits import contrasts
 from thalbids.group.statistics.testing.correction import adjust
 from thalbids.reports.group.figures import clinical, descriptive, look, marks
 from thalbids.reports.group.figures.canvas import Figure, Panel
 from thalbids.reports.group.group_data import Tables, interval, listed, methods_in, number, p_value, rows_of, stars
 from thalbids.reports.group.section import Section, Shown, counted, remark
 
-COVARIATES = ("age", "sex", "icv_z")
+NO_COVARIATES = ("diagnosis", "disease_duration", *OUTCOMES)  # what makes the groups, and scores that follow from it
 OMNIBUS = "any difference"
 
 CONTRASTS: dict[str, Column] = {
@@ -51,6 +54,7 @@ CONTRASTS: dict[str, Column] = {
     ),
     "adjusted_for": column("Covariates", "What the means are adjusted for: those that vary and that somebody has."),
     **REASON,
+    **{name: FORMULA[name] for name in ("left_out", "levels")},
 }
 
 
@@ -62,7 +66,8 @@ def tables(cohort: Cohort) -> list[Table]:
     adjust(tested, {"p_fdr": ()})
     adjust([row for row in rows if row["group"] == OMNIBUS], {"p_fdr": ()})
     choices = {
-        "model": "volume ~ diagnosis + " + " + ".join(COVARIATES),
+        "model": "volume ~ diagnosis + " + " + ".join(covariates_of(cohort)),
+        "site": "a covariate" if sites.modelled(cohort) else "no covariate",
         "controls": checks.controls,
         "contrasts": checks.contrasts,
         "smallest_group": checks.smallest_group,
@@ -75,39 +80,95 @@ def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
     """How many people each comparison has."""
     sample, made = baseline(cohort), []
     for method in cohort.model_methods:
-        columns, _ = columns_of(sample, method)
-        lost = {f"no {name}".replace("icv_z", "icv"): ~np.isfinite(values) for name, values in columns.items()}
-        own = _enough(sample, columns, cohort.settings.checks.smallest_group)
-        lost |= {"no diagnosis": sample.table["diagnosis"].to_numpy() == "", "small diagnosis group": ~own}
+        model, group = model_of(cohort, sample, method)
+        lost = {f"no {name}".replace("icv_z", "icv"): mask for name, mask in model.lost.items()}
+        lost |= {"no diagnosis": sample.table["diagnosis"].to_numpy() == "", "small diagnosis group": group == ""}
         made.append(ledger("diagnosis_contrasts", "volume_ml", method, lost))
     return made
 
 
-def columns_of(sample: Sample, method: str) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Volume and covariates, without those that nobody has; their names."""
-    known = {name: values for name, values in sample.columns(COVARIATES).items() if np.isfinite(values).any()}
-    volume = sample.volumes["total"][method].to_numpy(dtype=np.float64)
-    return {"volume": volume, **known}, list(known)
+def covariates_of(cohort: Cohort) -> tuple[str, ...]:
+    """The covariates of the clinical models, without the diagnosis itself."""
+    group = cohort.settings.group
+    return tuple(dict.fromkeys(n for n in (*group.covariates, *group.extra_covariates) if n not in NO_COVARIATES))
+
+
+def model_of(cohort: Cohort, sample: Sample, method: str) -> tuple[Design, np.ndarray]:
+    """The model of one method, and everybody's group: "" where it has too few people with every value.
+
+    Covariates and sites are those of the clinical models (`thalbids.group.design`). A covariate that a whole group
+    lacks (lesions, of controls) is left out too, as it would take the group with it.
+    """
+    least, volume = cohort.settings.checks.smallest_group, sample.volumes["total"][method].to_numpy(dtype=np.float64)
+    group = sample.table["diagnosis"].to_numpy(dtype=object).astype(str)
+    group = large_groups(group, np.isfinite(volume), least)
+    while True:
+        model = _design(cohort, sample, volume, group)
+        complete = ~np.any(list(model.lost.values()), axis=0)
+        smaller = large_groups(group, complete, least)
+        if (smaller == group).all():
+            return model, group
+        group = smaller
+
+
+def large_groups(group: np.ndarray, complete: np.ndarray, least: int) -> np.ndarray:
+    """The groups of at least ``least`` complete rows; "" in place of the others."""
+    large = [name for name in set(group) if name and int((complete & (group == name)).sum()) >= least]
+    return np.where(np.isin(group, large), group, "")
+
+
+def _design(cohort: Cohort, sample: Sample, volume: np.ndarray, group: np.ndarray) -> Design:
+    settings = cohort.settings.group
+    covariates = sample.covariates(covariates_of(cohort))
+    lacking = {name: _lacking(values, volume, group) for name, values in covariates.items()}
+    lacking = {} if settings.strict else {name: words for name, words in lacking.items() if words}
+    covariates = {name: values for name, values in covariates.items() if name not in lacking}
+    added = sites.modelled(cohort) and "site" not in covariates
+    if added:
+        covariates["site"] = sites.site_words(sample.table["site"])
+    levels = sorted(set(group) - {""})
+    dummies = {f"group {name}": np.where(group == "", np.nan, group == name).astype(float) for name in levels[1:]}
+    model = design(
+        "volume",
+        {"volume": np.where(group == "", np.nan, volume), **dummies},
+        covariates,
+        strict=settings.strict,
+        smallest=settings.smallest_level,
+        dispensable=("site",) if added else (),
+    )
+    lost = {"volume": ~np.isfinite(volume), **{name: model.lost[name] for name in model.covariates}}
+    return replace(model, left_out=lacking | dict(model.left_out), lost=lost)
+
+
+def _lacking(values: np.ndarray, volume: np.ndarray, group: np.ndarray) -> str:
+    """Which group has nobody with this covariate, in words, where others have it; "" for none."""
+    there = known(values) & np.isfinite(volume)
+    without = [name for name in sorted(set(group) - {""}) if not there[group == name].any()]
+    return f"missing for everybody in {', '.join(without)}" if without and there.any() else ""
 
 
 def compared(cohort: Cohort, sample: Sample, method: str) -> list[dict[str, Any]]:
     """Rows of the table for one method: the F test, then the contrasts."""
     checks = cohort.settings.checks
-    columns, names = columns_of(sample, method)
-    used = fit.listwise(columns) & _enough(sample, columns, checks.smallest_group)
-    group = sample.table["diagnosis"].to_numpy(dtype=object)[used].astype(str)
-    rows = {name: values[used] for name, values in columns.items()}
-    names = [name for name in names if used.any() and not fit.constant(rows[name])]
-    covariates = [rows[name] for name in names]
-    start = {"method": method, "adjusted_for": " ".join(names)}
+    model, named = model_of(cohort, sample, method)
+    used = ~np.any(list(model.lost.values()), axis=0) & (named != "")
+    group, rows = named[used], {name: values[used] for name, values in model.columns.items()}
+    numeric = [name for name in model.covariates if name in rows]
+    categories = [name for name in rows if "[" in name and name.split("[")[0] in model.covariates]
+    start = {"method": method, "adjusted_for": " ".join(model.covariates)}
+    start |= {name: words for name, words in model.told().items() if name != "formula"}
     levels = sorted(set(group))
     wanted = contrasts.pairs_of(levels, checks.controls, checks.contrasts == "all")
-    reason = contrasts.unfit(rows["volume"], group, names, covariates) if used.any() else "nobody has every value"
+    columns = [rows[name] for name in (*numeric, *categories)]
+    reason = "nobody has every value"
+    if used.any():
+        reason = contrasts.unfit(rows["volume"], group, (*numeric, *categories), columns)
     if checks.controls not in levels and checks.contrasts != "all":
         reason = reason or f"fewer than {checks.smallest_group} controls ({checks.controls})"
     if reason:
         return [start | {"group": OMNIBUS, "reference": "", "n": int(used.sum()), "p": np.nan, "reason": reason}]
-    found = contrasts.ancova(rows["volume"], group, covariates, wanted)
+    parts = columns[: len(numeric)], columns[len(numeric) :]
+    found = contrasts.ancova(rows["volume"], group, parts[0], wanted, parts[1])
     size, mean = dict(zip(found.groups, found.n, strict=True)), dict(zip(found.groups, found.means, strict=True))
     shared = start | {"df": found.df, "p_slopes": found.p_slopes, "reason": ""}
     whole = {"statistic": found.f, "df1": found.df1, "p": found.p, "partial_eta2": found.partial_eta2}
@@ -127,14 +188,6 @@ def left_out(cohort: Cohort, sample: Sample) -> list[str]:
     least = cohort.settings.checks.smallest_group
     small = [f"{name} ({n})" for name, n in counts.items() if name and n < least]
     return [f"diagnosis contrasts: groups of fewer than {least} people are left out: {', '.join(small)}."] * bool(small)
-
-
-def _enough(sample: Sample, columns: dict[str, np.ndarray], least: int) -> np.ndarray:
-    """Whether a row's group has enough people with every value."""
-    diagnosis = sample.table["diagnosis"].to_numpy(dtype=object)
-    complete = fit.listwise(columns)
-    large = [name for name in set(diagnosis) if name and int((complete & (diagnosis == name)).sum()) >= least]
-    return np.isin(diagnosis, large)
 
 
 def section(tables: Tables) -> Section:

@@ -13,13 +13,16 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from thalbids.bids.tabular.people import natural
 from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Column, Table, column, count, table
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort, baseline
 from thalbids.group.columns import METHOD, REASON
+from thalbids.group.modelling import sites
 from thalbids.group.statistics.fits import fit
 
 COVARIATES = ("age", "sex", "icv_ml")
+_ALONE = 1e-8  # 1 - leverage below which a control alone determines a coefficient
 MIN_DF = 5  # residual degrees of freedom of the controls' model
 _KEYS = ["participant_id", "session_id"]
 
@@ -58,16 +61,21 @@ SUMMARY: dict[str, Column] = {
 
 def tables(cohort: Cohort) -> list[Table]:
     """``group_normative``, and per diagnosis what it says of the baseline (``group_normative_summary``)."""
-    controls = cohort.settings.checks.controls
+    controls, group = cohort.settings.checks.controls, cohort.settings.group
     data = frame(cohort)
     covariates = tuple(name for name in COVARIATES if data[name].notna().any())
-    parts = [scores(own, covariates, controls) for _, own in data.groupby("method", sort=False)]
+    if not group.strict:
+        covariates = tuple(name for name in covariates if not fit.constant(data[name].dropna().to_numpy(dtype=float)))
+    smallest = group.smallest_level if sites.modelled(cohort) else 0
+    parts = [scores(own, covariates, controls, smallest) for _, own in data.groupby("method", sort=False)]
     made = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(NORMATIVE))
-    choices = {"controls": controls, "covariates": list(covariates), "smallest_df": MIN_DF}
+    choices = {"controls": controls, "covariates": list(covariates), "smallest_df": MIN_DF, "site": bool(smallest)}
     absent = [name for name in COVARIATES if name not in covariates]
-    notes = (
-        [f"normative scores: not adjusted for {', '.join(absent)}, which nobody has."] if absent and len(data) else []
-    )
+    notes = []
+    if absent and len(data):
+        notes.append(
+            f"normative scores: not adjusted for {', '.join(absent)}, which nobody has, or which does not vary."
+        )
     return [
         Table("group_normative", made[list(NORMATIVE)], NORMATIVE, choices, notes),
         table("group_normative_summary", summary(cohort, made), SUMMARY, settings=choices | {"low_percentile": LOW}),
@@ -98,41 +106,95 @@ def summary(cohort: Cohort, made: pd.DataFrame) -> list[dict[str, Any]]:
 
 def frame(cohort: Cohort) -> pd.DataFrame:
     """Usable volumes with the covariates of their visit; ``first`` marks each person's first session of the method."""
-    visits = cohort.visits[[*_KEYS, "order", "age", "female", "diagnosis"]]
+    visits = cohort.visits[[*_KEYS, "order", "age", "female", "diagnosis", "site"]]
     made = cohort.usable[[*_KEYS, "method", "volume_ml", "icv_ml"]].merge(
         visits, on=_KEYS, how="left", validate="many_to_one"
     )
     made["sex"] = 1.0 - made["female"].astype(float)
+    made["site"] = sites.site_words(made["site"])
     made["first"] = made["order"] == made.groupby(["participant_id", "method"])["order"].transform("min")
     return made.reset_index(drop=True)
 
 
-def scores(own: pd.DataFrame, covariates: tuple[str, ...], controls: str) -> pd.DataFrame:
-    """``expected_ml``, ``prediction_sd_ml``, ``z`` and ``percentile`` of the rows of one method."""
-    X = np.column_stack([*(own[name].to_numpy(dtype=np.float64) for name in covariates), np.ones(len(own))])
+def scores(own: pd.DataFrame, covariates: tuple[str, ...], controls: str, smallest: int = 0) -> pd.DataFrame:
+    """``expected_ml``, ``prediction_sd_ml``, ``z`` and ``percentile`` of the rows of one method.
+
+    ``smallest``: controls that a site needs, each of which then has a level of its own; 0 where models know of no site.
+    A covariate that does not vary among the controls is left out, and people with another value have no z.
+    """
+    columns = {name: own[name].to_numpy(dtype=np.float64) for name in covariates}
     y = own["volume_ml"].to_numpy(dtype=np.float64)
-    control = (own["diagnosis"] == controls).to_numpy()
-    complete = np.isfinite(X).all(axis=1) & np.isfinite(y)
-    used = control & complete & own["first"].to_numpy(dtype=bool)
+    complete = np.all([np.isfinite(y), *(np.isfinite(values) for values in columns.values())], axis=0)
+    used = (own["diagnosis"] == controls).to_numpy() & complete & own["first"].to_numpy(dtype=bool)
+    why, columns = _known_of_controls(own, columns, used, smallest)
+    used &= why == ""
+    names = tuple(columns)
+    X = np.column_stack([*columns.values(), np.ones(len(own))])
     made = own[[*_KEYS, "method", "volume_ml", "diagnosis"]].copy()
     made["n_controls"] = int(used.sum())
-    made["adjusted_for"] = " ".join(covariates)
-    reason = _unfit(X[used], y[used], covariates, controls)
+    made["adjusted_for"] = " ".join(dict.fromkeys(name.split("[")[0] for name in names))
+    reason = _unfit(X[used], y[used], names, controls)
+    if smallest and "combination" in reason:
+        return scores(own, covariates, controls)  # the site cannot be told from the rest, as in the clinical models
     if reason:
         return made.assign(expected_ml=np.nan, prediction_sd_ml=np.nan, z=np.nan, percentile=np.nan, reason=reason)
     expected, spread, df = predict(X[used], y[used], X)
-    people = own["participant_id"].to_numpy(dtype=object)
     degrees = np.full(y.size, float(df))
-    for person in set(people[used]):
-        rest, mine = used & (people != person), people == person
-        if _unfit(X[rest], y[rest], covariates, controls):
-            expected[mine], spread[mine] = np.nan, np.nan
-        else:
-            expected[mine], spread[mine], degrees[mine] = predict(X[rest], y[rest], X[mine])
+    _left_out(own["participant_id"].to_numpy(dtype=object), X, y, used, (expected, spread, degrees))
+    expected[why != ""] = spread[why != ""] = np.nan
     z = (y - expected) / spread
     made = made.assign(expected_ml=expected, prediction_sd_ml=spread, z=z, percentile=100 * stats.t.cdf(z, degrees))
-    made["reason"] = _notes(own, X, X[used], covariates, complete, z)
+    raw = {name: own[name].to_numpy(dtype=np.float64) for name in covariates}
+    made["reason"] = _notes(raw, used, why, complete, z)
     return made
+
+
+def _known_of_controls(
+    own: pd.DataFrame, columns: dict[str, np.ndarray], used: np.ndarray, smallest: int
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Why a row is like no control ("" where it is), and the columns of the controls' model."""
+    why = np.full(len(own), "", dtype=object)
+    kept = {}
+    for name, values in columns.items():
+        if used.sum() > 1 and fit.constant(values[used]):
+            why[np.isfinite(values) & (values != values[used][0])] = f"controls: {name} does not vary"
+        else:
+            kept[name] = values
+    if smallest and used.any():
+        site = own["site"].to_numpy(dtype=object)
+        counts = pd.Series(site[used]).value_counts()
+        large = [name for name in counts.index if counts[name] >= smallest]
+        why[~np.isin(site, large)] = f"fewer than {smallest} controls of this site"
+        kept |= {f"site[{name}]": (site == name).astype(float) for name in sorted(large, key=natural)[1:]}
+    return why, kept
+
+
+def _left_out(
+    people: np.ndarray, X: np.ndarray, y: np.ndarray, used: np.ndarray, found: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> None:
+    """Write what the model without them says of the controls into expectation, SD and degrees of freedom: each of them
+    is one row of it, which is taken out of its sums (Sherman and Morrison).
+    """
+    expected, spread, degrees = found
+    scale = np.linalg.norm(X[used], axis=0)
+    rows = X / scale
+    inverse = np.linalg.inv(rows[used].T @ rows[used])
+    beta = inverse @ rows[used].T @ y[used]
+    residual = y[used] - rows[used] @ beta
+    df = int(used.sum()) - X.shape[1] - 1
+    place = {person: i for i, person in enumerate(people[used])}
+    own = np.flatnonzero(np.isin(people, people[used]))
+    their = np.array([place[person] for person in people[own]], dtype=int)
+    x, new = rows[used][their], rows[own]
+    leverage = np.einsum("ij,jk,ik->i", x, inverse, x)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        free = np.where(1 - leverage > _ALONE, 1 - leverage, np.nan)  # one who alone determines a coefficient: no norm
+        cross = np.einsum("ij,jk,ik->i", new, inverse, x)
+        ahead = np.einsum("ij,jk,ik->i", new, inverse, new) + cross**2 / free
+        s2 = (residual @ residual - residual[their] ** 2 / free) / df if df >= MIN_DF else np.full(own.size, np.nan)
+        expected[own] = new @ beta - cross * residual[their] / free
+        spread[own] = np.sqrt(s2 * (1 + ahead))
+    degrees[own] = df
 
 
 def predict(X: np.ndarray, y: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
@@ -155,25 +217,21 @@ def _unfit(X: np.ndarray, y: np.ndarray, covariates: tuple[str, ...], controls: 
 
 
 def _notes(
-    own: pd.DataFrame,
-    X: np.ndarray,
-    controls: np.ndarray,
-    covariates: tuple[str, ...],
-    complete: np.ndarray,
-    z: np.ndarray,
+    columns: dict[str, np.ndarray], controls: np.ndarray, why: np.ndarray, complete: np.ndarray, z: np.ndarray
 ) -> list[str]:
     """Why a row has no z, or that it lies outside the controls' ages or head sizes."""
     made = []
-    low, high = controls.min(axis=0), controls.max(axis=0)
-    outside = (low > X) | (high < X)
-    for i in range(len(own)):
+    ends = {name: (values[controls].min(), values[controls].max()) for name, values in columns.items()}
+    for i in range(len(z)):
+        lacking = [name for name, values in columns.items() if not math.isfinite(values[i])]
         if not complete[i]:
-            lacking = [name for k, name in enumerate(covariates) if not math.isfinite(X[i, k])]
             made.append("no " + ", ".join(lacking) if lacking else "no volume")
+        elif why[i]:
+            made.append(why[i])
         elif not math.isfinite(z[i]):
             made.append("without this person there are too few controls")
         else:
-            beyond = [name for k, name in enumerate(covariates) if outside[i, k]]
+            beyond = [name for name, (low, high) in ends.items() if not low <= columns[name][i] <= high]
             made.append("outside the controls' range of " + ", ".join(beyond) if beyond else "")
     return made
 

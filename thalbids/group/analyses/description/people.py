@@ -45,6 +45,7 @@ PEOPLE: dict[str, Column] = {
     "pbvc": column(
         "PBVC", "Change of the whole brain from the baseline to this session, where it is known.", "percent"
     ),
+    "attacks": count("Attacks", "Number of attacks until the visit."),
 }
 
 

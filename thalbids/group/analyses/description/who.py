@@ -72,19 +72,18 @@ def baselines(cohort: Cohort) -> list[dict[str, Any]]:
     base = baseline(cohort)[[*keys, "years"]]
     both = first.merge(base, on="participant_id", how="left", suffixes=("_first", ""))
     failed = cohort.volumes[cohort.volumes["status"] != "ok"]
+    reasons: dict[tuple[str, str], dict[str, None]] = {}
+    for person, session, status, reason in failed[[*keys, "status", "reason"]].itertuples(index=False, name=None):
+        reasons.setdefault((person, session), {})[f"{status} ({reason})" if reason else status] = None
     rows = []
     chosen = "ses-" + cohort.settings.group.baseline.removeprefix("ses-")
     for row in both[both["session_id_first"] != both["session_id"]].to_dict("records"):
         if row["session_id"] == chosen:
             continue  # as the settings ask for
-        here = failed[
-            (failed["participant_id"] == row["participant_id"]) & (failed["session_id"] == row["session_id_first"])
-        ]
-        reasons = [
-            f"{status} ({reason})" if reason else status
-            for status, reason in zip(here["status"], here["reason"], strict=True)
-        ]
-        told = "; ".join(dict.fromkeys(reasons)) or "not the session that the settings ask for"
+        told = (
+            "; ".join(reasons.get((row["participant_id"], row["session_id_first"]), ()))
+            or "not the session that the settings ask for"
+        )
         rows.append(
             {
                 "participant_id": row["participant_id"],

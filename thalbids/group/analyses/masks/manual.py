@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thalbids.group.analyses.description import descriptives
+from thalbids.group.analyses.masks import pictures
 from thalbids.group.analysis import Analysis
 from thalbids.reports.group.beyond import View, generic
 from thalbids.reports.group.figures import clinical, look, overlap, volumetric
 from thalbids.reports.group.group_data import Tables, in_order, interval, methods_in, number, rows_of
-from thalbids.reports.group.section import Section, Shown, counted, unions, word
+from thalbids.reports.group.section import Section, Shown, counted, matrix, unions, word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,8 +58,11 @@ def tables(cohort: Cohort) -> list[Table]:
     """Overlap, its summary and tests, containment, volumetric agreement, and the same between raters."""
     manual = find_manual(cohort)
     compared, notes = compare_cohort(cohort, manual)
+    overlaps = overlap_tables(cohort, compared, [*manual.notes, *notes])
     return [
-        *overlap_tables(cohort, compared, [*manual.notes, *notes]),
+        *overlaps,
+        *descriptives.of_masks(cohort, overlaps[0].frame),
+        *pictures.pictures(cohort, overlaps[0].frame, manual.masks, contained_methods(cohort)),
         containment_table(cohort, compared),
         *rater_tables(cohort, compared),
     ]
@@ -175,7 +180,13 @@ def containment_table(cohort: Cohort, compared: Sequence[Compared]) -> Table:
     """``group_containment``, over one session per participant."""
     rows = containment.containment([made for made in compared if len(made.names) > 1])
     settings = {"containment": cohort.settings.group.containment}
-    return table("group_containment", rows, CONTAINMENT, settings=settings)
+    notes = [
+        f"warning: {row['method_inner']} must lie in {row['method_outer']} by construction and does not in "
+        f"{row['n_broken']:.0f} participants ({_some(row['broken'].split())}): masks of different runs, or changed."
+        for row in rows
+        if row["broken"]
+    ]
+    return table("group_containment", rows, CONTAINMENT, settings=settings, notes=notes)
 
 
 def rater_tables(cohort: Cohort, compared: Sequence[Compared]) -> list[Table]:
@@ -324,6 +335,10 @@ CONTAINMENT: Mapping[str, Mapping[str, object]] = {
         "Whether the inner mask lies in the outer one because of how it is made: a value of 1 is then no finding.",
         Levels={"true": "It does", "false": "It does not"},
     ),
+    "n_broken": count(
+        "Number of errors", "Participants of a constructed pair whose inner mask does not lie in the outer one."
+    ),
+    "broken": column("Errors", "Who they are: their masks are not of one run, or were changed."),
 }
 AGREEMENT: Mapping[str, Mapping[str, object]] = {
     **_RATER, **METHOD, "quantity": column("Quantity", "What is estimated.", Levels=_QUANTITIES), **_ESTIMATE, **_N,
@@ -380,6 +395,7 @@ def overlap_section(tables: Tables) -> Section:
     if not raters:
         section.nothing = "There are no manual masks: name their folder with --derivatives manual=PATH."
         return section
+    section.pictures = pictures.shown(tables)
     for rater in raters:
         one = rater if len(raters) > 1 else None
         section.add(overlap.boxes(tables, one))
@@ -396,6 +412,11 @@ def overlap_section(tables: Tables) -> Section:
             f"{below} of {counted(len(dice), 'pair')} of methods differ in Dice (Wilcoxon signed-rank, "
             "Benjamini-Hochberg over the pairs of a measure)."
         )
+    for rater in raters:
+        for metric, name in overlap.METRICS.items():
+            own = rows_of(tests, metric=metric) if rater is None else rows_of(tests, metric=metric, rater=rater)
+            title = f"{name}, pairs of methods: corrected p" + (f", rater {rater}" if len(raters) > 1 else "")
+            section.tables += matrix(title, own, tables.file("overlap_tests"))
     between = generic(tables, "rater_agreement", View("Agreement between raters"))
     section.tables += [between] if between.rows else []
     section.caveats += [
@@ -485,6 +506,13 @@ def containment_section(tables: Tables) -> Section:
         return section
     table = tables.get("containment")
     made = [row for row in table.to_dict("records") if overlap.constructed(row)]
+    for row in made:
+        if isinstance(row.get("broken"), str):
+            section.warnings.append(
+                f"Error: {look.label(row['method_inner'])} must lie in {look.label(row['method_outer'])} by "
+                f"construction and does not in {counted(int(row['n_broken']), 'participant')} ({row['broken']}): "
+                "masks of different runs, or changed by hand."
+            )
     free = [row for row in table.to_dict("records") if not overlap.constructed(row) and np.isfinite(row["mean"])]
     if free:
         low = min(free, key=lambda row: row["mean"])
@@ -587,6 +615,7 @@ ANALYSIS = Analysis(
     tables,
     sections={"overlap": overlap_section, "containment": containment_section, "agreement": agreement_section},
     told=(
+        "masks_shown",
         "overlap",
         "overlap_summary",
         "overlap_tests",

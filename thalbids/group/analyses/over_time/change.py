@@ -20,7 +20,7 @@ from thalbids.group.statistics.testing.correction import benjamini_hochberg
 from thalbids.qc.visits import balance_remark
 from thalbids.reports.group.figures import clinical, descriptive, look
 from thalbids.reports.group.group_data import Tables, number, rows_of
-from thalbids.reports.group.section import Section, Shown, counted, per_group
+from thalbids.reports.group.section import Section, Shown, counted, matrix, per_group
 
 MEASURES = (
     "delta_ml", "delta_percent", "delta_percent_per_year", "delta_left_ml", "delta_left_percent",
@@ -98,22 +98,24 @@ def tables(cohort: Cohort) -> list[Table]:
     pairs = cohort.settings.group.pairs
     frames = {pair: change(cohort, pair) for pair in pairs}
     rows = pd.concat(list(frames.values()), ignore_index=True)
-    choices = {"pairs": list(pairs), "icv": cohort.settings.group.icv}
+    used = {pair: sampled(cohort, frame) for pair, frame in frames.items()}
+    choices = {"pairs": list(pairs), "icv": cohort.settings.group.icv, "sample": cohort.settings.group.sample}
     methods, how = cohort.model_methods, cohort.settings.group.wilcoxon
     tests = {
         "test": f"Wilcoxon signed-rank, {how}, zeros dropped, no continuity correction",
         "on": "delta_percent",
+        "sample": cohort.settings.group.sample,
         "methods_left_out": [name for name in cohort.methods if name not in methods],
     }
     notes = [] if len(rows) else ["change: no participant has two sessions with volumes."]
     return [
         Table("group_change", rows, CHANGE, choices, notes),
         table(
-            "group_change_summary", [r for p in pairs for r in summary(frames[p], p)], CHANGE_SUMMARY, settings=choices
+            "group_change_summary", [r for p in pairs for r in summary(used[p], p)], CHANGE_SUMMARY, settings=choices
         ),
         table(
             "group_change_tests",
-            [r for p in pairs for r in between(frames[p], p, methods, how)],
+            [r for p in pairs for r in between(used[p], p, methods, how)],
             CHANGE_TESTS,
             settings=tests,
         ),
@@ -139,6 +141,17 @@ def change(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
     made |= {"sessions": pair, "reason": _reasons(frame)}
     made |= _comparable(cohort, frame, made, pair)
     return pd.DataFrame(made).reindex(columns=list(CHANGE))
+
+
+def sampled(cohort: Cohort, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``group_change`` of the sample of the settings: all, or the pairs that every method compared has."""
+    if cohort.settings.group.sample != "common":
+        return frame
+    pair = ["participant_id", "session_id_baseline", "session_id_followup"]
+    there = frame[frame["method"].isin(cohort.compared) & frame["delta_ml"].notna()]
+    n = there.groupby(pair)["method"].nunique()
+    every = pd.MultiIndex.from_frame(frame[pair]).isin(n.index[n == len(cohort.compared)])
+    return frame[every].reset_index(drop=True)
 
 
 def summary(frame: pd.DataFrame, pair: str) -> list[dict[str, Any]]:
@@ -303,6 +316,7 @@ def section(tables: Tables) -> Section:
         )
         section.tables.append(Shown("Mean ± SD in % of baseline; n", header, rows, tables.file("change_summary")))
     tests = tables.get("change_tests", ("method", "method2", "p_fdr")).dropna(subset=["p_fdr"])
+    section.tables += matrix("Change in percent, pairs of methods: corrected p", tests, tables.file("change_tests"))
     if len(tests):
         below = int((tests["p_fdr"] < clinical.ALPHA).sum())
         section.says.append(

@@ -25,7 +25,7 @@ from thalbids.group.statistics.testing import correlations
 from thalbids.group.statistics.testing.correction import adjust
 from thalbids.reports.group.figures import clinical, descriptive, look
 from thalbids.reports.group.group_data import Tables, interval, methods_in, number, p_value, rows_of
-from thalbids.reports.group.section import Section, Shown, counted, word
+from thalbids.reports.group.section import Section, Shown, counted, matrix, word
 
 MIN_PAIRS = 4  # Fisher's z divides by n - 3
 _EXACT = 1e-12
@@ -188,6 +188,11 @@ def section(tables: Tables) -> Section:
     section.says.append(
         text + (f"; {look.label(least['method'])} the weakest, r = {number(least['r'])}." if len(table) > 1 else ".")
     )
+    described = rows_of(tables.get("descriptives", ("variable", "diagnosis", "mean", "sd", "n")), variable="pbvc")
+    described = rows_of(described, diagnosis="all").dropna(subset=["mean"])
+    if len(described):
+        row = described.iloc[0]
+        section.says.append(f"The mean PBVC is {number(row['mean'])} ± {number(row['sd'])} % (n = {row['n']:.0f}).")
     tests = tables.get("pbvc_tests", ("method", "method2", "test", "p_fdr"))
     for test in dict.fromkeys(tests["test"].dropna()):
         own = rows_of(tests, test=test).dropna(subset=["p_fdr"])
@@ -210,6 +215,9 @@ def section(tables: Tables) -> Section:
     section.tables.append(
         Shown("Pearson correlations", ["Method", "r", "95 % interval", "p corrected", "n"], rows, tables.file("pbvc"))
     )
+    for test in dict.fromkeys(tests["test"].dropna()):
+        own = rows_of(tests, test=test)
+        section.tables += matrix(f"Correlations compared by {word(test)}, corrected p", own, tables.file("pbvc_tests"))
     section.caveats += [
         (
             "The paper names a Wilcoxon test between methods on PBVC. It cannot be done: there is one PBVC per person, "

@@ -95,15 +95,17 @@ def courses(cohort: Cohort) -> pd.DataFrame:
     checks = cohort.settings.checks
     start = baseline(cohort)
     known = cohort.visits[cohort.visits["edss"].notna()].sort_values(["participant_id", "order"], kind="stable")
-    by_person = dict(tuple(known.groupby("participant_id", sort=False)))
+    order, years_, edss_ = (known[name].to_numpy(dtype=np.float64) for name in ("order", "years", "edss"))
+    sessions = known["session_id"].to_numpy(dtype=object)
+    places = known.reset_index(drop=True).groupby("participant_id", sort=False).indices
+    nowhere = np.empty(0, dtype=int)
     rows = []
     for one in start.to_dict("records"):
-        own = by_person.get(one["participant_id"], known.iloc[:0])
-        later = own[own["order"] > one["order"]]
-        years = later["years"].to_numpy(dtype=np.float64) - one["years"]
-        edss = later["edss"].to_numpy(dtype=np.float64)
+        own = places.get(one["participant_id"], nowhere)
+        later = own[order[own] > one["order"]]
+        years, edss = years_[later] - one["years"], edss_[later]
         found = progression.course(one["edss"], edss, years, checks.edss_high, checks.confirm_weeks)
-        labels = later["session_id"].tolist()
+        labels = sessions[later].tolist()
         high = one["edss"] == one["edss"]
         rows.append(
             {

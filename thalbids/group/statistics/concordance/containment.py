@@ -11,7 +11,7 @@ import numpy as np
 from thalbids.bids.results import names
 from thalbids.group.comparison import Compared
 
-COLUMNS = ("method_inner", "method_outer", "n", "n_empty", "mean", "sd", "constructed")
+COLUMNS = ("method_inner", "method_outer", "n", "n_empty", "mean", "sd", "constructed", "n_broken", "broken")
 
 
 def containment(compared: Iterable[Compared]) -> list[dict[str, Any]]:
@@ -25,9 +25,11 @@ def containment(compared: Iterable[Compared]) -> list[dict[str, Any]]:
     -------
     list of dict
         Rows of ``group_containment.tsv``. An empty inner mask has no containment and is counted in ``n_empty``;
-        ``constructed`` marks pairs that the making of the masks fixes.
+        ``constructed`` marks pairs that the making of the masks fixes; ``broken`` names those people in whom such an
+        inner mask does not lie in the outer one, which is an error: the masks are not of one run, or were changed.
     """
     found: dict[tuple[str, str], list[float]] = {}
+    broken: dict[tuple[str, str], list[str]] = {}
     order: dict[str, None] = {}
     for made in compared:
         order |= dict.fromkeys(made.names)
@@ -37,6 +39,8 @@ def containment(compared: Iterable[Compared]) -> list[dict[str, Any]]:
                 if i != j:
                     value = made.common[i][j] / size if size else math.nan
                     found.setdefault((inner, outer), []).append(value)
+                    if made.common[i][j] < size and constructed(inner, outer):
+                        broken.setdefault((inner, outer), []).append(made.participant_id)
     rows = []
     for inner in order:
         for outer in order:
@@ -52,6 +56,8 @@ def containment(compared: Iterable[Compared]) -> list[dict[str, Any]]:
                         "mean": float(there.mean()) if there.size else math.nan,
                         "sd": float(there.std(ddof=1)) if there.size > 1 else math.nan,
                         "constructed": constructed(inner, outer),
+                        "n_broken": len(broken.get((inner, outer), ())) if constructed(inner, outer) else math.nan,
+                        "broken": " ".join(broken.get((inner, outer), ())),
                     }
                 )
     return rows

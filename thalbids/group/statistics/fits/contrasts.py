@@ -69,7 +69,11 @@ def unfit(y: np.ndarray, group: np.ndarray, names: Sequence[str], covariates: Se
 
 
 def ancova(
-    y: np.ndarray, group: np.ndarray, covariates: Sequence[np.ndarray], pairs: Sequence[tuple[str, str]]
+    y: np.ndarray,
+    group: np.ndarray,
+    covariates: Sequence[np.ndarray],
+    pairs: Sequence[tuple[str, str]],
+    categories: Sequence[np.ndarray] = (),
 ) -> Ancova:
     """Least squares of ``y`` on groups and covariates with common slopes; rows are complete and fit (`unfit`).
 
@@ -79,10 +83,11 @@ def ancova(
     group : (n,) names
     covariates : (n,) arrays
     pairs : (group, reference) whose difference is wanted
+    categories : (n,) arrays of 1 and 0, further covariates whose slopes are not tested (levels of a site)
     """
     levels = tuple(sorted(set(group)))
     cells = np.column_stack([(group == level).astype(float) for level in levels])
-    Z = np.column_stack([np.empty((y.size, 0)), *((x - x.mean()) / x.std() for x in covariates)])
+    Z = np.column_stack([np.empty((y.size, 0)), *((x - x.mean()) / x.std() for x in (*covariates, *categories))])
     X = np.column_stack([cells, Z])
     n, k = X.shape
     bread = np.linalg.inv(X.T @ X)
@@ -111,7 +116,7 @@ def ancova(
         df,
         float(stats.f.sf(f, df1, df)),
         (rss0 - rss) / rss0,
-        _slopes(y, cells, Z, rss, df),
+        _slopes(y, cells, Z, len(covariates), rss, df),
         math.sqrt(s2),
     )
 
@@ -182,11 +187,11 @@ def _rss(y: np.ndarray, X: np.ndarray) -> float:
     return float(residual @ residual)
 
 
-def _slopes(y: np.ndarray, cells: np.ndarray, Z: np.ndarray, rss: float, df: int) -> float:
-    """The p of the test that every covariate has the same slope in every group."""
-    full = np.column_stack([cells, *(cells * Z[:, [i]] for i in range(Z.shape[1]))])
+def _slopes(y: np.ndarray, cells: np.ndarray, Z: np.ndarray, tested: int, rss: float, df: int) -> float:
+    """The p of the test that the first ``tested`` covariates have the same slope in every group."""
+    full = np.column_stack([cells, *(cells * Z[:, [i]] for i in range(tested)), Z[:, tested:]])
     df_full = y.size - full.shape[1]
-    if not Z.shape[1] or df_full < 1 or np.linalg.matrix_rank(full) < full.shape[1]:
+    if not tested or df_full < 1 or np.linalg.matrix_rank(full) < full.shape[1]:
         return math.nan
     rss_full = _rss(y, full)
     f = (rss - rss_full) / (df - df_full) / (rss_full / df_full)

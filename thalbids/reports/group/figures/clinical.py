@@ -41,6 +41,7 @@ NEEDS = ("outcome", "method", "term", "estimate", "ci_low", "ci_high", "p_fdr")
 ALPHA = 0.05
 MOST_CLAIMS = 16  # Q-Q plots of an analysis
 THINNED = 400  # as in group.analyses.plots
+MOST_METHODS = 15  # up to which the sensitivity analyses of every outcome are drawn, else those of the first
 
 
 def outcome_name(outcome: str) -> str:
@@ -119,18 +120,19 @@ def sensitivity(tables: Tables) -> Figure | None:
     kinds = list(dict.fromkeys(zip(table["subset"].fillna("all"), table["sensitivity"].fillna("none"), strict=True)))
     if len(kinds) < 2:
         return None
-    first = outcomes_in(table)[0]  # the change of EDSS, where the paper's question was
-    table = rows_of(table, outcome=first)
-    low, high = table["ci_low"].min(), table["ci_high"].max()
-    margin = 0.05 * (high - low)
-    ends = (min(low, 0) - margin, max(high, 0) + margin) if np.isfinite(margin) else None  # the same in every panel
     panels = []
-    for subset, variant in kinds:
-        own = rows_of(table, subset=subset, sensitivity=variant)
-        if own["estimate"].notna().any():
-            made = _panel(own, first, ends)
-            what = f"{subset}, {VARIANTS.get(variant, variant)}"
-            panels.append(Panel(f"{made.title}: {what}", f"{what}. {made.alt}", made.draw, height=made.height))
+    outcomes = outcomes_in(table)
+    for outcome in outcomes if len(methods_in(table)) <= MOST_METHODS else outcomes[:1]:
+        every = rows_of(table, outcome=outcome)
+        low, high = every["ci_low"].min(), every["ci_high"].max()
+        margin = 0.05 * (high - low)
+        ends = (min(low, 0) - margin, max(high, 0) + margin) if np.isfinite(margin) else None  # for each of its panels
+        for subset, variant in kinds:
+            own = rows_of(every, subset=subset, sensitivity=variant)
+            if own["estimate"].notna().any():
+                made = _panel(own, outcome, ends)
+                what = f"{subset}, {VARIANTS.get(variant, variant)}"
+                panels.append(Panel(f"{made.title}: {what}", f"{what}. {made.alt}", made.draw, height=made.height))
     if not panels:
         return None
     intro = (

@@ -45,14 +45,16 @@ def volumes(tables: Tables) -> Figure | None:
     if table.empty:
         return None
     groups, methods = diagnoses_in(table), methods_in(table)
+    manual = _manual(tables)
     if len(groups) < 2:
         panels = [
+            *manual,
             _boxes(
                 "Thalamus volume",
                 [(look.label(m), table[table["method"] == m], look.colour(m)) for m in methods],
                 "volume_ml",
                 "Volume (mL)",
-            )
+            ),
         ]
     else:
         panels = [
@@ -71,11 +73,34 @@ def volumes(tables: Tables) -> Figure | None:
             )
             for m in methods
         ]
+        panels = [*manual, *panels]
     intro = (
-        "First session of each participant. Compare groups within a panel, not volumes across panels: the methods "
+        "First session of each participant, or that of the manual mask. "
+        "Compare groups within a panel, not volumes across panels: the methods "
         "follow different definitions of the thalamus. Unadjusted for age, sex and head size."
     )
     return Figure("volumes", "Thalamus volumes", intro, panels, tables.file("volumes"), 3)
+
+
+def _manual(tables: Tables) -> list[Panel]:
+    """The volumes of each rater's masks by diagnosis, of the earliest mask of a person."""
+    needs = ("participant_id", "session_id", "rater", "volume_rater_ml")
+    drawn = rows_of(tables.get("overlap", needs), status="ok").dropna(subset=["volume_rater_ml"])
+    drawn = drawn.drop_duplicates(["participant_id", "rater"])
+    if drawn.empty:
+        return []
+    keys = ["participant_id", "session_id"]
+    known = tables.get("people", (*keys, "diagnosis"))[[*keys, "diagnosis"]]
+    drawn = drawn.drop(columns="diagnosis", errors="ignore").merge(known, on=keys, how="left")
+    made = []
+    for rater in dict.fromkeys(drawn["rater"]):
+        own = drawn[drawn["rater"] == rater]
+        parts = {"all": own, **{group: rows_of(own, diagnosis=group) for group in diagnoses_in(own)}}
+        parts = parts if len(parts) > 2 else {"all": own}
+        rows = [(f"{name} (n = {len(part)})", part, look.QUIET) for name, part in parts.items()]
+        title = "Manual" if drawn["rater"].nunique() == 1 else f"Manual: {rater}"
+        made.append(_boxes(title, rows, "volume_rater_ml", "Volume (mL)"))
+    return made
 
 
 def change(tables: Tables) -> Figure | None:

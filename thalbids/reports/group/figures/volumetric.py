@@ -109,6 +109,8 @@ def _bland_altman(method: str, own: pd.DataFrame, found: Estimates, ends: tuple[
     if "loa_low" in lines and "loa_high" in lines:
         words.insert(1, f"limits {interval(lines['loa_low'], lines['loa_high'])}")
     words = [word for word in words if word]
+    if "bias_sd" in found and np.isfinite(found["bias_sd"]["estimate"]):
+        words.insert(1, f"SD {number(found['bias_sd']['estimate'])}")
 
     def draw(axes: Any) -> None:
         x, y = own["volume_rater_ml"].to_numpy(), own["volume_ml"].to_numpy()

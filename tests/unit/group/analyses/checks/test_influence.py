@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from thalbids.bids.tabular.tables import write
 from thalbids.group.analyses.checks import influence
 from thalbids.group.analyses.clinical import crosssectional
 from thalbids.reports.group.group_data import Tables
-from thalbids.settings import Checks, Settings
+from thalbids.settings import Checks, Group, Settings
 
 
 def cohort_of(n: int = 60, wrong: bool = True, checks: Checks | None = None) -> Any:
@@ -104,3 +105,17 @@ def test_the_section(tmp_path: Path) -> None:
     assert section.says[0].startswith("2 people stand out") and "sub-05" in section.says[0]
     assert any("EDSS" in text and "sub-05 left out" in text for text in section.warnings)
     assert influence.section(Tables(tmp_path / "none")).nothing
+
+
+def test_an_ordinal_outcome_has_the_model_of_the_main_table() -> None:
+    """Proportional odds in both tables, so that estimates and the corrected p of the family are the same."""
+    cohort = cohort_of(wrong=False)
+    group = Group(ordinal=("edss",), outcomes=("edss", "sdmt"), subset="")
+    cohort = replace(cohort, settings=Settings(group=group))
+    main = crosssectional.tables(cohort)[0].frame
+    main = main[main["term"] == "volume_ml"].set_index(["outcome", "method"])
+    models = found(cohort)["group_influence_models"].frame
+    models = models[models["analysis"] == "crosssectional"].set_index(["outcome", "method"])
+    assert set(models.index) == set(main.index)
+    for name in ("estimate", "p", "p_fdr"):
+        np.testing.assert_allclose(models[name].astype(float), main[name].reindex(models.index).astype(float))

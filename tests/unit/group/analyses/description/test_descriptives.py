@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pytest
+
 from tests.cohort import morph_row, write_rows
+from tests.people import make_cohort, two_visits
 from tests.unit.group.small import cohort_of, morph
 from thalbids.group.analyses.description import descriptives
 
@@ -19,3 +24,58 @@ def test_the_number_of_trials_is_kept(tmp_path: Path) -> None:
     rows = made.frame[(made.frame["sample"] == "baseline") & (made.frame["diagnosis"] == "all")].set_index("variable")
     assert (rows.loc["t25fw", "mean"], rows.loc["t25fw_trials", "mean"]) == (6.25, 1.5)
     assert rows.loc["nhpt_trials", "n"] == 0
+
+
+def test_attacks_and_the_change_of_the_brain_are_described() -> None:
+    visits, volumes = two_visits(9, methods=("first",))
+    for i, row in enumerate(visits):
+        row["attacks"] = float(i // 2)
+    pairs = [
+        {
+            "participant_id": f"sub-{i:03d}",
+            "session_id_baseline": "ses-1",
+            "session_id_followup": "ses-2",
+            "pbvc": -i / 10,
+        }
+        for i in range(5)
+    ]
+    rows = descriptives.tables(make_cohort(visits, volumes, pbvc=pairs))[0].frame
+    rows = rows[rows["diagnosis"] == "all"].set_index(["sample", "variable"])
+    assert rows.loc[("baseline", "attacks"), "median"] == 4
+    assert rows.loc[("followed", "pbvc"), "n"] == 5
+    assert rows.loc[("followed", "pbvc"), "mean"] == pytest.approx(-0.2)
+    assert rows.loc[("followed", "pbvc"), "sd"] == pytest.approx(np.std([0, 1, 2, 3, 4], ddof=1) / 10)
+
+
+def test_the_sample_of_the_manual_masks() -> None:
+    """Of a person with two masks the first; a mask of another person is none; RRMS and PMS apart."""
+    visits, volumes = two_visits(6, methods=("first",))
+    drawn = [
+        ("sub-000", "ses-1", 8.0),
+        ("sub-000", "ses-2", 7.0),
+        ("sub-001", "ses-2", 9.0),
+        ("sub-003", "ses-1", 11.0),
+    ]
+    overlap = pd.DataFrame(
+        {
+            "participant_id": p,
+            "session_id": s,
+            "rater": "manual",
+            "method": "first",
+            "volume_rater_ml": v,
+            "status": "ok",
+        }
+        for p, s, v in drawn
+    )
+    overlap.loc[len(overlap)] = ["sub-004", "ses-1", "manual", "first", 99.0, "excluded"]
+    cohort = make_cohort(visits, volumes)
+    rows = descriptives.of_masks(cohort, overlap)[0].frame
+    assert set(rows["sample"]) == {"manual"}
+    all_, rrms, pms = (rows[rows["diagnosis"] == name].set_index("variable") for name in ("all", "RRMS", "PMS"))
+    assert (all_.loc["volume_manual_ml", "n"], rrms.loc["volume_manual_ml", "n"]) == (3, 1)  # sub-001 alone is RRMS
+    assert all_.loc["volume_manual_ml", "mean"] == pytest.approx(28 / 3)
+    assert pms.loc["volume_manual_ml", "mean"] == pytest.approx(9.5)
+    ages = cohort.visits.set_index(["participant_id", "session_id"])["age"]
+    expected = np.mean([ages[("sub-000", "ses-1")], ages[("sub-001", "ses-2")], ages[("sub-003", "ses-1")]])
+    assert all_.loc["age", "mean"] == pytest.approx(expected)
+    assert descriptives.of_masks(cohort, overlap.iloc[:0]) == []

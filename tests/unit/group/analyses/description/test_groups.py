@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from tests.people import make_cohort
 from thalbids.group.analyses.description import groups, normative
-from thalbids.group.statistics.testing.correction import benjamini_hochberg
-from thalbids.settings import Checks, Settings
+from thalbids.group.statistics.concordance.paired import benjamini_hochberg
+from thalbids.settings import Checks, Group, Settings
 
 
 def people(sizes: dict[str, int], seed: int = 0, checks: Checks | None = None, **change: Any) -> Any:
@@ -98,3 +100,41 @@ def test_the_section(tmp_path: Path) -> None:
     assert [figure.name for figure in section.figures] == ["groups", "normative"]
     assert any("intracranial volume" in text for text in section.caveats)
     assert groups.section(Tables(tmp_path / "none")).nothing
+
+
+def at_sites(sizes: dict[str, int], offset: float, **checks: Any) -> Any:
+    """People at two sites, the second of which measures ``offset`` more and has most of the patients."""
+    cohort = people(sizes, 4, **checks)
+    patient = (cohort.visits["diagnosis"] != "HC").to_numpy()
+    order = np.arange(len(cohort.visits))
+    second = np.where(patient, order % 4 > 0, order % 4 == 0)
+    cohort.visits["site"] = pd.Series(np.where(second, "B", "A"), index=cohort.visits.index, dtype=object)
+    cohort.volumes.loc[np.repeat(second, 3), "volume_ml"] += offset
+    return cohort
+
+
+def test_a_scanner_that_adds_volume_does_not_move_the_difference() -> None:
+    one, two = (groups.tables(at_sites({"HC": 40, "RRMS": 60}, offset))[0].frame for offset in (0.0, 3.0))
+    for name in ("difference", "p", "d", "p_hc3", "p_slopes"):
+        np.testing.assert_allclose(one[name].astype(float), two[name].astype(float), rtol=1e-7)
+    assert set(two["adjusted_for"]) == {"age sex icv_z site"}
+    assert set(two["levels"]) == {"site: B (reference), A"}
+    assert one["p_slopes"].notna().any()
+
+
+def test_controls_of_another_site_cannot_be_told_from_it() -> None:
+    cohort = people({"HC": 20, "RRMS": 20})
+    cohort.visits["site"] = cohort.visits["diagnosis"].map({"HC": "A", "RRMS": "B"})
+    rows = groups.tables(cohort)[0].frame
+    assert set(rows["adjusted_for"]) == {"age sex icv_z"}
+    assert rows["left_out"].str.contains("site (cannot be told from the other covariates)", regex=False).all()
+
+
+def test_covariates_of_the_settings_but_none_that_controls_lack() -> None:
+    cohort = people({"HC": 20, "RRMS": 20})
+    cohort.visits["education"] = np.arange(40.0) % 7
+    cohort.visits["lesion_ml"] = np.where(cohort.visits["diagnosis"] == "HC", np.nan, np.arange(40.0) % 5)
+    group = Group(extra_covariates=("education", "lesion_ml", "edss"))
+    rows = groups.tables(replace(cohort, settings=Settings(group=group)))[0].frame
+    assert set(rows["adjusted_for"]) == {"age sex icv_z education"}
+    assert set(rows["left_out"]) == {"lesion_ml (missing for everybody in HC)"}

@@ -62,7 +62,6 @@ def test_percentiles_of_new_controls_are_uniform() -> None:
     [
         (people(0, 12), "0 controls"),
         (people(8, 12), "8 controls"),
-        (people(20, 5, female=1.0), "sex does not vary"),
     ],
 )
 def test_no_norm(cohort: Any, word: str) -> None:
@@ -85,3 +84,34 @@ def test_outside_the_controls_is_said() -> None:
     rows = normative.tables(cohort)[0].frame
     assert "range of age" in rows["reason"][22] and np.isfinite(rows["z"][22])
     assert rows["reason"][23] == "no age" and np.isnan(rows["z"][23])
+
+
+def test_a_cohort_of_women_has_norms_without_sex() -> None:
+    table, _ = normative.tables(people(20, 5, female=1.0))
+    assert set(table.frame["adjusted_for"]) == {"age icv_ml"} and table.frame["z"].notna().all()
+    assert "sex" in table.notes[0]
+
+
+def test_men_have_no_norm_where_all_controls_are_women() -> None:
+    cohort = people(20, 10)
+    cohort.visits.loc[:19, "female"] = 1.0
+    rows = normative.tables(cohort)[0].frame
+    men = (cohort.visits["female"] == 0).to_numpy()
+    assert men.any() and rows["z"][men].isna().all() and rows["z"][~men].notna().all()
+    assert set(rows["reason"][men]) == {"controls: sex does not vary"}
+
+
+def test_a_scanner_that_adds_a_quarter_moves_no_z() -> None:
+    """Each site's volumes are compared with its own controls; a site without controls has no norm, and says so."""
+    plain = people(40, 20, 3)
+    moved = people(40, 20, 3)
+    for cohort in (plain, moved):
+        cohort.visits["site"] = np.resize(np.array(["A", "A", "B", "B"], dtype=object), len(cohort.visits))
+        cohort.visits.loc[59, "site"] = "C"
+    second = (moved.visits["site"] == "B").to_numpy()
+    moved.volumes.loc[second, "volume_ml"] += 3.0
+    one, two = (normative.tables(cohort)[0].frame for cohort in (plain, moved))
+    np.testing.assert_allclose(one["z"].astype(float), two["z"].astype(float), rtol=1e-8)
+    assert set(one["adjusted_for"]) == {"age sex icv_ml site"}
+    assert one["reason"][59] == "fewer than 5 controls of this site" and np.isnan(one["z"][59])
+    assert one["z"][:59].notna().all()

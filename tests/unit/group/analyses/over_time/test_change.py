@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from tests.cohort import morph_row, write_cohort
+from tests.people import make_cohort, two_visits
 from tests.unit.group.small import cohort_of, morph, three_visits
 from thalbids.group.analyses.over_time.change import between, change, ledgers
 from thalbids.group.analyses.over_time.change import tables as change_tables
+from thalbids.settings import Group, Settings
 
 
 def test_the_ledger_of_change_tells_the_pairs_apart(tmp_path: Path) -> None:
@@ -78,3 +80,20 @@ def test_methods_left_out_of_the_models_are_not_tested() -> None:
     assert "freesurfer" not in set(tests.frame["method"]) and tests.settings["methods_left_out"] == ["freesurfer"]
     one, two = pbvc.tables(cohort)[:2]
     assert len(one.frame) == 9 and len(two.frame) == 2 * 36 and "freesurfer" not in set(one.frame["method"])
+
+
+def test_the_summary_follows_the_sample() -> None:
+    """One method fails at the follow-up of four people: on the common sample nobody of them is in any row."""
+    visits, volumes = two_visits(12)
+    for row in volumes:
+        if row["method"] == "first" and row["session_id"] == "ses-2" and row["participant_id"] < "sub-004":
+            row["status"] = "failed"
+    sizes = {}
+    for sample in ("available", "common"):
+        cohort = make_cohort(visits, volumes, settings=Settings(group=Group(sample=sample)))
+        made = {t.name: t.frame for t in change_tables(cohort)}
+        rows = made["group_change_summary"]
+        rows = rows[(rows["diagnosis"] == "all") & (rows["measure"] == "delta_percent")].set_index("method")
+        sizes[sample] = rows["n"].to_dict()
+        assert len(made["group_change"]) == 24
+    assert sizes == {"available": {"first": 8, "synthalT1w": 12}, "common": {"first": 8, "synthalT1w": 8}}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
+from thalbids.group.comparison import Compared
 from thalbids.group.statistics.concordance import containment
 
 
@@ -30,3 +33,18 @@ def test_containments_that_are_constructed(inner: str, outer: str, expected: boo
 def test_masks_that_come_from_the_t1w() -> None:
     names = ["freesurfer", "first", "mindglideT1w", "mindglideFLAIR", "synthalT1FLAIR", "synthalT1w", "unknown!"]
     assert containment.t1w_derived(names) == ("freesurfer", "first", "mindglideT1w", "synthalT1w")
+
+
+def test_what_its_making_forbids_is_an_error() -> None:
+    """sub-02's MindGlide has a voxel outside of FIRST: by rounding of ratios it could still be 1, voxels say it."""
+    names = ("first", "mindglideT1w", "synthalT1w")
+    good = ((1000, 900, 800), (900, 900, 700), (800, 700, 950))
+    bad = ((1000, 899, 800), (899, 900, 700), (800, 700, 950))
+    made = [
+        Compared("sub-01", "ses-1", names=names, common=good),
+        Compared("sub-02", "ses-1", names=names, common=bad),
+    ]
+    rows = {(row["method_inner"], row["method_outer"]): row for row in containment.containment(made)}
+    assert rows["mindglideT1w", "first"]["n_broken"] == 1
+    assert rows["mindglideT1w", "first"]["broken"] == "sub-02"
+    assert rows["synthalT1w", "first"]["broken"] == "" and math.isnan(rows["synthalT1w", "first"]["n_broken"])

@@ -169,3 +169,19 @@ def test_one_category_and_too_few() -> None:
     assert all("too few" in row["reason"] for row in frame(visits, volumes) if row["subset"] == "all")
     nobody = frame([v | {"edss": math.nan} for v in visits], volumes)
     assert nobody and all("missing for everybody" in row["reason"] or row["reason"] for row in nobody)
+
+
+@pytest.mark.parametrize("categories", [2, 3])
+def test_separation_of_many_is_that_of_the_linear_program_of_all(categories: int) -> None:
+    """Overlap among some is overlap among all; one row that overlaps at the far end must still be found."""
+    rng = np.random.default_rng(categories)
+    X = rng.normal(size=(2000, 3))
+    score = X @ np.array([1.0, -0.5, 0.2])
+    y = np.digitize(score, np.quantile(score, np.linspace(0, 1, categories + 1)[1:-1]))
+    assert ordinal.separated(X, y)
+    noisy = np.digitize(score + rng.normal(size=2000), np.quantile(score, np.linspace(0, 1, categories + 1)[1:-1]))
+    assert not ordinal.separated(X, noisy)
+    for row in (int(np.argmax(score)), int(np.argmin(score))):
+        one = y.copy()
+        one[row] = categories - 1 - one[row]
+        assert ordinal.separated(X, one) == ordinal._separated(X, one)
