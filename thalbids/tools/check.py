@@ -93,5 +93,8 @@ def _python_of(runner: Runner, program: str) -> str:
         named = first[2:].decode("utf-8", "replace").split() if first.startswith(b"#!") else []
         if named and "python" in Path(named[0]).name and Path(named[0]).exists():
             return named[0]
+        beside = Path(path).with_name("python")
+        if first.startswith(b"#!/bin/sh") and beside.exists():  # pip's way around a space in the folder's name
+            return str(beside)
         return sys.executable if Path(path).parent == Path(sys.executable).parent else "python"
     return "python"
