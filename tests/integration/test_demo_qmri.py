@@ -106,7 +106,7 @@ def test_a_second_run_does_nothing(folders: tuple[Path, Path], capsys: pytest.Ca
     raw, out = folders
     before = (out / f"{ANAT}desc-thalamusqmri_morph.tsv").read_bytes()
     assert main([str(raw), str(out), "participant", "--methods", "synthal"]) == 0
-    assert "cached" in capsys.readouterr().out
+    assert "cached" in capsys.readouterr().err
     assert (out / f"{ANAT}desc-thalamusqmri_morph.tsv").read_bytes() == before
 
 
