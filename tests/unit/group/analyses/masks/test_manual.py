@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
 from pathlib import Path
 
 import nibabel as nib
@@ -233,8 +234,14 @@ def test_no_folder_of_this_machine_in_the_tables(study: tuple[Path, Path, Path])
     raw, out, manual = study
     draw(manual, 1)
     group(study)
-    for path in out.glob("group_*"):
-        assert str(raw.parent) not in path.read_text()
+    written = [path for top in out.glob("group_*") for path in (top.rglob("*") if top.is_dir() else [top])]
+    assert any(path.suffix == ".docx" for path in written)
+    for path in written:
+        parts = [path.read_bytes()]
+        if path.suffix == ".docx":
+            with zipfile.ZipFile(path) as archive:
+                parts = [archive.read(name) for name in archive.namelist()]
+        assert not any(str(raw.parent).encode() in part for part in parts), path
 
 
 def test_given_masks_that_are_not_there_stop_the_run(
