@@ -150,15 +150,25 @@ def test_unusual_images_are_measured_alike(finished: tuple[int, Path, str], subj
         assert float(own[column]) == pytest.approx(float(plain[column]), rel=tolerance)
 
 
-@pytest.mark.parametrize("subject", [*bad_images(template()), "truncated", "magic", "not1w"])
+@pytest.mark.parametrize("subject", [*bad_images(template()), "truncated", "magic"])
 def test_bad_images_are_named_with_the_reason(finished: tuple[int, Path, str], subject: str) -> None:
     _, out, shown = finished
     lines = [line for line in shown.splitlines() if f"sub-{subject}" in line and "failed" in line.lower()]
     assert lines, shown[-3000:]
     expected = {name: word for name, (_, word) in bad_images(template()).items()}
-    expected |= {"truncated": "truncated", "magic": "", "not1w": "T1w"}
+    expected |= {"truncated": "truncated", "magic": ""}
     assert any(expected[subject].lower() in line.lower() for line in lines), lines
     assert not list(out.glob(f"sub-{subject}/anat/*dseg.nii.gz"))
+
+
+def test_without_a_t1w_the_flair_is_the_reference_and_that_is_said(finished: tuple[int, Path, str]) -> None:
+    _, out, _ = finished
+    anat = out / "sub-not1w/anat"
+    with (anat / "sub-not1w_desc-thalamus_morph.tsv").open() as f:
+        rows = {row["method"]: row for row in csv.DictReader(f, delimiter="\t")}
+    assert rows["synthalFLAIR"]["reference"] == "FLAIR" and float(rows["synthalFLAIR"]["volume_mm3"]) > 5000
+    assert rows["synthalT1w"]["status"] == "missing" and rows["synthalT1w"]["volume_mm3"] == "n/a"
+    assert (anat / "sub-not1w_desc-reoriented_FLAIR.nii.gz").exists()
 
 
 def test_unreadable_sidecar_is_told(finished: tuple[int, Path, str]) -> None:
