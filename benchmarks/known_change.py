@@ -31,7 +31,6 @@ from thalbids.errors import ThalbidsError
 from thalbids.inference import synthal
 from thalbids.longitudinal.change import Seen, measure
 from thalbids.longitudinal.space import mean_space
-from thalbids.longitudinal.synthal import see_visits
 
 SIDES = (10, 49)
 MARGIN_MM = 50  # of the scan around the thalami
@@ -40,7 +39,7 @@ PERCENT = (0.0, -0.5, -1.0, -2.0, -5.0)
 FADES = (6.0, 12.0, 24.0, 35.0)
 KINDS = ("whole", "x")
 REGISTRATION = (0.15, 0.15)  # SD of the error of a registration of two T1w: degrees, mm
-MEASURES = ("difference of volumes", "longitudinal SynThal", "Jacobian integration")
+MEASURES = ("difference of volumes", "Jacobian integration")
 
 
 @dataclass(frozen=True)
@@ -186,20 +185,7 @@ def seen_of(scan: Scan, centre: np.ndarray, net: object) -> tuple[np.ndarray, fl
     """SynThal's labels of a visit, and their volume in mm^3."""
     there = scan.pose[:3, :3] @ centre + scan.pose[:3, 3]
     labels = synthal.see_thalami(scan.image, there, net).labels()
-    return labels, volume(scan, labels)
-
-
-def volume(scan: Scan, labels: np.ndarray) -> float:
-    """Of all labels, in mm3."""
-    return float((labels > 0).sum() * abs(np.linalg.det(scan.image.affine[:3, :3])))
-
-
-def together(scans: tuple[Scan, Scan], centre: np.ndarray, net: object) -> float:
-    """Change in percent by longitudinal SynThal."""
-    centres = [scan.pose[:3, :3] @ centre + scan.pose[:3, 3] for scan in scans]
-    seen = see_visits([scan.image for scan in scans], centres, net)
-    first, second = (volume(scan, thalami.labels()) for scan, thalami in zip(scans, seen, strict=True))
-    return 100 * (second / first - 1)
+    return labels, float((labels > 0).sum() * abs(np.linalg.det(scan.image.affine[:3, :3])))
 
 
 def registered(first: Scan, second: Scan, centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -210,20 +196,12 @@ def registered(first: Scan, second: Scan, centre: np.ndarray, rng: np.random.Gen
     return second.pose @ wrong @ np.linalg.inv(first.pose)
 
 
-def measured(
-    person: Person, field: Field | None, scanners: tuple[Scanner, Scanner], seed: int, net: object, jacobian: bool
-) -> dict:
-    """What each measure says of one case, in percent; NaN where it fails or was not wanted."""
+def measured(person: Person, field: Field | None, scanners: tuple[Scanner, Scanner], seed: int, net: object) -> dict:
+    """What each measure says of one case, in percent; NaN where it fails; and the log ratios of swapped visits."""
     middle = person.affine[:3, :3] @ np.argwhere(person.labels > 0).mean(0) + person.affine[:3, 3]
     first = scan_of(person, None, scanners[0], 2 * seed)
     second = scan_of(person, field, scanners[1], 2 * seed + 1)
     masks = [seen_of(scan, middle, net) for scan in (first, second)]
-    told = {
-        MEASURES[0]: 100 * (masks[1][1] / masks[0][1] - 1),
-        MEASURES[1]: together((first, second), middle, net),
-    }
-    if not jacobian:
-        return told | {MEASURES[2]: np.nan, "se": np.nan, "seconds": np.nan}
     matrix = registered(first, second, middle, np.random.default_rng(seed))
     spaces = mean_space({(0, 1): matrix}, 2)
     visits = [Seen(s.image, m, t) for s, (m, _), t in zip((first, second), masks, spaces, strict=True)]
@@ -235,7 +213,8 @@ def measured(
     else:
         percent, se = change.both.percent, 100 * change.both.se
     seconds = time.process_time() - began
-    return told | {MEASURES[2]: percent, "se": se, "seconds": seconds}
+    volumes = 100 * (masks[1][1] / masks[0][1] - 1)
+    return {MEASURES[0]: volumes, MEASURES[1]: percent, "se": se, "seconds": seconds}
 
 
 def cases(people: list[Person], percents: tuple[float, ...], repeats: int) -> Iterator[tuple]:
@@ -275,7 +254,6 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=Scanner.noise)
     parser.add_argument("--bias", type=float, default=Scanner.bias)
     parser.add_argument("--second-zooms", type=float, nargs=3, default=Scanner.zooms)
-    parser.add_argument("--jacobian", action="store_true", help="the Jacobian integration too, which no run uses yet")
     parser.add_argument("--second-gamma", type=float, default=1.0, help="contrast of the second visit")
     told = parser.parse_args()
     people = [load_person(scan, scan, labels) for scan, labels in told.scan]
@@ -286,9 +264,7 @@ def main() -> None:
     for person, percent, kind, fade, seed in cases(people, tuple(told.percent), told.repeats):
         field = Field(person, change_of(percent, kind, fade)) if percent else None
         true = true_change(person, field) if field else 0.0
-        row = {"kind": kind, "fade": fade, "true": true} | measured(
-            person, field, (first, second), seed, net, told.jacobian
-        )
+        row = {"kind": kind, "fade": fade, "true": true} | measured(person, field, (first, second), seed, net)
         rows.append(row)
         told_values = ", ".join(f"{key} {row[key]:.2f}" for key in ("true", *MEASURES, "se", "seconds"))
         print(f"{person.name} {kind} {fade:g} mm: {told_values}", flush=True)

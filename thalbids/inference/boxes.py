@@ -95,18 +95,6 @@ def part(
     return data[tuple(slice(a, b) for a, b in zip(low, high, strict=True))], moved
 
 
-def blurred(box: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """A box (x, y, z) after a Gauss filter whose variance (3, 3) is in voxels squared, along the box's axes."""
-    if not variance.any():
-        return box
-    edge = 8
-    padded = np.pad(box, edge, mode="reflect")
-    waves = np.stack(np.meshgrid(*[2 * np.pi * np.fft.fftfreq(n) for n in padded.shape], indexing="ij"))
-    damping = np.exp(-0.5 * np.einsum("ixyz,ij,jxyz->xyz", waves, variance, waves))
-    filtered = np.fft.ifftn(np.fft.fftn(padded) * damping).real
-    return np.asarray(filtered[(slice(edge, -edge),) * 3], dtype=np.float32)
-
-
 def inside(index: np.ndarray, shape: tuple[int, ...], limits: tuple[int, ...]) -> np.ndarray:
     """Which voxels of a grid (through `index` to voxels of a scan of size `limits`) lie in the scan's box."""
     axes = np.ogrid[tuple(slice(n) for n in shape)]

@@ -106,24 +106,13 @@ class Part:
         return replace(self, data=non_local_means(self.data, share * noise_sd(self.data)))
 
 
-def look(
-    image: nib.Nifti1Image,
-    part: Part,
-    box: Box,
-    net: Net,
-    looks: Sequence[Look],
-    blur: np.ndarray | None = None,
-) -> Thalami:
-    """The mean over looks into a box, on the grid of `image`.
-
-    `blur` is the variance (3, 3; mm2, along the box's axes) of a Gauss filter.
-    """
+def look(image: nib.Nifti1Image, part: Part, box: Box, net: Net, looks: Sequence[Look]) -> Thalami:
+    """The mean over looks into a box, on the grid of `image`."""
     sides, masks = np.zeros((2, *image.shape), np.float32), []
     for angles, mirror in looks:
         turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
         grid = boxes.grid_around(box.centre, ROI_SHAPE, 1.0, box.axes @ turn)
-        values = boxes.sample(part.data, part.affine, grid, ROI_SHAPE, 3)
-        x = normalise(values if blur is None else boxes.blurred(values, turn.T @ blur @ turn))
+        x = normalise(boxes.sample(part.data, part.affine, grid, ROI_SHAPE, 3))
         seen = mirrored(net, x) if mirror else net(x)[[ROI_LEFT, ROI_RIGHT]]
         masks.append(seen.sum(0) >= 0.5)
         if len(masks) == 1:

@@ -19,5 +19,4 @@ BUILT_IN = (
     "thalbids.methods.whole_brain.synthseg:SynthSeg",
     "thalbids.methods.whole_brain.thomas:Thomas",
     "thalbids.methods.embedded:SynThal",
-    "thalbids.methods.over_time:SynThalLong",
 )

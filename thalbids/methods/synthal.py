@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from thalbids.inference import synthal
 from thalbids.inference.head import Head, see_head
 from thalbids.inference.protocol import PROTOCOL
 from thalbids.inference.uncertainty import uncertainty
-from thalbids.methods.base import LabelMap, Request, Segmentation
+from thalbids.methods.base import Request, Segmentation
 
 FILES = ("head.xml", "head.bin", "roi.xml", "roi.bin")
 # Heads of any contrast reach 0.95 and 0.85; noise, heads upside down and shapes stay below (table in docs/methods.md).
@@ -63,8 +62,18 @@ def _segmentation(
     labels = thalami.labels()
     sides = [float(p.sum(dtype=np.float64)) for p in (thalami.left, thalami.right)]
     seen = thalami.diagnostics
-    if not found(thalami):
-        raise ImageError(not_found(thalami), NOT_FOUND_MEND)
+    if (
+        not (labels == 10).any()
+        or not (labels == 49).any()
+        or seen["flip_dice"] < FLIP_DICE
+        or seen["confidence"] < CONFIDENCE
+    ):
+        raise ImageError(
+            f"no thalami were found (agreement with the mirror image {seen['flip_dice']:.2f}, "
+            f"certainty {seen['confidence']:.2f}).",
+            "Look at the image: is it a whole head, right side up by its header, with contrast between grey and white "
+            "matter?",
+        )
     voxel = float(abs(np.linalg.det(image.affine[:3, :3])))
     probability = np.minimum(thalami.left + thalami.right, 1)
     expected = uncertainty(
@@ -91,52 +100,6 @@ def _segmentation(
     if not flip:  # the interval was fitted with what the looks tell
         del metadata["VolumeLowMm3"], metadata["VolumeHighMm3"]
     return Segmentation(labels, image.affine, probability, metadata)
-
-
-NOT_FOUND_MEND = (
-    "Look at the image: is it a whole head, right side up by its header, with contrast between grey and white matter?"
-)
-
-
-def found(thalami: synthal.Thalami) -> bool:
-    """Whether what the network saw is to be believed: both sides, its mirror image alike, certain."""
-    labels, seen = thalami.labels(), thalami.diagnostics
-    both = (labels == 10).any() and (labels == 49).any()
-    return bool(both and seen["flip_dice"] >= FLIP_DICE and seen["confidence"] >= CONFIDENCE)
-
-
-def not_found(thalami: synthal.Thalami) -> str:
-    """Why not, for people."""
-    seen = thalami.diagnostics
-    return (
-        f"no thalami were found (agreement with the mirror image {seen['flip_dice']:.2f}, "
-        f"certainty {seen['confidence']:.2f})."
-    )
-
-
-def see_sessions(requests: Mapping[str, Request]) -> tuple[dict[str, LabelMap], dict[str, str]]:
-    """The thalami in every session of a person (:mod:`thalbids.longitudinal.synthal`), and why there are none."""
-    from thalbids.longitudinal.synthal import see_visits
-
-    _, roi = synthal.networks(next(iter(requests.values())).params["Precision"])
-    images = [request.image for request in requests.values()]
-    seen = see_visits(images, [np.array(request.centre, float) for request in requests.values()], roi)
-    maps, failed = dict[str, LabelMap](), dict[str, str]()
-    for (name, request), thalami in zip(requests.items(), seen, strict=True):
-        if not found(thalami):
-            failed[name] = not_found(thalami)
-            continue
-        voxel = float(abs(np.linalg.det(request.image.affine[:3, :3])))
-        told = {
-            "Protocol": PROTOCOL,
-            "SoftVolumeMm3": float((thalami.left + thalami.right).sum(dtype=np.float64)) * voxel,
-            "FlipDice": thalami.diagnostics["flip_dice"],
-            "Confidence": thalami.diagnostics["confidence"],
-            "InView": thalami.diagnostics["in_view"],
-            "BoxSettled": thalami.diagnostics["settled"],
-        }
-        maps[name] = LabelMap(thalami.labels(), {10: "Left-Thalamus", 49: "Right-Thalamus"}, told)
-    return maps, failed
 
 
 def head_of(image: nib.Nifti1Image, precision: str) -> Head:

@@ -40,18 +40,6 @@ def test_averaging_blocks_keeps_the_place_of_a_ramp(orientation: str) -> None:
     assert small == pytest.approx(ramp(world_coordinates(at, small.shape)), abs=1e-3)
 
 
-def test_a_blur_has_the_variance_that_is_asked_for() -> None:
-    box = np.zeros((41, 43, 45), np.float32)
-    box[20, 21, 22] = 1
-    turn = Rotation.from_euler("xyz", (20, 30, -10), degrees=True).as_matrix()
-    variance = turn @ np.diag([0.0, 1.0, 5.0]) @ turn.T
-    away = np.indices(box.shape) - np.array([20, 21, 22]).reshape(3, 1, 1, 1)
-    seen = boxes.blurred(box, variance)
-    assert seen.sum() == pytest.approx(1, abs=1e-4)
-    assert np.einsum("ixyz,jxyz,xyz->ij", away, away, seen) == pytest.approx(variance, abs=0.05)
-    assert boxes.blurred(box, np.zeros((3, 3))) is box
-
-
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_a_part_of_a_scan_lies_where_it_lay(orientation: str) -> None:
     image = head(orientation)

@@ -48,8 +48,6 @@ def add_steps(subject: SubjectPlan, method: Method) -> None:
     planned = [(plan, masks.given_or_missing(plan, method, tuple(method.images))) for plan in subject.usable]
     ready = [plan for plan, mask in planned if mask.step is None and not mask.reason]
     lacking = ALL_SESSIONS if not subject.complete else ONE_SESSION if len(ready) < 2 else ""
-    if lacking == ONE_SESSION and method.family not in subject.settings.methods.names:
-        return  # nobody asked for it, and a study of one visit each would read it on every page
     if not lacking:
         _add_maps(subject, method, ready)
     for plan, mask in planned:
