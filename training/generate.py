@@ -262,14 +262,19 @@ class Geometry:
     mirrored: bool
 
 
+def node_grid(extent: np.ndarray, nodes: tuple[int, ...]) -> np.ndarray:
+    """Positions (3, *nodes) in mm of nodes spread evenly over a box of `extent` mm about 0."""
+    ticks = [np.linspace(-e / 2, e / 2, n) for e, n in zip(extent, nodes, strict=True)]
+    return np.stack(np.meshgrid(*ticks, indexing="ij"))
+
+
 def geometry(
     rng: np.random.Generator, m: Map, shape: tuple[int, ...], spacing: float, *, angle: float, shift: float, free: float
 ) -> Geometry:
     """Rotation, scale and shift of the head; elastic deformation (`free` = 1 in normal use); other ventricles."""
     extent = (np.array(shape) - 1) * spacing
     nodes = tuple(int(np.ceil(e / COARSE)) + 1 for e in extent)
-    ticks = [np.linspace(-e / 2, e / 2, n) for e, n in zip(extent, nodes, strict=True)]
-    grid = np.stack(np.meshgrid(*ticks, indexing="ij"))
+    grid = node_grid(extent, nodes)
     # pitch varies most between people and scanners
     angles = np.deg2rad(rng.uniform(-1, 1, 3) * np.array([angle * 1.3, angle * 0.8, angle * 0.8]))
     scale = rng.uniform(0.86, 1.16) * rng.uniform(0.96, 1.04, 3)
@@ -293,13 +298,12 @@ def turned(g: Geometry, turn: np.ndarray, shift: np.ndarray, shape: tuple[int, .
     """The same head in a box turned by the matrix `turn` about its middle and shifted by `shift` (mm)."""
     nodes = g.position.shape[1:]
     extent = (np.array(shape) - 1) * spacing
-    ticks = [np.linspace(-e / 2, e / 2, n) for e, n in zip(extent, nodes, strict=True)]
-    grid = np.stack(np.meshgrid(*ticks, indexing="ij"))
+    grid = node_grid(extent, nodes)
     elsewhere = np.einsum("ij,j...->i...", turn, grid) + shift.reshape(3, 1, 1, 1)
     # beyond the old box the deformation goes on as at its border, the linear part as everywhere
     free = g.position - np.einsum("ij,j...->i...", g.linear, grid)
-    step = np.array([t[1] - t[0] for t in ticks]).reshape(3, 1, 1, 1)
-    index = (elsewhere + extent.reshape(3, 1, 1, 1) / 2) / step
+    step = extent / (np.array(nodes) - 1)
+    index = (elsewhere + extent.reshape(3, 1, 1, 1) / 2) / step.reshape(3, 1, 1, 1)
     free = np.stack([ndimage.map_coordinates(f, index, order=1, mode="nearest") for f in free])
     return Geometry(np.einsum("ij,j...->i...", g.linear, elsewhere) + free, g.linear @ turn, g.mirrored)
 
@@ -493,12 +497,12 @@ def roi_pair(rng: np.random.Generator, maps: list[Map]) -> tuple[np.ndarray, np.
     lesion_seed = int(rng.integers(2**31)) if rng.random() < 0.45 else None
     seeds = rng.integers(2**31, size=2)
     visits, heads = [local, local], [g, g]
-    style = rng.random()
-    if style < 0.2:
+    pair = rng.random()
+    if pair < 0.2:
         turn = rotation(np.deg2rad(rng.uniform(-9, 9, 3)))
         heads[1] = turned(g, turn, rng.uniform(-2, 2, 3), ROI_SHAPE, 1.0)
         kinds[1], seeds[1] = kinds[0], seeds[0]
-    elif style < 0.6:
+    elif pair < 0.6:
         visits[1] = local.altered(rng)
         kinds[1] = kinds[0]
         if rng.random() < 0.6:  # the same noise and the same shading: nothing else to look at

@@ -69,7 +69,7 @@ def average_blocks(data: np.ndarray, affine: np.ndarray, spacing: float) -> tupl
 def sample(data: np.ndarray, affine: np.ndarray, grid: np.ndarray, shape: tuple[int, ...], order: int) -> np.ndarray:
     """Values of a scan on a grid of `shape` voxels; 0 outside the scan."""
     index = np.linalg.inv(affine) @ grid
-    corners = index[:3, :3] @ np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(3, -1) + index[:3, 3:]
+    corners = corners_through(index, shape)
     # only the part that is needed: spline filtering a whole head takes longer than the network
     low = np.clip(np.floor(corners.min(1)).astype(int) - 8, 0, np.array(data.shape) - 1)
     high = np.clip(np.ceil(corners.max(1)).astype(int) + 9, low + 1, data.shape)
@@ -81,13 +81,17 @@ def sample(data: np.ndarray, affine: np.ndarray, grid: np.ndarray, shape: tuple[
     return np.asarray(values)
 
 
+def corners_through(index: np.ndarray, shape: tuple[int, ...], aside: float = 0) -> np.ndarray:
+    """Where `index` (4, 4) brings the corners (3, 8) of a grid of `shape` voxels and `aside` voxels around it."""
+    corners = np.array(np.meshgrid(*[(-aside, n - 1 + aside) for n in shape])).reshape(3, -1)
+    return np.asarray(index[:3, :3] @ corners + index[:3, 3:])
+
+
 def part(
     data: np.ndarray, affine: np.ndarray, grid: np.ndarray, shape: tuple[int, ...], aside: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The part of a scan that a grid of `shape` voxels sees, and `aside` voxels of the grid around it; its affine."""
-    ends = np.array(np.meshgrid(*[(-aside, n - 1 + aside) for n in shape])).reshape(3, -1)
-    index = np.linalg.inv(affine) @ grid
-    corners = index[:3, :3] @ ends + index[:3, 3:]
+    corners = corners_through(np.linalg.inv(affine) @ grid, shape, aside)
     low = np.clip(np.floor(corners.min(1)).astype(int), 0, np.array(data.shape) - 1)
     high = np.clip(np.ceil(corners.max(1)).astype(int) + 1, low + 1, data.shape)
     moved = affine.copy()
@@ -158,9 +162,7 @@ def interpolate(p: np.ndarray, linear: np.ndarray, shift: np.ndarray, size: tupl
 
 def covered(index: np.ndarray, source: tuple[int, ...], shape: tuple[int, ...]) -> tuple[slice, ...] | None:
     """The box of a grid of size `shape` whose voxels can fall into an array of size `source` through `index`."""
-    corners = np.array(np.meshgrid(*[(-1, n) for n in source])).reshape(3, -1)
-    inverse = np.linalg.inv(index)
-    voxels = inverse[:3, :3] @ corners + inverse[:3, 3:]
+    voxels = corners_through(np.linalg.inv(index), source, 1)
     low = np.clip(np.floor(voxels.min(1)).astype(int), 0, shape)
     high = np.clip(np.ceil(voxels.max(1)).astype(int) + 1, 0, shape)
     if (high <= low).any():

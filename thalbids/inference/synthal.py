@@ -71,53 +71,39 @@ def see_thalami(image: nib.Nifti1Image, centre: np.ndarray, net: Net, *, flip: b
 
     With `flip` the answer is the mean over several looks (`LOOKS`), without it that of the first alone.
     """
-    data, affine = ready(image)
+    data = boxes.without_background(np.asarray(image.dataobj, dtype=np.float32))
+    data, affine = boxes.average_blocks(data, image.affine, 1.0)
     box = settle(net, data, affine, centre)
-    part = Part.around(data, affine, box)
-    return look(image, part.denoised(part.to_remove()), box, net, LOOKS if flip else LOOKS[:1])
+    data, affine = boxes.part(data, affine, box.grid(), ROI_SHAPE, ASIDE)
+    return look(image, without_much_noise(data), affine, box, net, LOOKS if flip else LOOKS[:1])
 
 
-def ready(image: nib.Nifti1Image) -> tuple[np.ndarray, np.ndarray]:
-    """The scan (x, y, z) at about 1 mm, its padding 0, and its affine."""
-    return boxes.average_blocks(boxes.without_background(np.asarray(image.dataobj, np.float32)), image.affine, 1.0)
+def without_much_noise(data: np.ndarray) -> np.ndarray:
+    """A scan (x, y, z) with the noise removed that is worth it: a little is read well as it is.
+
+    From `LITTLE_NOISE` to `MUCH_NOISE`, relative to the 95th percentile of what is not 0, the share that is removed
+    rises from none to all.
+    """
+    bright = np.percentile(data[data > 0], 95) if (data > 0).any() else 1.0
+    sd = noise_sd(data)
+    share = np.clip((sd / float(bright) - LITTLE_NOISE) / (MUCH_NOISE - LITTLE_NOISE), 0, 1)
+    return non_local_means(data, float(share) * sd)
 
 
-@dataclass(frozen=True)
-class Part:
-    """The part of a scan that looks see (x, y, z), its affine, and the SD of its noise over the brightest tissue."""
-
-    data: np.ndarray
-    affine: np.ndarray
-    noise: float
-
-    @classmethod
-    def around(cls, data: np.ndarray, affine: np.ndarray, box: Box) -> Part:
-        """What looks into a box see of a scan."""
-        part, moved = boxes.part(data, affine, box.grid, ROI_SHAPE, ASIDE)
-        bright = np.percentile(part[part > 0], 95) if (part > 0).any() else 1.0
-        return cls(part, moved, noise_sd(part) / float(bright))
-
-    def to_remove(self) -> float:
-        """The share of the noise that is worth removing: none of a little, which the network reads well as it is."""
-        return float(np.clip((self.noise - LITTLE_NOISE) / (MUCH_NOISE - LITTLE_NOISE), 0, 1))
-
-    def denoised(self, share: float) -> Part:
-        """By non-local means."""
-        return replace(self, data=non_local_means(self.data, share * noise_sd(self.data)))
-
-
-def look(image: nib.Nifti1Image, part: Part, box: Box, net: Net, looks: Sequence[Look]) -> Thalami:
-    """The mean over looks into a box, on the grid of `image`."""
+def look(
+    image: nib.Nifti1Image, data: np.ndarray, affine: np.ndarray, box: Box, net: Net, looks: Sequence[Look]
+) -> Thalami:
+    """The mean over looks into a box, on the grid of `image`; they see `data`, of `affine`."""
     sides, masks = np.zeros((2, *image.shape), np.float32), []
     for angles, mirror in looks:
-        turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
-        grid = boxes.grid_around(box.centre, ROI_SHAPE, 1.0, box.axes @ turn)
-        x = normalise(boxes.sample(part.data, part.affine, grid, ROI_SHAPE, 3))
+        grid = box.grid(Rotation.from_euler("xyz", angles, degrees=True).as_matrix())
+        x = normalise(boxes.sample(data, affine, grid, ROI_SHAPE, 3))
         seen = mirrored(net, x) if mirror else net(x)[[ROI_LEFT, ROI_RIGHT]]
+        cleaned = clean(seen)
         masks.append(seen.sum(0) >= 0.5)
         if len(masks) == 1:
-            told = certainty(clean(seen), grid, part.affine, part.data.shape)
-        for side, q in enumerate(clean(seen)):
+            told = certainty(cleaned, grid, affine, data.shape)
+        for side, q in enumerate(cleaned):
             sides[side] += boxes.back(q, grid, image.shape, image.affine) / len(looks)
     agreement = dice(*masks[:2]) if len(masks) > 1 else 1.0
     spread = relative_sd([int(mask.sum()) for mask in masks])
@@ -131,8 +117,11 @@ class Box:
 
     centre: np.ndarray
     axes: np.ndarray
-    grid: np.ndarray
-    settled: bool
+    settled: bool = False
+
+    def grid(self, turn: np.ndarray | None = None) -> np.ndarray:
+        """Of the box (4, 4), or of the box turned about its own axes by a matrix (3, 3)."""
+        return boxes.grid_around(self.centre, ROI_SHAPE, 1.0, self.axes if turn is None else self.axes @ turn)
 
 
 def settle(net: Net, data: np.ndarray, affine: np.ndarray, centre: np.ndarray) -> Box:
@@ -141,21 +130,21 @@ def settle(net: Net, data: np.ndarray, affine: np.ndarray, centre: np.ndarray) -
     What the network says depends a little on how the head lies in the box; along the thalami's axes the same head lies
     in it in the same way, whatever its pose in the scanner.
     """
-    axes = np.eye(3)
-    for move in range(MOVES):
-        grid = boxes.grid_around(centre, ROI_SHAPE, 1.0, axes)
+    box = Box(centre, np.eye(3))
+    for left in reversed(range(MOVES)):
+        grid = box.grid()
         values = normalise(boxes.sample(data, affine, grid, ROI_SHAPE, 3))
         sides = clean(net(values)[[ROI_LEFT, ROI_RIGHT]])
         # both sides together, because a wide third ventricle leaves the thalami apart
         if sides.sum() < FOUND_MM3:
-            return Box(centre, axes, grid, settled=False)
-        middle, along = boxes.world(grid, ndimage.center_of_mass(sides.sum(0))), own_axes(sides, grid)
-        angle = np.rad2deg(Rotation.from_matrix(along.T @ axes).magnitude())
-        settled = bool(np.linalg.norm(middle - centre) <= RECENTRE_MM and angle <= TURN_DEGREES)
-        if settled or move == MOVES - 1:
             break
-        centre, axes = middle, along
-    return Box(centre, axes, grid, settled)
+        middle, along = boxes.world(grid, ndimage.center_of_mass(sides.sum(0))), own_axes(sides, grid)
+        angle = np.rad2deg(Rotation.from_matrix(along.T @ box.axes).magnitude())
+        if np.linalg.norm(middle - box.centre) <= RECENTRE_MM and angle <= TURN_DEGREES:
+            return replace(box, settled=True)
+        if left:
+            box = Box(middle, along)
+    return box
 
 
 def own_axes(sides: np.ndarray, grid: np.ndarray) -> np.ndarray:
