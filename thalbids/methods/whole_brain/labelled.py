@@ -5,21 +5,45 @@ A method is one file: it names its table in the settings, its files, and what ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalbids.files import read_json
 from thalbids.methods.base import LabelMap, Request, Segmentation
-from thalbids.methods.tools import threads
-from thalbids.settings import Program, Settings
+from thalbids.methods.tools import asked_once, problem_of, software, threads, told
+from thalbids.settings import Samseg, Settings, WholeBrain
 from thalbids.types import Session
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from thalbids.tools.check import Check
+    from thalbids.tools.findings import Finding
+
 ICV = "IntracranialVolumeMm3"  # in the sidecar of a label map
 OWN = (ICV, "SoftVolumeMm3", "StatsVolumeMm3", "InBrainFraction", "CorrelationWithT1w", "GivenResults")
+
+
+@dataclass(frozen=True)
+class Tool:
+    """The program of a method: whether it can run, its version, and what ``thalbids doctor`` says of it.
+
+    Attributes
+    ----------
+    program : what is looked for on the PATH
+    check, version : functions of its table of settings; without ``version`` nobody can tell it
+    name : of the software, for sidecars
+    enables, licence : for ``doctor``
+    """
+
+    program: str
+    check: Callable[[Any], Check]
+    version: Callable[[Any], str | None] | None
+    name: str
+    enables: str
+    licence: str
 
 
 class Labelled:
@@ -31,19 +55,46 @@ class Labelled:
     """
 
     table = ""
+    shown = ""
     protocol = ""
     images: tuple[str, ...] = ("T1w",)
 
-    def own(self, settings: Settings) -> Program:
+    def own(self, settings: Settings) -> Samseg | WholeBrain:
         """Its table of the settings."""
-        found: Program = getattr(settings.tools, self.table)
+        found: Samseg | WholeBrain = getattr(settings.tools, self.table)
         return found
 
     def unavailable(self) -> str | None:
         return self.blocked(Settings())
 
-    def blocked(self, settings: Settings) -> str | None:
+    def tool(self) -> Tool:
+        """Its program; imported only where it is needed."""
         raise NotImplementedError
+
+    def blocked(self, settings: Settings) -> str | None:
+        return problem_of(self.tool().check(self.own(settings)))
+
+    def pieces(self, settings: Settings) -> list[Finding]:
+        """What ``thalbids doctor`` tells of it."""
+        from thalbids.tools.findings import of_check
+
+        tool, own = self.tool(), self.own(settings)
+        checked = tool.check(own)
+        version = tool.version
+        return [
+            of_check(self.shown, tool.program, checked.problem, checked.mend, checked.where,
+                     lambda: None if version is None else version(own), tool.enables, tool.licence),
+        ]  # fmt: skip
+
+    def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
+        from thalbids.tools.check import container_name
+
+        tool, own = self.tool(), self.own(settings)
+        said = None if tool.version is None else asked_once(tool.version, own)
+        return software(said, tool.name, container_name(own))
+
+    def params(self, settings: Settings) -> Mapping[str, Any]:
+        return {"Software": list(self.software(settings)), "Options": told(self.own(settings).options)}
 
     def builds_on(self, settings: Settings) -> tuple[str, ...]:
         return ()
@@ -72,12 +123,10 @@ class Existing(Labelled):
 
     wanted: Mapping[str, str] = {}
     finished: tuple[str, ...] = ()
-    shown = ""
 
     def results_root(self, settings: Settings) -> Path | None:
         """The folder of existing results."""
-        root: Path | None = self.own(settings).results_dir  # type: ignore[attr-defined]
-        return root
+        return self.own(settings).results_dir
 
     def results_given(self, settings: Settings) -> bool:
         """Whether a folder of existing results is named."""

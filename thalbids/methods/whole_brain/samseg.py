@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from thalbids.families import Option
 from thalbids.methods.base import Further, LabelMap, Request
-from thalbids.methods.tools import asked_once, problem_of, software, told
-from thalbids.methods.whole_brain.labelled import ICV, Existing, Labelled, one
+from thalbids.methods.tools import told
+from thalbids.methods.whole_brain.labelled import ICV, Existing, Labelled, Tool, one
 from thalbids.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,21 +32,17 @@ class Samsegs(Labelled):
     sentence = "The thalamus labels of SAMSEG [@puonti2016samseg] were taken."
     citations: tuple[str, ...] = ("puonti2016samseg",)
 
-    def blocked(self, settings: Settings) -> str | None:
+    def tool(self) -> Tool:
         from thalbids.tools.whole_brain import samseg
 
-        return problem_of(samseg.check(settings.tools.samseg, self.program))
+        computed = "SAMSEG's masks, posteriors, intracranial volume and whole label map (10 - 15 min an image)"
+        return Tool(
+            self.program, lambda own: samseg.check(own, self.program), samseg.version, "SAMSEG", computed, "MIT"
+        )
 
     def pieces(self, settings: Settings) -> list[Finding]:
         """What ``thalbids doctor`` tells of it: nothing, the method on the T1w tells of the program."""
         return []
-
-    def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
-        from thalbids.tools.check import container_name
-        from thalbids.tools.whole_brain import samseg
-
-        said = asked_once(samseg.version, settings.tools.samseg)
-        return software(said, "SAMSEG", container_name(settings.tools.samseg))
 
     def params(self, settings: Settings) -> Mapping[str, Any]:
         from thalbids.tools.whole_brain import samseg
@@ -92,16 +88,7 @@ class Samseg(Samsegs, Existing):
 
     def pieces(self, settings: Settings) -> list[Finding]:
         """What ``thalbids doctor`` tells of it."""
-        from thalbids.tools.findings import of_check
-        from thalbids.tools.whole_brain import samseg
-
-        own = settings.tools.samseg
-        checked = samseg.check(own)
-        enables = "SAMSEG's masks, posteriors, intracranial volume and whole label map (10 - 15 min an image)"
-        return [
-            of_check(self.shown, samseg.PROGRAM, checked.problem, checked.mend, checked.where,
-                     lambda: samseg.version(own), enables, "MIT"),
-        ]  # fmt: skip
+        return Labelled.pieces(self, settings)
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
         from thalbids.errors import ImageError

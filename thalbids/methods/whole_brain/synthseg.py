@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
 from thalbids.families import Option
 from thalbids.methods.base import LabelMap, Request
-from thalbids.methods.tools import asked_once, problem_of, software, told
-from thalbids.methods.whole_brain.labelled import ICV, Existing, named, one
-from thalbids.settings import Settings
-
-if TYPE_CHECKING:
-    from thalbids.tools.findings import Finding
+from thalbids.methods.whole_brain.labelled import ICV, Existing, Tool, named, one
 
 PROTOCOL = "SynthSeg: labels 10 and 49, whole thalamus (CMA protocol)"
 FILES = {"labels": "*synthseg*.[mn][gi][zi]*", "volumes": "*vol*.csv"}
@@ -39,32 +33,11 @@ class SynthSeg(Existing):
     sentence = "The thalamus labels of SynthSeg [@billot2023synthseg] were brought to the T1w grid."
     citations: tuple[str, ...] = ("billot2023synthseg",)
 
-    def blocked(self, settings: Settings) -> str | None:
+    def tool(self) -> Tool:
         from thalbids.tools.whole_brain import others
 
-        return problem_of(others.check_synthseg(settings.tools.synthseg))
-
-    def pieces(self, settings: Settings) -> list[Finding]:
-        """What ``thalbids doctor`` tells of it."""
-        from thalbids.tools.findings import of_check
-        from thalbids.tools.whole_brain import others
-
-        checked = others.check_synthseg(settings.tools.synthseg)
-        return [
-            of_check(self.shown, others.SYNTHSEG, checked.problem, checked.mend, checked.where,
-                     lambda: others.synthseg_version(settings.tools.synthseg), "SynthSeg's masks, computed",
-                     "FreeSurfer's licence"),
-        ]  # fmt: skip
-
-    def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
-        from thalbids.tools.check import container_name
-        from thalbids.tools.whole_brain import others
-
-        said = asked_once(others.synthseg_version, settings.tools.synthseg)
-        return software(said, "FreeSurfer", container_name(settings.tools.synthseg))
-
-    def params(self, settings: Settings) -> Mapping[str, Any]:
-        return {"Software": list(self.software(settings)), "Options": told(settings.tools.synthseg.options)}
+        check, version = others.check_synthseg, others.synthseg_version
+        return Tool(others.SYNTHSEG, check, version, "FreeSurfer", "SynthSeg's masks, computed", "FreeSurfer's licence")
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
         from thalbids.tools.whole_brain import others

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
 from thalbids.families import Option
 from thalbids.methods.base import LabelMap, Request, Segmentation
-from thalbids.methods.tools import problem_of, software, told
-from thalbids.methods.whole_brain.labelled import OWN, Existing, one
-from thalbids.settings import Settings
-
-if TYPE_CHECKING:
-    from thalbids.tools.findings import Finding
+from thalbids.methods.whole_brain.labelled import OWN, Existing, Tool, one
 
 PROTOCOL = "THOMAS: whole thalamus and nuclei (Krauth-Morel atlas)"
 
@@ -41,29 +35,11 @@ class Thomas(Existing):
     sentence = "The thalamus and its nuclei were segmented with HIPS-THOMAS [@su2019thomas]."
     citations: tuple[str, ...] = ("su2019thomas",)
 
-    def blocked(self, settings: Settings) -> str | None:
+    def tool(self) -> Tool:
         from thalbids.tools.whole_brain import thomas
 
-        return problem_of(thomas.check(settings.tools.thomas))
-
-    def pieces(self, settings: Settings) -> list[Finding]:
-        """What ``thalbids doctor`` tells of it."""
-        from thalbids.tools.findings import of_check
-        from thalbids.tools.whole_brain import thomas
-
-        checked = thomas.check(settings.tools.thomas)
-        return [
-            of_check(self.shown, thomas.PROGRAM, checked.problem, checked.mend, checked.where, lambda: None,
-                     "HIPS-THOMAS's whole thalamus and nuclei, computed", "look at its repository"),
-        ]  # fmt: skip
-
-    def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
-        from thalbids.tools.check import container_name
-
-        return software(None, "HIPS-THOMAS", container_name(settings.tools.thomas))
-
-    def params(self, settings: Settings) -> Mapping[str, Any]:
-        return {"Software": list(self.software(settings)), "Options": told(settings.tools.thomas.options)}
+        computed = "HIPS-THOMAS's whole thalamus and nuclei, computed"
+        return Tool(thomas.PROGRAM, thomas.check, None, "HIPS-THOMAS", computed, "look at its repository")
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
         from thalbids.tools.whole_brain import thomas
