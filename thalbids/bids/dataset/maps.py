@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from thalbids.bids.dataset.existing import TEMPLATES
-from thalbids.bids.dataset.raw import raw_images
-from thalbids.bids.dataset.sidecars import BidsFile, Sidecars, check_content, listing, parse
-from thalbids.errors import MetadataError
+from thalbids.bids.dataset.raw import image_of, raw_images
+from thalbids.bids.dataset.sidecars import BidsFile, Sidecars, listing, parse
 from thalbids.types import InputImage, Session
 
 NAME = "maps"  # in --derivatives
@@ -44,7 +42,7 @@ def given_maps(root: Path, session: Session) -> tuple[dict[str, GivenMap], list[
     found = {}
     for name, files in sorted(named.items()):
         chosen, *others = sorted(files, key=_preference)
-        found[name] = GivenMap(name, _image(chosen, sidecars), chosen.entities.get("space") == "T1w")
+        found[name] = GivenMap(name, image_of(chosen, sidecars, NAME), chosen.entities.get("space") == "T1w")
         if others:
             names = ", ".join(file.path.name for file in others)
             notes.append(f"{name}: {chosen.path.name} is read, not {names}.")
@@ -83,14 +81,3 @@ def _files(root: Path, session: Session) -> Iterator[BidsFile]:
             template = file.entities.get("space", "").lower().startswith(TEMPLATES)
             if same and not template and not set(_PARTS) & set(file.entities):
                 yield file
-
-
-def _image(file: BidsFile, sidecars: Sidecars) -> InputImage:
-    metadata, problem = {}, ""
-    try:
-        check_content(file.path)
-        metadata = sidecars.merged(file)
-    except MetadataError as error:
-        problem = str(error).replace(f"{sidecars.root}{os.sep}", "")  # it goes into reports: no absolute paths
-    uri = f"bids:{NAME}:{file.path.relative_to(sidecars.root).as_posix()}"
-    return InputImage(file.path, uri, file.suffix, file.own_entities, metadata, problem)

@@ -40,7 +40,7 @@ def raw_images(
     files = [file for datatype in RAW_SUFFIXES for file in _in_folder(folder, datatype, sidecars.root)]
     kept = [f for f in files if matches(f.own_entities, f.extension, filters.entities(f.suffix))]
     left_out = tuple(f.path.name for f in files if f not in kept)
-    return tuple(_image(file, sidecars, dataset) for file in kept), left_out
+    return tuple(image_of(file, sidecars, dataset) for file in kept), left_out
 
 
 def _in_folder(folder: Path, datatype: str, root: Path) -> Iterator[BidsFile]:
@@ -53,7 +53,8 @@ def _in_folder(folder: Path, datatype: str, root: Path) -> Iterator[BidsFile]:
         yield file
 
 
-def _image(file: BidsFile, sidecars: Sidecars, dataset: str) -> InputImage:
+def image_of(file: BidsFile, sidecars: Sidecars, dataset: str) -> InputImage:
+    """An image of a dataset with its metadata, or with what is wrong with its content or its sidecar."""
     metadata, problem = {}, ""
     try:
         check_content(file.path)
