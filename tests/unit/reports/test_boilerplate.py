@@ -34,16 +34,6 @@ KNOWN = {  # something for every placeholder
     "controls": "the controls (HC)",
     "reference": "normal",
 }
-GONE = (
-    "overlap",
-    "overlap_tests",
-    "agreement",
-    "containment",
-    "pbvc",
-    "pbvc_tests",
-    "ordinal",
-    "longitudinal",
-)
 NEEDED = {
     "article": {"author", "title", "journal", "year"},
     "inproceedings": {"author", "title", "booktitle", "year"},
