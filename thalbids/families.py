@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,8 @@ class Family:
     icv : what its intracranial volume is, for the table's description; "" when it gives none
     in_models : its volumes are in the clinical models unless the settings say otherwise
     device : the settings table that says where it computes (``tools.dbsegment``); "" without one
+    tables : sections of the settings file that are its own, and the dataclass of each: ``tools.NAME`` for how a program
+        is run, the family's name for the rest; methods may share one
     options : command-line options of its own
     code_url : where the code of its program is, for sidecars and GeneratedBy
     download : what ``thalbids fetch`` brings for it, in words; "" for nothing. With it, ``downloads()`` gives the files
@@ -78,6 +80,7 @@ class Family:
     icv: str = ""
     in_models: bool = True
     device: str = ""
+    tables: Mapping[str, type] = field(default_factory=dict)
     options: tuple[Option, ...] = ()
     code_url: str = ""
     download: str = ""
@@ -139,6 +142,11 @@ def not_in_models() -> tuple[str, ...]:
     return tuple(name for name, entry in known().items() if not entry.in_models)
 
 
+def tables() -> Mapping[str, type]:
+    """The sections of the settings file that methods bring: name -> dataclass."""
+    return {name: kind for entry in known().values() for name, kind in entry.tables.items()}
+
+
 @cache
 def loaded() -> tuple[Mapping[str, Any], Mapping[str, Family], tuple[Broken, ...]]:
     """The methods by family, what each says of itself, and what cannot be loaded."""
@@ -158,6 +166,11 @@ def loaded() -> tuple[Mapping[str, Any], Mapping[str, Family], tuple[Broken, ...
                 raise ValueError("it reads several sessions and has no session_maps")
             if described(method).download and not hasattr(method, "downloads"):
                 raise ValueError("it names a download and has no downloads")
+            for name, kind in described(method).tables.items():
+                if name != method.family and not name.startswith("tools."):
+                    raise ValueError(f"its settings are [{name}], not [tools.NAME] or [{method.family}]")
+                if any(getattr(other, "tables", {}).get(name, kind) is not kind for other in found.values()):
+                    raise ValueError(f"its settings [{name}] are those of another method")
             found.setdefault(method.family, method)  # one of ours cannot be replaced
         except Exception as error:  # whatever a package from elsewhere does
             broken.append(Broken(entry.name, entry.dist.name if entry.dist else entry.value, error))

@@ -14,12 +14,15 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from thalbids import families
 from thalbids.errors import UsageError
+
+T = TypeVar("T")
+OF_METHODS = "of_methods"  # the field of Settings that is no section of its own
 
 
 @dataclass(frozen=True)
@@ -110,32 +113,6 @@ class Brain:
 
 
 @dataclass(frozen=True)
-class Mindglide:
-    """What is made of MindGlide's labels (how it is run: ``[tools.mindglide]``).
-
-    Attributes
-    ----------
-    envelope : the method whose thalamus MindGlide's deep grey matter is cut with; ``first`` is the paper's
-    """
-
-    envelope: str = field(default="first", metadata={"choices": families.envelopes})
-
-
-@dataclass(frozen=True)
-class Synthal:
-    """The embedded network.
-
-    Attributes
-    ----------
-    flip_averaging : average the scan's result with that of its mirror image (twice the time)
-    write_probabilities : write the probability image beside each mask
-    """
-
-    flip_averaging: bool = True
-    write_probabilities: bool = True
-
-
-@dataclass(frozen=True)
 class Methods:
     """Which masks are made.
 
@@ -180,145 +157,6 @@ class Cluster:
     gpu_directives: tuple[str, ...] = ()
     prologue: tuple[str, ...] = ()
     interface: str = ""
-
-
-@dataclass(frozen=True)
-class Program:
-    """How an external program is run; what all of ``[tools.NAME]`` share.
-
-    Attributes
-    ----------
-    runner : on this machine, or in a container
-    image : the container image: a name that Docker knows, or the file or folder of an Apptainer image
-    command : words that start the program, in place of its name (``["micromamba", "run", "-n", "dbs", "DBSegment"]``);
-        for FSL, which has many programs, the words before their names
-    timeout_minutes : time limit of one call
-    """
-
-    runner: str = field(default="local", metadata={"choices": ("local", "docker", "apptainer")})
-    image: str = ""
-    command: tuple[str, ...] = field(default=(), metadata={"words": True})
-    timeout_minutes: float = field(default=120.0, metadata={"above": 0})
-
-
-@dataclass(frozen=True)
-class Fsl(Program):
-    """FIRST, FLIRT and SIENA.
-
-    Attributes
-    ----------
-    siena_options : options of ``siena``, word by word (``["-B", "-f 0.3 -B", "-m"]``)
-    """
-
-    siena_options: tuple[str, ...] = field(default=(), metadata={"words": True})
-
-
-@dataclass(frozen=True)
-class FreeSurfer(Program):
-    """FreeSurfer: run, or read from a subjects directory.
-
-    Attributes
-    ----------
-    subjects_dir : existing results (``sub-X_ses-Y``, ``sub-X`` or ``sub-X_ses-Y.long.sub-X``)
-    license_file : the licence; asked for only when recon-all runs
-    hires : keep voxels below 1 mm (``-hires``)
-    options : further options of ``recon-all``
-    """
-
-    timeout_minutes: float = field(default=1440.0, metadata={"above": 0})
-    subjects_dir: Path | None = None
-    license_file: Path | None = None
-    hires: bool = False
-    options: tuple[str, ...] = field(default=(), metadata={"words": True})
-
-
-@dataclass(frozen=True)
-class DbSegment(Program):
-    """DBSegment.
-
-    Attributes
-    ----------
-    models : folder of the models (``-mp``)
-    mode : ``conformed`` takes the 1 mm result back to the scan by its header; ``paper`` uses the scan's own
-        intensities, five folds, test-time augmentation and the tool's own way back (an ANTs registration that is not
-        the same twice)
-    folds : folds of the network; empty: 4 and 6 (the tool's default), in ``paper`` mode 0 to 4
-    test_time_augmentation : average over mirrored inputs; None: only in ``paper`` mode
-    device : where the network runs; a GPU (``cuda``, or ``auto`` when there is one) may give slightly other masks
-    timeout_minutes : time limit of one scan; 0: by the work, three times what one thread takes, at least 120
-    """
-
-    timeout_minutes: float = field(default=0.0, metadata={"min": 0})
-    models: Path | None = None
-    mode: str = field(default="conformed", metadata={"choices": ("conformed", "paper")})
-    folds: tuple[int, ...] = field(default=(), metadata={"min": 0, "max": 6})
-    test_time_augmentation: bool | None = None
-    device: str = field(default="cpu", metadata={"choices": ("cpu", "cuda", "auto")})
-
-
-@dataclass(frozen=True)
-class MindGlide(Program):
-    """MindGlide.
-
-    Attributes
-    ----------
-    checkpoint : file of the weights; None: the variable MODEL_PATH, then what ``thalbids fetch`` brought
-    device : where the network runs; a GPU (``cuda``, or ``auto`` when there is one) may give slightly other masks
-    reorient, keep_largest : as MindGlide 1.3 does; false for both is closest to version 1.0, which the paper used
-    """
-
-    checkpoint: Path | None = None
-    device: str = field(default="cpu", metadata={"choices": ("cpu", "cuda", "auto")})
-    reorient: bool = True
-    keep_largest: bool = True
-
-
-@dataclass(frozen=True)
-class Samseg(Program):
-    """SAMSEG: run, or read from results that exist.
-
-    Attributes
-    ----------
-    results_dir : existing results, one folder a session (``sub-X_ses-Y`` or ``sub-X``), as run_samseg leaves them
-    lesion : segment white-matter lesions too (``--lesion``); needs TensorFlow in SAMSEG's environment
-    pallidum_separate : the pallidum is no part of the white matter (``--pallidum-separate``); ``auto``: where a FLAIR
-        or T2w is among the images, as SAMSEG advises
-    options : further options of ``run_samseg``
-    """
-
-    timeout_minutes: float = field(default=180.0, metadata={"above": 0})
-    results_dir: Path | None = None
-    lesion: bool = False
-    pallidum_separate: str = field(default="auto", metadata={"choices": ("auto", "yes", "no")})
-    options: tuple[str, ...] = field(default=(), metadata={"words": True})
-
-
-@dataclass(frozen=True)
-class WholeBrain(Program):
-    """FastSurfer, SynthSeg, HIPS-THOMAS: run, or read from results that exist.
-
-    Attributes
-    ----------
-    results_dir : existing results, one folder a session (``sub-X_ses-Y`` or ``sub-X``)
-    options : further options of the program
-    """
-
-    results_dir: Path | None = None
-    options: tuple[str, ...] = field(default=(), metadata={"words": True})
-
-
-@dataclass(frozen=True)
-class Tools:
-    """External programs, one table each: ``[tools.fsl]`` ..."""
-
-    fsl: Fsl = field(default_factory=Fsl)
-    freesurfer: FreeSurfer = field(default_factory=FreeSurfer)
-    dbsegment: DbSegment = field(default_factory=DbSegment)
-    mindglide: MindGlide = field(default_factory=MindGlide)
-    samseg: Samseg = field(default_factory=Samseg)
-    fastsurfer: WholeBrain = field(default_factory=WholeBrain)
-    synthseg: WholeBrain = field(default_factory=WholeBrain)
-    thomas: WholeBrain = field(default_factory=WholeBrain)
 
 
 @dataclass(frozen=True)
@@ -587,29 +425,61 @@ class Qmri:
 
 @dataclass(frozen=True)
 class Settings:
-    """All sections. The names of sections and fields are those of the TOML file."""
+    """All sections. The names of sections and fields are those of the TOML file.
+
+    Attributes
+    ----------
+    of_methods : the sections that methods bring (``tools.freesurfer``), where they differ from their defaults; read by
+        :meth:`of`
+    """
 
     run: Run = field(default_factory=Run)
     inputs: Inputs = field(default_factory=Inputs)
     registration: Registration = field(default_factory=Registration)
     brain: Brain = field(default_factory=Brain)
-    synthal: Synthal = field(default_factory=Synthal)
     methods: Methods = field(default_factory=Methods)
     siena: Siena = field(default_factory=Siena)
-    mindglide: Mindglide = field(default_factory=Mindglide)
     outputs: Outputs = field(default_factory=Outputs)
     cluster: Cluster = field(default_factory=Cluster)
-    tools: Tools = field(default_factory=Tools)
     clinical: Clinical = field(default_factory=Clinical)
     group: Group = field(default_factory=Group)
     checks: Checks = field(default_factory=Checks)
     template: Template = field(default_factory=Template)
     ratings: Ratings = field(default_factory=Ratings)
     qmri: Qmri = field(default_factory=Qmri)
+    of_methods: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, kind: type[T]) -> T:
+        """The section of this class among those of methods (``settings.of(FslSettings)``)."""
+        return next((section for section in self.of_methods.values() if type(section) is kind), kind())
 
     def to_toml(self) -> str:
         """The settings as TOML text; a key whose value is None is left out, which means the same."""
-        return "\n\n".join(block for section in fields(self) for block in _blocks(section.name, self)) + "\n"
+        sections = {item.name: getattr(self, item.name) for item in fields(self) if item.name != OF_METHODS}
+        sections |= {name: self.of(kind) for name, kind in families.tables().items()}
+        return "\n\n".join(_block(name, section) for name, section in sections.items()) + "\n"
+
+    def for_method(self, tables: Iterable[type]) -> MethodSettings:
+        """The part that a method gets which names these tables."""
+        return MethodSettings(tuple(self.of(kind) for kind in tables), self.run)
+
+
+@dataclass(frozen=True)
+class MethodSettings:
+    """What a method gets of the settings: its own tables, and how the run works.
+
+    Attributes
+    ----------
+    tables : an instance of each class that the method names as its tables
+    run : precision, seed, folder for temporary files
+    """
+
+    tables: tuple[Any, ...] = ()
+    run: Run = field(default_factory=Run)
+
+    def of(self, kind: type[T]) -> T:
+        """The table of this class; its defaults where the settings say nothing of it."""
+        return next((table for table in self.tables if type(table) is kind), kind())
 
 
 def presets() -> dict[str, Path]:
@@ -639,16 +509,57 @@ def load(
         or range.
     """
     merged: dict[str, Any] = {}
+    kind = _Section(_sections())
     if preset is not None:
         if preset not in presets():
             raise unknown_name("preset", preset, presets())
         path = presets()[preset]
-        merged = _checked(_read_toml(path), Settings, "", path)
+        merged = _checked(_read_toml(path), kind, "", path)
     if config is not None:
-        _merge(merged, _checked(_read_toml(config), Settings, "", config))
-    _merge(merged, _checked(overrides or {}, Settings, "", None))
-    settings: Settings = _made(Settings, merged)
-    return settings
+        _merge(merged, _checked(_read_toml(config), kind, "", config), kind)
+    _merge(merged, _checked(overrides or {}, kind, "", None), kind)
+    return _made(merged)
+
+
+@dataclass(frozen=True)
+class _Section:
+    """What may stand in a section: the type of each value, and the sections inside it.
+
+    Attributes
+    ----------
+    types : name -> type, or the section
+    rules : name -> metadata of the field
+    """
+
+    types: Mapping[str, Any]
+    rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @staticmethod
+    def of(kind: type) -> _Section:
+        """The fields of a dataclass."""
+        return _Section(typing.get_type_hints(kind), {item.name: item.metadata for item in fields(kind)})
+
+    @property
+    def inner(self) -> Mapping[str, _Section]:
+        return {name: kind for name, kind in self.types.items() if isinstance(kind, _Section)}
+
+
+def _own() -> dict[str, Any]:
+    """The sections that belong to no method, and their dataclasses."""
+    return {name: kind for name, kind in typing.get_type_hints(Settings).items() if name != OF_METHODS}
+
+
+def _sections() -> dict[str, _Section]:
+    """All sections of the file: ours, and those of methods, each in the section that its name says."""
+    ours = {name: _Section.of(kind) for name, kind in _own().items()}
+    nested: dict[str, dict[str, Any]] = {}
+    for name, kind in families.tables().items():
+        outer, _, inner = name.partition(".")
+        if inner:
+            nested.setdefault(outer, {})[inner] = _Section.of(kind)
+        else:
+            ours.setdefault(name, _Section.of(kind))
+    return ours | {name: _Section(kinds) for name, kinds in nested.items()}
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], path: Path | None = None) -> UsageError:
@@ -670,29 +581,26 @@ def _read_toml(path: Path) -> dict[str, object]:
         raise UsageError(problem, "See docs/usage.md for an example.", path) from None
 
 
-def _checked(tree: Mapping[str, object], kind: Any, where: str, source: Path | None) -> dict[str, Any]:
+def _checked(tree: Mapping[str, object], kind: _Section, where: str, source: Path | None) -> dict[str, Any]:
     """The same tree with hyphens as underscores, every name known and every value of its field's type.
 
-    ``kind`` is the dataclass whose fields the tree fills, ``where`` its name in the file ("" for the whole file).
+    ``kind`` is the section that the tree fills, ``where`` its name in the file ("" for the whole file).
     """
-    types_of = typing.get_type_hints(kind)
-    metadata = {f.name: f.metadata for f in fields(kind)}
     result: dict[str, Any] = {}
     for key, value in tree.items():
         name = key.replace("-", "_")
         full = f"{where}.{name}" if where else name
-        if name not in types_of:
-            holds_sections = any(is_dataclass(option) for option in types_of.values())
-            raise unknown_name(_kind_of_name(where, holds_sections), key, types_of, source)
+        if name not in kind.types:
+            raise unknown_name(_kind_of_name(where, bool(kind.inner)), key, kind.types, source)
         if name in result:
             raise UsageError(f"{full} is set twice.", "Keep one of the two spellings.", source)
-        if is_dataclass(types_of[name]):
+        if name in kind.inner:
             if not isinstance(value, Mapping):
                 mend = f"Write [{full}] on a line of its own."
                 raise UsageError(f"{full!r} is a section, not a value.", mend, source)
-            result[name] = _checked(value, types_of[name], full, source)
+            result[name] = _checked(value, kind.inner[name], full, source)
         else:
-            result[name] = _Value(full, metadata[name], source).read(value, types_of[name])
+            result[name] = _Value(full, kind.rules[name], source).read(value, kind.types[name])
     return result
 
 
@@ -701,38 +609,33 @@ def _kind_of_name(where: str, holds_sections: bool) -> str:
     return f"{kind} in [{where}]" if where else kind
 
 
-def _merge(tree: dict[str, Any], over: Mapping[str, Any], kind: Any = None) -> None:
+def _merge(tree: dict[str, Any], over: Mapping[str, Any], kind: _Section) -> None:
     """Lay ``over`` over ``tree``, section by section; a table that is one setting is replaced as a whole."""
-    types_of = typing.get_type_hints(kind or Settings)
     for name, value in over.items():
-        if is_dataclass(types_of[name]) and name in tree:
-            _merge(tree[name], value, types_of[name])
+        if name in kind.inner and name in tree:
+            _merge(tree[name], value, kind.inner[name])
         else:
             tree[name] = value
 
 
-def _made(kind: Any, tree: Mapping[str, Any]) -> Any:
-    types_of = typing.get_type_hints(kind)
-    return kind(
-        **{
-            name: _made(types_of[name], value) if is_dataclass(types_of[name]) else value
-            for name, value in tree.items()
-        }
-    )
+def _made(tree: Mapping[str, Any]) -> Settings:
+    """The settings from checked sections."""
+    ours = {name: kind(**tree[name]) for name, kind in _own().items() if name in tree}
+    of_methods = {}
+    for name, kind in families.tables().items():
+        outer, _, inner = name.partition(".")
+        values = tree.get(outer, {})
+        section = kind(**(values.get(inner, {}) if inner else values))
+        if section != kind():
+            of_methods[name] = section
+    return Settings(**ours, of_methods=of_methods)
 
 
-def _blocks(name: str, parent: Any, where: str = "") -> list[str]:
-    """``[section]`` with its keys, then the sections inside it."""
-    section = getattr(parent, name)
-    full = f"{where}{name}"
-    lines, inner = [f"[{full}]"], []
-    for item in fields(section):
-        value = getattr(section, item.name)
-        if is_dataclass(value):
-            inner += _blocks(item.name, section, f"{full}.")
-        elif value is not None:
-            lines.append(f"{item.name} = {_toml(value)}")
-    return ([] if inner and len(lines) == 1 else ["\n".join(lines)]) + inner
+def _block(name: str, section: Any) -> str:
+    """``[section]`` with its keys."""
+    values = {item.name: getattr(section, item.name) for item in fields(section)}
+    lines = (f"{key} = {_toml(value)}" for key, value in values.items() if value is not None)
+    return "\n".join([f"[{name}]", *lines])
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from thalbids.image.io import load_image, save_image
 from thalbids.image.orientation import to_ras
 from thalbids.methods.base import Request
 from thalbids.methods.freesurfer import FreeSurfer
-from thalbids.settings import load
+from thalbids.settings import MethodSettings
+from thalbids.tools.programs import FreeSurferSettings
 from thalbids.types import Session
 
 pytestmark = pytest.mark.data
@@ -122,7 +123,7 @@ def test_an_aseg_in_another_place_is_refused(data_root: Path, tmp_path: Path) ->
 def test_names_of_folders(data_root: Path, tmp_path: Path) -> None:
     for name in ("sub-01_ses-1", "sub-02"):
         shutil.copytree(data_root / "freesurfer6/sub-01", tmp_path / name)
-    settings = load(None, {"tools": {"freesurfer": {"subjects_dir": str(tmp_path)}}})
+    settings = MethodSettings((FreeSurferSettings(subjects_dir=tmp_path),))
     find = FreeSurfer().results
     assert find(settings, Session("01", "1", {}), alone=False) == tmp_path / "sub-01_ses-1"
     assert find(settings, Session("01", "2", {}), alone=False) is None

@@ -3,38 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from thalbids import families
 from thalbids.bids.results import names
 from thalbids.cli import doctor
+from thalbids.cli.main import parse, settings_of
 from thalbids.cli.parser import app_parser
-from thalbids.errors import MissingToolError
+from thalbids.errors import MissingToolError, UsageError
 from thalbids.methods import registry
+from thalbids.methods.base import own_settings
 from thalbids.reports import palette
 from thalbids.reports.group.figures import look
-from thalbids.settings import Settings, load
+from thalbids.settings import MethodSettings, Settings, load
+
+
+@dataclass(frozen=True)
+class OneSettings:
+    weights: Path | None = None
+    folds: int = field(default=3, metadata={"min": 1})
 
 
 class OneImage:
+    tables: ClassVar = {"tools.onenet": OneSettings}
+    options = (families.Option("--onenet-weights", "tools.onenet.weights", "weights of OneNet"),)
     family, shown, images, marker, dash = "onenet", "OneNet", ("T1w", "FLAIR"), "*", "9 9"
     protocol, memory_gb, version, sentence, citations = "none", 1.0, 1, "", ()
 
     def unavailable(self) -> str | None:
         return None
 
-    def params(self, settings: Settings) -> dict[str, Any]:
-        return {}
+    def params(self, settings: MethodSettings) -> dict[str, Any]:
+        return {"Folds": settings.of(OneSettings).folds}
 
 
 class SeveralImages(OneImage):
+    options = ()
     family, shown, reads, colour = "manynet", "ManyNet", "images", "#123456"
 
 
 class SeveralSessions(OneImage):
+    options = ()
     family, shown, reads, images = "longnet", "LongNet", "sessions", ("T1w",)
 
     def session_maps(self, requests: Any) -> Any:
@@ -83,6 +97,32 @@ def test_the_doctor_and_the_help_name_it() -> None:
     assert {"OneNet", "ManyNet", "LongNet"} <= {piece.name for piece in doctor.examine(Settings())}
     text = " ".join(app_parser().format_help().split())
     assert all(name in text for name in ("onenet", "manynet", "longnet"))
+
+
+def test_it_brings_settings_of_its_own(tmp_path: Path) -> None:
+    config = tmp_path / "own.toml"
+    config.write_text("[tools.onenet]\nfolds = 5\n")
+    words = ["raw", "out", "participant", "--config", str(config), "--onenet-weights", str(tmp_path / "w.pt")]
+    settings = settings_of(parse(words))
+    assert settings.of(OneSettings) == OneSettings(tmp_path / "w.pt", 5)
+    (tmp_path / "again.toml").write_text(settings.to_toml())
+    assert load(tmp_path / "again.toml") == settings
+    assert OneImage().params(own_settings(OneImage(), settings)) == {"Folds": 5}  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"tools\.onenet\.folds is 0\. It must be at least 1"):
+        load(None, {"tools": {"onenet": {"folds": 0}}})
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [({"run": OneSettings}, r"\[run\], not"), ({"tools.fsl": OneSettings}, "those of another method")],
+)
+def test_settings_in_the_place_of_others_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tables: dict[str, type], message: str
+) -> None:
+    monkeypatch.setattr(OneImage, "tables", tables)
+    families.loaded.cache_clear()
+    with pytest.raises(MissingToolError, match=message):
+        registry.chosen(Settings())
 
 
 def test_every_kind_is_chosen_by_name() -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tomllib
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thalbids import families
 from thalbids.errors import UsageError
+from thalbids.methods.embedded import SynthalSettings
 from thalbids.settings import (
-    DbSegment,
-    FreeSurfer,
-    Fsl,
     Inputs,
     Methods,
-    MindGlide,
     Outputs,
     Registration,
     Run,
     Settings,
     Siena,
-    Synthal,
-    Tools,
     load,
     presets,
     unknown_name,
 )
+from thalbids.tools.programs import DbSegmentSettings, FreeSurferSettings, FslSettings, MindGlideSettings
 
 
 def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
@@ -133,11 +129,11 @@ def test_tables_of_tools_keep_every_word_and_the_command_line_wins_key_by_key(tm
         "[tools.dbsegment]\nfolds = [4, 6]\ntest_time_augmentation = false\n",
     )
     settings = load(config, {"tools": {"freesurfer": {"license_file": Path("/lic")}}})
-    assert settings.tools.freesurfer == FreeSurfer(
+    assert settings.of(FreeSurferSettings) == FreeSurferSettings(
         subjects_dir=tmp_path / "fs", hires=True, options=("-expert", "x", "-x", "x", ""), license_file=Path("/lic")
     )
-    assert settings.tools.dbsegment == DbSegment(folds=(4, 6), test_time_augmentation=False)
-    assert settings.tools.fsl == Fsl()
+    assert settings.of(DbSegmentSettings) == DbSegmentSettings(folds=(4, 6), test_time_augmentation=False)
+    assert settings.of(FslSettings) == FslSettings()
 
 
 def test_missing_and_undecodable_files(tmp_path: Path) -> None:
@@ -198,24 +194,25 @@ settings_of_any_kind = st.builds(
         cutoffs=st.dictionaries(text, numbers),
         bins=st.integers(8, 512),
     ),
-    synthal=st.builds(Synthal, flip_averaging=st.booleans(), write_probabilities=st.booleans()),
     methods=st.builds(
         Methods, names=labels, extra_ensembles=st.sampled_from([(), ("staple",), ("intersection", "staple")])
     ),
     outputs=st.builds(Outputs, report=st.booleans()),
     siena=st.builds(Siena, run=st.sampled_from(["auto", "no"]), table=paths, directory=paths),
-    tools=st.builds(
-        Tools,
-        fsl=st.builds(Fsl, command=words, image=any_text, siena_options=words),
-        freesurfer=st.builds(FreeSurfer, subjects_dir=paths, hires=st.booleans(), options=words),
-        dbsegment=st.builds(
-            DbSegment,
-            runner=st.sampled_from(["local", "docker", "apptainer"]),
-            timeout_minutes=st.floats(0, exclude_min=True, allow_infinity=False),
-            folds=st.lists(st.integers(0, 6), unique=True).map(tuple),
-            test_time_augmentation=st.none() | st.booleans(),
-        ),
-        mindglide=st.builds(MindGlide, checkpoint=paths, device=st.sampled_from(["auto", "cpu", "cuda"])),
+    of_methods=st.fixed_dictionaries(
+        {
+            "synthal": st.builds(SynthalSettings, flip_averaging=st.just(False), write_probabilities=st.booleans()),
+            "tools.fsl": st.builds(FslSettings, command=words, image=text, siena_options=words),
+            "tools.freesurfer": st.builds(FreeSurferSettings, subjects_dir=paths, hires=st.just(True), options=words),
+            "tools.dbsegment": st.builds(
+                DbSegmentSettings,
+                runner=st.sampled_from(["docker", "apptainer"]),
+                timeout_minutes=st.floats(0, exclude_min=True, allow_infinity=False),
+                folds=st.lists(st.integers(0, 6), unique=True).map(tuple),
+                test_time_augmentation=st.none() | st.booleans(),
+            ),
+            "tools.mindglide": st.builds(MindGlideSettings, checkpoint=paths, device=st.sampled_from(["auto", "cuda"])),
+        }
     ),
 )
 
@@ -228,21 +225,16 @@ def test_toml_round_trip(tmp_path_factory: pytest.TempPathFactory, settings: Set
     assert load(config) == settings
 
 
-def leaves(section: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every section that is no section of sections, with its full name."""
-    inner = [(f"{name}.{key.name}".strip("."), getattr(section, key.name)) for key in fields(section)]
-    inner = [(full, value) for full, value in inner if is_dataclass(value)]
-    if not inner:
-        yield name, section
-    for full, value in inner:
-        yield from leaves(value, full)
+def sections() -> dict[str, Any]:
+    """Every section of the settings file with its defaults, by its full name."""
+    own = {item.name: getattr(Settings(), item.name) for item in fields(Settings) if item.name != "of_methods"}
+    return own | {name: kind() for name, kind in families.tables().items()}
 
 
 def test_every_setting_is_written_unless_it_is_none() -> None:
     written = tomllib.loads(Settings().to_toml())
-    names = [name for name, _ in leaves(Settings())]
-    assert "run" in names and "tools.fsl" in names
-    for name, section in leaves(Settings()):
+    assert {"run", "tools.fsl", "synthal"} <= set(sections())
+    for name, section in sections().items():
         table = written
         for part in name.split("."):
             table = table[part]
@@ -252,7 +244,7 @@ def test_every_setting_is_written_unless_it_is_none() -> None:
 def test_every_setting_stands_in_the_usage_guide() -> None:
     guide = (Path(__file__).resolve().parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")
     table = guide.split("## Settings file")[1].split("## Exit codes")[0]
-    for name, section in leaves(Settings()):
+    for name, section in sections().items():
         assert f"`{name}`" in table
         for key in fields(section):
             assert f"`{key.name}`" in table, key.name
@@ -263,7 +255,7 @@ def test_every_setting_stands_in_the_usage_guide() -> None:
 def test_the_paper_is_a_preset_that_a_file_and_options_win_over(tmp_path: Path) -> None:
     paper = load(preset="paper")
     assert paper.registration.choice == "every" and paper.registration.rule == "paper"
-    assert paper.tools.dbsegment.mode == "paper" and not paper.tools.mindglide.reorient
+    assert paper.of(DbSegmentSettings).mode == "paper" and not paper.of(MindGlideSettings).reorient
     assert paper.methods.names == ("freesurfer", "first", "dbsegment", "mindglide")
     config = tmp_path / "own.toml"
     config.write_text("[registration]\nbins = 32\n[group]\nstrict = false\n")

@@ -16,6 +16,7 @@ from thalbids import families
 from thalbids.cli.parser import EXIT_CODES, Parser, add_config, add_general, add_tools
 from thalbids.settings import Settings
 from thalbids.tools.findings import EMBEDDED, FSL, FSL_LICENCE, Finding, of_check, without_us
+from thalbids.tools.programs import FslSettings
 
 WIDTH = 96
 OTHERS = "methods of other packages"
@@ -92,12 +93,12 @@ def table(found: list[Finding]) -> str:
 
 def _of_method(method: Any, settings: Settings) -> list[Finding]:
     """What a method says of its pieces; of one that says nothing, whether it can run."""
-    own = getattr(method, "pieces", None)
-    if own is not None:
-        return list(own(settings))
-    from thalbids.methods.base import trait
+    from thalbids.methods.base import own_settings, trait
 
-    problem = trait(method, "blocked", settings) or ""
+    own, part = getattr(method, "pieces", None), own_settings(method, settings)
+    if own is not None:
+        return list(own(part))
+    problem = trait(method, "blocked", part) or ""
     entry = families.of(method.family)
     enables = f"{entry.label}'s masks"
     return [Finding(OTHERS, entry.label, not problem, where="runs here", problem=problem, enables=enables)]
@@ -145,11 +146,11 @@ def _registration(settings: Settings) -> list[Finding]:
         ("flirt", "FLIRT", "the paper's registration strategies for FLAIR and R1 (ANTs does it without)"),
         ("siena", "SIENA", "percentage brain volume change between sessions"),
     ):
-        problem = fsl.missing(program, settings.tools.fsl) or ""
+        problem = fsl.missing(program, settings.of(FslSettings)) or ""
         pieces.append(
             of_check(FSL, name, problem, without_us(fsl.MEND) if problem else "",
-                     fsl.located(program, settings.tools.fsl),
-                     partial(fsl.version, program, settings.tools.fsl), enables, FSL_LICENCE)
+                     fsl.located(program, settings.of(FslSettings)),
+                     partial(fsl.version, program, settings.of(FslSettings)), enables, FSL_LICENCE)
         )  # fmt: skip
     return pieces
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from thalbids.settings import Settings
+from thalbids.settings import MethodSettings, Settings
 
 if TYPE_CHECKING:
     import nibabel as nib
@@ -27,7 +27,7 @@ class Request:
     params : what the method's :meth:`Method.params` gave for this run
     workdir : an empty folder of its own, removed afterwards
     path : file of the image
-    settings : of the run: how tools are started, threads, device
+    settings : the method's own tables (how its program is started, device), and the run's
     files : other files of the session that the method reads, by name
     labels : (x, y, z) label map that the method's ``label_maps`` gave for this image; None without that stage
     told : the sidecar of that label map
@@ -43,7 +43,7 @@ class Request:
     params: Mapping[str, Any]
     workdir: Path
     path: Path | None = None
-    settings: Settings = field(default_factory=Settings)
+    settings: MethodSettings = field(default_factory=MethodSettings)
     files: Mapping[str, Path] = field(default_factory=dict)
     labels: np.ndarray | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class Method(Protocol):
     def unavailable(self) -> str | None:
         """Why it cannot run here and how to mend that; None when it can."""
 
-    def params(self, settings: Settings) -> Mapping[str, Any]:
+    def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         """The settings that change its results, as JSON values, and the checksum of its weights."""
 
     def segment(self, request: Request) -> Segmentation:
@@ -181,7 +181,12 @@ class LabelMap:
     further: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def trait(method: Method, name: str, settings: Settings) -> Any:
+def own_settings(method: Method, settings: Settings) -> MethodSettings:
+    """The part of the settings that a method gets."""
+    return settings.for_method(getattr(method, "tables", {}).values())
+
+
+def trait(method: Method, name: str, settings: MethodSettings) -> Any:
     """An optional property of a method, or its default."""
     own = getattr(method, name, None)
     if own is not None:

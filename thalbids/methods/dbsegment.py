@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.tools import asked_once, problem_of, software, threads
-from thalbids.settings import Settings
+from thalbids.settings import MethodSettings
+from thalbids.tools.programs import DbSegmentSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,7 @@ class DBSegment:
     envelope = True
     brain_mask = "auto"  # the paper's
     device = "tools.dbsegment"
+    tables: Mapping[str, type] = {"tools.dbsegment": DbSegmentSettings}
     images: tuple[str, ...] = ("T1w",)
     protocol = PROTOCOL
     memory_gb = 8.0
@@ -39,19 +41,19 @@ class DBSegment:
     citations: tuple[str, ...] = ("baniasadi2023dbsegment",)
 
     def unavailable(self) -> str | None:
-        return self.blocked(Settings())
+        return self.blocked(MethodSettings())
 
-    def blocked(self, settings: Settings) -> str | None:
+    def blocked(self, settings: MethodSettings) -> str | None:
         from thalbids.tools import dbsegment
 
-        return problem_of(dbsegment.check(settings.tools.dbsegment))
+        return problem_of(dbsegment.check(settings.of(DbSegmentSettings)))
 
-    def pieces(self, settings: Settings) -> list[Finding]:
+    def pieces(self, settings: MethodSettings) -> list[Finding]:
         """What ``thalbids doctor`` tells of it."""
         from thalbids.tools import dbsegment
         from thalbids.tools.findings import of_check
 
-        own = settings.tools.dbsegment
+        own = settings.of(DbSegmentSettings)
         checked = dbsegment.check(own)
         enables = "DBSegment's masks; the paper's brain mask"
         return [
@@ -59,37 +61,37 @@ class DBSegment:
                      lambda: dbsegment.version(own), enables, "GPL-3"),
         ]  # fmt: skip
 
-    def builds_on(self, settings: Settings) -> tuple[str, ...]:
+    def builds_on(self, settings: MethodSettings) -> tuple[str, ...]:
         return ()
 
-    def minutes(self, settings: Settings) -> float | None:
+    def minutes(self, settings: MethodSettings) -> float | None:
         """Of one scan on one thread; on a GPU nobody measured."""
         from thalbids.tools import dbsegment
 
-        return None if self.gpu(settings) else dbsegment.minutes(settings.tools.dbsegment)
+        return None if self.gpu(settings) else dbsegment.minutes(settings.of(DbSegmentSettings))
 
-    def shown_settings(self, settings: Settings) -> dict[str, Any]:
+    def shown_settings(self, settings: MethodSettings) -> dict[str, Any]:
         """For the page."""
-        program = settings.tools.dbsegment
+        program = settings.of(DbSegmentSettings)
         names = ("mode", "folds", "test_time_augmentation")
         return {"DBSegment": {name: getattr(program, name) for name in names}}
 
-    def gpu(self, settings: Settings) -> bool:
+    def gpu(self, settings: MethodSettings) -> bool:
         from thalbids.tools.runner import takes_gpu
 
-        return takes_gpu(settings.tools.dbsegment.device)
+        return takes_gpu(settings.of(DbSegmentSettings).device)
 
-    def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
+    def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
         from thalbids.tools import dbsegment
         from thalbids.tools.check import container_name
 
-        said = asked_once(dbsegment.version, settings.tools.dbsegment)
-        return software(said, "DBSegment", container_name(settings.tools.dbsegment))
+        said = asked_once(dbsegment.version, settings.of(DbSegmentSettings))
+        return software(said, "DBSegment", container_name(settings.of(DbSegmentSettings)))
 
-    def params(self, settings: Settings) -> Mapping[str, Any]:
+    def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         from thalbids.tools import dbsegment
 
-        own = settings.tools.dbsegment
+        own = settings.of(DbSegmentSettings)
         return {
             "Software": list(self.software(settings)),
             "Mode": own.mode,
@@ -105,7 +107,7 @@ class DBSegment:
         made = {}
         for name, request in requests.items():
             found = dbsegment.segment(
-                request.image, request.workdir, request.settings.tools.dbsegment, threads=threads()
+                request.image, request.workdir, request.settings.of(DbSegmentSettings), threads=threads()
             )
             metadata = {**request.params, "WayBack": found.way_back}
             if found.above_255:

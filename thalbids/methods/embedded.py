@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thalbids.inference.protocol import PROTOCOL
 from thalbids.methods.base import Request, Segmentation
-from thalbids.settings import Settings
+from thalbids.settings import MethodSettings
 
 if TYPE_CHECKING:
     from thalbids.tools.findings import Finding
+
+
+@dataclass(frozen=True)
+class SynthalSettings:
+    """The embedded network.
+
+    Attributes
+    ----------
+    flip_averaging : average the scan's result with that of its mirror image (twice the time)
+    write_probabilities : write the probability image beside each mask
+    """
+
+    flip_averaging: bool = True
+    write_probabilities: bool = True
 
 
 class SynThal:
@@ -23,6 +38,7 @@ class SynThal:
     dash, marker = "", "v"
     envelope = True
     brain_mask = "embedded"
+    tables: Mapping[str, type] = {"synthal": SynthalSettings}
     icv = "Estimate of SynThal on the T1w image, or the reference image where there is none"
     protocol = PROTOCOL
     memory_gb = 1.2
@@ -38,7 +54,7 @@ class SynThal:
 
         return unavailable()
 
-    def pieces(self, settings: Settings) -> list[Finding]:
+    def pieces(self, settings: MethodSettings) -> list[Finding]:
         """What ``thalbids doctor`` tells of it."""
         from thalbids.methods.synthal import weights_checksum
         from thalbids.tools.findings import EMBEDDED, Finding
@@ -49,21 +65,21 @@ class SynThal:
             return [Finding(EMBEDDED, name, False, problem=problem, enables=enables, mend="Install thalbids again.")]
         return [Finding(EMBEDDED, name, True, f"SHA-256 {weights_checksum()[:16]}", enables=enables)]
 
-    def builds_on(self, settings: Settings) -> tuple[str, ...]:
+    def builds_on(self, settings: MethodSettings) -> tuple[str, ...]:
         return ()
 
-    def params(self, settings: Settings) -> Mapping[str, Any]:
+    def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         from thalbids.methods.synthal import weights_checksum
 
         return {
             "Weights": weights_checksum(),
-            "FlipAveraging": settings.synthal.flip_averaging,
+            "FlipAveraging": settings.of(SynthalSettings).flip_averaging,
             "Precision": settings.run.precision,
         }
 
-    def shown_settings(self, settings: Settings) -> dict[str, Any]:
+    def shown_settings(self, settings: MethodSettings) -> dict[str, Any]:
         """For the page."""
-        return {"flip averaging": settings.synthal.flip_averaging}
+        return {"flip averaging": settings.of(SynthalSettings).flip_averaging}
 
     def segment(self, request: Request) -> Segmentation:
         from thalbids.methods.synthal import segment

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from thalbids.methods.base import Request, Segmentation
 from thalbids.methods.tools import asked_once, problem_of, software
-from thalbids.settings import Settings
+from thalbids.settings import MethodSettings
+from thalbids.tools.programs import FslSettings
 
 if TYPE_CHECKING:
     from thalbids.tools.findings import Finding
@@ -19,6 +20,7 @@ class First:
     """See :class:`thalbids.methods.base.Method`."""
 
     family = "first"
+    tables: Mapping[str, type] = {"tools.fsl": FslSettings}
     shown, single = "FSL FIRST", True
     relative_volume = (
         0.99  # median sensitivity / precision against one set of manual masks (paper, Table 1): 1.55 : 1.57
@@ -36,33 +38,33 @@ class First:
     citations: tuple[str, ...] = ("patenaude2011first",)
 
     def unavailable(self) -> str | None:
-        return self.blocked(Settings())
+        return self.blocked(MethodSettings())
 
-    def blocked(self, settings: Settings) -> str | None:
+    def blocked(self, settings: MethodSettings) -> str | None:
         from thalbids.tools import first
 
-        return problem_of(first.check(settings.tools.fsl))
+        return problem_of(first.check(settings.of(FslSettings)))
 
-    def pieces(self, settings: Settings) -> list[Finding]:
+    def pieces(self, settings: MethodSettings) -> list[Finding]:
         """What ``thalbids doctor`` tells of it."""
         from thalbids.tools import first
         from thalbids.tools.findings import FSL, FSL_LICENCE, of_check, without_us
 
-        checked = first.check(settings.tools.fsl)
+        checked = first.check(settings.of(FslSettings))
         return [
             of_check(FSL, "FIRST", checked.problem, without_us(checked.mend), checked.where,
-                     lambda: first.version(settings.tools.fsl), "FIRST's masks; the paper's envelope of MindGlide",
-                     FSL_LICENCE),
+                     lambda: first.version(settings.of(FslSettings)),
+                     "FIRST's masks; the paper's envelope of MindGlide", FSL_LICENCE),
         ]  # fmt: skip
 
-    def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
+    def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
         from thalbids.tools import first
         from thalbids.tools.check import container_name
 
-        said = asked_once(first.version, settings.tools.fsl)
-        return software(said, "FSL", container_name(settings.tools.fsl))
+        said = asked_once(first.version, settings.of(FslSettings))
+        return software(said, "FSL", container_name(settings.of(FslSettings)))
 
-    def params(self, settings: Settings) -> Mapping[str, Any]:
+    def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         return {"Software": list(self.software(settings))}
 
     def segment(self, request: Request) -> Segmentation:
@@ -72,5 +74,5 @@ class First:
         from thalbids.tools import first
 
         brain = np.asarray(load_labels(request.brain).dataobj)
-        found = first.segment(request.image, brain, request.workdir, request.settings.tools.fsl)
+        found = first.segment(request.image, brain, request.workdir, request.settings.of(FslSettings))
         return Segmentation(found.labels, request.image.affine, metadata={"Protocol": PROTOCOL})

@@ -13,7 +13,8 @@ from thalbids.families import Option
 from thalbids.files import read_json
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.tools import asked_once, problem_of, software, threads, told
-from thalbids.settings import Settings
+from thalbids.settings import MethodSettings
+from thalbids.tools.programs import FreeSurferSettings
 from thalbids.types import Session
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class FreeSurfer:
     """See :class:`thalbids.methods.base.Method`. Its label maps are made of the files of a subject's folder."""
 
     family = "freesurfer"
+    tables: Mapping[str, type] = {"tools.freesurfer": FreeSurferSettings}
     shown, single = "FreeSurfer", True
     code_url = "https://github.com/freesurfer/freesurfer"
     relative_volume = 1.0  # by definition
@@ -59,11 +61,13 @@ class FreeSurfer:
     )
     citations: tuple[str, ...] = ("fischl2002freesurfer",)
 
-    def icv_file(self, settings: Settings, session: Session, *, alone: bool) -> Path | None:
-        """``aseg.stats`` of a session beside given masks of FreeSurfer, or in the subjects directory."""
+    def icv_file(
+        self, settings: MethodSettings, session: Session, *, alone: bool, given: Path | None = None
+    ) -> Path | None:
+        """``aseg.stats`` of a session beside masks of FreeSurfer that are ``given``, or in the subjects directory."""
         from thalbids.tools import freesurfer
 
-        for place in (settings.inputs.derivatives.get(self.family), settings.tools.freesurfer.subjects_dir):
+        for place in (given, settings.of(FreeSurferSettings).subjects_dir):
             if place is not None:
                 with suppress(ThalbidsError):  # it is being written, or ended with an error
                     folder = freesurfer.find(place, session.subject, session.session, only_session=alone)
@@ -80,19 +84,19 @@ class FreeSurfer:
         return read_stats(path).etiv_mm3
 
     def unavailable(self) -> str | None:
-        return self.blocked(Settings())
+        return self.blocked(MethodSettings())
 
-    def blocked(self, settings: Settings) -> str | None:
+    def blocked(self, settings: MethodSettings) -> str | None:
         from thalbids.tools import freesurfer
 
-        return problem_of(freesurfer.check(settings.tools.freesurfer))
+        return problem_of(freesurfer.check(settings.of(FreeSurferSettings)))
 
-    def pieces(self, settings: Settings) -> list[Finding]:
+    def pieces(self, settings: MethodSettings) -> list[Finding]:
         """What ``thalbids doctor`` tells of it: the program, its licence, results that exist."""
         from thalbids.tools import freesurfer
         from thalbids.tools.findings import Finding, of_check
 
-        own = settings.tools.freesurfer
+        own = settings.of(FreeSurferSettings)
         part, enables = self.shown, "FreeSurfer's masks and eTIV"
         checked = freesurfer.check(own)
         licence = freesurfer.license_file(own)
@@ -111,36 +115,36 @@ class FreeSurfer:
                     enables=enables + ", read from results that you have", mend="Give them: --fs-subjects-dir DIR"),
         ]  # fmt: skip
 
-    def builds_on(self, settings: Settings) -> tuple[str, ...]:
+    def builds_on(self, settings: MethodSettings) -> tuple[str, ...]:
         return ()
 
-    def shown_settings(self, settings: Settings) -> dict[str, Any]:
+    def shown_settings(self, settings: MethodSettings) -> dict[str, Any]:
         """For the page."""
-        return {"recon-all": {"hires": settings.tools.freesurfer.hires}}
+        return {"recon-all": {"hires": settings.of(FreeSurferSettings).hires}}
 
-    def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
+    def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
         from thalbids.tools import freesurfer
         from thalbids.tools.check import container_name
 
-        said = asked_once(freesurfer.version, settings.tools.freesurfer)
-        return software(said, "FreeSurfer", container_name(settings.tools.freesurfer))
+        said = asked_once(freesurfer.version, settings.of(FreeSurferSettings))
+        return software(said, "FreeSurfer", container_name(settings.of(FreeSurferSettings)))
 
-    def params(self, settings: Settings) -> Mapping[str, Any]:
+    def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         return {}
 
-    def results_given(self, settings: Settings) -> bool:
+    def results_given(self, settings: MethodSettings) -> bool:
         """Whether a folder of existing results is named."""
-        return settings.tools.freesurfer.subjects_dir is not None
+        return settings.of(FreeSurferSettings).subjects_dir is not None
 
-    def results_root(self, settings: Settings) -> Path | None:
+    def results_root(self, settings: MethodSettings) -> Path | None:
         """The folder of existing results."""
-        return settings.tools.freesurfer.subjects_dir
+        return settings.of(FreeSurferSettings).subjects_dir
 
-    def results(self, settings: Settings, session: Session, *, alone: bool) -> Path | None:
+    def results(self, settings: MethodSettings, session: Session, *, alone: bool) -> Path | None:
         """The folder of a session's existing results; raises ToolError when it cannot be used."""
         from thalbids.tools import freesurfer
 
-        place = settings.tools.freesurfer.subjects_dir
+        place = settings.of(FreeSurferSettings).subjects_dir
         if place is None:
             return None
         return freesurfer.find(place, session.subject, session.session, only_session=alone)
@@ -159,18 +163,18 @@ class FreeSurfer:
         """What recon-all leaves that is read."""
         return {"aseg": folder / "mri" / "aseg.mgz", "stats": folder / "stats" / "aseg.stats"}
 
-    def run_params(self, settings: Settings) -> Mapping[str, Any]:
+    def run_params(self, settings: MethodSettings) -> Mapping[str, Any]:
         """What the result of recon-all depends on."""
-        own = settings.tools.freesurfer
+        own = settings.of(FreeSurferSettings)
         return {"Software": list(self.software(settings)), "Hires": own.hires, "Options": told(own.options)}
 
-    def run(self, t1w: Path, t2w: Path | None, folder: Path, settings: Settings) -> None:
+    def run(self, t1w: Path, t2w: Path | None, folder: Path, settings: MethodSettings) -> None:
         """recon-all on the raw T1w (and T2w) into ``folder``; what an earlier run left there is removed first."""
         from thalbids.tools import freesurfer
 
         if folder.exists():
             shutil.rmtree(folder)
-        freesurfer.run(t1w, t2w, folder.parent, folder.name, settings.tools.freesurfer, threads=threads())
+        freesurfer.run(t1w, t2w, folder.parent, folder.name, settings.of(FreeSurferSettings), threads=threads())
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
         import numpy as np

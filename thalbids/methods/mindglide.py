@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalbids import families
 from thalbids.errors import ImageError
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.tools import asked_once, problem_of, software, threads
-from thalbids.settings import Settings
+from thalbids.settings import MethodSettings
+from thalbids.tools.programs import MindGlideSettings
 
 if TYPE_CHECKING:
     from thalbids.tools.download import Download
@@ -18,6 +21,18 @@ if TYPE_CHECKING:
 
 PROTOCOL = "MindGlide: deep grey matter (label 3) inside the thalamus of the envelope"
 NAMES = {3: "deep grey matter", 19: "ventral diencephalon"}  # the labels that are told apart here
+
+
+@dataclass(frozen=True)
+class EnvelopeSettings:
+    """What is made of MindGlide's labels (how it is run: ``[tools.mindglide]``).
+
+    Attributes
+    ----------
+    envelope : the method whose thalamus MindGlide's deep grey matter is cut with; ``first`` is the paper's
+    """
+
+    envelope: str = field(default="first", metadata={"choices": families.envelopes})
 
 
 class MindGlide:
@@ -31,6 +46,7 @@ class MindGlide:
     cut_with = "first"  # the paper's envelope (2.6.2)
     cut_words = "its deep grey matter inside the thalamus of {}"
     device = "tools.mindglide"
+    tables: Mapping[str, type] = {"tools.mindglide": MindGlideSettings, "mindglide": EnvelopeSettings}
     download = "weights of MindGlide (123 MB, MIT)"
     images: tuple[str, ...] = ("T1w", "FLAIR", "R1map")
     protocol = PROTOCOL
@@ -43,20 +59,20 @@ class MindGlide:
     citations: tuple[str, ...] = ("goebl2025mindglide",)
 
     def unavailable(self) -> str | None:
-        return self.blocked(Settings())
+        return self.blocked(MethodSettings())
 
-    def blocked(self, settings: Settings) -> str | None:
+    def blocked(self, settings: MethodSettings) -> str | None:
         from thalbids.tools import mindglide
 
-        return problem_of(mindglide.check(settings.tools.mindglide))
+        return problem_of(mindglide.check(settings.of(MindGlideSettings)))
 
-    def pieces(self, settings: Settings) -> list[Finding]:
+    def pieces(self, settings: MethodSettings) -> list[Finding]:
         """What ``thalbids doctor`` tells of it: the program and its weights."""
         from thalbids.tools import mindglide
         from thalbids.tools.check import program_check
         from thalbids.tools.findings import Finding, of_check
 
-        own = settings.tools.mindglide
+        own = settings.of(MindGlideSettings)
         enables = "MindGlide's masks of T1w, FLAIR and R1, and their ensembles (with FIRST or another envelope)"
         program = program_check(self.shown, mindglide.runner(own), mindglide.PROGRAM, "thalbids setup mindglide")
         path = mindglide.checkpoint(own)
@@ -75,31 +91,31 @@ class MindGlide:
 
         return (fetched_checkpoint(),)
 
-    def builds_on(self, settings: Settings) -> tuple[str, ...]:
-        return (settings.mindglide.envelope,)
+    def builds_on(self, settings: MethodSettings) -> tuple[str, ...]:
+        return (settings.of(EnvelopeSettings).envelope,)
 
-    def shown_settings(self, settings: Settings) -> dict[str, Any]:
+    def shown_settings(self, settings: MethodSettings) -> dict[str, Any]:
         """For the page."""
-        program = settings.tools.mindglide
+        program = settings.of(MindGlideSettings)
         told = {"device": program.device, "reorient": program.reorient, "keep_largest": program.keep_largest}
-        return {"MindGlide": {"envelope": settings.mindglide.envelope} | told}
+        return {"MindGlide": {"envelope": settings.of(EnvelopeSettings).envelope} | told}
 
-    def gpu(self, settings: Settings) -> bool:
+    def gpu(self, settings: MethodSettings) -> bool:
         from thalbids.tools.runner import takes_gpu
 
-        return takes_gpu(settings.tools.mindglide.device)
+        return takes_gpu(settings.of(MindGlideSettings).device)
 
-    def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
+    def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
         from thalbids.tools import mindglide
         from thalbids.tools.check import container_name
 
-        said = asked_once(mindglide.version, settings.tools.mindglide)
-        return software(said, "MindGlide", container_name(settings.tools.mindglide))
+        said = asked_once(mindglide.version, settings.of(MindGlideSettings))
+        return software(said, "MindGlide", container_name(settings.of(MindGlideSettings)))
 
-    def params(self, settings: Settings) -> Mapping[str, Any]:
+    def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         from thalbids.tools import mindglide
 
-        own = settings.tools.mindglide
+        own = settings.of(MindGlideSettings)
         weights = mindglide.checkpoint(own)
         return {
             "Software": list(self.software(settings)),
@@ -108,7 +124,7 @@ class MindGlide:
             else _checksum(weights, weights.stat().st_mtime_ns),
             "Reorient": own.reorient,
             "KeepLargest": own.keep_largest,
-            "Envelope": settings.mindglide.envelope,
+            "Envelope": settings.of(EnvelopeSettings).envelope,
             **({"Device": "cuda"} if self.gpu(settings) else {}),  # may give slightly other masks
         }
 
@@ -117,7 +133,7 @@ class MindGlide:
 
         first = next(iter(requests.values()))
         images = {name: request.image for name, request in requests.items()}
-        found = mindglide.segment(images, first.workdir, first.settings.tools.mindglide, threads=threads())
+        found = mindglide.segment(images, first.workdir, first.settings.of(MindGlideSettings), threads=threads())
         names = {n: NAMES.get(n, f"MindGlide label {n}") for n in range(1, mindglide.N_LABELS)}
         metadata = {key: value for key, value in first.params.items() if key != "Envelope"}
         return {name: LabelMap(labels, names, metadata) for name, labels in found.labels.items()}, found.failed

@@ -13,7 +13,7 @@ from pathlib import Path
 from thalbids import families
 from thalbids.bids.results import names
 from thalbids.errors import MissingToolError, NoInputError, UsageError
-from thalbids.methods.base import Method, trait
+from thalbids.methods.base import Method, own_settings, trait
 from thalbids.settings import Settings, unknown_name
 
 SLOW_MINUTES = 30.0
@@ -133,10 +133,11 @@ class _Picking:
         """Take a method; one that somebody asked for (``why``) and that cannot be had is an error."""
         if name in self.picked:
             return True
-        method, settings = self.known[name], self.settings
+        method = self.known[name]
+        settings = own_settings(method, self.settings)
         slow = getattr(method, "only_by_name", "") if not why else ""
         reason = slow or trait(method, "blocked", settings)
-        given = results_of(settings, name) or bool(getattr(method, "results_given", lambda _: False)(settings))
+        given = results_of(self.settings, name) or bool(getattr(method, "results_given", lambda _: False)(settings))
         if reason and not given:
             return self._leave_out(name, reason, why)
         needed = () if reason else trait(method, "builds_on", settings)  # results that are given need nothing

@@ -8,6 +8,7 @@ from typing import Any
 
 from thalbids import families
 from thalbids.errors import NoInputError, ThalbidsError
+from thalbids.methods.base import own_settings
 from thalbids.methods.registry import Choice, results_of
 from thalbids.settings import Settings
 from thalbids.types import Session
@@ -26,7 +27,9 @@ def check_results(
     usable = [session for session in sessions if session.problem is None and "T1w" in session.images]
     single, told = alone(every), []
     for family, method in families.methods().items():
-        place = method.results_root(settings) if usable and hasattr(method, "results_root") else None
+        place = (
+            method.results_root(own_settings(method, settings)) if usable and hasattr(method, "results_root") else None
+        )
         if place is None or any(_in_results(method, settings, one, single) for one in usable):
             continue
         names = [session.name for session in usable[:3]]
@@ -49,6 +52,6 @@ def alone(every: Sequence[Session]) -> set[str]:
 def _in_results(method: Any, settings: Settings, session: Session, single: set[str]) -> bool:
     """Whether results of a session are there, also such as cannot be used: the plan says why."""
     try:
-        return method.results(settings, session, alone=session.subject in single) is not None
+        return method.results(own_settings(method, settings), session, alone=session.subject in single) is not None
     except ThalbidsError:
         return True

@@ -20,6 +20,7 @@ from thalbids.engine import engine, lock, machine
 from thalbids.engine.log import Reporter
 from thalbids.engine.step import Step, StepResult
 from thalbids.errors import NoInputError
+from thalbids.methods.base import own_settings
 from thalbids.methods.registry import check_places, chosen, with_earlier
 from thalbids.participant import all_sessions, describing
 from thalbids.participant.checks import check_results
@@ -184,7 +185,7 @@ def links(settings: Settings) -> dict[str, Path]:
     """Where the BIDS URIs of given results lead, by their names."""
     found = dict(settings.inputs.derivatives)
     for family, method in families.methods().items():
-        root = method.results_root(settings) if hasattr(method, "results_root") else None
+        root = method.results_root(own_settings(method, settings)) if hasattr(method, "results_root") else None
         if root is not None:
             found.setdefault(family, root)
     return found

@@ -10,6 +10,7 @@ from typing import Any
 from thalbids.bids.results.outputs import write_table
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
 from thalbids.families import embedded
+from thalbids.methods.embedded import SynthalSettings
 from thalbids.methods.synthal import weights_checksum
 from thalbids.participant.session import PlannedMask
 from thalbids.participant.stages.session.measures import DIAGNOSTICS, volume_rows
@@ -87,7 +88,7 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     image = load_image(scan)
     for text in image.extra.get("notes", ()):
         print(f"{scan}: {text}", file=sys.stderr)
-    found = segment_image(image, precision=settings.run.precision, flip=settings.synthal.flip_averaging)
+    found = segment_image(image, precision=settings.run.precision, flip=settings.of(SynthalSettings).flip_averaging)
     icv = found.metadata["IntracranialVolumeMm3"]
     own = {name: found.metadata[key] for name, key in DIAGNOSTICS.items() if key in found.metadata}
     family = embedded()
@@ -105,7 +106,7 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     assert found.brain is not None and found.probability is not None
     save_image(found.labels, found.affine, folder / f"{name}_thalamus.nii.gz", dtype=np.uint8)
     save_image(found.brain, found.affine, folder / f"{name}_brain.nii.gz", dtype=np.uint8)
-    if settings.synthal.write_probabilities:
+    if settings.of(SynthalSettings).write_probabilities:
         save_image(found.probability, found.affine, folder / f"{name}_thalamusprob.nii.gz", dtype=np.float32)
     write_table(folder / f"{name}_thalamus.tsv", [row], COLUMNS)
     return row

@@ -19,7 +19,6 @@ from thalbids.errors import ImageError, ThalbidsError
 from thalbids.image.io import load_labels, save_image
 from thalbids.qc.measures import asymmetry_index
 from thalbids.scratch import scratch
-from thalbids.settings import Settings
 from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
 
 ASYMMETRY = "AsymmetryIndex"  # of the sidecar of left and right thalamus, for the person's other visits
@@ -74,11 +73,11 @@ def labels_of(inputs: Inputs, key: str) -> np.ndarray:
 
 
 @contextmanager
-def work_folder(settings: Settings) -> Iterator[Path]:
+def work_folder(work_dir: Path | None) -> Iterator[Path]:
     """An empty folder that is removed afterwards; errors that leave it do not name it, as it differs in every run."""
-    if settings.run.work_dir is not None:
-        settings.run.work_dir.mkdir(parents=True, exist_ok=True)
-    with scratch("step", settings.run.work_dir) as folder:
+    if work_dir is not None:
+        work_dir.mkdir(parents=True, exist_ok=True)
+    with scratch("step", work_dir) as folder:
         try:
             yield folder
         except ThalbidsError as error:

@@ -11,7 +11,8 @@ import nibabel as nib
 import numpy as np
 
 from thalbids.errors import UsageError
-from thalbids.settings import Program, Registration, Settings
+from thalbids.settings import Registration, Settings
+from thalbids.tools.programs import FslSettings, Program
 
 INTERPOLATION_ORDER = {"linear": 1, "spline": 3}
 
@@ -132,7 +133,7 @@ def configured_for(image: str, settings: Settings) -> tuple[Strategy, ...]:
     UsageError, MissingToolError
         See :func:`configured` and :func:`resolved`.
     """
-    own, program = settings.registration, settings.tools.fsl
+    own, program = settings.registration, settings.of(FslSettings)
     names = resolved(asked_for(image, own), image, program)
     makers = _makers()
     for name in own.cutoffs:
@@ -152,7 +153,7 @@ def note_on(image: str, settings: Settings) -> str:
     names = asked_for(image, settings.registration)
     if names != (AUTO,):
         return ""
-    got = resolved(names, image, settings.tools.fsl)
+    got = resolved(names, image, settings.of(FslSettings))
     if got == ("ants",):
         return "registered by ANTs: FSL's FLIRT, the paper's first choice, is not installed"
     return f"registered by FSL's FLIRT ({', '.join(got[:-1])}), or by ANTs where that fails"

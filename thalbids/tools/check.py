@@ -9,7 +9,7 @@ from pathlib import Path
 
 from thalbids.errors import MissingToolError
 from thalbids.scratch import scratch
-from thalbids.settings import Program
+from thalbids.tools.programs import Program
 from thalbids.tools.runner import Apptainer, Command, Docker, Local, Prefix, Runner, version_text
 
 _VERSION = "import importlib.metadata as m, sys; sys.stdout.write(m.version({!r}))"

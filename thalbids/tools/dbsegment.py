@@ -23,9 +23,9 @@ from thalbids.errors import ImageError
 from thalbids.image.grids import resample_to, same_grid, upright
 from thalbids.image.io import load_labels, save_image
 from thalbids.image.orientation import is_rotation_and_zooms
-from thalbids.settings import DbSegment
 from thalbids.tools import environments
 from thalbids.tools.check import Check, package_version, program_check
+from thalbids.tools.programs import DbSegmentSettings
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, takes_gpu, with_limit
 
 NAME = "DBSegment"
@@ -84,38 +84,38 @@ class DbSegmentation:
         return (self.labels > 0).astype(np.uint8)
 
 
-def folds(settings: DbSegment) -> tuple[int, ...]:
+def folds(settings: DbSegmentSettings) -> tuple[int, ...]:
     """The folds of the settings, or those of the mode."""
     return settings.folds or (PAPER_FOLDS if settings.mode == "paper" else SHIPPED_FOLDS)
 
 
-def augmented(settings: DbSegment) -> bool:
+def augmented(settings: DbSegmentSettings) -> bool:
     """Test-time augmentation of the settings, or that of the mode."""
     asked = settings.test_time_augmentation
     return settings.mode == "paper" if asked is None else asked
 
 
-def passes(settings: DbSegment) -> int:
+def passes(settings: DbSegmentSettings) -> int:
     """How often the network looks at the scan: once a fold, with test-time augmentation in eight mirrorings."""
     return len(folds(settings)) * (8 if augmented(settings) else 1)
 
 
-def minutes(settings: DbSegment) -> float:
+def minutes(settings: DbSegmentSettings) -> float:
     """What one scan takes on one thread of a processor, by its passes."""
     return passes(settings) * MINUTES_A_PASS
 
 
-def limit_minutes(settings: DbSegment) -> float:
+def limit_minutes(settings: DbSegmentSettings) -> float:
     """The time limit: that of the settings, or three times what one thread takes."""
     return settings.timeout_minutes or max(LEAST_LIMIT_MINUTES, 3 * minutes(settings))
 
 
-def runner(settings: DbSegment) -> Runner:
+def runner(settings: DbSegmentSettings) -> Runner:
     """The runner of DBSegment."""
     return runner_of(environments.settled(settings, "dbsegment"))
 
 
-def check(settings: DbSegment) -> Check:
+def check(settings: DbSegmentSettings) -> Check:
     """Tell whether DBSegment can run here, without a download."""
     mend = "Make it an environment of its own: thalbids setup dbsegment"
     found = program_check(NAME, runner(settings), PROGRAM, mend)
@@ -134,7 +134,7 @@ def check(settings: DbSegment) -> Check:
     return found
 
 
-def model_folder(settings: DbSegment) -> Path:
+def model_folder(settings: DbSegmentSettings) -> Path:
     """Where the tool looks for the folds: with ``-f`` always in the set of seven, without in that of 4 and 6."""
     root = settings.models or _DEFAULT_MODELS
     small, large = (root / f"deep_brain_seg_model_{count}f" for count in (2, 7))
@@ -143,7 +143,7 @@ def model_folder(settings: DbSegment) -> Path:
     return large if large.is_dir() and not small.is_dir() else small
 
 
-def models_digest(settings: DbSegment) -> str | None:
+def models_digest(settings: DbSegmentSettings) -> str | None:
     """SHA-256 that tells the models of the folds used from others; None where they are not here (in a container).
 
     Of each file the name, the size, and a megabyte from its start, middle and end: they have gigabytes, and another
@@ -164,13 +164,13 @@ def models_digest(settings: DbSegment) -> str | None:
     return found.hexdigest()
 
 
-def version(settings: DbSegment) -> str | None:
+def version(settings: DbSegmentSettings) -> str | None:
     """``DBSegment 0.2.2``; None when it cannot be told."""
     found = package_version(runner(settings), PROGRAM, "DBSegment")
     return None if found is None else f"{NAME} {found}"
 
 
-def command(work: Path, settings: DbSegment, *, threads: int = 1) -> Command:
+def command(work: Path, settings: DbSegmentSettings, *, threads: int = 1) -> Command:
     """``DBSegment`` from ``work/in`` to ``work/out``. It takes any GPU that it sees."""
     gpu = takes_gpu(settings.device)
     source, result = work / "in", work / "out"
@@ -199,7 +199,7 @@ def command(work: Path, settings: DbSegment, *, threads: int = 1) -> Command:
 
 
 def segment(
-    t1: nib.Nifti1Image, work: Path, settings: DbSegment, *, threads: int = 1, runs: Runner | None = None
+    t1: nib.Nifti1Image, work: Path, settings: DbSegmentSettings, *, threads: int = 1, runs: Runner | None = None
 ) -> DbSegmentation:
     """Run DBSegment on a T1w of the whole head.
 

@@ -17,9 +17,9 @@ from thalbids.errors import ImageError
 from thalbids.image.grids import same_grid
 from thalbids.image.io import load_labels, save_image
 from thalbids.image.orientation import to_ras
-from thalbids.settings import Fsl
 from thalbids.tools import fsl
 from thalbids.tools.check import Check, where_of
+from thalbids.tools.programs import FslSettings
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, tail, with_limit
 
 NAME = "FIRST"
@@ -44,19 +44,19 @@ class First:
     source: str
 
 
-def check(settings: Fsl) -> Check:
+def check(settings: FslSettings) -> Check:
     """Tell whether FIRST can run here."""
     problem = fsl.missing(PROGRAM, settings)
     where = where_of(fsl.runner(settings), fsl.located(PROGRAM, settings))
     return Check(NAME, problem or "", fsl.MEND if problem else "", where)
 
 
-def version(settings: Fsl) -> str | None:
+def version(settings: FslSettings) -> str | None:
     """``FSL 6.0.7``; None when FIRST is not there."""
     return None if fsl.missing(PROGRAM, settings) else fsl.version(PROGRAM, settings)
 
 
-def command(work: Path, settings: Fsl) -> Command:
+def command(work: Path, settings: FslSettings) -> Command:
     """``run_first_all`` on ``work/T1_brain.nii.gz``, without leave to submit itself to a cluster.
 
     The image is named without its folder: a space in the path breaks the script.
@@ -77,7 +77,9 @@ def command(work: Path, settings: Fsl) -> Command:
     )
 
 
-def segment(t1: nib.Nifti1Image, brain: np.ndarray, work: Path, settings: Fsl, runs: Runner | None = None) -> First:
+def segment(
+    t1: nib.Nifti1Image, brain: np.ndarray, work: Path, settings: FslSettings, runs: Runner | None = None
+) -> First:
     """Run FIRST on a T1w masked by the brain.
 
     Parameters

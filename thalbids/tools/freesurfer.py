@@ -14,8 +14,8 @@ import numpy as np
 from thalbids.errors import ImageError
 from thalbids.image.grids import resample_to
 from thalbids.image.io import load_labels
-from thalbids.settings import FreeSurfer
 from thalbids.tools.check import Check, program_check, said_version
+from thalbids.tools.programs import FreeSurferSettings
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, with_limit
 
 NAME = "FreeSurfer"
@@ -191,12 +191,12 @@ def read_stats(path: Path) -> Stats:
     return Stats(etiv, structures, _version_of_header(header))
 
 
-def runner(settings: FreeSurfer) -> Runner:
+def runner(settings: FreeSurferSettings) -> Runner:
     """The runner of recon-all."""
     return runner_of(settings)
 
 
-def check(settings: FreeSurfer) -> Check:
+def check(settings: FreeSurferSettings) -> Check:
     """Tell whether recon-all can run here; reading existing results needs nothing of this."""
     mend = "Install FreeSurfer and set FREESURFER_HOME, or give existing results: --fs-subjects-dir."
     found = program_check(NAME, runner(settings), PROGRAM, mend)
@@ -212,7 +212,7 @@ def check(settings: FreeSurfer) -> Check:
     return found
 
 
-def license_file(settings: FreeSurfer) -> Path | None:
+def license_file(settings: FreeSurferSettings) -> Path | None:
     """The licence: of the settings, of the variable FS_LICENSE, or in FREESURFER_HOME."""
     named = [settings.license_file, *(Path(p) for p in [os.environ.get("FS_LICENSE")] if p)]
     home = os.environ.get("FREESURFER_HOME")
@@ -221,7 +221,7 @@ def license_file(settings: FreeSurfer) -> Path | None:
     return next((path.absolute() for path in named if path is not None and path.is_file()), None)
 
 
-def version(settings: FreeSurfer) -> str | None:
+def version(settings: FreeSurferSettings) -> str | None:
     """``FreeSurfer 7.4.1``; None when it cannot be told."""
     text = said_version(runner(settings), (PROGRAM, "-version"))
     found = version_number(text or "")
@@ -229,7 +229,7 @@ def version(settings: FreeSurfer) -> str | None:
 
 
 def command(
-    t1: Path, t2: Path | None, subjects_dir: Path, name: str, settings: FreeSurfer, *, threads: int = 1
+    t1: Path, t2: Path | None, subjects_dir: Path, name: str, settings: FreeSurferSettings, *, threads: int = 1
 ) -> Command:
     """``recon-all -all`` on a T1w, with a T2w for the pial surface when there is one."""
     argv = [PROGRAM, "-all", "-s", name, "-sd", str(subjects_dir), "-i", str(t1)]
@@ -257,7 +257,7 @@ def command(
 
 
 def run(
-    t1: Path, t2: Path | None, subjects_dir: Path, name: str, settings: FreeSurfer, *, threads: int = 1,
+    t1: Path, t2: Path | None, subjects_dir: Path, name: str, settings: FreeSurferSettings, *, threads: int = 1,
     runs: Runner | None = None,
 ) -> tuple[Results, Finished]:  # fmt: skip
     """Run recon-all into ``subjects_dir/name``, which must not exist.

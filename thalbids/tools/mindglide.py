@@ -20,10 +20,10 @@ import numpy as np
 from thalbids.errors import ImageError
 from thalbids.image.grids import same_grid
 from thalbids.image.io import load_labels, save_image
-from thalbids.settings import MindGlide
 from thalbids.tools import environments
 from thalbids.tools.check import Check, program_check, said_version
 from thalbids.tools.download import Download
+from thalbids.tools.programs import MindGlideSettings
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, takes_gpu, with_limit
 from thalbids.tools.weights import cache_folder, here
 
@@ -53,12 +53,12 @@ class MindGlides:
     finished: Finished | None
 
 
-def runner(settings: MindGlide) -> Runner:
+def runner(settings: MindGlideSettings) -> Runner:
     """The runner of MindGlide."""
     return runner_of(environments.settled(settings, "mindglide"))
 
 
-def check(settings: MindGlide) -> Check:
+def check(settings: MindGlideSettings) -> Check:
     """Tell whether MindGlide can run here, without a download."""
     mend = "Make it an environment of its own: thalbids setup mindglide"
     found = program_check(NAME, runner(settings), PROGRAM, mend)
@@ -71,7 +71,7 @@ def check(settings: MindGlide) -> Check:
     return found
 
 
-def checkpoint(settings: MindGlide) -> Path | None:
+def checkpoint(settings: MindGlideSettings) -> Path | None:
     """The weights: of the settings, of the variable MODEL_PATH, or what ``thalbids fetch`` brought."""
     if settings.checkpoint is not None:
         return settings.checkpoint
@@ -98,14 +98,14 @@ def fetched_checkpoint() -> Download:
     )
 
 
-def version(settings: MindGlide) -> str | None:
+def version(settings: MindGlideSettings) -> str | None:
     """``MindGlide 1.3.0``; None when it cannot be told."""
     text = said_version(runner(settings), (PROGRAM, "--version")) or ""
     found = re.search(r"mindglide (\d\S*)", text)
     return f"{NAME} {found[1]}" if found else None
 
 
-def command(work: Path, settings: MindGlide, *, threads: int = 1) -> Command:
+def command(work: Path, settings: MindGlideSettings, *, threads: int = 1) -> Command:
     """``mindglide`` from the folder ``work/in`` to ``work/out``."""
     model = checkpoint(settings)
     if model is None:
@@ -131,7 +131,7 @@ def command(work: Path, settings: MindGlide, *, threads: int = 1) -> Command:
 
 
 def segment(
-    images: Mapping[str, nib.Nifti1Image], work: Path, settings: MindGlide, *, threads: int = 1,
+    images: Mapping[str, nib.Nifti1Image], work: Path, settings: MindGlideSettings, *, threads: int = 1,
     runs: Runner | None = None,
 ) -> MindGlides:  # fmt: skip
     """Run MindGlide on several images of a session at once.

@@ -19,8 +19,8 @@ import numpy as np
 from thalbids.bids.tabular.pbvc import PLAUSIBLE_PERCENT
 from thalbids.errors import UsageError
 from thalbids.image.grids import voxel_volume
-from thalbids.settings import Fsl
 from thalbids.tools import fsl
+from thalbids.tools.programs import FslSettings
 from thalbids.tools.runner import ToolError
 
 OUTPUT = "siena_out"
@@ -92,7 +92,7 @@ def command(options: Sequence[str]) -> list[str]:
     return ["siena", "baseline.nii.gz", "followup.nii.gz", "-o", OUTPUT, "-d", *(o for o in options if o != "-d")]
 
 
-def run(baseline: Path, followup: Path, folder: Path, program: Fsl) -> Result:
+def run(baseline: Path, followup: Path, folder: Path, program: FslSettings) -> Result:
     """SIENA on two T1w images of whole heads.
 
     Parameters

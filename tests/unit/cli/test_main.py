@@ -19,6 +19,7 @@ from thalbids.cli import demo, segment
 from thalbids.cli.main import main, parse, settings_of
 from thalbids.cli.parser import app_parser
 from thalbids.settings import Inputs, Methods, Run, Settings
+from thalbids.tools.programs import DbSegmentSettings, MindGlideSettings
 
 
 def test_defaults_are_passed_on(run: Recorder, raw: str) -> None:
@@ -260,8 +261,8 @@ def test_start_imports_nothing_heavy() -> None:
 
 
 def test_device_is_that_of_both_programs_that_may_use_a_gpu() -> None:
-    tools = settings_of(parse(["raw", "out", "participant", "--device", "cuda"])).tools
-    assert (tools.mindglide.device, tools.dbsegment.device) == ("cuda", "cuda")
+    settings = settings_of(parse(["raw", "out", "participant", "--device", "cuda"]))
+    assert settings.of(MindGlideSettings).device == settings.of(DbSegmentSettings).device == "cuda"
 
 
 def test_settings_of_a_verb_without_options_are_the_defaults() -> None:

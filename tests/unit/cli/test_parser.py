@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import operator
 from pathlib import Path
 
 from tests.unit.cli.conftest import Recorder
+from thalbids import families
 from thalbids.cli import demo, segment
 from thalbids.cli.main import main, parse, settings_of
 from thalbids.cli.parser import app_parser, hyphenated
 from thalbids.settings import Settings
+from thalbids.tools.programs import FreeSurferSettings
 
 
 def test_underscores_give_the_same(run: Recorder, raw: str) -> None:
@@ -28,10 +29,12 @@ def test_every_setting_option_exists_in_the_settings() -> None:
     for parser in (app_parser(), demo.parser(), segment.parser()):
         for action in parser._actions:
             if "." in action.dest:
-                operator.attrgetter(action.dest)(Settings())
+                section, _, key = action.dest.rpartition(".")
+                kind = families.tables().get(section)
+                assert hasattr(kind() if kind else getattr(Settings(), section), key)
 
 
 def test_options_of_tools_reach_their_tables(tmp_path: Path) -> None:
     words = ["raw", "out", "participant", "--fs_subjects-dir", str(tmp_path), "--fs-license-file", "/lic.txt"]
-    freesurfer = settings_of(parse(hyphenated(words))).tools.freesurfer
+    freesurfer = settings_of(parse(hyphenated(words))).of(FreeSurferSettings)
     assert (freesurfer.subjects_dir, freesurfer.license_file) == (tmp_path, Path("/lic.txt"))

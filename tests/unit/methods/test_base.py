@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thalbids.methods.base import OPTIONAL, Segmentation, trait
-from thalbids.settings import Settings
+from thalbids.settings import MethodSettings
 
 
 def test_volumes_are_voxels_times_their_size_in_any_orientation() -> None:
@@ -26,15 +26,15 @@ class Least:
 
 
 class Own(Least):
-    def gpu(self, settings: Settings) -> bool:
+    def gpu(self, settings: MethodSettings) -> bool:
         return settings.run.nprocs > 0
 
-    def blocked(self, settings: Settings) -> str | None:
+    def blocked(self, settings: MethodSettings) -> str | None:
         return None
 
 
 def test_what_a_method_does_not_say_has_a_default() -> None:
-    settings = Settings()
+    settings = MethodSettings()
     for name, default in OPTIONAL.items():
         assert trait(Least(), name, settings) == ("not here" if name == "blocked" else default)  # type: ignore[arg-type]
     assert OPTIONAL["builds_on"] == ("brain",) and OPTIONAL["gpu"] is False

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from thalbids.errors import MissingToolError, UsageError
 from thalbids.methods import registry
 from thalbids.methods.base import trait
+from thalbids.methods.mindglide import EnvelopeSettings
 from thalbids.methods.registry import check_given
 from thalbids.methods.registry import methods as every_method
-from thalbids.settings import Inputs, Settings, load
+from thalbids.settings import Inputs, MethodSettings, Settings, load
 
 
 class Fake:
@@ -29,15 +30,17 @@ class Fake:
     def unavailable(self) -> str | None:
         return self.reason
 
-    def params(self, settings: Settings) -> dict[str, Any]:
+    def params(self, settings: MethodSettings) -> dict[str, Any]:
         return {}
 
 
 class Cut(Fake):
     """A method that builds on another."""
 
-    def builds_on(self, settings: Settings) -> tuple[str, ...]:
-        return (settings.mindglide.envelope,)
+    tables: ClassVar = {"mindglide": EnvelopeSettings}
+
+    def builds_on(self, settings: MethodSettings) -> tuple[str, ...]:
+        return (settings.of(EnvelopeSettings).envelope,)
 
 
 class Slow(Fake):
@@ -131,7 +134,7 @@ def test_a_brain_source_is_an_order_too() -> None:
 
 
 def test_a_plug_in_needs_to_say_no_more_than_the_protocol() -> None:
-    fake, settings = Fake("mine", "not here"), Settings()
+    fake, settings = Fake("mine", "not here"), MethodSettings()
     assert trait(fake, "blocked", settings) == "not here"
     assert trait(fake, "builds_on", settings) == ("brain",)
     assert trait(fake, "gpu", settings) is False

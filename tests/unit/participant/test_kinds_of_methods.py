@@ -22,7 +22,7 @@ from thalbids.participant.run import participant
 from thalbids.participant.stages.person import alignment
 from thalbids.participant.stages.session import anatomy, registration
 from thalbids.reports.group.figures import look
-from thalbids.settings import Settings, load
+from thalbids.settings import MethodSettings, Settings, load
 
 SHAPE = (40, 40, 40)
 CACHES = (families.loaded, names._known, look._known, look.colour)
@@ -42,7 +42,7 @@ class OneImage:
     def unavailable(self) -> str | None:
         return None
 
-    def params(self, settings: Settings) -> dict[str, Any]:
+    def params(self, settings: MethodSettings) -> dict[str, Any]:
         return {"Radius": 5}
 
     def segment(self, request: Request) -> Segmentation:
@@ -61,7 +61,7 @@ class SeveralImages(OneImage):
 class SeveralSessions(OneImage):
     family, shown, reads = "longnet", "LongNet", "sessions"
 
-    def builds_on(self, settings: Settings) -> tuple[str, ...]:
+    def builds_on(self, settings: MethodSettings) -> tuple[str, ...]:
         return ("brain", "onenet")
 
     def session_maps(self, requests: Mapping[str, Request]) -> tuple[dict[str, LabelMap], dict[str, str]]:

@@ -9,8 +9,8 @@ from benchmarks.compare_strategies import between
 from thalbids.registration.gate import register
 from thalbids.registration.strategies import configured
 from thalbids.registration.transforms import displacement
-from thalbids.settings import Program
 from thalbids.tools import fsl
+from thalbids.tools.programs import Program
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 

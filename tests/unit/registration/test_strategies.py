@@ -16,8 +16,9 @@ from thalbids.registration.strategies import (
     note_on,
     resolved,
 )
-from thalbids.settings import Program, Registration, Settings
+from thalbids.settings import Registration, Settings
 from thalbids.tools import fsl
+from thalbids.tools.programs import Program
 
 
 def test_configured():

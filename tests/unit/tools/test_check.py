@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.tools.conftest import Writer
 from thalbids.errors import MissingToolError
-from thalbids.settings import DbSegment
 from thalbids.tools import check, dbsegment
+from thalbids.tools.programs import DbSegmentSettings
 from thalbids.tools.runner import Docker, Dry, Local, Prefix
 
 
@@ -38,7 +38,7 @@ def test_a_prefix_leads_to_its_own_python(tmp_path: Path, monkeypatch: pytest.Mo
     runs = script(tmp_path / "bin" / "env-run", '#!/bin/sh\nshift 2; exec "$@"\n#')
     script(tmp_path / "bin" / "python", f'#!/bin/sh\nexec {sys.executable} "$@"\n#')
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    settings = DbSegment(command=(str(runs), "-n", "dbs", "DBSegment"))
+    settings = DbSegmentSettings(command=(str(runs), "-n", "dbs", "DBSegment"))
     assert check.package_version(dbsegment.runner(settings), "DBSegment", "scipy") == version("scipy")
 
 
@@ -46,8 +46,8 @@ def test_where_and_names(tmp_path: Path, program: Writer) -> None:
     assert check.where_of(Docker("name:1"), "tool") == "docker: name:1"
     assert check.where_of(Local(), "no-such-tool") == "no-such-tool"
     assert check.said_version(Local(), program("print('2.0')")) == "2.0"
-    assert check.container_name(DbSegment(runner="docker", image="reg/dbs:1")) == "dbs:1"
-    assert check.container_name(DbSegment(image="unused")) == ""
+    assert check.container_name(DbSegmentSettings(runner="docker", image="reg/dbs:1")) == "dbs:1"
+    assert check.container_name(DbSegmentSettings(image="unused")) == ""
 
 
 def test_a_check_that_failed_stops_with_problem_and_mend() -> None:

@@ -17,8 +17,9 @@ from thalbids.errors import MissingToolError
 from thalbids.methods import registry
 from thalbids.methods.base import trait
 from thalbids.methods.dbsegment import DBSegment
-from thalbids.settings import DbSegment, Settings, Tools, load
+from thalbids.settings import MethodSettings, load
 from thalbids.tools import dbsegment
+from thalbids.tools.programs import DbSegmentSettings
 from thalbids.tools.runner import ToolError
 
 Install = Callable[..., Path]
@@ -29,7 +30,7 @@ Install = Callable[..., Path]
 def test_both_ways_back_reach_the_same_place(tmp_path: Path, install: Install, orientation: str, mode: str) -> None:
     install("DBSegment")
     image = scan(orientation)
-    found = dbsegment.segment(image, tmp_path / "work", DbSegment(mode=mode))
+    found = dbsegment.segment(image, tmp_path / "work", DbSegmentSettings(mode=mode))
     assert found.labels.shape == image.shape
     centres = world_centres(found.thalamus, image.affine, (10, 49))
     np.testing.assert_allclose(centres, [(-8, -5, 7), (14, -5, 7)], atol=1.0)
@@ -49,7 +50,7 @@ def test_safe_input_has_one_geometry_and_whole_numbers(tmp_path: Path, install: 
     raw = nib.Nifti1Image(data, image.affine)
     raw.set_sform(image.affine, 1)
     raw.set_qform(np.diag([2.0, 2, 2, 1]), 0)  # the trap: qform_code 0 with another geometry
-    dbsegment.segment(raw, tmp_path / "work", DbSegment())
+    dbsegment.segment(raw, tmp_path / "work", DbSegmentSettings())
     given = nib.load(tmp_path / "work" / "in" / "T1w.nii.gz")
     assert given.get_data_dtype() == np.uint8
     assert int(given.header["qform_code"]) == int(given.header["sform_code"]) == 1
@@ -81,15 +82,15 @@ def test_an_image_without_a_positive_voxel_is_refused() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (DbSegment(), ()),
-        (DbSegment(mode="paper"), ("-f", "0", "1", "2", "3", "4", "--disable_tta", "False")),
-        (DbSegment(folds=(1, 2)), ("-f", "1", "2")),
-        (DbSegment(mode="paper", test_time_augmentation=False), ("-f", "0", "1", "2", "3", "4")),
-        (DbSegment(test_time_augmentation=True), ("--disable_tta", "False")),
-        (DbSegment(models=Path("/models")), ("-mp", "/models")),
+        (DbSegmentSettings(), ()),
+        (DbSegmentSettings(mode="paper"), ("-f", "0", "1", "2", "3", "4", "--disable_tta", "False")),
+        (DbSegmentSettings(folds=(1, 2)), ("-f", "1", "2")),
+        (DbSegmentSettings(mode="paper", test_time_augmentation=False), ("-f", "0", "1", "2", "3", "4")),
+        (DbSegmentSettings(test_time_augmentation=True), ("--disable_tta", "False")),
+        (DbSegmentSettings(models=Path("/models")), ("-mp", "/models")),
     ],
 )
-def test_command_line(tmp_path: Path, settings: DbSegment, words: tuple[str, ...]) -> None:
+def test_command_line(tmp_path: Path, settings: DbSegmentSettings, words: tuple[str, ...]) -> None:
     call = dbsegment.command(tmp_path, settings, threads=2)
     processes = ("--num_threads_preprocessing", "1", "--num_threads_nifti_save", "1")
     assert call.argv == ("DBSegment", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *words, *processes)
@@ -102,10 +103,10 @@ def test_command_line(tmp_path: Path, settings: DbSegment, words: tuple[str, ...
 )
 def test_it_sees_a_gpu_only_when_it_is_to_take_one(tmp_path, monkeypatch, device, driver, gpu) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if driver else None)
-    call = dbsegment.command(tmp_path, DbSegment(device=device))
+    call = dbsegment.command(tmp_path, DbSegmentSettings(device=device))
     assert call.gpu == gpu
     assert dict(call.env) == ({} if gpu else {"CUDA_VISIBLE_DEVICES": ""})
-    settings = Settings(tools=Tools(dbsegment=DbSegment(device=device)))
+    settings = MethodSettings((DbSegmentSettings(device=device),))
     assert trait(DBSegment(), "gpu", settings) == gpu
 
 
@@ -116,7 +117,7 @@ def test_the_scan_itself_is_never_in_the_tools_hands(tmp_path: Path, install: In
     path.parent.mkdir()
     nib.save(image, path)
     before = path.read_bytes()
-    dbsegment.segment(nib.load(path), tmp_path / "work", DbSegment())
+    dbsegment.segment(nib.load(path), tmp_path / "work", DbSegmentSettings())
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
     assert (tmp_path / "work" / "in" / "preprocessed_v3").is_dir()  # where the tool wrote beside its input
 
@@ -136,24 +137,24 @@ def test_the_scan_itself_is_never_in_the_tools_hands(tmp_path: Path, install: In
 )
 def test_each_failure_is_told(tmp_path: Path, install: Install, fault: str, message: str, mode: str) -> None:
     install("DBSegment", fault)
-    settings = DbSegment(mode=mode, timeout_minutes=0.005 if fault == "hangs" else 5)
+    settings = DbSegmentSettings(mode=mode, timeout_minutes=0.005 if fault == "hangs" else 5)
     with pytest.raises(ToolError, match=re.compile(message, re.DOTALL)):
         dbsegment.segment(scan(), tmp_path / "work", settings)
 
 
 def test_the_native_result_is_needed_in_paper_mode_only(tmp_path: Path, install: Install) -> None:
     install("DBSegment", "no native")
-    dbsegment.segment(scan(), tmp_path / "a", DbSegment())
+    dbsegment.segment(scan(), tmp_path / "a", DbSegmentSettings())
     with pytest.raises(ToolError, match=r"did not write T1w.nii.gz"):
-        dbsegment.segment(scan(), tmp_path / "b", DbSegment(mode="paper"))
+        dbsegment.segment(scan(), tmp_path / "b", DbSegmentSettings(mode="paper"))
 
 
 def test_results_of_an_earlier_try_are_not_taken(tmp_path: Path, install: Install) -> None:
     install("DBSegment")
-    dbsegment.segment(scan(), tmp_path / "work", DbSegment())
+    dbsegment.segment(scan(), tmp_path / "work", DbSegmentSettings())
     install("DBSegment", "silent failure")
     with pytest.raises(ToolError, match="did not write"):
-        dbsegment.segment(scan(), tmp_path / "work", DbSegment())
+        dbsegment.segment(scan(), tmp_path / "work", DbSegmentSettings())
 
 
 def test_labels() -> None:
@@ -171,10 +172,10 @@ def put_folds(folder: Path, folds: tuple[int, ...]) -> None:
 
 def test_check_follows_program_and_models(tmp_path: Path, install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dbsegment, "_DEFAULT_MODELS", tmp_path / "default")
-    assert "PATH" in dbsegment.check(DbSegment()).problem
+    assert "PATH" in dbsegment.check(DbSegmentSettings()).problem
     install("DBSegment")
-    assert str(tmp_path / "default") in dbsegment.check(DbSegment()).problem
-    settings, paper = DbSegment(models=tmp_path), DbSegment(models=tmp_path, mode="paper")
+    assert str(tmp_path / "default") in dbsegment.check(DbSegmentSettings()).problem
+    settings, paper = DbSegmentSettings(models=tmp_path), DbSegmentSettings(models=tmp_path, mode="paper")
     gone = dbsegment.check(settings)
     assert "folds 4, 6 are not in" in gone.problem and "deep_brain_seg_model_2f.zip" in gone.mend
     put_folds(tmp_path / "deep_brain_seg_model_2f", (4, 6))
@@ -189,16 +190,16 @@ def test_check_follows_program_and_models(tmp_path: Path, install: Install, monk
 
 def test_folds_4_and_6_are_taken_from_the_large_set_when_only_that_is_there(tmp_path: Path) -> None:
     """Without -f the tool looks in the small set only, and would download it."""
-    assert "-f" not in dbsegment.command(tmp_path, DbSegment(models=tmp_path)).argv
+    assert "-f" not in dbsegment.command(tmp_path, DbSegmentSettings(models=tmp_path)).argv
     put_folds(tmp_path / "deep_brain_seg_model_7f", tuple(range(7)))
-    argv = dbsegment.command(tmp_path, DbSegment(models=tmp_path)).argv
+    argv = dbsegment.command(tmp_path, DbSegmentSettings(models=tmp_path)).argv
     assert argv[argv.index("-f") : argv.index("-f") + 3] == ("-f", "4", "6")
     put_folds(tmp_path / "deep_brain_seg_model_2f", (4, 6))
-    assert "-f" not in dbsegment.command(tmp_path, DbSegment(models=tmp_path)).argv
+    assert "-f" not in dbsegment.command(tmp_path, DbSegmentSettings(models=tmp_path)).argv
 
 
 def test_other_models_have_another_digest(tmp_path: Path) -> None:
-    settings = DbSegment(models=tmp_path)
+    settings = DbSegmentSettings(models=tmp_path)
     assert dbsegment.models_digest(settings) is None
     root = dbsegment.model_folder(settings) / dbsegment._MODEL
     data = bytearray(5 << 20)
@@ -219,24 +220,26 @@ def test_the_paper_takes_the_intensities_as_they_are(tmp_path: Path, install: In
     image = scan()
     data = np.asarray(image.dataobj, dtype=np.float32) - 700
     data[0, 0, 0] = np.nan
-    found = dbsegment.segment(nib.Nifti1Image(data, image.affine), tmp_path, DbSegment(mode="paper"))
+    found = dbsegment.segment(nib.Nifti1Image(data, image.affine), tmp_path, DbSegmentSettings(mode="paper"))
     given = np.asarray(nib.load(tmp_path / "in" / "T1w.nii.gz").dataobj)
     np.testing.assert_array_equal(given, np.nan_to_num(data))
     assert found.above_255 == pytest.approx((data[data > 0] > 255).mean())
-    assert dbsegment.segment(image, tmp_path, DbSegment()).above_255 == 0
+    assert dbsegment.segment(image, tmp_path, DbSegmentSettings()).above_255 == 0
 
 
 @pytest.mark.parametrize(
     ("settings", "passes", "limit"),
     [
-        (DbSegment(), 2, 120.0),
-        (DbSegment(mode="paper"), 40, 630.0),
-        (DbSegment(mode="paper", test_time_augmentation=False), 5, 120.0),
-        (DbSegment(folds=(0, 1, 2, 3, 4, 5, 6), test_time_augmentation=True), 56, 882.0),
-        (DbSegment(mode="paper", timeout_minutes=30), 40, 30.0),
+        (DbSegmentSettings(), 2, 120.0),
+        (DbSegmentSettings(mode="paper"), 40, 630.0),
+        (DbSegmentSettings(mode="paper", test_time_augmentation=False), 5, 120.0),
+        (DbSegmentSettings(folds=(0, 1, 2, 3, 4, 5, 6), test_time_augmentation=True), 56, 882.0),
+        (DbSegmentSettings(mode="paper", timeout_minutes=30), 40, 30.0),
     ],
 )
-def test_the_time_limit_follows_the_work(tmp_path: Path, settings: DbSegment, passes: int, limit: float) -> None:
+def test_the_time_limit_follows_the_work(
+    tmp_path: Path, settings: DbSegmentSettings, passes: int, limit: float
+) -> None:
     assert dbsegment.passes(settings) == passes
     assert dbsegment.command(tmp_path, settings).timeout_s == limit * 60
 
@@ -244,7 +247,7 @@ def test_the_time_limit_follows_the_work(tmp_path: Path, settings: DbSegment, pa
 def test_hours_are_told_before_they_begin() -> None:
     method = DBSegment()
     paper = load(None, {"tools": {"dbsegment": {"mode": "paper"}}})
-    assert method.minutes(Settings()) == pytest.approx(10.5)
-    assert registry._lasting(method.minutes(Settings())) == ""
+    assert method.minutes(MethodSettings()) == pytest.approx(10.5)
+    assert registry._lasting(method.minutes(MethodSettings())) == ""
     assert registry._lasting(method.minutes(paper)) == "; about 3.5 h a session on one thread"
     assert method.minutes(load(None, {"tools": {"dbsegment": {"mode": "paper", "device": "cuda"}}})) is None

@@ -10,8 +10,8 @@ import pytest
 
 from thalbids.cli.main import main
 from thalbids.errors import MissingToolError, UsageError
-from thalbids.settings import MindGlide
 from thalbids.tools import environments, mindglide
+from thalbids.tools.programs import MindGlideSettings
 
 PYTHON = """\
 import pathlib, sys
@@ -50,15 +50,15 @@ def test_an_environment_is_made_once_and_then_found(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not environments.ready("mindglide")
-    assert mindglide.runner(MindGlide()).missing("mindglide")
+    assert mindglide.runner(MindGlideSettings()).missing("mindglide")
     assert main(["setup", "mindglide", "--python", str(python), "--pip", "--index-url https://example.org"]) == 0
     program = environments.folder("mindglide") / "bin" / "mindglide"
     assert str(program) in capsys.readouterr().out
     told = (tmp_path / "said.txt").read_text().splitlines()
     assert told[-1].endswith("install --disable-pip-version-check --index-url https://example.org mindglide==1.3.0")
-    assert environments.settled(MindGlide(), "mindglide").command == (str(program),)
-    assert environments.settled(MindGlide(command=("own",)), "mindglide").command == ("own",)
-    assert environments.settled(MindGlide(runner="docker"), "mindglide").command == ()
+    assert environments.settled(MindGlideSettings(), "mindglide").command == (str(program),)
+    assert environments.settled(MindGlideSettings(command=("own",)), "mindglide").command == ("own",)
+    assert environments.settled(MindGlideSettings(runner="docker"), "mindglide").command == ()
     environments.make("mindglide")
     assert (tmp_path / "said.txt").read_text().splitlines() == told
     assert main(["setup"]) == 0

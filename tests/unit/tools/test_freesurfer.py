@@ -15,9 +15,9 @@ from tests.conftest import DATA_ROOT, rotation_matrix
 from tests.unit.tools.conftest import scan, world_centres
 from thalbids.image.io import load_labels
 from thalbids.methods.freesurfer import FreeSurfer as FreeSurferMethod
-from thalbids.settings import FreeSurfer
 from thalbids.tools import freesurfer
 from thalbids.tools.freesurfer import Structure
+from thalbids.tools.programs import FreeSurferSettings
 from thalbids.tools.runner import ToolError
 
 Install = Callable[..., Path]
@@ -233,16 +233,16 @@ def test_damaged_transforms_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FreeSurfer:
+def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FreeSurferSettings:
     """A licence, and a T1w at ``tmp_path/T1.nii.gz``."""
     monkeypatch.setenv("FREESURFER_HOME", str(tmp_path / "fs"))
     monkeypatch.delenv("FS_LICENSE", raising=False)
     (tmp_path / "license.txt").write_text("x")
     nib.save(scan(), tmp_path / "T1.nii.gz")
-    return FreeSurfer(license_file=tmp_path / "license.txt")
+    return FreeSurferSettings(license_file=tmp_path / "license.txt")
 
 
-def test_recon_all_is_run_and_read(tmp_path: Path, install: Install, ready: FreeSurfer) -> None:
+def test_recon_all_is_run_and_read(tmp_path: Path, install: Install, ready: FreeSurferSettings) -> None:
     install("recon-all")
     found, finished = freesurfer.run(tmp_path / "T1.nii.gz", None, tmp_path / "fs", "sub-01", ready)
     assert found.version == "7.4.1" and finished.log.exists()
@@ -256,16 +256,16 @@ def test_recon_all_is_run_and_read(tmp_path: Path, install: Install, ready: Free
         freesurfer.run(tmp_path / "T1.nii.gz", None, tmp_path / "fs", "sub-01", ready)
 
 
-def test_a_space_in_a_path_is_refused_at_the_start(tmp_path: Path, install: Install, ready: FreeSurfer) -> None:
+def test_a_space_in_a_path_is_refused_at_the_start(tmp_path: Path, install: Install, ready: FreeSurferSettings) -> None:
     install("recon-all")
     with pytest.raises(ToolError, match="space in a path") as caught:
         freesurfer.run(tmp_path / "T1.nii.gz", None, tmp_path / "my subjects", "sub-01", ready)
     assert "OUT_DIR" in caught.value.mend and not (tmp_path / "my subjects").exists()
 
 
-def test_command_line(tmp_path: Path, ready: FreeSurfer) -> None:
+def test_command_line(tmp_path: Path, ready: FreeSurferSettings) -> None:
     t1, t2 = tmp_path / "T1.nii.gz", tmp_path / "T2.nii.gz"
-    settings = FreeSurfer(license_file=ready.license_file, hires=True, options=("-expert", "/x.opts"))
+    settings = FreeSurferSettings(license_file=ready.license_file, hires=True, options=("-expert", "/x.opts"))
     call = freesurfer.command(t1, t2, tmp_path / "fs", "sub-01", settings, threads=4)
     assert call.env["FS_ALLOW_DEEP"] == "1"
     assert call.argv == (
@@ -291,24 +291,26 @@ def test_command_line(tmp_path: Path, ready: FreeSurfer) -> None:
         ("hangs", r"time limit"),
     ],
 )
-def test_each_failure_is_told(tmp_path: Path, install: Install, ready: FreeSurfer, fault: str, message: str) -> None:
+def test_each_failure_is_told(
+    tmp_path: Path, install: Install, ready: FreeSurferSettings, fault: str, message: str
+) -> None:
     install("recon-all", fault)
-    settings = FreeSurfer(license_file=ready.license_file, timeout_minutes=0.005 if fault == "hangs" else 5)
+    settings = FreeSurferSettings(license_file=ready.license_file, timeout_minutes=0.005 if fault == "hangs" else 5)
     with pytest.raises(ToolError, match=re.compile(message, re.DOTALL)):
         freesurfer.run(tmp_path / "T1.nii.gz", None, tmp_path / "fs", "sub-01", settings)
 
 
 def test_the_licence_is_asked_for_when_recon_all_can_run(
-    tmp_path: Path, install: Install, ready: FreeSurfer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, install: Install, ready: FreeSurferSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "PATH" in freesurfer.check(ready).problem
     install("recon-all")
     assert freesurfer.check(ready).ok
     assert freesurfer.version(ready) == "FreeSurfer 7.4.1"
-    gone = freesurfer.check(FreeSurfer())
+    gone = freesurfer.check(FreeSurferSettings())
     assert "licence" in gone.problem and "--fs-license-file" in gone.mend
     monkeypatch.setenv("FS_LICENSE", str(ready.license_file))
-    assert freesurfer.check(FreeSurfer()).ok
+    assert freesurfer.check(FreeSurferSettings()).ok
     monkeypatch.delenv("FREESURFER_HOME")
     assert "FREESURFER_HOME" in freesurfer.check(ready).problem
 

@@ -6,14 +6,15 @@ from tests.unit.registration.test_flirt import home  # noqa: F401
 from thalbids.registration.strategies import (
     configured_for,
 )
-from thalbids.settings import Fsl, Program, Settings, Tools
+from thalbids.settings import Settings
 from thalbids.tools import fsl
+from thalbids.tools.programs import FslSettings, Program
 from thalbids.tools.runner import Command
 
 
 def test_flirt_in_a_container_gets_the_same_command(home):  # noqa: F811
-    docker = Fsl(runner="docker", image="fsl:6.0.7")
-    settings = Settings(tools=Tools(fsl=docker))
+    docker = FslSettings(runner="docker", image="fsl:6.0.7")
+    settings = Settings(of_methods={"tools.fsl": docker})
     assert fsl.located("flirt", docker) == "flirt" and fsl.environment("flirt", docker) == fsl.ENVIRONMENT
     assert [s.name for s in configured_for("FLAIR", settings)] == ["ants"]  # neither docker nor the image is here
     behind = Program(command=("env", "FSLDIR=/opt/fsl"))

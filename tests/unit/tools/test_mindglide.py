@@ -19,25 +19,26 @@ from tests.conftest import ORIENTATIONS
 from tests.unit.tools.conftest import scan, world_centres
 from thalbids.errors import MissingToolError
 from thalbids.methods.mindglide import MindGlide as Method
-from thalbids.settings import MindGlide, Settings, Tools
+from thalbids.settings import MethodSettings
 from thalbids.tools import mindglide
+from thalbids.tools.programs import MindGlideSettings
 from thalbids.tools.runner import ToolError
 
 Install = Callable[..., Path]
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> MindGlide:
+def settings(tmp_path: Path) -> MindGlideSettings:
     path = tmp_path / "model.pt"
     path.write_bytes(b"weights")
-    return MindGlide(checkpoint=path)
+    return MindGlideSettings(checkpoint=path)
 
 
 def session() -> dict[str, nib.Nifti1Image]:
     return {"T1w": scan(), "FLAIR": scan("LPS"), "R1map": scan("oblique")}
 
 
-def test_three_images_in_one_call(tmp_path: Path, install: Install, settings: MindGlide) -> None:
+def test_three_images_in_one_call(tmp_path: Path, install: Install, settings: MindGlideSettings) -> None:
     install("mindglide")
     images = session()
     found = mindglide.segment(images, tmp_path / "work", settings, threads=2)
@@ -49,7 +50,9 @@ def test_three_images_in_one_call(tmp_path: Path, install: Install, settings: Mi
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_input_is_float_without_nan(tmp_path: Path, install: Install, settings: MindGlide, orientation: str) -> None:
+def test_input_is_float_without_nan(
+    tmp_path: Path, install: Install, settings: MindGlideSettings, orientation: str
+) -> None:
     install("mindglide")
     image = scan(orientation)
     data = np.asarray(image.dataobj).copy()
@@ -60,34 +63,34 @@ def test_input_is_float_without_nan(tmp_path: Path, install: Install, settings: 
     np.testing.assert_allclose(given.affine, image.affine, atol=1e-5)
 
 
-def test_command_line(tmp_path: Path, settings: MindGlide) -> None:
+def test_command_line(tmp_path: Path, settings: MindGlideSettings) -> None:
     call = mindglide.command(tmp_path, settings, threads=3)
     assert call.argv == (
         "mindglide", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"),
         "--model-path", str(settings.checkpoint), "--device", "cpu",
     )  # fmt: skip
     assert call.env["HF_HUB_OFFLINE"] == "1" and not call.gpu
-    like_v1 = MindGlide(checkpoint=settings.checkpoint, reorient=False, keep_largest=False, device="cuda")
+    like_v1 = MindGlideSettings(checkpoint=settings.checkpoint, reorient=False, keep_largest=False, device="cuda")
     call = mindglide.command(tmp_path, like_v1)
     assert call.argv[-4:] == ("--device", "cuda", "--no-reorient", "--no-klc") and call.gpu
 
 
 def test_the_checkpoint_is_that_of_the_settings_then_of_the_variable_then_of_the_cache(
-    tmp_path: Path, settings: MindGlide, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, settings: MindGlideSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("THALBIDS_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MODEL_PATH", raising=False)
-    assert mindglide.checkpoint(MindGlide()) is None
+    assert mindglide.checkpoint(MindGlideSettings()) is None
     with pytest.raises(MissingToolError):
-        mindglide.command(tmp_path, MindGlide())
+        mindglide.command(tmp_path, MindGlideSettings())
     monkeypatch.setenv("MODEL_PATH", "/weights.pt")
-    assert mindglide.checkpoint(MindGlide()) == Path("/weights.pt")
+    assert mindglide.checkpoint(MindGlideSettings()) == Path("/weights.pt")
     assert mindglide.checkpoint(settings) == settings.checkpoint
 
 
 @pytest.mark.parametrize(("mode", "reason"), [("one fails", "CUDA out of memory"), ("killed after one", "SIGKILL")])
 def test_a_failure_of_one_image_leaves_the_others(
-    tmp_path: Path, install: Install, settings: MindGlide, mode: str, reason: str
+    tmp_path: Path, install: Install, settings: MindGlideSettings, mode: str, reason: str
 ) -> None:
     install("mindglide", mode)
     found = mindglide.segment(session(), tmp_path / "work", settings)
@@ -97,7 +100,7 @@ def test_a_failure_of_one_image_leaves_the_others(
     assert found.finished is None
 
 
-def test_noise_is_no_failure(tmp_path: Path, install: Install, settings: MindGlide) -> None:
+def test_noise_is_no_failure(tmp_path: Path, install: Install, settings: MindGlideSettings) -> None:
     install("mindglide", "noise")
     assert not mindglide.segment(session(), tmp_path / "work", settings).failed
 
@@ -114,24 +117,26 @@ def test_noise_is_no_failure(tmp_path: Path, install: Install, settings: MindGli
         ("hangs", r"time limit"),
     ],
 )
-def test_each_failure_is_told(tmp_path: Path, install: Install, settings: MindGlide, fault: str, message: str) -> None:
+def test_each_failure_is_told(
+    tmp_path: Path, install: Install, settings: MindGlideSettings, fault: str, message: str
+) -> None:
     install("mindglide", fault)
     limit = 0.005 if fault == "hangs" else 5.0
     with pytest.raises(ToolError, match=re.compile(message, re.DOTALL)):
         mindglide.segment(
-            session(), tmp_path / "work", MindGlide(checkpoint=settings.checkpoint, timeout_minutes=limit)
+            session(), tmp_path / "work", MindGlideSettings(checkpoint=settings.checkpoint, timeout_minutes=limit)
         )
 
 
 def test_check_and_version(
-    tmp_path: Path, install: Install, settings: MindGlide, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, install: Install, settings: MindGlideSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("THALBIDS_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MODEL_PATH", raising=False)
-    assert "thalbids setup mindglide" in mindglide.check(MindGlide(command=("no-such-mindglide",))).mend
+    assert "thalbids setup mindglide" in mindglide.check(MindGlideSettings(command=("no-such-mindglide",))).mend
     install("mindglide")
-    assert mindglide.check(MindGlide()).mend == "Fetch it: thalbids fetch mindglide"
-    assert "is not there" in mindglide.check(MindGlide(checkpoint=tmp_path / "gone.pt")).problem
+    assert mindglide.check(MindGlideSettings()).mend == "Fetch it: thalbids fetch mindglide"
+    assert "is not there" in mindglide.check(MindGlideSettings(checkpoint=tmp_path / "gone.pt")).problem
     assert mindglide.check(settings).ok
     assert mindglide.version(settings) == "MindGlide 1.3.0"
 
@@ -151,7 +156,7 @@ def test_the_real_package_with_random_weights(tmp_path: Path) -> None:
     beside = Path(REAL).with_name("python")
     python = str(beside) if beside.exists() else sys.executable
     subprocess.run([python, "-c", make, str(checkpoint)], check=True)
-    settings = MindGlide(command=(REAL,), checkpoint=checkpoint, keep_largest=False)
+    settings = MindGlideSettings(command=(REAL,), checkpoint=checkpoint, keep_largest=False)
     assert mindglide.check(settings).ok
     assert re.fullmatch(r"MindGlide 1\.\d.*", mindglide.version(settings) or "")
     images = {"T1w": scan("LIA"), "FLAIR": scan("anisotropic")}
@@ -168,9 +173,9 @@ def test_the_real_package_with_random_weights(tmp_path: Path) -> None:
         assert len(np.unique(np.asarray(written.dataobj))) > 1
 
 
-def test_the_device_counts_where_it_is_no_cpu(settings: MindGlide) -> None:
+def test_the_device_counts_where_it_is_no_cpu(settings: MindGlideSettings) -> None:
     def params(device: str) -> dict[str, object]:
-        return dict(Method().params(Settings(tools=Tools(mindglide=replace(settings, device=device)))))
+        return dict(Method().params(MethodSettings((replace(settings, device=device),))))
 
     assert params("cuda") == {**params("cpu"), "Device": "cuda"}
     assert "Device" not in params("cpu")

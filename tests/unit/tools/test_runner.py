@@ -20,8 +20,8 @@ import psutil
 import pytest
 
 from tests.unit.tools.conftest import Writer
-from thalbids.settings import DbSegment, Fsl
 from thalbids.tools import runner
+from thalbids.tools.programs import DbSegmentSettings, FslSettings
 from thalbids.tools.runner import (
     Apptainer,
     Command,
@@ -199,13 +199,16 @@ def test_prefixes_replace_or_precede_the_program() -> None:
     assert Prefix().applied(argv) == argv
     assert Prefix((*words, "FLIRT")).applied(argv) == (*words, "FLIRT", "-in", "a")
     assert Prefix(words, replaces=False).applied(argv) == (*words, *argv)
-    assert runner_of(Fsl(command=words), replaces=False).words(Command("x", argv, Path("/w"))) == (*words, *argv)
-    assert runner_of(DbSegment(runner="docker", image="i")) == Docker("i")
-    assert runner_of(DbSegment(runner="apptainer", image="/i.sif")) == Apptainer("/i.sif")
+    assert runner_of(FslSettings(command=words), replaces=False).words(Command("x", argv, Path("/w"))) == (
+        *words,
+        *argv,
+    )
+    assert runner_of(DbSegmentSettings(runner="docker", image="i")) == Docker("i")
+    assert runner_of(DbSegmentSettings(runner="apptainer", image="/i.sif")) == Apptainer("/i.sif")
 
 
 def test_limit_of_the_settings(tmp_path: Path) -> None:
-    assert with_limit(command(tmp_path, ("x",)), Fsl(timeout_minutes=1.5)).timeout_s == 90
+    assert with_limit(command(tmp_path, ("x",)), FslSettings(timeout_minutes=1.5)).timeout_s == 90
 
 
 def binds(words: tuple[str, ...]) -> list[list[str]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from thalbids.families import Option
 from thalbids.methods.base import LabelMap, Request
 from thalbids.methods.whole_brain.labelled import Existing, Tool, named, one
+from thalbids.tools.programs import FastSurferSettings
 
 PROTOCOL = "FastSurfer: labels 10 and 49, whole thalamus (learnt from FreeSurfer's aseg)"
 FILES = {"labels": "mri/aparc.DKTatlas+aseg.deep.mgz", "image": "mri/orig.mgz", "version": "scripts/*version*.txt"}
@@ -15,7 +16,8 @@ FILES = {"labels": "mri/aparc.DKTatlas+aseg.deep.mgz", "image": "mri/orig.mgz", 
 class FastSurfer(Existing):
     """See :class:`thalbids.methods.base.Method`."""
 
-    family, table, shown = "fastsurfer", "fastsurfer", "FastSurfer"
+    family, shown = "fastsurfer", "FastSurfer"
+    tables: Mapping[str, type] = {"tools.fastsurfer": FastSurferSettings}
     single, envelope = True, True
     colour, marker, dash = "#7FB7E8", "<", "1.5 2.5"
     code_url = "https://github.com/Deep-MI/FastSurfer"
@@ -48,6 +50,6 @@ class FastSurfer(Existing):
             labels = on_grid(request.files["labels"], request.image, self.shown)
             checked = self.checked(request, labels)
             return one(request, named(labels, {"Software": [{"Name": self.shown}], **checked}, self.shown))
-        own = request.settings.tools.fastsurfer
+        own = request.settings.of(FastSurferSettings)
         labels = others.fastsurfer(request.image, request.workdir, own, threads=self.threads())
         return one(request, named(labels, dict(request.params), self.shown))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from thalbids.files import read_json
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.tools import asked_once, problem_of, software, threads, told
-from thalbids.settings import Samseg, Settings, WholeBrain
+from thalbids.settings import MethodSettings
 from thalbids.types import Session
 
 if TYPE_CHECKING:
@@ -51,30 +51,29 @@ class Labelled:
 
     Attributes
     ----------
-    table : its table of settings (``samseg`` for ``[tools.samseg]``)
+    tables : its table of settings, ``tools.NAME``, and the class
     """
 
-    table = ""
+    tables: Mapping[str, type] = {}
     shown = ""
     protocol = ""
     images: tuple[str, ...] = ("T1w",)
 
-    def own(self, settings: Settings) -> Samseg | WholeBrain:
+    def own(self, settings: MethodSettings) -> Any:
         """Its table of the settings."""
-        found: Samseg | WholeBrain = getattr(settings.tools, self.table)
-        return found
+        return settings.of(next(iter(self.tables.values())))
 
     def unavailable(self) -> str | None:
-        return self.blocked(Settings())
+        return self.blocked(MethodSettings())
 
     def tool(self) -> Tool:
         """Its program; imported only where it is needed."""
         raise NotImplementedError
 
-    def blocked(self, settings: Settings) -> str | None:
+    def blocked(self, settings: MethodSettings) -> str | None:
         return problem_of(self.tool().check(self.own(settings)))
 
-    def pieces(self, settings: Settings) -> list[Finding]:
+    def pieces(self, settings: MethodSettings) -> list[Finding]:
         """What ``thalbids doctor`` tells of it."""
         from thalbids.tools.findings import of_check
 
@@ -86,17 +85,17 @@ class Labelled:
                      lambda: None if version is None else version(own), tool.enables, tool.licence),
         ]  # fmt: skip
 
-    def software(self, settings: Settings) -> tuple[dict[str, Any], ...]:
+    def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
         from thalbids.tools.check import container_name
 
         tool, own = self.tool(), self.own(settings)
         said = None if tool.version is None else asked_once(tool.version, own)
         return software(said, tool.name, container_name(own))
 
-    def params(self, settings: Settings) -> Mapping[str, Any]:
+    def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         return {"Software": list(self.software(settings)), "Options": told(self.own(settings).options)}
 
-    def builds_on(self, settings: Settings) -> tuple[str, ...]:
+    def builds_on(self, settings: MethodSettings) -> tuple[str, ...]:
         return ()
 
     def segment(self, request: Request) -> Segmentation:
@@ -124,15 +123,15 @@ class Existing(Labelled):
     wanted: Mapping[str, str] = {}
     finished: tuple[str, ...] = ()
 
-    def results_root(self, settings: Settings) -> Path | None:
+    def results_root(self, settings: MethodSettings) -> Path | None:
         """The folder of existing results."""
         return self.own(settings).results_dir
 
-    def results_given(self, settings: Settings) -> bool:
+    def results_given(self, settings: MethodSettings) -> bool:
         """Whether a folder of existing results is named."""
         return self.results_root(settings) is not None
 
-    def results(self, settings: Settings, session: Session, *, alone: bool) -> Path | None:
+    def results(self, settings: MethodSettings, session: Session, *, alone: bool) -> Path | None:
         """The folder of a session's existing results; raises ToolError when it is there and cannot be used."""
         from thalbids.tools.runner import ToolError
         from thalbids.tools.whole_brain.results import folder_of
@@ -157,7 +156,9 @@ class Existing(Labelled):
         volume: float | None = read_json(path).get(ICV)
         return volume
 
-    def icv_file(self, settings: Settings, session: Session, *, alone: bool) -> Path | None:
+    def icv_file(
+        self, settings: MethodSettings, session: Session, *, alone: bool, given: Path | None = None
+    ) -> Path | None:
         """None: it is read with the label map, or not at all."""
         return None
 

@@ -9,7 +9,8 @@ from thalbids.families import Option
 from thalbids.methods.base import Further, LabelMap, Request
 from thalbids.methods.tools import told
 from thalbids.methods.whole_brain.labelled import ICV, Existing, Labelled, Tool, one
-from thalbids.settings import Settings
+from thalbids.settings import MethodSettings
+from thalbids.tools.programs import SamsegSettings
 
 if TYPE_CHECKING:
     from thalbids.tools.findings import Finding
@@ -22,7 +23,8 @@ PROTOCOL = "SAMSEG: labels 10 and 49, whole thalamus (CMA protocol)"
 class Samsegs(Labelled):
     """What every way to run SAMSEG shares."""
 
-    table, shown = "samseg", "SAMSEG"
+    shown = "SAMSEG"
+    tables: Mapping[str, type] = {"tools.samseg": SamsegSettings}
     code_url = "https://github.com/freesurfer/samseg"
     protocol = PROTOCOL
     relative_volume = 0.75  # one head with FreeSurfer's results 0.73; patient07 by way of SynThal 0.76 (docs/tools.md)
@@ -40,14 +42,14 @@ class Samsegs(Labelled):
             self.program, lambda own: samseg.check(own, self.program), samseg.version, "SAMSEG", computed, "MIT"
         )
 
-    def pieces(self, settings: Settings) -> list[Finding]:
+    def pieces(self, settings: MethodSettings) -> list[Finding]:
         """What ``thalbids doctor`` tells of it: nothing, the method on the T1w tells of the program."""
         return []
 
-    def params(self, settings: Settings) -> Mapping[str, Any]:
+    def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         from thalbids.tools.whole_brain import samseg
 
-        own = settings.tools.samseg
+        own = settings.of(SamsegSettings)
         return {
             "Software": list(self.software(settings)),
             "PallidumSeparate": samseg.separate(own, self.images),
@@ -55,10 +57,10 @@ class Samsegs(Labelled):
             "Options": told(own.options),
         }
 
-    def further(self, settings: Settings) -> Mapping[str, Further]:
+    def further(self, settings: MethodSettings) -> Mapping[str, Further]:
         lesions = {"lesions": Further("mask", "lesion", "White-matter lesions by SAMSEG (label 99).")}
         own = {"probability": Further("probseg", "thalamus", "Posterior of either thalamus by SAMSEG.")}
-        return own | (lesions if settings.tools.samseg.lesion else {})
+        return own | (lesions if settings.of(SamsegSettings).lesion else {})
 
     def computed(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
         """SAMSEG on the images of a session, the T1w first."""
@@ -66,7 +68,7 @@ class Samsegs(Labelled):
 
         request = requests["T1w"]
         images = {name: requests[name].image for name in self.images}
-        found = samseg.segment(images, request.workdir, request.settings.tools.samseg, threads=self.threads())
+        found = samseg.segment(images, request.workdir, request.settings.of(SamsegSettings), threads=self.threads())
         return one(request, labelled(found, request, dict(request.params)))
 
 
@@ -86,7 +88,7 @@ class Samseg(Samsegs, Existing):
     wanted: Mapping[str, str] = FILES
     finished = ("samseg.stats",)
 
-    def pieces(self, settings: Settings) -> list[Finding]:
+    def pieces(self, settings: MethodSettings) -> list[Finding]:
         """What ``thalbids doctor`` tells of it."""
         return Labelled.pieces(self, settings)
 

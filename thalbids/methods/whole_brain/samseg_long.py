@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from thalbids.methods.base import LabelMap, Request
 from thalbids.methods.whole_brain.samseg import Samsegs, labelled
+from thalbids.tools.programs import SamsegSettings
 
 if TYPE_CHECKING:
     import nibabel as nib
@@ -38,7 +39,9 @@ class SamsegLong(Samsegs):
         matrices = dict(zip(visits, between([requests[visit] for visit in visits]), strict=True))
         images = {visit: {"T1w": request.image} for visit, request in requests.items()}
         work = first.workdir / "samseg"
-        found, failed = samseg.segment_long(images, matrices, work, first.settings.tools.samseg, threads=self.threads())
+        found, failed = samseg.segment_long(
+            images, matrices, work, first.settings.of(SamsegSettings), threads=self.threads()
+        )
         metadata = dict(first.params)
         told = {
             visit: metadata | {"Visits": visits, "BetweenVisitsToVisit": matrices[visit].tolist()} for visit in found

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from thalbids.families import Option
 from thalbids.methods.base import LabelMap, Request
 from thalbids.methods.whole_brain.labelled import ICV, Existing, Tool, named, one
+from thalbids.tools.programs import SynthSegSettings
 
 PROTOCOL = "SynthSeg: labels 10 and 49, whole thalamus (CMA protocol)"
 FILES = {"labels": "*synthseg*.[mn][gi][zi]*", "volumes": "*vol*.csv"}
@@ -15,7 +16,8 @@ FILES = {"labels": "*synthseg*.[mn][gi][zi]*", "volumes": "*vol*.csv"}
 class SynthSeg(Existing):
     """See :class:`thalbids.methods.base.Method`."""
 
-    family, table, shown = "synthseg", "synthseg", "SynthSeg"
+    family, shown = "synthseg", "SynthSeg"
+    tables: Mapping[str, type] = {"tools.synthseg": SynthSegSettings}
     envelope = True
     colour, marker, dash = "#9ED6C8", ">", "7 2 1.5 2"
     code_url = "https://github.com/BBillot/SynthSeg"
@@ -49,7 +51,7 @@ class SynthSeg(Existing):
             metadata = {"Software": [{"Name": self.shown}], **self.checked(request, labels)}
             icv = others.synthseg_icv(request.files["volumes"]) if "volumes" in request.files else None
         else:
-            own = request.settings.tools.synthseg
+            own = request.settings.of(SynthSegSettings)
             labels, icv = others.synthseg(request.image, request.workdir, own, threads=self.threads())
             metadata = dict(request.params)
         if icv is not None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from thalbids.families import Option
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.whole_brain.labelled import OWN, Existing, Tool, one
+from thalbids.tools.programs import ThomasSettings
 
 PROTOCOL = "THOMAS: whole thalamus and nuclei (Krauth-Morel atlas)"
 
@@ -16,7 +17,8 @@ class Thomas(Existing):
     THOMAS numbers them, 10 and 49 for what belongs to none of them.
     """
 
-    family, table, shown = "thomas", "thomas", "HIPS-THOMAS"
+    family, shown = "thomas", "HIPS-THOMAS"
+    tables: Mapping[str, type] = {"tools.thomas": ThomasSettings}
     single, envelope = True, True
     colour, marker, dash = "#D6A6E8", "d", "1.5 2.5"
     code_url = "https://github.com/thalamicseg/hipsthomasdocker"
@@ -51,7 +53,7 @@ class Thomas(Existing):
             whole = thomas.thalami(labels)
             metadata = {"Software": [{"Name": self.shown}], **self.checked(request, whole)}
         else:
-            labels, names = thomas.segment(request.image, request.workdir, request.settings.tools.thomas)
+            labels, names = thomas.segment(request.image, request.workdir, request.settings.of(ThomasSettings))
             metadata = dict(request.params)
         return one(request, LabelMap(labels, names, metadata))
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from thalbids.settings import WholeBrain
 from thalbids.tools.check import Check, program_check, said_version
 from thalbids.tools.freesurfer import version_number
+from thalbids.tools.programs import FastSurferSettings, SynthSegSettings
 from thalbids.tools.runner import Command, Runner, ToolError, runner_of, with_limit
 from thalbids.tools.whole_brain.samseg import on_grid, write
 
@@ -23,19 +23,19 @@ FASTSURFER, SYNTHSEG = "run_fastsurfer.sh", "mri_synthseg"
 _SUBJECT = "T1w"
 
 
-def check_fastsurfer(settings: WholeBrain) -> Check:
+def check_fastsurfer(settings: FastSurferSettings) -> Check:
     """Tell whether FastSurfer can run here; reading results needs nothing of this."""
     mend = "Install FastSurfer and name its script: [tools.fastsurfer] command; or give results: --fastsurfer-dir."
     return program_check("FastSurfer", runner_of(settings), FASTSURFER, mend)
 
 
-def fastsurfer_version(settings: WholeBrain) -> str | None:
+def fastsurfer_version(settings: FastSurferSettings) -> str | None:
     """``FastSurfer 2.4.2``; None when it cannot be told."""
     found = re.search(r"(\d+\.\d+\.\d+)", said_version(runner_of(settings), (FASTSURFER, "--version")) or "")
     return f"FastSurfer {found[1]}" if found else None
 
 
-def fastsurfer_command(work: Path, settings: WholeBrain, *, threads: int = 1) -> Command:
+def fastsurfer_command(work: Path, settings: FastSurferSettings, *, threads: int = 1) -> Command:
     """``run_fastsurfer.sh --seg_only`` on ``work/T1w.nii.gz`` without the modules that the thalamus does not need."""
     argv = [FASTSURFER, "--t1", str(work / "T1w.nii.gz"), "--sid", _SUBJECT, "--sd", str(work / "out")]
     argv += ["--seg_only", "--no_cereb", "--no_hypothal", "--device", "cpu", "--threads", str(threads)]
@@ -52,7 +52,7 @@ def fastsurfer_command(work: Path, settings: WholeBrain, *, threads: int = 1) ->
 
 
 def fastsurfer(
-    t1: nib.Nifti1Image, work: Path, settings: WholeBrain, *, threads: int = 1, runs: Runner | None = None
+    t1: nib.Nifti1Image, work: Path, settings: FastSurferSettings, *, threads: int = 1, runs: Runner | None = None
 ) -> np.ndarray:
     """FastSurfer's labels (int32) on the grid of the T1w.
 
@@ -64,19 +64,19 @@ def fastsurfer(
     return _run(fastsurfer_command(work, settings, threads=threads), t1, work, runs or runner_of(settings))
 
 
-def check_synthseg(settings: WholeBrain) -> Check:
+def check_synthseg(settings: SynthSegSettings) -> Check:
     """Tell whether mri_synthseg can run here."""
     mend = "It is part of FreeSurfer 7.3 and later; or give results: --synthseg-dir."
     return program_check("SynthSeg", runner_of(settings), SYNTHSEG, mend)
 
 
-def synthseg_version(settings: WholeBrain) -> str | None:
+def synthseg_version(settings: SynthSegSettings) -> str | None:
     """FreeSurfer's version, by the program that stands beside."""
     number = version_number(said_version(runner_of(settings), ("recon-all", "-version")) or "")
     return f"FreeSurfer {number}" if number else None
 
 
-def synthseg_command(work: Path, settings: WholeBrain, *, threads: int = 1) -> Command:
+def synthseg_command(work: Path, settings: SynthSegSettings, *, threads: int = 1) -> Command:
     """``mri_synthseg`` on ``work/T1w.nii.gz``, on the processor."""
     out = work / "out"
     argv = [SYNTHSEG, "--i", str(work / "T1w.nii.gz"), "--o", str(out / "synthseg.nii.gz")]
@@ -95,7 +95,7 @@ def synthseg_command(work: Path, settings: WholeBrain, *, threads: int = 1) -> C
 
 
 def synthseg(
-    t1: nib.Nifti1Image, work: Path, settings: WholeBrain, *, threads: int = 1, runs: Runner | None = None
+    t1: nib.Nifti1Image, work: Path, settings: SynthSegSettings, *, threads: int = 1, runs: Runner | None = None
 ) -> tuple[np.ndarray, float | None]:
     """SynthSeg's labels (int32) on the grid of the T1w, and its intracranial volume in mm^3.
 

@@ -19,9 +19,9 @@ from thalbids.errors import ImageError
 from thalbids.image.grids import resample_to, upright
 from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.image.orientation import is_rotation_and_zooms
-from thalbids.settings import Samseg
 from thalbids.tools import environments
 from thalbids.tools.check import Check, package_version, program_check
+from thalbids.tools.programs import SamsegSettings
 from thalbids.tools.runner import Command, Runner, ToolError, runner_of, with_limit
 
 NAME = "SAMSEG"
@@ -58,7 +58,7 @@ class Results:
         return (self.labels == LESION).astype(np.uint8)
 
 
-def runner(settings: Samseg, program: str = PROGRAM) -> Runner:
+def runner(settings: SamsegSettings, program: str = PROGRAM) -> Runner:
     """The runner of SAMSEG; of its other programs the one beside."""
     settings = environments.settled(settings, "samseg-lesion", "samseg")
     command = settings.command
@@ -68,7 +68,7 @@ def runner(settings: Samseg, program: str = PROGRAM) -> Runner:
     return runner_of(replace(settings, command=command))
 
 
-def check(settings: Samseg, program: str = PROGRAM) -> Check:
+def check(settings: SamsegSettings, program: str = PROGRAM) -> Check:
     """Tell whether SAMSEG can run here; reading results that exist needs nothing of this."""
     mend = "Make it an environment of its own: thalbids setup samseg"
     found = program_check(NAME, runner(settings, program), program, mend)
@@ -78,20 +78,20 @@ def check(settings: Samseg, program: str = PROGRAM) -> Check:
     return Check(NAME, problem, "Make one that has it: thalbids setup samseg-lesion", found.where)
 
 
-def version(settings: Samseg) -> str | None:
+def version(settings: SamsegSettings) -> str | None:
     """``SAMSEG 0.4a0``; None when it cannot be told (FreeSurfer's own)."""
     found = package_version(runner(settings), PROGRAM, "samseg")
     return None if found is None else f"{NAME} {found}"
 
 
-def separate(settings: Samseg, images: Sequence[str]) -> bool:
+def separate(settings: SamsegSettings, images: Sequence[str]) -> bool:
     """Whether the pallidum is kept apart from the white matter."""
     if settings.pallidum_separate == "auto":
         return bool({"FLAIR", "T2w"} & set(images))
     return settings.pallidum_separate == "yes"
 
 
-def options(settings: Samseg, images: Sequence[str], threads: int) -> list[str]:
+def options(settings: SamsegSettings, images: Sequence[str], threads: int) -> list[str]:
     """What both programs are told: posteriors of the thalami, and what depends on the images."""
     words = ["--threads", str(threads), "--save-posteriors", *SIDES]
     words += ["--pallidum-separate"] if separate(settings, images) else []
@@ -101,7 +101,7 @@ def options(settings: Samseg, images: Sequence[str], threads: int) -> list[str]:
     return [*words, *settings.options]
 
 
-def command(work: Path, images: Sequence[str], settings: Samseg, *, threads: int = 1) -> Command:
+def command(work: Path, images: Sequence[str], settings: SamsegSettings, *, threads: int = 1) -> Command:
     """``run_samseg`` on ``work/IMAGE.nii.gz`` into ``work/out``."""
     files = [work / f"{name}.nii.gz" for name in images]
     out = work / "out"
@@ -120,7 +120,12 @@ def command(work: Path, images: Sequence[str], settings: Samseg, *, threads: int
 
 
 def segment(
-    images: Mapping[str, nib.Nifti1Image], work: Path, settings: Samseg, *, threads: int = 1, runs: Runner | None = None
+    images: Mapping[str, nib.Nifti1Image],
+    work: Path,
+    settings: SamsegSettings,
+    *,
+    threads: int = 1,
+    runs: Runner | None = None,
 ) -> Results:
     """Run SAMSEG on the images of a session, the T1w first, all on one grid.
 
@@ -143,7 +148,7 @@ def segment(
 
 
 def command_long(
-    work: Path, visits: Sequence[str], images: Sequence[str], settings: Samseg, *, threads: int = 1
+    work: Path, visits: Sequence[str], images: Sequence[str], settings: SamsegSettings, *, threads: int = 1
 ) -> Command:
     """``run_samseg_long`` on ``work/VISIT/IMAGE.nii.gz`` of all visits, which lie on one grid, into ``work/out``."""
     out = work / "out"
@@ -165,7 +170,7 @@ def command_long(
 
 def segment_long(
     visits: Mapping[str, Mapping[str, nib.Nifti1Image]], matrices: Mapping[str, np.ndarray], work: Path,
-    settings: Samseg, *, threads: int = 1, runs: Runner | None = None,
+    settings: SamsegSettings, *, threads: int = 1, runs: Runner | None = None,
 ) -> tuple[dict[str, Results], dict[str, str]]:  # fmt: skip
     """Run SAMSEG on several visits of a person together.
 
@@ -298,7 +303,7 @@ def _posterior(folder: Path, reference: nib.Nifti1Image, matrix: np.ndarray | No
     return np.clip(total, 0, 1)
 
 
-def _has_tensorflow(settings: Samseg) -> bool:
+def _has_tensorflow(settings: SamsegSettings) -> bool:
     """Whether the Python of SAMSEG's environment has TensorFlow; in a container it is asked there."""
     return package_version(runner(settings), PROGRAM, "tensorflow-cpu") is not None or (
         package_version(runner(settings), PROGRAM, "tensorflow") is not None

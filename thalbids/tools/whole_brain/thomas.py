@@ -15,8 +15,8 @@ import numpy as np
 from thalbids.errors import ImageError
 from thalbids.image.grids import resample_to
 from thalbids.image.io import load_labels
-from thalbids.settings import WholeBrain
 from thalbids.tools.check import Check, program_check
+from thalbids.tools.programs import ThomasSettings
 from thalbids.tools.runner import Command, Runner, ToolError, runner_of, with_limit
 from thalbids.tools.whole_brain.samseg import write
 
@@ -28,7 +28,7 @@ _NUCLEUS = re.compile(r"(\d+)-([\w-]+)\.nii\.gz")
 OUTSIDE = ("14",)  # the mammillothalamic tract is no part of the thalamus
 
 
-def check(settings: WholeBrain) -> Check:
+def check(settings: ThomasSettings) -> Check:
     """Tell whether it can run here; reading results needs nothing of this."""
     mend = (
         'Fetch its image and name it: [tools.thomas] runner = "docker", image = "anagrammarian/sthomas"; '
@@ -37,7 +37,7 @@ def check(settings: WholeBrain) -> Check:
     return program_check(NAME, runner_of(settings), PROGRAM, mend)
 
 
-def command(work: Path, settings: WholeBrain) -> Command:
+def command(work: Path, settings: ThomasSettings) -> Command:
     """``hipsthomas.sh -t1 -i T1w.nii.gz`` in the work folder; its files are crops whose headers keep the world."""
     return with_limit(
         Command(
@@ -52,7 +52,7 @@ def command(work: Path, settings: WholeBrain) -> Command:
 
 
 def segment(
-    t1: nib.Nifti1Image, work: Path, settings: WholeBrain, runs: Runner | None = None
+    t1: nib.Nifti1Image, work: Path, settings: ThomasSettings, runs: Runner | None = None
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Run it on a T1w; labels and names as of :func:`read`.
 

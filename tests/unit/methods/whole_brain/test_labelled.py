@@ -12,7 +12,7 @@ import pytest
 
 from thalbids.methods.base import Request
 from thalbids.methods.whole_brain.labelled import ICV, Existing
-from thalbids.settings import Settings
+from thalbids.settings import MethodSettings
 from thalbids.tools.runner import ToolError
 from thalbids.types import Session
 
@@ -25,7 +25,7 @@ class Mine(Existing):
     def __init__(self, root: Path):
         self.root = root
 
-    def own(self, settings: Settings) -> SimpleNamespace:  # type: ignore[override]
+    def own(self, settings: MethodSettings) -> SimpleNamespace:  # type: ignore[override]
         return SimpleNamespace(results_dir=self.root)
 
 
@@ -40,12 +40,12 @@ def test_only_the_thalami_are_kept_with_what_the_map_told(tmp_path: Path) -> Non
 
 def test_results_are_taken_when_they_are_whole(tmp_path: Path) -> None:
     method, session = Mine(tmp_path), Session("01", "1", {})
-    assert method.results(Settings(), session, alone=True) is None
+    assert method.results(MethodSettings(), session, alone=True) is None
     folder = tmp_path / "sub-01_ses-1"
     (folder / "posteriors").mkdir(parents=True)
     with pytest.raises(ToolError, match=r"no seg\.mgz and no done\.txt"):
-        method.results(Settings(), session, alone=True)
+        method.results(MethodSettings(), session, alone=True)
     for name in ("seg.mgz", "done.txt", "posteriors/x_left_2.mgz", "posteriors/x_left_1.mgz"):
         (folder / name).touch()
-    assert method.results(Settings(), session, alone=False) == folder
+    assert method.results(MethodSettings(), session, alone=False) == folder
     assert method.files(folder) == {"labels": folder / "seg.mgz", "soft": folder / "posteriors" / "x_left_1.mgz"}

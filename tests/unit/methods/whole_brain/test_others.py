@@ -13,12 +13,12 @@ from tests import standins
 from tests.unit.tools.conftest import scan
 from thalbids.errors import ThalbidsError
 from thalbids.image.io import save_image
-from thalbids.methods.base import Request
+from thalbids.methods.base import Request, own_settings
 from thalbids.methods.whole_brain.fastsurfer import FastSurfer
 from thalbids.methods.whole_brain.labelled import Existing
 from thalbids.methods.whole_brain.synthseg import SynthSeg
 from thalbids.methods.whole_brain.thomas import Thomas
-from thalbids.settings import Settings, load
+from thalbids.settings import MethodSettings, load
 from thalbids.tools.runner import ToolError
 from thalbids.types import Session
 
@@ -50,8 +50,15 @@ def leave(folder: Path, family: str, labels: np.ndarray = THALAMI) -> None:
 METHODS: list[Existing] = [FastSurfer(), SynthSeg(), Thomas()]
 
 
-def given(folder: Path, method: Existing) -> Settings:
-    return load(None, {"tools": {method.table: {"results_dir": str(folder / "my results")}}})
+def given(folder: Path, method: Existing) -> MethodSettings:
+    return settings_of(method, results_dir=str(folder / "my results"))
+
+
+def settings_of(method: Existing, **values: object) -> MethodSettings:
+    (table,) = method.tables.values()
+    settings = load(None, {"tools": {method.family: values}})
+    assert settings.of(table) != table()
+    return own_settings(method, settings)
 
 
 def request(folder: Path, method: Existing, image: nib.Nifti1Image = IMAGE) -> Request:
@@ -96,5 +103,4 @@ def test_half_results_and_those_of_other_places_are_refused(tmp_path: Path, meth
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.family)
 def test_what_is_not_installed_says_how_to_get_it(method: Existing) -> None:
-    settings = load(None, {"tools": {method.table: {"command": ["/no/such/program"]}}})
-    assert re.search(f"--{method.family}-dir", method.blocked(settings) or "")
+    assert re.search(f"--{method.family}-dir", method.blocked(settings_of(method, command=["/no/such/program"])) or "")

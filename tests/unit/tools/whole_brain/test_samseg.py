@@ -16,8 +16,8 @@ from tests import standins
 from tests.conftest import ORIENTATIONS, rotation_matrix, world_image
 from tests.unit.tools.conftest import head, scan, world_centres
 from thalbids.image.grids import same_grid
-from thalbids.settings import Samseg
 from thalbids.tools import environments
+from thalbids.tools.programs import SamsegSettings
 from thalbids.tools.runner import ToolError
 from thalbids.tools.whole_brain import samseg
 
@@ -25,19 +25,22 @@ Install = Callable[..., Path]
 
 
 def test_command_line(tmp_path: Path) -> None:
-    call = samseg.command(tmp_path, ["T1w"], Samseg(), threads=3)
+    call = samseg.command(tmp_path, ["T1w"], SamsegSettings(), threads=3)
     assert call.argv == (
         "run_samseg", "-i", str(tmp_path / "T1w.nii.gz"), "-o", str(tmp_path / "out"), "--threads", "3",
         "--save-posteriors", "Left-Thalamus", "Right-Thalamus",
     )  # fmt: skip
     assert call.timeout_s == 180 * 60
-    both = samseg.command(tmp_path, ["T1w", "FLAIR"], Samseg(lesion=True, options=("--history",))).argv
+    both = samseg.command(tmp_path, ["T1w", "FLAIR"], SamsegSettings(lesion=True, options=("--history",))).argv
     assert both[2:4] == (str(tmp_path / "T1w.nii.gz"), str(tmp_path / "FLAIR.nii.gz"))
     assert both[-6:] == ("--pallidum-separate", "--lesion", "--lesion-mask-pattern", "0", "1", "--history")
-    assert "--pallidum-separate" not in samseg.command(tmp_path, ["T1w", "R1map"], Samseg()).argv
-    assert "--pallidum-separate" in samseg.command(tmp_path, ["T1w", "T2w"], Samseg()).argv
-    assert "--pallidum-separate" in samseg.command(tmp_path, ["T1w"], Samseg(pallidum_separate="yes")).argv
-    assert "--pallidum-separate" not in samseg.command(tmp_path, ["T1w", "T2w"], Samseg(pallidum_separate="no")).argv
+    assert "--pallidum-separate" not in samseg.command(tmp_path, ["T1w", "R1map"], SamsegSettings()).argv
+    assert "--pallidum-separate" in samseg.command(tmp_path, ["T1w", "T2w"], SamsegSettings()).argv
+    assert "--pallidum-separate" in samseg.command(tmp_path, ["T1w"], SamsegSettings(pallidum_separate="yes")).argv
+    assert (
+        "--pallidum-separate"
+        not in samseg.command(tmp_path, ["T1w", "T2w"], SamsegSettings(pallidum_separate="no")).argv
+    )
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -46,7 +49,7 @@ def test_labels_posteriors_and_volumes_come_back_onto_the_scan(
 ) -> None:
     install("run_samseg")
     image = scan(orientation)
-    found = samseg.segment({"T1w": image}, tmp_path / "with a space", Samseg())
+    found = samseg.segment({"T1w": image}, tmp_path / "with a space", SamsegSettings())
     assert found.labels.shape == image.shape and {10, 49} <= set(np.unique(found.labels))
     left, right = world_centres(found.labels, image.affine, (10, 49))
     np.testing.assert_allclose((left + right) / 2, [3, -5, 7], atol=1.0)
@@ -91,12 +94,12 @@ def test_each_failure_is_told(tmp_path: Path, install: Install, fault: str, mess
     install("run_samseg", fault)
     limit = 0.005 if fault == "hangs" else 5.0
     with pytest.raises(ToolError, match=re.compile(message, re.DOTALL)):
-        samseg.segment({"T1w": scan()}, tmp_path / "work", Samseg(timeout_minutes=limit))
+        samseg.segment({"T1w": scan()}, tmp_path / "work", SamsegSettings(timeout_minutes=limit))
 
 
 def test_lesions_are_label_99(tmp_path: Path, install: Install) -> None:
     install("run_samseg")
-    found = samseg.segment({"T1w": scan(), "FLAIR": scan()}, tmp_path / "work", Samseg(lesion=True))
+    found = samseg.segment({"T1w": scan(), "FLAIR": scan()}, tmp_path / "work", SamsegSettings(lesion=True))
     assert found.lesions.sum() == 8 and found.lesions.dtype == np.uint8
 
 
@@ -121,23 +124,25 @@ def test_it_is_taken_from_its_own_environment_unless_the_settings_name_a_command
 ) -> None:
     monkeypatch.setenv("THALBIDS_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    found = samseg.check(Samseg())
+    found = samseg.check(SamsegSettings())
     assert not found.ok and "thalbids setup samseg" in found.mend
     program = standins.install(environments.folder("samseg") / "bin", "run_samseg")
-    assert not samseg.check(Samseg()).ok  # not made to its end
+    assert not samseg.check(SamsegSettings()).ok  # not made to its end
     (environments.folder("samseg") / environments.DONE).write_text("")
-    assert samseg.check(Samseg()).where == str(program)
-    other = Samseg(command=("micromamba", "run", "run_samseg"))
+    assert samseg.check(SamsegSettings()).where == str(program)
+    other = SamsegSettings(command=("micromamba", "run", "run_samseg"))
     words = samseg.runner(other, samseg.LONGITUDINAL).words(samseg.command(tmp_path, ["T1w"], other))
     assert words[:3] == ("micromamba", "run", "run_samseg_long")
-    long = samseg.runner(Samseg(), samseg.LONGITUDINAL).words(samseg.command(tmp_path, ["T1w"], Samseg()))
+    long = samseg.runner(SamsegSettings(), samseg.LONGITUDINAL).words(
+        samseg.command(tmp_path, ["T1w"], SamsegSettings())
+    )
     assert long[0] == str(program.with_name("run_samseg_long"))
 
 
 def test_lesions_without_tensorflow_are_refused_beforehand(install: Install) -> None:
     install("run_samseg")
-    assert samseg.check(Samseg()).ok
-    found = samseg.check(Samseg(lesion=True))
+    assert samseg.check(SamsegSettings()).ok
+    found = samseg.check(SamsegSettings(lesion=True))
     assert "TensorFlow" in found.problem and "thalbids setup samseg-lesion" in found.mend
 
 
@@ -159,7 +164,7 @@ def visits() -> tuple[dict[str, dict[str, nib.Nifti1Image]], dict[str, np.ndarra
 def test_visits_are_segmented_in_the_space_between_them_and_come_back(tmp_path: Path, install: Install) -> None:
     install("run_samseg_long")
     images, matrices = visits()
-    found, failed = samseg.segment_long(images, matrices, tmp_path / "a b", Samseg())
+    found, failed = samseg.segment_long(images, matrices, tmp_path / "a b", SamsegSettings())
     assert not failed and list(found) == list(images)
     middles = []
     for name, results in found.items():
@@ -170,7 +175,7 @@ def test_visits_are_segmented_in_the_space_between_them_and_come_back(tmp_path: 
     np.testing.assert_allclose(middles[0], middles[1], atol=0.5)
     a, b = (int((r.labels == 10).sum()) for r in found.values())
     assert a == pytest.approx(b, rel=0.05)
-    words = samseg.command_long(tmp_path, ["s1", "s2"], ["T1w", "FLAIR"], Samseg(), threads=2).argv
+    words = samseg.command_long(tmp_path, ["s1", "s2"], ["T1w", "FLAIR"], SamsegSettings(), threads=2).argv
     assert words[:7] == (
         "run_samseg_long", "-t", str(tmp_path / "s1/T1w.nii.gz"), str(tmp_path / "s1/FLAIR.nii.gz"),
         "-t", str(tmp_path / "s2/T1w.nii.gz"), str(tmp_path / "s2/FLAIR.nii.gz"),
@@ -183,12 +188,12 @@ def test_visits_are_segmented_in_the_space_between_them_and_come_back(tmp_path: 
 def test_failures_of_visits_together_are_told(tmp_path: Path, install: Install, fault: str, message: str) -> None:
     install("run_samseg_long", fault)
     with pytest.raises(ToolError, match=message):
-        samseg.segment_long(*visits(), tmp_path, Samseg())
+        samseg.segment_long(*visits(), tmp_path, SamsegSettings())
 
 
 def test_a_visit_without_a_thalamus_does_not_take_the_others_along(tmp_path: Path, install: Install) -> None:
     install("run_samseg_long", "missing side")
-    found, failed = samseg.segment_long(*visits(), tmp_path, Samseg())
+    found, failed = samseg.segment_long(*visits(), tmp_path, SamsegSettings())
     assert list(found) == ["sub-01_ses-1"] and "label 49" in failed["sub-01_ses-2"]
 
 
@@ -199,7 +204,7 @@ REAL = os.environ.get("THALBIDS_TEST_SAMSEG")
 @pytest.mark.skipif(REAL is None, reason="SAMSEG is not installed (THALBIDS_TEST_SAMSEG names run_samseg)")
 def test_the_real_program_knows_our_options(tmp_path: Path) -> None:
     assert REAL is not None
-    settings = Samseg(command=(REAL,), options=("--reg-only", "--help"))
+    settings = SamsegSettings(command=(REAL,), options=("--reg-only", "--help"))
     assert samseg.check(settings).ok and (samseg.version(settings) or "").startswith("SAMSEG 0.4")
     with pytest.raises(ToolError) as error:  # it shows its help and leaves no results
         samseg.segment({"T1w": scan(), "FLAIR": scan()}, tmp_path, settings)

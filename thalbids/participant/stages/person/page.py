@@ -8,7 +8,7 @@ from typing import Any
 import thalbids
 from thalbids import families
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
-from thalbids.methods.base import trait
+from thalbids.methods.base import own_settings, trait
 from thalbids.participant.reporting import PageParams, PageSession, ShownMask, write
 from thalbids.participant.session import REGISTERED, SessionPlan, SubjectPlan
 from thalbids.participant.stages.person import alignment, siena
@@ -77,7 +77,7 @@ def result_settings(settings: Settings) -> dict[str, Any]:
     """The settings that can change a result, for the report; how many processes ran is none of them."""
     by_method: dict[str, Any] = {}
     for method in families.methods().values():
-        by_method |= trait(method, "shown_settings", settings)
+        by_method |= trait(method, "shown_settings", own_settings(method, settings))
     return {
         "methods": list(settings.methods.names),
         "extra ensembles": list(settings.methods.extra_ensembles),

@@ -20,6 +20,7 @@ from thalbids.participant.step_io import given, image_of
 from thalbids.scratch import scratch
 from thalbids.settings import Settings
 from thalbids.tools import fsl, siena
+from thalbids.tools.programs import FslSettings
 from thalbids.types import tool_entry
 
 
@@ -32,7 +33,8 @@ class SienaPairParams(Params):
     software: tuple[Mapping[str, str], ...]
     sources: tuple[str, ...]
     pair: tuple[str, str]
-    settings: Settings = field(default_factory=Settings, metadata=LOCAL)
+    program: FslSettings = field(default_factory=FslSettings, metadata=LOCAL)
+    work_dir: Path | None = field(default=None, metadata=LOCAL)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def check(settings: Settings) -> str:
     UsageError, MissingToolError
         A table and a folder are both given; SIENA is asked for and not installed; a given table cannot be read.
     """
-    own, program = settings.siena, settings.tools.fsl
+    own, program = settings.siena, settings.of(FslSettings)
     if own.table is not None:
         read_given(own.table)
         return "whole-brain change: read from the given table"
@@ -84,7 +86,7 @@ def source_of(settings: Settings) -> str | None:
         return "directory"
     if settings.siena.run == "no":
         return None
-    if settings.siena.run == "auto" and fsl.missing("siena", settings.tools.fsl) is not None:
+    if settings.siena.run == "auto" and fsl.missing("siena", settings.of(FslSettings)) is not None:
         return None
     return "siena"
 
@@ -136,7 +138,7 @@ def _plan_pair(
     """The step that runs SIENA on a pair, and its record."""
     first, second = baseline.session.session, followup.session.session
     path = subject.file(f"from-{first}_to-{second}_desc-siena_qc.json")
-    program = subject.settings.tools.fsl
+    program = subject.settings.of(FslSettings)
     step = subject.add(
         f"siena ses-{first} to ses-{second}",
         siena_pair,
@@ -153,7 +155,8 @@ def _plan_pair(
             software=(tool_entry(fsl.version("siena", program)),),
             sources=(baseline.t1w_uri, followup.t1w_uri),
             pair=(f"ses-{first}", f"ses-{second}"),
-            settings=subject.settings,
+            program=program,
+            work_dir=subject.settings.run.work_dir,
         ),
         needs=subject.needs(baseline, followup),
         memory_gb=2.0,
@@ -173,8 +176,8 @@ def siena_pair(inputs: Inputs, outputs: Outputs, params: SienaPairParams, upstre
         if read_json(sidecar(path)).get("SkullStripped"):
             raise ImageError("SIENA needs the skull, and this T1w image is skull-stripped.", "", path)
         scans[role] = path
-    with scratch("siena", params.settings.run.work_dir) as folder:
-        result = siena.run(scans["baseline"], scans["followup"], folder, params.settings.tools.fsl)
+    with scratch("siena", params.work_dir) as folder:
+        result = siena.run(scans["baseline"], scans["followup"], folder, params.program)
     write_json(outputs["qc"], result.to_json() | params.to_json())
     return Done()
 

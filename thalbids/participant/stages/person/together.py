@@ -13,11 +13,11 @@ from thalbids.engine.params import LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import without_folders
 from thalbids.image.io import load_image
-from thalbids.methods.base import Method, Request, trait
+from thalbids.methods.base import Method, Request, own_settings, trait
 from thalbids.participant.session import PlannedMask, SessionPlan, SubjectPlan
 from thalbids.participant.stages.session import masks, tools
 from thalbids.participant.step_io import given, labels_of, there, work_folder
-from thalbids.settings import Settings
+from thalbids.settings import MethodSettings
 
 ALL_SESSIONS = "it reads all sessions of a person together, and this run was asked for some of them only"
 ONE_SESSION = "it reads several sessions of a person together, and there are not two that it can read"
@@ -40,7 +40,7 @@ class SessionMapsParams(Params):
     family: str
     visits: Mapping[str, Visit]
     method: Mapping[str, Any]
-    settings: Settings = field(default_factory=Settings, metadata=LOCAL)
+    settings: MethodSettings = field(default_factory=MethodSettings, metadata=LOCAL)
 
 
 def add_steps(subject: SubjectPlan, method: Method) -> None:
@@ -63,7 +63,7 @@ def add_steps(subject: SubjectPlan, method: Method) -> None:
 
 def _add_maps(subject: SubjectPlan, method: Method, plans: list[SessionPlan]) -> None:
     """The step that makes the label maps of all these sessions."""
-    family, settings = method.family, subject.settings
+    family, settings = method.family, own_settings(method, subject.settings)
     inputs: dict[str, Path | None] = {}
     outputs: dict[str, Path] = {}
     visits, after = {}, list[str]()
@@ -100,7 +100,7 @@ def _read(plan: SessionPlan, method: Method) -> tuple[dict[str, Path], list[str]
     """What the method reads of a session, and the steps that make it."""
     read = {f"image {name}": plan.segmentable[name] for name in method.images} | {"seen": sidecar(plan.t1w)}
     steps = [plan.anatomy, *(plan.image_step(name) for name in method.images)]
-    if "brain" in trait(method, "builds_on", plan.settings):
+    if "brain" in trait(method, "builds_on", own_settings(method, plan.settings)):
         read["brain"] = plan.brain
         steps.append(plan.brain_step)
     for family in masks.families(method, plan.settings):
@@ -120,7 +120,7 @@ def session_maps(inputs: Inputs, outputs: Outputs, params: SessionMapsParams, up
 
     method: Any = methods()[params.family]
     failed: Mapping[str, str]
-    with work_folder(params.settings) as folder:
+    with work_folder(params.settings.run.work_dir) as folder:
         requests = {}
         for name, visit in params.visits.items():
             own = {key.removeprefix(f"{name} "): path for key, path in inputs.items() if key.startswith(f"{name} ")}

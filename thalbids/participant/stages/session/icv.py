@@ -13,6 +13,7 @@ from thalbids.bids.results.outputs import read_json, sidecar, write_table
 from thalbids.bids.tabular.given import read_icv
 from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
+from thalbids.methods.base import own_settings
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.stages.session import tools
 from thalbids.participant.step_io import given, there
@@ -33,6 +34,13 @@ class IcvParams(Params):
     dictionary: Mapping[str, Any]
 
 
+def icv_file(plan: SessionPlan, method: Any) -> Path | None:
+    """The file of a method's own results that holds the session's intracranial volume; None without one."""
+    settings, given = own_settings(method, plan.settings), plan.settings.inputs.derivatives.get(method.family)
+    path: Path | None = method.icv_file(settings, plan.session, alone=plan.alone, given=given)
+    return path
+
+
 def add_steps(plan: SessionPlan) -> None:
     """One step for the table."""
     inputs: dict[str, Path | None] = {families.embedded(): sidecar(plan.t1w)}
@@ -41,7 +49,7 @@ def add_steps(plan: SessionPlan) -> None:
         if family in plan.prepared:
             inputs[family] = sidecar(tools.label_map(plan, family, "T1w"))
             after.append(plan.prepared[family])
-        elif (path := method.icv_file(plan.settings, plan.session, alone=plan.alone)) is not None:
+        elif (path := icv_file(plan, method)) is not None:
             inputs[path.name] = path
     if GIVEN in plan.settings.inputs.derivatives:
         inputs["given"] = plan.settings.inputs.derivatives[GIVEN]

@@ -17,13 +17,14 @@ from thalbids.engine.params import IF_SET, LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import ImageError, ThalbidsError
 from thalbids.image.io import load_image, load_labels, save_image
-from thalbids.methods.base import Method, Request, trait
+from thalbids.methods.base import Method, Request, own_settings, trait
+from thalbids.methods.embedded import SynthalSettings
 from thalbids.participant.session import PlannedMask, SessionPlan, files_of
 from thalbids.participant.stages.session import given, tools
 from thalbids.participant.stages.session.registration import SCANNED
 from thalbids.participant.step_io import given as at
 from thalbids.participant.step_io import labels_of, there, work_folder, write_masks
-from thalbids.settings import Settings
+from thalbids.settings import MethodSettings, Settings
 from thalbids.types import Session
 
 WHERE_THERE = ("T2w", "UNIT1")  # images whose absence is no missing mask
@@ -42,7 +43,7 @@ class SegmentParams(Params):
     t1w_uri: str
     method: Mapping[str, Any]
     visit: str = field(default="", metadata=IF_SET)  # the session, where the label map was made of several together
-    settings: Settings = field(default_factory=Settings, metadata=LOCAL)
+    settings: MethodSettings = field(default_factory=MethodSettings, metadata=LOCAL)
 
 
 def families_in(out_dir: Path, sessions: Iterable[Session]) -> set[str]:
@@ -73,12 +74,14 @@ def _found(out_dir: Path, session: Session) -> list[names.MaskKind]:
 
 def families(method: Method, settings: Settings) -> tuple[str, ...]:
     """The families whose mask a method needs, without the brain."""
-    return tuple(name for name in trait(method, "builds_on", settings) if name != "brain")
+    needed = trait(method, "builds_on", own_settings(method, settings))
+    return tuple(name for name in needed if name != "brain")
 
 
 def blank(plan: SessionPlan, method: Method, images: tuple[str, ...], rule: str = "mean") -> PlannedMask:
     """The row of a mask of which nothing is planned yet; its name shows an envelope other than the paper's."""
-    envelope = plan.settings.mindglide.envelope if known.of(method.family).cut_with else ""
+    needed = families(method, plan.settings)
+    envelope = needed[0] if known.of(method.family).cut_with else ""
     kind = names.method(method.family, images, rule, envelope)
     return PlannedMask(
         kind.desc,
@@ -86,7 +89,7 @@ def blank(plan: SessionPlan, method: Method, images: tuple[str, ...], rule: str 
         images,
         kind.image,
         method.protocol,
-        builds_on=families(method, plan.settings),
+        builds_on=needed,
         kept=method.family in plan.kept,
     )
 
@@ -137,9 +140,9 @@ def member_of(plan: SessionPlan, family: str) -> PlannedMask | None:
 def segmented(plan: SessionPlan, method: Method, mask: PlannedMask, visit: str = "") -> PlannedMask:
     """The mask with the step that makes it; ``visit``: its label map is made of several sessions together."""
     name, *further = mask.images
-    path, settings = plan.segmentable[name], plan.settings
+    path, settings = plan.segmentable[name], own_settings(method, plan.settings)
     outputs = dict(files_of(plan, mask.desc))
-    if settings.synthal.write_probabilities and method.family not in plan.prepared:
+    if plan.settings.of(SynthalSettings).write_probabilities and method.family not in plan.prepared:
         outputs["probability"] = plan.path("probseg", space=plan.reference, label="thalamus", desc=mask.desc)
     needs, roots = [plan.anatomy, plan.image_step(name)], [plan.anatomy, plan.images[name]]
     inputs: dict[str, Path | None] = {"image": path, "seen": sidecar(plan.t1w)}
@@ -156,7 +159,7 @@ def segmented(plan: SessionPlan, method: Method, mask: PlannedMask, visit: str =
         inputs |= {"labels": labels, "labels sidecar": sidecar(labels), "maps": record}
         needs.append(plan.prepared[method.family])
     others = [plan.segmentable[other] for other in further] + ([plan.brain] if "brain" in inputs else [])
-    for family in families(method, settings):
+    for family in families(method, plan.settings):
         member = member_of(plan, family)
         assert member is not None and member.step is not None  # cannot_run saw to it
         others.append(plan.dseg(member.desc))
@@ -201,7 +204,7 @@ def segment(inputs: Inputs, outputs: Outputs, params: SegmentParams, upstream: U
     images = {key.removeprefix("image "): load_image(at(inputs, key)) for key in inputs if key.startswith("image ")}
     told = read_json(at(inputs, "labels sidecar")) if labels is not None else {}
     scanned = read_json(sidecar(at(inputs, "image"))).get(SCANNED)
-    with work_folder(params.settings) as workdir:
+    with work_folder(params.settings.run.work_dir) as workdir:
         request = Request(
             params.image,
             image,

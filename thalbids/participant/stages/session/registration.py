@@ -25,7 +25,7 @@ from thalbids.participant.step_io import NOISE, RefusalParams, given, image_of, 
 from thalbids.raters import effect
 from thalbids.raters.ratings import Verdict
 from thalbids.registration.strategies import configured_for, note_on
-from thalbids.settings import Settings
+from thalbids.tools.programs import FslSettings, Program
 from thalbids.types import InputImage
 
 SCANNED = "ScannedVoxelSize"  # of sidecars: mm, before the image was brought onto the T1w grid
@@ -61,7 +61,7 @@ class RegistrationParams(Params):
     estimation_reference: object = field(default=None, metadata=IF_SET)
     rejected: tuple[Mapping[str, str], ...] = field(default=(), metadata=IF_SET)
     choice: str = field(default="", metadata=IF_SET)  # every, where that is asked for
-    settings: Settings = field(default_factory=Settings, metadata=LOCAL)
+    program: Program = field(default_factory=Program, metadata=LOCAL)
 
 
 def add_steps(plan: SessionPlan, name: str) -> None:
@@ -123,7 +123,7 @@ def params_of(plan: SessionPlan, name: str, image: InputImage) -> RegistrationPa
         choice="" if plan.settings.registration.choice == "any" else plan.settings.registration.choice,
         estimation_algorithm=image.metadata.get("EstimationAlgorithm"),
         estimation_reference=image.metadata.get("EstimationReference"),
-        settings=plan.settings,
+        program=plan.settings.of(FslSettings),
     )
 
 
@@ -150,7 +150,7 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
         moving, converted = as_r1(moving, params, path, brain)
     moving, _ = to_ras(moving)
     moving = nib.Nifti1Image(without_background(np.asarray(moving.dataobj)), moving.affine)
-    strategies = configured(params.strategies, params.cutoffs, program=params.settings.tools.fsl)
+    strategies = configured(params.strategies, params.cutoffs, program=params.program)
     seen_by = effect.Registrations(params.rejected, fixed.affine)
     outcome = gate.register(
         moving, fixed, brain, strategies, bins=params.bins, seed=params.seed, rule=params.rule,

@@ -30,7 +30,7 @@ from thalbids.qmri.acquisition import (
 )
 from thalbids.qmri.models.mpm import MTW, PDW
 from thalbids.qmri.reconstruct import MOVABLE, Maps, Options, expected, head_mask, reconstruct
-from thalbids.settings import Settings
+from thalbids.tools.programs import FslSettings, Program
 from thalbids.types import InputImage, Session
 
 LOG = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class ContrastParams(Params):
     cutoffs: Mapping[str, float]
     bins: int
     seed: int
-    settings: Settings = field(default_factory=Settings, metadata=LOCAL)
+    program: Program = field(default_factory=Program, metadata=LOCAL)
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def _align(plan: SessionPlan, acquisition: Acquisition) -> dict[str, str]:
     names = plan.settings.qmri.coregistration
     if acquisition.kind not in MOVABLE or not names:
         return {}
-    strategies = configured(resolved(names, "R1map", plan.settings.tools.fsl))
+    strategies = configured(resolved(names, "R1map", plan.settings.of(FslSettings)))
     reference, *others = acquisition.parts
     steps = {}
     for part in others:
@@ -209,7 +209,7 @@ def _align(plan: SessionPlan, acquisition: Acquisition) -> dict[str, str]:
                 cutoffs={strategy.name: strategy.cutoff for strategy in strategies},
                 bins=plan.settings.registration.bins,
                 seed=plan.settings.run.seed,
-                settings=plan.settings,
+                program=plan.settings.of(FslSettings),
             ),
             needs=tuple(plan.made[f"unring {p.name}"] for p in (reference, part) if f"unring {p.name}" in plan.made),
             record=transform.with_suffix(".json"),
@@ -307,7 +307,7 @@ def align_contrast(inputs: Inputs, outputs: Outputs, params: ContrastParams, ups
     from thalbids.registration import transforms
     from thalbids.registration.strategies import configured
 
-    strategies = configured(params.strategies, params.cutoffs, program=params.settings.tools.fsl)
+    strategies = configured(params.strategies, params.cutoffs, program=params.program)
     outcome = align(params.reference, params.part, strategies, bins=params.bins, seed=params.seed)
     record: dict[str, Any] = {
         "Image": params.part.name,

@@ -17,10 +17,10 @@ from thalbids.engine.params import LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import without_folders
 from thalbids.image.io import load_image, save_image
-from thalbids.methods.base import LabelMap, Method, Request, trait
+from thalbids.methods.base import LabelMap, Method, Request, own_settings, trait
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import given, there, work_folder
-from thalbids.settings import Settings
+from thalbids.settings import MethodSettings
 
 LABEL_COLUMNS = ("index", "name")
 
@@ -37,7 +37,7 @@ class LabelMapsParams(Params):
     sources: Mapping[str, tuple[str, ...]]
     t1w_uri: str
     method: Mapping[str, Any]
-    settings: Settings = field(default_factory=Settings, metadata=LOCAL)
+    settings: MethodSettings = field(default_factory=MethodSettings, metadata=LOCAL)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ToolRunParams(Params):
     kind = "tool run"
     family: str
     method: Mapping[str, Any]
-    settings: Settings = field(default_factory=Settings, metadata=LOCAL)
+    settings: MethodSettings = field(default_factory=MethodSettings, metadata=LOCAL)
 
 
 def has_results(plan: SessionPlan, method: Method) -> bool:
@@ -59,7 +59,7 @@ def has_results(plan: SessionPlan, method: Method) -> bool:
         They exist and cannot be used.
     """
     find = getattr(method, "results", None)
-    return find is not None and find(plan.settings, plan.session, alone=plan.alone) is not None
+    return find is not None and find(own_settings(method, plan.settings), plan.session, alone=plan.alone) is not None
 
 
 def label_map(plan: SessionPlan, family: str, image: str, extension: str = ".nii.gz") -> Path:
@@ -74,7 +74,7 @@ def map_files(plan: SessionPlan, method: Method, image: str, key: str = "") -> d
     key = key or image
     files = {key: label_map(plan, method.family, image), f"{key} table": label_map(plan, method.family, image, ".tsv")}
     desc = names.desc(method.family, image)
-    for name, what in trait(method, "further", plan.settings).items():
+    for name, what in trait(method, "further", own_settings(method, plan.settings)).items():
         files[f"{key} {name}"] = plan.path(what.suffix, space=plan.reference, label=what.label, desc=desc)
     return files
 
@@ -86,7 +86,7 @@ def maps_record(out_dir: Path, name: str, family: str) -> Path:
 
 def add_label_maps(plan: SessionPlan, method: Method, images: list[str]) -> str:
     """The step that runs a tool once for these images of a session; planned once."""
-    family, settings = method.family, plan.settings
+    family, settings = method.family, own_settings(method, plan.settings)
     if family in plan.prepared:
         return plan.prepared[family]
     files, sources, before = _tool_files(plan, method)
@@ -125,9 +125,10 @@ def _tool_files(plan: SessionPlan, method: Any) -> tuple[Mapping[str, Path | Non
     """The files that a tool's own results consist of, where they are, and the step that makes them if they are not."""
     if not hasattr(method, "results"):
         return {}, [], ()
-    folder = method.results(plan.settings, plan.session, alone=plan.alone)
+    settings = own_settings(method, plan.settings)
+    folder = method.results(settings, plan.session, alone=plan.alone)
     if folder is not None:
-        where = f"bids:{method.family}:{folder.relative_to(method.results_root(plan.settings)).as_posix()}"
+        where = f"bids:{method.family}:{folder.relative_to(method.results_root(settings)).as_posix()}"
         plan.origins[method.family] = f"existing results, {where}"
         return method.files(folder), [where], ()
     if not hasattr(method, "run"):
@@ -140,7 +141,7 @@ def _tool_files(plan: SessionPlan, method: Any) -> tuple[Mapping[str, Path | Non
         run_tool,
         inputs={"T1w": plan.session.images["T1w"].path, "T2w": None if t2w is None or t2w.problem else t2w.path},
         outputs=outputs,
-        params=ToolRunParams(method.family, dict(method.run_params(plan.settings)), plan.settings),
+        params=ToolRunParams(method.family, dict(method.run_params(settings)), settings),
         needs=(plan.anatomy,),  # a session without a head is not worth hours
         record=folder.with_name(f"{plan.name}.json"),
         memory_gb=plan.memory(method.run_memory_gb),
@@ -159,7 +160,7 @@ def label_maps(inputs: Inputs, outputs: Outputs, params: LabelMapsParams, upstre
     centre = tuple(read_json(given(inputs, "seen"))["ThalamiCentreMm"])
     files = {key.removeprefix("file "): path for key, path in inputs.items() if key.startswith("file ") and path}
     usable = [n for n, step in params.images.items() if upstream[step].usable and there(inputs, n) is not None]
-    with work_folder(params.settings) as folder:
+    with work_folder(params.settings.run.work_dir) as folder:
         requests = {}
         for name in usable:
             (folder / name).mkdir()
@@ -178,7 +179,7 @@ def label_maps(inputs: Inputs, outputs: Outputs, params: LabelMapsParams, upstre
 
 
 def write_map(
-    method: Method, settings: Settings, labelled: LabelMap, affine: np.ndarray, outputs: Outputs, key: str,
+    method: Method, settings: MethodSettings, labelled: LabelMap, affine: np.ndarray, outputs: Outputs, key: str,
     told: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """A label map with its table, and the images that the method gives besides; gives their sidecars."""

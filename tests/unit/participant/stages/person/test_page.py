@@ -7,7 +7,7 @@ import pytest
 from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from thalbids import families
 from thalbids.participant.stages.person import page
-from thalbids.settings import Settings, load
+from thalbids.settings import MethodSettings, load
 
 
 def test_the_report_shows_what_decides_of_the_masks_of_tools() -> None:
@@ -20,7 +20,7 @@ def test_the_report_shows_what_decides_of_the_masks_of_tools() -> None:
 
 def test_every_method_is_asked_for_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     class Other:
-        def shown_settings(self, settings: Settings) -> dict[str, object]:
+        def shown_settings(self, settings: MethodSettings) -> dict[str, object]:
             return {"Other": {"seed": settings.run.seed}}
 
     monkeypatch.setattr(families, "methods", lambda: {"other": Other(), "silent": object()})

@@ -20,8 +20,9 @@ from thalbids.errors import MetadataError, MissingToolError
 from thalbids.participant.plan import plan, steps_of
 from thalbids.participant.session import SessionPlan, SubjectPlan, pairs_of
 from thalbids.participant.stages.person.siena import add_steps, check
-from thalbids.settings import Fsl, Settings, Siena, Tools
+from thalbids.settings import Settings, Siena
 from thalbids.tools import siena
+from thalbids.tools.programs import FslSettings
 from thalbids.types import InputImage, Session
 
 REPORT = """\
@@ -111,7 +112,9 @@ def session_plans(out_dir: Path, labels: str = "12", stripped: bool = False) -> 
 
 
 def settings_of(options: tuple[str, ...] = (), minutes: float = 10, **values: Any) -> Settings:
-    return Settings(siena=Siena(**values), tools=Tools(fsl=Fsl(siena_options=options, timeout_minutes=minutes)))
+    return Settings(
+        siena=Siena(**values), of_methods={"tools.fsl": FslSettings(siena_options=options, timeout_minutes=minutes)}
+    )
 
 
 def planned(own: list[SessionPlan], settings: Settings, *asked: str) -> list[Step]:
