@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -86,6 +86,14 @@ def with_header(image: nib.Nifti1Image, kind: str) -> nib.Nifti1Image:
         image.set_qform(np.diag([5.0, 5.0, 5.0, 1.0]), code=0)  # must be ignored, with its zooms
         image.header.set_zooms(np.linalg.norm(image.affine[:3, :3], axis=0))
     return image
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_fetched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Programs and weights that whoever runs the tests has fetched are not taken in place of stand-ins."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("THALBIDS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(params=ORIENTATIONS)

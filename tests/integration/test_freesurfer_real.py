@@ -15,8 +15,8 @@ from thalbids.image.io import load_image, save_image
 from thalbids.image.orientation import to_ras
 from thalbids.methods.base import Request
 from thalbids.methods.freesurfer import FreeSurfer
+from thalbids.programs import FreeSurferSettings
 from thalbids.settings import MethodSettings
-from thalbids.tools.programs import FreeSurferSettings
 from thalbids.types import Session
 
 pytestmark = pytest.mark.data

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from thalbids import families
 from thalbids.errors import UsageError
 from thalbids.methods.embedded import SynthalSettings
+from thalbids.programs import DbSegmentSettings, FreeSurferSettings, FslSettings, MindGlideSettings
 from thalbids.settings import (
     Inputs,
     Methods,
@@ -28,7 +29,6 @@ from thalbids.settings import (
     presets,
     unknown_name,
 )
-from thalbids.tools.programs import DbSegmentSettings, FreeSurferSettings, FslSettings, MindGlideSettings
 
 
 def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:

@@ -14,9 +14,9 @@ from typing import Any
 
 from thalbids import families
 from thalbids.cli.parser import EXIT_CODES, Parser, add_config, add_general, add_tools
+from thalbids.programs import FslSettings
 from thalbids.settings import Settings
 from thalbids.tools.findings import EMBEDDED, FSL, FSL_LICENCE, Finding, of_check, without_us
-from thalbids.tools.programs import FslSettings
 
 WIDTH = 96
 OTHERS = "methods of other packages"

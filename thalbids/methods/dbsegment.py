@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.tools import asked_once, problem_of, software, threads
+from thalbids.programs import DbSegmentSettings
 from thalbids.settings import MethodSettings
-from thalbids.tools.programs import DbSegmentSettings
 
 if TYPE_CHECKING:
     import numpy as np

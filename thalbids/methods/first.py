@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from thalbids.methods.base import Request, Segmentation
 from thalbids.methods.tools import asked_once, problem_of, software
+from thalbids.programs import FslSettings
 from thalbids.settings import MethodSettings
-from thalbids.tools.programs import FslSettings
 
 if TYPE_CHECKING:
     from thalbids.tools.findings import Finding

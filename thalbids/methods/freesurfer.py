@@ -13,8 +13,8 @@ from thalbids.families import Option
 from thalbids.files import read_json
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.tools import asked_once, problem_of, software, threads, told
+from thalbids.programs import FreeSurferSettings
 from thalbids.settings import MethodSettings
-from thalbids.tools.programs import FreeSurferSettings
 from thalbids.types import Session
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from thalbids import families
 from thalbids.errors import ImageError
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.tools import asked_once, problem_of, software, threads
+from thalbids.programs import MindGlideSettings
 from thalbids.settings import MethodSettings
-from thalbids.tools.programs import MindGlideSettings
 
 if TYPE_CHECKING:
     from thalbids.tools.download import Download

@@ -13,10 +13,10 @@ import nibabel as nib
 import numpy as np
 
 from thalbids.errors import RegistrationError
+from thalbids.programs import Program
 from thalbids.registration.transforms import from_flirt
 from thalbids.scratch import scratch
 from thalbids.tools import flirt, fsl
-from thalbids.tools.programs import Program
 from thalbids.tools.runner import ToolError, said
 
 MAX_SCALE = 1.2  # the same head: scanners differ by a few percent, beyond this the refinement has lost its way

@@ -11,8 +11,8 @@ import nibabel as nib
 import numpy as np
 
 from thalbids.errors import UsageError
+from thalbids.programs import FslSettings, Program
 from thalbids.settings import Registration, Settings
-from thalbids.tools.programs import FslSettings, Program
 
 INTERPOLATION_ORDER = {"linear": 1, "spline": 3}
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from thalbids.errors import MissingToolError
+from thalbids.programs import Program
 from thalbids.scratch import scratch
-from thalbids.tools.programs import Program
 from thalbids.tools.runner import Apptainer, Command, Docker, Local, Prefix, Runner, version_text
 
 _VERSION = "import importlib.metadata as m, sys; sys.stdout.write(m.version({!r}))"

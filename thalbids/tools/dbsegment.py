@@ -23,9 +23,9 @@ from thalbids.errors import ImageError
 from thalbids.image.grids import resample_to, same_grid, upright
 from thalbids.image.io import load_labels, save_image
 from thalbids.image.orientation import is_rotation_and_zooms
+from thalbids.programs import DbSegmentSettings
 from thalbids.tools import environments
 from thalbids.tools.check import Check, package_version, program_check
-from thalbids.tools.programs import DbSegmentSettings
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, takes_gpu, with_limit
 
 NAME = "DBSegment"

@@ -16,8 +16,8 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from thalbids.errors import MissingToolError
+from thalbids.programs import Program
 from thalbids.settings import unknown_name
-from thalbids.tools.programs import Program
 from thalbids.tools.weights import cache_folder
 
 DONE = "thalbids.txt"  # written last: what was installed

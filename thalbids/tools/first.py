@@ -17,9 +17,9 @@ from thalbids.errors import ImageError
 from thalbids.image.grids import same_grid
 from thalbids.image.io import load_labels, save_image
 from thalbids.image.orientation import to_ras
+from thalbids.programs import FslSettings
 from thalbids.tools import fsl
 from thalbids.tools.check import Check, where_of
-from thalbids.tools.programs import FslSettings
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, tail, with_limit
 
 NAME = "FIRST"

@@ -14,8 +14,8 @@ import numpy as np
 from thalbids.errors import ImageError
 from thalbids.image.grids import resample_to
 from thalbids.image.io import load_labels
+from thalbids.programs import FreeSurferSettings
 from thalbids.tools.check import Check, program_check, said_version
-from thalbids.tools.programs import FreeSurferSettings
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, with_limit
 
 NAME = "FreeSurfer"

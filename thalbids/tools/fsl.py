@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from thalbids.errors import MissingToolError
+from thalbids.programs import Program
 from thalbids.scratch import scratch
-from thalbids.tools.programs import Program
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, version_text
 
 MEND = "Install FSL and set FSLDIR, or name a container in [tools.fsl] of the settings (see: thalbids doctor)."

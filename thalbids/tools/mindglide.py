@@ -20,10 +20,10 @@ import numpy as np
 from thalbids.errors import ImageError
 from thalbids.image.grids import same_grid
 from thalbids.image.io import load_labels, save_image
+from thalbids.programs import MindGlideSettings
 from thalbids.tools import environments
 from thalbids.tools.check import Check, program_check, said_version
 from thalbids.tools.download import Download
-from thalbids.tools.programs import MindGlideSettings
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, takes_gpu, with_limit
 from thalbids.tools.weights import cache_folder, here
 

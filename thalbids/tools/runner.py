@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Protocol
 
 from thalbids.errors import ThalbidsError
-from thalbids.tools.programs import Program
+from thalbids.programs import Program
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

@@ -19,8 +19,8 @@ import numpy as np
 from thalbids.bids.tabular.pbvc import PLAUSIBLE_PERCENT
 from thalbids.errors import UsageError
 from thalbids.image.grids import voxel_volume
+from thalbids.programs import FslSettings
 from thalbids.tools import fsl
-from thalbids.tools.programs import FslSettings
 from thalbids.tools.runner import ToolError
 
 OUTPUT = "siena_out"

@@ -18,8 +18,8 @@ from thalbids import errors
 from thalbids.cli import demo, segment
 from thalbids.cli.main import main, parse, settings_of
 from thalbids.cli.parser import app_parser
+from thalbids.programs import DbSegmentSettings, MindGlideSettings
 from thalbids.settings import Inputs, Methods, Run, Settings
-from thalbids.tools.programs import DbSegmentSettings, MindGlideSettings
 
 
 def test_defaults_are_passed_on(run: Recorder, raw: str) -> None:

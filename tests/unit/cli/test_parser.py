@@ -9,8 +9,8 @@ from thalbids import families
 from thalbids.cli import demo, segment
 from thalbids.cli.main import main, parse, settings_of
 from thalbids.cli.parser import app_parser, hyphenated
+from thalbids.programs import FreeSurferSettings
 from thalbids.settings import Settings
-from thalbids.tools.programs import FreeSurferSettings
 
 
 def test_underscores_give_the_same(run: Recorder, raw: str) -> None:

@@ -13,12 +13,12 @@ import pytest
 
 from tests.conftest import rotation_matrix
 from thalbids.errors import RegistrationError
+from thalbids.programs import Program
 from thalbids.registration.gate import register
 from thalbids.registration.strategies import (
     configured,
 )
 from thalbids.registration.transforms import from_flirt, read_itk, to_flirt, write_itk
-from thalbids.tools.programs import Program
 
 ZOOMS = [(1.0, 1.0, 1.0), (0.8, 1.1, 3.0), (2.5, 0.7, 0.9)]
 POSE = rotation_matrix(6, -5, 8, centre=(3, -5, 7))

@@ -6,11 +6,11 @@ import pytest
 
 from benchmarks.calibrate_gate import Data, head_points
 from benchmarks.compare_strategies import between
+from thalbids.programs import Program
 from thalbids.registration.gate import register
 from thalbids.registration.strategies import configured
 from thalbids.registration.transforms import displacement
 from thalbids.tools import fsl
-from thalbids.tools.programs import Program
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.registration.test_flirt import home  # noqa: F401
 from thalbids.errors import MissingToolError, UsageError
+from thalbids.programs import Program
 from thalbids.registration.ants_rigid import AntsRigid
 from thalbids.registration.gate import judge
 from thalbids.registration.strategies import (
@@ -18,7 +19,6 @@ from thalbids.registration.strategies import (
 )
 from thalbids.settings import Registration, Settings
 from thalbids.tools import fsl
-from thalbids.tools.programs import Program
 
 
 def test_configured():

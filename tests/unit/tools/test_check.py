@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.tools.conftest import Writer
 from thalbids.errors import MissingToolError
+from thalbids.programs import DbSegmentSettings
 from thalbids.tools import check, dbsegment
-from thalbids.tools.programs import DbSegmentSettings
 from thalbids.tools.runner import Docker, Dry, Local, Prefix
 
 

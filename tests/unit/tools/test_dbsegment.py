@@ -17,9 +17,9 @@ from thalbids.errors import MissingToolError
 from thalbids.methods import registry
 from thalbids.methods.base import trait
 from thalbids.methods.dbsegment import DBSegment
+from thalbids.programs import DbSegmentSettings
 from thalbids.settings import MethodSettings, load
 from thalbids.tools import dbsegment
-from thalbids.tools.programs import DbSegmentSettings
 from thalbids.tools.runner import ToolError
 
 Install = Callable[..., Path]

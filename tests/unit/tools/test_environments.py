@@ -10,8 +10,8 @@ import pytest
 
 from thalbids.cli.main import main
 from thalbids.errors import MissingToolError, UsageError
+from thalbids.programs import MindGlideSettings
 from thalbids.tools import environments, mindglide
-from thalbids.tools.programs import MindGlideSettings
 
 PYTHON = """\
 import pathlib, sys

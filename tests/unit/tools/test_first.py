@@ -16,8 +16,8 @@ import pytest
 
 from tests.conftest import ORIENTATIONS
 from tests.unit.tools.conftest import scan, world_centres
+from thalbids.programs import FslSettings
 from thalbids.tools import first
-from thalbids.tools.programs import FslSettings
 from thalbids.tools.runner import Dry, ToolError
 
 Install = Callable[..., Path]

@@ -15,9 +15,9 @@ from tests.conftest import DATA_ROOT, rotation_matrix
 from tests.unit.tools.conftest import scan, world_centres
 from thalbids.image.io import load_labels
 from thalbids.methods.freesurfer import FreeSurfer as FreeSurferMethod
+from thalbids.programs import FreeSurferSettings
 from thalbids.tools import freesurfer
 from thalbids.tools.freesurfer import Structure
-from thalbids.tools.programs import FreeSurferSettings
 from thalbids.tools.runner import ToolError
 
 Install = Callable[..., Path]

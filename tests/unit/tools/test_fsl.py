@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tests.unit.registration.test_flirt import home  # noqa: F401
+from thalbids.programs import FslSettings, Program
 from thalbids.registration.strategies import (
     configured_for,
 )
 from thalbids.settings import Settings
 from thalbids.tools import fsl
-from thalbids.tools.programs import FslSettings, Program
 from thalbids.tools.runner import Command
 
 

@@ -19,9 +19,9 @@ from tests.conftest import ORIENTATIONS
 from tests.unit.tools.conftest import scan, world_centres
 from thalbids.errors import MissingToolError
 from thalbids.methods.mindglide import MindGlide as Method
+from thalbids.programs import MindGlideSettings
 from thalbids.settings import MethodSettings
 from thalbids.tools import mindglide
-from thalbids.tools.programs import MindGlideSettings
 from thalbids.tools.runner import ToolError
 
 Install = Callable[..., Path]

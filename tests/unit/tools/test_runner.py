@@ -20,8 +20,8 @@ import psutil
 import pytest
 
 from tests.unit.tools.conftest import Writer
+from thalbids.programs import DbSegmentSettings, FslSettings
 from thalbids.tools import runner
-from thalbids.tools.programs import DbSegmentSettings, FslSettings
 from thalbids.tools.runner import (
     Apptainer,
     Command,

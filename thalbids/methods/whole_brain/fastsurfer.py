@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from thalbids.families import Option
 from thalbids.methods.base import LabelMap, Request
 from thalbids.methods.whole_brain.labelled import Existing, Tool, named, one
-from thalbids.tools.programs import FastSurferSettings
+from thalbids.programs import FastSurferSettings
 
 PROTOCOL = "FastSurfer: labels 10 and 49, whole thalamus (learnt from FreeSurfer's aseg)"
 FILES = {"labels": "mri/aparc.DKTatlas+aseg.deep.mgz", "image": "mri/orig.mgz", "version": "scripts/*version*.txt"}

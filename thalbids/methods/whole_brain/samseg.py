@@ -9,8 +9,8 @@ from thalbids.families import Option
 from thalbids.methods.base import Further, LabelMap, Request
 from thalbids.methods.tools import told
 from thalbids.methods.whole_brain.labelled import ICV, Existing, Labelled, Tool, one
+from thalbids.programs import SamsegSettings
 from thalbids.settings import MethodSettings
-from thalbids.tools.programs import SamsegSettings
 
 if TYPE_CHECKING:
     from thalbids.tools.findings import Finding

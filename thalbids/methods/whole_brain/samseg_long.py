@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from thalbids.methods.base import LabelMap, Request
 from thalbids.methods.whole_brain.samseg import Samsegs, labelled
-from thalbids.tools.programs import SamsegSettings
+from thalbids.programs import SamsegSettings
 
 if TYPE_CHECKING:
     import nibabel as nib

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from thalbids.families import Option
 from thalbids.methods.base import LabelMap, Request
 from thalbids.methods.whole_brain.labelled import ICV, Existing, Tool, named, one
-from thalbids.tools.programs import SynthSegSettings
+from thalbids.programs import SynthSegSettings
 
 PROTOCOL = "SynthSeg: labels 10 and 49, whole thalamus (CMA protocol)"
 FILES = {"labels": "*synthseg*.[mn][gi][zi]*", "volumes": "*vol*.csv"}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from thalbids.families import Option
 from thalbids.methods.base import LabelMap, Request, Segmentation
 from thalbids.methods.whole_brain.labelled import OWN, Existing, Tool, one
-from thalbids.tools.programs import ThomasSettings
+from thalbids.programs import ThomasSettings
 
 PROTOCOL = "THOMAS: whole thalamus and nuclei (Krauth-Morel atlas)"
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from thalbids.programs import FastSurferSettings, SynthSegSettings
 from thalbids.tools.check import Check, program_check, said_version
 from thalbids.tools.freesurfer import version_number
-from thalbids.tools.programs import FastSurferSettings, SynthSegSettings
 from thalbids.tools.runner import Command, Runner, ToolError, runner_of, with_limit
 from thalbids.tools.whole_brain.samseg import on_grid, write
 

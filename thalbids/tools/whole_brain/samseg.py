@@ -19,9 +19,9 @@ from thalbids.errors import ImageError
 from thalbids.image.grids import resample_to, upright
 from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.image.orientation import is_rotation_and_zooms
+from thalbids.programs import SamsegSettings
 from thalbids.tools import environments
 from thalbids.tools.check import Check, package_version, program_check
-from thalbids.tools.programs import SamsegSettings
 from thalbids.tools.runner import Command, Runner, ToolError, runner_of, with_limit
 
 NAME = "SAMSEG"

@@ -15,8 +15,8 @@ import numpy as np
 from thalbids.errors import ImageError
 from thalbids.image.grids import resample_to
 from thalbids.image.io import load_labels
+from thalbids.programs import ThomasSettings
 from thalbids.tools.check import Check, program_check
-from thalbids.tools.programs import ThomasSettings
 from thalbids.tools.runner import Command, Runner, ToolError, runner_of, with_limit
 from thalbids.tools.whole_brain.samseg import write
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests import standins
 from tests.unit.tools.conftest import scan
-from thalbids.tools.programs import FastSurferSettings, SynthSegSettings
+from thalbids.programs import FastSurferSettings, SynthSegSettings
 from thalbids.tools.runner import ToolError
 from thalbids.tools.whole_brain import others, thomas
 

@@ -16,8 +16,8 @@ from tests import standins
 from tests.conftest import ORIENTATIONS, rotation_matrix, world_image
 from tests.unit.tools.conftest import head, scan, world_centres
 from thalbids.image.grids import same_grid
+from thalbids.programs import SamsegSettings
 from thalbids.tools import environments
-from thalbids.tools.programs import SamsegSettings
 from thalbids.tools.runner import ToolError
 from thalbids.tools.whole_brain import samseg
 

@@ -17,10 +17,10 @@ from thalbids.errors import ImageError, MetadataError, ThalbidsError
 from thalbids.methods.tools import told
 from thalbids.participant.session import SessionPlan, SubjectPlan
 from thalbids.participant.step_io import given, image_of
+from thalbids.programs import FslSettings
 from thalbids.scratch import scratch
 from thalbids.settings import Settings
 from thalbids.tools import fsl, siena
-from thalbids.tools.programs import FslSettings
 from thalbids.types import tool_entry
 
 

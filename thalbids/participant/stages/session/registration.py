@@ -22,10 +22,10 @@ from thalbids.image.orientation import to_ras
 from thalbids.inference.boxes import without_background
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import NOISE, RefusalParams, given, image_of, refuse
+from thalbids.programs import FslSettings, Program
 from thalbids.raters import effect
 from thalbids.raters.ratings import Verdict
 from thalbids.registration.strategies import configured_for, note_on
-from thalbids.tools.programs import FslSettings, Program
 from thalbids.types import InputImage
 
 SCANNED = "ScannedVoxelSize"  # of sidecars: mm, before the image was brought onto the T1w grid

@@ -17,6 +17,7 @@ from thalbids.image.io import header_voxels, load_image, save_image
 from thalbids.methods.tools import threads
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import given, there
+from thalbids.programs import FslSettings, Program
 from thalbids.qmri.acquisition import (
     FIELDS,
     Acquisition,
@@ -30,7 +31,6 @@ from thalbids.qmri.acquisition import (
 )
 from thalbids.qmri.models.mpm import MTW, PDW
 from thalbids.qmri.reconstruct import MOVABLE, Maps, Options, expected, head_mask, reconstruct
-from thalbids.tools.programs import FslSettings, Program
 from thalbids.types import InputImage, Session
 
 LOG = logging.getLogger(__name__)

@@ -20,9 +20,9 @@ from thalbids.errors import MetadataError, MissingToolError
 from thalbids.participant.plan import plan, steps_of
 from thalbids.participant.session import SessionPlan, SubjectPlan, pairs_of
 from thalbids.participant.stages.person.siena import add_steps, check
+from thalbids.programs import FslSettings
 from thalbids.settings import Settings, Siena
 from thalbids.tools import siena
-from thalbids.tools.programs import FslSettings
 from thalbids.types import InputImage, Session
 
 REPORT = """\
