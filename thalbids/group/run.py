@@ -40,7 +40,7 @@ def group(
     before: list[dict[str, str]] = []
     if follow is not None:
         settings, fixed, before = plan.follow(follow, settings)
-    check_given(settings)
+    check_given(settings.inputs.derivatives)
     check_places({**settings.inputs.derivatives, "PBVC table": settings.siena.table})
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)

@@ -5,7 +5,7 @@ A new one is a file in this folder and a line in ``__init__.py``, or an entry po
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,7 +79,7 @@ def chosen(settings: Settings) -> Choice:
     MissingToolError
         Something that was asked for by name cannot run here.
     """
-    check_given(settings)
+    check_given(settings.inputs.derivatives)
     picking = _Picking(settings)
     for name in settings.methods.names:
         if name != "auto" and name not in picking.known:
@@ -137,7 +137,8 @@ class _Picking:
         settings = own_settings(method, self.settings)
         slow = getattr(method, "only_by_name", "") if not why else ""
         reason = slow or trait(method, "blocked", settings)
-        given = results_of(self.settings, name) or bool(getattr(method, "results_given", lambda _: False)(settings))
+        own_results = getattr(method, "results_given", lambda _: False)
+        given = results_of(self.settings.inputs.derivatives, name) or bool(own_results(settings))
         if reason and not given:
             return self._leave_out(name, reason, why)
         needed = () if reason else trait(method, "builds_on", settings)  # results that are given need nothing
@@ -175,7 +176,7 @@ def _lasting(minutes: float | None) -> str:
     return f"; about {told} a session on one thread"
 
 
-def check_given(settings: Settings) -> None:
+def check_given(places: Iterable[str]) -> None:
     """Refuse a name in ``--derivatives`` that nothing reads: a slip would leave every row missing without a word.
 
     Raises
@@ -188,7 +189,7 @@ def check_given(settings: Settings) -> None:
     known = {"brain", "icv", "manual", "maps", "siena", *every}
     known |= {method.desc for method in names.methods(every) if len(method.images) == 1}
     spelled = {name.lower() for name in known}
-    for name in settings.inputs.derivatives:
+    for name in places:
         if name.lower() not in spelled and not name.lower().startswith("manual"):
             raise unknown_name("name in --derivatives", name, known)
 
@@ -206,7 +207,7 @@ def check_places(given: Mapping[str, Path | None]) -> None:
             raise NoInputError(f"the results given as {name} are not there.", "Check the path; nothing was done.", path)
 
 
-def results_of(settings: Settings, family: str) -> bool:
+def results_of(places: Iterable[str], family: str) -> bool:
     """Whether ``--derivatives`` names results of this family, or of one of its images (``mindglideT1w``)."""
     known = {family, *(method.desc.lower() for method in names.methods([family]) if method.family == family)}
-    return any(key.lower() in known for key in settings.inputs.derivatives)
+    return any(key.lower() in known for key in places)

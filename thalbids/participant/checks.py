@@ -36,7 +36,7 @@ def check_results(
         names += [f"sub-{usable[0].subject}"] if usable[0].session else []
         label = families.of(family).label
         problem = f"the folder of {label} results holds no session of this run (looked for: {', '.join(names)}, ...)."
-        elsewhere = family in choice.runnable or results_of(settings, family)
+        elsewhere = family in choice.runnable or results_of(settings.inputs.derivatives, family)
         if family in settings.methods.names and not elsewhere:
             option = next(own.option for own in families.of(family).options if own.metavar == "DIR")
             raise NoInputError(problem, f"Check {option} and the names of the folders in it.", place)

@@ -86,7 +86,9 @@ def begin_session(
 ) -> SessionPlan:
     """A session up to its masks; ``runnable`` and ``kept`` as in :func:`plan`, ``alone``: there is no other session."""
     families = [method.family for method in methods] if runnable is None else runnable
-    source = brain.source_of(session, settings, set(families) - set(kept))
+    source = brain.source_of(
+        session, settings.brain.source, settings.inputs.derivatives.get(brain.GIVEN), set(families) - set(kept)
+    )
     plan = SessionPlan(session, out_dir, settings, source, families, kept, alone)
     if not plan.usable:
         params = RefusalParams(session.problem or "there is no image to measure on.")

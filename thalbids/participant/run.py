@@ -29,10 +29,11 @@ from thalbids.participant.reporting import PageParams
 from thalbids.participant.session import REGISTERED
 from thalbids.participant.stages.person import siena
 from thalbids.participant.stages.session import icv, masks
+from thalbids.programs import FslSettings
 from thalbids.raters import effect
 from thalbids.registration.strategies import configured_for
 from thalbids.scratch import remove_dead
-from thalbids.settings import Settings
+from thalbids.settings import Inputs, Settings
 from thalbids.types import Session
 
 
@@ -50,14 +51,14 @@ def participant(
         configured_for(image, settings)
     given = {"PBVC table": settings.siena.table, "SIENA results": settings.siena.directory}
     check_places(links(settings) | given)
-    change = siena.check(settings)
+    change = siena.check(settings.siena, settings.of(FslSettings))
     choice = chosen(settings)
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
     check_tables(people_of(bids_dir, out_dir), settings.inputs.derivatives.get(icv.GIVEN), settings.siena.table)
-    dataset = sessions_of(bids_dir, settings, dry_run=dry_run)
+    dataset = sessions_of(bids_dir, settings.inputs, dry_run=dry_run)
     sessions = dataset.sessions
-    every = every_session(bids_dir, settings, sessions)
+    every = every_session(bids_dir, settings.inputs, sessions)
     unmatched = check_results(sessions, every, choice, settings)
     choice = with_earlier(choice, settings, masks.families_in(out_dir, every))
     subjects = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable, choice.kept)
@@ -131,19 +132,18 @@ def reports_of(planned: Sequence[Step]) -> list[Step]:
     return [step if step.name in pages else replace(step, look_up=True) for step in planned]
 
 
-def every_session(bids_dir: Path, settings: Settings, asked: Sequence[Session]) -> list[Session]:
+def every_session(bids_dir: Path, inputs: Inputs, asked: Sequence[Session]) -> list[Session]:
     """All sessions of the asked participants, for their pages."""
-    if not settings.inputs.session_label and settings.inputs.bids_filter_file is None:
+    if not inputs.session_label and inputs.bids_filter_file is None:
         return list(asked)
     own = tuple(dict.fromkeys(session.subject for session in asked))
-    every = read_dataset(bids_dir, own, validate=not settings.inputs.skip_bids_validation).sessions
+    every = read_dataset(bids_dir, own, validate=not inputs.skip_bids_validation).sessions
     known = {session.name: session for session in asked}
     return [known.get(session.name, session) for session in every]
 
 
-def sessions_of(bids_dir: Path, settings: Settings, *, dry_run: bool = False) -> Found:
+def sessions_of(bids_dir: Path, inputs: Inputs, *, dry_run: bool = False) -> Found:
     """The sessions that the settings ask for; a dry run makes no database."""
-    inputs = settings.inputs
     database = inputs.bids_database_dir
     if dry_run and database is not None and not database.exists():
         database = None

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.participant.stages.person.test_siena import REPORT, settings_of
+from tests.unit.participant.stages.person.test_siena import REPORT, checked, settings_of
 from thalbids.errors import UsageError
-from thalbids.participant.stages.person.siena import check
 from thalbids.tools import siena
 
 
 def test_options_with_spaces_stay_one_word_and_the_folder_is_ours():
     assert siena.command(("-d", "-B", "-f 0.3"))[-3:] == ["-d", "-B", "-f 0.3"]
     with pytest.raises(UsageError, match="-o cannot be passed on"):
-        check(settings_of(("-o", "elsewhere"), table=None))
+        checked(settings_of(("-o", "elsewhere"), table=None))
 
 
 def test_what_siena_warns_of_and_directions_that_differ_are_told():

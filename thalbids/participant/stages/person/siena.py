@@ -19,7 +19,7 @@ from thalbids.participant.session import SessionPlan, SubjectPlan
 from thalbids.participant.step_io import given, image_of
 from thalbids.programs import FslSettings
 from thalbids.scratch import scratch
-from thalbids.settings import Settings
+from thalbids.settings import Siena
 from thalbids.tools import fsl, siena
 from thalbids.types import tool_entry
 
@@ -52,7 +52,7 @@ class SienaTableParams(Params):
     dictionary: Mapping[str, Any]
 
 
-def check(settings: Settings) -> str:
+def check(own: Siena, program: FslSettings) -> str:
     """What will be done about whole-brain change, in a sentence; to be called before a run.
 
     Raises
@@ -60,7 +60,6 @@ def check(settings: Settings) -> str:
     UsageError, MissingToolError
         A table and a folder are both given; SIENA is asked for and not installed; a given table cannot be read.
     """
-    own, program = settings.siena, settings.of(FslSettings)
     if own.table is not None:
         read_given(own.table)
         return "whole-brain change: read from the given table"
@@ -78,22 +77,22 @@ def check(settings: Settings) -> str:
     return "whole-brain change: by FSL's SIENA, for participants with two sessions or more"
 
 
-def source_of(settings: Settings) -> str | None:
+def source_of(own: Siena, program: FslSettings) -> str | None:
     """``table``, ``directory`` or ``siena``; None when there is nothing to do."""
-    if settings.siena.table is not None:
+    if own.table is not None:
         return "table"
-    if settings.siena.directory is not None:
+    if own.directory is not None:
         return "directory"
-    if settings.siena.run == "no":
+    if own.run == "no":
         return None
-    if settings.siena.run == "auto" and fsl.missing("siena", settings.of(FslSettings)) is not None:
+    if own.run == "auto" and fsl.missing("siena", program) is not None:
         return None
     return "siena"
 
 
 def add_steps(subject: SubjectPlan) -> None:
     """The steps of one person: one for each pair of sessions, and the table of all pairs."""
-    source = source_of(subject.settings)
+    source = source_of(subject.settings.siena, subject.settings.of(FslSettings))
     pairs = subject.pairs(subject.settings.siena.pairs)
     touched = [plan for plan in subject.own if plan.usable and plan.session.session is not None]
     if source is None or not pairs or not touched:

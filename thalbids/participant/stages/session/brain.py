@@ -21,7 +21,6 @@ from thalbids.methods.base import Method
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.stages.session import tools
 from thalbids.participant.step_io import RefusalParams, given, image_of, refuse
-from thalbids.settings import Settings
 from thalbids.types import Session
 
 GIVEN = "brain"  # the name in --derivatives
@@ -38,26 +37,26 @@ class BrainParams(Params):
     sources: tuple[str, ...]
 
 
-def source_of(session: Session, settings: Settings, able: Collection[str]) -> str:
+def source_of(session: Session, source: str, given: Path | None, able: Collection[str]) -> str:
     """Whose brain mask a session gets: that of a family, or ``given``.
 
-    ``auto`` takes a given one, else that of the first family among ``able`` (those that this run computes) whose brain
-    mask is good enough, else the embedded one.
+    ``source`` is that of ``[brain]``, ``given`` the dataset of given brain masks. ``auto`` takes a given one, else that
+    of the first family among ``able`` (those that this run computes) whose brain mask is good enough, else the embedded
+    one.
     """
-    source = settings.brain.source
     if source != "auto":
         return source
-    if GIVEN in settings.inputs.derivatives and _given(session, settings) is not None:
+    if given is not None and _given(session, given) is not None:
         return "given"
     if "T1w" not in session.images:  # what the others read
         return families.embedded()
     return next((family for family in families.with_brain_mask("auto") if family in able), families.embedded())
 
 
-def _given(session: Session, settings: Settings) -> existing.Existing | str | None:
+def _given(session: Session, place: Path) -> existing.Existing | str | None:
     """The given brain mask, why it cannot be taken, or None."""
     try:
-        return existing.brain_mask(GIVEN, settings.inputs.derivatives[GIVEN], session)
+        return existing.brain_mask(GIVEN, place, session)
     except MetadataError as error:
         return f"{error.problem} {error.mend}"
 
@@ -90,7 +89,7 @@ def add_steps(plan: SessionPlan, methods: Sequence[Method]) -> None:
 
 def _take(plan: SessionPlan) -> None:
     """The brain mask that the user has."""
-    found = _given(plan.session, plan.settings)
+    found = _given(plan.session, plan.settings.inputs.derivatives[GIVEN])
     if not isinstance(found, existing.Existing):
         _refuse(plan, found or f"there is no brain mask for {plan.name} in the given results.")
         return

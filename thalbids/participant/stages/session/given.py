@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from thalbids.image.io import load_image, load_labels
 from thalbids.methods import given as elsewhere
 from thalbids.participant.session import PlannedMask, SessionPlan, files_of
 from thalbids.participant.step_io import RefusalParams, given, refuse, write_masks
-from thalbids.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,8 @@ class GivenMaskParams(Params):
     protocol: str
 
 
-def given_results(settings: Settings, family: str, desc: str) -> dict[str, Path]:
+def given_results(places: Mapping[str, Path], family: str, desc: str) -> dict[str, Path]:
     """The ``--derivatives`` that may hold a mask of this name: by its own name first, then by its family."""
-    places = settings.inputs.derivatives
     names_of = {key.lower(): key for key in places}
     keys = [names_of[name] for name in (desc.lower(), family.lower()) if name in names_of]
     return {key: places[key] for key in dict.fromkeys(keys)}
@@ -50,7 +49,7 @@ def taken(plan: SessionPlan, mask: PlannedMask) -> PlannedMask | None:
         What exists cannot be used.
     """
     several = not families.of(mask.family).single
-    for key, root in given_results(plan.settings, mask.family, mask.desc).items():
+    for key, root in given_results(plan.settings.inputs.derivatives, mask.family, mask.desc).items():
         exact = several and key != mask.desc
         found = existing.thalamus_mask(key, root, plan.session, desc=mask.desc, exact=exact)
         if found is not None:

@@ -117,6 +117,10 @@ def settings_of(options: tuple[str, ...] = (), minutes: float = 10, **values: An
     )
 
 
+def checked(settings: Settings) -> str:
+    return check(settings.siena, settings.of(FslSettings))
+
+
 def planned(own: list[SessionPlan], settings: Settings, *asked: str) -> list[Step]:
     subject = SubjectPlan("01", own[0].out_dir, settings, own, set(asked))
     add_steps(subject)
@@ -257,7 +261,7 @@ def test_a_given_table(no_fsl, tmp_path):
         (None, "missing"),
     ]
     assert {row["source"] for row in found} == {"table"}
-    assert "given table" in check(settings_of(table=table))
+    assert "given table" in checked(settings_of(table=table))
 
 
 @pytest.mark.parametrize(
@@ -271,7 +275,7 @@ def test_a_given_table(no_fsl, tmp_path):
 )
 def test_a_table_that_cannot_be_read_stops_the_run(tmp_path, rows, problem):
     with pytest.raises(MetadataError, match=problem):
-        check(settings_of(table=table_of(tmp_path / "pbvc.tsv", rows)))
+        checked(settings_of(table=table_of(tmp_path / "pbvc.tsv", rows)))
 
 
 def test_existing_results(no_fsl, tmp_path):
@@ -288,15 +292,15 @@ def test_existing_results(no_fsl, tmp_path):
     with pytest.raises(siena.SienaError, match="several"):
         siena.find_results(root, "01", "1", "2")
     with pytest.raises(MetadataError, match="not there"):
-        check(settings_of(directory=tmp_path / "nowhere"))
+        checked(settings_of(directory=tmp_path / "nowhere"))
 
 
 def test_without_fsl_nothing_is_planned_and_insisting_stops_with_69(no_fsl, tmp_path):
     own = session_plans(tmp_path / "out")
     assert planned(own, settings_of(), "sub-01_ses-2") == []
-    assert "not installed" in check(settings_of())
+    assert "not installed" in checked(settings_of())
     with pytest.raises(MissingToolError):
-        check(settings_of(run="yes"))
+        checked(settings_of(run="yes"))
 
 
 def test_a_run_on_one_session_measures_against_the_one_from_before(home, tmp_path):

@@ -22,9 +22,9 @@ def test_a_masks_own_name_comes_before_that_of_its_family(tmp_path: Path) -> Non
         "first": str(tmp_path / "other"),
     }
     settings = load(None, {"inputs": {"derivatives": places}})
-    assert [*given_results(settings, "mindglide", "mindglideT1w")] == ["mindglideT1w", "MindGlide"]
-    assert [*given_results(settings, "mindglide", "mindglideFLAIR")] == ["MindGlide"]
-    assert given_results(settings, "dbsegment", "dbsegment") == {}
+    assert [*given_results(settings.inputs.derivatives, "mindglide", "mindglideT1w")] == ["mindglideT1w", "MindGlide"]
+    assert [*given_results(settings.inputs.derivatives, "mindglide", "mindglideFLAIR")] == ["MindGlide"]
+    assert given_results(settings.inputs.derivatives, "dbsegment", "dbsegment") == {}
 
 
 def test_a_mask_without_sides_is_split_and_its_origin_recorded(tmp_path: Path) -> None:
