@@ -59,3 +59,18 @@ def plug_in_dice(mask: np.ndarray, probability: np.ndarray) -> float:
     """Dice to expect if the probabilities are right: 2 sum(p inside) / (mask + sum(p)); 0 of an empty mask."""
     both = float(np.count_nonzero(mask)) + float(probability.sum(dtype=np.float64))
     return 2 * float(probability[mask].sum(dtype=np.float64)) / both if both else 0.0
+
+
+def sd_of_change(first: tuple[float, float], later: tuple[float, float], contrast: str) -> float:
+    """SD of the logarithm of the ratio of two volumes of one person, without any change.
+
+    The errors of the two count as independent, but for the part of a contrast other than T1w: both visits share it.
+
+    Parameters
+    ----------
+    first, later : bounds of the two volumes (:class:`Uncertainty`), of images of one contrast
+    contrast : ``T1w``, ``FLAIR`` ...
+    """
+    shared = CONTRAST**2 * (contrast != "T1w")
+    squares = [(np.log(high / low) / (2 * Z)) ** 2 - shared for low, high in (first, later)]
+    return float(np.sqrt(sum(max(square, REPEAT**2) for square in squares)))

@@ -9,8 +9,9 @@ from pathlib import Path
 from thalbids.engine.step import Step
 from thalbids.families import SEVERAL_SESSIONS, of
 from thalbids.methods.base import Method
+from thalbids.participant.dates import Years
 from thalbids.participant.session import REGISTERED, SessionPlan, SubjectPlan
-from thalbids.participant.stages.person import alignment, page, siena, together, visits
+from thalbids.participant.stages.person import alignment, change, page, siena, together, visits
 from thalbids.participant.stages.session import (
     anatomy,
     brain,
@@ -39,12 +40,13 @@ def plan(
     every: Sequence[Session] | None = None,
     runnable: Collection[str] | None = None,
     kept: Collection[str] = (),
+    years: Years | None = None,
 ) -> list[SubjectPlan]:
     """What a run does for each person.
 
     ``every`` holds all sessions of the people, also those that were not asked for: a participant's page shows what
     earlier runs made of them. ``runnable`` are the families that are run where there is no result yet (None: all),
-    ``kept`` those of earlier runs, which are looked up and not computed.
+    ``kept`` those of earlier runs, which are looked up and not computed; ``years``: when the visits were.
     """
     asked = {session.name for session in sessions}
     families = [method.family for method in methods] if runnable is None else runnable
@@ -54,7 +56,9 @@ def plan(
         plans = [begin_session(one, out_dir, methods, settings, families, kept, alone=len(named) == 1) for one in named]
         complete = all(session.name in asked for session in named)
         plans = [one for one in plans if one.name in asked or one.qc.exists()]
-        subjects.append(plan_subject(SubjectPlan(label, out_dir, settings, plans, asked, complete), methods))
+        when = (years or {}).get(label, {})
+        subject = SubjectPlan(label, out_dir, settings, plans, asked, complete, years=when)
+        subjects.append(plan_subject(subject, methods))
     return subjects
 
 
@@ -66,9 +70,9 @@ def plan_subject(subject: SubjectPlan, methods: Sequence[Method]) -> SubjectPlan
     for plan in subject.sessions:
         end_session(plan, methods)
     visits.add_steps(subject)
-    if subject.settings.outputs.report:
-        alignment.add_steps(subject)
+    alignment.add_steps(subject)
     siena.add_steps(subject)
+    change.add_steps(subject)
     if subject.settings.outputs.report:
         page.add_steps(subject)
     return subject

@@ -45,14 +45,15 @@ class PageSession(Params):
 
 @dataclass(frozen=True)
 class PageParams(Params):
-    """``change``: the table of whole-brain change, relative to the output folder; ``settings``: those that can change a
-    result.
+    """``change``, ``pairs``: the tables of whole-brain change and of every measure between visits, relative to the output
+    folder; ``settings``: those that can change a result.
     """
 
     kind = "page"
     subject: str
     sessions: tuple[PageSession, ...]
     change: str
+    pairs: str
     settings: Mapping[str, Any]
     version: str
 
@@ -60,8 +61,9 @@ class PageParams(Params):
 def write(page: Path, params: PageParams, upstream: Upstream) -> list[Path]:
     """Write ``sub-X.html`` and its figures; gives the figures."""
     out_dir = page.parent
-    table = out_dir / params.change
-    change = read_table(table) if table.exists() else []
+    change, pairs = (
+        read_table(out_dir / name) if (out_dir / name).exists() else [] for name in (params.change, params.pairs)
+    )
     sessions = [
         replace(
             session_report(out_dir, session, upstream),
@@ -74,7 +76,7 @@ def write(page: Path, params: PageParams, upstream: Upstream) -> list[Path]:
         "Settings": {key: str(value) for key, value in params.settings.items()},
         "Fingerprints": fingerprints(out_dir, params.sessions),
     }
-    return write_report(page, params.subject, sessions, provenance)
+    return write_report(page, params.subject, sessions, provenance, pairs)
 
 
 def session_report(out_dir: Path, session: PageSession, upstream: Upstream) -> SessionReport:

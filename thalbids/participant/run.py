@@ -24,6 +24,7 @@ from thalbids.methods.base import own_settings
 from thalbids.methods.registry import check_places, chosen, with_earlier
 from thalbids.participant import all_sessions, describing
 from thalbids.participant.checks import check_results
+from thalbids.participant.dates import years_of
 from thalbids.participant.plan import plan, rated, steps_of
 from thalbids.participant.reporting import PageParams
 from thalbids.participant.session import REGISTERED
@@ -59,9 +60,11 @@ def participant(
     dataset = sessions_of(bids_dir, settings.inputs, dry_run=dry_run)
     sessions = dataset.sessions
     every = every_session(bids_dir, settings.inputs, sessions)
-    unmatched = check_results(sessions, every, choice, settings)
+    unmatched = [*check_results(sessions, every, choice, settings)]
     choice = with_earlier(choice, settings, masks.families_in(out_dir, every))
-    subjects = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable, choice.kept)
+    years, undated = years_of(bids_dir, every, settings.clinical)
+    subjects = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable, choice.kept, years)
+    unmatched += [undated] if undated else []
     verdicts, told = effect.verdicts_on({session.name for session in sessions}, out_dir, settings.ratings)
     planned = rated(steps_of(subjects), verdicts)
     if reports_only:

@@ -239,6 +239,7 @@ class SubjectPlan:
     asked : names of the sessions that this run was asked for
     complete : whether this run was asked for all sessions of the person
     steps : steps that belong to no single session, in the order in which they were planned
+    years : of each session that has a date, since the first of them
     """
 
     subject: str
@@ -248,6 +249,7 @@ class SubjectPlan:
     asked: Collection[str]
     complete: bool = True
     steps: list[Step] = field(default_factory=list)
+    years: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

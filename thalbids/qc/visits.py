@@ -166,18 +166,38 @@ def either_stripped(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
     return bool(one["stripped"] or two["stripped"])
 
 
-def pair_remarks(first: Mapping[str, Any], later: Mapping[str, Any]) -> list[str]:
-    """Why a change between two visits may be none of the thalamus, from their QC documents; [] when comparable."""
-    remarks = [words for _, words in changes(_acquisition(first), _acquisition(later))]
+def pair_flags(first: Mapping[str, Any], later: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Why a change between two visits may be none of the thalamus, from their QC documents: (rule, words); [] when
+    comparable.
+    """
+    found = [(f"visit_{rule}", words) for rule, words in changes(acquired(first), acquired(later))]
+    grids = first.get("Reference", "T1w"), later.get("Reference", "T1w")
+    if grids[0] != grids[1]:
+        found.append(("visit_reference", f"measured on the {grids[0]} of one visit and the {grids[1]} of the other"))
     one, two = _icvs(first), _icvs(later)
     source = next((name for name in one if name in two), None)
     apart = None if source is None else size_change(one[source], two[source])
     if apart is not None and apart > ICV_CHECK:
-        remarks.append(f"the intracranial volumes differ by {100 * apart:.0f} %")
+        found.append(("visit_icv", f"the intracranial volumes differ by {100 * apart:.0f} %"))
     for rule, words in (("thick_slices", "thick slices"), ("contrast_agent", "contrast agent")):
         named = {_scope(flag) for document in (first, later) for flag in _flags(document) if flag.get("rule") == rule}
-        remarks += [f"{name}: {words}" for name in sorted(named)]
-    return remarks
+        found += [(rule, f"{name}: {words}") for name in sorted(named)]
+    return found
+
+
+def pair_remarks(first: Mapping[str, Any], later: Mapping[str, Any]) -> list[str]:
+    """The words of :func:`pair_flags`."""
+    return [words for _, words in pair_flags(first, later)]
+
+
+def distrusted_masks(document: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The masks of a session that must not be trusted, and the rules that say so."""
+    found: dict[str, dict[str, None]] = {}
+    for flag in _flags(document):
+        kind, _, name = str(flag.get("scope", "")).partition(":")
+        if kind == "mask" and flag.get("severity") == DISTRUST:
+            found.setdefault(name, {})[str(flag.get("rule"))] = None
+    return {name: tuple(rules) for name, rules in found.items()}
 
 
 def balance_remark(first: float | None, later: float | None) -> str:
@@ -188,7 +208,8 @@ def balance_remark(first: float | None, later: float | None) -> str:
     return f"{then}: one of the masks may be cut off"
 
 
-def _acquisition(document: Mapping[str, Any]) -> dict[str, Facts]:
+def acquired(document: Mapping[str, Any]) -> dict[str, Facts]:
+    """The acquisition of each image of a session, by its QC document."""
     images = document.get("Images")
     found = images if isinstance(images, dict) else {}
     return {

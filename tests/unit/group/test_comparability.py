@@ -10,7 +10,7 @@ from thalbids.group import comparability
 
 def test_a_pair_is_comparable_where_both_documents_say_so(tmp_path: Path) -> None:
     cohort = two_people(tmp_path)
-    assert len(comparability.documents(cohort)) == 4
+    assert len(cohort.documents) == 4
     told = comparability.pairs(cohort).set_index("participant_id")
     assert told["comparable"].to_dict() == {"sub-01": "no", "sub-02": "yes", "sub-03": ""}
     assert "scanner" in told.loc["sub-01", "remark"] and told.loc["sub-03", "remark"] == ""

@@ -32,6 +32,7 @@ STATUSES = ("ok", "missing", "failed", "excluded")
 _MASK = re.compile(r"_label-thalamus_desc-(?P<desc>[0-9A-Za-z]+)_mask\.nii(?:\.gz)?$")
 _LIKE_A_MASK = re.compile(r"^[^.].*(?:mask|thal).*\.nii(?:\.gz)?$", re.IGNORECASE)
 _OTHER = re.compile(r"_label-(?!thal)|_desc-brain", re.IGNORECASE)  # masks of something else
+_OF_PERSON = re.compile(r"_desc-(?:siena|change)_")  # belongs to no session
 _PBVC = COLUMNS[1:]
 _SUBJECT, _SESSION = re.compile(rf"sub-{LABEL}"), re.compile(rf"ses-{LABEL}")
 
@@ -115,7 +116,7 @@ def find_places(root: Path, participants: Collection[str] = (), sessions: Collec
             if sessions and session.removeprefix("ses-") not in sessions:
                 continue
             folder = root / subject / session / "anat"
-            names = tuple(name for name in _names(folder) if "_desc-siena_" not in name)  # belongs to no session
+            names = tuple(name for name in _names(folder) if not _OF_PERSON.search(name))
             if names:
                 places.append(Place(subject, session, folder, names))
     return places

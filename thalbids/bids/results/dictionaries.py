@@ -162,6 +162,94 @@ SIENA_MORPH: dict[str, Column] = {
     },
 }
 
+_SHARED = "As delta_{}, of the {} thalamus."
+CHANGE_MORPH: dict[str, Column] = {
+    "session_id_baseline": {"LongName": "Earlier session", "Description": "Earlier of the two visits."},
+    "session_id_followup": {"LongName": "Later session", "Description": "Later of the two visits."},
+    "interval_years": {
+        "LongName": "Interval",
+        "Description": "Days between the two / 365.25; n/a where one of them has no date.",
+        "Units": "year",
+    },
+    "method": {
+        "LongName": "Method",
+        "Description": "Segmentation method as in the volume tables, or the program that measured the change.",
+        "Levels": {**{item.desc: item.description for item in names.methods()}, "siena": "FSL's SIENA (whole brain)"},
+    },
+    "measure": {
+        "LongName": "Measure of change",
+        "Description": "How the change was measured.",
+        "Levels": {
+            "volume_difference": "Difference of the volumes of the two visits, each measured by itself or, by methods "
+            "that see all visits, together",
+            "pbvc": "Percentage brain volume change, whole brain",
+        },
+    },
+    "volume_baseline_ml": {"LongName": "Earlier volume", "Description": "Left and right thalamus.", "Units": "mL"},
+    "volume_followup_ml": {"LongName": "Later volume", "Description": "Left and right thalamus.", "Units": "mL"},
+    "delta_ml": {"LongName": "Change", "Description": "Later minus earlier; negative is loss.", "Units": "mL"},
+    "delta_percent": {"LongName": "Change in percent", "Description": "100 (later - earlier) / earlier.", "Units": "%"},
+    "delta_percent_per_year": {
+        "LongName": "Annualised change",
+        "Description": "Change in percent divided by the interval.",
+        "Units": "%/year",
+    },
+    "delta_percent_low": {
+        "LongName": "Lower bound of delta_percent",
+        "Description": "Of the 95 % interval: the change that noise of the two scans may hide or feign, see "
+        "interval_source. It does not hold that a true change is read smaller than it is.",
+        "Units": "%",
+    },
+    "delta_percent_high": {
+        "LongName": "Upper bound of delta_percent",
+        "Description": "See delta_percent_low.",
+        "Units": "%",
+    },
+    "interval_source": {
+        "LongName": "Where the interval comes from",
+        "Description": "n/a where there is none; the reason is in reason.",
+        "Levels": {"uncertainty": "The method's own uncertainty of both volumes (volume_low_mm3, volume_high_mm3)"},
+    },
+    **{
+        f"delta_{side}_{key}": {
+            "LongName": f"Change of the {side}{words}",
+            "Description": _SHARED.format(key, side),
+            "Units": units,
+        }
+        for side in ("left", "right")
+        for key, words, units in (
+            ("ml", "", "mL"),
+            ("percent", " in percent", "%"),
+            ("percent_per_year", ", annualised", "%/year"),
+        )
+    },
+    "comparable": {
+        "LongName": "Comparable",
+        "Description": "Whether the quality control of both visits finds no reason against the comparison; n/a when "
+        "one of them has none.",
+        "Levels": {"yes": "Nothing was found", "no": "See flags and remark"},
+    },
+    "flags": {
+        "LongName": "Flags",
+        "Description": "Rules of the quality control that speak against the comparison, in the order of remark.",
+    },
+    "remark": {"LongName": "Remark", "Description": "The flags in words."},
+    "status": {
+        "LongName": "Status",
+        "Description": "Whether there is a change that can be used.",
+        "Levels": {
+            "ok": "There is one",
+            "missing": "A visit lacks the volume",
+            "failed": "The method was run on a visit and gave no mask",
+            "excluded": "A volume, or the pair, did not pass the quality control",
+        },
+    },
+    "reason": {
+        "LongName": "Reason",
+        "Description": "Why the status is not ok, or why interval or rate are not there; n/a when nothing is to say.",
+    },
+}
+
 QMRI_MORPH: dict[str, Column] = {
     "method": THALAMUS_MORPH["method"],
     "map": {
@@ -217,6 +305,7 @@ DESCRIPTIONS: dict[str, Column] = {
 THALAMUS_COLUMNS = tuple(THALAMUS_MORPH)
 ICV_COLUMNS = tuple(ICV_MORPH)
 SIENA_COLUMNS = tuple(SIENA_MORPH)
+CHANGE_COLUMNS = tuple(CHANGE_MORPH)
 
 LABEL_TABLE_COLUMNS = ("index", "name", "abbreviation", "color", "mapping")
 

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from thalbids.bids.tabular.people import natural
-from thalbids.group import comparability
 from thalbids.group.cohort import Cohort
+from thalbids.qc.visits import acquired
 
 IMAGE = "T1w"
 PROTOCOL = {  # what tells protocols apart, with the digits that matter; an echo time follows from the others
@@ -34,7 +34,7 @@ def named(cohort: Cohort) -> Cohort:
     visits = cohort.visits
     if cohort.settings.group.site == "none" or visits["site"].map(bool).any():
         return cohort
-    found = labels(comparability.documents(cohort))
+    found = labels(cohort.documents)
     if len(set(found.values())) < 2:
         return cohort
     keys = zip(visits["participant_id"], visits["session_id"], strict=True)
@@ -55,7 +55,7 @@ def labels(documents: Mapping[tuple[str, str], Mapping[str, Any]]) -> dict[tuple
     >>> sorted(labels({("sub-1", ""): session(2.3), ("sub-2", ""): session(2.5)}).values())
     ['S, TR 2.3 s', 'S, TR 2.5 s']
     """
-    facts = {key: comparability.acquired(document).get(IMAGE, {}) for key, document in documents.items()}
+    facts = {key: acquired(document).get(IMAGE, {}) for key, document in documents.items()}
     scanners = {key: _scanner(own) for key, own in facts.items() if own.get("scanner")}
     protocols = {key: {name: _rounded(facts[key].get(name), n) for name, n in PROTOCOL.items()} for key in scanners}
     made = {}

@@ -17,7 +17,7 @@ import numpy as np
 from thalbids.errors import ImageError
 from thalbids.files import write_text
 from thalbids.reports import palette, text, views
-from thalbids.reports.participant import map_section, since_first, viewer
+from thalbids.reports.participant import map_section, since_first, trajectory, viewer
 from thalbids.reports.participant.histogram import histogram
 from thalbids.reports.participant.histogram import svg as histogram_svg
 from thalbids.reports.svg import Panel, montage, panel, strip
@@ -139,6 +139,7 @@ def write_report(
     subject: str,
     sessions: Sequence[SessionReport],
     provenance: Mapping[str, Mapping[str, object] | str],
+    change: Sequence[Mapping[str, str | None]] = (),
 ) -> list[Path]:
     """Write the page of a participant and its figures.
 
@@ -148,6 +149,7 @@ def write_report(
     subject : label without ``sub-``
     sessions : in the order of the page
     provenance : heading -> table (name -> value) or text, such as {"Versions": {...}, "Settings": "toml ..."}
+    change : rows of the table of change
 
     Returns
     -------
@@ -168,7 +170,9 @@ def write_report(
     files: dict[str, str] = {}
     for one in shown:
         files |= one.files(f"{folder}/sub-{subject}", f"sub-{subject}")
-    page = _page(subject, [one.context(f"{folder}/sub-{subject}") for one in shown], shown, provenance)
+    contexts = [one.context(f"{folder}/sub-{subject}") for one in shown]
+    over_time = trajectory.context(change, f"sub-{subject}/anat/sub-{subject}_desc-change_morph.tsv")
+    page = _page(subject, contexts, shown, provenance, over_time)
     for name, content in files.items():
         write_text(out_path.parent / name, content)
     write_text(out_path, page)
@@ -180,6 +184,7 @@ def _page(
     sessions: Sequence[dict[str, Any]],
     shown: Sequence[_Shown],
     provenance: Mapping[str, Mapping[str, object] | str],
+    over_time: Mapping[str, Any] | None,
 ) -> str:
     """The page: with the pictures inside as long as it stays below the limit, then as files beside it, the largest
     first; with the viewer of as many sessions as there is room for, the last first.
@@ -189,7 +194,7 @@ def _page(
         return str(
             template("participant.html").render(
                 subject=subject, sessions=sessions, provenance=text.provenance(provenance), note=FIGURE_NOTE,
-                halo=palette.DISTRUST, program=program, version=viewer.VERSION, cohort=COHORT_PAGE,
+                halo=palette.DISTRUST, program=program, version=viewer.VERSION, cohort=COHORT_PAGE, over_time=over_time,
             )
         )  # fmt: skip
 

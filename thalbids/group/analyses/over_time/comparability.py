@@ -19,6 +19,7 @@ from thalbids.group.columns import COMPARABLE, METHOD, PAIR, SENSITIVITY, SESSIO
 from thalbids.group.modelling import models
 from thalbids.group.modelling.samples import ALL
 from thalbids.group.modelling.samples import pairs as changes
+from thalbids.qc.visits import acquired
 from thalbids.reports.group.beyond import View
 from thalbids.reports.group.group_data import Tables, number, rows_of
 from thalbids.reports.group.section import Section, Shown, counted
@@ -101,10 +102,10 @@ def tables(cohort: Cohort) -> list[Table]:
 def acquisitions(cohort: Cohort) -> list[dict[str, Any]]:
     """Rows of ``group_acquisition``."""
     rows = []
-    for (person, session), document in comparability.documents(cohort).items():
+    for (person, session), document in cohort.documents.items():
         flags = document.get("Flags")
         listed = [flag for flag in flags if isinstance(flag, dict)] if isinstance(flags, list) else []
-        for image, facts in comparability.acquired(document).items():
+        for image, facts in acquired(document).items():
             own = [str(flag.get("rule")) for flag in listed if flag.get("scope") == f"image:{image}"]
             start = {"participant_id": person, "session_id": session, "image": image, "flags": ", ".join(own)}
             for name, key in (("voxel", "voxel_size_mm"), ("field", "field_of_view_mm")):

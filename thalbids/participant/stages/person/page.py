@@ -11,15 +11,15 @@ from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.methods.base import own_settings, trait
 from thalbids.participant.reporting import PageParams, PageSession, ShownMask, write
 from thalbids.participant.session import REGISTERED, SessionPlan, SubjectPlan
-from thalbids.participant.stages.person import alignment, siena
+from thalbids.participant.stages.person import alignment, change, siena
 from thalbids.registration.strategies import configured_for
 from thalbids.settings import Settings
 
 
 def add_steps(subject: SubjectPlan) -> None:
     """One step for the page."""
-    change_table = siena.table_of(subject)
-    inputs: dict[str, Path] = {"whole-brain change": change_table}
+    whole_brain, pairs = siena.table_of(subject), change.table_of(subject)
+    inputs: dict[str, Path] = {"whole-brain change": whole_brain, "change": pairs}
     sessions = []
     for plan in subject.sessions:
         first = next(iter(subject.usable), plan)
@@ -44,7 +44,8 @@ def add_steps(subject: SubjectPlan) -> None:
         params=PageParams(
             subject=subject.subject,
             sessions=tuple(sessions),
-            change=change_table.relative_to(subject.out_dir).as_posix(),
+            change=whole_brain.relative_to(subject.out_dir).as_posix(),
+            pairs=pairs.relative_to(subject.out_dir).as_posix(),
             settings=result_settings(subject.settings),
             version=str(thalbids.__version__),
         ),

@@ -1,0 +1,36 @@
+"""When the visits of each person were, from the clinical tables, for rates of change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from thalbids.bids.tabular.clinical import ClinicalError, read_clinical, visits
+from thalbids.settings import Clinical
+from thalbids.types import Session
+
+Years = Mapping[str, Mapping[str, float]]  # participant -> session (labels without prefix) -> years
+
+
+def years_of(bids_dir: Path, sessions: Iterable[Session], settings: Clinical) -> tuple[Years, str]:
+    """Years since the first dated visit, as the group level counts them; and why dates are not known, "" when they are.
+
+    Clinical tables that cannot be used cost the rates only: the group level stops for them.
+    """
+    own: dict[str, list[str]] = {}
+    for session in sessions:
+        if session.session is not None:
+            own.setdefault(f"sub-{session.subject}", []).append(f"ses-{session.session}")
+    several = {person: labels for person, labels in own.items() if len(labels) > 1}
+    if not several:
+        return {}, ""
+    try:
+        read = read_clinical(bids_dir, settings, [person.removeprefix("sub-") for person in several])
+    except ClinicalError as error:
+        return {}, f"the clinical tables cannot be used, so that changes have no rates: {error.problem}"
+    found: dict[str, dict[str, float]] = {}
+    for row in visits(read, several).rows:
+        person, label = str(row["participant_id"]), str(row["session_id"])
+        if row["years"] is not None and label in several.get(person, ()):
+            found.setdefault(person.removeprefix("sub-"), {})[label.removeprefix("ses-")] = float(row["years"])
+    return found, ""

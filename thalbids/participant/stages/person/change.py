@@ -1,0 +1,210 @@
+"""The table of change of one person: every pair of visits by every method, whatever became of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thalbids.bids.results.derivatives import number
+from thalbids.bids.results.dictionaries import CHANGE_COLUMNS, CHANGE_MORPH
+from thalbids.bids.results.outputs import read_json, read_table, write_table
+from thalbids.engine.params import Params
+from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
+from thalbids.longitudinal.difference import difference, interval, pairs_of
+from thalbids.participant.session import SessionPlan, SubjectPlan
+from thalbids.participant.stages.person import alignment, siena
+from thalbids.participant.step_io import there
+from thalbids.qc import visits as qc_visits
+from thalbids.qc.measures import asymmetry_index
+
+DIFFERENCE, PBVC = "volume_difference", "pbvc"  # measures
+RANK = ("excluded", "failed", "missing")  # which status of two visits is that of the pair
+VOLUMES = ("volume_mm3", "volume_left_mm3", "volume_right_mm3", "volume_low_mm3", "volume_high_mm3")
+NO_INTERVAL = "no interval: the method tells no uncertainty of its volumes"
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ChangeVisit(Params):
+    """A visit: label without ``ses-``, years since the first dated one, and why nothing could be measured."""
+
+    session: str
+    years: float | None
+    problem: str
+
+
+@dataclass(frozen=True)
+class ChangeParams(Params):
+    """``visits``: in order of time, of labels where a date is missing."""
+
+    kind = "change"
+    visits: tuple[ChangeVisit, ...]
+    dictionary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the tables of a visit hold: rows by method, the QC document, and why its image does not lie on the first."""
+
+    visit: ChangeVisit
+    rows: Mapping[str, Mapping[str, str | None]]
+    document: Mapping[str, Any]
+    apart: str
+
+
+def table_of(subject: SubjectPlan) -> Path:
+    """The table of all pairs of a person."""
+    return subject.file("desc-change_morph.tsv")
+
+
+def add_steps(subject: SubjectPlan) -> None:
+    """One step, after everything that is measured of each visit and between visits."""
+    labelled = [plan for plan in subject.sessions if plan.session.session is not None]
+    if len(labelled) < 2:
+        return
+    inputs: dict[str, Path | None] = {"siena": siena.table_of(subject)}
+    first = next(iter(subject.usable), labelled[0])
+    for plan in (plan for plan in labelled if plan.usable):
+        inputs |= {f"{plan.session.session} volumes": plan.volumes, f"{plan.session.session} qc": plan.qc}
+        if plan is not first:
+            inputs[f"{plan.session.session} alignment"] = alignment.path_of(plan, first)
+    subject.add(
+        "change",
+        change,
+        subject.own[-1],
+        inputs=inputs,
+        outputs={"table": table_of(subject)},
+        params=ChangeParams(visits=in_time(labelled, subject.years), dictionary=CHANGE_MORPH),
+        after=tuple(step.name for step in subject.all_steps),
+    )
+
+
+def in_time(plans: Sequence[SessionPlan], years: Mapping[str, float]) -> tuple[ChangeVisit, ...]:
+    """The visits in order of time where all are dated, else as they stand."""
+    made = [
+        ChangeVisit(str(plan.session.session), years.get(str(plan.session.session)), plan.session.problem or "")
+        for plan in plans
+    ]
+    dated = all(visit.years is not None for visit in made)
+    return tuple(sorted(made, key=lambda visit: visit.years or 0.0) if dated else made)
+
+
+@recorded_as("thalbids.participant.change")
+def change(inputs: Inputs, outputs: Outputs, params: ChangeParams, upstream: Upstream) -> Done:
+    """Every pair of visits by every method that measured one of them; then whole-brain change."""
+    seen = {visit.session: _seen(inputs, visit) for visit in params.visits}
+    rows = []
+    for one, two in pairs_of(list(seen)):
+        first, later = seen[one], seen[two]
+        methods = dict.fromkeys([*first.rows, *later.rows]) or {"": None}
+        rows += [row_of(first, later, method) for method in methods]
+    whole_brain = there(inputs, "siena")
+    rows += [_whole_brain(row, seen) for row in read_table(whole_brain)] if whole_brain else []
+    write_table(outputs["table"], rows, CHANGE_COLUMNS)
+    return Done({"table": params.dictionary})
+
+
+def _seen(inputs: Inputs, visit: ChangeVisit) -> Seen:
+    paths = {what: there(inputs, f"{visit.session} {what}") for what in ("volumes", "qc", "alignment")}
+    volumes = read_table(paths["volumes"]) if paths["volumes"] else []
+    document = read_json(paths["qc"]) if paths["qc"] else {}
+    apart = alignment.other_person(read_json(paths["alignment"])) if paths["alignment"] else ""
+    return Seen(visit, {str(row["method"]): row for row in volumes}, document, apart)
+
+
+def row_of(first: Seen, later: Seen, method: str) -> Row:
+    """One pair by one method; ``method`` is "" where neither visit has a volume table."""
+    row = _start(first, later) | {"method": method, "measure": DIFFERENCE}
+    row |= _flags(first, later, method)
+    lacking = [_lacking(one, method) for one in (first, later)]
+    if any(lacking):
+        status = next(name for name in RANK if any(found and found[0] == name for found in lacking))
+        return row | {"status": status, "reason": "; ".join(found[1] for found in lacking if found)}
+    before, after = (_volumes(one.rows[method]) for one in (first, later))
+    years = _years(first, later)
+    row |= difference(before, after, years)
+    reasons = [] if years else [_no_rate(years)]
+    bounds = interval(before, after, str(first.rows[method]["image"]))
+    if bounds is None:
+        reasons.append(NO_INTERVAL)
+    else:
+        row |= {"delta_percent_low": bounds[0], "delta_percent_high": bounds[1], "interval_source": "uncertainty"}
+    apart = "; ".join(f"ses-{one.visit.session}: {one.apart}" for one in (first, later) if one.apart)
+    return row | {"status": "excluded" if apart else "ok", "reason": "; ".join(filter(None, [apart, *reasons]))}
+
+
+def _start(first: Seen, later: Seen) -> Row:
+    return {
+        "session_id_baseline": f"ses-{first.visit.session}",
+        "session_id_followup": f"ses-{later.visit.session}",
+        "interval_years": _years(first, later),
+    }
+
+
+def _years(first: Seen, later: Seen) -> float | None:
+    one, two = first.visit.years, later.visit.years
+    return None if one is None or two is None else two - one
+
+
+def _no_rate(years: float | None) -> str:
+    return "no rate: a session without a date" if years is None else "no rate: both visits are of one day"
+
+
+def _lacking(seen: Seen, method: str) -> tuple[str, str] | None:
+    """Status and reason where a visit has no usable volume of a method."""
+    session, row = f"ses-{seen.visit.session}", seen.rows.get(method)
+    if row is None:
+        why = seen.visit.problem or ("this method was not run" if seen.rows else "no volume table: it was not finished")
+        return "missing", f"{session}: {why}"
+    status = row["status"] or "missing"
+    if status != "ok":
+        return status, f"{session}: {row['reason'] or status}"
+    return None if number(row["volume_mm3"]) > 0 else ("failed", f"{session}: the volume is no number above 0")
+
+
+def _volumes(row: Mapping[str, str | None]) -> dict[str, float]:
+    """The volumes of a row in mL, without those that are missing."""
+    found = {name.replace("_mm3", "_ml"): number(row.get(name)) / 1000 for name in VOLUMES}
+    return {name: value for name, value in found.items() if not math.isnan(value)}
+
+
+def _flags(first: Seen, later: Seen, method: str) -> Row:
+    """What the quality control of both visits says against a comparison."""
+    if not (qc_visits.acquired(first.document) and qc_visits.acquired(later.document)):
+        return {}
+    found = qc_visits.pair_flags(first.document, later.document)
+    for seen in (first, later):
+        for rule in qc_visits.distrusted_masks(seen.document).get(method, ()):
+            found.append((rule, f"ses-{seen.visit.session}: the mask must not be trusted"))
+    balance = qc_visits.balance_remark(*(_asymmetry(seen.rows.get(method, {})) for seen in (first, later)))
+    found += [("visit_asymmetry", balance)] if balance else []
+    rules = ", ".join(dict.fromkeys(rule for rule, _ in found))
+    remark = "; ".join(dict.fromkeys(words for _, words in found))
+    return {"comparable": "no" if found else "yes", "flags": rules, "remark": remark}
+
+
+def _asymmetry(row: Mapping[str, str | None]) -> float | None:
+    left, right = number(row.get("volume_left_mm3")), number(row.get("volume_right_mm3"))
+    return None if math.isnan(left + right) else asymmetry_index(left, right)
+
+
+def _whole_brain(row: Mapping[str, str | None], seen: Mapping[str, Seen]) -> Row:
+    """A row of the table of whole-brain change."""
+    labels = [str(row[f"session_id_{when}"]).removeprefix("ses-") for when in ("baseline", "followup")]
+    visits = [seen.get(label) for label in labels]
+    made: Row = {f"session_id_{when}": row[f"session_id_{when}"] for when in ("baseline", "followup")}
+    made |= {"method": "siena", "measure": PBVC, "status": row["status"]}
+    value, years = number(row["pbvc"]), None
+    if visits[0] is not None and visits[1] is not None:
+        years = _years(visits[0], visits[1])
+    made["interval_years"] = years
+    reasons = [row["reason"] or ""]
+    if not math.isnan(value):
+        made["delta_percent"] = value
+        made |= {"delta_percent_per_year": value / years} if years else {}
+        reasons += [] if years else [_no_rate(years)]
+        reasons.append("no interval: SIENA tells none")
+    return made | {"reason": "; ".join(filter(None, reasons))}
