@@ -46,7 +46,7 @@ class FreeSurferSettings(Program):
 
     Attributes
     ----------
-    subjects_dir : existing results (``sub-X_ses-Y``, ``sub-X`` or ``sub-X_ses-Y.long.sub-X``)
+    subjects_dir : existing results (``sub-X_ses-Y``, ``sub-X``; ``sub-X_ses-Y.long.BASE`` for ``freesurferLong``)
     license_file : the licence; asked for only when recon-all runs
     hires : keep voxels below 1 mm (``-hires``)
     options : further options of ``recon-all``

@@ -6,6 +6,7 @@ by ``thalbids --help`` too: they import what is heavy (numpy, nibabel, tools) on
 
 BUILT_IN = (
     "thalbids.methods.freesurfer:FreeSurfer",
+    "thalbids.methods.freesurfer_long:FreeSurferLong",
     "thalbids.methods.first:First",
     "thalbids.methods.dbsegment:DBSegment",
     "thalbids.methods.mindglide:MindGlide",

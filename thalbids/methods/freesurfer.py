@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
     from thalbids.tools.findings import Finding
 
+STATS = "aseg.stats"  # holds eTIV
 CLOSING_MM = 5.0
 PROTOCOL = "FreeSurfer: aseg labels 10 and 49, whole thalamus (CMA protocol)"
 
 
-class FreeSurfer:
-    """See :class:`thalbids.methods.base.Method`. Its label maps are made of the files of a subject's folder."""
+class FreeSurferResults:
+    """What is read of the folder of a subject, of either stream."""
 
     family = "freesurfer"
     tables: Mapping[str, type] = {"tools.freesurfer": FreeSurferSettings}
@@ -38,42 +39,16 @@ class FreeSurfer:
     envelope = True
     brain_mask = "asked"
     icv = "Estimated total intracranial volume (eTIV) of FreeSurfer's aseg.stats"
-    icv_name = "aseg.stats"  # a file that holds it
     in_models = False  # as in the paper (3.4)
-    options = (
-        Option(
-            "--fs-subjects-dir", "tools.freesurfer.subjects_dir",
-            "existing FreeSurfer results (sub-X_ses-Y, sub-X, or longitudinal)", "DIR",
-        ),
-        Option(
-            "--fs-license-file", "tools.freesurfer.license_file",
-            "FreeSurfer's licence; needed only when recon-all runs",
-        ),
-    )  # fmt: skip
     images: tuple[str, ...] = ("T1w",)
     protocol = PROTOCOL
     memory_gb = 2.0
     version = 1
-    only_by_name = "recon-all takes hours and runs only when --methods names freesurfer."
     sentence = (
         "The thalamus labels of FreeSurfer's aseg [@fischl2002freesurfer] were brought to the T1w grid by nearest "
         "neighbour."
     )
     citations: tuple[str, ...] = ("fischl2002freesurfer",)
-
-    def icv_file(
-        self, settings: MethodSettings, session: Session, *, alone: bool, given: Path | None = None
-    ) -> Path | None:
-        """``aseg.stats`` of a session beside masks of FreeSurfer that are ``given``, or in the subjects directory."""
-        from thalbids.tools import freesurfer
-
-        for place in (given, settings.of(FreeSurferSettings).subjects_dir):
-            if place is not None:
-                with suppress(ThalbidsError):  # it is being written, or ended with an error
-                    folder = freesurfer.find(place, session.subject, session.session, only_session=alone)
-                    if folder is not None and (folder / "stats" / self.icv_name).is_file():
-                        return folder / "stats" / self.icv_name
-        return None
 
     def icv_mm3(self, path: Path) -> float | None:
         """The intracranial volume by ``aseg.stats``, or by the sidecar of a label map; None when it has none."""
@@ -83,38 +58,6 @@ class FreeSurfer:
             return read_json(path).get("EstimatedTotalIntraCranialVolMm3")
         return read_stats(path).etiv_mm3
 
-    def unavailable(self) -> str | None:
-        return self.blocked(MethodSettings())
-
-    def blocked(self, settings: MethodSettings) -> str | None:
-        from thalbids.tools import freesurfer
-
-        return problem_of(freesurfer.check(settings.of(FreeSurferSettings)))
-
-    def pieces(self, settings: MethodSettings) -> list[Finding]:
-        """What ``thalbids doctor`` tells of it: the program, its licence, results that exist."""
-        from thalbids.tools import freesurfer
-        from thalbids.tools.findings import Finding, of_check
-
-        own = settings.of(FreeSurferSettings)
-        part, enables = self.shown, "FreeSurfer's masks and eTIV"
-        checked = freesurfer.check(own)
-        licence = freesurfer.license_file(own)
-        where = str(own.subjects_dir) if own.subjects_dir else ""
-        there = own.subjects_dir is not None and own.subjects_dir.is_dir()
-        text = "not given." if own.subjects_dir is None else "the folder is not there."
-        return [
-            of_check(part, "recon-all", checked.problem, checked.mend, checked.where,
-                     lambda: freesurfer.version(own), enables + ", computed (hours for each session)", ""),
-            Finding(part, "licence", licence is not None, where=str(licence or ""),
-                    problem="" if licence else "no licence file.",
-                    enables="recon-all; not needed to read existing results",
-                    mend="Register, free of charge: https://surfer.nmr.mgh.harvard.edu/registration.html; "
-                    "then --fs-license-file."),
-            Finding(part, "existing results", there, where=where, problem="" if there else text,
-                    enables=enables + ", read from results that you have", mend="Give them: --fs-subjects-dir DIR"),
-        ]  # fmt: skip
-
     def builds_on(self, settings: MethodSettings) -> tuple[str, ...]:
         return ()
 
@@ -122,32 +65,8 @@ class FreeSurfer:
         """For the page."""
         return {"recon-all": {"hires": settings.of(FreeSurferSettings).hires}}
 
-    def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
-        from thalbids.tools import freesurfer
-        from thalbids.tools.check import container_name
-
-        said = asked_once(freesurfer.version, settings.of(FreeSurferSettings))
-        return software(said, "FreeSurfer", container_name(settings.of(FreeSurferSettings)))
-
     def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         return {}
-
-    def results_given(self, settings: MethodSettings) -> bool:
-        """Whether a folder of existing results is named."""
-        return settings.of(FreeSurferSettings).subjects_dir is not None
-
-    def results_root(self, settings: MethodSettings) -> Path | None:
-        """The folder of existing results."""
-        return settings.of(FreeSurferSettings).subjects_dir
-
-    def results(self, settings: MethodSettings, session: Session, *, alone: bool) -> Path | None:
-        """The folder of a session's existing results; raises ToolError when it cannot be used."""
-        from thalbids.tools import freesurfer
-
-        place = settings.of(FreeSurferSettings).subjects_dir
-        if place is None:
-            return None
-        return freesurfer.find(place, session.subject, session.session, only_session=alone)
 
     def files(self, folder: Path) -> dict[str, Path | None]:
         """What is read of a session's folder; None for what is not there."""
@@ -157,24 +76,9 @@ class FreeSurfer:
         more = {"transform": freesurfer.transform_of(folder), "image": freesurfer.image_of(folder)}
         return own | {key: path for key, path in more.items() if path is not None}
 
-    run_memory_gb = 10.0
-
     def made_files(self, folder: Path) -> dict[str, Path]:
         """What recon-all leaves that is read."""
         return {"aseg": folder / "mri" / "aseg.mgz", "stats": folder / "stats" / "aseg.stats"}
-
-    def run_params(self, settings: MethodSettings) -> Mapping[str, Any]:
-        """What the result of recon-all depends on."""
-        own = settings.of(FreeSurferSettings)
-        return {"Software": list(self.software(settings)), "Hires": own.hires, "Options": told(own.options)}
-
-    def run(self, t1w: Path, t2w: Path | None, folder: Path, settings: MethodSettings) -> None:
-        """recon-all on the raw T1w (and T2w) into ``folder``; what an earlier run left there is removed first."""
-        from thalbids.tools import freesurfer
-
-        if folder.exists():
-            shutil.rmtree(folder)
-        freesurfer.run(t1w, t2w, folder.parent, folder.name, settings.of(FreeSurferSettings), threads=threads())
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
         import numpy as np
@@ -228,3 +132,104 @@ class FreeSurfer:
         own = ("StatsNVoxels", "StatsVolumeMm3", "InBrainFraction", "CorrelationWithT1w")
         metadata = {"Protocol": PROTOCOL} | {key: request.told[key] for key in own if key in request.told}
         return Segmentation(labels, request.image.affine, metadata=metadata)
+
+
+class FreeSurfer(FreeSurferResults):
+    """See :class:`thalbids.methods.base.Method`. Its label maps are made of the files of a subject's folder."""
+
+    options = (
+        Option(
+            "--fs-subjects-dir", "tools.freesurfer.subjects_dir",
+            "existing FreeSurfer results (sub-X_ses-Y, sub-X, or longitudinal)", "DIR",
+        ),
+        Option(
+            "--fs-license-file", "tools.freesurfer.license_file",
+            "FreeSurfer's licence; needed only when recon-all runs",
+        ),
+    )  # fmt: skip
+    only_by_name = "recon-all takes hours and runs only when --methods names freesurfer."
+    run_memory_gb = 10.0
+
+    def unavailable(self) -> str | None:
+        return self.blocked(MethodSettings())
+
+    def blocked(self, settings: MethodSettings) -> str | None:
+        from thalbids.tools import freesurfer
+
+        return problem_of(freesurfer.check(settings.of(FreeSurferSettings)))
+
+    def pieces(self, settings: MethodSettings) -> list[Finding]:
+        """What ``thalbids doctor`` tells of it: the program, its licence, results that exist."""
+        from thalbids.tools import freesurfer
+        from thalbids.tools.findings import Finding, of_check
+
+        own = settings.of(FreeSurferSettings)
+        part, enables = self.shown, "FreeSurfer's masks and eTIV"
+        checked = freesurfer.check(own)
+        licence = freesurfer.license_file(own)
+        where = str(own.subjects_dir) if own.subjects_dir else ""
+        there = own.subjects_dir is not None and own.subjects_dir.is_dir()
+        text = "not given." if own.subjects_dir is None else "the folder is not there."
+        return [
+            of_check(part, "recon-all", checked.problem, checked.mend, checked.where,
+                     lambda: freesurfer.version(own), enables + ", computed (hours for each session)", ""),
+            Finding(part, "licence", licence is not None, where=str(licence or ""),
+                    problem="" if licence else "no licence file.",
+                    enables="recon-all; not needed to read existing results",
+                    mend="Register, free of charge: https://surfer.nmr.mgh.harvard.edu/registration.html; "
+                    "then --fs-license-file."),
+            Finding(part, "existing results", there, where=where, problem="" if there else text,
+                    enables=enables + ", read from results that you have", mend="Give them: --fs-subjects-dir DIR"),
+        ]  # fmt: skip
+
+    def icv_file(
+        self, settings: MethodSettings, session: Session, *, alone: bool, given: Path | None = None
+    ) -> Path | None:
+        """``aseg.stats`` of a session beside masks of FreeSurfer that are ``given``, or in the subjects directory."""
+        from thalbids.tools import freesurfer
+
+        for place in (given, settings.of(FreeSurferSettings).subjects_dir):
+            if place is not None:
+                with suppress(ThalbidsError):  # it is being written, or ended with an error
+                    folder = freesurfer.find(place, session.subject, session.session, only_session=alone)
+                    if folder is not None and (folder / "stats" / STATS).is_file():
+                        return folder / "stats" / STATS
+        return None
+
+    def results_given(self, settings: MethodSettings) -> bool:
+        """Whether a folder of existing results is named."""
+        return settings.of(FreeSurferSettings).subjects_dir is not None
+
+    def results_root(self, settings: MethodSettings) -> Path | None:
+        """The folder of existing results."""
+        return settings.of(FreeSurferSettings).subjects_dir
+
+    def results(self, settings: MethodSettings, session: Session, *, alone: bool) -> Path | None:
+        """The folder of a session's existing results; raises ToolError when it cannot be used."""
+        from thalbids.tools import freesurfer
+
+        place = settings.of(FreeSurferSettings).subjects_dir
+        if place is None:
+            return None
+        return freesurfer.find(place, session.subject, session.session, only_session=alone)
+
+    def run_params(self, settings: MethodSettings) -> Mapping[str, Any]:
+        """What the result of recon-all depends on."""
+        own = settings.of(FreeSurferSettings)
+        return {"Software": list(self.software(settings)), "Hires": own.hires, "Options": told(own.options)}
+
+    def run(self, t1w: Path, t2w: Path | None, folder: Path, settings: MethodSettings) -> None:
+        """recon-all on the raw T1w (and T2w) into ``folder``; what an earlier run left there is removed first."""
+        from thalbids.tools import freesurfer
+
+        if folder.exists():
+            shutil.rmtree(folder)
+        freesurfer.run(t1w, t2w, folder.parent, folder.name, settings.of(FreeSurferSettings), threads=threads())
+
+    def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
+        from thalbids.tools import freesurfer
+        from thalbids.tools.check import container_name
+
+        said = asked_once(freesurfer.version, settings.of(FreeSurferSettings))
+        return software(said, "FreeSurfer", container_name(settings.of(FreeSurferSettings)))
+

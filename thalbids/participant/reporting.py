@@ -45,8 +45,8 @@ class PageSession(Params):
 
 @dataclass(frozen=True)
 class PageParams(Params):
-    """``change``, ``pairs``: the tables of whole-brain change and of every measure between visits, relative to the output
-    folder; ``settings``: those that can change a result.
+    """``change``, ``pairs``: the tables of whole-brain change and of every measure between visits, relative to the
+    output folder; ``settings``: those that can change a result.
     """
 
     kind = "page"

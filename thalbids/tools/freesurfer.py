@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,8 +111,8 @@ def load_aseg(path: Path) -> nib.Nifti1Image:
 def find(subjects_dir: Path, subject: str, session: str | None, *, only_session: bool = True) -> Path | None:
     """The folder of a session in a subjects directory; None when there is none.
 
-    In this order: ``sub-X_ses-Y``, ``sub-X`` (only when X has no other session: it could be of any, and in the
-    longitudinal stream it is the template of all), ``sub-X_ses-Y.long.*``.
+    ``sub-X_ses-Y``, then ``sub-X`` (only when X has no other session: it could be of any, and in the longitudinal
+    stream it is the template of all).
 
     Parameters
     ----------
@@ -126,9 +126,24 @@ def find(subjects_dir: Path, subject: str, session: str | None, *, only_session:
     """
     names = [f"sub-{subject}_ses-{session}"] if session else []
     names += [f"sub-{subject}"] if only_session or not session else []
-    places = [subjects_dir / name for name in names]
+    return _first_whole([subjects_dir / name for name in names])
+
+
+def find_long(subjects_dir: Path, subject: str, session: str | None) -> Path | None:
+    """The folder of a session of the longitudinal stream (``sub-X_ses-Y.long.BASE``); None when there is none.
+
+    The base may have any name; of several, the first by name is taken.
+
+    Raises
+    ------
+    ToolError
+        As in :func:`find`.
+    """
     own = f"sub-{subject}_ses-{session}" if session else f"sub-{subject}"
-    places += sorted(subjects_dir.glob(f"{own}.long.sub-{subject}*")) if subjects_dir.is_dir() else []
+    return _first_whole(sorted(subjects_dir.glob(f"{own}.long.*")) if subjects_dir.is_dir() else [])
+
+
+def _first_whole(places: Sequence[Path]) -> Path | None:
     for place in places:
         if place.is_dir() and not (place / "base-tps").exists():
             _check_whole(place)

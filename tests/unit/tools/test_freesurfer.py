@@ -108,11 +108,12 @@ def result(folder: Path, *, aseg: bool = True) -> Path:
 
 def test_folders_are_found_in_order(tmp_path: Path) -> None:
     long = result(tmp_path / "sub-01_ses-a.long.sub-01")
-    assert freesurfer.find(tmp_path, "01", "a") == long
+    assert freesurfer.find(tmp_path, "01", "a") is None
     alone = result(tmp_path / "sub-01")
     assert freesurfer.find(tmp_path, "01", "a") == alone
     assert freesurfer.find(tmp_path, "01", None) == alone
-    assert freesurfer.find(tmp_path, "01", "a", only_session=False) == long
+    assert freesurfer.find(tmp_path, "01", "a", only_session=False) is None
+    assert freesurfer.find_long(tmp_path, "01", "a") == long
     own = result(tmp_path / "sub-01_ses-a")
     assert freesurfer.find(tmp_path, "01", "a") == own
     assert freesurfer.find(tmp_path, "01", "b", only_session=False) is None

@@ -22,10 +22,10 @@ _FONT = "font-family='system-ui, Segoe UI, Helvetica, Arial, sans-serif' font-si
 _LINE, _BAND, _BAD = "#24558a", "#dfe6ee", "#b3002d"
 LEAST_PERCENT = 2.0  # of the axis, to both sides: less would make noise look like change
 NOTE = (
-    "Percent of the first visit, the same scale in every chart. Grey band: changes that the noise of two scans alone may "
-    "make (95 %), where the method tells its uncertainty; a true loss is read smaller than it is. Open, red: the quality "
-    "control speaks against comparing that visit with the first. Visits without a point have no usable volume; the table "
-    "says why."
+    "Percent of the first visit, the same scale in every chart. Grey band: changes that the noise of two scans alone "
+    "may make (95 %), where the method tells its uncertainty; a true loss is read smaller than it is. Open, red: the "
+    "quality control speaks against comparing that visit with the first. Visits without a point have no usable volume; "
+    "the table says why."
 )
 Row = Mapping[str, str | None]
 
@@ -50,22 +50,24 @@ class Trajectory:
 
 
 def places(rows: Sequence[Row]) -> tuple[dict[str, float], bool]:
-    """Where the visits stand along the axis: years since the first where all are dated (True), else 0, 1, 2 ..."""
-    order: dict[str, float | None] = {}
+    """Where the visits stand along the axis: years since the first where all are dated (True), else 0, 1, 2 ...
+
+    The table has the visits in order of time, and every visit with the first one.
+    """
+    order = list(dict.fromkeys(str(row[f"session_id_{end}"]) for row in rows for end in ("baseline", "followup")))
+    years = {order[0]: 0.0}
     for row in rows:
-        one, two = str(row["session_id_baseline"]), str(row["session_id_followup"])
-        order.setdefault(one, 0.0 if not order else None)
-        if order[one] == 0.0 or two not in order:
-            order[two] = as_float(row["interval_years"]) if next(iter(order)) == one else order.get(two)
-    years = {name: value for name, value in order.items() if value is not None}
+        interval = as_float(row["interval_years"])
+        if row["session_id_baseline"] == order[0] and interval is not None:
+            years[str(row["session_id_followup"])] = interval
     if len(years) == len(order) and len(set(years.values())) == len(years):
-        return years, True
+        return {name: years[name] for name in order}, True
     return {name: float(number) for number, name in enumerate(order)}, False
 
 
 def trajectories(rows: Sequence[Row]) -> list[Trajectory]:
     """One for each method and measure that has a change since its first usable visit."""
-    along, _ = places(rows)
+    along, _ = places(rows) if rows else ({}, False)
     made = []
     for method, measure in dict.fromkeys((str(row["method"]), str(row["measure"])) for row in rows):
         own = [row for row in rows if (row["method"], row["measure"]) == (method, measure)]

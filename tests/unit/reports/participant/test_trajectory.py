@@ -1,0 +1,64 @@
+"""Charts over time: what is drawn is what the table says."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from thalbids.bids.results.dictionaries import CHANGE_COLUMNS
+from thalbids.reports.participant import trajectory
+
+
+def row(one: str, two: str, percent: float | None, years: float | None = None, **more: Any) -> dict[str, str | None]:
+    made = {
+        "method": "synthalT1w",
+        "measure": "volume_difference",
+        "status": "ok" if percent is not None else "missing",
+    }
+    made |= {"session_id_baseline": f"ses-{one}", "session_id_followup": f"ses-{two}", "volume_baseline_ml": 15.0}
+    made |= {"delta_percent": percent, "interval_years": years, "comparable": "yes"} | more
+    return {name: None if made.get(name) is None else str(made[name]) for name in CHANGE_COLUMNS}
+
+
+def test_years_where_all_visits_are_dated() -> None:
+    rows = [row("a", "b", -1.0, 0.5), row("a", "c", -2.0, 3.0), row("b", "c", -1.0, 2.5)]
+    assert trajectory.places(rows) == ({"ses-a": 0.0, "ses-b": 0.5, "ses-c": 3.0}, True)
+    rows[1]["interval_years"] = None
+    assert trajectory.places(rows) == ({"ses-a": 0.0, "ses-b": 1.0, "ses-c": 2.0}, False)
+
+
+def test_points_and_band() -> None:
+    low, high = 100 * (0.98 * math.exp(-0.01) - 1), 100 * (0.98 * math.exp(0.01) - 1)
+    rows = [
+        row("a", "b", -2.0, 1.0, delta_percent_low=low, delta_percent_high=high),
+        row("a", "c", -4.0, 2.0, delta_percent_low=-5.0, delta_percent_high=-3.0, comparable="no"),
+        row("b", "c", -2.0, 1.0),
+    ]
+    (found,) = trajectory.trajectories(rows)
+    assert [point.percent for point in found.points] == [100.0, 98.0, 96.0]
+    assert [point.doubtful for point in found.points] == [False, False, True]
+    assert found.points[1].half == pytest.approx(0.01)
+    assert (found.label, found.first_ml) == ("SynThal T1w", 15.0)
+
+
+def test_a_method_that_lacks_the_first_visit_begins_at_its_own() -> None:
+    rows = [row("a", "b", None), row("a", "c", None), row("b", "c", -3.0)]
+    (found,) = trajectory.trajectories(rows)
+    assert [point.x for point in found.points] == [1.0, 2.0]
+
+
+def test_nothing_to_show() -> None:
+    assert trajectory.context([row("a", "b", None)], "x.tsv") is None
+    assert trajectory.context([], "x.tsv") is None
+
+
+def test_the_chart_says_in_words_what_it_shows() -> None:
+    rows = [row("a", "b", -2.0, 1.0), row("a", "b", -0.5, 1.0, method="siena", measure="pbvc", volume_baseline_ml=None)]
+    shown = trajectory.context(rows, "x.tsv")
+    assert shown is not None
+    own, brain = shown["charts"]
+    assert "SynThal T1w: 15.00 mL, \N{MINUS SIGN}2.0 % at the last; noise not known" in own
+    assert "Whole brain (SIENA)" in brain
+    assert "mL" not in brain
