@@ -61,6 +61,7 @@ LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
                 "volume",
                 "icv-synthal",
                 "icv-freesurfer",
+                "icv-freesurferLong",
                 "icv-samseg",
                 "icv-given",
                 "siena",

@@ -162,8 +162,6 @@ class Existing(Labelled):
         """None: it is read with the label map, or not at all."""
         return None
 
-    icv_name = ICV
-
     def checked(self, request: Request, labels: np.ndarray) -> dict[str, Any]:
         """That given results are of this T1w; for the sidecar."""
         import numpy as np

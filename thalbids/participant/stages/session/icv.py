@@ -50,7 +50,7 @@ def add_steps(plan: SessionPlan) -> None:
             inputs[family] = sidecar(tools.label_map(plan, family, "T1w"))
             after.append(plan.prepared[family])
         elif (path := icv_file(plan, method)) is not None:
-            inputs[path.name] = path
+            inputs[f"{family} results"] = path
     if GIVEN in plan.settings.inputs.derivatives:
         inputs["given"] = plan.settings.inputs.derivatives[GIVEN]
     plan.add(
@@ -79,7 +79,7 @@ def icv(inputs: Inputs, outputs: Outputs, params: IcvParams, upstream: Upstream)
     if (table := inputs.get("given")) is not None:
         rows += [{"source": "given", "icv_mm3": v} for v in given_icv(table, params.subject, params.session)]
     for family, method in measuring().items():
-        path = there(inputs, family) or inputs.get(method.icv_name)
+        path = there(inputs, family) or inputs.get(f"{family} results")
         volume = None if path is None else method.icv_mm3(path)
         rows += [{"source": family, "icv_mm3": volume}] if volume is not None else []
     embedded = families.embedded()

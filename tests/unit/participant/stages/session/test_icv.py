@@ -70,7 +70,7 @@ def test_etiv_is_read_beside_given_masks(tmp_path: Path, by: str) -> None:
     made = SessionPlan(one, out, load(None, tree), images={"T1w": "sub-01_ses-1 anatomy"})
     icv.add_steps(made)
     (step,) = made.steps
-    assert step.inputs["aseg.stats"] == stats
+    assert step.inputs["freesurfer results"] == stats
     write_json(tmp_path / "t1w.json", {"SkullStripped": False, "IntracranialVolumeMm3": 1.3e6})
     inputs = {**step.inputs, "synthal": tmp_path / "t1w.json"}
     icv.icv(inputs, {"icv": tmp_path / "out.tsv"}, step.params, {})
@@ -81,7 +81,7 @@ def test_etiv_is_read_beside_given_masks(tmp_path: Path, by: str) -> None:
     (place / "sub-01_ses-1" / "scripts" / "IsRunning.lh+rh").touch()
     made.steps.clear()
     icv.add_steps(made)
-    assert "aseg.stats" not in made.steps[0].inputs
+    assert "freesurfer results" not in made.steps[0].inputs
 
 
 def test_a_head_that_is_cut_off_has_no_intracranial_volume(tmp_path: Path) -> None:
