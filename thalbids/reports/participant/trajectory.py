@@ -122,7 +122,7 @@ def svg(content: Trajectory, along: Mapping[str, float], dated: bool, reach: flo
         return f"{_TOP + height / 2 * (1 - (percent - 100) / reach):.1f}"
 
     parts = [f"<rect width='{WIDTH}' height='{HEIGHT}' fill='#fff'/>", _band(content, x, y)]
-    for value in ticks(100 - reach, 100 + reach, 4):
+    for value in ticks(100 - reach, 100 + reach, 6):
         parts.append(f"<path d='M{_LEFT} {y(value)}h{width}' stroke='#d5d9e0'/>")
         parts.append(f"<text x='{_LEFT - 6}' y='{float(y(value)) + 4:.1f}' text-anchor='end'>{value:g}</text>")
     parts += _axis(along, dated, x)
@@ -174,4 +174,4 @@ def _words(content: Trajectory) -> str:
     sign = "+" if change > 0 else "\N{MINUS SIGN}" if change < 0 else ""
     told = f"{sign}{abs(change):.1f} % at the last"
     volume = "" if content.first_ml is None else f"{content.first_ml:.2f} mL, "
-    return volume + told + ("" if content.points[0].half is not None else "; noise not known")
+    return volume + told + ("" if content.points[0].half is not None else "; no band")

@@ -59,6 +59,6 @@ def test_the_chart_says_in_words_what_it_shows() -> None:
     shown = trajectory.context(rows, "x.tsv")
     assert shown is not None
     own, brain = shown["charts"]
-    assert "SynThal T1w: 15.00 mL, \N{MINUS SIGN}2.0 % at the last; noise not known" in own
+    assert "SynThal T1w: 15.00 mL, \N{MINUS SIGN}2.0 % at the last; no band" in own
     assert "Whole brain (SIENA)" in brain
     assert "mL" not in brain
