@@ -232,4 +232,3 @@ class FreeSurfer(FreeSurferResults):
 
         said = asked_once(freesurfer.version, settings.of(FreeSurferSettings))
         return software(said, "FreeSurfer", container_name(settings.of(FreeSurferSettings)))
-

@@ -15,13 +15,17 @@ from thalbids.methods.base import Request
 from thalbids.methods.freesurfer import FreeSurfer
 from thalbids.methods.freesurfer_long import FreeSurferLong
 from thalbids.methods.registry import chosen
-from thalbids.settings import Settings, load
+from thalbids.settings import MethodSettings, Settings, load
 
 LONG = FreeSurferLong()
 
 
 def given(folder: Path, *names: str) -> Settings:
     return load(None, {"tools": {"freesurfer": {"subjects_dir": str(folder)}}, "methods": {"names": list(names)}})
+
+
+def part_of(settings: Settings) -> MethodSettings:
+    return settings.for_method(LONG.tables.values())
 
 
 def test_it_is_taken_where_the_folder_holds_longitudinal_results_only(tmp_path: Path) -> None:
@@ -37,11 +41,11 @@ def test_the_two_streams_are_never_mixed(tmp_path: Path) -> None:
     result(tmp_path / "sub-01_ses-2.long.base01")
     settings = given(tmp_path, "freesurfer", "freesurferLong")
     own, other = session(("T1w",)), session(("T1w",), "2")
-    assert (FreeSurfer().results(settings, own, alone=False), LONG.results(settings, own, alone=False)) == (
-        tmp_path / "sub-01_ses-1", None,
-    )  # fmt: skip
-    assert FreeSurfer().results(settings, other, alone=False) is None
-    assert LONG.results(settings, other, alone=False) == tmp_path / "sub-01_ses-2.long.base01"
+    part = part_of(settings)
+    assert FreeSurfer().results(part, own, alone=False) == tmp_path / "sub-01_ses-1"
+    assert LONG.results(part, own, alone=False) is None
+    assert FreeSurfer().results(part, other, alone=False) is None
+    assert LONG.results(part, other, alone=False) == tmp_path / "sub-01_ses-2.long.base01"
     planned = planned_steps([own, other], OUT, (FreeSurfer(), LONG, Fixed()), settings, None, {"synthal"})
     names = {step.name for step in planned}
     assert {"sub-01_ses-1 freesurfer", "sub-01_ses-2 freesurferLong"} <= names
@@ -70,7 +74,7 @@ def test_labels_come_back_from_the_base(tmp_path: Path) -> None:
 
 
 def test_it_never_runs(tmp_path: Path) -> None:
-    assert "not run" in (LONG.blocked(Settings()) or "")
+    assert "not run" in (LONG.blocked(MethodSettings()) or "")
     assert not hasattr(LONG, "run")
-    (finding,) = LONG.pieces(given(tmp_path))
+    (finding,) = LONG.pieces(part_of(given(tmp_path)))
     assert "--fs-subjects-dir" in finding.mend
