@@ -21,7 +21,8 @@ import numpy as np
 from thalbids.bids.dataset.raw import raw_images
 from thalbids.bids.dataset.sidecars import Sidecars
 from thalbids.qmri import phantom
-from thalbids.qmri.acquisition import read_acquisition, read_field
+from thalbids.qmri.acquisition import read_acquisition
+from thalbids.qmri.fields import read_field
 from thalbids.qmri.reconstruct import reconstruct
 from thalbids.types import Session
 

@@ -13,7 +13,8 @@ from scipy import ndimage
 from thalbids.errors import ImageError, ThalbidsError
 from thalbids.image.grids import resample_to, same_grid, zooms
 from thalbids.image.io import load_image
-from thalbids.qmri.acquisition import Acquisition, Field, Part, Receive
+from thalbids.qmri.acquisition import Acquisition, Part
+from thalbids.qmri.fields import Field, Receive
 from thalbids.qmri.models import b1, mp2rage
 from thalbids.qmri.models.inversion import fit_inversion
 from thalbids.qmri.models.mpm import CHUNK, MTW, PDW, T1W, FitOptions, FittedMaps, Weighted, fit_maps
@@ -292,8 +293,11 @@ def _fit_mp2rage(
 
 
 def _complex(part: Part, reader: _Reader) -> np.ndarray:
+    first, second = part.images
+    if first.entities.get("part") == "real":
+        return mp2rage.from_parts(*reader.part(part))
     magnitude, phase = reader.part(part)
-    return mp2rage.as_complex(magnitude, phase, part.images[1].metadata.get("Units"))
+    return mp2rage.as_complex(magnitude, phase, second.metadata.get("Units"))
 
 
 def _in_parts(volumes: Sequence[np.ndarray], transmit: np.ndarray | None, fit: Fit, options: Options) -> FittedMaps:

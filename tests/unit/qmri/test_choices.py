@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from thalbids.qmri import acquisition, reconstruct
+from thalbids.qmri import fields as fields_of
 from thalbids.qmri.models import b1, estatics, flash, mp2rage, spoiling, vfa
 from thalbids.settings import Qmri, load
 
@@ -17,8 +18,8 @@ CHOICES = {entry.name: entry.metadata.get("choices") for entry in fields(Qmri)}
 
 def test_choices_are_those_of_the_formulas() -> None:
     assert CHOICES["source"] == ("maps", *acquisition.KINDS)
-    assert CHOICES["b1"] == ("auto", "none", *acquisition.FIELDS)
-    assert set(acquisition.FIELDS) == set(b1.METHODS)
+    assert CHOICES["b1"] == ("auto", "none", *fields_of.FIELDS)
+    assert set(fields_of.FIELDS) == set(b1.METHODS)
     assert CHOICES["form"] == flash.FORMS
     assert CHOICES["fit"] == estatics.FITS
     assert CHOICES["vfa_fit"] == vfa.FITS

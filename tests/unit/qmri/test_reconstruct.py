@@ -16,8 +16,9 @@ from thalbids.errors import ImageError, UsageError
 from thalbids.files import write_json
 from thalbids.image.io import save_image
 from thalbids.qmri import phantom
-from thalbids.qmri.acquisition import read_acquisition, read_field, read_receive
+from thalbids.qmri.acquisition import read_acquisition
 from thalbids.qmri.align import align, motion
+from thalbids.qmri.fields import read_field, read_receive
 from thalbids.qmri.models.flash import ernst
 from thalbids.qmri.models.mp2rage import Mp2rage, simulate
 from thalbids.qmri.reconstruct import Options, head_mask, reconstruct, transmit_on
@@ -163,7 +164,7 @@ def test_inversion_recovery_from_files(tmp_path: Path) -> None:
     np.testing.assert_allclose(maps.values["R1map"], R1, rtol=0.01)  # less near the null of a signal
 
 
-PROTOCOL = Mp2rage(5.5, 0.0062, (0.8, 2.7), (5.0, 7.0), (79, 80))
+PROTOCOL = Mp2rage(5.5, (0.0062, 0.0062), (0.8, 2.7), (5.0, 7.0), (79, 80))
 MP2RAGE = {"RepetitionTimePreparation": 5.5, "RepetitionTimeExcitation": 0.0062, "NumberShots": 159}
 
 
@@ -185,6 +186,21 @@ def mp2rage(folder: Path, phase_scale: float = 1.0, units: str | None = "rad") -
 def test_mp2rage_from_files(tmp_path: Path, scale: float, units: str | None) -> None:
     maps = reconstruct(read_acquisition(mp2rage(tmp_path, scale, units), "MP2RAGE"))
     np.testing.assert_allclose(maps.values["R1map"], R1, rtol=1e-3)
+
+
+def test_mp2rage_of_real_and_imaginary_parts(tmp_path: Path) -> None:
+    signals = np.stack(simulate(PROTOCOL, 1 / R1)) * 1000 * np.exp(1j * 4 * R1)
+    images, metadata = {}, {}
+    for inversion, (signal, ti, a) in enumerate(zip(signals, (0.8, 2.7), (5, 7), strict=True), 1):
+        for part, data in (("real", signal.real), ("imag", signal.imag)):
+            images[f"inv-{inversion}_part-{part}"] = data
+            metadata[f"inv-{inversion}_part-{part}"] = MP2RAGE | {"InversionTime": ti, "FlipAngle": a}
+    made = volumes(tmp_path, "MP2RAGE", images, metadata)
+    maps = reconstruct(read_acquisition(made, "MP2RAGE"))
+    np.testing.assert_allclose(maps.values["R1map"], R1, rtol=1e-3)
+    images["inv-2_part-imag"] += 5000
+    with pytest.raises(ImageError, match="imaginary part has no negative value"):
+        reconstruct(read_acquisition(volumes(tmp_path, "MP2RAGE", images, metadata), "MP2RAGE"))
 
 
 def test_phase_of_no_known_unit_is_refused(tmp_path: Path) -> None:

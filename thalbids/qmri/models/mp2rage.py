@@ -22,7 +22,7 @@ class Mp2rage:
     Attributes
     ----------
     repetition_time : from one inversion to the next, s (RepetitionTimePreparation)
-    excitation_time : from one excitation to the next, s (RepetitionTimeExcitation)
+    excitation_times : from one excitation to the next, s (RepetitionTimeExcitation), of both blocks
     inversion_times : to the centre of k-space, s
     flip_angles : nominal, degrees
     shots : excitations before and after the centre of k-space
@@ -30,7 +30,7 @@ class Mp2rage:
     """
 
     repetition_time: float
-    excitation_time: float
+    excitation_times: tuple[float, float]
     inversion_times: tuple[float, float]
     flip_angles: tuple[float, float]
     shots: tuple[int, int]
@@ -39,9 +39,14 @@ class Mp2rage:
     @property
     def gaps(self) -> tuple[float, float, float]:
         """The times without excitations, in s: before, between and after the two blocks; negative: impossible."""
-        before, after = (n * self.excitation_time for n in self.shots)
+        before, after = self.shots
         first, second = self.inversion_times
-        return first - before, second - first - before - after, self.repetition_time - second - after
+        one, two = self.excitation_times
+        return (
+            first - before * one,
+            second - first - after * one - before * two,
+            self.repetition_time - second - after * two,
+        )
 
 
 def shots_of(number: object) -> tuple[int, int]:
@@ -68,29 +73,30 @@ def simulate(protocol: Mp2rage, t1: np.ndarray, transmit: float = 1.0) -> tuple[
     transmit : f_T of the excitations; the inversion is adiabatic
     """
     t1 = np.asarray(t1, dtype=np.float64)
-    e1 = np.exp(-protocol.excitation_time / t1)
+    e1 = [np.exp(-time / t1) for time in protocol.excitation_times]
     angles = [math.radians(a) * transmit for a in protocol.flip_angles]
     relax = [np.exp(-gap / t1) for gap in protocol.gaps]
     before, after = protocol.shots
     n = before + after
 
-    def block(mz: np.ndarray | float, angle: float, shots: int) -> np.ndarray:
-        kept = (math.cos(angle) * e1) ** shots
-        result: np.ndarray = mz * kept + (1 - e1) * (1 - kept) / (1 - math.cos(angle) * e1)
+    def block(mz: np.ndarray | float, k: int, shots: int) -> np.ndarray:
+        cosine = math.cos(angles[k])
+        kept = (cosine * e1[k]) ** shots
+        result: np.ndarray = mz * kept + (1 - e1[k]) * (1 - kept) / (1 - cosine * e1[k])
         return result
 
     def cycle(mz: np.ndarray | float) -> np.ndarray:
         """Longitudinal magnetisation from the end of one repetition to the end of the next."""
         mz = 1 - (1 + protocol.efficiency * mz) * relax[0]
-        mz = 1 - (1 - block(mz, angles[0], n)) * relax[1]
-        return 1 - (1 - block(mz, angles[1], n)) * relax[2]
+        mz = 1 - (1 - block(mz, 0, n)) * relax[1]
+        return 1 - (1 - block(mz, 1, n)) * relax[2]
 
     rest = cycle(0.0)
     steady = rest / (1 - (cycle(1.0) - rest))  # a repetition is linear in the magnetisation that it begins with
     start = 1 - (1 + protocol.efficiency * steady) * relax[0]
-    first = math.sin(angles[0]) * block(start, angles[0], before)
-    between = 1 - (1 - block(start, angles[0], n)) * relax[1]
-    second = math.sin(angles[1]) * block(between, angles[1], before)
+    first = math.sin(angles[0]) * block(start, 0, before)
+    between = 1 - (1 - block(start, 0, n)) * relax[1]
+    second = math.sin(angles[1]) * block(between, 1, before)
     return first, second
 
 
@@ -135,6 +141,21 @@ def as_complex(magnitude: np.ndarray, phase: np.ndarray, units: object) -> np.nd
             raise ValueError(f"phase from {low:g} to {high:g} without the unit rad")
         phase = phase * (turn / span)
     result: np.ndarray = magnitude * np.exp(1j * phase)
+    return result
+
+
+def from_parts(real: np.ndarray, imaginary: np.ndarray) -> np.ndarray:
+    """The complex image of its parts.
+
+    Raises
+    ------
+    ValueError
+        One has no negative value: it was stored with an offset that is not known.
+    """
+    for name, values in (("real", real), ("imaginary", imaginary)):
+        if not np.nanmin(values) < 0:
+            raise ValueError(f"the {name} part has no negative value; it was stored with an offset")
+    result: np.ndarray = real + 1j * imaginary
     return result
 
 

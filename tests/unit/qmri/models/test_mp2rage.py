@@ -10,6 +10,7 @@ import pytest
 from thalbids.qmri.models.mp2rage import (
     Mp2rage,
     as_complex,
+    from_parts,
     look_up_r1,
     scaled_unified,
     shots_of,
@@ -17,9 +18,10 @@ from thalbids.qmri.models.mp2rage import (
     unified,
 )
 
-SEVEN_TESLA = Mp2rage(5.5, 0.0062, (0.8, 2.7), (5.0, 7.0), (79, 80))
-THREE_TESLA = Mp2rage(5.0, 0.00714, (0.7, 2.5), (4.0, 5.0), (64, 112))
-PROTOCOLS = {"3 T": THREE_TESLA, "7 T": SEVEN_TESLA}
+SEVEN_TESLA = Mp2rage(5.5, (0.0062, 0.0062), (0.8, 2.7), (5.0, 7.0), (79, 80))
+THREE_TESLA = Mp2rage(5.0, (0.00714, 0.00714), (0.7, 2.5), (4.0, 5.0), (64, 112))
+TWO_TIMES = Mp2rage(5.0, (0.0064, 0.0083), (0.7, 2.5), (4.0, 6.0), (64, 112))
+PROTOCOLS = {"3 T": THREE_TESLA, "7 T": SEVEN_TESLA, "two repetition times": TWO_TIMES}
 
 
 def pulse_by_pulse(protocol: Mp2rage, t1: float, transmit: float) -> tuple[float, float]:
@@ -35,13 +37,14 @@ def pulse_by_pulse(protocol: Mp2rage, t1: float, transmit: float) -> tuple[float
         mz *= -protocol.efficiency
         for k in (0, 1):
             angle = math.radians(protocol.flip_angles[k]) * transmit
-            begin = protocol.inversion_times[k] - before * protocol.excitation_time
+            excitation = protocol.excitation_times[k]
+            begin = protocol.inversion_times[k] - before * excitation
             mz = wait(mz, begin - clock)
             for shot in range(before + after):
                 if shot == before:
                     signals[k] = mz * math.sin(angle)
-                mz = wait(mz * math.cos(angle), protocol.excitation_time)
-            clock = begin + (before + after) * protocol.excitation_time
+                mz = wait(mz * math.cos(angle), excitation)
+            clock = begin + (before + after) * excitation
         mz = wait(mz, protocol.repetition_time - clock)
     return signals[0], signals[1]
 
@@ -89,6 +92,13 @@ def test_phase_of_twelve_bits() -> None:
         as_complex(np.ones(2), np.array([-1.0, 1.0]), None)
 
 
+def test_parts_with_an_offset_are_refused() -> None:
+    np.testing.assert_array_equal(from_parts(np.array([-1.0, 2.0]), np.array([3.0, -4.0])), [-1 + 3j, 2 - 4j])
+    for parts in ((np.array([2000.0, 2100.0]), np.array([-1.0, 1.0])), (np.array([-1.0, 1.0]), np.array([0.0, 1.0]))):
+        with pytest.raises(ValueError, match="no negative value"):
+            from_parts(*parts)
+
+
 def test_range_of_the_unified_image() -> None:
     np.testing.assert_allclose(scaled_unified(np.array([0.0, 4095.0])), [-0.5, 0.5])
     np.testing.assert_allclose(scaled_unified(np.array([-0.5, 0.2])), [-0.5, 0.2])
@@ -109,4 +119,4 @@ def test_no_number_of_shots(number: object) -> None:
 
 def test_times_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
-        look_up_r1(np.zeros(1), Mp2rage(5.0, 0.02, (0.7, 2.5), (4, 5), (88, 88)))
+        look_up_r1(np.zeros(1), Mp2rage(5.0, (0.02, 0.02), (0.7, 2.5), (4, 5), (88, 88)))

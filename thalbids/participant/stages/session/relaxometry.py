@@ -18,17 +18,9 @@ from thalbids.methods.tools import threads
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import given, there
 from thalbids.programs import FslSettings, Program
-from thalbids.qmri.acquisition import (
-    FIELDS,
-    Acquisition,
-    Field,
-    Part,
-    Receive,
-    acquired,
-    read_acquisition,
-    read_field,
-    read_receive,
-)
+from thalbids.qmri.acquisition import Acquisition, Part, acquired, read_acquisition
+from thalbids.qmri.fields import FIELDS, Field, Receive, read_field, read_receive
+from thalbids.qmri.images import magnitudes
 from thalbids.qmri.models.mpm import MTW, PDW
 from thalbids.qmri.reconstruct import MOVABLE, Maps, Options, expected, head_mask, reconstruct
 from thalbids.types import InputImage, Session
@@ -161,12 +153,18 @@ def _stand_in(plan: SessionPlan, kind: str, image: InputImage) -> None:
 
 
 def _unring(plan: SessionPlan, acquisition: Acquisition) -> Acquisition:
-    """A step for each part, where the settings want it; gives the acquisition that reads its results."""
+    """A step for each part, where the settings want it; gives the acquisition that reads its results.
+
+    Magnitudes only: a combined image, a phase or a part of a complex image does not ring as they do.
+    """
     if plan.settings.qmri.unringing == "none":
+        return acquisition
+    if acquisition.kind == "UNIT1" or not magnitudes(acquisition.images):
+        _note(plan, [f"R1map: no unringing, which is for magnitudes, of the {acquisition.kind} images."])
         return acquisition
     files: dict[Path, Path] = {}
     for part in acquisition.parts:
-        images = [image for image in part.images if image.entities.get("part", "mag") == "mag"]
+        images = magnitudes(part.images)
         inputs: dict[str, Path | None] = {f"raw {k}": image.path for k, image in enumerate(images, start=1)}
         outputs = {}
         for k, image in enumerate(images, start=1):
