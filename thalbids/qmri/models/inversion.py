@@ -8,6 +8,7 @@ import numpy as np
 
 T1_RANGE = (0.05, 5.0)  # s
 T1_STEPS = 300
+BLOCK = 256  # voxels at a time
 
 
 def fit_inversion(signals: np.ndarray, inversion_times: Sequence[float]) -> np.ndarray:
@@ -38,32 +39,48 @@ def fit_inversion(signals: np.ndarray, inversion_times: Sequence[float]) -> np.n
     curves = np.exp(-times / grid[:, None])
     curves -= curves.mean(axis=1, keepdims=True)
     curves /= np.linalg.norm(curves, axis=1, keepdims=True)
-    misfits = [_misfit(magnitude, negative, curves) for negative in range(len(times) + 1)]
-    lowest = np.argmin([m.min(axis=0) for m in misfits], axis=0)
-    misfit = np.choose(lowest, misfits) if len(misfits) < 32 else np.take_along_axis(np.array(misfits), lowest[None], 0)
-    r1 = 1 / _minimum(misfit, grid)
+    r1 = np.empty(magnitude.shape[1])
+    for start in range(0, len(r1), BLOCK):
+        part = slice(start, start + BLOCK)
+        r1[part] = 1 / _best_t1(magnitude[:, part], curves, grid)
     defined = np.isfinite(magnitude).all(axis=0) & (magnitude > 0).any(axis=0)
     return np.where(defined, r1, np.nan)
 
 
-def _misfit(magnitude: np.ndarray, negative: int, curves: np.ndarray) -> np.ndarray:
-    """Sum of squares, shape (T1, voxels), with the first ``negative`` signals below zero."""
-    signed = magnitude.copy()
-    signed[:negative] *= -1
-    signed -= signed.mean(axis=0)
-    explained = curves @ signed
-    rising = explained < 0  # a recovery goes up: b is negative
-    misfit: np.ndarray = (signed**2).sum(axis=0) - np.where(rising, explained, 0) ** 2
-    return misfit
+def _best_t1(magnitude: np.ndarray, curves: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """T1 at the least sum of squares over all signs; NaN where that is at the border of the grid.
+
+    With curves of mean 0 and length 1 the sum of squares is |S - mean S|^2 - (curve S)^2 where the product is below 0
+    (a recovery goes up, b is negative). So the best T1 for given signs is that of the lowest product.
+    """
+    voxels = np.arange(magnitude.shape[1])
+    squares = (magnitude**2).sum(axis=0)
+    least = np.full(len(voxels), np.inf)
+    t1 = np.full(len(voxels), np.nan)
+    explained, mean = magnitude.T @ curves.T, magnitude.mean(axis=0)
+    for negative in range(len(magnitude) + 1):
+        if negative:  # one more signal has the other sign
+            changed = 2 * magnitude[negative - 1]
+            explained -= changed[:, None] * curves[:, negative - 1]
+            mean = mean - changed / len(magnitude)
+        total = squares - len(magnitude) * mean**2
+        best = explained.argmin(axis=1)
+        inner = np.clip(best, 1, len(grid) - 2)
+        below, middle, above, misfit = (
+            total - np.minimum(explained[voxels, k], 0) ** 2 for k in (inner - 1, inner, inner + 1, best)
+        )
+        better = misfit < least
+        t1[better] = np.where(best == inner, _vertex(below, middle, above, inner, grid), np.nan)[better]
+        least = np.where(better, misfit, least)
+    return t1
 
 
-def _minimum(misfit: np.ndarray, grid: np.ndarray) -> np.ndarray:
+def _vertex(
+    below: np.ndarray, middle: np.ndarray, above: np.ndarray, inner: np.ndarray, grid: np.ndarray
+) -> np.ndarray:
     """T1 at the minimum of a parabola through the lowest point and its neighbours."""
-    best = np.argmin(misfit, axis=0)
-    inner = np.clip(best, 1, len(grid) - 2)
-    below, middle, above = (np.take_along_axis(misfit, (inner + k)[None], 0)[0] for k in (-1, 0, 1))
     bend = below - 2 * middle + above
     shift = np.divide(below - above, 2 * bend, out=np.zeros_like(bend), where=bend > 0)
     step = np.log(grid[1] / grid[0])
-    t1 = np.exp(np.log(grid[inner]) + np.clip(shift, -1, 1) * step)
-    return np.where(best == inner, t1, np.nan)
+    t1: np.ndarray = np.exp(np.log(grid[inner]) + np.clip(shift, -1, 1) * step)
+    return t1
