@@ -28,7 +28,9 @@ class Writer:
         self.field = phantom.transmit_field(still.r1.shape, affine)
         self.r1 = np.maximum(still.r1, 1e-3)  # air has no signal, by its density
 
-    def save(self, name: str, data: np.ndarray, sidecar: Mapping[str, Any] | None = None, datatype: str = "anat") -> None:
+    def save(
+        self, name: str, data: np.ndarray, sidecar: Mapping[str, Any] | None = None, datatype: str = "anat"
+    ) -> None:
         """One image and its sidecar."""
         path = self.folder / datatype / f"{self.stem}_{name}.nii.gz"
         save_image(np.asarray(data, dtype=np.float32), self.affine, path)

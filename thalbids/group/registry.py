@@ -12,9 +12,18 @@ from thalbids.group.analyses.clinical import (
     plots,
     sides,
 )
-from thalbids.group.analyses.description import conflicts, descriptives, groups, normative, people, volumes, who
+from thalbids.group.analyses.description import (
+    conflicts,
+    descriptives,
+    groups,
+    map_groups,
+    normative,
+    people,
+    volumes,
+    who,
+)
 from thalbids.group.analyses.masks import manual, maps, microstructure, ratings
-from thalbids.group.analyses.over_time import change, comparability, detectable, mixed, pbvc
+from thalbids.group.analyses.over_time import change, comparability, detectable, map_mixed, mixed, pbvc
 from thalbids.group.analyses.trials import baseline_score, progression, retest, samplesize
 from thalbids.group.analysis import Analysis
 
@@ -40,6 +49,8 @@ ANALYSES: tuple[Analysis, ...] = (
     microstructure.ANALYSIS,
     map_models.ANALYSIS,
     map_agreement.ANALYSIS,
+    map_groups.ANALYSIS,
+    map_mixed.ANALYSIS,
     mixed.ANALYSIS,
     detectable.ANALYSIS,
     retest.ANALYSIS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,52 @@ def wide(cohort: Cohort, name: str, people: pd.Series[str], sessions: pd.Series[
     found = dict(values.items())
     keys = list(zip(people, sessions, strict=True))
     return pd.DataFrame({m: [found.get((*key, m), np.nan) for key in keys] for m in cohort.methods}, dtype=np.float64)
+
+
+def in_place_of_volumes(cohort: Cohort, name: str) -> Cohort:
+    """The cohort with a map inside the masks where volumes stand, and ``map_covariates`` as covariates.
+
+    For analyses that know one measure. Values are in the unit of the map (``group_qmri``), NaN where there is none; of
+    the two sides only their mean is known, so the columns of the sides are missing.
+    """
+    keys = cohort.volumes["participant_id"], cohort.volumes["session_id"]
+    values = wide(cohort, name, *keys)
+    column = pd.Index(cohort.methods).get_indexer(cohort.volumes["method"])
+    own = values.to_numpy(dtype=np.float64)[np.arange(len(values)), column] if len(values) else np.empty(0)
+    sides = {f"volume_{side}_ml": np.nan for side in ("left", "right")}
+    group = replace(cohort.settings.group, covariates=cohort.settings.group.map_covariates)
+    settings = replace(cohort.settings, group=group)
+    return replace(cohort, volumes=cohort.volumes.assign(volume_ml=own, **sides), settings=settings)
+
+
+def about_map(columns: Mapping[str, Column]) -> dict[str, Column]:
+    """The columns of a table about volumes, with a map in their place."""
+    made: dict[str, Column] = {
+        "map": column("Map", "The quantitative map whose value inside the masks is the measure.")
+    }
+    for key, about in columns.items():
+        words = {name: _of_map(text) for name, text in about.items()}
+        made[key] = {name: text for name, text in words.items() if text is not None}
+    return made
+
+
+def _of_map(text: Any) -> Any:
+    """A word of a data dictionary; None for a unit of volume, as the unit is that of the map."""
+    if isinstance(text, dict):
+        return {name: _of_map(own) for name, own in text.items()}
+    if not isinstance(text, str):
+        return text
+    if text in ("mL", "mL per year"):
+        return None
+    for old, new in (
+        ("The volume", "The value"),
+        ("the volume", "the value"),
+        ("Volume", "Value"),
+        ("mean volume", "mean value"),
+        (" (mL per year)", ""),
+    ):
+        text = text.replace(old, new)
+    return text
 
 
 def _session(masks: Mapping[str, tuple[str, str]], place: Place, notes: list[str]) -> list[dict[str, Any]]:

@@ -62,13 +62,7 @@ MIXED: dict[str, Column] = {
 
 def tables(cohort: Cohort) -> list[Table]:
     """``group_mixed``, and the ledger."""
-    data = frame(cohort)
-    rows: list[dict[str, Any]] = []
-    for subset in subsets(cohort):
-        inside = data if subset == ALL else data[data["diagnosis"] == subset]
-        for method in cohort.model_methods:
-            own = inside[inside["method"] == method]
-            rows += [{"method": method, "subset": subset, **row} for row in _terms(cohort, own)]
+    rows = fitted(cohort)
     adjust(rows, {"p_fdr": ("subset", "random")}, {"term": "years"})
     choices = {
         "model": "volume ~ years + " + " + ".join(_covariates(cohort)),
@@ -78,6 +72,18 @@ def tables(cohort: Cohort) -> list[Table]:
     notes = models.left_out_notes("mixed", rows)
     told = table("group_mixed", rows, MIXED, settings=choices, notes=notes)
     return [told, missing_table(after_fit(ledgers(cohort), rows))]
+
+
+def fitted(cohort: Cohort) -> list[dict[str, Any]]:
+    """Rows of the table, without corrected p."""
+    data = frame(cohort)
+    rows: list[dict[str, Any]] = []
+    for subset in subsets(cohort):
+        inside = data if subset == ALL else data[data["diagnosis"] == subset]
+        for method in cohort.model_methods:
+            own = inside[inside["method"] == method]
+            rows += [{"method": method, "subset": subset, **row} for row in _terms(cohort, own)]
+    return rows
 
 
 def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
