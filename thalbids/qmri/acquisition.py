@@ -155,8 +155,9 @@ def _weightings(images: Sequence[InputImage]) -> list[tuple[str, list[InputImage
     on = [angle for mt, angle in groups if mt]
     if len(off) != 2:
         angles = ", ".join(f"{a:g}" for a in off) or "none"
+        wrong = groups[(False, off[0])][0] if off else images[0]
         problem = f"two flip angles without MT pulse are needed (PDw and T1w); FlipAngle has: {angles}."
-        raise MetadataError(problem, f"Correct FlipAngle or MTState in the sidecars, or {CHOOSE}.", images[0].path)
+        raise MetadataError(problem, f"Correct FlipAngle or MTState in the sidecars, or {CHOOSE}.", wrong.path)
     if len(on) > 1:
         problem = f"images with MT pulse have several FlipAngle: {', '.join(f'{a:g}' for a in on)}."
         raise MetadataError(problem, "Correct FlipAngle or MTState in the sidecars.", groups[(True, on[0])][0].path)

@@ -156,6 +156,20 @@ def test_vfa_from_files(tmp_path: Path) -> None:
     assert maps.described["Fit"] == "nonlinear"
 
 
+def test_voxels_without_signal_stay_undefined_when_an_image_is_moved(tmp_path: Path) -> None:
+    angles = {"flip-1": 3.0, "flip-2": 20.0}
+    images = {name: ernst(1000.0, R1, np.deg2rad(a), 0.015) for name, a in angles.items()}
+    images["flip-2"][3:6, 4, 5] = np.nan
+    metadata = {name: {"FlipAngle": a, "RepetitionTimeExcitation": 0.015} for name, a in angles.items()}
+    made = volumes(tmp_path, "VFA", images, metadata)
+    turn = nib.orientations.ornt_transform(nib.io_orientation(AFFINE), nib.orientations.axcodes2ornt("ASL"))
+    second = made.raw[1].path
+    nib.save(nib.load(second).as_reoriented(turn), second)
+    maps = reconstruct(read_acquisition(made, "VFA"))
+    assert maps.undefined[3:6, 4, 5].all() and maps.undefined.sum() == 3
+    np.testing.assert_allclose(maps.values["R1map"][:, 7:], R1[:, 7:], rtol=1e-4)
+
+
 def test_inversion_recovery_from_files(tmp_path: Path) -> None:
     times = {"inv-1": 0.05, "inv-2": 0.4, "inv-3": 1.1, "inv-4": 2.5}
     images = {name: np.abs(900 * (1 - 1.9 * np.exp(-t * R1))) for name, t in times.items()}
