@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,17 +47,23 @@ def rows(
     for name in ordered(maps):
         image = maps[name]
         low, high = _window(name, image, brain)
-        windows.append(f"{map_name(name)} {low:.3g} and {high:.3g}")
-        pictures.append(views.middle_row(image, masks, focus, f"{map_name(name)} map", (low, high)))
+        shown = [f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}" for value in (low, high)]
+        windows.append(f"{map_name(name)} {' and '.join(shown)}")
+        row = views.middle_row(image, masks, focus, f"{map_name(name)} map", (low, high))
+        pictures.append([replace(row[0], caption=map_name(name)), *row[1:]])
     return pictures, PICTURES.format(windows=", ".join(windows))
 
 
 def _window(name: str, image: views.Volume, brain: views.Volume | None) -> tuple[float, float]:
-    """What is shown as black and white: the same for everybody where the map is known, else by its values."""
-    if name in WINDOWS:
-        return WINDOWS[name]
-    values = image.data if brain is None else views.inside(image, brain)
-    return views.grey_range([[np.asarray(values)]])
+    """What is shown as black and white: the same for everybody where the map is known, else by its values.
+
+    A given map may have another scale than ours, as PD often has; then its values decide too.
+    """
+    values = np.asarray(image.data if brain is None else views.inside(image, brain))
+    usual, defined = WINDOWS.get(name), values[np.isfinite(values) & (values != 0)]
+    if usual is not None and (not defined.size or usual[0] <= np.median(defined) <= usual[1]):
+        return usual
+    return views.grey_range([[defined]])
 
 
 def histograms(document: Mapping[str, Any]) -> dict[str, str]:

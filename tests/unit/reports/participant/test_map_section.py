@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from thalbids.reports import text
+import numpy as np
+import pytest
+
+from thalbids.reports import text, views
 from thalbids.reports.participant import map_section
 
 SUMMARY: dict[str, Any] = {
@@ -56,3 +60,15 @@ def test_histograms_show_the_expected_peaks() -> None:
     assert list(drawn) == ["mapR1map", "mapChimap"]
     assert "grey expected at 0.65; white expected at 1" in drawn["mapR1map"]
     assert "expected" not in drawn["mapChimap"]
+
+
+@pytest.mark.parametrize(("scale", "shown"), [(1.0, "0.5 and 1.6"), (5000.0, r"40\d\d and 59\d\d")])
+def test_a_map_of_another_scale_is_shown_by_its_values(scale: float, shown: str) -> None:
+    rng = np.random.default_rng(0)
+    values = scale * rng.uniform(0.8, 1.2, (20, 20, 20))
+    values[:4] = 0
+    values[4, 0, 0] = np.nan
+    image = views.Volume(values, np.eye(4))
+    pictures, introduction = map_section.rows({"PDmap": image}, None, [], views.choose_focus([], None, image))
+    assert re.search(rf"PD \(relative\) {shown}\.", introduction)
+    assert [panel.caption for panel in pictures[0]] == ["PD (relative)", "", ""]
