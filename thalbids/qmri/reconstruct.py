@@ -238,11 +238,12 @@ class _Reader:
             return np.asarray(loaded.dataobj, dtype=np.float32)
         moved = resample_to(loaded, self.reference, self.order, matrix=matrix)
         values = np.asarray(moved.dataobj, dtype=np.float32)
-        if image.entities.get("part", "mag") != "mag":
+        there = np.asarray(loaded.dataobj) > 0
+        if image.entities.get("part", "mag") != "mag" or there.all():
             return values
         # 0 is no signal (NaN of the file too): the spline must not make a small one of it
-        there = nib.Nifti1Image((np.asarray(loaded.dataobj) > 0).astype(np.uint8), loaded.affine)
-        measured = np.asarray(resample_to(there, self.reference, 0, matrix=matrix).dataobj) > 0
+        signal = nib.Nifti1Image(there.astype(np.uint8), loaded.affine)
+        measured = np.asarray(resample_to(signal, self.reference, 0, matrix=matrix).dataobj) > 0
         return np.where(measured, values, np.float32(0))
 
 
