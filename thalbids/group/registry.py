@@ -24,7 +24,7 @@ from thalbids.group.analyses.description import (
 )
 from thalbids.group.analyses.masks import manual, maps, microstructure, ratings
 from thalbids.group.analyses.over_time import change, comparability, detectable, map_mixed, mixed, pbvc
-from thalbids.group.analyses.trials import baseline_score, progression, retest, samplesize
+from thalbids.group.analyses.trials import baseline_score, detection, progression, retest, samplesize
 from thalbids.group.analysis import Analysis
 
 ANALYSES: tuple[Analysis, ...] = (
@@ -55,6 +55,7 @@ ANALYSES: tuple[Analysis, ...] = (
     detectable.ANALYSIS,
     retest.ANALYSIS,
     samplesize.ANALYSIS,
+    detection.ANALYSIS,
     progression.ANALYSIS,
     baseline_score.ANALYSIS,
     normative.ANALYSIS,

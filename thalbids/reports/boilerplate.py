@@ -109,6 +109,7 @@ LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
                 "combat",
                 "samplesize",
                 "responsiveness",
+                "detection",
                 "retest",
             ),
         ),

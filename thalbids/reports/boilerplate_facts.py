@@ -253,7 +253,7 @@ def _checked(tables: Tables) -> Found:
         ("influence", "influence_models", "estimate"), ("lost", "lost", "p"),
         ("progression", "progression_models", "p"), ("baseline-adjusted", "baseline_adjusted", "estimate"),
         ("retest", "retest", "estimate"),
-        ("responsiveness", "responsiveness", "srm"), ("brant", "ordinal", "p_po"),
+        ("responsiveness", "responsiveness", "srm"), ("detection", "detection", "rank"), ("brant", "ordinal", "p_po"),
     ):  # fmt: skip
         if tables.get(table, (column,))[column].notna().any():
             found[name] = {}

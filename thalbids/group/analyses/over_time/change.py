@@ -327,11 +327,28 @@ def section(tables: Tables) -> Section:
                 f"With {number(tests['n'].max(), 0)} people the exact p of this test is never below "
                 f"{number(2 / 2 ** tests['n'].max(), 2)}: that no pair differs says nothing."
             )
+    section.says += detecting_most(tables)
     section.caveats += [
         "Groups are described, not compared by a test: they differ in size, and some are small.",
         "Manual masks exist at one time point in most studies: more measured loss is not a proof of a better method.",
     ]
     return section
+
+
+def detecting_most(tables: Tables) -> list[str]:
+    """Which measure detects most on the same people, and how many others cannot be told from it."""
+    needed = ("method", "population", "rank", "n", "srm", "n_per_arm", "behind_ci_low")
+    own = rows_of(tables.get("detection", needed), population="patients").dropna(subset=["rank"])
+    if own.empty:
+        return []
+    own = own.sort_values("rank")
+    first, others = own.iloc[0], own.iloc[1:]
+    text = f"On the same {counted(int(first['n']), 'patient')} {look.label(first['method'])} detects most: "
+    text += f"standardised response mean {number(first['srm'])}"
+    text += f", {number(first['n_per_arm'], 0)} people per arm of a trial" if first["n_per_arm"] > 0 else ""
+    alike = int((others["behind_ci_low"] <= 0).sum())
+    text += f"; {alike} of {counted(len(others), 'other measure')} cannot be told from it" if len(others) else ""
+    return [f"{text} ({tables.file('detection')})."]
 
 
 def _mean_of(row: pd.Series) -> str:

@@ -68,13 +68,13 @@ def tables(cohort: Cohort) -> list[Table]:
             controls = values[diagnosis == checks.controls]
             for population in (power.PATIENTS, *(name for name in subsets(cohort) if name != ALL)):
                 chosen = (
-                    _patients(diagnosis, checks.controls) if population == power.PATIENTS else diagnosis == population
+                    patients(diagnosis, checks.controls) if population == power.PATIENTS else diagnosis == population
                 )
                 key = {"method": method, "population": population, "sessions": pair}
                 rows += [key | row for row in power.sizes(values[chosen], controls, seed, draws, checks.least_controls)]
             for population in populations(diagnosis):
                 chosen = (
-                    _patients(diagnosis, checks.controls) if population == power.PATIENTS else diagnosis == population
+                    patients(diagnosis, checks.controls) if population == power.PATIENTS else diagnosis == population
                 )
                 key = {"method": method, "population": population, "sessions": pair}
                 responses.append(key | power.response(values[chosen]))
@@ -106,7 +106,8 @@ def annual_percent(cohort: Cohort, pair: str) -> tuple[np.ndarray, dict[str, np.
     return sample.table["diagnosis"].to_numpy(dtype=object), {name: rate[name].to_numpy() for name in rate}
 
 
-def _patients(diagnosis: np.ndarray, controls: str) -> np.ndarray:
+def patients(diagnosis: np.ndarray, controls: str) -> np.ndarray:
+    """Who has a diagnosis and is no control."""
     return np.array([bool(name) and name != controls for name in diagnosis], dtype=bool)
 
 

@@ -1,0 +1,181 @@
+"""Which measure detects most: response, trial size and smallest detectable change of all, on the same people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from thalbids.bids.tabular.tables import Column, Table, column, count, table
+from thalbids.group.analyses.clinical.longitudinal import pairs_of
+from thalbids.group.analyses.over_time.detectable import Limit, limits
+from thalbids.group.analyses.trials.samplesize import annual_percent, patients, populations
+from thalbids.group.analysis import Analysis
+from thalbids.group.cohort import Cohort
+from thalbids.group.columns import METHOD, REASON, SESSIONS
+from thalbids.group.modelling.samples import pairs, wide
+from thalbids.group.statistics.fits import power
+from thalbids.reports.group.beyond import View
+
+DIFFERENCE, PBVC = "volume_difference", "pbvc"
+WHOLE_BRAIN = "siena"  # the method of PBVC
+EFFECT, POWER = 0.5, 0.8
+KEYS = ["participant_id", "session_id_baseline", "session_id_followup"]
+
+DETECTION: dict[str, Column] = {
+    **METHOD,
+    "measure": column(
+        "Measure of change",
+        "How the change was measured.",
+        Levels={DIFFERENCE: "Difference of the volumes of two visits", PBVC: "Whole-brain change (SIENA)"},
+    ),
+    "population": column("Population", 'A diagnosis group, or "patients", everybody but the controls.'),
+    **SESSIONS,
+    "rank": count("Rank", "1 detects most: the standardised response mean that is most negative."),
+    "n": count("Number of people", "With an annual change by every measure of this table: the same for all."),
+    "srm": column("Standardised response mean", "Mean / SD of the change in percent per year; negative is loss."),
+    "srm_ci_low": column("Lower bound", "Of its 95 % interval (noncentral t)."),
+    "srm_ci_high": column("Upper bound", "Of its 95 % interval (noncentral t)."),
+    "behind": column("Behind the first", "Standardised response mean minus that of rank 1."),
+    "behind_ci_low": column(
+        "Lower bound", "Of its 95 % percentile interval; people resampled, measures kept together."
+    ),
+    "behind_ci_high": column("Upper bound", "See behind_ci_low."),
+    "share_first": column("Share first", "Of the resamples, those in which this measure has rank 1."),
+    "n_per_arm": count("Participants per arm", "Half of the loss stopped, power 80 %, relative to no change."),
+    "n_per_arm_ci_low": count("Lower bound", "Of its 95 % percentile interval."),
+    "n_per_arm_ci_high": count("Upper bound", "Of its 95 % percentile interval; n/a when there is none."),
+    "smallest_change": column(
+        "Smallest detectable change", "Of one person between the two visits, at 95 %; as group_detectable.", "percent"
+    ),
+    "smallest_change_source": column("Source", "Where its noise was measured: repeated scans, or controls."),
+    **REASON,
+}
+
+
+def tables(cohort: Cohort) -> list[Table]:
+    """``group_detection``."""
+    draws, seed = cohort.settings.group.bootstrap, cohort.settings.run.seed
+    rows = [row for pair in pairs_of(cohort) for row in rows_of_pair(cohort, pair, draws, seed)]
+    choices = {"effect": EFFECT, "power": POWER, "draws": draws, "seed": seed, "methods": list(cohort.compared)}
+    return [table("group_detection", rows, DETECTION, settings=choices)]
+
+
+def rows_of_pair(cohort: Cohort, pair: str, draws: int, seed: int) -> list[dict[str, Any]]:
+    """Every population and measure, the best first."""
+    diagnosis, rates = annual_percent(cohort, pair)
+    rates = {name: rates[name] for name in cohort.compared}
+    whole = _whole_brain(cohort, pair)
+    years = pairs(cohort, pair).columns(["interval_years"])["interval_years"]
+    if np.isfinite(whole).any():
+        rates[WHOLE_BRAIN] = whole / np.where(years > 0, years, np.nan)
+    if not rates:
+        return []
+    noise = _limits(cohort, pair, diagnosis, whole, list(rates))
+    values = np.stack(list(rates.values()), axis=1)
+    rows = []
+    for population in populations(diagnosis):
+        chosen = patients(diagnosis, cohort.settings.checks.controls)
+        chosen = chosen if population == power.PATIENTS else diagnosis == population
+        if population == cohort.settings.checks.controls:
+            continue
+        complete = values[chosen & np.isfinite(values).all(axis=1)]
+        own = dict(zip(rates, complete.T, strict=True))
+        rows += [
+            {"population": population, "sessions": pair, **noise[row["method"]], **row}
+            for row in ranked(own, seed, draws)
+        ]
+    return rows
+
+
+def ranked(rates: Mapping[str, np.ndarray], seed: int, draws: int = power.DRAWS) -> list[dict[str, Any]]:
+    """The measures by their standardised response mean, the most negative first.
+
+    Parameters
+    ----------
+    rates : per method the change in percent per year of the same people, without gaps
+    """
+    rows = [_row(method, values, seed, draws) for method, values in rates.items()]
+    good = [row for row in rows if not row["unfit"]]
+    if good:
+        _compare(good, np.stack([rates[row["method"]] for row in good], axis=1), seed, draws)
+    rows.sort(key=lambda row: row.get("rank", math.inf))
+    return [{key: value for key, value in row.items() if key != "unfit"} for row in rows]
+
+
+def _row(method: str, values: np.ndarray, seed: int, draws: int) -> dict[str, Any]:
+    answer = power.response(values)
+    size = next(
+        row
+        for row in power.sizes(values, np.empty(0), seed, draws)
+        if (row["effect"], row["power"], row["relative_to"]) == (EFFECT, POWER, "no change")
+    )
+    row = {"method": method, "measure": PBVC if method == WHOLE_BRAIN else DIFFERENCE, "unfit": bool(answer["reason"])}
+    row |= {key: answer[key] for key in ("n", "srm", "srm_ci_low", "srm_ci_high")}
+    row |= {"n_per_arm": size["n_per_arm"], "reason": answer["reason"] or size["reason"]}
+    return row | {f"n_per_arm_{end}": size[end] for end in ("ci_low", "ci_high")}
+
+
+def _compare(rows: list[dict[str, Any]], values: np.ndarray, seed: int, draws: int) -> None:
+    """Ranks, and how far each lies behind the first, with what resampling the people makes of both."""
+    drawn = resampled(values, seed, draws)
+    order = np.argsort([row["srm"] for row in rows], kind="stable")
+    best = int(order[0])
+    firsts = np.bincount(drawn.argmin(axis=1), minlength=len(rows)) / len(drawn)
+    behind = drawn - drawn[:, [best]]
+    low, high = np.quantile(behind, [0.025, 0.975], axis=0)
+    for rank, index in enumerate(order, start=1):
+        row = rows[index]
+        row |= {"rank": float(rank), "share_first": float(firsts[index])}
+        row |= {"behind": row["srm"] - rows[best]["srm"]}
+        row |= {"behind_ci_low": float(low[index]), "behind_ci_high": float(high[index])}
+
+
+def resampled(values: np.ndarray, seed: int, draws: int) -> np.ndarray:
+    """Standardised response means (draws, measures) of resampled people (rows of ``values``); a resample without
+    variation counts as no response.
+    """
+    rng = np.random.default_rng(seed)
+    made = np.zeros((draws, values.shape[1]))
+    for number in range(draws):
+        sample = values[rng.integers(0, len(values), len(values))]
+        spread = sample.std(axis=0, ddof=1)
+        np.divide(sample.mean(axis=0), spread, out=made[number], where=spread > 0)
+    return made
+
+
+def _whole_brain(cohort: Cohort, pair: str) -> np.ndarray:
+    """PBVC of each pair of visits; NaN where there is none."""
+    known = cohort.pbvc[cohort.pbvc["status"] == "ok"].drop_duplicates(KEYS)[[*KEYS, "pbvc"]]
+    found = pairs(cohort, pair).table[KEYS].merge(known, on=KEYS, how="left", validate="one_to_one")["pbvc"]
+    return found.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _limits(
+    cohort: Cohort, pair: str, diagnosis: np.ndarray, whole: np.ndarray, methods: list[str]
+) -> dict[str, dict[str, Any]]:
+    """The smallest detectable change of each measure in percent, and where it comes from."""
+    sample, controls = pairs(cohort, pair), diagnosis == cohort.settings.checks.controls
+    base = wide(cohort, sample.table["participant_id"], sample.table["session_id_baseline"])
+    percent = 100 * sample.volumes["total"] / base.where(base > 0)
+    made = {}
+    for method in methods:
+        change = whole if method == WHOLE_BRAIN else percent[method].to_numpy(dtype=np.float64)
+        found: Limit = limits(cohort.repeats, method, "percent", change[controls])
+        value = found.factor * found.noise.estimate
+        known = math.isfinite(value)
+        made[method] = {"smallest_change": value, "smallest_change_source": found.source if known else ""}
+    return made
+
+
+VIEW = View(
+    "Which measure of change detects most, on the same people",
+    {},
+    (
+        "rank", "method", "population", "n", "srm", "srm_ci_low", "srm_ci_high", "behind", "behind_ci_low",
+        "behind_ci_high", "share_first", "n_per_arm", "smallest_change", "reason",
+    ),
+)  # fmt: skip
+ANALYSIS = Analysis("detection", tables, views={"detection": VIEW})
