@@ -29,6 +29,10 @@ STRATEGIES = ("ants", "ants-centre", "fsl-mi", "fsl-nc", "fsl-flair")
 R1_ALGORITHMS = {  # what EstimationAlgorithm, a field of BIDS, must name
     "r1-mp2rage": re.compile(r"\bMP2RAGE\b", re.IGNORECASE),
     "r1-mpm": re.compile(r"\b(rational approximation|multi-?parameter mapping|hMRI)\b", re.IGNORECASE),
+    "r1-estatics": re.compile(r"\bESTATICS\b", re.IGNORECASE),
+    "r1-angles": re.compile(r"^R1 from two flip angles"),
+    "r1-vfa": re.compile(r"\b(DESPOT1|variable flip angles?)\b", re.IGNORECASE),
+    "r1-inversion": re.compile(r"\binversion recovery\b", re.IGNORECASE),
 }
 R1_CONVERSIONS = {"1/T1": "r1-inverted", "R1 in": "r1-given"}  # how ``Conversion`` begins
 
@@ -203,6 +207,9 @@ def _tables(out_dir: Path) -> Found:
 
 ICV = {
     "freesurfer": "FreeSurfer's estimated total intracranial volume",
+    "freesurferLong": "FreeSurfer's estimated total intracranial volume of its longitudinal stream",
+    "samseg": "that of SAMSEG",
+    "synthseg": "that of SynthSeg",
     "synthal": "that of SynThal",
     "given": "that of the study's own tables",
 }

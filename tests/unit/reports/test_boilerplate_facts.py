@@ -11,6 +11,7 @@ from tests.unit.reports.group import paper_tables
 from tests.unit.reports.test_boilerplate import mask, qc
 from thalbids.files import write_json
 from thalbids.methods.registry import methods
+from thalbids.qmri.reconstruct import CITATIONS
 from thalbids.reports import boilerplate_facts
 from thalbids.reports.boilerplate import fragment
 
@@ -83,7 +84,8 @@ def test_the_participant_text_follows_the_derivatives(tmp_path: Path) -> None:
 
 
 R1_SENTENCES = {
-    name: fragment("participant", name)[:40] for name in ("r1-given", "r1-inverted", "r1-mpm", "r1-mp2rage")
+    name: fragment("participant", name).split("{{")[0][:70]
+    for name in ("r1-given", "r1-inverted", "r1-mpm", "r1-mp2rage", "r1-angles", "r1-vfa", "r1-inversion")
 }
 
 
@@ -99,6 +101,10 @@ GIVEN, INVERTED = "R1 in 1/s, negative values set to 0", "1/T1, T1 in s, at most
         ({"Conversion": GIVEN, "EstimationAlgorithm": "a rational function"}, {"r1-given"}),
         ({"Conversion": GIVEN, "EstimationAlgorithm": "Rational approximation (hMRI)"}, {"r1-mpm"}),
         ({"Conversion": INVERTED, "EstimationAlgorithm": "MP2RAGE look-up"}, {"r1-inverted", "r1-mp2rage"}),
+        ({"Conversion": GIVEN, "EstimationAlgorithm": CITATIONS["MTS"][0]}, {"r1-angles"}),
+        ({"Conversion": GIVEN, "EstimationAlgorithm": CITATIONS["VFA"][0]}, {"r1-vfa"}),
+        ({"Conversion": GIVEN, "EstimationAlgorithm": CITATIONS["UNIT1"][0]}, {"r1-mp2rage"}),
+        ({"Conversion": GIVEN, "EstimationAlgorithm": CITATIONS["IRT1"][0]}, {"r1-inversion"}),
         ({}, set()),
     ],
 )
@@ -111,3 +117,13 @@ def test_the_origin_of_r1_is_what_a_step_wrote(
     write_json(tmp_path / "sub-mpm01/anat/sub-mpm01_desc-thalamus_qc.json", qc({}, []))
     text = boilerplate_facts.participant(tmp_path).markdown()
     assert {name for name, start in R1_SENTENCES.items() if start in text} == said
+
+
+def test_maps_computed_here_from_multi_parameter_mapping_are_not_called_given(tmp_path: Path) -> None:
+    algorithm, _ = CITATIONS["MPM"]
+    write_json(tmp_path / "sub-1/anat/sub-1_R1map.json", {"EstimationAlgorithm": algorithm})
+    told = {"Conversion": GIVEN, "EstimationAlgorithm": algorithm}
+    write_json(tmp_path / "sub-1/anat/sub-1_space-T1w_desc-preproc_R1map.json", told)
+    write_json(tmp_path / "sub-1/anat/sub-1_desc-thalamus_qc.json", qc({}, []))
+    text = boilerplate_facts.participant(tmp_path).markdown()
+    assert "(ESTATICS)" in text and "supplied" not in text and "two flip angles" in text

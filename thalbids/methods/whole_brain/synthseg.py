@@ -19,6 +19,7 @@ class SynthSeg(Existing):
     family, shown = "synthseg", "SynthSeg"
     tables: Mapping[str, type] = {"tools.synthseg": SynthSegSettings}
     envelope = True
+    icv = "Total intracranial volume of SynthSeg (its table of volumes), of one scan"
     colour, marker, dash = "#9ED6C8", ">", "7 2 1.5 2"
     code_url = "https://github.com/BBillot/SynthSeg"
     options = (
