@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     for name in arguments.what:
         environments.named(name)  # a wrong name before any installation
     for name in arguments.what:
-        state = "is here" if environments.ready(name) else "is installed now"
+        state = "is here" if environments.ready(name) else "is being installed"
         print(f"{name} {state}: {environments.folder(name)}", flush=True)
         print(environments.make(name, arguments.python, shlex.split(arguments.pip)), flush=True)
     return 0

@@ -11,6 +11,7 @@ import pytest
 
 from tests import standins
 from tests.unit.tools.conftest import scan
+from thalbids import families
 from thalbids.errors import ThalbidsError
 from thalbids.image.io import save_image
 from thalbids.methods.base import Request, own_settings
@@ -18,6 +19,7 @@ from thalbids.methods.whole_brain.fastsurfer import FastSurfer
 from thalbids.methods.whole_brain.labelled import Existing
 from thalbids.methods.whole_brain.synthseg import SynthSeg
 from thalbids.methods.whole_brain.thomas import Thomas
+from thalbids.participant.stages.session.icv import measuring
 from thalbids.settings import MethodSettings, load
 from thalbids.tools.runner import ToolError
 from thalbids.types import Session
@@ -104,3 +106,9 @@ def test_half_results_and_those_of_other_places_are_refused(tmp_path: Path, meth
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.family)
 def test_what_is_not_installed_says_how_to_get_it(method: Existing) -> None:
     assert re.search(f"--{method.family}-dir", method.blocked(settings_of(method, command=["/no/such/program"])) or "")
+
+
+def test_the_intracranial_volume_of_synthseg_is_a_source() -> None:
+    sources = families.icv_sources()
+    assert "synthseg" in sources and "fastsurfer" not in sources
+    assert "synthseg" in measuring()  # so that the table of intracranial volumes reads it
