@@ -1,88 +1,71 @@
-"""The noise around the head in UNIT1 of MP2RAGE: a ratio of two images that are nothing but noise there."""
+"""Noise of an image, measured and removed.
+
+Non-local means (Buades 2005; for MRI, Coupe 2008) average over places that look alike.
+"""
 
 from __future__ import annotations
 
-import nibabel as nib
+import itertools
+
 import numpy as np
 from scipy import ndimage
 
-NOISY = 0.16  # local standard deviation as a share of the range: 0.2 - 0.29 in noise, 0.02 - 0.08 in tissue
-SHARE = 0.5  # of a voxel's surroundings that is noisy outside the head
-SURROUNDINGS = 3  # voxels
-CLOSED = 5  # voxels over which the outline is closed: bone and air cells are noisy too
-SCALP = 2  # voxels by which it is grown before: the scalp is thin, and noise lies on both sides of it
-REMOVED = "The noise outside the head was set to 0 ({share:.0f} % of the voxels)."
+PATCH = 3  # voxels across what is compared
+REACH = 2  # voxels to each side in which what looks alike is sought
+CORNERS = tuple(itertools.product((0, 1), repeat=3))  # of a block of 2 x 2 x 2 voxels
 
 
-def without_noise(image: nib.Nifti1Image) -> tuple[nib.Nifti1Image, list[str]]:
-    """A UNIT1 image whose surroundings of the head are 0, and what was done in words.
+def noise_sd(data: np.ndarray, inside: np.ndarray | None = None) -> float | None:
+    """SD of white noise in an image, in its units: the diagonal details of the finest Haar wavelet.
 
-    The range is moved to start above 0, so that 0 is outside alone. An image without noise at its edge (the scanner
-    has taken it out) keeps its surroundings.
+    Their median absolute value, times 1.4826 (Coupe 2010), over blocks of 2 x 2 x 2 voxels; None where no block is
+    to be judged by. Noise that was smoothed, by interpolation for instance, is underestimated.
 
     Parameters
     ----------
-    image : (x, y, z), of any range: scanners give -0.5 to 0.5 or 0 to 4095
+    data : (x, y, z)
+    inside : a mask (x, y, z) of where to judge, by blocks that lie in it wholly; without it, blocks brighter than half
+        of the mean are, which tells tissue from background where the noise is not as bright as tissue
     """
-    data = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32))
-    low, high = (float(value) for value in np.percentile(data, [0.1, 99.9]))
-    if not high > low:
-        return image, []
-    scaled = np.clip((data - low) / (high - low), 0, 1)
-    mean = ndimage.uniform_filter(scaled, 3)
-    spread = np.sqrt(np.maximum(ndimage.uniform_filter(scaled**2, 3) - mean**2, 0))
-    noisy = ndimage.uniform_filter((spread > NOISY).astype(np.float32), SURROUNDINGS) > SHARE
-    if not _at_the_edge(noisy):
-        if low < 0:
-            image = nib.Nifti1Image(np.where(data == 0, 0, data - low), image.affine)
-        return image, []
-    head = np.pad(_large_pieces(~noisy), CLOSED)
-    head = ndimage.binary_closing(ndimage.binary_dilation(head, iterations=SCALP), iterations=CLOSED)
-    head = np.asarray(ndimage.binary_fill_holes(head))[(slice(CLOSED, -CLOSED),) * 3]
-    kept = np.where(head, np.maximum(scaled, 1e-3) * 4095, 0).astype(np.float32)
-    return nib.Nifti1Image(kept, image.affine), [REMOVED.format(share=100 * float(1 - head.mean()))]
-
-
-def _at_the_edge(noisy: np.ndarray) -> bool:
-    """Whether at least three of the six outermost planes are mostly noise: a head may touch the others."""
-    planes = [noisy.take(index, axis) for axis in range(3) for index in (0, -1)]
-    return sum(float(plane.mean()) > SHARE for plane in planes) >= 3
-
-
-def _large_pieces(mask: np.ndarray) -> np.ndarray:
-    """The largest connected piece, and those of a fiftieth of its size: the skull, noisy too, parts scalp and brain."""
-    numbered, count = ndimage.label(mask)
-    if count < 2:
-        return mask
-    sizes = np.bincount(numbered.ravel())
-    sizes[0] = 0
-    return np.asarray((sizes >= sizes.max() / 50)[numbered])
+    n = np.array(data.shape) // 2 * 2
+    blocks = [tuple(slice(c, m, 2) for c, m in zip(corner, n, strict=True)) for corner in CORNERS]
+    details = sum(
+        ((-1) ** sum(corner) * data[block] for corner, block in zip(CORNERS, blocks, strict=True)), np.zeros(n // 2)
+    )
+    if inside is None:
+        level = np.mean([data[block] for block in blocks], 0)
+        judged = level > (level.mean() / 2 if level.size else 0)
+    else:
+        judged = np.all([inside[block] != 0 for block in blocks], 0)
+    return float(1.4826 * np.median(np.abs(details[judged])) / np.sqrt(8)) if judged.any() else None
 
 
 def noise_share(data: np.ndarray, inside: np.ndarray) -> float | None:
-    """Standard deviation of the noise as a share of the median inside; None where there is nothing to judge by.
+    """SD of the noise as a share of the median inside a brain mask (x, y, z); None where it is not positive."""
+    sd = noise_sd(data, inside)
+    middle = float(np.median(data[np.asarray(inside) != 0])) if sd is not None else 0.0
+    return sd / middle if sd is not None and middle > 0 else None
 
-    From the differences of each voxel and the mean of its two neighbours along an axis (pseudo-residuals, Gasser et al.
-    1986, doi:10.1093/biomet/73.3.625): their median absolute deviation, as a standard deviation, times sqrt(2 / 3). The
-    median of the three axes counts, as borders of tissue fill those across thick slices. Noise that was smoothed, or
-    an image that was interpolated, has a smaller one.
 
-    Parameters
-    ----------
-    data, inside : (x, y, z), the scan and a mask of the brain on its grid
+def non_local_means(data: np.ndarray, sd: float) -> np.ndarray:
+    """The image (x, y, z) without white noise of SD `sd`: each voxel the weighted mean of those around it.
+
+    The weight of another voxel falls with the mean squared difference d of the patches about both, less what noise
+    alone makes of it: ``exp(-max(d - 2 sd^2, 0) / sd^2)`` (Buades 2011, equation 3, h = sd). As float32.
     """
-    inside = np.asarray(inside) != 0
-    found = ndimage.find_objects(inside.astype(np.uint8))
-    if not found or min(np.shape(inside)) < 3:
-        return None
-    values, within = np.asarray(data[found[0]], dtype=np.float32), inside[found[0]]
-    middle = float(np.median(values[within]))
-    if not middle > 0 or min(values.shape) < 3:
-        return None
-    spreads = []
-    for axis in range(3):
-        before, here, after = (np.moveaxis(values, axis, 0)[part] for part in (np.s_[:-2], np.s_[1:-1], np.s_[2:]))
-        kept = np.moveaxis(within, axis, 0)[1:-1]
-        rest = (here - (before + after) / 2)[kept]
-        spreads.append(1.4826 * float(np.median(np.abs(rest - np.median(rest)))))
-    return float(np.sqrt(2 / 3) * np.median(spreads) / middle)
+    image = data.astype(np.float32)
+    if sd <= 0:
+        return image
+    total, weights = image.copy(), np.ones_like(image)
+    offsets = [o for o in itertools.product(range(-REACH, REACH + 1), repeat=3) if o > (0, 0, 0)]
+    for offset in offsets:  # each pair of voxels once, for both
+        here = tuple(slice(max(0, -o), n - max(0, o)) for o, n in zip(offset, image.shape, strict=True))
+        there = tuple(slice(max(0, o), n - max(0, -o)) for o, n in zip(offset, image.shape, strict=True))
+        a, b = image[here], image[there]
+        apart = ndimage.uniform_filter((a - b) ** 2, PATCH, mode="nearest")
+        weight = np.exp(-np.maximum(apart / np.float32(sd**2) - 2, 0))
+        total[here] += weight * b
+        total[there] += weight * a
+        weights[here] += weight
+        weights[there] += weight
+    return np.asarray(total / weights)

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from thalbids.image.denoise import noise_sd, non_local_means
+from thalbids.image.noise import noise_sd, non_local_means
 from thalbids.inference import boxes, network
 from thalbids.inference.head import FOUND_MM3
 from thalbids.inference.intensity import normalise
@@ -85,7 +85,7 @@ def without_much_noise(data: np.ndarray) -> np.ndarray:
     rises from none to all.
     """
     bright = np.percentile(data[data > 0], 95) if (data > 0).any() else 1.0
-    sd = noise_sd(data)
+    sd = noise_sd(data) or 0.0
     share = np.clip((sd / float(bright) - LITTLE_NOISE) / (MUCH_NOISE - LITTLE_NOISE), 0, 1)
     return non_local_means(data, float(share) * sd)
 

@@ -11,10 +11,11 @@ from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import ImageError
 from thalbids.families import embedded
 from thalbids.image.io import load_image, save_image
-from thalbids.image.noise import noise_share, without_noise
+from thalbids.image.noise import noise_share
 from thalbids.image.orientation import to_ras
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import NOISE, given, image_of
+from thalbids.qmri.unit1 import without_noise
 
 UP_TO_SKULL = "Brain with its fluid up to the inner skull, by SynThal's whole-head network."
 CUT_OFF = "The field of view ends inside the skull: brain mask and intracranial volume are not whole."
@@ -51,7 +52,7 @@ def add_steps(plan: SessionPlan) -> None:
             weights=_weights(),
         ),
         memory_gb=plan.memory(1.5),
-        version=6,  # says how noisy the scan is
+        version=7,  # how noisy the scan is, by the finest wavelet
     )
     plan.segmentable[plan.reference] = plan.t1w
 

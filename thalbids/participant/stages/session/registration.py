@@ -82,7 +82,7 @@ def add_steps(plan: SessionPlan, name: str) -> None:
         needs=tuple(dict.fromkeys((plan.anatomy, plan.brain_step, *made))),
         record=record_of(plan, name),
         memory_gb=plan.memory(2.0),
-        version=4,  # the voxel size and the noise of the scan are kept, padding becomes 0
+        version=5,  # how noisy the scan is, by the finest wavelet
     )
     plan.segmentable[name] = target
 
