@@ -10,6 +10,8 @@ from scipy import ndimage
 
 from thalbids.image.grids import zooms
 
+FAINT = 0.1  # of what is bright: three SD of the air's noise up to which it is told from tissue
+
 
 def grid_around(
     centre: np.ndarray, shape: tuple[int, ...], spacing: float, turn: np.ndarray | None = None
@@ -32,6 +34,21 @@ def without_background(data: np.ndarray) -> np.ndarray:
         return data
     padding = data == value
     return np.where(padding, np.float32(0), data) if padding.mean() >= 0.05 else data
+
+
+def without_air(data: np.ndarray) -> np.ndarray:
+    """The scan with faint noise of the air as 0, where that is all that its outermost planes hold mostly.
+
+    Noise beyond `FAINT` of the scan's bright parts is left: what is tissue cannot be told by brightness there.
+    """
+    outermost = [data[(slice(None),) * axis + (end,)].ravel() for axis in range(3) for end in (0, -1)]
+    edge = np.concatenate(outermost)
+    level = np.median(edge)
+    reach = 3 * 1.4826 * float(np.median(np.abs(edge - level)))
+    away = np.abs(data - level)
+    if not 0 < reach < FAINT * float(np.percentile(away, 98)):
+        return data
+    return np.where(ndimage.binary_opening(away > reach), data, np.float32(0))
 
 
 def without_margin(data: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -320,9 +320,9 @@ def standing(out_dir: Path, item: Item) -> str:
 
 def _applied(image: Path) -> list[Mapping[str, str]]:
     """What raters failed of a registration, by the record of its transform."""
-    stem = image.name.split("_space-")[0]
-    suffix = image.name.removesuffix(".nii.gz").split("_")[-1]
-    record = image.with_name(f"{stem}_from-{suffix}_to-T1w_mode-image_xfm.json")
+    stem, _, rest = image.name.removesuffix(".nii.gz").partition("_space-")
+    reference, suffix = rest.split("_")[0], rest.split("_")[-1]
+    record = image.with_name(f"{stem}_from-{suffix}_to-{reference}_mode-image_xfm.json")
     try:
         return list(read_json(record).get("FailedByRater", []))
     except MetadataError:

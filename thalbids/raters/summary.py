@@ -34,8 +34,8 @@ COLUMNS: Mapping[str, Column] = {
         "LongName": "Kind",
         "Description": "What was rated.",
         "Levels": {
-            REGISTRATION: "A registered image with the edges of the T1w",
-            MASK: "The outline of a mask on the T1w",
+            REGISTRATION: "A registered image with the edges of the T1w, or of the image that takes its place",
+            MASK: "The outline of a mask on the T1w, or on the image that takes its place",
         },
     },
     "target": {"LongName": "Target", "Description": "The registered image, or the method of the mask."},

@@ -190,8 +190,11 @@ def _sample_mask(volume: Volume, plane: Plane) -> np.ndarray:
     return sample(volume.data, volume.affine, plane)
 
 
-def crop_rows(t1w: Volume, masks: Sequence[Mask], focus: Focus) -> list[list[Panel]]:
-    """Three slices per plane of the T1w around the thalami, with every mask's outline."""
+def crop_rows(t1w: Volume, masks: Sequence[Mask], focus: Focus, reference: str = "T1w") -> list[list[Panel]]:
+    """Three slices per plane of the T1w around the thalami, with every mask's outline.
+
+    ``reference``: what ``t1w`` is: T1w, or the image that takes its place; here and below.
+    """
     planes = [[crop_plane(name, p, focus.centre) for p in focus.positions[name]] for name in PLANES]
     values = [[sample(t1w.data, t1w.affine, plane) for plane in row] for row in planes]
     low, high = grey_range(values)
@@ -200,7 +203,7 @@ def crop_rows(t1w: Volume, masks: Sequence[Mask], focus: Focus) -> list[list[Pan
         [
             Panel(
                 plane, window(value, low, high),
-                f"{_where(plane)} of the T1w around the thalami with the outlines of: {names}.",
+                f"{_where(plane)} of the {reference} around the thalami with the outlines of: {names}.",
                 outlines(masks, plane), caption=caption,
             )
             for plane, value, caption in zip(row, row_values, CAPTIONS[row[0].name], strict=True)
@@ -248,8 +251,9 @@ def head_box(t1w: Volume, brain: Volume | None, margin: float = HEAD_MARGIN) -> 
 
 
 def registration_rows(
-    image: Volume, name: str, t1w: Volume, brain: Volume | None, masks: Sequence[Mask], focus: Focus, key: str
-) -> list[list[Panel]]:
+    image: Volume, name: str, t1w: Volume, brain: Volume | None, masks: Sequence[Mask], focus: Focus, key: str,
+    reference: str = "T1w",
+) -> list[list[Panel]]:  # fmt: skip
     """A registered image with the edges of the T1w: three evenly spaced slices per plane, and the thalami close up."""
     low, high = head_box(t1w, brain, BRAIN_MARGIN)
     rows = []
@@ -265,7 +269,7 @@ def registration_rows(
         [
             Panel(
                 plane, window(value, *grey),
-                f"{_where(plane)} of the registered {name} with the edges of the T1w image.",
+                f"{_where(plane)} of the registered {name} with the edges of the {reference} image.",
                 outlines(own, plane) if row is rows[-1] else (), _edges_on(t1w, brain, plane), key,
             )
             for plane, value in zip(row, row_values, strict=True)
@@ -291,22 +295,24 @@ def middle_row(
     ]  # fmt: skip
 
 
-def edge_row(image: Volume, what: str, t1w: Volume, brain: Volume | None, focus: Focus, key: str) -> list[Panel]:
-    """One slice per plane of the whole brain, of one image with the edges of another T1w."""
-    low, high = head_box(t1w, brain, BRAIN_MARGIN)
+def edge_row(
+    image: Volume, what: str, other: Volume, other_what: str, brain: Volume | None, focus: Focus, key: str
+) -> list[Panel]:
+    """One slice per plane of the whole brain, of one image with the edges of another, whose brain mask is given."""
+    low, high = head_box(other, brain, BRAIN_MARGIN)
     planes = [head_plane(name, focus.positions[name][1], low, high) for name in PLANES]
     values = [sample(image.data, image.affine, plane) for plane in planes]
     grey = grey_range([values])
     return [
         Panel(
-            plane, window(value, *grey), f"{_where(plane)} of the {what} with the edges of the first T1w image.",
-            edges=_edges_on(t1w, brain, plane), edges_key=key,
+            plane, window(value, *grey), f"{_where(plane)} of the {what} with the edges of the {other_what}.",
+            edges=_edges_on(other, brain, plane), edges_key=key,
         )
         for plane, value in zip(planes, values, strict=True)
     ]  # fmt: skip
 
 
-def thumbnail(t1w: Volume, masks: Sequence[Mask], focus: Focus) -> list[Panel]:
+def thumbnail(t1w: Volume, masks: Sequence[Mask], focus: Focus, reference: str = "T1w") -> list[Panel]:
     """Two small pictures for a page with many sessions: axial and coronal, through the middle of the thalami."""
     planes = [
         Plane(name, _moved(focus.centre, name, focus.positions[name][1]), SMALL_MM, SMALL_MM, SMALL_STEP)
@@ -316,7 +322,10 @@ def thumbnail(t1w: Volume, masks: Sequence[Mask], focus: Focus) -> list[Panel]:
     grey = grey_range([values])
     return [
         Panel(
-            plane, window(value, *grey), f"{_where(plane)} of the T1w with the thalamus masks.", outlines(masks, plane)
+            plane,
+            window(value, *grey),
+            f"{_where(plane)} of the {reference} with the thalamus masks.",
+            outlines(masks, plane),
         )
         for plane, value in zip(planes, values, strict=True)
     ]

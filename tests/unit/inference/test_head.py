@@ -168,3 +168,20 @@ def test_a_background_that_is_not_0_hides_no_stripping(
     assert seen.stripped == stripped
     radius = 65 + (rim if stripped else head.ICV_MARGIN_MM)
     assert seen.icv_mm3 == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.09)
+
+
+@pytest.mark.parametrize(
+    ("level", "rim", "scalp", "stripped"), [(0.0, 9, 0, True), (30.0, 9, 0, True), (0.0, 5, 14, False)]
+)
+def test_faint_noise_of_the_background_hides_no_stripping(
+    level: float, rim: float, scalp: float, stripped: bool
+) -> None:
+    image = nested_head(rim, scalp, (3.0, 3.0, 3.0))
+    data = np.asarray(image.dataobj)
+    noise = np.random.default_rng(7).normal(level, 1.5, data.shape)
+    scan = np.where(data == 0, noise if level else np.abs(noise), data + level).astype(np.float32)
+    seen = head.see_head(nib.Nifti1Image(scan, image.affine), lambda x: bright_is_brain(x * 100 / (100 + level)))
+    assert seen.stripped == stripped
+    radius = 65 + (rim if stripped else head.ICV_MARGIN_MM)
+    assert seen.icv_mm3 == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.09)
+    assert looks_stripped(scan, seen.brain, (3.0, 3.0, 3.0)) == stripped

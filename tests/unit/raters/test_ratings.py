@@ -159,9 +159,10 @@ def test_a_guarded_text_comes_back_and_is_no_formula(text: str):
     assert not guarded(text).startswith(("=", "+", "-", "@"))
 
 
-def test_standing_follows_the_file(tmp_path: Path):
+@pytest.mark.parametrize("reference", ["T1w", "T2w"])
+def test_standing_follows_the_file(tmp_path: Path, reference: str):
     affine, data = np.diag([2.0, 2.0, 2.0, 1.0]), np.arange(27, dtype=np.float32).reshape(3, 3, 3)
-    path = save_image(data, affine, tmp_path / "a" / "sub-01_ses-1_space-T1w_desc-preproc_FLAIR.nii.gz")
+    path = save_image(data, affine, tmp_path / "a" / f"sub-01_ses-1_space-{reference}_desc-preproc_FLAIR.nii.gz")
     item = replace(
         ITEM, kind=REGISTRATION, target="FLAIR", strategy="ants", file=f"a/{path.name}",
         sha256=fingerprint(path, REGISTRATION), file_sha256=bytes_sha256(path),
@@ -172,7 +173,7 @@ def test_standing_follows_the_file(tmp_path: Path):
     assert standing(tmp_path, item) == "stale"
     path.unlink()
     assert standing(tmp_path, item) == "stale"
-    record = path.with_name("sub-01_ses-1_from-FLAIR_to-T1w_mode-image_xfm.json")
+    record = path.with_name(f"sub-01_ses-1_from-FLAIR_to-{reference}_mode-image_xfm.json")
     record.write_text(f'{{"FailedByRater": [{{"Strategy": "ants", "Sha256": "{item.sha256}", "Reason": "x"}}]}}')
     assert standing(tmp_path, item) == "applied"
 

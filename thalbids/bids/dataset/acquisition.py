@@ -45,16 +45,16 @@ def facts(image: InputImage) -> dict[str, Any]:
         "slice_thickness_mm": round(max(thick), 2) if thick else None,
         "slice_direction": _direction(sizes),
         "scanner": " ".join(names) or None,
-        "contrast_agent": contrast_agent(image),
+        "contrast_agent": contrast_agent(image.entities, told),
         **{name: _number(told.get(key)) for name, key in NUMBERS.items()},
     }
 
 
-def contrast_agent(image: InputImage) -> str | None:
+def contrast_agent(entities: Mapping[str, str], metadata: Mapping[str, object]) -> str | None:
     """The contrast agent by the entity ``ce-`` or the sidecar's ContrastBolusIngredient; None without one."""
-    if "ce" in image.entities:
-        return f"ce-{image.entities['ce']}"
-    told = image.metadata.get("ContrastBolusIngredient")
+    if "ce" in entities:
+        return f"ce-{entities['ce']}"
+    told = metadata.get("ContrastBolusIngredient")
     text = ", ".join(map(str, told)) if isinstance(told, list) else str(told or "").strip()
     return None if text.lower() in NO_AGENT else text
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from thalbids.bids.dataset.acquisition import contrast_agent
 from thalbids.bids.dataset.filters import Filters, matches, read_filters
 from thalbids.bids.dataset.ignored import Ignored, ignored
 from thalbids.bids.dataset.index import index_anat
@@ -231,8 +232,7 @@ class _Finder:
     def _doubts(self, file: BidsFile, metadata: Mapping[str, object]) -> Iterator[str]:
         """What is to be said of an image that is used."""
         entities = file.own_entities
-        if "ce" in entities or metadata.get("ContrastBolusIngredient"):
-            agent = f"ce-{entities['ce']}" if "ce" in entities else str(metadata["ContrastBolusIngredient"])
+        if agent := contrast_agent(entities, metadata):
             yield f"with contrast agent ({agent}); there is no image without, and volumes of the two are not the same."
         if "part" in entities and "part" not in self.asked.entities(file.suffix):
             yield f"{file.path.name} is used, the magnitude, as there is no whole image."
@@ -242,28 +242,30 @@ class _Finder:
     def _preference(self, file: BidsFile) -> tuple[object, ...]:
         """Sort key of the documented rule: the smallest is used.
 
-        1. without contrast agent (no ``ce-``); 2. no ``rec-``, then ``rec-norm``, then any other; 3. the sidecar's
+        1. without contrast agent (by name or sidecar); 2. no ``rec-``, then ``rec-norm``, then any other; 3. its
         ``MRAcquisitionType`` 3D, then unknown, then 2D; 4. fewer entities besides ``run-``; 5. these in alphabetical
         order; 6. the lowest ``run-``, none counting as 0; 7. ``.nii.gz`` before ``.nii``.
         """
         entities = file.own_entities
         run = entities.pop("run", "0")
         rec = entities.get("rec")
+        told = self._told(file)
         return (
-            "ce" in entities,
+            contrast_agent(entities, told) is not None,
             0 if rec is None else 1 if rec == "norm" else 2,
-            {"3D": 0, "2D": 2}.get(self._dimensions(file), 1),
+            {"3D": 0, "2D": 2}.get(str(told.get("MRAcquisitionType", "")).upper(), 1),
             len(entities),
             sorted(entities.items()),
             (int(run) if run.isdecimal() else 0, run),
             file.extension != ".nii.gz",
         )
 
-    def _dimensions(self, file: BidsFile) -> str:
+    def _told(self, file: BidsFile) -> Mapping[str, object]:
+        """Its metadata, for a choice among several; nothing where they are damaged."""
         try:
-            return str(self.sidecars.merged(file).get("MRAcquisitionType", "")).upper()
+            return self.sidecars.merged(file)
         except MetadataError:
-            return ""  # raised again, and reported, when this image is chosen
+            return {}  # raised again, and reported, when this image is chosen
 
     def _without_t1w(
         self, subject: str, session: str | None, files: list[BidsFile], images: Mapping[str, InputImage]

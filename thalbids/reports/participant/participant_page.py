@@ -38,12 +38,13 @@ CUT_INTRO = (
     "an error of the envelope is an error of the mask there. The QC document has the shares."
 )
 CHANGE_INTRO = (
-    "Solid white: {first}. Dashed orange: {later}. First row: the T1w of {later} with the edges of the first T1w "
-    "(red), to see whether the two lie on each other; then both outlines on the T1w of {first} and on that of {later}. "
-    "The two T1w images were brought together by a rigid registration ({how}), for this picture only."
+    "Solid white: {first}. Dashed orange: {later}. First row: the {later_image} of {later} with the edges of "
+    "the {first_image} of {first} (red), to see whether the two lie on each other; then both outlines on the image of "
+    "{first} and on that of {later}. "
+    "The two images were brought together by a rigid registration ({how}), for this picture only."
 )
 APART_INTRO = (
-    "The two T1w images were not brought together{why}, so that the sessions are shown one below the other, each "
+    "The two images were not brought together{why}, so that the sessions are shown one below the other, each "
     "through its own thalami: {first} above (solid white), {later} below (dashed orange). The slices differ: do not "
     "compare the outlines."
 )
@@ -244,7 +245,9 @@ class _Shown:
         """What a later session can be compared with; None without a T1w."""
         if self.t1w is None:
             return None
-        return since_first.Visit(self.title, self.t1w, self.brain, self.masks, self.session.volumes, self.words)
+        return since_first.Visit(
+            self.title, self.t1w, self.brain, self.masks, self.session.volumes, self.words, self.session.reference
+        )
 
     def compare(self, first: _Shown) -> None:
         """Find out what changed since the first session, in numbers and, where there is a mask in both, in pictures."""
@@ -265,7 +268,10 @@ class _Shown:
         key = f"{self.prefix}c"
         if known:
             later = since_first.aligned(after, np.asarray(found["Matrix"], np.float64))
-            intro = CHANGE_INTRO.format(first=before.title, later=after.title, how=found.get("Chosen"))
+            intro = CHANGE_INTRO.format(
+                first=before.title, later=after.title, first_image=before.reference, later_image=after.reference,
+                how=found.get("Chosen"),
+            )  # fmt: skip
             rows = since_first.overlay(before, later, method, key)
         else:
             why = f" ({found['Reason']})" if found.get("Reason") else ""
@@ -378,19 +384,20 @@ class _Shown:
         yield Figure(
             "masks", f"Thalamus masks on the {reference} image",
             "Three slices per plane around the thalami, 80 mm wide, with the masks made from one image each.",
-            views.crop_rows(self.t1w, single, focus), _lines(single),
+            views.crop_rows(self.t1w, single, focus, reference), _lines(single),
         )  # fmt: skip
         if ensembles:
             yield Figure(
                 "ensembles", f"Ensembles on the {reference} image",
                 "The same slices with the masks combined from several images.",
-                views.crop_rows(self.t1w, ensembles, focus), _lines(ensembles),
+                views.crop_rows(self.t1w, ensembles, focus, reference), _lines(ensembles),
             )  # fmt: skip
         cut = list(self._cuts())
         if cut:
             yield Figure(
                 "envelope", "Where the envelope cuts", CUT_INTRO,
-                views.crop_rows(self.t1w, cut, focus), [("the envelope's surface", cut[-1].style), *_lines(cut[::2])],
+                views.crop_rows(self.t1w, cut, focus, reference),
+                [("the envelope's surface", cut[-1].style), *_lines(cut[::2])],
             )  # fmt: skip
         rows = [views.head_row(self.t1w, self.brain, self.masks, focus.centre, "", f"{self.prefix}brain")]
         intro = "The yellow line is the brain mask; the white frame is the region of the pictures above."
@@ -402,7 +409,7 @@ class _Shown:
         yield Figure("head", "Whole head and brain mask", intro, rows, brain)
         for number, (name, image) in enumerate(self.images.items()):
             key = f"{self.prefix}e{number}"
-            rows = views.registration_rows(image, name, self.t1w, self.brain, self.masks, focus, key)
+            rows = views.registration_rows(image, name, self.t1w, self.brain, self.masks, focus, key, reference)
             intro = " ".join(filter(None, [self.words.registered(name), EDGES_INTRO.format(reference=reference)]))
             own = [mask for mask in self.masks if mask.image == name]
             legend = [(f"{reference} edges", palette.Style(palette.EDGES)), *_lines(own)]
@@ -445,7 +452,7 @@ class _Shown:
         return content.replace("<", "\\u003c")
 
     def _thumbnail(self, t1w: views.Volume, focus: views.Focus) -> str:
-        return strip(views.thumbnail(t1w, self.masks, focus))
+        return strip(views.thumbnail(t1w, self.masks, focus, self.session.reference))
 
     def _switches(self) -> list[tuple[str, str]]:
         """What else the reader may hide: (key, label)."""

@@ -44,9 +44,23 @@ class Measure:
 OF_SESSION = (
     Measure("brain", "Brain L", "Volume of the brain mask in litres", 1e-6, 3),
     Measure("icv", "ICV L", "Intracranial volume in litres, the preferred source", 1e-6, 3),
-    Measure("FLAIR", "FLAIR MI", "Mutual information of the registered FLAIR with the T1w, chosen strategy", 1.0, 3),
-    Measure("R1map", "R1 MI", "Mutual information of the registered R1 map with the T1w, chosen strategy", 1.0, 3),
-    Measure("T2w", "T2w MI", "Mutual information of the registered T2w with the T1w, chosen strategy", 1.0, 3),
+    Measure(
+        "FLAIR",
+        "FLAIR MI",
+        "Mutual information of the registered FLAIR with the reference image, chosen strategy",
+        1.0,
+        3,
+    ),
+    Measure(
+        "R1map",
+        "R1 MI",
+        "Mutual information of the registered R1 map with the reference image, chosen strategy",
+        1.0,
+        3,
+    ),
+    Measure(
+        "T2w", "T2w MI", "Mutual information of the registered T2w with the reference image, chosen strategy", 1.0, 3
+    ),
 )
 OF_MASK = (
     Measure("volume_mm3", "Total mL", "Volume of both thalami", 1e-3),

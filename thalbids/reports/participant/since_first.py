@@ -1,7 +1,7 @@
 """What changed since the first session: numbers of every method, and both masks in one picture.
 
-The two sessions are brought together by a rigid registration of their T1w images, which serves the pictures only: all
-volumes are those of the sessions' own grids.
+The two sessions are brought together by a rigid registration of their reference images (the T1w, or what takes its
+place), which serves the pictures only: all volumes are those of the sessions' own grids.
 """
 
 from __future__ import annotations
@@ -35,6 +35,12 @@ class Visit:
     masks: Sequence[views.Mask]
     volumes: Sequence[Mapping[str, object]]
     words: Words
+    reference: str = "T1w"
+
+    @property
+    def image(self) -> str:
+        """``T1w of Session 1``, or the image that takes its place."""
+        return f"{self.reference} of {self.title}"
 
 
 def rows(first: Visit, later: Visit) -> list[dict[str, Any]]:
@@ -97,7 +103,7 @@ def _images_of(method: str) -> int:
 def aligned(later: Visit, matrix: np.ndarray) -> Visit:
     """The later session in the space of the first one: only the affines change, nothing is resampled.
 
-    ``matrix`` maps RAS+ mm of the first T1w to RAS+ mm of the later one.
+    ``matrix`` maps RAS+ mm of the first image to RAS+ mm of the later one.
     """
     back = np.linalg.inv(matrix)
 
@@ -110,7 +116,7 @@ def aligned(later: Visit, matrix: np.ndarray) -> Visit:
 
 
 def overlay(first: Visit, later: Visit, method: str, key: str) -> list[list[Panel]]:
-    """Three rows: the later T1w with the edges of the first, both masks on the first T1w, and on the later one.
+    """Three rows: the later image with the edges of the first, both masks on the first image, and on the later one.
 
     ``later`` is in the space of the first session.
     """
@@ -119,11 +125,11 @@ def overlay(first: Visit, later: Visit, method: str, key: str) -> list[list[Pane
         *(replace(m, style=LATER, key=f"{key}l", label=f"{m.label}, {later.title}") for m in _of(later, method)),
         *(replace(m, style=FIRST, key=f"{key}f", label=f"{m.label}, {first.title}") for m in _of(first, method)),
     ]
-    check = views.edge_row(later.t1w, f"T1w of {later.title}", first.t1w, first.brain, focus, f"{key}e")
+    check = views.edge_row(later.t1w, later.image, first.t1w, first.image, first.brain, focus, f"{key}e")
     return [
         check,
-        views.middle_row(first.t1w, both, focus, f"T1w of {first.title}"),
-        views.middle_row(later.t1w, both, focus, f"T1w of {later.title}"),
+        views.middle_row(first.t1w, both, focus, first.image),
+        views.middle_row(later.t1w, both, focus, later.image),
     ]
 
 
@@ -134,7 +140,7 @@ def side_by_side(first: Visit, later: Visit, method: str, key: str) -> list[list
         own = _of(visit, method)
         focus = views.choose_focus(own, visit.brain, visit.t1w)
         shown = [replace(m, style=style, key=f"{key}{letter}", label=f"{m.label}, {visit.title}") for m in own]
-        out.append(views.middle_row(visit.t1w, shown, focus, f"T1w of {visit.title}"))
+        out.append(views.middle_row(visit.t1w, shown, focus, visit.image))
     return out
 
 

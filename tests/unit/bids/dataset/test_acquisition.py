@@ -64,8 +64,8 @@ def test_sidecars_give_scanner_and_times_and_no_dates(tmp_path: Path) -> None:
         ({}, {}, None),
     ],
 )
-def test_contrast_agents_by_name_and_sidecar(tmp_path: Path, entities, metadata, agent) -> None:
-    assert acquisition.contrast_agent(image(tmp_path, entities=entities, metadata=metadata)) == agent
+def test_contrast_agents_by_name_and_sidecar(entities, metadata, agent) -> None:
+    assert acquisition.contrast_agent(entities, metadata) == agent
 
 
 def test_an_image_that_cannot_be_read_has_no_sizes(tmp_path: Path) -> None:

@@ -161,6 +161,17 @@ def test_contrast_agent_is_told(tree, name: str, sidecar: dict, agent: str) -> N
     assert session.notes[0].startswith(f"T1w: with contrast agent ({agent})")
 
 
+def test_an_image_without_contrast_agent_comes_first_by_its_sidecar_too(tree) -> None:
+    agents = {"run-1": "GADOLINIUM", "run-2": "none"}
+    sidecars = {
+        f"sub-01/anat/sub-01_{run}_T1w.json": {"ContrastBolusIngredient": agent} for run, agent in agents.items()
+    }
+    root = tree(*(f"sub-01/anat/sub-01_{run}_T1w.nii.gz" for run in agents), **sidecars)
+    (session,) = read_dataset(root).sessions
+    assert session.images["T1w"].path.name == "sub-01_run-2_T1w.nii.gz"
+    assert not any("contrast agent" in note for note in session.notes)
+
+
 def test_what_bidsignore_names_is_used_and_told(tree) -> None:
     root = tree(GOOD, "sub-good/anat/sub-good_FLAIR.nii.gz", **{".bidsignore": "# ours\n*_FLAIR.nii.gz\n"})
     (session,) = read_dataset(root).sessions

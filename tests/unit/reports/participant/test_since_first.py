@@ -119,3 +119,23 @@ def test_whole_brain_change_in_words():
 def test_a_person_without_a_first_t1w_is_no_error(tmp_path: Path, first: Head):
     _, page = page_of(tmp_path, SessionReport("1"), first.report("2"))
     assert "Change since" not in page.text
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_sessions_without_t1w_are_called_what_they_are(tmp_path: Path, known: bool) -> None:
+    made = Head(tmp_path / "first", zoom=3.0)
+    made.add("synthalFLAIR")
+    one = replace(made.report(), reference="T2w", registered={"FLAIR": made.path("t1w")})
+    two = replace(moved(made, tmp_path / "later", MATRIX), reference="FLAIR")
+    if known:
+        two = replace(two, alignment={"First": "1", "Chosen": "ants", "Matrix": MATRIX.tolist(), "Reason": ""})
+    text, _ = page_of(tmp_path, one, two)
+    assert "T2w of Session 1" in text and "FLAIR of Session 2" in text
+    assert "of the T2w around the thalami" in text and "with the edges of the T2w image" in text
+    text = re.sub(r"base64,[^'\"]*", "", text)
+    about_numbers = "what a T1w scan of the same head at 1 mm may read"
+    assert re.findall(r"[^.>]*T1w[^.<]*", text.split("<script")[0].replace(about_numbers, "")) == []
+    assert not any(
+        re.search(r"\bT1w\b", re.sub(r"base64,[^'\"]*", "", path.read_text("utf-8")))
+        for path in tmp_path.rglob("*.svg")
+    )

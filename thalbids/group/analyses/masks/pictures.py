@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-T1W = "desc-reoriented_T1w.nii.gz"
 RED = palette.Style("#FF1744")  # of the manual mask, as in the paper
 ENDS = {"high": "much disease", "low": "little disease"}
 Key = tuple[str, str]
@@ -61,11 +60,12 @@ def pictures(
         good = overlap[(overlap["participant_id"] == key[0]) & (overlap["session_id"] == key[1])]
         own = [name for name in methods if name in set(good["method"])]
         name = f"group_masks_shown_{which}.svg"
-        if not places[key].ending(T1W):
-            notes.append(f"masks: {places[key].name} has no *_{T1W}, so its masks are not shown on a picture.")
+        place = places[key]
+        if not place.ending(shown_on(place)):
+            notes.append(f"masks: {place.name} has no *_{shown_on(place)}, so its masks are not shown on a picture.")
             continue
         try:
-            text = picture(places[key], drawn[key][row["rater"]], own, _title(which, row))
+            text = picture(place, drawn[key][row["rater"]], own, _title(which, row))
         except ThalbidsError as error:
             notes.append(f"warning: {places[key].name}: no picture of its masks can be made ({error}).")
             continue
@@ -74,6 +74,11 @@ def pictures(
         rows.append({"which": which, **row, "methods": " ".join(own), "file": name})
     files = [str(row["file"]) for row in rows]
     return [table("group_masks_shown", rows, SHOWN, notes=notes, files=files)] if rows or notes else []
+
+
+def shown_on(place: Place) -> str:
+    """End of the name of the image that masks are drawn on."""
+    return f"desc-reoriented_{place.reference}.nii.gz"
 
 
 def chosen(cohort: Cohort, overlap: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -94,14 +99,14 @@ def chosen(cohort: Cohort, overlap: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def picture(place: Place, manual: Path, methods: Sequence[str], title: str) -> str:
-    """One slice per plane of the T1w around the thalami, with the outlines of the masks, as SVG.
+    """One slice per plane of the reference image around the thalami, with the outlines of the masks, as SVG.
 
     Raises
     ------
     ImageError
         An image cannot be read.
     """
-    t1w = views.read(place.ending(T1W)[0])
+    t1w = views.read(place.ending(shown_on(place))[0])
     files = place.masks()
     masks = [views.Mask(views.read_mask(manual), "T1w", RED, "manual", "Manual", distrusted=False)]
     masks += [
@@ -111,7 +116,7 @@ def picture(place: Place, manual: Path, methods: Sequence[str], title: str) -> s
     ]
     focus = views.choose_focus(masks[:1], None, t1w)
     legend = [(mask.label, mask.style) for mask in masks]
-    return svg.montage(title, [views.middle_row(t1w, masks, focus, "T1w")], legend)
+    return svg.montage(title, [views.middle_row(t1w, masks, focus, place.reference)], legend)
 
 
 def _title(which: str, row: Mapping[str, Any]) -> str:
@@ -136,6 +141,6 @@ def shown(tables: Tables) -> list[Picture]:
             continue
         names = listed([look.label(name) for name in str(row["methods"]).split()], 12)
         source = "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
-        alt = f"T1w slices through the thalami of a person with {ENDS[str(row['which'])]}: manual mask and {names}."
+        alt = f"Slices through the thalami of a person with {ENDS[str(row['which'])]}: manual mask and {names}."
         made.append(Picture(source, alt, str(row["file"])))
     return made

@@ -225,8 +225,9 @@ def looks_stripped(data: np.ndarray, brain: np.ndarray, sizes: Sequence[float]) 
     """
     from scipy import ndimage
 
+    from thalbids.inference.boxes import without_air
     from thalbids.inference.head import BRAIN_MARGIN_MM, empty_shell
 
     coarse = (slice(None, None, 2),) * 3
     away = ndimage.distance_transform_edt(brain[coarse] == 0, [2 * size for size in sizes])
-    return empty_shell(data[coarse] != 0, away + BRAIN_MARGIN_MM)
+    return empty_shell(without_air(data[coarse]) != 0, away + BRAIN_MARGIN_MM)

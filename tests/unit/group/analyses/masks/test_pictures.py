@@ -26,15 +26,17 @@ def image(path: Path, low: int, high: int) -> Path:
     return path
 
 
-def study(folder: Path, edss: list[float]) -> tuple[Cohort, pd.DataFrame, dict[tuple[str, str], dict[str, Path]]]:
+def study(
+    folder: Path, edss: list[float], reference: str = "T1w"
+) -> tuple[Cohort, pd.DataFrame, dict[tuple[str, str], dict[str, Path]]]:
     visits, volumes = two_visits(len(edss), methods=("first",))
     for i, score in enumerate(edss):
         visits[2 * i]["edss"] = score
     places, drawn, rows = [], {}, []
     for i in range(len(edss)):
         person, anat = f"sub-{i:03d}", folder / f"sub-{i:03d}" / "ses-1" / "anat"
-        image(anat / f"{person}_ses-1_{pictures.T1W}", 4, 26)
-        image(anat / f"{person}_ses-1_space-T1w_label-thalamus_desc-first_mask.nii.gz", 10, 20)
+        image(anat / f"{person}_ses-1_desc-reoriented_{reference}.nii.gz", 4, 26)
+        image(anat / f"{person}_ses-1_space-{reference}_label-thalamus_desc-first_mask.nii.gz", 10, 20)
         places.append(Place(person, "ses-1", anat, tuple(sorted(path.name for path in anat.iterdir()))))
         drawn[person, "ses-1"] = {"manual": image(folder / "manual" / f"{person}.nii.gz", 11, 19)}
         key = {"participant_id": person, "session_id": "ses-1", "rater": "manual", "method": "first"}
@@ -72,3 +74,10 @@ def test_a_t1w_that_is_not_there_is_said(tmp_path: Path) -> None:
     bare = replace(cohort, places=[replace(cohort.places[0], names=())])
     (made,) = pictures.pictures(bare, overlap, drawn, ("first",))
     assert made.frame.empty and "has no" in made.notes[0]
+
+
+def test_a_session_without_t1w_is_drawn_on_its_reference(tmp_path: Path) -> None:
+    cohort, overlap, drawn = study(tmp_path, [1.0, 2.0], "FLAIR")
+    (made,) = pictures.pictures(cohort, overlap, drawn, ("first",))
+    text = (tmp_path / made.frame["file"][0]).read_text()
+    assert "of the FLAIR" in text and "T1w" not in text
