@@ -36,6 +36,9 @@ LOOKS = 5
 SETTLED_MM, SETTLED_DEGREES, UPRIGHT_DEGREES = 4.0, 5.0, 9.0
 PITCH_DEGREES = 17.0  # of the brain's long axis in an upright head
 CUT_MM2 = 600.0  # so much of the skull's inside may touch the edge of the field of view: the brain stem does
+# Skull and scalp are wider than this, so that what lies so near the skull's inside touches the edge of a cut head: the
+# network rounds the brain off before the edge. 0 in whole heads, also cut to their skin; 16 to 160 cm^2 in cut ones.
+SCALP_MM, SCALP_CUT_MM2 = 10.0, 1500.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Head:
     centre : world position (mm, RAS+) of the middle of both thalami; None when they were not found
     thalami_mm3 : soft volume of the thalami at 3 mm, a rough number to judge `centre` by
     cut_mm2 : area over which the inside of the skull touches the edge of the field of view
+    scalp_cut_mm2 : the same of what lies within `SCALP_MM` of the brain
     tilt : degrees by which the head is turned out of the upright pose
     places : where it sees the left and the right thalamus (:mod:`thalbids.image.landmarks`); None without one of them
     stripped : next to nothing but the brain is left in the scan: it was skull-stripped, and `icv_mm3` is what is left
@@ -59,6 +63,7 @@ class Head:
     centre: np.ndarray | None
     thalami_mm3: float
     cut_mm2: float = 0.0
+    scalp_cut_mm2: float = 0.0
     tilt: float = 0.0
     stripped: bool = False
     places: dict[str, landmarks.Side] | None = None
@@ -66,7 +71,7 @@ class Head:
     @property
     def cut_off(self) -> bool:
         """Whether skull or brain leave the field of view, so that `icv_mm3` is too small by an unknown amount."""
-        return self.cut_mm2 > CUT_MM2
+        return self.cut_mm2 > CUT_MM2 or self.scalp_cut_mm2 > SCALP_CUT_MM2
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,7 @@ def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) ->
     volume = float(weight.sum() * HEAD_SPACING**3)
     centre = boxes.world(head.grid, ndimage.center_of_mass(weight)) if volume >= FOUND_MM3 else None
     skull = within(head.distance, ICV_MARGIN_MM)
-    cut = 0.0
+    cut = scalp_cut = 0.0
     stripped = is_stripped(data, image.affine, head)
     if stripped:  # the stripping drew the border; without a skull the network misses cortex
         brain = fill_holes(largest(boxes.without_air(data) != 0))
@@ -179,10 +184,11 @@ def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) ->
     else:
         brain = boxes.back(within(head.distance, BRAIN_MARGIN_MM), head.grid, image.shape, image.affine) >= 0.5
         cut = contact(skull >= 0.5, head.seen)
+        scalp_cut = contact(head.distance <= SCALP_MM, head.seen)
         icv = float((skull * head.seen).sum() * HEAD_SPACING**3)
     tilt = angle_between(np.eye(3), head.turn) if centre is not None else 0.0
     places = None if centre is None else places_of(head.thalami, head.grid)
-    return Head(brain.astype(np.uint8), icv, centre, volume, cut, tilt, stripped, places)
+    return Head(brain.astype(np.uint8), icv, centre, volume, cut, scalp_cut, tilt, stripped, places)
 
 
 def places_of(thalami: np.ndarray, grid: np.ndarray) -> dict[str, landmarks.Side] | None:

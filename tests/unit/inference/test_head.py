@@ -110,6 +110,25 @@ def test_a_head_that_leaves_the_field_of_view_is_said_to_be_cut_off(axis: int, s
     assert seen(nib.Nifti1Image(zeros, affine)).cut_off
 
 
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_network_that_rounds_the_brain_off_before_the_edge_hides_no_cut(cut: bool) -> None:
+    """As the real one does at the sides: it sees no brain within 6 mm of where the scan ends."""
+    affine, shape = cube()
+    data = np.asarray(phantom(affine, shape).dataobj)
+    first = int(np.flatnonzero((data == 100).any((1, 2)))[0]) + 6 if cut else 0
+    affine[:3, 3] += affine[:3, :3] @ [first, 0, 0]
+
+    def shy(x: np.ndarray) -> np.ndarray:
+        p = net(x)
+        shown = ndimage.distance_transform_edt(np.pad(x > 0, 1))[1:-1, 1:-1, 1:-1] > 2
+        p[1:] *= shown
+        p[0] = 1 - p[1:].sum(0)
+        return p
+
+    found = head.see_head(nib.Nifti1Image(data[first:], affine), shy)
+    assert found.cut_off == cut and found.cut_mm2 < head.CUT_MM2
+
+
 def bright_is_brain(x: np.ndarray) -> np.ndarray:
     p = np.zeros((6, *x.shape), np.float32)
     p[head.HEAD_BRAIN[0]] = x > 0.75

@@ -17,7 +17,7 @@ from thalbids.types import RAW_SUFFIXES
 
 _NAME = re.compile(rf"(?P<entities>(?:{ENTITY}_)*)(?P<suffix>[0-9A-Za-z]+)(?P<extension>\.nii\.gz|\.nii|\.json)")
 _WITH_SIDECARS = frozenset({*SUFFIXES, *RAW_SUFFIXES["anat"], *RAW_SUFFIXES["fmap"], "MTsat", "T1rho", "cbf"})
-_ANNEX_POINTER = b"/annex/objects/"
+_POINTERS = b"/annex/objects/", b"version https://git-lfs.github.com/spec/"  # of git-annex and Git LFS
 _ANNEX_LARGEST = 32 * 1024  # bytes; git-annex takes no longer file for a pointer
 
 
@@ -128,13 +128,13 @@ def check_content(path: Path) -> None:
     ------
     MetadataError
         No file, a broken link (content of a datalad or git-annex dataset that was not fetched, a target that was
-        moved), or the pointer that git-annex leaves in place of an unlocked file.
+        moved), or the pointer that git-annex (of an unlocked file) or Git LFS leaves in its place.
     """
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
             raise MetadataError("this is not a file but a folder, device or pipe.", "Put the file there.", path)
-        pointer = about.st_size <= _ANNEX_LARGEST and path.read_bytes().startswith(_ANNEX_POINTER)
+        pointer = about.st_size <= _ANNEX_LARGEST and path.read_bytes().startswith(_POINTERS)
     except FileNotFoundError:
         pointer = True
     except OSError as error:
@@ -142,5 +142,5 @@ def check_content(path: Path) -> None:
         raise MetadataError(problem, "Check its permissions and links.", path) from None
     if pointer:
         problem = "only a link is here, its content is not on this machine."
-        mend = "Get the content first (datalad get, git annex get) or repair the link."
+        mend = "Get the content first (datalad get, git annex get, git lfs pull) or repair the link."
         raise MetadataError(problem, mend, path)

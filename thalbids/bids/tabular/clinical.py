@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ AGING = ("age", "disease_duration")  # a value without a session is that of the 
 _TRIAL = re.compile(r"(t25fw|nhpt(?:_dom|_nondom)?)(?:_(\d+))?")
 _WIDE = re.compile(rf"(?P<name>.+)_(?P<session>ses-{LABEL})")
 _IDS = ("participant_id", "session_id", "filename")
+LONGEST_DAYS = 36525  # between two visits of a person: more, and they were not all shifted alike
 RANKS = ("scans", "sessions", "phenotype", "participants")
 SHOWN = 20  # problems that a message lists
 ROUNDED = 0.051  # seconds by which a mean in a table may differ from that of the trials, being rounded
@@ -162,13 +163,21 @@ def elsewhere(root: Path) -> list[str]:
     for folder in ("", "phenotype"):
         for name in _listed(root / folder):
             stem, _, ending = name.rpartition(".")
-            if ending.lower() in ("csv", "xlsx", "xls", "ods", "sav") and (folder or stem == "participants"):
-                inside = f"{folder}/{name}" if folder else name
-                notes.append(f"warning: {inside} is not read: save it as {stem}.tsv, with tabs between the cells.")
+            ours = not folder and stem.lower() == "participants" and name != "participants.tsv"
+            endings = ("csv", "xlsx", "xls", "ods", "sav", *(("txt", "tsv") if ours else ()))
+            if (folder or ours) and ending.lower() in endings:
+                inside, wanted = (name, "participants") if ours else (f"{folder}/{name}", stem)
+                notes.append(f"warning: {inside} is not read: save it as {wanted}.tsv, with tabs between the cells.")
     if os.path.lexists(root / "sessions.tsv"):
         notes.append("warning: sessions.tsv at the root is not read: BIDS wants sub-X/sub-X_sessions.tsv for each "
                      "person, or a table in phenotype/ with participant_id and session_id.")  # fmt: skip
     return notes
+
+
+def _can_be(dates: Sequence[str]) -> bool:
+    """Whether the dates of a person's visits are days that differ, all of them shifted alike."""
+    days = sorted(date[:10] for date in dates)
+    return "" not in days and len(set(days)) == len(days) and days_between(days[0], days[-1]) <= LONGEST_DAYS
 
 
 def _of_t1w(column: int, lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
@@ -452,7 +461,7 @@ class _Person:
     def rows(self, labels: list[str]) -> list[dict[str, Any]]:
         """The rows of these sessions, in order of time."""
         only = len(labels) == 1
-        dates = {label: self._date(label, only) for label in labels}
+        dates = self._consistent({label: self._date(label, only) for label in labels})
         years = self._years(dates)
         ordered = labels
         if all(value is not None for value in years.values()):
@@ -463,6 +472,22 @@ class _Person:
                     f"{self.name}: the dates order the sessions otherwise than their labels: {told}."
                 )
         return [self._row(label, order, dates[label], years[label], order == 0) for order, label in enumerate(ordered)]
+
+    def _consistent(self, dates: dict[str, str]) -> dict[str, str]:
+        """The dates; where they cannot all be true, those of a table whose dates can, if there is one.
+
+        A scans table may hold one masked date for all visits, or shifted dates for some of them.
+        """
+        if len(dates) < 2 or _can_be(list(dates.values())):
+            return dates
+        for rank in range(1, len(RANKS)):
+            own = {label: [e for e in self._entries(label, "acq_time") if e.rank == rank] for label in dates}
+            if all(own.values()) and _can_be(other := [str(entries[0].value) for entries in own.values()]):
+                self.made.notes.append(
+                    f"{self.name}: the dates of scans.tsv cannot all be true; those of {RANKS[rank]}.tsv count."
+                )
+                return dict(zip(dates, other, strict=True))
+        return dates
 
     def _date(self, label: str, only: bool) -> str:
         entries = [*self._entries(label, "acq_time"), *(self._entries(None, "acq_time") if only else ())]
@@ -479,7 +504,7 @@ class _Person:
             return dict.fromkeys(dates)
         first = min(known)
         days = {label: days_between(first, value) if value else None for label, value in dates.items()}
-        if max(value for value in days.values() if value is not None) > 36525:
+        if max(value for value in days.values() if value is not None) > LONGEST_DAYS:
             text = f"warning: {self.name}: dates more than 100 years apart are not all shifted alike; not used."
             self.made.notes.append(text)
             return dict.fromkeys(dates)

@@ -13,10 +13,10 @@ def alike(label: str) -> str:
 
     Examples
     --------
-    >>> alike("sub-P_001") == alike("sub-p1"), alike("ses-10") == alike("ses-1")
-    (True, False)
+    >>> alike("sub-P_001") == alike("sub-p1"), alike("SUB01") == alike("sub-1"), alike("ses-10") == alike("ses-1")
+    (True, True, False)
     """
-    bare = re.sub(r"^(?:sub|ses)-", "", label.strip(), flags=re.IGNORECASE)
+    bare = re.sub(r"^(?:(?:sub|ses)(?:[\s_\-]+|(?=\d)))+", "", label.strip(), flags=re.IGNORECASE)
     return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\s_\-]+", "", bare)).casefold()
 
 

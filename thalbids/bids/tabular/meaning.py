@@ -47,7 +47,7 @@ USUAL = {
     "acq_time": ("date", "visitdate", "scandate", "mridate", "acqdate", "dateofvisit", "dateofscan"),
     "icv_ml": ("icv", "etiv", "tiv"),
 }
-_TOP_CODED = re.compile(r"(?:>=?\s*)?(\d{1,3})\s*\+?")
+_TOP_CODED = re.compile(r"(?:[<>\u2264\u2265]=?\s*)?(\d{1,3})\s*\+?")
 _RANGE = re.compile(r"(\d{1,3})\s*(?:-|\u2013|to)\s*(\d{1,3})")
 
 

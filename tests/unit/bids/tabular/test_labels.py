@@ -13,7 +13,8 @@ from thalbids.bids.tabular.labels import alike, partners, told
         ("sub-1", "sub-01", True), ("sub-1", "sub-001", True), ("1", "sub-01", True), ("sub-P_001", "sub-p1", True),
         ("ses-M12", "ses-m12", True), ("sub-10", "sub-1", False), ("sub-0", "sub-00", True), ("sub-0", "sub-", False),
         ("ses-1a", "ses-01a", True), ("sub-a10", "sub-a1", False), ("sub-1", "sub-2", False),
-        ("sub-x-1", "sub-x1", True),
+        ("sub-x-1", "sub-x1", True), ("sub-SUB-01", "sub-01", True), ("sub-sub01", "sub-01", True),
+        ("sub-sub_1", "sub-01", True), ("sub-subject1", "sub-1", False),
     ],
 )  # fmt: skip
 def test_alike(one: str, two: str, same: bool) -> None:

@@ -119,12 +119,12 @@ def test_units_hold_for_their_own_table_and_are_inherited_by_sessions(tmp_path: 
 
 
 def test_ages_that_privacy_cut_are_read_and_counted(tmp_path: Path) -> None:
-    cells = ["89+", ">89", "90", "35-40", "n/a"]
+    cells = ["89+", ">89", "90", "35-40", "n/a", "<18", "\u226590"]
     write(tmp_path, "participants.tsv", "participant_id|age", *(f"sub-{n}|{cell}" for n, cell in enumerate(cells)))
     data = read_clinical(tmp_path, Clinical())
-    assert [row["age"] for row in visits(data, {}).rows] == [89.0, 89.0, 90.0, 37.5, None]
+    assert [row["age"] for row in visits(data, {}).rows] == [89.0, 89.0, 90.0, 37.5, None, 18.0, 90.0]
     notes = [note for note in data.notes if note.startswith("warning: participants.tsv")]
-    assert sum(int(note.split()[2]) for note in notes) == 3
+    assert sum(int(note.split()[2]) for note in notes) == 5
     assert any("range such as '35-40'; its middle" in note for note in notes)
 
 
@@ -155,7 +155,18 @@ def test_masked_dates_do_not_matter_where_another_table_has_them(tmp_path: Path,
     assert "2 sessions have no usable date in scans.tsv; that of another table counts." in data.notes
 
 
-@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "annex"])
+@pytest.mark.parametrize("masked", [("1900-01-01", "1900-01-01"), ("1900-01-01", "2021-01-01T10:00:00")])
+def test_dates_of_scans_that_cannot_all_be_true_give_way(tmp_path: Path, masked: tuple[str, str]) -> None:
+    for session, date in zip("12", masked, strict=True):
+        write(tmp_path, f"sub-01/ses-{session}/sub-01_ses-{session}_scans.tsv", "filename|acq_time",
+              f"anat/sub-01_ses-{session}_T1w.nii.gz|{date}")  # fmt: skip
+    write(tmp_path, "sub-01/sub-01_sessions.tsv", "session_id|acq_time", "ses-1|2020-01-01", "ses-2|2021-01-01")
+    found = visits(read_clinical(tmp_path, Clinical()), {})
+    assert [row["years"] for row in found.rows] == pytest.approx([0, 366 / 365.25])
+    assert "sub-01: the dates of scans.tsv cannot all be true; those of sessions.tsv count." in found.notes
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "annex", "lfs"])
 def test_a_broken_participants_table_is_an_error(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "participants.tsv"
     if kind == "link":
@@ -165,16 +176,25 @@ def test_a_broken_participants_table_is_an_error(tmp_path: Path, kind: str) -> N
     elif kind == "pipe":
         os.mkfifo(path)
     else:
-        path.write_text("/annex/objects/MD5-x")
+        pointer = {"annex": "/annex/objects/MD5-x", "lfs": "version https://git-lfs.github.com/spec/v1\noid sha256:1"}
+        path.write_text(pointer[kind])
     with pytest.raises(MetadataError, match=r"participants\.tsv: (only a link|this is not a file)"):
         read_clinical(tmp_path, Clinical())
 
 
 def test_tables_that_nothing_reads_are_said(tmp_path: Path) -> None:
-    for name in ("participants.csv", "participants.xlsx", "sessions.tsv", "phenotype/edss.csv", "README.csv"):
+    for name in (
+        "participants.csv", "participants.xlsx", "Participants.tsv", "sessions.tsv", "phenotype/edss.csv", "README.csv"
+    ):  # fmt: skip
         write(tmp_path, name, "participant_id")
     warned = "\n".join(note for note in read_clinical(tmp_path, Clinical()).notes if note.startswith("warning:"))
-    for name in ("participants.csv", "participants.xlsx", "sessions.tsv at the root", "phenotype/edss.csv"):
+    for name in (
+        "participants.csv",
+        "participants.xlsx",
+        "Participants.tsv",
+        "sessions.tsv at the root",
+        "phenotype/edss.csv",
+    ):
         assert name in warned
     assert "README" not in warned
 

@@ -18,7 +18,7 @@ from thalbids.participant.step_io import NOISE, given, image_of
 from thalbids.qmri.unit1 import without_noise
 
 UP_TO_SKULL = "Brain with its fluid up to the inner skull, by SynThal's whole-head network."
-CUT_OFF = "The field of view ends inside the skull: brain mask and intracranial volume are not whole."
+CUT_OFF = "The field of view ends inside the skull or at it: brain mask and intracranial volume are not whole."
 LEFT_BY_STRIPPING = "What the skull-stripping of the scan left, with what that encloses."
 
 
@@ -52,7 +52,7 @@ def add_steps(plan: SessionPlan) -> None:
             weights=_weights(),
         ),
         memory_gb=plan.memory(1.5),
-        version=7,  # how noisy the scan is, by the finest wavelet
+        version=7,  # noise by the finest wavelet, stripping with noise around it, heads cut at the scalp
     )
     plan.segmentable[plan.reference] = plan.t1w
 

@@ -20,7 +20,7 @@ from thalbids.participant.step_io import given, there
 from thalbids.qc import rules
 
 GIVEN = "icv"  # the name in --derivatives
-CUT_OFF_NOTE = "the field of view ends inside the skull, so its volume cannot be measured"
+CUT_OFF_NOTE = "the field of view ends inside the skull or at it, so its volume cannot be measured"
 STRIPPED_NOTE = "the scan is skull-stripped: what the stripping removed inside the skull is not counted"
 
 
