@@ -89,7 +89,11 @@ def read_header(path: Path | str) -> list[str]:
     MetadataError
         The file is missing, unreadable or not UTF-8, or has no header.
     """
-    columns = [name.strip() for name in read_text(path).split("\n", 1)[0].split("\t")]
+    return _header(read_text(path).split("\n", 1)[0], path)
+
+
+def _header(line: str, path: Path | str) -> list[str]:
+    columns = [name.strip() for name in line.split("\t")]
     if columns == [""]:
         raise MetadataError("the table has no header.", "Its first row must hold the column names.", path)
     return columns
@@ -103,8 +107,8 @@ def read_lines(path: Path | str) -> tuple[list[str], list[tuple[int, list[str]]]
     MetadataError
         As for `read_table`.
     """
-    columns = read_header(path)
-    lines = read_text(path).split("\n")[1:]
+    first, *lines = read_text(path).split("\n")
+    columns = _header(first, path)
     twice = sorted(name for name, times in Counter(columns).items() if times > 1)
     if twice:
         raise MetadataError(f"column {twice[0]!r} is there twice.", "Rename or delete one of them.", path)
@@ -182,13 +186,14 @@ def read_text(path: Path | str) -> str:
         The file is missing, unreadable, too large or not UTF-8.
     """
     try:
-        about = Path(path).stat()
+        about = os.stat(path)  # noqa: PTH116 (Path objects take half of the time of a small file)
         if not stat.S_ISREG(about.st_mode):
             raise MetadataError("this is not a file but a folder, device or pipe.", "Put the file there.", path)
         if about.st_size > MAX_TEXT_BYTES:
             problem = f"the file is larger than {MAX_TEXT_BYTES / 1e6:.0f} MB."
             raise MetadataError(problem, "No JSON or TSV file of a dataset is: is it the right one?", path)
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:  # noqa: PTH123
+            data = file.read()
     except FileNotFoundError:
         raise MetadataError("the file is not there.", "Check its name.", path) from None
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,7 @@ class Cohort:
     conflicts : where clinical tables disagree, as in ``group_conflicts.tsv``.
     notes : what was found, repaired or left out, for the terminal and the report; warnings start with ``warning:``.
     lost : those of the notes that tell of people whom a mistake in the data costs: the run ends with 1.
+    icv : every intracranial volume of the derivatives: participant_id, session_id, source, icv_ml, status.
     documents : the QC document of each session that has a readable one, by participant and session.
     columns_found, columns_unused : clinical columns that were read, by variable, and those that mean nothing to us.
     """
@@ -84,9 +86,10 @@ class Cohort:
     columns_found: Mapping[str, Sequence[str]] = field(default_factory=dict)
     columns_unused: Sequence[str] = ()
     lost: Sequence[str] = ()
+    icv: Sequence[Mapping[str, Any]] = ()
     documents: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def usable(self) -> pd.DataFrame:
         """The rows of ``volumes`` with status ok."""
         return self.volumes[self.volumes["status"] == "ok"]
@@ -96,17 +99,17 @@ class Cohort:
         """The columns of ``visits`` that settings name as covariate or outcome and thalbids does not know."""
         return tuple(name for name in own_columns(self.settings.group) if name in self.visits)
 
-    @property
+    @functools.cached_property
     def methods(self) -> tuple[str, ...]:
         """Every method of ``volumes``, in its order."""
         return tuple(self.volumes["method"].unique())
 
-    @property
+    @functools.cached_property
     def model_methods(self) -> tuple[str, ...]:
         """The methods that enter the clinical models (setting ``group.not_in_models``)."""
         return tuple(name for name in self.methods if name not in self.settings.group.not_in_models)
 
-    @property
+    @functools.cached_property
     def compared(self) -> tuple[str, ...]:
         """The methods of the common sample (setting ``group.sample_methods``): of the models, those anybody has."""
         usable = set(self.usable["method"])

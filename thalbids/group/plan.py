@@ -158,6 +158,8 @@ def _model(plan: Plan, settings: Settings) -> dict[str, Any]:
         "covariates": list(plan.covariates),
         "log": [name for name in plan.logged if name in plan.outcomes],
         "HC3": [name for name in plan.robust if name in plan.outcomes],
+        "ordinal": [name for name in plan.levels if name in plan.outcomes],
+        "sample": settings.group.sample,
         "subsets": ["all", *([settings.group.subset] if settings.group.subset else [])],
     }
 

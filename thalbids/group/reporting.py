@@ -22,7 +22,7 @@ PAPER = (
 )  # fmt: skip
 
 
-def write(out_dir: Path, settings: str, notes: Iterable[str] = ()) -> list[Path]:
+def write(out_dir: Path, settings: str, notes: Iterable[str] = (), nprocs: int = 1) -> list[Path]:
     """Write ``group.html``, ``group_figures/`` and ``logs/CITATION.*``.
 
     Parameters
@@ -30,6 +30,7 @@ def write(out_dir: Path, settings: str, notes: Iterable[str] = ()) -> list[Path]
     out_dir : the derivatives, with their ``group_*.tsv``
     settings : TOML text of the run's settings
     notes : what was found, repaired or left out
+    nprocs : processes that draw the figures
 
     Returns
     -------
@@ -41,7 +42,7 @@ def write(out_dir: Path, settings: str, notes: Iterable[str] = ()) -> list[Path]
     provenance |= {"Notes of the run": notes} if notes else {}
     made = {str(tool["Name"]): tool.get("Version", "") for tool in _generated_by(out_dir)}
     provenance |= {"Programs that made the masks": made} if made else {}
-    pages = write_group_report(out_dir, story(ANALYSES), provenance, paragraphs)
+    pages = write_group_report(out_dir, story(ANALYSES), provenance, paragraphs, nprocs)
     return [*pages, *boilerplate.write(paragraphs, out_dir / "logs")]
 
 

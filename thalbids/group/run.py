@@ -70,7 +70,8 @@ def group(
     if settings.outputs.report:
         from thalbids.group import reporting
 
-        print(f"report: {reporting.write(out_dir, without_folders(settings.to_toml()), notes)[0].name}")
+        kept = without_folders(settings.to_toml())
+        print(f"report: {reporting.write(out_dir, kept, notes, settings.run.nprocs)[0].name}")
     print(f"{len(made)} tables: " + ", ".join(f"{table.name} ({len(table.frame)})" for table in made))
     end(out_dir)
     return 1 if problems or cohort.lost else 0
@@ -94,7 +95,7 @@ def report_again(out_dir: Path, settings: Settings) -> int:
 
     kept = out_dir / "logs" / "group" / "settings.toml"
     earlier = kept.read_text(encoding="utf-8") if kept.is_file() else settings.to_toml()
-    print(f"report: {reporting.write(out_dir, without_folders(earlier))[0].name}")
+    print(f"report: {reporting.write(out_dir, without_folders(earlier), (), settings.run.nprocs)[0].name}")
     return 0
 
 

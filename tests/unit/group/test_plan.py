@@ -83,6 +83,12 @@ def test_rules_for_ratings_are_planned_and_their_files_are_not(tmp_path: Path) -
     assert [(row["what"], row["planned"], row["actual"]) for row in rows] == [("ratings.rule", "majority", "any")]
 
 
+def test_an_ordinal_outcome_has_neither_a_logarithm_nor_robust_errors() -> None:
+    models = plan.planned(load(None, {"group": {"ordinal": ["edss", "t25fw"], "sample": "common"}}))["models"]
+    assert models[0]["ordinal"] == ["edss", "t25fw"] and models[0]["sample"] == "common"
+    assert models[0]["log"] == ["nhpt"] and models[0]["HC3"] == ["disease_duration"]
+
+
 def test_a_setting_that_an_older_plan_does_not_know_is_told_where_it_is_set(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     plan.write(path, load())

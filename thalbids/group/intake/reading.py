@@ -166,11 +166,10 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     notes += trust.same_scans(places)
     words = [name for name, number in clinical.own.items() if not number]
     visit_frame = frame_of(together.rows, (*VISIT_COLUMNS, *clinical.own), words)
-    icv_rows, icv_notes = read_icv(places)
+    icv_found, icv_notes = read_icv(places)
     given = visit_frame[visit_frame["icv_ml"].notna()][["participant_id", "session_id", "icv_ml"]]
-    if not settings.group.distrusted_icv:
-        icv_rows = sound_icv(icv_rows, notes)
-    icv_rows += [row | {"source": "given"} for row in given.to_dict("records")]
+    icv_rows = icv_found if settings.group.distrusted_icv else sound_icv(icv_found, notes)
+    icv_rows = [*icv_rows, *(row | {"source": "given"} for row in given.to_dict("records"))]
     icv = icv_frame(icv_rows, settings.group.icv, notes)
     volumes = volume_frame(read, icv, settings.group, notes)
     visit_frame["has_mri"] = _has_mri(visit_frame, volumes)
@@ -182,7 +181,7 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         exclusions=frame_of([], ("participant_id", "session_id", "method", "reason")),
         conflicts=pd.DataFrame(together.conflicts), places=places, notes=[*notes, *icv_notes, *pbvc_notes],
         columns_found=clinical.found, columns_unused=clinical.unused, lost=lost,
-        documents=read_documents(places),
+        documents=read_documents(places), icv=icv_found,
     )  # fmt: skip
     for name in settings.group.sample_methods:
         if name not in cohort.model_methods:

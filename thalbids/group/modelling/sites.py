@@ -46,7 +46,7 @@ def notes(cohort: Cohort) -> list[str]:
     elif modelled(cohort):
         done = (
             "the site is a covariate of the models of clinical scores, of the comparison of diagnosis groups and of "
-            "the norms, and a random effect of the mixed models"
+            "the norms, where it can be told from the others, and a random effect of the mixed models"
         )
     elif group.site == "none":
         done = "no model knows of it (group.site)"
@@ -57,9 +57,10 @@ def notes(cohort: Cohort) -> list[str]:
     moved = own.groupby("participant_id")["site"].nunique()
     names = [str(person) for person in moved.index[moved > 1]]
     if names:
+        who = "participant was" if len(names) == 1 else "participants were"
         shown = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
         made.append(
-            f"warning: {len(names)} participants were scanned at several sites ({shown}): their change holds the "
+            f"warning: {len(names)} {who} scanned at several sites ({shown}): the change holds the "
             "difference between the sites, which no covariate of the baseline takes out."
         )
     return made

@@ -41,6 +41,7 @@ def write_group_report(
     story: Sequence[Callable[[Tables], Section]],
     provenance: Mapping[str, Mapping[str, object] | str],
     methods_paragraph: Paragraphs | None = None,
+    nprocs: int = 1,
 ) -> list[Path]:
     """Write ``group.html`` and ``group_figures/*`` from the tables of a folder.
 
@@ -50,6 +51,7 @@ def write_group_report(
     story : what makes the sections, in their order
     provenance : heading -> table (name -> value) or text, as in the participant's page
     methods_paragraph : from :func:`thalbids.reports.boilerplate.group`
+    nprocs : processes that draw the figures
 
     Returns
     -------
@@ -63,13 +65,11 @@ def write_group_report(
         A file cannot be written.
     """
     tables = Tables(out_dir)
-    files: list[Path] = []
-    parts = []
     sections = [make(tables) for make in story]
-    for section in sections:
-        drawn = [canvas.draw(figure, out_dir / FIGURES) for figure in section.figures]
-        files += [path for one in drawn for path in one.files]
-        parts.append(_part(section, drawn))
+    every = canvas.draw_all([one for section in sections for one in section.figures], out_dir / FIGURES, nprocs)
+    files = [path for one in every for path in one.files]
+    drawn = iter(every)
+    parts = [_part(section, [next(drawn) for _ in section.figures]) for section in sections]
     for path in (out_dir / FIGURES).glob("*.*"):  # of an earlier run, for sections that have no data any more
         if path not in files and path.suffix in (".svg", ".png"):
             path.unlink()

@@ -19,6 +19,7 @@ BOM = "\ufeff"  # without it spreadsheets take UTF-8 for another encoding
 FORMULA = ("=", "+", "@", "\t")  # how a cell begins that a spreadsheet would compute
 DATE = datetime.datetime(2000, 1, 1)  # of every document: its content says when nothing
 POINTS = 8
+CELL, HEAD = "TableCell", "TableHead"  # paragraphs of a table
 
 
 def numbered(sections: Sequence[Section]) -> Iterator[tuple[int, str, Section, Shown]]:
@@ -58,6 +59,7 @@ def docx(sections: Sequence[Section]) -> bytes:
     """
     import docx as library
     from docx.enum.section import WD_ORIENT
+    from docx.enum.style import WD_STYLE_TYPE
     from docx.shared import Cm, Pt
 
     document = library.Document()
@@ -66,6 +68,10 @@ def docx(sections: Sequence[Section]) -> bytes:
     page.left_margin = page.right_margin = page.top_margin = page.bottom_margin = Cm(1.5)
     document.styles["Normal"].font.name = "Times New Roman"
     document.styles["Normal"].font.size = Pt(10)
+    for name, bold in ((CELL, False), (HEAD, True)):
+        style = document.styles.add_style(name, WD_STYLE_TYPE.PARAGRAPH)
+        style.base_style = document.styles["Normal"]
+        style.font.size, style.font.bold, style.paragraph_format.space_after = Pt(POINTS), bold, Pt(0)
     properties = document.core_properties
     properties.author, properties.title, properties.comments = "thalbids", "Tables of the group report", ""
     properties.created = properties.modified = DATE
@@ -84,13 +90,11 @@ def _table(document: Document, number: int, section: Section, shown: Shown) -> N
     caption.add_run(f"{section.title}: {shown.title}.")
     rows = [list(row) for row in shown.rows[:MOST_ROWS]]
     table = document.add_table(rows=len(rows) + 1, cols=len(shown.header))
-    for place, (row, texts) in enumerate(zip(table.rows, [list(shown.header), *rows], strict=True)):
-        for cell, text in zip(row.cells, texts, strict=True):
-            paragraph = cell.paragraphs[0]
-            paragraph.paragraph_format.space_after = Pt(0)
-            run = paragraph.add_run(str(text))
-            run.font.size = Pt(POINTS)
-            run.bold = place == 0
+    texts = [str(text) for row in (shown.header, *rows) for text in row]
+    for place, (cell, text) in enumerate(zip(table._tbl.iter_tcs(), texts, strict=True)):
+        paragraph = cell.p_lst[0]
+        paragraph.style = HEAD if place < len(shown.header) else CELL
+        paragraph.add_r().text = text
     _rules(table)
     more = (
         f"The first {len(rows)} of {len(shown.rows)} rows; all" if len(shown.rows) > len(rows) else "Unrounded values"

@@ -23,4 +23,4 @@ def test_sites_are_counted_and_a_change_of_site_is_named() -> None:
 
     first, second = sites.notes(cohort)
     assert first.startswith("warning: the data come from 3 sites, A (7), B (5), C (2): the site is a covariate")
-    assert "1 participants were scanned at several sites (sub-00)" in second
+    assert "1 participant was scanned at several sites (sub-00)" in second

@@ -24,6 +24,7 @@ from thalbids.reports.group.section import Section, Shown, counted
 
 LOGGED = ("t25fw", "nhpt")
 BELLS = tuple(name for name in OUTCOMES if name != "edss")  # scores in which a robust z means something
+LEAST = 10  # values that a robust z needs; of fewer, normal ones lie beyond 5 in up to a fifth of the samples
 _ANALYSIS = {"analysis": column("Analysis", "crosssectional or longitudinal: the models of the table of that name.")}
 _OUTCOME = {"outcome": column("Outcome", "Outcome of the model.")}
 
@@ -38,7 +39,7 @@ OUTLIERS: dict[str, Column] = {
     **SESSIONS,
     "value": column("Value", "In the units of the variable; the natural logarithm of t25fw and nhpt."),
     "median": column("Median", "Of everybody."),
-    "robust_z": column("Robust z", "(value - median) / (1.4826 x median absolute deviation)."),
+    "robust_z": column("Robust z", "(value - median) / (1.4826 x median absolute deviation), of at least 10 values."),
 }
 INFLUENCE: dict[str, Column] = {
     **_ANALYSIS,
@@ -120,7 +121,7 @@ def outliers(cohort: Cohort, limit: float) -> list[dict[str, Any]]:
     """Values whose robust z lies beyond the limit."""
     rows = []
     for sample, pair, variable, method, values in _values(cohort):
-        z = robust_z(values)
+        z = distance(values)
         for i in np.flatnonzero(np.abs(z) > limit):
             rows.append(
                 {
@@ -130,6 +131,11 @@ def outliers(cohort: Cohort, limit: float) -> list[dict[str, Any]]:
                 }
             )  # fmt: skip
     return rows
+
+
+def distance(values: np.ndarray) -> np.ndarray:
+    """The robust z of each value; NaN where there are fewer than `LEAST`."""
+    return robust_z(values) if np.isfinite(values).sum() >= LEAST else np.full(values.shape, np.nan)
 
 
 def _values(cohort: Cohort) -> Iterator[tuple[Sample, str, str, str, np.ndarray]]:
@@ -177,8 +183,8 @@ def _model(
     beyond = {
         "leverage": found.leverage >= max(limits.leverage, 3 * k / n),
         "cook": found.cook >= limits.cook,
-        "volume": np.abs(robust_z(columns[plan.predictor])[used]) > limits.z,
-        "outcome": (np.abs(robust_z(columns[outcome])[used]) > limits.z) & (_score(outcome) in BELLS),
+        "volume": np.abs(distance(columns[plan.predictor])[used]) > limits.z,
+        "outcome": (np.abs(distance(columns[outcome])[used]) > limits.z) & (_score(outcome) in BELLS),
     }
     out = np.any(list(beyond.values()), axis=0)
     people = sample.table["participant_id"].to_numpy(dtype=object)[used]

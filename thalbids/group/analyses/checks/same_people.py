@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -137,12 +137,14 @@ def _only(cohort: Cohort) -> Any:
 def compare(cohort: Cohort) -> Rows:
     """Rows of ``group_associations``: every pair of methods on the people who have all of them."""
     rows: Rows = []
-    for plan, sample, pair in _samples(cohort, "common"):
+    for plan, sample, pair in _samples(cohort, "common") if len(cohort.compared) > 1 else ():
         for subset in subsets(cohort):
             inside = sample.within(subset)
-            for outcome in plan.outcomes:
-                key = {"analysis": plan.analysis, "outcome": outcome, "subset": subset, "sessions": pair}
-                rows += [key | row for row in _outcome(cohort, plan, inside, outcome)]
+            models = [_model(cohort, plan, inside, outcome) for outcome in plan.outcomes]
+            fitted = _fitted(cohort, models)
+            for model in models:
+                key = {"analysis": plan.analysis, "outcome": model.outcome, "subset": subset, "sessions": pair}
+                rows += [key | row for row in _rows(cohort.compared, model, fitted.get(model.outcome))]
     family = ("analysis", "subset", "sessions", "quantity")
     adjust(rows, {"p_fdr": family, "p_fdr_outcome": (*family, "outcome")})
     for row in rows:
@@ -152,39 +154,81 @@ def compare(cohort: Cohort) -> Rows:
     return rows
 
 
-def _outcome(cohort: Cohort, plan: Plan, sample: Sample, outcome: str) -> Iterator[dict[str, Any]]:
-    """The pairs of methods for one outcome."""
+@dataclass(frozen=True)
+class _Model:
+    """The people of one outcome: outcome (n,), volumes (n, methods), covariates with the intercept (n, k)."""
+
+    outcome: str
+    y: np.ndarray
+    V: np.ndarray
+    X: np.ndarray
+    formula: str
+    reason: str
+
+    @property
+    def people(self) -> tuple[bytes, bytes]:
+        """The same for outcomes known of the same people."""
+        return self.V.tobytes(), self.X.tobytes()
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """Quantities (methods,) of one outcome, and their resamples (draws, methods)."""
+
+    values: dict[str, np.ndarray]
+    draws: dict[str, np.ndarray]
+
+
+def _model(cohort: Cohort, plan: Plan, sample: Sample, outcome: str) -> _Model:
     methods = cohort.compared
-    if len(methods) < 2:
-        return
     design = plan.design(sample, outcome, methods[0])
     used = fit.listwise(design.columns)
     X = np.column_stack([*(design.columns[name][used] for name in design.predictors[1:]), np.ones(int(used.sum()))])
     V = sample.volumes["total"].loc[used, list(methods)].to_numpy(dtype=np.float64)
     y = design.columns[outcome][used]
-    shared = {"n": int(used.sum()), "formula": design.formula}
     reason = "proportional odds have no partial correlation" if outcome in plan.levels else ""
     reason = reason or fit.missing(design.columns, used) or associations.unfit(y, V, X, methods)
-    if reason:
-        nothing = dict.fromkeys(("estimate", "estimate2", "difference", "p"), math.nan)
-        for a, b in itertools.combinations(methods, 2):
-            for quantity in QUANTITIES:
-                yield {"method": a, "method2": b, "quantity": quantity, **shared, **nothing, "reason": reason}
-        return
-    point = associations.fits(y, V, X)
-    drawn = associations.resampled(y, V, X, cohort.settings.run.seed, cohort.settings.group.bootstrap)
-    values = {"partial_r": point.partial, "beta_std": point.beta, "r2": point.r2}
-    draws = {"beta_std": drawn.beta, "r2": drawn.r2}
+    return _Model(outcome, y, V, X, design.formula, reason)
+
+
+def _fitted(cohort: Cohort, models: Sequence[_Model]) -> dict[str, _Fitted]:
+    """Estimates and resamples by outcome; outcomes of the same people are resampled together."""
+    alike: dict[tuple[bytes, bytes], list[_Model]] = {}
+    for model in models:
+        if not model.reason:
+            alike.setdefault(model.people, []).append(model)
+    found = {}
+    for own in alike.values():
+        Y = np.column_stack([model.y for model in own])
+        point = associations.fits(Y, own[0].V, own[0].X)
+        settings = cohort.settings
+        drawn = associations.resampled(Y, own[0].V, own[0].X, settings.run.seed, settings.group.bootstrap)
+        for i, model in enumerate(own):
+            values = {"partial_r": point.partial[i], "beta_std": point.beta[i], "r2": point.r2[i]}
+            found[model.outcome] = _Fitted(values, {"beta_std": drawn.beta[:, i], "r2": drawn.r2[:, i]})
+    return found
+
+
+def _rows(methods: Sequence[str], model: _Model, fitted: _Fitted | None) -> Iterator[dict[str, Any]]:
+    """The pairs of methods for one outcome."""
+    shared = {"n": model.y.size, "formula": model.formula}
+    left = associations.residuals(np.column_stack([model.y, model.V]), model.X) if fitted else None
     for i, j in itertools.combinations(range(len(methods)), 2):
-        for quantity, found in values.items():
+        for quantity in QUANTITIES:
+            names = {"method": methods[i], "method2": methods[j], "quantity": quantity, **shared}
+            if fitted is None or left is None:
+                nothing = dict.fromkeys(("estimate", "estimate2", "difference", "p"), math.nan)
+                yield {**names, **nothing, "reason": model.reason}
+                continue
+            found = fitted.values[quantity]
             if quantity == "partial_r":
-                test, difference = "steiger", associations.steiger_zou(y, V[:, i], V[:, j], X)
+                ends = left[:, 0], left[:, i + 1], left[:, j + 1]
+                test, difference = "steiger", associations.steiger_zou(*ends, model.X.shape[1] - 1)
             else:
-                own = draws[quantity]
+                own = fitted.draws[quantity]
                 test, difference = "bootstrap", associations.bootstrapped(found[i] - found[j], own[:, i] - own[:, j])
             both = {"estimate": float(found[i]), "estimate2": float(found[j])}
-            names = {"method": methods[i], "method2": methods[j], "quantity": quantity, "test": test}
-            yield {**names, **shared, **both, **_numbers(difference)}
+            yield {**names, "test": test, **both, **_numbers(difference)}
 
 
 def _numbers(found: Difference) -> dict[str, Any]:

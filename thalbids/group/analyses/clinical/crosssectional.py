@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,11 +34,17 @@ CROSSSECTIONAL: dict[str, Column] = {**OUTCOME, **METHOD, **SUBSET, **SENSITIVIT
 
 def tables(cohort: Cohort) -> list[Table]:
     """``group_crosssectional``, and the ledger."""
-    rows = models.rows(plan(cohort), cohort, baseline(cohort))
+    rows = fitted(cohort)
     lost = ledgers(cohort)
     notes = [*models.left_out_notes("crosssectional", rows), *models.costly_notes(lost), *warned(rows)]
     told = table("group_crosssectional", rows, CROSSSECTIONAL, settings=choices(cohort), notes=notes)
     return [told, missing_table(after_fit(lost, rows))]
+
+
+@functools.lru_cache(maxsize=4)
+def fitted(cohort: Cohort) -> models.Rows:
+    """The rows of ``group_crosssectional``. Not to be changed."""
+    return models.rows(plan(cohort), cohort, baseline(cohort))
 
 
 def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
@@ -57,7 +64,7 @@ def of_settings(group: Group, measure: str = "total", site: bool = False) -> Pla
         outcomes=group.outcomes,
         predictor="asymmetry" if measure == "asymmetry" else "volume_ml",
         covariates=tuple(dict.fromkeys((*group.covariates, *group.extra_covariates))),
-        logged=group.log,
+        logged=_plain(group.log, group),
         measure=measure,
         **shared(group, site),
     )
@@ -66,13 +73,18 @@ def of_settings(group: Group, measure: str = "total", site: bool = False) -> Pla
 def shared(group: Group, site: bool) -> dict[str, Any]:
     """What plans of clinical models have in common, by the settings."""
     return {
-        "robust": group.hc3,
+        "robust": _plain(group.hc3, group),
         "reference": group.hc3_reference,
         "levels": group.ordinal,
         "strict": group.strict,
         "smallest": group.smallest_level,
         "site": site,
     }
+
+
+def _plain(outcomes: Sequence[str], group: Group) -> tuple[str, ...]:
+    """Those of the outcomes that proportional odds do not model."""
+    return tuple(name for name in outcomes if name not in group.ordinal)
 
 
 def choices(cohort: Cohort) -> dict[str, Any]:
@@ -85,7 +97,7 @@ def choices(cohort: Cohort) -> dict[str, Any]:
         "strict": group.strict,
         "smallest_level": group.smallest_level,
         "log": list(made.logged),
-        "HC3": [name for name in group.hc3 if name in made.outcomes],
+        "HC3": [name for name in made.robust if name in made.outcomes],
         "HC3_reference": group.hc3_reference,
         "ordinal": [name for name in group.ordinal if name in made.outcomes],
         "methods": list(cohort.model_methods),

@@ -39,7 +39,7 @@ ANNUALISED: dict[str, Column] = LONGITUDINAL
 def tables(cohort: Cohort) -> list[Table]:
     """``group_longitudinal``, ``group_annualised`` (beyond the paper), and the ledger."""
     samples = {pair: pairs(cohort, pair) for pair in pairs_of(cohort)}
-    rows = [row for pair, sample in samples.items() for row in models_of(cohort, pair, sample)]
+    rows = [row for pair in samples for row in (*fitted(cohort, pair), *winsorised(cohort, pair))]
     rates = [row for pair, sample in samples.items() for row in rates_of(cohort, pair, sample)]
     before = {
         name: [row for row in ledgers(cohort) if row["analysis"] == name] for name in ("longitudinal", "annualised")
@@ -75,12 +75,16 @@ def pairs_of(cohort: Cohort) -> list[str]:
     return [pair for pair in cohort.settings.group.pairs if pair != "consecutive"]
 
 
-def models_of(cohort: Cohort, pair: str, sample: Sample) -> Rows:
-    """Rows of ``group_longitudinal``: every subset, and everybody with winsorised change."""
-    made = models.rows(plan(cohort), cohort, sample, sessions=pair)
-    for sensitivity, (low, high) in WINSORISED.items():
-        made += models.rows(plan(cohort, sensitivity, low, high), cohort, sample, (ALL,), sessions=pair)
-    return made
+@functools.lru_cache(maxsize=4)
+def fitted(cohort: Cohort, pair: str) -> Rows:
+    """The rows of ``group_longitudinal`` without winsorised ones. Not to be changed."""
+    return models.rows(plan(cohort), cohort, pairs(cohort, pair), sessions=pair)
+
+
+def winsorised(cohort: Cohort, pair: str) -> Rows:
+    """The rows of ``group_longitudinal`` of everybody with winsorised change."""
+    plans = [plan(cohort, name, *ends) for name, ends in WINSORISED.items()]
+    return [row for one in plans for row in models.rows(one, cohort, pairs(cohort, pair), (ALL,), sessions=pair)]
 
 
 def rates_of(cohort: Cohort, pair: str, sample: Sample) -> Rows:

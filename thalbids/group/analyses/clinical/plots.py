@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,8 +62,8 @@ def tables(cohort: Cohort) -> list[Table]:
     """
     rows: list[dict[str, Any]] = []
     checked: list[dict[str, Any]] = []
-    for plan, sample, pair in _models(cohort):
-        found = claims(plan, cohort, sample)
+    for plan, sample, pair, fitted in _models(cohort):
+        found = claims(fitted, plan.predictor)
         for method in cohort.model_methods:
             for one in _residuals(plan, sample, pair, method):
                 claim = (one.key["outcome"], method) in found
@@ -81,12 +81,10 @@ def tables(cohort: Cohort) -> list[Table]:
     ]
 
 
-def claims(plan: Plan, cohort: Cohort, sample: Sample) -> set[tuple[str, str]]:
-    """Outcome and method of the models whose volume has a corrected p below 0.05; none of those without a logarithm."""
-    if plan == plan_without_logarithm(cohort):
-        return set()
-    fitted = models.rows(plan, cohort, sample, (ALL,))
-    return {(row["outcome"], row["method"]) for row in fitted if row["term"] == plan.predictor and row["p_fdr"] < ALPHA}
+def claims(rows: Iterable[Mapping[str, Any]], predictor: str) -> set[tuple[str, str]]:
+    """Outcome and method of the models of everybody whose volume has a corrected p below 0.05."""
+    volume = [row for row in rows if row["subset"] == ALL and row["term"] == predictor]
+    return {(row["outcome"], row["method"]) for row in volume if row["p_fdr"] < ALPHA}
 
 
 def plan_without_logarithm(cohort: Cohort) -> Plan:
@@ -127,15 +125,14 @@ def checks(own: Residuals) -> list[dict[str, Any]]:
     return [{**own.key, "n": own.residual.size, "qq_r": r, "spread_rho": rho}]
 
 
-def _models(cohort: Cohort) -> Iterator[tuple[Plan, Sample, str]]:
-    """The plans of both analyses; those with a logarithm also without it."""
+def _models(cohort: Cohort) -> Iterator[tuple[Plan, Sample, str, models.Rows]]:
+    """The plans of both analyses and their rows; those with a logarithm also without it, which enter no claim."""
     if not cohort.model_methods:
         return
-    cross = crosssectional.plan(cohort)
-    yield cross, baseline(cohort), ""
-    yield plan_without_logarithm(cohort), baseline(cohort), ""
+    yield crosssectional.plan(cohort), baseline(cohort), "", crosssectional.fitted(cohort)
+    yield plan_without_logarithm(cohort), baseline(cohort), "", []
     for pair in longitudinal.pairs_of(cohort)[:1]:
-        yield longitudinal.plan(cohort), pairs(cohort, pair), pair
+        yield longitudinal.plan(cohort), pairs(cohort, pair), pair, longitudinal.fitted(cohort, pair)
 
 
 def _residuals(plan: Plan, sample: Sample, pair: str, method: str) -> Iterator[Residuals]:

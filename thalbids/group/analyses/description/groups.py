@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from thalbids.bids.tabular.tables import Column, Table, column, count, table
+from thalbids.group.analyses.description import normative
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import OUTCOMES, Cohort
 from thalbids.group.columns import FORMULA, METHOD, REASON
-from thalbids.group.modelling import sites
-from thalbids.group.modelling.design import Design, design, known
+from thalbids.group.modelling import models, sites
+from thalbids.group.modelling.design import ALIASED, Design, design, known
 from thalbids.group.modelling.missing import ledger, missing_table
 from thalbids.group.modelling.samples import Sample, baseline
 from thalbids.group.statistics.fits import contrasts
@@ -72,7 +74,13 @@ def tables(cohort: Cohort) -> list[Table]:
         "contrasts": checks.contrasts,
         "smallest_group": checks.smallest_group,
     }
-    told = table("group_diagnosis_contrasts", rows, CONTRASTS, settings=choices, notes=left_out(cohort, sample))
+    told = table(
+        "group_diagnosis_contrasts",
+        rows,
+        CONTRASTS,
+        settings=choices,
+        notes=[*small_groups(cohort, sample), *left_out(rows)],
+    )
     return [told, missing_table(ledgers(cohort))]
 
 
@@ -182,12 +190,24 @@ def compared(cohort: Cohort, sample: Sample, method: str) -> list[dict[str, Any]
     return made
 
 
-def left_out(cohort: Cohort, sample: Sample) -> list[str]:
+def small_groups(cohort: Cohort, sample: Sample) -> list[str]:
     """Which diagnosis groups are too small to be compared, in a sentence."""
     counts = sample.table["diagnosis"].value_counts()
     least = cohort.settings.checks.smallest_group
     small = [f"{name} ({n})" for name, n in counts.items() if name and n < least]
     return [f"diagnosis contrasts: groups of fewer than {least} people are left out: {', '.join(small)}."] * bool(small)
+
+
+def left_out(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Which covariates the comparisons do without, in sentences, and what that means where it is the site."""
+    own = [row for row in rows if row["group"] == OMNIBUS]
+    notes = models.left_out_notes("diagnosis contrasts", own)
+    if any(f"site ({ALIASED})" in str(row["left_out"]) for row in own):
+        notes.append(
+            "warning: diagnosis contrasts: diagnosis groups and sites go together, so that a difference between groups "
+            "may be one between sites."
+        )
+    return notes
 
 
 def section(tables: Tables) -> Section:
@@ -196,6 +216,10 @@ def section(tables: Tables) -> Section:
     table = tables.get("diagnosis_contrasts", ("method", "group", "reference", "difference", "d", "p_fdr"))
     tested = table[table["difference"].notna()]
     section.add(_figure(tables), descriptive.normative(tables))
+    if "left_out" in table.columns:
+        section.warnings += [_sentence(note) for note in left_out(table.to_dict("records"))]
+    norms = tables.get("normative", ("participant_id", "z", "reason"))
+    section.warnings += [_sentence(note) for note in normative.without(norms) if note.startswith("warning:")]
     reasons = table["reason"].dropna().unique() if "reason" in table.columns else []
     if tested.empty:
         text = f"No groups could be compared: {listed([str(r) for r in reasons], 3)}." if len(reasons) else ""
@@ -224,6 +248,12 @@ def section(tables: Tables) -> Section:
     if len(summary.dropna(subset=["mean"])):
         section.tables.append(_norms(tables, summary.dropna(subset=["mean"])))
     return section
+
+
+def _sentence(note: str) -> str:
+    """A warning of the terminal on the page."""
+    text = note.removeprefix("warning: ")
+    return text[:1].upper() + text[1:]
 
 
 def clinical_word(name: str) -> str:

@@ -76,10 +76,22 @@ def tables(cohort: Cohort) -> list[Table]:
         notes.append(
             f"normative scores: not adjusted for {', '.join(absent)}, which nobody has, or which does not vary."
         )
+    notes += without(made)
     return [
         Table("group_normative", made[list(NORMATIVE)], NORMATIVE, choices, notes),
         table("group_normative_summary", summary(cohort, made), SUMMARY, settings=choices | {"low_percentile": LOW}),
     ]
+
+
+def without(made: pd.DataFrame) -> list[str]:
+    """How many people have no z by any method, and why; a warning where others have one."""
+    people = made.groupby("participant_id", sort=False).agg(known=("z", "count"), reason=("reason", "first"))
+    none = people[people["known"] == 0]
+    if none.empty:
+        return []
+    why = "; ".join(f"{reason} ({n})" for reason, n in none["reason"].value_counts().head(3).items())
+    first = "" if len(none) == len(people) else "warning: "
+    return [f"{first}normative scores: {len(none)} of {len(people)} people have none: {why}."]
 
 
 def summary(cohort: Cohort, made: pd.DataFrame) -> list[dict[str, Any]]:

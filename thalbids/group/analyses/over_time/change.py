@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -123,8 +124,9 @@ def tables(cohort: Cohort) -> list[Table]:
     ]
 
 
+@functools.lru_cache(maxsize=4)
 def change(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
-    """One row per pair of sessions and method: the columns of ``group_change``.
+    """One row per pair of sessions and method: the columns of ``group_change``. Not to be changed.
 
     A method without a usable volume at one of the two sessions has a row with NaN and the reason.
     """

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from thalbids.bids.dataset.acquisition import NUMBERS
-from thalbids.bids.results.derivatives import read_icv
 from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Column, Table, column, table
 from thalbids.group import comparability
 from thalbids.group.analyses.clinical import longitudinal
@@ -21,6 +20,7 @@ from thalbids.group.modelling.samples import ALL
 from thalbids.group.modelling.samples import pairs as changes
 from thalbids.qc.visits import acquired
 from thalbids.reports.group.beyond import View
+from thalbids.reports.group.figures import look
 from thalbids.reports.group.group_data import Tables, number, rows_of
 from thalbids.reports.group.section import Section, Shown, counted
 
@@ -91,7 +91,7 @@ def tables(cohort: Cohort) -> list[Table]:
     return [
         table("group_acquisition", acquisitions(cohort), ACQUISITION),
         table("group_comparability", [row for pair in asked for row in pair_rows(cohort, pair)], COMPARABILITY),
-        table("group_icv", read_icv(cohort.places)[0], ICV),
+        table("group_icv", cohort.icv, ICV),
         table("group_change_comparable", [row for pair in asked for row in summaries(cohort, pair)], SUMMARY),
         table(
             "group_longitudinal_comparable", models_without(cohort), LONGITUDINAL, settings=longitudinal.choices(cohort)
@@ -191,7 +191,7 @@ def _pairs_of_the_page(made: Section, found: Tables) -> None:
     rows = []
     for method in dict.fromkeys(summary["method"]):
         own = [rows_of(summary, method=method, pairs=which) for which in ("all", WITHOUT)]
-        rows.append([str(method), *(_cell(part) for part in own)])
+        rows.append([look.label(str(method)), *(_cell(part) for part in own)])
     title = "Change in % of baseline, mean ± SD; n"
     made.tables.append(Shown(title, ["Method", "All pairs", "Comparable pairs"], rows, found.file("change_comparable")))
 

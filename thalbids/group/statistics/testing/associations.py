@@ -21,9 +21,9 @@ _SAME = 1e-12
 
 @dataclass(frozen=True)
 class Fits:
-    """Per measure: the partial correlation with the outcome, the standardised coefficient and R2 of the model.
+    """The partial correlation of outcome and measure, the standardised coefficient and R2 of the model.
 
-    Shapes (..., measures). The standardised coefficient is coefficient x SD(measure) / SD(outcome).
+    Shapes (..., outcomes, measures). The standardised coefficient is coefficient x SD(measure) / SD(outcome).
     """
 
     partial: np.ndarray
@@ -43,49 +43,63 @@ class Difference:
     reason: str = ""
 
 
-def fits(y: np.ndarray, V: np.ndarray, X: np.ndarray) -> Fits:
-    """Each column of ``V`` in a model of its own: y ~ measure + covariates.
+def fits(Y: np.ndarray, V: np.ndarray, X: np.ndarray) -> Fits:
+    """Each outcome and each measure in a model of their own: y ~ measure + covariates; shapes (outcomes, measures).
 
     Parameters
     ----------
-    y : (n,) outcome
+    Y : (n, q) outcomes of the same people
     V : (n, m) measures
     X : (n, k) covariates, the intercept among them
     """
-    return _from_moments(_centred(y, V, X), y.size, V.shape[1])
+    products = _Products.of(Y, V, X)
+    return Fits(*(values[0] for values in _from_sums(products, products.rows.sum(axis=0)[None])))
 
 
-def resampled(y: np.ndarray, V: np.ndarray, X: np.ndarray, seed: int, draws: int) -> Fits:
-    """The same of ``draws`` resamples of people; shapes (draws, m). The draws depend on seed and n only."""
-    D = _centred(y, V, X)
-    n, d = D.shape
-    rows, columns = np.triu_indices(d)
-    products = D[:, rows] * D[:, columns]
+def resampled(Y: np.ndarray, V: np.ndarray, X: np.ndarray, seed: int, draws: int) -> Fits:
+    """The same of ``draws`` resamples of people; shapes (draws, outcomes, measures).
+
+    The draws depend on seed and n only: outcomes known of the same people share them.
+    """
+    products = _Products.of(Y, V, X)
+    n = len(Y)
     rng = np.random.default_rng(seed)
     parts = []
     for start in range(0, draws, CHUNK):
         size = min(CHUNK, draws - start)
         chosen = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
         counts = np.bincount(chosen.ravel(), minlength=size * n).reshape(size, n)
-        S = np.empty((size, d, d))
-        S[:, rows, columns] = S[:, columns, rows] = counts @ products
-        parts.append(_of_moments(S, n, V.shape[1]))
-    names = ("partial", "beta", "r2")
-    return Fits(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        parts.append(_from_sums(products, counts @ products.rows))
+    return Fits(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
-def steiger_zou(y: np.ndarray, a: np.ndarray, b: np.ndarray, X: np.ndarray) -> Difference:
-    """Difference of the partial correlations of ``y`` with ``a`` and with ``b`` given ``X``, on the same people.
+def residuals(values: np.ndarray, X: np.ndarray) -> np.ndarray:
+    """What covariates leave of each column.
 
-    As for correlations (Steiger 1980; Zou 2007) of residuals, with n less the number of covariates in place of n
-    (the intercept is none), as for a partial correlation alone (Fisher 1924).
+    Parameters
+    ----------
+    values : (n, c)
+    X : (n, k) covariates, the intercept among them
     """
     Q = np.linalg.qr(X)[0]
-    ry, ra, rb = (values - Q @ (Q.T @ values) for values in (y, a, b))
-    n = y.size - X.shape[1] + 1
+    return np.asarray(values - Q @ (Q.T @ values))
+
+
+def steiger_zou(y: np.ndarray, a: np.ndarray, b: np.ndarray, covariates: int = 0) -> Difference:
+    """Difference of the partial correlations of ``y`` with ``a`` and with ``b``, on the same people.
+
+    As for correlations (Steiger 1980; Zou 2007) of residuals, with n less the number of covariates in place of n, as
+    for a partial correlation alone (Fisher 1924).
+
+    Parameters
+    ----------
+    y, a, b : (n,) what the covariates leave of each (`residuals`)
+    covariates : how many there are, the intercept not counted
+    """
+    n = y.size - covariates
     if n < 4:
         return Difference(reason=f"{y.size} rows are too few")
-    r12, r13, r23 = correlations.pearson(ra, ry), correlations.pearson(rb, ry), correlations.pearson(ra, rb)
+    r12, r13, r23 = correlations.pearson(a, y), correlations.pearson(b, y), correlations.pearson(a, b)
     if 1 - abs(r23) < _SAME:
         return Difference(reason="the two volumes are the same up to scale")
     if 1 - max(abs(r12), abs(r13)) < _SAME:
@@ -125,33 +139,60 @@ def unfit(y: np.ndarray, V: np.ndarray, X: np.ndarray, names: Sequence[str]) -> 
     return ""
 
 
-def _centred(y: np.ndarray, V: np.ndarray, X: np.ndarray) -> np.ndarray:
-    """Columns y, V, X of mean 0 and SD 1, and ones: the same models on well-scaled numbers."""
-    D = np.column_stack([y, V, X])
-    centre, spread = D.mean(axis=0), D.std(axis=0)
+@dataclass(frozen=True)
+class _Products:
+    """Products of each person's values, whose sums over (resampled) people give every model.
+
+    ``rows`` (n, p) has, for q outcomes, m measures and k columns of covariates with the ones last: outcome squared (q),
+    outcome x measure (q m), outcome x covariate (q k), measure squared (m), measure x covariate (m k), covariate x
+    covariate (k k).
+    """
+
+    rows: np.ndarray
+    q: int
+    m: int
+    k: int
+
+    @classmethod
+    def of(cls, Y: np.ndarray, V: np.ndarray, X: np.ndarray) -> _Products:
+        """Of columns of mean 0 and SD 1, and ones in place of the intercept: the same models on well-scaled numbers."""
+        ones = np.ones((len(Y), 1))
+        Y, V, C = _scaled(Y), _scaled(V), np.hstack([_scaled(X), ones])
+        pairs = ((Y, V), (Y, C), (V, C), (C, C))
+        yv, yc, vc, cc = ((one[:, :, None] * two[:, None, :]).reshape(len(Y), -1) for one, two in pairs)
+        rows = np.hstack([Y**2, yv, yc, V**2, vc, cc])
+        return cls(rows, Y.shape[1], V.shape[1], C.shape[1])
+
+    def parts(self, sums: np.ndarray) -> list[np.ndarray]:
+        """Sums of products (draws, p) as arrays (draws, q), (draws, q, m) and so on, in the order of ``rows``."""
+        q, m, k = self.q, self.m, self.k
+        shapes: list[tuple[int, ...]] = [(q,), (q, m), (q, k), (m,), (m, k), (k, k)]
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+        blocks = np.split(sums, ends[:-1], axis=1)
+        return [block.reshape(-1, *shape) for block, shape in zip(blocks, shapes, strict=True)]
+
+
+def _scaled(values: np.ndarray) -> np.ndarray:
+    """Columns of mean 0 and SD 1; those that do not vary are left out."""
+    centre, spread = values.mean(axis=0), values.std(axis=0)
     varies = spread > _SAME * np.maximum(np.abs(centre), 1)
-    D = (D[:, varies] - centre[varies]) / spread[varies]
-    return np.column_stack([D, np.ones(y.size)])
+    return (values[:, varies] - centre[varies]) / spread[varies]
 
 
-def _from_moments(D: np.ndarray, n: int, m: int) -> Fits:
-    made = _of_moments((D.T @ D)[None], n, m)
-    return Fits(made.partial[0], made.beta[0], made.r2[0])
-
-
-def _of_moments(S: np.ndarray, n: int, m: int) -> Fits:
-    """From sums of products (draws, d, d) over the columns y, m measures, covariates, ones."""
-    x = S[:, m + 1 :, m + 1 :]
-    cross = S[:, m + 1 :, : m + 1]
-    means = S[:, -1, : m + 1] / n
-    total = np.diagonal(S[:, : m + 1, : m + 1], axis1=1, axis2=2) - n * means**2
-    inverse = np.linalg.pinv(x, rcond=_SINGULAR, hermitian=True)
-    left = S[:, : m + 1, : m + 1] - cross.swapaxes(1, 2) @ inverse @ cross
-    yy, vv, yv = left[:, 0, 0, None], np.diagonal(left, axis1=1, axis2=2)[:, 1:], left[:, 0, 1:]
+def _from_sums(products: _Products, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Partial correlation, standardised coefficient and R2, each (draws, outcomes, measures)."""
+    n = len(products.rows)
+    yy, yv, yc, vv, vc, cc = products.parts(sums)
+    inverse = np.linalg.pinv(cc, rcond=_SINGULAR, hermitian=True)
+    explained = vc @ inverse
+    left_yv = yv - yc @ explained.swapaxes(1, 2)
+    left_vv = (vv - np.sum(explained * vc, axis=2))[:, None, :]
+    left_yy = (yy - np.sum(yc @ inverse * yc, axis=2))[:, :, None]
+    total_y, total_v = (yy - yc[..., -1] ** 2 / n)[:, :, None], (vv - vc[..., -1] ** 2 / n)[:, None, :]
     with np.errstate(invalid="ignore", divide="ignore"):
-        good = (yy > _SAME * n) & (vv > _SAME * n)
-        b = np.where(good, yv / vv, np.nan)
-        partial = np.where(good, yv / np.sqrt(yy * vv), np.nan)
-        beta = b * np.sqrt(total[:, 1:] / total[:, :1])
-        r2 = 1 - (yy - b * yv) / total[:, :1]
-    return Fits(partial, beta, r2)
+        good = (left_yy > _SAME * n) & (left_vv > _SAME * n)
+        b = np.where(good, left_yv / left_vv, np.nan)
+        partial = np.where(good, left_yv / np.sqrt(left_yy * left_vv), np.nan)
+        beta = b * np.sqrt(total_v / total_y)
+        r2 = 1 - (left_yy - b * left_yv) / total_y
+    return partial, beta, r2

@@ -12,14 +12,17 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from html import escape
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from thalbids.errors import OutputError
+from thalbids.errors import OutputError, ThalbidsError
 from thalbids.files import write_text
 from thalbids.reports.group.figures.look import RC
 
@@ -27,6 +30,7 @@ WIDTH = 3.9  # inches: 374 pixels of a screen; three fit beside each other, and 
 SMALL = 2.85  # inches: four beside each other
 DPI = 150
 POINTS = 72
+FEW = 4  # figures that are drawn sooner than processes start
 _GAP = 0.15  # inches between panels
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
@@ -39,7 +43,7 @@ class Panel:
     ----------
     title : above the picture
     alt : what it shows, with the main numbers, for those who cannot see it
-    draw : puts the data on a pair of axes
+    draw : puts the data on a pair of axes; can be sent to another process (a function of a module, or `partial` of one)
     width, height : inches
     """
 
@@ -95,6 +99,33 @@ def draw(figure: Figure, folder: Path) -> Drawn:
     write_text(svg_path, _montage(figure, svgs, places, width, height))
     _write_png(png_path, _paste([pixels for _, pixels in made], places, width, height))
     return Drawn(figure, svgs, [svg_path, png_path])
+
+
+def draw_all(figures: Sequence[Figure], folder: Path, nprocs: int = 1) -> list[Drawn]:
+    """Draw figures, in as many processes; the files do not depend on their number.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be written.
+    ThalbidsError
+        A process was killed.
+    """
+    if nprocs == 1 or len(figures) < FEW:
+        return [draw(figure, folder) for figure in figures]
+    largest = sorted(figures, key=lambda figure: -len(figure.panels))  # first, so that nobody waits for it at the end
+    try:
+        with ProcessPoolExecutor(nprocs, mp_context=get_context("spawn")) as pool:
+            waiting = {figure.name: pool.submit(_pictures, figure, folder) for figure in largest}
+            return [Drawn(figure, *waiting[figure.name].result()) for figure in figures]
+    except BrokenProcessPool:
+        problem = "a process that drew figures was killed."
+        raise ThalbidsError(problem, "Memory may be short: run again with fewer --nprocs.") from None
+
+
+def _pictures(figure: Figure, folder: Path) -> tuple[Sequence[str], Sequence[Path]]:
+    drawn = draw(figure, folder)
+    return drawn.svgs, drawn.files
 
 
 def _panel(panel: Panel, salt: str) -> tuple[str, np.ndarray]:

@@ -181,20 +181,22 @@ def _pbvc_clouds(tables: Tables, estimates: pd.DataFrame) -> Figure | None:
             else ""
         )
 
-        def draw(axes: Any, own: pd.DataFrame = own, words: str = words, method: str = method) -> None:
-            x, y = own["pbvc"].to_numpy(), own["delta_percent"].to_numpy()
-            marks.cloud(axes, x, y, method)
-            marks.fitted(axes, x, y)
-            axes.set(xlabel="PBVC (%)", ylabel="Thalamic change (%)")
-            if words:
-                marks.note(axes, words)
-
+        draw = partial(_pbvc_cloud, own=own, words=words, method=method)
         alt = f"{look.label(method)}: thalamic change over PBVC, n = {len(own)}. {words}."
         panels.append(Panel(look.short(look.label(method)), alt, draw, SMALL, 2.8))
     if not panels:
         return None
     intro = "One point per participant, with the least-squares line."
     return Figure("pbvc_scatter", "Thalamic change over PBVC", intro, panels, tables.file("wholebrain"), 4)
+
+
+def _pbvc_cloud(axes: Any, own: pd.DataFrame, words: str, method: str) -> None:
+    x, y = own["pbvc"].to_numpy(), own["delta_percent"].to_numpy()
+    marks.cloud(axes, x, y, method)
+    marks.fitted(axes, x, y)
+    axes.set(xlabel="PBVC (%)", ylabel="Thalamic change (%)")
+    if words:
+        marks.note(axes, words)
 
 
 def normative(tables: Tables) -> Figure | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,42 +90,50 @@ def _scatter(method: str, own: pd.DataFrame, found: Estimates, ends: tuple[float
              _said(found, "icc_c1", "ICC(C,1)")]  # fmt: skip
     words = [word for word in words if word]
 
-    def draw(axes: Any) -> None:
-        x, y = own["volume_rater_ml"].to_numpy(), own["volume_ml"].to_numpy()
-        axes.plot(ends, ends, color=look.QUIET, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
-        marks.cloud(axes, x, y, method)
-        marks.fitted(axes, x, y)
-        axes.set(xlim=ends, ylim=ends, xlabel="Manual volume (mL)", ylabel="Volume (mL)")
-        if words:
-            marks.note(axes, "\n".join(words), low=float(np.mean(y - x)) > 0)  # where there are no points
-
+    draw = partial(_cloud, method=method, own=own, words=words, ends=ends)
     alt = f"{look.label(method)} against manual volume, n = {len(own)}. {'; '.join(words) or 'No estimates'}."
     return Panel(look.short(look.label(method)), alt, draw, **SIZE)
+
+
+def _cloud(axes: Any, method: str, own: pd.DataFrame, words: list[str], ends: tuple[float, float]) -> None:
+    x, y = own["volume_rater_ml"].to_numpy(), own["volume_ml"].to_numpy()
+    axes.plot(ends, ends, color=look.QUIET, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
+    marks.cloud(axes, x, y, method)
+    marks.fitted(axes, x, y)
+    axes.set(xlim=ends, ylim=ends, xlabel="Manual volume (mL)", ylabel="Volume (mL)")
+    if words:
+        marks.note(axes, "\n".join(words), low=float(np.mean(y - x)) > 0)  # where there are no points
 
 
 def _bland_altman(method: str, own: pd.DataFrame, found: Estimates, ends: tuple[float, float]) -> Panel:
     words = [_said(found, "bias", "bias"), _said(found, "proportional_slope", "slope on mean"),
              _said(found, "proportional_slope_on_reference", "slope on manual")]  # fmt: skip
-    lines = {name: found[name]["estimate"] for name in ("bias", "loa_low", "loa_high") if name in found}
+    lines: dict[str, float] = {
+        name: found[name]["estimate"] for name in ("bias", "loa_low", "loa_high") if name in found
+    }
     if "loa_low" in lines and "loa_high" in lines:
         words.insert(1, f"limits {interval(lines['loa_low'], lines['loa_high'])}")
     words = [word for word in words if word]
     if "bias_sd" in found and np.isfinite(found["bias_sd"]["estimate"]):
         words.insert(1, f"SD {number(found['bias_sd']['estimate'])}")
 
-    def draw(axes: Any) -> None:
-        x, y = own["volume_rater_ml"].to_numpy(), own["volume_ml"].to_numpy()
-        axes.axhline(0, color=look.GRID, linewidth=1)
-        for name, value in lines.items():
-            dashes = "-" if name == "bias" else (0, (5, 3))
-            axes.axhline(value, color=look.INK, linewidth=1.4 if name == "bias" else 1, linestyle=dashes, zorder=1)
-        marks.cloud(axes, (x + y) / 2, y - x, method)
-        marks.fitted(axes, (x + y) / 2, y - x, linewidth=1.2, linestyle=(0, (1, 1)))
-        low, high = axes.get_ylim()
-        axes.set_ylim(low, high + 0.35 * (high - low))  # room for the numbers
-        axes.set(xlim=ends, xlabel="Mean of both (mL)", ylabel="Method − manual (mL)")
-        if words:
-            marks.note(axes, "\n".join(words))
-
+    draw = partial(_differences, method=method, own=own, words=words, lines=lines, ends=ends)
     alt = f"{look.label(method)} minus manual volume over their mean, n = {len(own)}. {'; '.join(words)}."
     return Panel(look.short(look.label(method)), alt, draw, **SIZE)
+
+
+def _differences(
+    axes: Any, method: str, own: pd.DataFrame, words: list[str], lines: dict[str, float], ends: tuple[float, float]
+) -> None:
+    x, y = own["volume_rater_ml"].to_numpy(), own["volume_ml"].to_numpy()
+    axes.axhline(0, color=look.GRID, linewidth=1)
+    for name, value in lines.items():
+        dashes = "-" if name == "bias" else (0, (5, 3))
+        axes.axhline(value, color=look.INK, linewidth=1.4 if name == "bias" else 1, linestyle=dashes, zorder=1)
+    marks.cloud(axes, (x + y) / 2, y - x, method)
+    marks.fitted(axes, (x + y) / 2, y - x, linewidth=1.2, linestyle=(0, (1, 1)))
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.35 * (high - low))  # room for the numbers
+    axes.set(xlim=ends, xlabel="Mean of both (mL)", ylabel="Method − manual (mL)")
+    if words:
+        marks.note(axes, "\n".join(words))

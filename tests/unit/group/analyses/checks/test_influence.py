@@ -119,3 +119,9 @@ def test_an_ordinal_outcome_has_the_model_of_the_main_table() -> None:
     assert set(models.index) == set(main.index)
     for name in ("estimate", "p", "p_fdr"):
         np.testing.assert_allclose(models[name].astype(float), main[name].reindex(models.index).astype(float))
+
+
+def test_of_few_values_none_is_far_from_the_others() -> None:
+    values = np.array([1.0, 2, 3, 4, 5, 6, 7, 8, 100])
+    assert np.isnan(influence.distance(values)).all()
+    assert influence.distance(np.append(values, 9.0))[8] > 20

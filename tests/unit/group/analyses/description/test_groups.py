@@ -12,8 +12,10 @@ import pytest
 from scipy import stats
 
 from tests.people import make_cohort
+from thalbids.bids.tabular.tables import write
 from thalbids.group.analyses.description import groups, normative
 from thalbids.group.statistics.concordance.paired import benjamini_hochberg
+from thalbids.reports.group.group_data import Tables
 from thalbids.settings import Checks, Group, Settings
 
 
@@ -89,9 +91,6 @@ def test_the_norms_in_short() -> None:
 
 
 def test_the_section(tmp_path: Path) -> None:
-    from thalbids.bids.tabular.tables import write
-    from thalbids.reports.group.group_data import Tables
-
     cohort = people({"HC": 20, "RRMS": 30})
     for table in (*groups.tables(cohort), *normative.tables(cohort)):
         write(table, tmp_path)
@@ -122,12 +121,25 @@ def test_a_scanner_that_adds_volume_does_not_move_the_difference() -> None:
     assert one["p_slopes"].notna().any()
 
 
-def test_controls_of_another_site_cannot_be_told_from_it() -> None:
+def test_controls_of_another_site_cannot_be_told_from_it(tmp_path: Path) -> None:
     cohort = people({"HC": 20, "RRMS": 20})
     cohort.visits["site"] = cohort.visits["diagnosis"].map({"HC": "A", "RRMS": "B"})
-    rows = groups.tables(cohort)[0].frame
+    made = [*groups.tables(cohort), *normative.tables(cohort)]
+    rows = made[0].frame
     assert set(rows["adjusted_for"]) == {"age sex icv_z"}
     assert rows["left_out"].str.contains("site (cannot be told from the other covariates)", regex=False).all()
+    told = [note.removeprefix("warning: ") for table in made for note in table.notes if note.startswith("warning:")]
+    assert told == [
+        "diagnosis contrasts: site is left out of 2 of 2 models: cannot be told from the other covariates.",
+        (
+            "diagnosis contrasts: diagnosis groups and sites go together, so that a difference between groups may be one "
+            "between sites."
+        ),
+        "normative scores: 20 of 40 people have none: fewer than 5 controls of this site (20).",
+    ]
+    for table in made:
+        write(table, tmp_path)
+    assert [text.lower() for text in groups.section(Tables(tmp_path)).warnings] == [text.lower() for text in told]
 
 
 def test_covariates_of_the_settings_but_none_that_controls_lack() -> None:

@@ -12,10 +12,11 @@ import pytest
 from tests.cohort import morph_row, write_cohort, write_rows
 from tests.unit.group.small import cohort_of, morph
 from thalbids.bids.tabular.tables import write
-from thalbids.group.analyses.clinical.longitudinal import models_of
+from thalbids.group.analyses.clinical import longitudinal
 from thalbids.group.analyses.over_time import comparability
 from thalbids.group.analyses.over_time.change import change
 from thalbids.group.cohort import Cohort
+from thalbids.group.modelling import models
 from thalbids.group.modelling.samples import pairs
 from thalbids.reports.group.group_data import Tables
 
@@ -100,8 +101,8 @@ def test_models_without_the_flagged_pairs_are_those_of_the_other_people(tmp_path
     cohort = cohort_of(raw, out)
     found = comparability.models_without(cohort)
     kept = pairs(cohort)
-    expected = models_of(cohort, "first:last", kept.where(kept.table["participant_id"].isin(people[4:]).to_numpy()))
-    plain = [row for row in expected if row["subset"] == "all" and row["sensitivity"] == "none"]
+    chosen = kept.where(kept.table["participant_id"].isin(people[4:]).to_numpy())
+    plain = models.rows(longitudinal.plan(cohort), cohort, chosen, ("all",))
     assert len(found) == len(plain) > 0
     for one, other in zip(found, plain, strict=True):
         assert (one["term"], one["outcome"], one["n"]) == (other["term"], other["outcome"], other["n"])

@@ -20,11 +20,18 @@ def data(n: int, seed: int, effects: tuple[float, float] = (0.5, 0.5)) -> tuple[
     return y, V, X
 
 
+def compared(y: np.ndarray, V: np.ndarray, X: np.ndarray) -> associations.Difference:
+    """The test of the partial correlations of two measures."""
+    return associations.steiger_zou(*associations.residuals(np.column_stack([y, V]), X).T, covariates=X.shape[1] - 1)
+
+
 def test_each_model_is_that_of_statsmodels_and_the_partial_correlation_that_of_pingouin() -> None:
     import pingouin
 
     y, V, X = data(90, 1)
-    found = associations.fits(y, V, X)
+    other = np.random.default_rng(0).normal(size=90)
+    found = associations.fits(np.column_stack([other, y]), V, X)
+    found = associations.Fits(found.partial[1], found.beta[1], found.r2[1])
     for j in range(2):
         fitted = OLS(y, np.column_stack([V[:, j], X])).fit()
         assert found.r2[j] == pytest.approx(fitted.rsquared, rel=1e-10)
@@ -36,19 +43,20 @@ def test_each_model_is_that_of_statsmodels_and_the_partial_correlation_that_of_p
 
 def test_resamples_are_those_of_refitting_the_drawn_people() -> None:
     y, V, X = data(40, 2)
-    found = associations.resampled(y, V, X, seed=7, draws=6)
+    found = associations.resampled(np.column_stack([y, V[:, 1] ** 2]), V, X, seed=7, draws=6)
+    assert found.r2.shape == (6, 2, 2)
     index = np.random.default_rng(7).integers(0, 40, (6, 40))
     for draw, rows in enumerate(index):
         for j in range(2):
             fitted = OLS(y[rows], np.column_stack([V[rows, j], X[rows]])).fit()
-            assert found.r2[draw, j] == pytest.approx(fitted.rsquared, rel=1e-8)
+            assert found.r2[draw, 0, j] == pytest.approx(fitted.rsquared, rel=1e-8)
             scale = V[rows, j].std() / y[rows].std()
-            assert found.beta[draw, j] == pytest.approx(fitted.params[0] * scale, rel=1e-8)
+            assert found.beta[draw, 0, j] == pytest.approx(fitted.params[0] * scale, rel=1e-8)
 
 
 def test_without_covariates_it_is_steiger_and_zou() -> None:
     y, V, _ = data(66, 3)
-    found = associations.steiger_zou(y, V[:, 0], V[:, 1], np.ones((66, 1)))
+    found = compared(y, V, np.ones((66, 1)))
     r = np.corrcoef(np.column_stack([y, V]), rowvar=False)
     test = correlations.steiger(r[0, 1], r[0, 2], r[1, 2], 66)
     assert (found.statistic, found.p) == pytest.approx((test.statistic, test.p), rel=1e-9)
@@ -57,7 +65,7 @@ def test_without_covariates_it_is_steiger_and_zou() -> None:
 
 def test_what_cannot_be_compared_gives_a_reason() -> None:
     y, V, X = data(50, 4)
-    assert "same" in associations.steiger_zou(y, V[:, 0], 2 * V[:, 0] + 1, X).reason
+    assert "same" in compared(y, np.column_stack([V[:, 0], 2 * V[:, 0] + 1]), X).reason
     assert "too few" in associations.unfit(y[:6], V[:6], X[:6], ("a", "b"))
     assert "b does not vary" in associations.unfit(y, np.column_stack([V[:, 0], X[:, 0]]), X, ("a", "b"))
     assert "outcome" in associations.unfit(np.ones(50), V, X, ("a", "b"))
@@ -72,12 +80,13 @@ def test_level_and_power_by_simulation() -> None:
         hits = np.zeros(3)
         for seed in range(200):
             y, V, X = data(120, seed, noise)
-            test = associations.steiger_zou(y, V[:, 0], V[:, 1], X)
-            point, draws = associations.fits(y, V, X), associations.resampled(y, V, X, seed, 200)
+            test = compared(y, V, X)
+            Y = y[:, None]
+            point, draws = associations.fits(Y, V, X), associations.resampled(Y, V, X, seed, 200)
             hits += [
                 test.p < 0.05,
                 *(
-                    associations.bootstrapped(value[0] - value[1], drawn[:, 0] - drawn[:, 1]).p < 0.05
+                    associations.bootstrapped(value[0, 0] - value[0, 1], drawn[:, 0, 0] - drawn[:, 0, 1]).p < 0.05
                     for value, drawn in ((point.beta, draws.beta), (point.r2, draws.r2))
                 ),
             ]

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 
+import pytest
+
+from tests.unit.reports.group import paper_tables
+from thalbids.group.registry import ANALYSES
+from thalbids.group.reporting import story
 from thalbids.reports.group.figures import canvas
+from thalbids.reports.group.group_data import Tables
 
 
 def test_small_numbers_keep_their_digits(tmp_path: Path) -> None:
@@ -14,3 +21,21 @@ def test_small_numbers_keep_their_digits(tmp_path: Path) -> None:
     text = canvas.draw(canvas.Figure("a", "t", "i", [panel], "x.tsv"), tmp_path).svgs[0]
     assert ">0.0001<" in text and ">p = 0.00012<" in text
     assert not re.search(r'="[^"]*\d\.\d{3}', text)
+
+
+def test_every_panel_can_be_drawn_in_another_process(tmp_path: Path) -> None:
+    tables = Tables(paper_tables.write(tmp_path))
+    figures = [figure for make in story(ANALYSES) for figure in make(tables).figures]
+    assert len(figures) > 10
+    for figure in figures:
+        assert pickle.loads(pickle.dumps(figure)).name == figure.name
+
+
+@pytest.mark.slow
+def test_the_files_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+    tables = Tables(paper_tables.write(tmp_path))
+    figures = [figure for make in story(ANALYSES) for figure in make(tables).figures][: canvas.FEW]
+    one, two = (canvas.draw_all(figures, tmp_path / str(n), n) for n in (1, 2))
+    assert [drawn.svgs for drawn in one] == [drawn.svgs for drawn in two]
+    for a, b in zip(one, two, strict=True):
+        assert [path.read_bytes() for path in a.files] == [path.read_bytes() for path in b.files]
