@@ -82,7 +82,8 @@ def fitted_lines(tables: Iterable[Table], most: int = 3) -> list[str]:
         fitted = models["fitted"].astype(bool)
         reasons = models.loc[~fitted, "reason"].fillna("").replace("", "no reason given").value_counts()
         told = [f"{reason} ({n})" for reason, n in reasons.items()]
-        told = [*told[:most], *([f"{len(told) - most} more reasons in the table"] if len(told) > most else [])]
+        more = counted(len(told) - most, "more reason", "more reasons")
+        told = [*told[:most], *([f"{more} in the table"] if len(told) > most else [])]
         name = made.name.removeprefix("group_")
         line = f"{name}: {fitted.sum()} of {len(models)} models fitted"
         lines.append(line + (f": {'; '.join(told)}" if told else "") + ".")

@@ -89,7 +89,11 @@ def winsorised(cohort: Cohort, pair: str) -> Rows:
 
 def rates_of(cohort: Cohort, pair: str, sample: Sample) -> Rows:
     """Rows of ``group_annualised``: change per year of the score on change per year of the volume."""
-    return models.rows(rate_plan(cohort), cohort, annual(sample), sessions=pair)
+    made = models.rows(rate_plan(cohort), cohort, annual(sample), sessions=pair)
+    years = sample.columns(["interval_years"])["interval_years"]
+    if years.size and not (years > 0).any():  # not the scores are missing but what they are divided by
+        made = [row | {"reason": "interval_years is missing for everybody"} for row in made]
+    return made
 
 
 def plan(

@@ -9,11 +9,16 @@ import pandas as pd
 
 from thalbids.bids.results import names
 from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Column, Table, column, count
+from thalbids.group.analyses.over_time import comparability
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import OUTCOMES, VISIT_COLUMNS, Cohort, baseline
 from thalbids.group.columns import STATUS
 
 _KEYS = ["participant_id", "session_id"]
+ACQUIRED = (
+    "scanner", "field_strength_t", "voxel_x_mm", "voxel_y_mm", "voxel_z_mm", "slice_thickness_mm", "contrast_agent",
+    "flags",
+)  # fmt: skip
 _YES = {"true": "It is", "false": "It is not"}
 
 PEOPLE: dict[str, Column] = {
@@ -67,8 +72,9 @@ def tables(cohort: Cohort) -> list[Table]:
     frame = frame.merge(cohort.volumes[[*_KEYS, "icv_ml", "icv_source"]].drop_duplicates(_KEYS), on=_KEYS, how="left")
     frame["pbvc"] = _pbvc(cohort, frame, first)
     own = [_volumes(cohort, frame, first, later, method) for method in cohort.methods]
-    columns = PEOPLE | {name: _extra(name) for name in extra} | _described(cohort.methods)
-    made = pd.concat([frame, *own], axis="columns").reindex(columns=list(columns))
+    acquired, told = _acquired(cohort, frame)
+    columns = PEOPLE | {name: _extra(name) for name in extra} | _described(cohort.methods) | told
+    made = pd.concat([frame, *own, acquired], axis="columns").reindex(columns=list(columns))
     choices = {"change": "this session minus the baseline session", "icv": cohort.settings.group.icv}
     return [Table("group_people", made, columns, choices)]
 
@@ -114,6 +120,21 @@ def _described(methods: Sequence[str]) -> dict[str, Column]:
             f"{method}_status": STATUS["status"] | {"LongName": f"Status, {method}"},
         }
     return made
+
+
+def _acquired(cohort: Cohort, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Column]]:
+    """How each image of the visit was acquired, in columns ``IMAGE_NAME``, and what they are."""
+    rows = pd.DataFrame(comparability.acquisitions(cohort), columns=list(comparability.ACQUISITION))
+    here = pd.MultiIndex.from_frame(frame[_KEYS])
+    made: dict[str, np.ndarray] = {}
+    told: dict[str, Column] = {}
+    for image in dict.fromkeys(rows["image"]):
+        own = rows[rows["image"] == image].drop_duplicates(_KEYS).set_index(_KEYS).reindex(here)
+        for name in ACQUIRED:
+            known = comparability.ACQUISITION[name]
+            made[f"{image}_{name}"] = own[name].to_numpy()
+            told[f"{image}_{name}"] = known | {"LongName": f"{known['LongName']}, {image}"}
+    return pd.DataFrame(made, index=frame.index), told
 
 
 def _extra(name: str) -> Column:

@@ -311,12 +311,11 @@ def section(tables: Tables) -> Section:
         if len(own) > 1:
             text += f", the most negative, and {_mean_of(last)}, the least negative"
         section.says.append(f"{text}.")
-    percent = rows_of(summary, measure="delta_percent")
-    if len(percent):
-        header, rows = per_group(
-            percent, lambda row: f"{number(row['mean'])} ± {number(row['sd'])}; {number(row['n'], 0)}"
-        )
-        section.tables.append(Shown("Mean ± SD in % of baseline; n", header, rows, tables.file("change_summary")))
+    for measure, digits, unit in (("delta_percent", 2, "% of baseline"), ("delta_ml", 3, "mL")):
+        found = rows_of(summary, measure=measure)
+        if len(found):
+            header, rows = per_group(found, functools.partial(_spread_cell, digits=digits))
+            section.tables.append(Shown(f"Mean ± SD in {unit}; n", header, rows, tables.file("change_summary")))
     tests = tables.get("change_tests", ("method", "method2", "p_fdr")).dropna(subset=["p_fdr"])
     section.tables += matrix("Change in percent, pairs of methods: corrected p", tests, tables.file("change_tests"))
     if len(tests):
@@ -351,6 +350,10 @@ def detecting_most(tables: Tables) -> list[str]:
     alike = int((others["behind_ci_low"] <= 0).sum())
     text += f"; {alike} of {counted(len(others), 'other measure')} cannot be told from it" if len(others) else ""
     return [f"{text} ({tables.file('detection')})."]
+
+
+def _spread_cell(row: pd.Series, digits: int) -> str:
+    return f"{number(row['mean'], digits)} ± {number(row['sd'], digits)}; {number(row['n'], 0)}"
 
 
 def _mean_of(row: pd.Series) -> str:

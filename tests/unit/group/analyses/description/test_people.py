@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,25 @@ def test_other_columns_of_the_visits_come_along() -> None:
     cohort.visits["education"] = [12.0, 12.0, 12.0, 16.0]
     (table,) = people.tables(cohort)
     assert table.frame["education"].tolist() == [12.0, 12.0, 12.0, 16.0] and "education" in table.columns
+
+
+def test_how_images_were_acquired_stands_beside_the_volumes(tmp_path: Path) -> None:
+    known = {"voxel_size_mm": [1.0, 0.9, 0.8], "slice_thickness_mm": 1.0, "scanner": "Siemens Skyra"}
+    document = {
+        "Images": {"T1w": {"acquisition": known | {"field_strength_t": 3.0}}},
+        "Flags": [{"scope": "image:T1w", "rule": "thick_slices"}],
+    }
+    cohort = replace(make_cohort(*three()), documents={("sub-01", "ses-3"): document})
+    (table,) = people.tables(cohort)
+    write(table, tmp_path)
+    rows = pd.read_csv(tmp_path / "group_people.tsv", sep="\t", na_values="n/a").set_index(
+        ["participant_id", "session_id"]
+    )
+    row = rows.loc["sub-01", "ses-3"]
+    assert (row["T1w_scanner"], row["T1w_field_strength_t"], row["T1w_voxel_z_mm"]) == ("Siemens Skyra", 3.0, 0.8)
+    assert row["T1w_flags"] == "thick_slices" and rows["T1w_scanner"].notna().sum() == 1
+    described = json.loads((tmp_path / "group_people.json").read_text())
+    assert described["T1w_voxel_x_mm"]["LongName"] == "Voxel size, right, T1w"
 
 
 def test_visits_without_any_volume() -> None:
