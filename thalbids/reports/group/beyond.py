@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thalbids.reports.group.figures import descriptive, look
+from thalbids.reports import words
+from thalbids.reports.group.figures import clinical, descriptive, look
 from thalbids.reports.group.group_data import Tables
 from thalbids.reports.group.section import MOST_ROWS, Section, Shown, word
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = {
     "ci_low": "95 % from", "ci_high": "to", "p_fdr": "p corrected", "n": "n", "p": "p", "estimate": "Estimate",
@@ -40,12 +44,22 @@ def beyond(tables: Tables, told: Collection[str] = (), views: Mapping[str, View]
         )
     listed = {name: views.get(name, View(word(name))) for name in tables.names() if name not in told}
     for name, view in sorted(listed.items(), key=lambda item: item[1].last):
+        why = unfitted(tables.get(name))
         shown = generic(tables, name, view)
-        if shown.rows:
+        if why:
+            section.caveats.append(f"{view.title}: none could be fitted ({why}).")
+        elif shown.rows:
             section.tables.append(shown)
-    if not section.tables:
+    if not section.tables and not section.caveats:
         section.nothing = "Nothing beyond the paper's analyses was computed in this run."
     return section
+
+
+def unfitted(table: pd.DataFrame) -> str:
+    """Why no model of a table was fitted; "" where one was, or there is none."""
+    if not {"estimate", "reason"} <= set(table.columns) or table.empty or table["estimate"].notna().any():
+        return ""
+    return words.listed([str(reason) for reason in table["reason"].dropna().unique()], 3)
 
 
 def generic(tables: Tables, name: str, view: View) -> Shown:
@@ -56,11 +70,19 @@ def generic(tables: Tables, name: str, view: View) -> Shown:
             table = table[table[column].isin(values)]
     table = table[[c for c in view.columns if c in table.columns]] if view.columns else table
     table = table.dropna(axis="columns", how="all")
-    rows = [
-        [look.label(str(v)) if c.startswith("method") and v == v else _cell(v) for c, v in row.items()]
-        for row in table.head(MOST_ROWS + 1).to_dict("records")
-    ]
+    rows = [[_named(c, v) for c, v in row.items()] for row in table.head(MOST_ROWS + 1).to_dict("records")]
     return Shown(view.title, [COLUMNS.get(c, word(c)) for c in table.columns], rows, tables.file(name))
+
+
+def _named(column: str, value: Any) -> str:
+    """A cell as people read it: methods and outcomes by their names."""
+    if not isinstance(value, str):
+        return _cell(value)
+    if column.startswith("method"):
+        return look.label(value)
+    if column in ("outcome", "variable"):
+        return clinical.outcome_name(value)
+    return value.replace("_", " ") if column == "random" else value
 
 
 def _cell(value: Any) -> str:

@@ -30,3 +30,12 @@ def test_nothing_is_said_and_long_tables_are_cut(tmp_path: Path) -> None:
     assert beyond(Tables(tmp_path)).nothing
     write(tmp_path, "long", "n", *map(str, range(100)))
     assert len(beyond(Tables(tmp_path)).tables[0].rows) == MOST_ROWS + 1
+
+
+def test_models_of_which_none_was_fitted_are_a_sentence(tmp_path: Path) -> None:
+    write(tmp_path, "none", "outcome\testimate\treason", "d_edss\tn/a\t3 rows are too few", "d_sdmt\tn/a\tno dates")
+    write(tmp_path, "some", "outcome\testimate\treason", "d_edss\t0.5\tn/a", "sdmt\tn/a\tno dates")
+    section = beyond(Tables(tmp_path), views={"none": View("Rates")})
+    assert section.caveats == ["Rates: none could be fitted (3 rows are too few and no dates)."]
+    (shown,) = section.tables
+    assert [row[0] for row in shown.rows] == ["Change of EDSS", "SDMT"]

@@ -265,6 +265,9 @@ def _warned(models: list[dict[str, Any]]) -> list[str]:
     return [f"warning: {counted(len(turned), 'model')} rest on single people: {listed(words, 5)}."]
 
 
+NOBODY = "Nobody stands out by a value or in a model."
+
+
 def section(tables: Tables) -> Section:
     """Who stands out, and what rests on them."""
     section = Section("influence", "Influence of single people")
@@ -284,8 +287,11 @@ def section(tables: Tables) -> Section:
         )
     fitted = int(models["estimate"].notna().sum())
     section.says.append(
-        f"{counted_people(len(people))} stand out by a value or in a model"
-        + (f": {listed(people, 12)}." if people else ".")
+        (
+            f"{counted_people(len(people))} stand out by a value or in a model: {listed(people, 12)}."
+            if people
+            else NOBODY
+        )
         + f" {len(turned)} of {counted(fitted, 'model')} change sign or corrected significance without them."
     )
     if len(far):

@@ -259,7 +259,7 @@ def show_formulas(section: Section, table: pd.DataFrame) -> None:
     if shown:
         section.caveats.append(f"Fitted: {listed(shown, 6)}{'; ' if ways else ''}{'; '.join(ways)}.")
     notes = models.left_out_notes(section.title, table.to_dict("records"))
-    section.warnings[:0] = [note.removeprefix("warning: ") for note in notes]
+    section.warnings[:0] = [f"The covariate {note.removeprefix(f'warning: {section.title}: ')}" for note in notes]
 
 
 def _model_order(table: pd.DataFrame) -> Iterable[dict[str, Any]]:

@@ -185,7 +185,9 @@ def section(tables: Tables) -> Section:
         small = ages[(ages["diagnosis"] != "all") & (ages["n"] < 10)]
         if len(small):
             groups = in_order(small["diagnosis"].dropna().unique(), descriptive.DIAGNOSES)
-            section.caveats.append(f"Groups with fewer than 10 people ({listed(groups, 6)}) are described, not tested.")
+            section.caveats.append(
+                f"Groups with fewer than 10 people ({listed(groups, 6)}): their means and tests say little."
+            )
     off = len(tables.get("plan_deviations"))
     if off:
         section.warnings.append(
@@ -226,7 +228,7 @@ def _where(section: Section, tables: Tables) -> None:
 def _descriptives(tables: Tables, table: pd.DataFrame, sample: str | None) -> Shown:
     groups = [*(["all"] if (table["diagnosis"] == "all").any() else []), *descriptive.diagnoses_in(table)]
     rows = []
-    for variable in dict.fromkeys(table["variable"].dropna()):
+    for variable in dict.fromkeys(table.loc[table["n"] > 0, "variable"].dropna()):
         cells = []
         for group in groups:
             own = rows_of(table, variable=variable, diagnosis=group)

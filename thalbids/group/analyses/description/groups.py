@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,8 +22,21 @@ from thalbids.group.statistics.fits import contrasts
 from thalbids.group.statistics.testing.correction import adjust
 from thalbids.reports.group.figures import clinical, descriptive, look, marks
 from thalbids.reports.group.figures.canvas import Figure, Panel
-from thalbids.reports.group.group_data import Tables, interval, listed, methods_in, number, p_value, rows_of, stars
+from thalbids.reports.group.group_data import (
+    Tables,
+    in_order,
+    interval,
+    listed,
+    methods_in,
+    number,
+    p_value,
+    rows_of,
+    stars,
+)
 from thalbids.reports.group.section import Section, Shown, counted, remark
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NO_COVARIATES = ("diagnosis", "disease_duration", *OUTCOMES)  # what makes the groups, and scores that follow from it
 OMNIBUS = "any difference"
@@ -228,14 +241,7 @@ def section(tables: Tables) -> Section:
         else:
             section.nothing = text or "No groups could be compared: there are no diagnoses, or no volumes."
             return section
-    for (group, reference), own in tested.groupby(["group", "reference"], sort=False):
-        below = own[own["p_fdr"] < clinical.ALPHA]
-        ends = own.loc[own["d"].idxmin()], own.loc[own["d"].idxmax()]
-        section.says.append(
-            f"{group} against {reference}: {len(below)} of {counted(len(own), 'method')} differ (corrected p below "
-            f"0.05); d from {number(ends[0]['d'])} ({look.label(ends[0]['method'])}) to {number(ends[1]['d'])} "
-            f"({look.label(ends[1]['method'])})."
-        )
+    section.says.append(_in_short(tested))
     if len(tested):
         section.tables.append(_shown(tables, tested))
         adjusted = tested["adjusted_for"].dropna().unique()
@@ -248,6 +254,23 @@ def section(tables: Tables) -> Section:
     if len(summary.dropna(subset=["mean"])):
         section.tables.append(_norms(tables, summary.dropna(subset=["mean"])))
     return section
+
+
+def _contrasts(tested: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Group, reference and rows of each contrast, in the order of the paper's diagnoses."""
+    found = dict(iter(tested.groupby(["group", "reference"], sort=False)))
+    order = {name: place for place, name in enumerate(in_order({name for name, _ in found}, descriptive.DIAGNOSES))}
+    return [(*key, found[key]) for key in sorted(found, key=lambda key: (order[key[0]], key[1]))]
+
+
+def _in_short(tested: pd.DataFrame) -> str:
+    """Of each contrast how many methods differ, and by how much, in one sentence."""
+    parts = []
+    for group, reference, own in _contrasts(tested):
+        differ = f"{(own['p_fdr'] < clinical.ALPHA).sum()} of {counted(len(own), 'method') if not parts else len(own)}"
+        ends = f"d {number(own['d'].min())} to {number(own['d'].max())}"
+        parts.append(f"{group} against {reference}: {differ}{' differ' if not parts else ''} ({ends})")
+    return f"{'; '.join(parts)}. Adjusted; corrected p below 0.05."
 
 
 def _sentence(note: str) -> str:
@@ -278,7 +301,8 @@ def _shown(tables: Tables, tested: Any) -> Shown:
         for method in methods_in(tested)
         for row in rows_of(tested, method=method).to_dict("records")
     ]
-    rows.sort(key=lambda row: row[0])
+    order = [f"{group} – {reference}" for group, reference, _ in _contrasts(tested)]
+    rows.sort(key=lambda row: order.index(row[0]))
     header = ["Contrast", "Method", "Difference (mL)", "95 % interval", "%", "d", "p", "p corrected", "n", "Remark"]
     return Shown("Adjusted differences", header, rows, tables.file("diagnosis_contrasts"))
 
@@ -302,7 +326,7 @@ def _figure(tables: Tables) -> Figure | None:
     """The d of every contrast, a panel each."""
     table = tables.get("diagnosis_contrasts", ("method", "group", "reference", "d", "d_ci_low", "d_ci_high", "p_fdr"))
     panels = []
-    for (group, reference), own in table.dropna(subset=["d"]).groupby(["group", "reference"], sort=False):
+    for group, reference, own in _contrasts(table.dropna(subset=["d"])):
         rows, said = [], []
         for method in methods_in(own):
             row = own[own["method"] == method].iloc[0]

@@ -133,7 +133,7 @@ def _acquired(cohort: Cohort, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[s
         for name in ACQUIRED:
             known = comparability.ACQUISITION[name]
             made[f"{image}_{name}"] = own[name].to_numpy()
-            told[f"{image}_{name}"] = known | {"LongName": f"{known['LongName']}, {image}"}
+            told[f"{image}_{name}"] = {**known, "LongName": f"{known['LongName']}, {image}"}
     return pd.DataFrame(made, index=frame.index), told
 
 

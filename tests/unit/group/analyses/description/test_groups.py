@@ -101,6 +101,16 @@ def test_the_section(tmp_path: Path) -> None:
     assert groups.section(Tables(tmp_path / "none")).nothing
 
 
+def test_the_headline_has_every_contrast_in_the_order_of_the_paper(tmp_path: Path) -> None:
+    (table, *_) = groups.tables(people({"HC": 20, "MOGAD": 12, "RRMS": 30, "PMS": 12}))
+    write(table, tmp_path)
+    section = groups.section(Tables(tmp_path))
+    (first,) = section.says
+    assert first.startswith("RRMS against HC: 2 of 2 methods differ (d -")
+    assert first.index("RRMS") < first.index("; PMS against HC: 2 of 2 (") < first.index("; MOGAD against HC: ")
+    assert [row[0] for row in section.tables[0].rows] == [f"{g} – HC" for g in ("RRMS", "PMS", "MOGAD") for _ in "ab"]
+
+
 def at_sites(sizes: dict[str, int], offset: float, **checks: Any) -> Any:
     """People at two sites, the second of which measures ``offset`` more and has most of the patients."""
     cohort = people(sizes, 4, **checks)
@@ -132,8 +142,8 @@ def test_controls_of_another_site_cannot_be_told_from_it(tmp_path: Path) -> None
     assert told == [
         "diagnosis contrasts: site is left out of 2 of 2 models: cannot be told from the other covariates.",
         (
-            "diagnosis contrasts: diagnosis groups and sites go together, so that a difference between groups may be one "
-            "between sites."
+            "diagnosis contrasts: diagnosis groups and sites go together, so that a difference between groups may be "
+            "one between sites."
         ),
         "normative scores: 20 of 40 people have none: fewer than 5 controls of this site (20).",
     ]
