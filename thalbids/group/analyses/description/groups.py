@@ -265,7 +265,7 @@ def _contrasts(tested: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
 
 def _in_short(tested: pd.DataFrame) -> str:
     """Of each contrast how many methods differ, and by how much, in one sentence."""
-    parts = []
+    parts: list[str] = []
     for group, reference, own in _contrasts(tested):
         differ = f"{(own['p_fdr'] < clinical.ALPHA).sum()} of {counted(len(own), 'method') if not parts else len(own)}"
         ends = f"d {number(own['d'].min())} to {number(own['d'].max())}"
