@@ -43,7 +43,7 @@ def test_word_holds_every_cell() -> None:
     text = [paragraph.text for paragraph in document.paragraphs]
     assert "Table 1. Change: Mean ± SD." in text
     assert f"The first {MOST_ROWS} of {MOST_ROWS + 5} rows; all are in group_b.tsv." in text
-    assert first.rows[0].cells[1].paragraphs[0].runs[0].bold
+    assert first.rows[0].cells[1].paragraphs[0].style.font.bold
     assert not first.rows[1].cells[1].paragraphs[0].runs[0].bold
 
 
