@@ -24,6 +24,7 @@ from thalbids.reports.templating import template
 TABLES = "group_tables"  # .tex and .docx, and a folder with a .csv of each table
 FIGURES = "group_figures"  # folder beside the page
 WIDE = 6.0  # inches; a wider panel scrolls on a small screen
+MOST_WARNINGS = 2  # of a section, at the top of the page
 PIXELS = 96  # of a screen, per inch
 
 
@@ -115,8 +116,8 @@ def headlines(sections: Sequence[Section]) -> list[Line]:
 
 
 def warnings(sections: Sequence[Section]) -> list[Line]:
-    """The first warning of each section that has any."""
-    return [Line(item.key, item.title, item.warnings[0]) for item in sections if item.warnings]
+    """The first warnings of each section that has any."""
+    return [Line(item.key, item.title, text) for item in sections for text in item.warnings[:MOST_WARNINGS]]
 
 
 def _part(section: Section, drawn: Sequence[canvas.Drawn]) -> dict[str, Any]:

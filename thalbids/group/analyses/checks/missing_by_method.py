@@ -24,6 +24,7 @@ from thalbids.group.statistics.fits.fit import z_score
 from thalbids.group.statistics.testing import lost
 from thalbids.group.statistics.testing.correction import adjust
 from thalbids.reports.group.beyond import View
+from thalbids.reports.group.figures import look
 
 BINARY = ("smallest_fifth", "male", "control")
 FIFTH = 0.2
@@ -135,6 +136,13 @@ def size_by_others(base: pd.DataFrame, method: str) -> np.ndarray:
 def _quantile(values: np.ndarray, q: float) -> float:
     there = values[np.isfinite(values)]
     return float(np.quantile(there, q)) if there.size else math.nan
+
+
+def said(rows: list[dict[str, Any]]) -> list[str]:
+    """The same for the page, with methods by their names."""
+    words = {"crosssectional": "Cross-sectional", "longitudinal": "Longitudinal"}
+    people = [row | {"method": look.label(str(row["method"])), "analysis": words[str(row["analysis"])]} for row in rows]
+    return [note.removeprefix("warning: ") for note in named(people)]
 
 
 def named(rows: list[dict[str, Any]]) -> list[str]:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from thalbids.bids.tabular.tables import Column, Table, column, count, table
+from thalbids.group.analyses.checks import missing_by_method
 from thalbids.group.analyses.clinical import crosssectional, longitudinal
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
@@ -239,9 +240,11 @@ def _numbers(found: Difference) -> dict[str, Any]:
 def section(tables: Tables) -> Section:
     """Whether methods differ on the same people."""
     section = Section("same_people", "Methods on the same people")
+    lost = tables.get("missing_tests", ("analysis", "method", "lost", "variable", "p_fdr", "difference"))
+    section.warnings += missing_by_method.said(lost.to_dict("records"))
     tests = tables.get("associations", tuple(ASSOCIATIONS))
     other = tables.get("samples", ("analysis", "sample", "outcome", "method", "term", "estimate", "n"))
-    if tests.empty and other.empty:
+    if tests.empty and other.empty and not section.warnings:
         section.nothing = "There are fewer than two methods with volumes to compare."
         return section
     for analysis in dict.fromkeys(tests["analysis"]):

@@ -69,12 +69,15 @@ def section(tables: Tables) -> Section:
     everybody = rows_of(found, diagnosis="all").sort_values("median")
     if len(everybody):
         low, high = everybody.iloc[0], everybody.iloc[-1]
-        text = f"The median volume at baseline is {number(low['median'])} mL by {look.label(low['method'])}"
+        text = f"The median volume at baseline is {_median_of(low)}"
         if len(everybody) > 1:
-            text += f", the smallest, and {number(high['median'])} mL by {look.label(high['method'])}, the largest"
-        section.says.append(f"{text} (n = {number(low['n'], 0)}).")
-        header, rows = per_group(found, lambda row: f"{number(row['median'])} {interval(row['q1'], row['q3'])}")
-        section.tables.append(Shown("Median [quartiles] at baseline, mL", header, rows, tables.file("descriptives")))
+            text += f", the smallest, and {_median_of(high)}, the largest"
+        section.says.append(f"{text}.")
+        header, rows = per_group(
+            found, lambda row: f"{number(row['median'])} {interval(row['q1'], row['q3'])}; {number(row['n'], 0)}"
+        )
+        title = "Median [quartiles] at baseline, mL; n"
+        section.tables.append(Shown(title, header, rows, tables.file("descriptives")))
     if len(tables.get("harmonised")):
         section.caveats.append("Volumes were harmonised over sites by ComBat before anything was computed from them.")
     section.caveats.append(
@@ -83,6 +86,10 @@ def section(tables: Tables) -> Section:
     )
     section.caveats += unions(methods_in(tables.get("volumes")))
     return section
+
+
+def _median_of(row: pd.Series) -> str:
+    return f"{number(row['median'])} mL by {look.label(row['method'])} (n = {number(row['n'], 0)})"
 
 
 ANALYSIS = Analysis("volumes", tables, sections={"volumes": section}, told=("volumes", "harmonised"))

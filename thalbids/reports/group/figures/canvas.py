@@ -141,7 +141,7 @@ def _panel(panel: Panel, salt: str) -> tuple[str, np.ndarray]:
         canvas = FigureCanvasAgg(sheet)
         axes = sheet.add_subplot()
         panel.draw(axes)
-        sheet.suptitle(panel.title, x=0.01, ha="left", fontsize=10, fontweight="bold")
+        sheet.suptitle(panel.title, x=0.01, ha="left", fontsize=_title_size(panel), fontweight="bold")
         canvas.draw()
         sheet.set_layout_engine("none")  # what Agg measured holds for the SVG too
         pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
@@ -151,6 +151,12 @@ def _panel(panel: Panel, salt: str) -> tuple[str, np.ndarray]:
     return _clean(out.getvalue()), pixels
 
 
+def _title_size(panel: Panel) -> float:
+    """Points in which the title fits above the panel: 10, or fewer for a long one."""
+    return float(np.clip(panel.width * POINTS / (_ADVANCE * max(len(panel.title), 1)), 6.5, 10))
+
+
+_ADVANCE = 0.67  # width of a bold letter in sizes of the font, on average
 _FONT = "font-family: 'DejaVu Sans'"
 _FONTS = "font-family: DejaVu Sans, Verdana, Arial, sans-serif"
 _POINTS = re.compile(r"<g((?: clip-path=\"[^\"]*\")?)>((?:<use [^>]*style=\"[^\"]*\"/>)+)</g>")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tests.people import make_cohort, two_visits
 from tests.unit.group.models_of import pick, rows_of
-from thalbids.group.analyses.checks import missing_by_method
+from thalbids.bids.tabular.tables import write
+from thalbids.group.analyses.checks import missing_by_method, same_people
+from thalbids.reports.group.group_data import Tables
 
 METHODS = ("first", "synthalT1w", "dbsegment")
 
@@ -27,7 +30,7 @@ def cohort_of(n: int, seed: int, fails: Any) -> Any:
     return make_cohort(visits, volumes)
 
 
-def test_a_method_that_fails_in_the_most_atrophied_is_named() -> None:
+def test_a_method_that_fails_in_the_most_atrophied_is_named(tmp_path: Path) -> None:
     cohort = cohort_of(120, 1, lambda z, u: z < -0.84 and u < 0.8)
     rows = rows_of(cohort, missing_by_method, "group_missing_tests")
     assert {row["method"] for row in rows} == {"first"}  # the others lack nobody
@@ -45,6 +48,10 @@ def test_a_method_that_fails_in_the_most_atrophied_is_named() -> None:
     notes = missing_by_method.tables(cohort)[0].notes
     assert any("first lacks more often in the fifth with the smallest thalami" in note for note in notes)
     assert any(f"{size['difference']:.2f} SD" in note for note in notes)
+    write(missing_by_method.tables(cohort)[0], tmp_path)
+    first, second, *_ = same_people.section(Tables(tmp_path)).warnings
+    assert "Cross-sectional: those whom FSL FIRST lacks have smaller thalami by the other methods" in first
+    assert "Cross-sectional: FSL FIRST lacks more often in the fifth with the smallest thalami" in second
 
 
 def test_random_failure_is_named_at_its_level() -> None:

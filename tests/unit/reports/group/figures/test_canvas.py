@@ -6,7 +6,9 @@ import pickle
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.unit.reports.group import paper_tables
 from thalbids.group.registry import ANALYSES
@@ -39,3 +41,11 @@ def test_the_files_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> N
     assert [drawn.svgs for drawn in one] == [drawn.svgs for drawn in two]
     for a, b in zip(one, two, strict=True):
         assert [path.read_bytes() for path in a.files] == [path.read_bytes() for path in b.files]
+
+
+def test_a_long_title_fits_above_its_panel(tmp_path: Path) -> None:
+    title = "Change of disease duration (n = 53 to 60): all, clipped at 1-99 %"
+    panel = canvas.Panel(title, "alt", lambda on: on.plot([0, 1]), canvas.SMALL)
+    canvas.draw(canvas.Figure("a", "t", "i", [panel], "x.tsv"), tmp_path)
+    pixels = np.asarray(Image.open(tmp_path / "a.png").convert("L"))
+    assert pixels[: canvas.DPI // 5, -3:].min() > 250
