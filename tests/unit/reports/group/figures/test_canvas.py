@@ -44,8 +44,8 @@ def test_the_files_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> N
 
 
 def test_a_long_title_fits_above_its_panel(tmp_path: Path) -> None:
-    title = "Change of disease duration (n = 53 to 60): all, clipped at 1-99 %"
-    panel = canvas.Panel(title, "alt", lambda on: on.plot([0, 1]), canvas.SMALL)
+    title = "Change of 9-HPT (n = 71 to 84): all, clipped at 1-99 %"
+    panel = canvas.Panel(title, "alt", lambda on: on.plot([0, 1]))
     canvas.draw(canvas.Figure("a", "t", "i", [panel], "x.tsv"), tmp_path)
     pixels = np.asarray(Image.open(tmp_path / "a.png").convert("L"))
     assert pixels[: canvas.DPI // 5, -3:].min() > 250
