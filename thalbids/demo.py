@@ -251,12 +251,12 @@ def pose(person: Person, session: str, suffix: str) -> np.ndarray:
     Between sessions it differs by a few degrees and mm; within one, FLAIR and R1 differ from T1w by one or two.
     """
     base = np.random.default_rng([person.seed, person.number, 3, int(session)])
-    own = np.random.default_rng([person.seed, person.number, 4, int(session), sorted(GRIDS).index(suffix)])
+    random = np.random.default_rng([person.seed, person.number, 4, int(session), sorted(GRIDS).index(suffix)])
     moved = suffix != "T1w"
-    degrees = base.uniform(-4, 4, 3) + moved * own.uniform(-2, 2, 3)
+    degrees = base.uniform(-4, 4, 3) + moved * random.uniform(-2, 2, 3)
     matrix = np.eye(4)
     matrix[:3, :3] = rotation(degrees)
-    matrix[:3, 3] = base.uniform(-4, 4, 3) + moved * own.uniform(-2, 2, 3)
+    matrix[:3, 3] = base.uniform(-4, 4, 3) + moved * random.uniform(-2, 2, 3)
     return matrix
 
 
@@ -269,13 +269,13 @@ def _properties() -> dict[str, tuple[float, float, float]]:
 
 def render_properties(person: Person, session: str, contrast: str, template: Template) -> phantom.Properties:
     """The head as multi-parameter mapping sees it; it moves a little from contrast to contrast."""
-    own = np.random.default_rng(
+    random = np.random.default_rng(
         [person.seed, person.number, 7, int(session), sorted(phantom.FLIP_ENTITIES).index(contrast)]
     )
     moved = np.eye(4)
     if contrast != "PDw":
-        moved[:3, :3] = rotation(own.uniform(-1, 1, 3))
-        moved[:3, 3] = own.uniform(-1, 1, 3)
+        moved[:3, :3] = rotation(random.uniform(-1, 1, 3))
+        moved[:3, 3] = random.uniform(-1, 1, 3)
     affine = MPM_GRID.affine(np.array([0.0, -16.0, 6.0]))
     to_head = np.linalg.inv(moved @ pose(person, session, "R1map")) @ affine
     change = person.change if session == SESSIONS[1] else (0.0, 0.0)

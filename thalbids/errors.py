@@ -65,8 +65,8 @@ def own_names() -> tuple[str, ...]:
         home = str(Path.home())
     except RuntimeError:  # nor has a home
         home = ""
-    found = {host, host.partition(".")[0], user, home}
-    return tuple(sorted((name for name in found - _USUAL if len(name) > 3), key=len, reverse=True))
+    words = {host, host.partition(".")[0], user, home}
+    return tuple(sorted((name for name in words - _USUAL if len(name) > 3), key=len, reverse=True))
 
 
 class ThalbidsError(Exception):

@@ -151,11 +151,11 @@ def tables() -> Mapping[str, type]:
 def loaded() -> tuple[Mapping[str, Any], Mapping[str, Family], tuple[Broken, ...]]:
     """The methods by family, what each says of itself, and what cannot be loaded."""
     built_in = importlib.import_module(GROUP).BUILT_IN
-    found: dict[str, Any] = {}
+    by_family: dict[str, Any] = {}
     for name in built_in:
         module, _, kind = name.partition(":")
         method = getattr(importlib.import_module(module), kind)()
-        found[method.family] = method
+        by_family[method.family] = method
     broken = []
     for entry in entries():
         try:
@@ -169,12 +169,12 @@ def loaded() -> tuple[Mapping[str, Any], Mapping[str, Family], tuple[Broken, ...
             for name, kind in described(method).tables.items():
                 if name != method.family and not name.startswith("tools."):
                     raise ValueError(f"its settings are [{name}], not [tools.NAME] or [{method.family}]")
-                if any(getattr(other, "tables", {}).get(name, kind) is not kind for other in found.values()):
+                if any(getattr(other, "tables", {}).get(name, kind) is not kind for other in by_family.values()):
                     raise ValueError(f"its settings [{name}] are those of another method")
-            found.setdefault(method.family, method)  # one of ours cannot be replaced
+            by_family.setdefault(method.family, method)  # one of ours cannot be replaced
         except Exception as error:  # whatever a package from elsewhere does
             broken.append(Broken(entry.name, entry.dist.name if entry.dist else entry.value, error))
-    return found, {name: described(method) for name, method in found.items()}, tuple(broken)
+    return by_family, {name: described(method) for name, method in by_family.items()}, tuple(broken)
 
 
 def described(method: Any) -> Family:

@@ -651,8 +651,8 @@ class _Value:
             kind = next(option for option in typing.get_args(kind) if option is not types.NoneType)
         if typing.get_origin(kind) is tuple:
             read: Mapping[Any, Any] = {str: self._names, Path: self._paths, int: self._numbers}
-            made: tuple[Any, ...] = read[typing.get_args(kind)[0]](value)
-            return made
+            values: tuple[Any, ...] = read[typing.get_args(kind)[0]](value)
+            return values
         if typing.get_origin(kind) is Mapping:
             return self._table(value, typing.get_args(kind)[1])
         if kind is Path:

@@ -13,17 +13,17 @@ from thalbids.settings import Settings
 
 def parser() -> Parser:
     """``thalbids demo [DIR]``."""
-    made = Parser(
+    result = Parser(
         prog="thalbids demo",
         usage="thalbids demo [DIR] [options]",
         description="Write a small BIDS dataset with known thalamic shrinkage, made from the MNI152\n"
         "template, and measure it.",
         epilog=f'Needs the extra "demo": pip install "thalbids[demo]". Downloads nothing.\n\n{EXIT_CODES}',
     )
-    places = made.add_argument_group("positional arguments")
+    places = result.add_argument_group("positional arguments")
     text = "new folder, gets raw/ and derivatives/ (default: %(default)s)"
     places.add_argument("directory", metavar="DIR", type=Path, nargs="?", default=Path("thalbids-demo"), help=text)
-    group = made.add_argument_group("what to do")
+    group = result.add_argument_group("what to do")
     group.add_argument("--data-only", action="store_true", help="write the dataset; measure nothing")
     text = "raw multi-parameter mapping in place of R1 maps"
     group.add_argument("--qmri", action="store_true", help=text)
@@ -32,11 +32,11 @@ def parser() -> Parser:
     text = "another seed makes other people (default: %(default)s)"
     group.add_argument("--seed", type=int, default=1, metavar="N", help=text)
     add_config(group)
-    resources = made.add_argument_group("resources")
+    resources = result.add_argument_group("resources")
     add_run(resources)
     add_compute(resources)
-    add_general(made.add_argument_group("general"))
-    return made
+    add_general(result.add_argument_group("general"))
+    return result
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:

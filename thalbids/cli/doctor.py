@@ -24,27 +24,27 @@ OTHERS = "methods of other packages"
 
 def parser() -> Parser:
     """``thalbids doctor``."""
-    made = Parser(
+    result = Parser(
         prog="thalbids doctor",
         usage="thalbids doctor [options]",
         description="What is installed, in which version, and what each missing piece would enable.",
         epilog=f"Always ends with 0: a missing tool is no error, unless a run asks for it by name.\n\n{EXIT_CODES}",
     )
-    group = made.add_argument_group("what to do")
+    group = result.add_argument_group("what to do")
     group.add_argument("--json", action="store_true", help="the same as JSON, for programs")
     add_config(group)
     add_tools(group)
-    add_general(made.add_argument_group("general"))
-    return made
+    add_general(result.add_argument_group("general"))
+    return result
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Print the findings."""
-    found = examine(settings)
+    findings = examine(settings)
     if arguments.json:
-        print(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
+        print(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
     else:
-        print(table(found))
+        print(table(findings))
     return 0
 
 

@@ -21,7 +21,7 @@ def offered() -> dict[str, str]:
 
 def parser() -> Parser:
     """``thalbids fetch [WHAT ...]``."""
-    made = Parser(
+    result = Parser(
         prog="thalbids fetch",
         usage="thalbids fetch [WHAT ...]",
         description="Bring weights and templates to this machine. Runs never download anything.\n"
@@ -29,11 +29,11 @@ def parser() -> Parser:
         epilog=f"A fetch that was cut off is continued by the same command. The folder is\n"
         f"THALBIDS_CACHE or the platform's; TEMPLATEFLOW_HOME for templates.\n\n{EXIT_CODES}",
     )
-    places = made.add_argument_group("positional arguments")
+    places = result.add_argument_group("positional arguments")
     places.add_argument("what", metavar="WHAT", nargs="*", help=", ".join(offered()))
-    add_config(made.add_argument_group("settings"))
-    add_general(made.add_argument_group("general"))
-    return made
+    add_config(result.add_argument_group("settings"))
+    add_general(result.add_argument_group("general"))
+    return result
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:

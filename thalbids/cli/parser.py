@@ -194,8 +194,8 @@ def add_tools(group: argparse._ArgumentGroup) -> None:
     """What methods ask for on the command line, and what computes; their other settings stand in the settings file."""
     computing = [entry for entry in families.known().values() if entry.device]
     for entry in families.known().values():
-        for own in entry.options:
-            setting(group, own.option, own.setting, own.text, type=Path, metavar=own.metavar)
+        for option in entry.options:
+            setting(group, option.option, option.setting, option.text, type=Path, metavar=option.metavar)
     if computing:
         who = " and ".join(entry.label for entry in computing)
         text = f"where {who} compute: cpu (default); auto takes a GPU that is there"

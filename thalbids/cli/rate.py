@@ -12,7 +12,7 @@ from thalbids.settings import Settings
 
 def parser() -> Parser:
     """``thalbids rate OUT_DIR``."""
-    made = Parser(
+    result = Parser(
         prog="thalbids rate",
         usage="thalbids rate OUT_DIR [options]\n       thalbids rate OUT_DIR --import FILE [FILE ...]",
         description="Write one HTML page on which a rater judges registrations and masks in random\norder, without "
@@ -20,9 +20,9 @@ def parser() -> Parser:
         epilog="example:\n  thalbids rate derivatives/thalbids -o for_raters.html\n"
         "  thalbids rate derivatives/thalbids --import ratings_AB.tsv ratings_CD.tsv\n\n" + EXIT_CODES,
     )
-    places = made.add_argument_group("positional arguments")
+    places = result.add_argument_group("positional arguments")
     places.add_argument("output_dir", metavar="OUT_DIR", type=Path, help="results of participant")
-    group = made.add_argument_group("the page")
+    group = result.add_argument_group("the page")
     text = "the page (default: OUT_DIR/rating_PAGE.html)"
     group.add_argument("-o", "--output", dest="page", type=Path, metavar="FILE", help=text)
     text = "only these people, with or without sub-"
@@ -35,12 +35,12 @@ def parser() -> Parser:
     group.add_argument("--repeat", type=float, metavar="PERCENT", default=5.0, help=text)
     text = "of sample and order (default: another one each time)"
     group.add_argument("--seed", type=int, metavar="N", help=text)
-    group = made.add_argument_group("the ratings")
+    group = result.add_argument_group("the ratings")
     text = "tables that raters saved: check, unblind, agreement"
     setting(group, "--import", "ratings.files", text, type=Path, metavar="FILE", nargs="+", action="extend")
     add_config(group)
-    add_general(made.add_argument_group("general"))
-    return made
+    add_general(result.add_argument_group("general"))
+    return result
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -60,10 +60,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             raise UsageError(f"{name} is {value}.", "Give a number above 0, and at most 100 percent of repeats.")
     from thalbids.raters import rating_page
 
-    made = rating_page.write(
+    pages = rating_page.write(
         out_dir, arguments.page, subjects=settings.inputs.participant_label,
         what=arguments.what or tuple(rating_page.WHAT), sample=arguments.sample, repeats=arguments.repeat / 100,
         seed=arguments.seed,
     )  # fmt: skip
-    rating_page.tell(made)
+    rating_page.tell(pages)
     return 0

@@ -11,23 +11,23 @@ from thalbids.settings import Settings
 
 def parser() -> Parser:
     """``thalbids segment SCAN [...] [-o DIR]``."""
-    made = Parser(
+    result = Parser(
         prog="thalbids segment",
         usage="thalbids segment SCAN [SCAN ...] [-o DIR] [options]",
         description="Thalamus masks and volumes of single scans of any contrast, by the embedded\nnetwork.",
         epilog="examples:\n  thalbids segment T1w.nii.gz\n  thalbids segment scans/*.nii.gz -o results\n\n"
         + EXIT_CODES,
     )
-    places = made.add_argument_group("positional arguments")
+    places = result.add_argument_group("positional arguments")
     text = "NIfTI or MGH image (.nii, .nii.gz, .mgz, .mgh)"
     places.add_argument("scans", metavar="SCAN", type=Path, nargs="+", help=text)
-    group = made.add_argument_group("what to do")
+    group = result.add_argument_group("what to do")
     text = "where to write (default: beside each scan)"
     group.add_argument("-o", "--output-dir", type=Path, metavar="DIR", help=text)
     add_config(group)
-    add_compute(made.add_argument_group("resources"))
-    add_general(made.add_argument_group("general"))
-    return made
+    add_compute(result.add_argument_group("resources"))
+    add_general(result.add_argument_group("general"))
+    return result
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -15,7 +15,7 @@ _OPTIONS = {"age": "age", "duration": "disease_duration", "edss": "edss"}
 
 def parser() -> Parser:
     """``thalbids select-gt BIDS_DIR OUT_FILE``."""
-    made = Parser(
+    result = Parser(
         prog="thalbids select-gt",
         usage="thalbids select-gt BIDS_DIR OUT_FILE [options]",
         description="Choose participants for manual segmentation: a random sample, stratified by age,\n"
@@ -24,13 +24,13 @@ def parser() -> Parser:
         epilog="example, the paper's choice:\n  thalbids select-gt raw manual_sample.tsv -n 34 --diagnosis RRMS "
         "--include PMS\n\n" + EXIT_CODES,
     )
-    places = made.add_argument_group("positional arguments")
+    places = result.add_argument_group("positional arguments")
     text = "root of the BIDS dataset with its clinical tables"
     places.add_argument("bids_dir", metavar="BIDS_DIR", type=Path, help=text)
     places.add_argument(
         "out_file", metavar="OUT_FILE", type=Path, help="the list, a .tsv file; the rest goes beside it"
     )
-    group = made.add_argument_group("how to draw")
+    group = result.add_argument_group("how to draw")
     group.add_argument("-n", type=int, default=34, metavar="N", help="people to draw (default: %(default)s)")
     text = "diagnosis group to draw from, or all (default: %(default)s)"
     group.add_argument("--diagnosis", default="RRMS", metavar="NAME", help=text)
@@ -44,8 +44,8 @@ def parser() -> Parser:
     text = "another seed draws other people (default: %(default)s)"
     group.add_argument("--seed", type=int, default=1, metavar="N", help=text)
     add_config(group)
-    add_general(made.add_argument_group("general"))
-    return made
+    add_general(result.add_argument_group("general"))
+    return result
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:

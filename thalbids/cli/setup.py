@@ -11,7 +11,7 @@ from thalbids.settings import Settings
 
 def parser() -> Parser:
     """``thalbids setup [NAME ...]``."""
-    made = Parser(
+    result = Parser(
         prog="thalbids setup",
         usage="thalbids setup [NAME ...] [options]",
         description="Make an environment of its own for a tool, with venv and pip, in the cache folder\n"
@@ -19,16 +19,16 @@ def parser() -> Parser:
         "Without NAME: list what there is.",
         epilog=f"An environment that was cut off is made anew by the same command.\n\n{EXIT_CODES}",
     )
-    places = made.add_argument_group("positional arguments")
+    places = result.add_argument_group("positional arguments")
     places.add_argument("what", metavar="NAME", nargs="*", help="samseg, samseg-lesion, mindglide, dbsegment")
-    group = made.add_argument_group("what to do")
+    group = result.add_argument_group("what to do")
     text = "the Python to make it with (default: one on the PATH that the tool runs with)"
     group.add_argument("--python", metavar="PROGRAM", help=text)
     text = 'options of pip install, in one text ("--index-url https://...")'
     group.add_argument("--pip", metavar="OPTIONS", default="", help=text)
     add_config(group)
-    add_general(made.add_argument_group("general"))
-    return made
+    add_general(result.add_argument_group("general"))
+    return result
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -11,17 +11,17 @@ from thalbids.settings import Settings
 
 def parser() -> Parser:
     """``thalbids share OUT_DIR DEST``."""
-    made = Parser(
+    result = Parser(
         prog="thalbids share",
         usage="thalbids share OUT_DIR DEST [options]",
         description="Copy results into a new BIDS derivative dataset that can be given away: no\nlogs, reports, dates, "
         "absolute paths or names of machines.",
         epilog="example:\n  thalbids share derivatives/thalbids shared --what masks --license CC0\n\n" + EXIT_CODES,
     )
-    places = made.add_argument_group("positional arguments")
+    places = result.add_argument_group("positional arguments")
     places.add_argument("output_dir", metavar="OUT_DIR", type=Path, help="results of participant and group")
     places.add_argument("destination", metavar="DEST", type=Path, help="new folder")
-    group = made.add_argument_group("what to share")
+    group = result.add_argument_group("what to share")
     text = "tables (default): volumes and quality measures; masks: also thalamus masks; all: also images"
     group.add_argument("--what", choices=("tables", "masks", "all"), default="tables", help=text)
     text = "only these people, with or without sub-; group tables are left out then"
@@ -35,8 +35,8 @@ def parser() -> Parser:
     text = "the images of --what all show no face"
     group.add_argument("--faces-removed", action="store_true", help=text)
     add_config(group)
-    add_general(made.add_argument_group("general"))
-    return made
+    add_general(result.add_argument_group("general"))
+    return result
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -44,12 +44,12 @@ def claim(out_dir: Path, sessions: Iterable[str]) -> Iterator[None]:
         alive = {int(path.stem.split("_")[-2]) for path in folder.glob("*_*_*.lock")}
         for process in dead - alive - {0}:
             remove_keys(Path(out_dir), process)
-        own, stream = _create(folder, wanted, out_dir)
+        key, stream = _create(folder, wanted, out_dir)
     try:
         yield
     finally:
         with contextlib.suppress(OSError):
-            own.unlink(missing_ok=True)
+            key.unlink(missing_ok=True)
         stream.close()
 
 
@@ -99,9 +99,9 @@ def _create(folder: Path, sessions: list[str], out_dir: Path) -> tuple[Path, IO[
 
 def remove_keys(out_dir: Path, process: int) -> None:
     """Remove what a run with jobs that was killed left in its logs: keys, and the folders of its workers."""
-    own = re.compile(rf"\d{{8}}T\d{{6}}_{process}(?:_\d+)?")
+    of_process = re.compile(rf"\d{{8}}T\d{{6}}_{process}(?:_\d+)?")
     for left in out_dir.glob("logs/*/jobs/*dask*"):
-        if not own.fullmatch(left.parents[1].name):
+        if not of_process.fullmatch(left.parents[1].name):
             continue
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)

@@ -44,13 +44,13 @@ class PeakMemory:
 
 def _descendants(process: Path) -> list[Path]:
     """The ``/proc`` folders of the processes that this one has started, and theirs."""
-    found: list[Path] = []
+    folders: list[Path] = []
     for task in process.glob("task/*/children"):
         with suppress(OSError):
             for pid in task.read_text(encoding="ascii").split():
                 child = Path("/proc") / pid
-                found += [child, *_descendants(child)]
-    return found
+                folders += [child, *_descendants(child)]
+    return folders
 
 
 def _status(process: Path, key: str) -> float:

@@ -165,13 +165,13 @@ class Scheduler:
 
     def _checked(self, name: str, future: Future[tuple[str, Mapping[str, Any] | None]]) -> None:
         self._checking.discard(self._priority[name])
-        now, found = future.result()
-        if found is None and self.steps[name].look_up:
+        now, result = future.result()
+        if result is None and self.steps[name].look_up:
             self._finish(name, StepResult(name, "blocked", NOT_ASKED))
-        elif found is None:
+        elif result is None:
             self._ready.append(_Ready(self._priority[name], name, now))
-        elif found["Status"] == "excluded":
-            self._finish(name, StepResult(name, "excluded", found["Reason"], cached=True))
+        elif result["Status"] == "excluded":
+            self._finish(name, StepResult(name, "excluded", result["Reason"], cached=True))
         else:
             self._finish(name, StepResult(name, "cached", cached=True))
 

@@ -125,11 +125,11 @@ def bounding_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice, slice
     mask.
     """
     mask = np.asarray(mask) > 0
-    found = ndimage.find_objects(mask.astype(np.uint8))
-    if not found:
+    boxes = ndimage.find_objects(mask.astype(np.uint8))
+    if not boxes:
         raise ValueError("the mask is empty")
     x, y, z = (
-        slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(found[0], mask.shape, strict=True)
+        slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(boxes[0], mask.shape, strict=True)
     )
     return x, y, z
 

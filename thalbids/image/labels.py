@@ -26,12 +26,12 @@ def components(mask: np.ndarray, connectivity: int = 26) -> tuple[np.ndarray, tu
     the number of voxels of each, largest first.
     """
     structure = ndimage.generate_binary_structure(3, _RANK[connectivity])
-    found, n = ndimage.label(np.asarray(mask) != 0, structure=structure)
-    sizes = np.bincount(found.ravel(), minlength=n + 1)[1:]
+    labelled, n = ndimage.label(np.asarray(mask) != 0, structure=structure)
+    sizes = np.bincount(labelled.ravel(), minlength=n + 1)[1:]
     order = np.argsort(-sizes, kind="stable")
     rank = np.zeros(n + 1, dtype=np.int32)
     rank[order + 1] = np.arange(1, n + 1)
-    return rank[found], tuple(int(size) for size in sizes[order])
+    return rank[labelled], tuple(int(size) for size in sizes[order])
 
 
 def largest_component(mask: np.ndarray, connectivity: int = 26) -> np.ndarray:

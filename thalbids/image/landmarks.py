@@ -29,13 +29,13 @@ def of_labels(labels: np.ndarray, affine: np.ndarray) -> dict[str, Side] | None:
     Per side ``centre_mm``, ``low_mm`` and ``high_mm`` (three numbers each: x, y, z), ``volume_mm3``; None where a side
     is empty.
     """
-    found: dict[str, Side] = {}
+    sides: dict[str, Side] = {}
     for name, value in SIDES.items():
         voxels = np.argwhere(labels == value)
         if not len(voxels):
             return None
-        found[name] = of_weights(voxels, np.ones(len(voxels)), affine)
-    return found
+        sides[name] = of_weights(voxels, np.ones(len(voxels)), affine)
+    return sides
 
 
 def of_weights(voxels: np.ndarray, weights: np.ndarray, affine: np.ndarray) -> Side:

@@ -224,15 +224,15 @@ def _at_most(size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 def _nonzero(head: bytes, chunks: Iterator[bytes], offset: int, itemsize: int) -> tuple[np.ndarray, int]:
     """Indices of the values that are not 0, and where the file ends."""
-    found, position = [], 0
+    positions, position = [], 0
     for chunk in itertools.chain([head], chunks):
         values = np.frombuffer(chunk, dtype=np.uint8)
         if position < offset:
             values = values[offset:]
         if values.any():
-            found.append(np.flatnonzero(values) + (max(position, offset) - offset))
+            positions.append(np.flatnonzero(values) + (max(position, offset) - offset))
         position += len(chunk)
-    index = np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+    index = np.concatenate(positions) if positions else np.zeros(0, dtype=np.int64)
     if itemsize > 1:
         index = index // itemsize
         index = index[np.diff(index, prepend=-1) != 0]

@@ -193,13 +193,13 @@ def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) ->
 
 def places_of(thalami: np.ndarray, grid: np.ndarray) -> dict[str, landmarks.Side] | None:
     """Landmarks of the left and the right thalamus of probabilities (2, x, y, z); None where one was not found."""
-    found = {}
+    places = {}
     for name, p in zip(landmarks.SIDES, thalami, strict=True):
         voxels = np.argwhere(p > LEAST_PROBABILITY)
         if not len(voxels):
             return None
-        found[name] = landmarks.of_weights(voxels, p[tuple(voxels.T)], grid)
-    return found
+        places[name] = landmarks.of_weights(voxels, p[tuple(voxels.T)], grid)
+    return places
 
 
 def is_stripped(data: np.ndarray, affine: np.ndarray, head: Look) -> bool:

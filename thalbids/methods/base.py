@@ -188,7 +188,7 @@ def own_settings(method: Method, settings: Settings) -> MethodSettings:
 
 def trait(method: Method, name: str, settings: MethodSettings) -> Any:
     """An optional property of a method, or its default."""
-    own = getattr(method, name, None)
-    if own is not None:
-        return own(settings)
+    function = getattr(method, name, None)
+    if function is not None:
+        return function(settings)
     return method.unavailable() if name == "blocked" else OPTIONAL[name]

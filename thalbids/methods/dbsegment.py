@@ -53,12 +53,12 @@ class DBSegment:
         from thalbids.tools import dbsegment
         from thalbids.tools.findings import of_check
 
-        own = settings.of(DbSegmentSettings)
-        checked = dbsegment.check(own)
+        program = settings.of(DbSegmentSettings)
+        checked = dbsegment.check(program)
         enables = "DBSegment's masks; the paper's brain mask"
         return [
             of_check(self.shown, self.shown, checked.problem, checked.mend, checked.where,
-                     lambda: dbsegment.version(own), enables, "GPL-3"),
+                     lambda: dbsegment.version(program), enables, "GPL-3"),
         ]  # fmt: skip
 
     def builds_on(self, settings: MethodSettings) -> tuple[str, ...]:
@@ -91,29 +91,29 @@ class DBSegment:
     def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         from thalbids.tools import dbsegment
 
-        own = settings.of(DbSegmentSettings)
+        program = settings.of(DbSegmentSettings)
         return {
             "Software": list(self.software(settings)),
-            "Mode": own.mode,
-            "Folds": list(dbsegment.folds(own)),
-            "TestTimeAugmentation": dbsegment.augmented(own),
-            "Models": asked_once(dbsegment.models_digest, own),
-            **({"Intensities": "as they are"} if own.mode == "paper" else {}),
+            "Mode": program.mode,
+            "Folds": list(dbsegment.folds(program)),
+            "TestTimeAugmentation": dbsegment.augmented(program),
+            "Models": asked_once(dbsegment.models_digest, program),
+            **({"Intensities": "as they are"} if program.mode == "paper" else {}),
         }
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
         from thalbids.tools import dbsegment
 
-        made = {}
+        maps = {}
         for name, request in requests.items():
-            found = dbsegment.segment(
+            result = dbsegment.segment(
                 request.image, request.workdir, request.settings.of(DbSegmentSettings), threads=threads()
             )
-            metadata = {**request.params, "WayBack": found.way_back}
-            if found.above_255:
-                metadata["IntensitiesAbove255"] = found.above_255
-            made[name] = LabelMap(found.labels, dbsegment.LABELS, metadata)
-        return made, {}
+            metadata = {**request.params, "WayBack": result.way_back}
+            if result.above_255:
+                metadata["IntensitiesAbove255"] = result.above_255
+            maps[name] = LabelMap(result.labels, dbsegment.LABELS, metadata)
+        return maps, {}
 
     def brain(self, labels: np.ndarray, affine: np.ndarray) -> np.ndarray:
         """The brain: everything that has a label."""
@@ -128,6 +128,6 @@ class DBSegment:
         assert request.labels is not None
         left, right = np.isin(request.labels, dbsegment.LEFT), np.isin(request.labels, dbsegment.RIGHT)
         labels = (10 * left + 49 * right).astype(np.uint8)
-        own = ("Mode", "Folds", "TestTimeAugmentation", "Models", "WayBack", "IntensitiesAbove255")
-        metadata = {"Protocol": PROTOCOL} | {key: request.told[key] for key in own if key in request.told}
+        kept = ("Mode", "Folds", "TestTimeAugmentation", "Models", "WayBack", "IntensitiesAbove255")
+        metadata = {"Protocol": PROTOCOL} | {key: request.told[key] for key in kept if key in request.told}
         return Segmentation(labels, request.image.affine, metadata=metadata)

@@ -74,5 +74,5 @@ class First:
         from thalbids.tools import first
 
         brain = np.asarray(load_labels(request.brain).dataobj)
-        found = first.segment(request.image, brain, request.workdir, request.settings.of(FslSettings))
-        return Segmentation(found.labels, request.image.affine, metadata={"Protocol": PROTOCOL})
+        result = first.segment(request.image, brain, request.workdir, request.settings.of(FslSettings))
+        return Segmentation(result.labels, request.image.affine, metadata={"Protocol": PROTOCOL})

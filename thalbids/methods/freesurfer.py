@@ -72,9 +72,9 @@ class FreeSurferResults:
         """What is read of a session's folder; None for what is not there."""
         from thalbids.tools import freesurfer
 
-        own = {key: path if path.is_file() else None for key, path in self.made_files(folder).items()}
+        files = {key: path if path.is_file() else None for key, path in self.made_files(folder).items()}
         more = {"transform": freesurfer.transform_of(folder), "image": freesurfer.image_of(folder)}
-        return own | {key: path for key, path in more.items() if path is not None}
+        return files | {key: path for key, path in more.items() if path is not None}
 
     def made_files(self, folder: Path) -> dict[str, Path]:
         """What recon-all leaves that is read."""
@@ -91,20 +91,20 @@ class FreeSurferResults:
         request = requests["T1w"]
         if "aseg" not in request.files:
             raise ToolError("FreeSurfer's result has no mri/aseg.mgz.", "Run recon-all to its end.")
-        found = freesurfer.read(request.files["aseg"].parent.parent)
-        labels = found.on(request.image)
+        results = freesurfer.read(request.files["aseg"].parent.parent)
+        labels = results.on(request.image)
         seen = np.asarray(load_labels(request.brain).dataobj)
-        inside = check_in_brain(labels, seen, found.aseg)
-        alike = check_same_scan(request.image, request.files.get("image"), seen, "FreeSurfer", found.matrix)
+        inside = check_in_brain(labels, seen, results.aseg)
+        alike = check_same_scan(request.image, request.files.get("image"), seen, "FreeSurfer", results.matrix)
         metadata: dict[str, Any] = alike | {
             "InBrainFraction": inside,
-            "Software": list(software(found.version, "FreeSurfer")),
+            "Software": list(software(results.version, "FreeSurfer")),
         }
-        if found.stats is not None:
+        if results.stats is not None:
             metadata |= {
-                "EstimatedTotalIntraCranialVolMm3": found.stats.etiv_mm3,
-                "StatsNVoxels": {str(n): s.voxels for n, s in found.stats.structures.items()},
-                "StatsVolumeMm3": {str(n): s.volume_mm3 for n, s in found.stats.structures.items()},
+                "EstimatedTotalIntraCranialVolMm3": results.stats.etiv_mm3,
+                "StatsNVoxels": {str(n): s.voxels for n, s in results.stats.structures.items()},
+                "StatsVolumeMm3": {str(n): s.volume_mm3 for n, s in results.stats.structures.items()},
             }
         names = {int(n): f"FreeSurfer label {n}" for n in np.unique(labels) if n}
         return {"T1w": LabelMap(labels, names | {10: "Left-Thalamus", 49: "Right-Thalamus"}, metadata)}, {}
@@ -129,8 +129,8 @@ class FreeSurferResults:
 
         assert request.labels is not None
         labels = np.where(np.isin(request.labels, (10, 49)), request.labels, 0).astype(np.uint8)
-        own = ("StatsNVoxels", "StatsVolumeMm3", "InBrainFraction", "CorrelationWithT1w")
-        metadata = {"Protocol": PROTOCOL} | {key: request.told[key] for key in own if key in request.told}
+        kept = ("StatsNVoxels", "StatsVolumeMm3", "InBrainFraction", "CorrelationWithT1w")
+        metadata = {"Protocol": PROTOCOL} | {key: request.told[key] for key in kept if key in request.told}
         return Segmentation(labels, request.image.affine, metadata=metadata)
 
 
@@ -163,16 +163,16 @@ class FreeSurfer(FreeSurferResults):
         from thalbids.tools import freesurfer
         from thalbids.tools.findings import Finding, of_check
 
-        own = settings.of(FreeSurferSettings)
+        program = settings.of(FreeSurferSettings)
         part, enables = self.shown, "FreeSurfer's masks and eTIV"
-        checked = freesurfer.check(own)
-        licence = freesurfer.license_file(own)
-        where = str(own.subjects_dir) if own.subjects_dir else ""
-        there = own.subjects_dir is not None and own.subjects_dir.is_dir()
-        text = "not given." if own.subjects_dir is None else "the folder is not there."
+        checked = freesurfer.check(program)
+        licence = freesurfer.license_file(program)
+        where = str(program.subjects_dir) if program.subjects_dir else ""
+        there = program.subjects_dir is not None and program.subjects_dir.is_dir()
+        text = "not given." if program.subjects_dir is None else "the folder is not there."
         return [
             of_check(part, "recon-all", checked.problem, checked.mend, checked.where,
-                     lambda: freesurfer.version(own), enables + ", computed (hours for each session)", ""),
+                     lambda: freesurfer.version(program), enables + ", computed (hours for each session)", ""),
             Finding(part, "licence", licence is not None, where=str(licence or ""),
                     problem="" if licence else "no licence file.",
                     enables="recon-all; not needed to read existing results",
@@ -215,8 +215,8 @@ class FreeSurfer(FreeSurferResults):
 
     def run_params(self, settings: MethodSettings) -> Mapping[str, Any]:
         """What the result of recon-all depends on."""
-        own = settings.of(FreeSurferSettings)
-        return {"Software": list(self.software(settings)), "Hires": own.hires, "Options": told(own.options)}
+        program = settings.of(FreeSurferSettings)
+        return {"Software": list(self.software(settings)), "Hires": program.hires, "Options": told(program.options)}
 
     def run(self, t1w: Path, t2w: Path | None, folder: Path, settings: MethodSettings) -> None:
         """recon-all on the raw T1w (and T2w) into ``folder``; what an earlier run left there is removed first."""

@@ -98,15 +98,15 @@ def check_same_scan(
     if path is None:
         return {}
     moved = np.asarray(resample_to(load_image(path), t1w, order=1, matrix=matrix).dataobj)
-    found = correlation(np.asarray(t1w.dataobj), moved, (np.asarray(brain) != 0) & (moved > 0))
-    if not found >= MIN_CORRELATION:
-        problem = f"the image of this {tool} result is not this T1w: their correlation in the brain is {found:.2f}."
+    alike = correlation(np.asarray(t1w.dataobj), moved, (np.asarray(brain) != 0) & (moved > 0))
+    if not alike >= MIN_CORRELATION:
+        problem = f"the image of this {tool} result is not this T1w: their correlation in the brain is {alike:.2f}."
         mend = (
             "Is the folder of another person or session, or were scanner coordinates changed since? "
             f"If {tool} was given another contrast, give the masks instead: --derivatives {tool.lower()}=PATH."
         )
         raise ImageError(problem, mend, path)
-    return {"CorrelationWithT1w": found}
+    return {"CorrelationWithT1w": alike}
 
 
 def thalamus_of(
@@ -123,8 +123,8 @@ def thalamus_of(
     if {LEFT_THALAMUS, RIGHT_THALAMUS} <= values:
         return np.where(np.isin(data, (LEFT_THALAMUS, RIGHT_THALAMUS)), data, 0).astype(np.uint8)
     if labelled or len(values) > 1:
-        found = ", ".join(str(v) for v in sorted(values)[:10])
-        problem = f"it holds the labels {found}, not 10 (left thalamus) and 49 (right thalamus)."
+        listed = ", ".join(str(v) for v in sorted(values)[:10])
+        problem = f"it holds the labels {listed}, not 10 (left thalamus) and 49 (right thalamus)."
         raise ImageError(problem, "Give a mask of one value, or label the sides 10 and 49 as FreeSurfer does.", path)
     return split(data != 0, affine, centre)
 

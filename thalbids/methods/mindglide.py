@@ -115,15 +115,15 @@ class MindGlide:
     def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         from thalbids.tools import mindglide
 
-        own = settings.of(MindGlideSettings)
-        weights = mindglide.checkpoint(own)
+        program = settings.of(MindGlideSettings)
+        weights = mindglide.checkpoint(program)
         return {
             "Software": list(self.software(settings)),
             "Weights": None
             if weights is None or not weights.is_file()
             else _checksum(weights, weights.stat().st_mtime_ns),
-            "Reorient": own.reorient,
-            "KeepLargest": own.keep_largest,
+            "Reorient": program.reorient,
+            "KeepLargest": program.keep_largest,
             "Envelope": settings.of(EnvelopeSettings).envelope,
             **({"Device": "cuda"} if self.gpu(settings) else {}),  # may give slightly other masks
         }
@@ -133,10 +133,10 @@ class MindGlide:
 
         first = next(iter(requests.values()))
         images = {name: request.image for name, request in requests.items()}
-        found = mindglide.segment(images, first.workdir, first.settings.of(MindGlideSettings), threads=threads())
+        result = mindglide.segment(images, first.workdir, first.settings.of(MindGlideSettings), threads=threads())
         names = {n: NAMES.get(n, f"MindGlide label {n}") for n in range(1, mindglide.N_LABELS)}
         metadata = {key: value for key, value in first.params.items() if key != "Envelope"}
-        return {name: LabelMap(labels, names, metadata) for name, labels in found.labels.items()}, found.failed
+        return {name: LabelMap(labels, names, metadata) for name, labels in result.labels.items()}, result.failed
 
     def segment(self, request: Request) -> Segmentation:
         from thalbids.methods import envelope
@@ -151,8 +151,8 @@ class MindGlide:
                 f"no deep grey matter of MindGlide lies in the thalamus of {family}.",
                 "Look at both label maps: one of the two is misplaced.",
             )
-        own = ("Weights", "Reorient", "KeepLargest")
-        metadata = {"Protocol": PROTOCOL, "Envelope": family} | {k: request.told[k] for k in own if k in request.told}
+        kept = ("Weights", "Reorient", "KeepLargest")
+        metadata = {"Protocol": PROTOCOL, "Envelope": family} | {k: request.told[k] for k in kept if k in request.told}
         metadata["EnvelopeDependence"] = {"Family": family, **envelope.dependence(grey, outer, request.image.affine)}
         return Segmentation(labels, request.image.affine, metadata=metadata)
 

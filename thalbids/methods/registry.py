@@ -105,16 +105,16 @@ def chosen(settings: Settings) -> Choice:
 
 def with_earlier(choice: Choice, settings: Settings, earlier: Collection[str]) -> Choice:
     """The choice with the families of earlier runs whose masks are there and can be planned here, to look them up."""
-    own = {method.family for method in choice.methods}
+    chosen_families = {method.family for method in choice.methods}
     picking = _Picking(settings)
     for name in picking.known:
-        if name in earlier and name not in own:
+        if name in earlier and name not in chosen_families:
             with suppress(MissingToolError):  # what made it is not here: nobody can tell whether it is current
                 picking.take(name, "an earlier run made it")
-    kept = frozenset(picking.picked & set(earlier) - own)
+    kept = frozenset(picking.picked & set(earlier) - chosen_families)
     return replace(
         choice,
-        methods=tuple(method for name, method in picking.known.items() if name in own | kept),
+        methods=tuple(method for name, method in picking.known.items() if name in chosen_families | kept),
         runnable=choice.runnable | (picking.runnable & kept),
         kept=kept,
     )

@@ -34,10 +34,10 @@ def write(out_dir: Path) -> Path:
         The folder cannot be written.
     """
     target = out_dir / COHORT_PAGE
-    own = _ask(out_dir / "logs" / "lock")
+    mine = _ask(out_dir / "logs" / "lock")
     with lock.shared_files(out_dir, "cohort"):
-        if own.exists():
-            asked = list(own.parent.glob(REQUEST.format("*")))
+        if mine.exists():
+            asked = list(mine.parent.glob(REQUEST.format("*")))
             write_text(target, page(entries(out_dir)))
             for request in asked:
                 request.unlink(missing_ok=True)
@@ -62,13 +62,13 @@ def _ask(folder: Path) -> Path:
 
 def entries(out_dir: Path) -> list[Entry]:
     """Every session that has a QC document or a participant's page, in the order of names."""
-    found: dict[tuple[str, str], Entry] = {}
+    by_session: dict[tuple[str, str], Entry] = {}
     for path in _by_age(out_dir):  # a newer document of the same session replaces an older one
         entry = _entry(out_dir, path)
-        found[entry.subject, entry.session or ""] = entry
+        by_session[entry.subject, entry.session or ""] = entry
     for entry in _without_document(out_dir):
-        found.setdefault((entry.subject, entry.session or ""), entry)
-    return [found[key] for key in sorted(found)]
+        by_session.setdefault((entry.subject, entry.session or ""), entry)
+    return [by_session[key] for key in sorted(by_session)]
 
 
 def _by_age(out_dir: Path) -> list[Path]:
@@ -112,7 +112,7 @@ def _beside(
 ) -> Entry:
     """The entry with the addresses of the report and of the small picture, where they are there."""
     report = f"sub-{subject}.html"
-    own = f"sub-{subject}" + (f"_ses-{session}" if session else "")
-    picture = f"sub-{subject}/figures/{own}_desc-thumbnail_thalamus.svg"
+    stem = f"sub-{subject}" + (f"_ses-{session}" if session else "")
+    picture = f"sub-{subject}/figures/{stem}_desc-thumbnail_thalamus.svg"
     here = [name if (out_dir / name).exists() else "" for name in (report, picture)]
     return Entry(subject, session, document, problem, *here)

@@ -38,7 +38,10 @@ def check_results(
         problem = f"the folder of {label} results holds no session of this run (looked for: {', '.join(names)}, ...)."
         elsewhere = family in choice.runnable or results_of(settings.inputs.derivatives, family)
         if family in settings.methods.names and not elsewhere:
-            option = next((own.option for own in families.of(family).options if own.metavar == "DIR"), "the folder")
+            option = next(
+                (option_of.option for option_of in families.of(family).options if option_of.metavar == "DIR"),
+                "the folder",
+            )
             raise NoInputError(problem, f"Check {option} and the names of the folders in it.", place)
         told.append(f"{place.name}: {problem}")
     return told

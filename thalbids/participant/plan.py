@@ -125,8 +125,8 @@ def end_session(plan: SessionPlan, methods: Sequence[Method]) -> SessionPlan:
 
 def plan_masks(plan: SessionPlan, methods: Sequence[Method]) -> None:
     """The masks of every method that reads this session alone, an envelope before what it cuts."""
-    own = [method for method in methods if of(method.family).reads != SEVERAL_SESSIONS]
-    for method in sorted(own, key=lambda method: len(masks.families(method, plan.settings))):
+    of_one_session = [method for method in methods if of(method.family).reads != SEVERAL_SESSIONS]
+    for method in sorted(of_one_session, key=lambda method: len(masks.families(method, plan.settings))):
         before = len(plan.steps)
         masks.add_steps(plan, method)
         ensembles.add_steps(plan, method)

@@ -138,23 +138,23 @@ def links(session: PageSession, there: Mapping[str, Path]) -> dict[str, str]:
 
 def versions(out_dir: Path, sessions: Sequence[PageSession]) -> dict[str, str]:
     """The versions that made the results, as their records tell."""
-    found: dict[str, str] = {}
+    programs: dict[str, str] = {}
     for session in sessions:
         record = out_dir / session.files["qc"]
         if record.exists():
-            found |= read_json(record).get("Provenance", {}).get("Versions", {})
-    return found
+            programs |= read_json(record).get("Provenance", {}).get("Versions", {})
+    return programs
 
 
 def fingerprints(out_dir: Path, sessions: Sequence[PageSession]) -> dict[str, str]:
     """The fingerprint of every result that the page shows."""
-    found = {}
+    prints = {}
     for session in sessions:
         for key, name in session.files.items():
             path = out_dir / name
             record = path if path.suffix == ".json" else sidecar(path)
             if record.exists():
-                own = read_json(record).get("Provenance", {}).get("Fingerprint")
-                if own:
-                    found[f"{session.name} {key}"] = own
-    return found
+                fingerprint = read_json(record).get("Provenance", {}).get("Fingerprint")
+                if fingerprint:
+                    prints[f"{session.name} {key}"] = fingerprint
+    return prints

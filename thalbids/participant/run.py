@@ -139,8 +139,8 @@ def every_session(bids_dir: Path, inputs: Inputs, asked: Sequence[Session]) -> l
     """All sessions of the asked participants, for their pages."""
     if not inputs.session_label and inputs.bids_filter_file is None:
         return list(asked)
-    own = tuple(dict.fromkeys(session.subject for session in asked))
-    every = read_dataset(bids_dir, own, validate=not inputs.skip_bids_validation).sessions
+    subjects = tuple(dict.fromkeys(session.subject for session in asked))
+    every = read_dataset(bids_dir, subjects, validate=not inputs.skip_bids_validation).sessions
     known = {session.name: session for session in asked}
     return [known.get(session.name, session) for session in every]
 
@@ -169,29 +169,29 @@ def exit_code(results: Sequence[StepResult]) -> int:
 def versions() -> dict[str, str]:
     """Versions that results depend on."""
     used = ("antspyx", "nibabel", "numpy", "openvino", "scipy", "simpleitk")
-    own = ".".join(str(thalbids.__version__).split(".")[:2])  # a new minor version computes everything again
-    return {"thalbids": own, **{name: installed(name) for name in used}}
+    version = ".".join(str(thalbids.__version__).split(".")[:2])  # a new minor version computes everything again
+    return {"thalbids": version, **{name: installed(name) for name in used}}
 
 
 def generated_by(sessions: Sequence[Session]) -> list[dict[str, str]]:
     """thalbids, then the programs that compute here."""
-    own: dict[str, str] = {"Name": "thalbids", "Version": str(thalbids.__version__)}
+    us: dict[str, str] = {"Name": "thalbids", "Version": str(thalbids.__version__)}
     tools = [
         {"Name": "OpenVINO", "Version": installed("openvino"), "CodeURL": "https://github.com/openvinotoolkit/openvino"}
     ]
     if any({"FLAIR", "R1map"} & set(session.images) for session in sessions):
         tools.append({"Name": "ANTsPy", "Version": installed("antspyx"), "CodeURL": "https://github.com/ANTsX/ANTsPy"})
-    return [own, *tools]
+    return [us, *tools]
 
 
 def links(settings: Settings) -> dict[str, Path]:
     """Where the BIDS URIs of given results lead, by their names."""
-    found = dict(settings.inputs.derivatives)
+    places = dict(settings.inputs.derivatives)
     for family, method in families.methods().items():
         root = method.results_root(own_settings(method, settings)) if hasattr(method, "results_root") else None
         if root is not None:
-            found.setdefault(family, root)
-    return found
+            places.setdefault(family, root)
+    return places
 
 
 def add_software(out_dir: Path, planned: Sequence[Step], results: Sequence[StepResult]) -> None:

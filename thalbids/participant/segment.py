@@ -88,25 +88,31 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     image = load_image(scan)
     for text in image.extra.get("notes", ()):
         print(f"{scan}: {text}", file=sys.stderr)
-    found = segment_image(image, precision=settings.run.precision, flip=settings.of(SynthalSettings).flip_averaging)
-    icv = found.metadata["IntracranialVolumeMm3"]
-    own = {name: found.metadata[key] for name, key in DIAGNOSTICS.items() if key in found.metadata}
+    segmentation = segment_image(
+        image, precision=settings.run.precision, flip=settings.of(SynthalSettings).flip_averaging
+    )
+    icv = segmentation.metadata["IntracranialVolumeMm3"]
+    diagnostics = {
+        name: segmentation.metadata[key] for name, key in DIAGNOSTICS.items() if key in segmentation.metadata
+    }
     family = embedded()
     mask = qc.MaskInput(
-        found.labels, family, ("T1w",), soft_volume_mm3=found.volume_soft_mm3, diagnostics=own,
+        segmentation.labels, family, ("T1w",), soft_volume_mm3=segmentation.volume_soft_mm3, diagnostics=diagnostics,
         image=np.asarray(image.dataobj) != 0,
     )  # fmt: skip
     masks = {family: mask}
     document = qc.build(
-        subject="scan", session=None, affine=found.affine, masks=masks, brain=found.brain,
-        head=found.metadata["ThalamiSeen"], icv=[{"source": family, "icv_mm3": icv}],
+        subject="scan", session=None, affine=segmentation.affine, masks=masks, brain=segmentation.brain,
+        head=segmentation.metadata["ThalamiSeen"], icv=[{"source": family, "icv_mm3": icv}],
     )  # fmt: skip
     judged = volume_rows([PlannedMask(family, family, ("T1w",), "T1w")], document["Masks"])[0]
     row = {key: value for key, value in {**judged, "scan": scan.name, "icv_mm3": icv}.items() if key in COLUMNS}
-    assert found.brain is not None and found.probability is not None
-    save_image(found.labels, found.affine, folder / f"{name}_thalamus.nii.gz", dtype=np.uint8)
-    save_image(found.brain, found.affine, folder / f"{name}_brain.nii.gz", dtype=np.uint8)
+    assert segmentation.brain is not None and segmentation.probability is not None
+    save_image(segmentation.labels, segmentation.affine, folder / f"{name}_thalamus.nii.gz", dtype=np.uint8)
+    save_image(segmentation.brain, segmentation.affine, folder / f"{name}_brain.nii.gz", dtype=np.uint8)
     if settings.of(SynthalSettings).write_probabilities:
-        save_image(found.probability, found.affine, folder / f"{name}_thalamusprob.nii.gz", dtype=np.float32)
+        save_image(
+            segmentation.probability, segmentation.affine, folder / f"{name}_thalamusprob.nii.gz", dtype=np.float32
+        )
     write_table(folder / f"{name}_thalamus.tsv", [row], COLUMNS)
     return row

@@ -81,9 +81,9 @@ def work_folder(work_dir: Path | None) -> Iterator[Path]:
         try:
             yield folder
         except ThalbidsError as error:
-            own = error.path is not None and error.path.is_relative_to(folder)
+            inside = error.path is not None and error.path.is_relative_to(folder)
             problem, mend = (text.replace(f"{folder}{os.sep}", "") for text in (error.problem, error.mend))
-            raise type(error)(problem, mend, None if own else error.path) from None
+            raise type(error)(problem, mend, None if inside else error.path) from None
 
 
 def write_masks(

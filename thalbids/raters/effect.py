@@ -31,14 +31,16 @@ def verdicts_on(sessions: Collection[str], out_dir: Path, rule: Ratings) -> tupl
         return [], []
     verdicts = read_verdicts(out_dir, rule)
     failed = [verdict for verdict in verdicts if verdict.failed]
-    own = [verdict for verdict in failed if verdict.item.session in sessions]
-    notes = [f"ratings: {len(verdicts)} things were rated, {len(failed)} failed, {len(own)} of them of this run."]
+    of_sessions = [verdict for verdict in failed if verdict.item.session in sessions]
+    notes = [
+        f"ratings: {len(verdicts)} things were rated, {len(failed)} failed, {len(of_sessions)} of them of this run."
+    ]
     notes += [
         f"{_name(verdict)}: the rating ({verdict.reason}) is not applied: what was rated has changed since."
-        for verdict in own
+        for verdict in of_sessions
         if standing(out_dir, verdict.item) == "stale"
     ]
-    return own, notes
+    return of_sessions, notes
 
 
 def rejected(verdicts: Iterable[Verdict], image: str) -> tuple[dict[str, str], ...]:
@@ -79,8 +81,8 @@ class Registrations:
         asked = [entry for entry in self._rejected if entry["Strategy"] == attempt.strategy]
         if not asked or attempt.image is None:
             return ""
-        found = digest(np.asarray(attempt.image.dataobj), self._affine, np.float32)
-        same = [dict(entry) for entry in asked if entry["Sha256"] == found]
+        checksum = digest(np.asarray(attempt.image.dataobj), self._affine, np.float32)
+        same = [dict(entry) for entry in asked if entry["Sha256"] == checksum]
         self.applied += same
         return same[0]["Reason"] if same else ""
 

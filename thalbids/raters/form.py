@@ -137,8 +137,8 @@ def page(identifier: str, cards: Sequence[Card]) -> str:
         f'<script type="application/json" id="i{escape(card.identifier)}">{_packed(card.svg)}</script>'
         for card in cards
     )
-    made = template("rating.html").render(about=_packed(about), count=len(cards), colour=COLOUR)
-    return str(made).replace("<!-- pictures -->", pictures)
+    html = template("rating.html").render(about=_packed(about), count=len(cards), colour=COLOUR)
+    return str(html).replace("<!-- pictures -->", pictures)
 
 
 def _packed(value: object) -> str:

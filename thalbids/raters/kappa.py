@@ -45,10 +45,10 @@ def cohen(first: Sequence[str], second: Sequence[str]) -> Estimate:
     if len({*first, *second}) == 1:
         return Estimate(math.nan, math.nan, math.nan, "every rating is the same: kappa is not defined")
     with np.errstate(all="ignore"):  # its test of kappa = 0, which is not used, may divide by 0
-        found = cohens_kappa(counts)
-    if found.kappa == 1:  # the estimated variance is 0: an interval of no width would claim certainty
+        kappa = cohens_kappa(counts)
+    if kappa.kappa == 1:  # the estimated variance is 0: an interval of no width would claim certainty
         return Estimate(1.0, math.nan, math.nan, "no disagreement: the interval has no estimate")
-    return Estimate(float(found.kappa), max(-1.0, float(found.kappa_low)), min(1.0, float(found.kappa_upp)))
+    return Estimate(float(kappa.kappa), max(-1.0, float(kappa.kappa_low)), min(1.0, float(kappa.kappa_upp)))
 
 
 def fleiss(counts: np.ndarray, seed: int, draws: int = 2000) -> Estimate:
@@ -79,8 +79,8 @@ def agreement(ratings: Sequence[Rating], seed: int, draws: int = 2000) -> list[d
     kinds = [kind for kind in (REGISTRATION, MASK) if any(r.item.kind == kind for r in ratings)]
     rows = []
     for kind in [*kinds, *([ALL] if len(kinds) > 1 else [])]:
-        own = [rating for rating in ratings if kind in (ALL, rating.item.kind)]
-        rows += [{"kind": kind} | row for row in (*_between(own, seed, draws), *_within(own))]
+        of_kind = [rating for rating in ratings if kind in (ALL, rating.item.kind)]
+        rows += [{"kind": kind} | row for row in (*_between(of_kind, seed, draws), *_within(of_kind))]
     return rows
 
 

@@ -78,12 +78,12 @@ def write(
         candidates = sorted(draw.sample(candidates, sample), key=candidates.index)
     items, pictures, problems = [], [], []
     for place in dict.fromkeys(candidate.place for candidate in candidates):
-        for found in _drawn(out_dir, place, [c for c in candidates if c.place is place]):
-            if isinstance(found, str):
-                problems.append(found)
+        for drawn in _drawn(out_dir, place, [c for c in candidates if c.place is place]):
+            if isinstance(drawn, str):
+                problems.append(drawn)
             else:
-                items.append(found[0])
-                pictures.append(found[1])
+                items.append(drawn[0])
+                pictures.append(drawn[1])
     if not items:
         what_said = " or ".join(sorted(what))
         raise NoInputError(f"there are no {what_said} to rate.", "Run participant first.", out_dir)
@@ -121,11 +121,11 @@ def with_repeats(shown: list[tuple[int, str]], share: float, draw: random.Random
     count = math.ceil(share * len(shown)) if len(shown) >= FEWEST_TO_REPEAT else 0
     half = (len(shown) + 1) // 2
     places = draw.sample(range(half), min(count, half))
-    made = list(shown)
+    cards = list(shown)
     for place in places:
         lowest = max(half, place + min(10, len(shown) // 3)) + 1
-        made.insert(draw.randint(min(lowest, len(made)), len(made)), (shown[place][0], "repeat"))
-    return made
+        cards.insert(draw.randint(min(lowest, len(cards)), len(cards)), (shown[place][0], "repeat"))
+    return cards
 
 
 def _candidates(place: Place) -> Iterator[_Candidate]:

@@ -181,7 +181,7 @@ def read_ratings(out_dir: Path, files: Sequence[Path]) -> list[Rating]:
         different ratings of one item.
     """
     keys: dict[str, dict[str, Item]] = {}
-    found: dict[tuple[str, str, str], Rating] = {}
+    ratings: dict[tuple[str, str, str], Rating] = {}
     for path in files:
         if not path.exists():
             raise NoInputError("there is no such table of ratings.", "Check its name.", path)
@@ -193,11 +193,11 @@ def read_ratings(out_dir: Path, files: Sequence[Path]) -> list[Rating]:
         for number, cells in lines:
             row = {name: unguarded(cell) for name, cell in zip(columns, cells, strict=True)}
             rating = _rating(out_dir, keys, row, number, path)
-            known = found.setdefault((rating.item.page, rating.item.identifier, rating.rater), rating)
+            known = ratings.setdefault((rating.item.page, rating.item.identifier, rating.rater), rating)
             if known.rating != rating.rating:
                 problem = f"row {number}: {rating.rater} rated item {rating.item.identifier} twice, {known.rating} and "
                 raise MetadataError(problem + f"{rating.rating}.", "Keep one of the two rows.", path)
-    return list(found.values())
+    return list(ratings.values())
 
 
 def _rating(out_dir: Path, keys: dict[str, dict[str, Item]], row: Mapping[str, str], number: int, path: Path) -> Rating:

@@ -36,13 +36,13 @@ def select_gt(bids_dir: Path, out_file: Path, design: Design, clinical: Clinical
     from thalbids.raters.sample_figure import draw
 
     _check_out_file(bids_dir, out_file)
-    found = select(first_visits(bids_dir, clinical, labels), design)
+    selection = select(first_visits(bids_dir, clinical, labels), design)
     stem = out_file.name.removesuffix(".tsv")
-    for made in tables(stem, found, design):
+    for made in tables(stem, selection, design):
         write(made, out_file.parent)
     figure = out_file.parent / f"{stem}_histograms"
-    draw(found, design, figure.with_suffix(".svg"), figure.with_suffix(".png"))
-    print(told(found, design))
+    draw(selection, design, figure.with_suffix(".svg"), figure.with_suffix(".png"))
+    print(told(selection, design))
     return 0
 
 

@@ -81,10 +81,10 @@ class AntsRigid:
             small["moving"].get_fdata(dtype=np.float32), np.linalg.inv(start) @ small["moving"].affine
         )
         answer = run_ants(ants_job(small, seed, "rigid default" if self.levels == "default" else "rigid"))
-        found = from_centred(np.array(answer["parameters"]), np.array(answer["centre"]))
-        if not np.isfinite(found).all():
+        transform = from_centred(np.array(answer["parameters"]), np.array(answer["centre"]))
+        if not np.isfinite(transform).all():
             raise RegistrationError("ANTs returned a transform that is not finite.")
-        return start @ nearest_rigid(ras_from_lps(found))
+        return start @ nearest_rigid(ras_from_lps(transform))
 
 
 @functools.cache

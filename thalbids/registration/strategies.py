@@ -92,10 +92,10 @@ def configured(
         if not (isinstance(cutoff, int | float) and math.isfinite(cutoff) and cutoff >= 0):
             raise UsageError(f"The cut-off of {name!r} is not a number of at least 0: {cutoff!r}.", "Give one.")
     chosen = {**(PAPER_CUTOFFS if rule == "paper" else {}), **cutoffs}
-    made = [makers[name]() for name in names]
+    strategies = [makers[name]() for name in names]
     return tuple(
         replace(strategy, cutoff=float(chosen[strategy.name])) if strategy.name in chosen else strategy  # type: ignore[type-var]
-        for strategy in made
+        for strategy in strategies
     )
 
 
@@ -133,14 +133,14 @@ def configured_for(image: str, settings: Settings) -> tuple[Strategy, ...]:
     UsageError, MissingToolError
         See :func:`configured` and :func:`resolved`.
     """
-    own, program = settings.registration, settings.of(FslSettings)
-    names = resolved(asked_for(image, own), image, program)
+    wanted, program = settings.registration, settings.of(FslSettings)
+    names = resolved(asked_for(image, wanted), image, program)
     makers = _makers()
-    for name in own.cutoffs:
+    for name in wanted.cutoffs:
         if name not in makers:
             raise UsageError(f"Unknown registration strategy {name!r}.", f"Known: {', '.join(makers)}.")
-    cutoffs = {name: value for name, value in own.cutoffs.items() if name in names}
-    return configured(names, cutoffs, own.rule, program)
+    cutoffs = {name: value for name, value in wanted.cutoffs.items() if name in names}
+    return configured(names, cutoffs, wanted.rule, program)
 
 
 def asked_for(image: str, settings: Registration) -> tuple[str, ...]:

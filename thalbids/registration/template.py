@@ -156,9 +156,9 @@ def map_points(transform: sitk.Transform, shape: tuple[int, int, int], affine: n
 def _of_file(path: Path, name: str) -> Template:
     if not path.is_file():
         raise UsageError("the template is not there.", "Check the path given to --template.", path)
-    found = re.search(r"tpl-([0-9A-Za-z]+)", path.name)
+    match = re.search(r"tpl-([0-9A-Za-z]+)", path.name)
     if not name:
-        name = found[1] if found else re.sub(r"[^0-9A-Za-z]", "", path.name.split(".")[0])
+        name = match[1] if match else re.sub(r"[^0-9A-Za-z]", "", path.name.split(".")[0])
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name for a template.", "Give letters and digits: --template NAME=FILE.", path)
     brain = path.with_name(re.sub(r"_[0-9A-Za-z]+\.nii(\.gz)?$", "_desc-brain_mask.nii.gz", path.name))

@@ -64,10 +64,10 @@ def read_itk(path: Path | str) -> np.ndarray:
         raise ImageError(
             f"This is not one affine ITK transform in text ({', '.join(kinds) or 'none found'}).", _MEND, path
         )
-    found = dict(fields)
+    values = dict(fields)
     try:
-        parameters = np.array([float(word) for word in found["Parameters"].split()])
-        centre = np.array([float(word) for word in found["FixedParameters"].split()])
+        parameters = np.array([float(word) for word in values["Parameters"].split()])
+        centre = np.array([float(word) for word in values["FixedParameters"].split()])
     except (KeyError, ValueError) as error:
         raise ImageError("The transform has no readable parameters.", _MEND, path) from error
     if parameters.shape != (12,) or centre.shape != (3,) or not np.isfinite(parameters).all():

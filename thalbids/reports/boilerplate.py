@@ -198,8 +198,8 @@ def assemble(level: str, facts: Facts, versions: Mapping[str, str]) -> Paragraph
 
 def joined(*texts: Paragraphs) -> Paragraphs:
     """Several texts one after the other."""
-    own = {key: entry for text in texts for key, entry in text.own.items()}
-    return Paragraphs([part for text in texts for part in text.parts], own)
+    cited = {key: entry for text in texts for key, entry in text.own.items()}
+    return Paragraphs([part for text in texts for part in text.parts], cited)
 
 
 def write(paragraphs: Paragraphs, folder: Path, name: str = "CITATION") -> list[Path]:
@@ -253,13 +253,13 @@ def bibliography() -> Mapping[str, Mapping[str, str]]:
 
 def entries(text: str) -> Mapping[str, Mapping[str, str]]:
     """Entries of BibTeX by their keys; a field is a line ``name = {value},``, the last brace stands alone."""
-    found: dict[str, Mapping[str, str]] = {}
+    by_key: dict[str, Mapping[str, str]] = {}
     for entry in re.findall(r"^@\w+\{.*?^\}", text, flags=re.DOTALL | re.MULTILINE):
         head = re.match(r"@(\w+)\{([^,]+),", entry)
         fields = dict(re.findall(r"^\s+(\w+) = \{(.*)\},$", entry, flags=re.MULTILINE))
         if head and {"author", "title", "year"} <= set(fields):
-            found[head[2].strip()] = {**fields, "type": head[1].lower(), "entry": entry}
-    return found
+            by_key[head[2].strip()] = {**fields, "type": head[1].lower(), "entry": entry}
+    return by_key
 
 
 def reference(key: str, own: Mapping[str, Mapping[str, str]] | None = None) -> Reference:
@@ -305,8 +305,8 @@ def _filled(level: str, name: str, facts: Facts, versions: Mapping[str, str]) ->
 
 def _version(versions: Mapping[str, str], program: str) -> str:
     """`` 1.2.3``, or nothing where the version is not known."""
-    found = {name.lower(): version for name, version in versions.items()}.get(program.lower())
-    return f" {quiet(found)}" if found else ""
+    number = {name.lower(): version for name, version in versions.items()}.get(program.lower())
+    return f" {quiet(number)}" if number else ""
 
 
 def quiet(word: Any) -> str:

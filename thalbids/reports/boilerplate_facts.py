@@ -48,12 +48,12 @@ def participant(out_dir: Path, methods: Iterable[Any] = ()) -> Paragraphs:
     documents = [read_json(path) for path in sorted(out_dir.rglob("*_desc-thalamus_qc.json"))]
     if not documents:
         return Paragraphs([])
-    found: Found = {"software": {}, "orientation": {}}
-    found |= _registrations(documents)
-    found |= _r1(out_dir)
-    found |= _masks(documents, {method.family: method for method in methods})
-    found |= _tables(out_dir)
-    return boilerplate.assemble("participant", found, versions(out_dir, documents))
+    facts: Found = {"software": {}, "orientation": {}}
+    facts |= _registrations(documents)
+    facts |= _r1(out_dir)
+    facts |= _masks(documents, {method.family: method for method in methods})
+    facts |= _tables(out_dir)
+    return boilerplate.assemble("participant", facts, versions(out_dir, documents))
 
 
 def both(out_dir: Path, methods: Iterable[Any] = ()) -> Paragraphs:
@@ -63,8 +63,8 @@ def both(out_dir: Path, methods: Iterable[Any] = ()) -> Paragraphs:
 
 def programs() -> dict[str, str]:
     """What computes at the group level, with versions."""
-    own = {"thalbids": str(thalbids.__version__), "Python": platform.python_version()}
-    return own | {name: version(name) for name in PROGRAMS}
+    versions_of = {"thalbids": str(thalbids.__version__), "Python": platform.python_version()}
+    return versions_of | {name: version(name) for name in PROGRAMS}
 
 
 def group(out_dir: Path, versions_: Mapping[str, str]) -> Paragraphs:
@@ -72,16 +72,16 @@ def group(out_dir: Path, versions_: Mapping[str, str]) -> Paragraphs:
     tables = Tables(out_dir)
     if not tables.names():
         return Paragraphs([])
-    found: Found = {"software": {}}
+    facts: Found = {"software": {}}
     volumes = rows_of(tables.get("volumes", ("participant_id", "method")), status="ok")
     if len(volumes):
         keys = [c for c in ("participant_id", "session_id") if c in volumes.columns]
-        found["people"] = {"n": volumes["participant_id"].nunique(), "sessions": len(volumes[keys].drop_duplicates())}
+        facts["people"] = {"n": volumes["participant_id"].nunique(), "sessions": len(volumes[keys].drop_duplicates())}
     if len(tables.get("descriptives")):
-        found["descriptives"] = {}
+        facts["descriptives"] = {}
     return boilerplate.assemble(
         "group",
-        found
+        facts
         | _measured(tables)
         | _agreement(tables)
         | _change(tables)
@@ -96,16 +96,16 @@ def group(out_dir: Path, versions_: Mapping[str, str]) -> Paragraphs:
 
 def versions(out_dir: Path, documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Versions of the programs that made the results: of the records, and of ``GeneratedBy``."""
-    found: dict[str, str] = {}
+    programs_of: dict[str, str] = {}
     description = out_dir / "dataset_description.json"
     if description.is_file():
         for tool in read_json(description).get("GeneratedBy", []):
             if isinstance(tool, Mapping) and tool.get("Name") and tool.get("Version"):
-                found[str(tool["Name"])] = str(tool["Version"])
+                programs_of[str(tool["Name"])] = str(tool["Version"])
     for document in documents:
         recorded = document.get("Provenance", {}).get("Versions", {})
-        found |= {name: str(version) for name, version in recorded.items() if name not in found}
-    return {"thalbids": "of an unknown version", **found}
+        programs_of |= {name: str(version) for name, version in recorded.items() if name not in programs_of}
+    return {"thalbids": "of an unknown version", **programs_of}
 
 
 def _registrations(documents: Sequence[Mapping[str, Any]]) -> Found:
@@ -113,29 +113,29 @@ def _registrations(documents: Sequence[Mapping[str, Any]]) -> Found:
     tried = [entry for entry in entries if entry.get("attempts")]
     if not tried:
         return {}
-    found: Found = {
+    facts: Found = {
         "registration": {"images": [_image(i) for i in in_order((e["image"] for e in tried), ("FLAIR", "R1map"))]}
     }
     chosen = Counter(str(entry["chosen"]) for entry in tried if entry["chosen"])
-    found |= {f"strategy-{name}": {"n": chosen[name]} for name in STRATEGIES if chosen[name]}
+    facts |= {f"strategy-{name}": {"n": chosen[name]} for name in STRATEGIES if chosen[name]}
     others = sorted(set(chosen) - set(STRATEGIES))
     if others:
-        found["strategy-other"] = {"n": sum(chosen[name] for name in others), "names": others}
+        facts["strategy-other"] = {"n": sum(chosen[name] for name in others), "names": others}
     cutoffs = {
         (a["strategy"], a["cutoff"], a.get("unit") or "") for e in tried for a in e["attempts"] if a.get("cutoff")
     }
-    found["gate"] = {"cutoffs": [f"{name}: {cutoff:g} {unit}".strip() for name, cutoff, unit in sorted(cutoffs)]}
+    facts["gate"] = {"cutoffs": [f"{name}: {cutoff:g} {unit}".strip() for name, cutoff, unit in sorted(cutoffs)]}
     excluded = sum(bool(entry.get("excluded")) for entry in tried)
-    return found | ({"gate-excluded": {"n": excluded}} if excluded else {})
+    return facts | ({"gate-excluded": {"n": excluded}} if excluded else {})
 
 
 def _r1(out_dir: Path) -> Found:
     """How R1 came about, by the sidecars that our steps wrote; names of files and of subjects say nothing."""
-    found: Found = {}
+    facts: Found = {}
     for path in sorted(out_dir.rglob("*_R1map.json")):
         content = read_json(path)
-        found |= {"scaling": {}} if "Scaling" in content else {name: {} for name in _origins(content)}
-    return found
+        facts |= {"scaling": {}} if "Scaling" in content else {name: {} for name in _origins(content)}
+    return facts
 
 
 def _origins(content: Mapping[str, Any]) -> list[str]:
@@ -148,32 +148,32 @@ def _origins(content: Mapping[str, Any]) -> list[str]:
 
 def _masks(documents: Sequence[Mapping[str, Any]], registered: Mapping[str, Any]) -> Found:
     masks = [(desc, mask) for document in documents for desc, mask in document.get("Masks", {}).items()]
-    made = [(desc, mask) for desc, mask in masks if mask.get("measures")]
-    if not made:
+    measured = [(desc, mask) for desc, mask in masks if mask.get("measures")]
+    if not measured:
         return {}
-    known = {desc: _method(desc) for desc, _ in made}
-    families = list(dict.fromkeys(mask["family"] for _, mask in made))
-    own = [registered[family] for family in families if family in registered]
-    found: Found = {}
-    if own:
-        told = boilerplate.entries("\n".join(getattr(method, "references", "") for method in own))
-        found["methods"] = {"sentences": boilerplate.sentences_of(own), "references": told}
+    known = {desc: _method(desc) for desc, _ in measured}
+    families = list(dict.fromkeys(mask["family"] for _, mask in measured))
+    steps = [registered[family] for family in families if family in registered]
+    facts: Found = {}
+    if steps:
+        told = boilerplate.entries("\n".join(getattr(method, "references", "") for method in steps))
+        facts["methods"] = {"sentences": boilerplate.sentences_of(steps), "references": told}
     others = [family for family in families if family not in registered]
     if others:
-        found["method-other"] = {"names": others}
-    cuts = {look.envelope(desc) for desc, _ in made} - {None}
+        facts["method-other"] = {"names": others}
+    cuts = {look.envelope(desc) for desc, _ in measured} - {None}
     if cuts:
-        found["envelope"] = {"names": sorted(look.label(str(cut)) for cut in cuts)}
-    found["images"] = {"lines": _images(made)}
+        facts["envelope"] = {"names": sorted(look.label(str(cut)) for cut in cuts)}
+    facts["images"] = {"lines": _images(measured)}
     rules = {(item.rule, len(item.images)) for item in known.values() if item is not None and item.rule}
     for name, rule in (("union", ("mean", 2)), ("majority", ("mean", 3))):
         if rule in rules:
-            found[f"ensemble-{name}"] = {}
+            facts[f"ensemble-{name}"] = {}
     for name in ("intersection", "staple"):
         if any(rule == name for rule, _ in rules):
-            found[f"ensemble-{name}"] = {}
-    flagged = sum(not mask.get("trusted", True) for _, mask in made)
-    return found | {"volume": {}, "quality": {"total": len(made), "flagged": flagged}}
+            facts[f"ensemble-{name}"] = {}
+    flagged = sum(not mask.get("trusted", True) for _, mask in measured)
+    return facts | {"volume": {}, "quality": {"total": len(measured), "flagged": flagged}}
 
 
 def _images(made: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
@@ -194,15 +194,15 @@ def _tables(out_dir: Path) -> Found:
     """Sources of the intracranial volume, and whether there is a PBVC."""
     from thalbids.files import read_table
 
-    found: Found = {}
+    facts: Found = {}
     for path in sorted(out_dir.rglob("*_desc-icv_morph.tsv")):
         for row in read_table(path):
             if row.get("source") in families.icv_sources():
-                found.setdefault(f"icv-{row['source']}", {})
+                facts.setdefault(f"icv-{row['source']}", {})
     for path in sorted(out_dir.rglob("*_desc-siena_morph.tsv")):
         if any(row.get("pbvc") is not None for row in read_table(path)):
-            found.setdefault("siena", {})
-    return found
+            facts.setdefault("siena", {})
+    return facts
 
 
 ICV = {
@@ -217,33 +217,33 @@ ICV = {
 
 def _measured(tables: Tables) -> Found:
     """Who was followed, and where the intracranial volume comes from."""
-    found: Found = {}
+    facts: Found = {}
     described = tables.get("descriptives", ("variable", "diagnosis", "sample", "n", "mean", "sd"))
     described = rows_of(described, sample="followed", diagnosis="all")
     pairs = tables.get("change", ("participant_id", "delta_ml")).dropna(subset=["delta_ml"])
     if len(pairs):
         interval = rows_of(described, variable="interval_years").dropna(subset=["mean"])
         years = [f"{number(row['mean'])} ± {number(row['sd'])}" for row in interval.to_dict("records")]
-        found["followed"] = {"n": pairs["participant_id"].nunique(), "years": "".join(years[:1])}
+        facts["followed"] = {"n": pairs["participant_id"].nunique(), "years": "".join(years[:1])}
     volumes = tables.get("volumes", ("icv_ml", "icv_source")).dropna(subset=["icv_ml", "icv_source"])
     sources = list(dict.fromkeys(volumes["icv_source"]))
     if sources:
-        found["icv"] = {"names": [ICV.get(source, source) for source in sources]}
-    return found
+        facts["icv"] = {"names": [ICV.get(source, source) for source in sources]}
+    return facts
 
 
 def _groups(tables: Tables) -> Found:
     """The comparison of diagnosis groups, and norms."""
-    found: Found = {}
+    facts: Found = {}
     table = tables.get("diagnosis_contrasts", ("difference", "adjusted_for")).dropna(subset=["difference"])
     if len(table):
         choices = settings_of(tables, "diagnosis_contrasts")
         controls = f"the controls ({choices.get('controls', '')})" if choices.get("contrasts") == "controls" else ""
-        found["groups"] = {"controls": controls, "terms": _adjusted(table)}
+        facts["groups"] = {"controls": controls, "terms": _adjusted(table)}
     norms = tables.get("normative", ("z", "adjusted_for")).dropna(subset=["z"])
     if len(norms):
-        found["norms"] = {"terms": _adjusted(norms)}
-    return found
+        facts["norms"] = {"terms": _adjusted(norms)}
+    return facts
 
 
 def _adjusted(table: pd.DataFrame) -> list[str]:
@@ -255,7 +255,7 @@ def _adjusted(table: pd.DataFrame) -> list[str]:
 
 def _checked(tables: Tables) -> Found:
     """What a referee asks for."""
-    found: Found = {}
+    facts: Found = {}
     for name, table, column in (
         ("influence", "influence_models", "estimate"), ("lost", "lost", "p"),
         ("progression", "progression_models", "p"), ("baseline-adjusted", "baseline_adjusted", "estimate"),
@@ -263,45 +263,45 @@ def _checked(tables: Tables) -> Found:
         ("responsiveness", "responsiveness", "srm"), ("detection", "detection", "rank"), ("brant", "ordinal", "p_po"),
     ):  # fmt: skip
         if tables.get(table, (column,))[column].notna().any():
-            found[name] = {}
+            facts[name] = {}
     if tables.get("imputed", ("estimate",))["estimate"].notna().any():
-        found["imputed"] = {"n": settings_of(tables, "imputed").get("imputations", "several")}
-    return found
+        facts["imputed"] = {"n": settings_of(tables, "imputed").get("imputations", "several")}
+    return facts
 
 
 def _agreement(tables: Tables) -> Found:
-    found: Found = {}
+    facts: Found = {}
     overlap = rows_of(tables.get("overlap", ("participant_id", "dice")), status="ok").dropna(subset=["dice"])
     if len(overlap):
-        found["overlap"] = {"n": overlap["participant_id"].nunique()}
+        facts["overlap"] = {"n": overlap["participant_id"].nunique()}
     if tables.get("overlap_tests", ("p",))["p"].notna().any():
         how = settings_of(tables, "overlap_tests").get("wilcoxon", "")
-        found["overlap-tests"] = {"how": f" ({how} distribution)" if how else ""}
+        facts["overlap-tests"] = {"how": f" ({how} distribution)" if how else ""}
     containment = tables.get("containment", ("mean", "n")).dropna(subset=["mean"])
     if len(containment):
         sizes = (int(containment["n"].min()), int(containment["n"].max()))
-        found["containment"] = {"n": " to ".join(dict.fromkeys(str(size) for size in sizes))}
+        facts["containment"] = {"n": " to ".join(dict.fromkeys(str(size) for size in sizes))}
     agreement = tables.get("agreement", ("quantity", "estimate")).dropna(subset=["estimate"])
     if len(agreement):
-        found["agreement"] = {}
+        facts["agreement"] = {}
     if agreement["quantity"].isin(["icc_c1", "icc_a1"]).any():
-        found["icc"] = {}
+        facts["icc"] = {}
     if tables.get("agreement_tests", ("p",))["p"].notna().any():
-        found["agreement-tests"] = {}
-    return found
+        facts["agreement-tests"] = {}
+    return facts
 
 
 def _change(tables: Tables) -> Found:
-    found: Found = {}
+    facts: Found = {}
     if tables.get("change", ("delta_ml",))["delta_ml"].notna().any():
-        found["change"] = {}
+        facts["change"] = {}
     if tables.get("change_tests", ("p",))["p"].notna().any():
-        found["change-tests"] = {}
-    return found
+        facts["change-tests"] = {}
+    return facts
 
 
 def _models(tables: Tables) -> Found:
-    found: Found = {}
+    facts: Found = {}
     logged: list[str] = []
     robust: list[str] = []
     families: list[str] = []
@@ -315,11 +315,11 @@ def _models(tables: Tables) -> Found:
             continue
         main = rows_of(table, subset="all", sensitivity="none")
         outcomes = [clinical.outcome_name(o) for o in clinical.outcomes_in(main)]
-        found[name] = {"outcomes": outcomes, "terms": _terms(name, main)}
+        facts[name] = {"outcomes": outcomes, "terms": _terms(name, main)}
         left_out += _left_out(name, main)
         sizes += _sizes(name, main)
         if "levels" in main and main["levels"].astype(str).str.contains("site: ").any():
-            found["site"] = {}
+            facts["site"] = {}
         ordinal += _transformed(main, "ordinal")
         logged += _transformed(main, "log")
         robust += (
@@ -338,7 +338,7 @@ def _models(tables: Tables) -> Found:
                 for s in table["sensitivity"].dropna().unique()
                 if s != "none"
             ]
-            found |= {"winsor": {"names": clipped}} if clipped else {}
+            facts |= {"winsor": {"names": clipped}} if clipped else {}
     for key, values, what in (
         ("log", logged, "outcomes"),
         ("hc3", robust, "outcomes"),
@@ -349,14 +349,14 @@ def _models(tables: Tables) -> Found:
         ("ordinal-outcomes", ordinal, "outcomes"),
     ):
         if values:
-            found[key] = {what: list(dict.fromkeys(values))}
+            facts[key] = {what: list(dict.fromkeys(values))}
     choices = settings_of(tables, "crosssectional")
-    if "hc3" in found:
-        found["hc3"]["reference"] = {"z": "normal", "t": "t"}.get(str(choices.get("HC3_reference")), "")
+    if "hc3" in facts:
+        facts["hc3"]["reference"] = {"z": "normal", "t": "t"}.get(str(choices.get("HC3_reference")), "")
     without = choices.get("methods_left_out", ())
     if sizes and isinstance(without, list) and without:
-        found["not-in-models"] = {"names": [look.label(str(name)) for name in without]}
-    return found
+        facts["not-in-models"] = {"names": [look.label(str(name)) for name in without]}
+    return facts
 
 
 def _sizes(name: str, main: pd.DataFrame) -> list[str]:
@@ -396,11 +396,11 @@ def _left_out(name: str, main: pd.DataFrame) -> list[str]:
         return []
     counts = Counter(part for cell in main["left_out"].dropna() for part in str(cell).split("; "))
     kind = "cross-sectional" if name == "crosssectional" else "longitudinal"
-    made = []
+    lines = []
     for part, n in counts.items():
         covariate, _, reason = part.partition(" (")
-        made.append(f"{COVARIATES.get(covariate, covariate)} from {n} of {len(main)} {kind} models ({reason}")
-    return made
+        lines.append(f"{COVARIATES.get(covariate, covariate)} from {n} of {len(main)} {kind} models ({reason}")
+    return lines
 
 
 def _transformed(main: pd.DataFrame, transform: str) -> list[str]:
@@ -411,18 +411,18 @@ def _transformed(main: pd.DataFrame, transform: str) -> list[str]:
 
 def _compared(tables: Tables) -> Found:
     """What was done on the people whom every method has, and about those whom a method lacks."""
-    found: Found = {}
+    facts: Found = {}
     sample = settings_of(tables, "samples").get("sample")
     if sample == "common":
-        found["common"] = {}
+        facts["common"] = {}
     elif tables.get("samples", ("estimate",))["estimate"].notna().any():
-        found["common-beside"] = {}
+        facts["common-beside"] = {}
     tests = tables.get("associations", ("quantity", "p")).dropna(subset=["p"])
     if len(tests):
-        found["associations"] = {"draws": settings_of(tables, "associations").get("draws", "")}
+        facts["associations"] = {"draws": settings_of(tables, "associations").get("draws", "")}
     if tables.get("missing_tests", ("p",))["p"].notna().any():
-        found["missing-tests"] = {}
-    return found
+        facts["missing-tests"] = {}
+    return facts
 
 
 def _fitted(tables: Tables, name: str) -> pd.DataFrame:
@@ -430,21 +430,21 @@ def _fitted(tables: Tables, name: str) -> pd.DataFrame:
 
 
 def _more(tables: Tables) -> Found:
-    found: Found = {}
+    facts: Found = {}
     for name, table, column in (
         ("ordinal", "ordinal", "estimate"), ("pbvc", "pbvc", "r"), ("mixed", "mixed", "estimate"),
         ("samplesize", "samplesize", "n_per_arm"), ("combat", "harmonised", "volume_harmonised_ml"),
     ):  # fmt: skip
         if tables.get(table, (column,))[column].notna().any():
-            found[name] = {}
+            facts[name] = {}
     rated = tables.get("ratings", ("item", "rater")).dropna(subset=["rater"])
     if len(rated):
-        found["rating"] = {"n": rated["item"].nunique(), "total": rated["rater"].nunique()}
+        facts["rating"] = {"n": rated["item"].nunique(), "total": rated["rater"].nunique()}
     tests = tables.get("pbvc_tests", ("test", "p")).dropna(subset=["p"])
-    found |= {f"pbvc-{test}": {} for test in ("williams", "steiger") if (tests["test"] == test).any()}
+    facts |= {f"pbvc-{test}": {} for test in ("williams", "steiger") if (tests["test"] == test).any()}
     if tables.get("pbvc_tests", ("ci_low",))["ci_low"].notna().any():
-        found["pbvc-zou"] = {}
-    return found
+        facts["pbvc-zou"] = {}
+    return facts
 
 
 def settings_of(tables: Tables, name: str) -> Mapping[str, Any]:

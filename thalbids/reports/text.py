@@ -36,19 +36,19 @@ def number(value: object, digits: int = 2, scale: float = 1.0, sign: bool = Fals
     >>> number("7531.4", scale=0.001), number("n/a") == DASH, number(-0.031, 1, 100.0, sign=True) == MINUS + "3.1"
     ('7.53', True, True)
     """
-    found = as_float(value)
-    if found is None:
+    parsed = as_float(value)
+    if parsed is None:
         return DASH
-    return f"{found * scale:{'+' if sign else ''}.{digits}f}".replace("-", MINUS)
+    return f"{parsed * scale:{'+' if sign else ''}.{digits}f}".replace("-", MINUS)
 
 
 def as_float(value: object) -> float | None:
     """The number in a cell of a table; None when there is none."""
     try:
-        found = float(value)  # type: ignore[arg-type]
+        numeric = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
-    return found if found == found and abs(found) != float("inf") else None
+    return numeric if numeric == numeric and abs(numeric) != float("inf") else None
 
 
 def image_name(name: str) -> str:
@@ -108,13 +108,13 @@ class Words:
         """The session in one sentence."""
         if not self.document:
             return "There is no QC document: nothing was checked."
-        made = [name for name, mask in self.masks.items() if mask["measures"] is not None]
+        measured = [name for name, mask in self.masks.items() if mask["measures"] is not None]
         flagged = {flag["scope"] for flag in self.document["Flags"] if flag["severity"] == "distrust"}
         bad = [self.scope(scope) for scope in ("brain", "icv") if scope in flagged]
-        bad += [self.label(name) for name in made if not self.trusted(name)]
-        if not made:
+        bad += [self.label(name) for name in measured if not self.trusted(name)]
+        if not measured:
             return "No mask was made."
-        count = f"{len(made)} mask{'s were' if len(made) != 1 else ' was'} made"
+        count = f"{len(measured)} mask{'s were' if len(measured) != 1 else ' was'} made"
         if bad:
             return f"{count}; do not trust: {', '.join(bad)}."
         flags = len(self.document.get("Flags", ()))
@@ -178,18 +178,18 @@ class Words:
 
         Voxels in both follow from Dice D and the sizes a and b of the masks: D (a + b) / 2.
         """
-        made = [name for name, mask in self.masks.items() if mask["measures"] is not None]
-        if len(made) < 2:
+        measured = [name for name, mask in self.masks.items() if mask["measures"] is not None]
+        if len(measured) < 2:
             return None
         rows = []
-        for row, name in enumerate(made):
-            pairs = [self._pair(name, other) if other != name else None for other in made]
+        for row, name in enumerate(measured):
+            pairs = [self._pair(name, other) if other != name else None for other in measured]
             cells = [
                 pair and pair | {"text": pair["dice" if column < row else "within"]}
                 for column, pair in enumerate(pairs)
             ]
             rows.append({"label": self.label(name), "cells": cells})
-        return {"labels": [self.label(name) for name in made], "rows": rows}
+        return {"labels": [self.label(name) for name in measured], "rows": rows}
 
     def _pair(self, row: str, column: str) -> dict[str, str]:
         """Two masks: Dice, and the shares (%) of the row's mask in the column's and the other way round."""
@@ -285,27 +285,27 @@ class Words:
 
     def failures(self, more: Sequence[tuple[str, str]]) -> list[tuple[str, str, str]]:
         """What is missing, failed or excluded: (what, how, why), each thing once."""
-        found: dict[str, tuple[str, str, str]] = {}
+        failures: dict[str, tuple[str, str, str]] = {}
         for name, image in self.document.get("Images", {}).items():
             if image["status"] != "ok":
-                found[name] = (image_name(name), image["status"], image["reason"])
+                failures[name] = (image_name(name), image["status"], image["reason"])
         for entry in self.document.get("Registrations", ()):
             if entry["excluded"]:
-                found[entry["image"]] = (image_name(entry["image"]), "excluded", entry["reason"])
+                failures[entry["image"]] = (image_name(entry["image"]), "excluded", entry["reason"])
         for name, mask in self.masks.items():
             if mask["status"] != "ok":
-                found[name] = (self.label(name), mask["status"], mask["reason"])
+                failures[name] = (self.label(name), mask["status"], mask["reason"])
         for entry in self.document.get("Missing", ()):
-            found.setdefault(entry["item"], (image_name(entry["item"]), "missing", entry["reason"]))
-        rows = list(found.values())
+            failures.setdefault(entry["item"], (image_name(entry["item"]), "missing", entry["reason"]))
+        rows = list(failures.values())
         said = {(what, why) for what, _, why in rows}
         return rows + [(what, "failed", why) for what, why in more if (what, why) not in said]
 
     def notes(self) -> list[str]:
         """What was decided or repaired, for the session and for its images."""
         images = self.document.get("Images", {})
-        own = [f"{image_name(name)}: {note}" for name, image in images.items() for note in image.get("notes", ())]
-        return [*self.document.get("Notes", ()), *own]
+        lines = [f"{image_name(name)}: {note}" for name, image in images.items() for note in image.get("notes", ())]
+        return [*self.document.get("Notes", ()), *lines]
 
 
 def _said(value: object) -> str:

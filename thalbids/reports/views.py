@@ -92,8 +92,8 @@ def inside(image: Volume, mask: Volume) -> np.ndarray:
     """Values of an image at the voxels of a mask, which is on a part of the same grid."""
     start = np.rint((np.linalg.inv(image.affine) @ mask.affine)[:3, 3]).astype(int)
     low, high = np.maximum(start, 0), np.minimum(start + mask.data.shape, image.data.shape)
-    own = image.data[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    return np.asarray(own[mask.data[tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))] != 0])
+    cut = image.data[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    return np.asarray(cut[mask.data[tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))] != 0])
 
 
 def cut_surface(mask: Volume, envelope: Volume) -> Volume:
@@ -104,9 +104,9 @@ def cut_surface(mask: Volume, envelope: Volume) -> Volume:
     from thalbids.image.grids import resample_to
     from thalbids.methods.envelope import surface
 
-    own = nib.Nifti1Image((mask.data != 0).astype(np.uint8), mask.affine)
+    binary = nib.Nifti1Image((mask.data != 0).astype(np.uint8), mask.affine)
     outer = nib.Nifti1Image(surface(envelope.data).astype(np.uint8), envelope.affine)
-    ends = np.asarray(resample_to(outer, own, order=0).dataobj) != 0
+    ends = np.asarray(resample_to(outer, binary, order=0).dataobj) != 0
     return Volume((surface(mask.data) & ends).astype(np.uint8), mask.affine)
 
 
@@ -117,10 +117,10 @@ def choose_focus(masks: Sequence[Mask], brain: Volume | None, t1w: Volume) -> Fo
     middle of the left side, between the sides and at the middle of the right one.
     """
     points = [_points(mask.volume) for mask in masks if not mask.distrusted]
-    found = np.concatenate([p for p in points if len(p)]) if any(len(p) for p in points) else None
-    if found is None:
+    points_in = np.concatenate([p for p in points if len(p)]) if any(len(p) for p in points) else None
+    if points_in is None:
         return _fallback_focus(masks, brain, t1w)
-    x, y, z = found.T
+    x, y, z = points_in.T
     middle = float(np.quantile(x, [0.02, 0.98]).mean())
     left, right = x[x < middle], x[x >= middle]
     sagittal = (float(np.median(left)) if len(left) else middle, middle, float(np.median(right)))
@@ -264,13 +264,13 @@ def registration_rows(
     rows.append(_middle_planes(focus))
     values = [[sample(image.data, image.affine, plane) for plane in row] for row in rows]
     grey = grey_range(values)
-    own = [mask for mask in masks if mask.image == name]
+    of_image = [mask for mask in masks if mask.image == name]
     return [
         [
             Panel(
                 plane, window(value, *grey),
                 f"{_where(plane)} of the registered {name} with the edges of the {reference} image.",
-                outlines(own, plane) if row is rows[-1] else (), _edges_on(t1w, brain, plane), key,
+                outlines(of_image, plane) if row is rows[-1] else (), _edges_on(t1w, brain, plane), key,
             )
             for plane, value in zip(row, row_values, strict=True)
         ]

@@ -118,11 +118,11 @@ def runner(settings: DbSegmentSettings) -> Runner:
 def check(settings: DbSegmentSettings) -> Check:
     """Tell whether DBSegment can run here, without a download."""
     mend = "Make it an environment of its own: thalbids setup dbsegment"
-    found = program_check(NAME, runner(settings), PROGRAM, mend)
-    if not found.ok:
-        return found
+    program = program_check(NAME, runner(settings), PROGRAM, mend)
+    if not program.ok:
+        return program
     if settings.runner != "local" and settings.models is None:
-        return found  # the image may hold the models; without network it cannot fetch them
+        return program  # the image may hold the models; without network it cannot fetch them
     folder = model_folder(settings)
     gone = [fold for fold in folds(settings) if not (folder / _MODEL / f"fold_{fold}").is_dir()]
     if gone:
@@ -130,8 +130,8 @@ def check(settings: DbSegmentSettings) -> Check:
         mend = (
             f"Unpack {_ADDRESS}/{folder.name}.zip there, and name the folder above it: [tools.dbsegment] models = ..."
         )
-        return Check(NAME, problem, mend, found.where)
-    return found
+        return Check(NAME, problem, mend, program.where)
+    return program
 
 
 def model_folder(settings: DbSegmentSettings) -> Path:
@@ -153,21 +153,21 @@ def models_digest(settings: DbSegmentSettings) -> str | None:
     files = [path for fold in folds(settings) for path in sorted((root / f"fold_{fold}").glob("*")) if path.is_file()]
     if not files:
         return None
-    found = hashlib.sha256()
+    checksum = hashlib.sha256()
     for path in [*sorted(root.glob("*.pkl")), *files]:
         size = path.stat().st_size
-        found.update(f"{path.relative_to(root).as_posix()} {size}\n".encode())
+        checksum.update(f"{path.relative_to(root).as_posix()} {size}\n".encode())
         with path.open("rb") as stream:
             for start in sorted({max(0, min(at, size - _PROBE)) for at in (0, size // 2, size)}):
                 stream.seek(start)
-                found.update(stream.read(_PROBE))
-    return found.hexdigest()
+                checksum.update(stream.read(_PROBE))
+    return checksum.hexdigest()
 
 
 def version(settings: DbSegmentSettings) -> str | None:
     """``DBSegment 0.2.2``; None when it cannot be told."""
-    found = package_version(runner(settings), PROGRAM, "DBSegment")
-    return None if found is None else f"{NAME} {found}"
+    package = package_version(runner(settings), PROGRAM, "DBSegment")
+    return None if package is None else f"{NAME} {package}"
 
 
 def command(work: Path, settings: DbSegmentSettings, *, threads: int = 1) -> Command:

@@ -79,18 +79,18 @@ def fetch(download: Download, progress: Progress = lambda done, total: None) -> 
     """
     expected = download.sha256 or _remembered(download.path)
     if download.path.is_file() and download.path.stat().st_size:  # TemplateFlow has empty placeholders
-        found = checksum(download.path)
+        there = checksum(download.path)
         if expected is None:
-            _remember(download.path, found)
+            _remember(download.path, there)
             return "is here already; no checksum is published, that of this file is kept from now on"
-        if found == expected:
+        if there == expected:
             return "is here already, checksum right"
     part = download.path.with_name(f"{download.path.name}.part")
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         with _locked(part) as file:
             try:
-                found = _complete(download, file, expected, progress)
+                there = _complete(download, file, expected, progress)
             except _WrongContentError as error:
                 raise _mismatch(download, expected, error.found) from None
             os.fsync(file.fileno())
@@ -99,8 +99,8 @@ def fetch(download: Download, progress: Progress = lambda done, total: None) -> 
         mend = "Free some space." if error.errno == errno.ENOSPC else f"Choose another folder: {download.setting}."
         raise OutputError(f"cannot be written ({error.strerror or error}).", mend, part) from None
     if expected is None:
-        _remember(download.path, found)
-        return f"fetched; no checksum is published, this one is kept from now on: {found}"
+        _remember(download.path, there)
+        return f"fetched; no checksum is published, this one is kept from now on: {there}"
     return "fetched, checksum right"
 
 
@@ -116,15 +116,15 @@ def _complete(download: Download, file: BinaryIO, expected: str | None, progress
     """
     resumed = file.seek(0, os.SEEK_END) > 0
     _fill(download, file, progress)
-    found = _digest(file)
-    if expected is not None and found != expected and resumed:
+    digest = _digest(file)
+    if expected is not None and digest != expected and resumed:
         file.truncate(0)
         _fill(download, file, progress)
-        found = _digest(file)
-    if expected is not None and found != expected:
+        digest = _digest(file)
+    if expected is not None and digest != expected:
         file.truncate(0)  # what is known to be wrong is not continued next time
-        raise _WrongContentError(found)
-    return found
+        raise _WrongContentError(digest)
+    return digest
 
 
 def _fill(download: Download, file: BinaryIO, progress: Progress) -> None:

@@ -97,8 +97,8 @@ def ready(name: str) -> bool:
 
 def program(*names: str) -> tuple[str, ...]:
     """Words that start the program of the first of these environments that is here; empty when none is."""
-    made = next((name for name in names if ready(name)), None)
-    return () if made is None else (str(folder(made) / "bin" / KNOWN[made].program),)
+    ready_program = next((name for name in names if ready(name)), None)
+    return () if ready_program is None else (str(folder(ready_program) / "bin" / KNOWN[ready_program].program),)
 
 
 def settled(settings: Settings, *names: str) -> Settings:

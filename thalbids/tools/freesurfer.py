@@ -86,12 +86,12 @@ class Results:
             The image cannot be read, or its thalami do not lie in the reference.
         """
         labels = load_aseg(self.aseg)
-        found = np.asarray(resample_to(labels, reference, order=0, matrix=self.matrix).dataobj)
+        moved = np.asarray(resample_to(labels, reference, order=0, matrix=self.matrix).dataobj)
         for label, side in ((LEFT, "left"), (RIGHT, "right")):
-            if not (found == label).any():
+            if not (moved == label).any():
                 problem = f"the {side} thalamus (label {label}) of FreeSurfer lies nowhere in the T1w."
                 raise ToolError(problem, "Is it a result of this T1w? Both must share scanner coordinates.", self.aseg)
-        return found
+        return moved
 
 
 def load_aseg(path: Path) -> nib.Nifti1Image:
@@ -184,8 +184,8 @@ def read_stats(path: Path) -> Stats:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("#"):
             header.append(line)
-            found = _ETIV.match(line)
-            etiv = float(found[1]) if found else etiv
+            match = _ETIV.match(line)
+            etiv = float(match[1]) if match else etiv
             columns = line.split()[2:] if line.startswith("# ColHeaders") else columns
             continue
         cells = line.split()
@@ -214,17 +214,19 @@ def runner(settings: FreeSurferSettings) -> Runner:
 def check(settings: FreeSurferSettings) -> Check:
     """Tell whether recon-all can run here; reading existing results needs nothing of this."""
     mend = "Install FreeSurfer and set FREESURFER_HOME, or give existing results: --fs-subjects-dir."
-    found = program_check(NAME, runner(settings), PROGRAM, mend)
-    if not found.ok:
-        return found
+    program = program_check(NAME, runner(settings), PROGRAM, mend)
+    if not program.ok:
+        return program
     if settings.runner == "local" and not settings.command and not os.environ.get("FREESURFER_HOME"):
-        return Check(NAME, "FREESURFER_HOME is not set.", "Source FreeSurfer's SetUpFreeSurfer.sh first.", found.where)
+        return Check(
+            NAME, "FREESURFER_HOME is not set.", "Source FreeSurfer's SetUpFreeSurfer.sh first.", program.where
+        )
     if license_file(settings) is None:
         mend = (
             "Get one, free of charge, at https://surfer.nmr.mgh.harvard.edu/registration.html; then --fs-license-file."
         )
-        return Check(NAME, "its licence file is not there.", mend, found.where)
-    return found
+        return Check(NAME, "its licence file is not there.", mend, program.where)
+    return program
 
 
 def license_file(settings: FreeSurferSettings) -> Path | None:
@@ -239,8 +241,8 @@ def license_file(settings: FreeSurferSettings) -> Path | None:
 def version(settings: FreeSurferSettings) -> str | None:
     """``FreeSurfer 7.4.1``; None when it cannot be told."""
     text = said_version(runner(settings), (PROGRAM, "-version"))
-    found = version_number(text or "")
-    return f"{NAME} {found}" if found else None
+    number = version_number(text or "")
+    return f"{NAME} {number}" if number else None
 
 
 def command(
@@ -306,9 +308,9 @@ def version_number(text: str) -> str:
     """``7.4.1`` of ``freesurfer-linux-centos8_x86_64-7.4.1-20230614-7eb8460``, ``dev-20230101`` of a development build,
     ``5`` of ``stable5``; "" when there is none.
     """
-    found = [number for number in _NUMBER.findall(text) if 4 <= int(number.split(".")[0]) <= 20]
-    if found:
-        return found[0]
+    numbers = [number for number in _NUMBER.findall(text) if 4 <= int(number.split(".")[0]) <= 20]
+    if numbers:
+        return numbers[0]
     other = re.search(r"-(dev-\d{8}|dev|stable(?=(\d+)))", text)
     return "" if other is None else other[2] or other[1]
 
@@ -412,7 +414,7 @@ def _vox2ras(text: str, part: str) -> np.ndarray:
 
 
 def _field(text: str, key: str) -> list[str]:
-    found = re.search(rf"^{key}\s*=\s*(.*?)(?:\s*#.*)?$", text, re.MULTILINE)
-    if found is None:
+    match = re.search(rf"^{key}\s*=\s*(.*?)(?:\s*#.*)?$", text, re.MULTILINE)
+    if match is None:
         raise ValueError(key)
-    return found[1].split()
+    return match[1].split()

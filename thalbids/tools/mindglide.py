@@ -61,14 +61,14 @@ def runner(settings: MindGlideSettings) -> Runner:
 def check(settings: MindGlideSettings) -> Check:
     """Tell whether MindGlide can run here, without a download."""
     mend = "Make it an environment of its own: thalbids setup mindglide"
-    found = program_check(NAME, runner(settings), PROGRAM, mend)
-    if not found.ok:
-        return found
+    program = program_check(NAME, runner(settings), PROGRAM, mend)
+    if not program.ok:
+        return program
     path = checkpoint(settings)
     if path is None or not path.is_file():
         gone = "no checkpoint is here." if path is None else f"the checkpoint {path} is not there."
-        return Check(NAME, gone, "Fetch it: thalbids fetch mindglide", found.where)
-    return found
+        return Check(NAME, gone, "Fetch it: thalbids fetch mindglide", program.where)
+    return program
 
 
 def checkpoint(settings: MindGlideSettings) -> Path | None:
@@ -101,8 +101,8 @@ def fetched_checkpoint() -> Download:
 def version(settings: MindGlideSettings) -> str | None:
     """``MindGlide 1.3.0``; None when it cannot be told."""
     text = said_version(runner(settings), (PROGRAM, "--version")) or ""
-    found = re.search(r"mindglide (\d\S*)", text)
-    return f"{NAME} {found[1]}" if found else None
+    match = re.search(r"mindglide (\d\S*)", text)
+    return f"{NAME} {match[1]}" if match else None
 
 
 def command(work: Path, settings: MindGlideSettings, *, threads: int = 1) -> Command:
@@ -208,4 +208,4 @@ def _reasons(log: Path) -> dict[str, str]:
     except OSError:
         return {}
     pattern = r"(?:Error processing scan|skipping unreadable NIfTI file): (\S.*)\nReason: (.*)"
-    return {Path(found[1].strip()).name: found[2].strip()[:300] for found in re.finditer(pattern, text)}
+    return {Path(matches[1].strip()).name: matches[2].strip()[:300] for matches in re.finditer(pattern, text)}

@@ -191,12 +191,12 @@ def parse(text: str) -> Result:
 def brain_ml(folder: Path, name: str, required: bool) -> float | None:
     """Volume (mL) of a brain mask, ``A_brain_mask`` or ``B_brain_mask``; None where it is not there."""
     which = {"A": "first", "B": "second"}[name]
-    found = sorted(folder.glob(f"{name}_brain_mask.nii*"))
-    if not found:
+    masks = sorted(folder.glob(f"{name}_brain_mask.nii*"))
+    if not masks:
         if required:
             raise SienaError(f"SIENA found no brain in the {which} image.")
         return None
-    mask = nib.load(found[0])
+    mask = nib.load(masks[0])
     count = int(np.count_nonzero(np.asanyarray(mask.dataobj)))
     if count == 0:
         raise SienaError(f"SIENA's brain mask of the {which} image is empty.")
@@ -215,14 +215,14 @@ def find_results(root: Path, subject: str, baseline: str | None, followup: str |
         There is none, or there are several.
     """
     label = re.compile(r"(?<![0-9A-Za-z])(sub|ses)-([0-9A-Za-z]+)")
-    found = []
+    reports = []
     for report in sorted(root.rglob(REPORT)):
         names = label.findall(str(report.parent.relative_to(root)))
         subjects = {value for kind, value in names if kind == "sub"}
         sessions = list(dict.fromkeys(value for kind, value in names if kind == "ses"))
         if subjects == {subject} and sessions == [baseline, followup]:
-            found.append(report.parent)
-    if len(found) != 1:
-        what = "no SIENA result" if not found else "several SIENA results"
+            reports.append(report.parent)
+    if len(reports) != 1:
+        what = "no SIENA result" if not reports else "several SIENA results"
         raise SienaError(f"There is {what} for sub-{subject}, ses-{baseline} to ses-{followup}.")
-    return found[0]
+    return reports[0]

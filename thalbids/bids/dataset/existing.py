@@ -70,11 +70,11 @@ def brain_mask(name: str, root: Path, session: Session) -> Existing | None:
 
 def _files(root: Path, session: Session) -> list[BidsFile]:
     """Images of the session's folder whose entities are those of the session and of its T1w."""
-    own = {"sub": session.subject, **({"ses": session.session} if session.session else {})}
-    folder = root.joinpath(*(f"{key}-{value}" for key, value in own.items()), "anat")
+    entities = {"sub": session.subject, **({"ses": session.session} if session.session else {})}
+    folder = root.joinpath(*(f"{key}-{value}" for key, value in entities.items()), "anat")
     t1w = session.images[session.reference].entities if session.reference in session.images else {}
     parsed = [parse(folder / name) for name in listing(folder) if name.endswith(EXTENSIONS)]
-    return [f for f in parsed if f is not None and _belongs(f.entities, own, t1w)]
+    return [f for f in parsed if f is not None and _belongs(f.entities, entities, t1w)]
 
 
 def _belongs(entities: Mapping[str, str], own: Mapping[str, str], t1w: Mapping[str, str]) -> bool:

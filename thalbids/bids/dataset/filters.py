@@ -95,8 +95,8 @@ def read_filters(path: Path | str) -> dict[str, Mapping[str, object]]:
 
 def matches(entities: Mapping[str, str], extension: str, wanted: Mapping[str, object]) -> bool:
     """Whether a file passes: null wants the entity absent, ``*`` wants any value, a list wants one of its values."""
-    found = {**entities, "extension": extension}
-    return all(_fits(name, found.get(name), value) for name, value in wanted.items())
+    values = {**entities, "extension": extension}
+    return all(_fits(name, values.get(name), value) for name, value in wanted.items())
 
 
 def _fits(name: str, found: str | None, wanted: object) -> bool:

@@ -93,14 +93,14 @@ def read_dataset(
     root = _root(bids_dir)
     asked = Filters.of(filters)
     _, notes = raw_description(root, validate=validate)
-    found = survey(root, participant_labels, session_labels, asked)
-    places = [place for place in found.places if place not in found.problems]
+    surveyed = survey(root, participant_labels, session_labels, asked)
+    places = [place for place in surveyed.places if place not in surveyed.problems]
     subjects = sorted({subject for subject, _ in places})
-    paths = index_anat(root, subjects, database_dir, found.closed) if subjects else []
-    finder = _Finder(root, _by_place(paths, root, found.remarks), asked, Sidecars(root), notes, found, ignored(root),
-                     database_dir is not None)  # fmt: skip
-    sessions = [finder.session(*place) for place in found.places]
-    return Found(sessions, (*(f"warning: {note}" for note in notes), *found.remarks), tuple(found.lost))
+    paths = index_anat(root, subjects, database_dir, surveyed.closed) if subjects else []
+    files = _by_place(paths, root, surveyed.remarks)
+    finder = _Finder(root, files, asked, Sidecars(root), notes, surveyed, ignored(root), database_dir is not None)
+    sessions = [finder.session(*place) for place in surveyed.places]
+    return Found(sessions, (*(f"warning: {note}" for note in notes), *surveyed.remarks), tuple(surveyed.lost))
 
 
 def raw_description(bids_dir: Path | str, *, validate: bool = True) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -136,10 +136,10 @@ def _description(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 def find_sessions(bids_dir: Path | str, *arguments: Any, **options: Any) -> list[Session]:
     """The sessions of `read_dataset`, which takes the same arguments; its remarks are logged."""
-    found = read_dataset(bids_dir, *arguments, **options)
-    for remark in found.remarks:
+    dataset = read_dataset(bids_dir, *arguments, **options)
+    for remark in dataset.remarks:
         LOG.warning("%s", remark.removeprefix("warning: "))
-    return found.sessions
+    return dataset.sessions
 
 
 @dataclass
@@ -311,7 +311,7 @@ def _root(bids_dir: Path | str) -> Path:
 
 def _by_place(paths: Iterable[Path], root: Path, remarks: list[str]) -> dict[Place, list[BidsFile]]:
     """Image files by their folder's subject and session; a file whose name says otherwise is left out, and remarked."""
-    found: dict[Place, list[BidsFile]] = {}
+    files: dict[Place, list[BidsFile]] = {}
     for path in sorted(paths):
         subject, *rest = path.relative_to(root).parts[:-2]  # without anat and the name
         place = subject.removeprefix("sub-"), rest[0].removeprefix("ses-") if rest else None
@@ -319,8 +319,8 @@ def _by_place(paths: Iterable[Path], root: Path, remarks: list[str]) -> dict[Pla
         if file is None or (file.entities.get("sub"), file.entities.get("ses")) != place:
             remarks.append(f"warning: {path.relative_to(root)}: the name contradicts its folder; not used.")
             continue
-        found.setdefault(place, []).append(file)
-    return found
+        files.setdefault(place, []).append(file)
+    return files
 
 
 def _usable(file: BidsFile, wanted: Mapping[str, object], *, magnitude: bool = False) -> bool:

@@ -39,14 +39,14 @@ def given_maps(root: Path, session: Session) -> tuple[dict[str, GivenMap], list[
     for file in _files(root, session):
         named.setdefault(file.entities.get("param", file.suffix), []).append(file)
     notes = []
-    found = {}
+    maps = {}
     for name, files in sorted(named.items()):
         chosen, *others = sorted(files, key=_preference)
-        found[name] = GivenMap(name, image_of(chosen, sidecars, NAME), chosen.entities.get("space") == "T1w")
+        maps[name] = GivenMap(name, image_of(chosen, sidecars, NAME), chosen.entities.get("space") == "T1w")
         if others:
             names = ", ".join(file.path.name for file in others)
             notes.append(f"{name}: {chosen.path.name} is read, not {names}.")
-    return found, notes
+    return maps, notes
 
 
 def given_fields(root: Path, session: Session) -> tuple[InputImage, ...]:

@@ -189,30 +189,30 @@ def survey(root: Path, participant_labels: Sequence[str], session_labels: Sequen
     NoInputError
         The dataset cannot be read, has no subjects, lacks an asked label, or the labels and the filter leave nothing.
     """
-    found = Survey(root)
-    subjects = found.subjects()
+    result = Survey(root)
+    subjects = result.subjects()
     chosen = _chosen("participant", participant_labels, subjects)
-    broken = [label for label in chosen if (label, None) in found.problems]
-    every = [place for label in chosen for place in ([(label, None)] if label in broken else found.subject(label))]
+    broken = [label for label in chosen if (label, None) in result.problems]
+    every = [place for label in chosen for place in ([(label, None)] if label in broken else result.subject(label))]
     places = [place for place in every if asked.keeps("subject", place[0])]
     sessions = sorted({session for _, session in places if session is not None})
     if session_labels:
         wanted = _chosen("session", session_labels, sessions)
-        places = [place for place in places if place[1] in wanted or (place[1] is None and place in found.problems)]
+        places = [place for place in places if place[1] in wanted or (place[1] is None and place in result.problems)]
         without = [f"sub-{subject}" for subject in chosen if subject not in {place[0] for place in places}]
         if without:
-            found.remarks.append(f"warning: no session of those asked for: {some(without)}.")
-    places = [place for place in places if asked.keeps("session", place[1]) or place in found.problems]
+            result.remarks.append(f"warning: no session of those asked for: {some(without)}.")
+    places = [place for place in places if asked.keeps("session", place[1]) or place in result.problems]
     if not places:
         mend = f"Of these participants it has the sessions: {some(sessions)}."
         raise NoInputError("the labels and the filter together leave no session of the dataset.", mend, root)
     for place in sorted(places, key=lambda place: (place[0], place[1] or "")):
-        found.look(place)
-    found.told()
-    if not found.places:
-        mend = f"Looked for in anat/ are {', '.join(SUFFIXES)}. " + " ".join(found.remarks)
+        result.look(place)
+    result.told()
+    if not result.places:
+        mend = f"Looked for in anat/ are {', '.join(SUFFIXES)}. " + " ".join(result.remarks)
         raise NoInputError("no session holds an image that thalbids uses.", mend, root)
-    return found
+    return result
 
 
 def name_of(place: Place) -> str:

@@ -44,11 +44,11 @@ def raw_images(
 
 
 def _in_folder(folder: Path, datatype: str, root: Path) -> Iterator[BidsFile]:
-    own = dict(part.split("-", 1) for part in folder.relative_to(root).parts)
+    entities = dict(part.split("-", 1) for part in folder.relative_to(root).parts)
     endings = tuple(f"_{suffix}{extension}" for suffix in RAW_SUFFIXES[datatype] for extension in _EXTENSIONS)
     for name in listing(folder / datatype):
         file = parse(folder / datatype / name) if name.endswith(endings) else None
-        if file is None or {key: file.entities.get(key) for key in ("sub", "ses") if key in file.entities} != own:
+        if file is None or {key: file.entities.get(key) for key in ("sub", "ses") if key in file.entities} != entities:
             continue
         yield file
 

@@ -63,17 +63,17 @@ class Place:
 
     def ending(self, ending: str) -> list[Path]:
         """The files whose name ends like this, those with fewer entities first."""
-        own = [name for name in self.names if name.endswith("_" + ending) and not name.startswith(".")]
-        return [self.folder / name for name in sorted(own, key=lambda name: (name.count("_"), _runs(name)))]
+        matching = [name for name in self.names if name.endswith("_" + ending) and not name.startswith(".")]
+        return [self.folder / name for name in sorted(matching, key=lambda name: (name.count("_"), _runs(name)))]
 
     def masks(self) -> dict[str, Path]:
         """Thalamus masks by the label of their ``desc-`` entity; of several with one label the first is taken."""
-        found: dict[str, Path] = {}
+        paths: dict[str, Path] = {}
         for name in sorted(self.names, key=lambda name: (name.count("_"), _runs(name))):
             match = _MASK.search(name)
             if match is not None and not name.startswith("."):
-                found.setdefault(match["desc"], self.folder / name)
-        return found
+                paths.setdefault(match["desc"], self.folder / name)
+        return paths
 
     def misnamed(self) -> list[str]:
         """Files that look like thalamus masks, and are not read because their name is not that of one."""
@@ -129,16 +129,16 @@ def read_volumes(places: Iterable[Place]) -> Volumes:
     volume_ml, volume_left_ml, volume_right_ml (NaN when missing), status and reason. A number that is none, or not
     above 0, makes the status failed; a damaged table is noted and gives no rows.
     """
-    made = Volumes()
+    volumes = Volumes()
     for place in places:
         files = place.ending(MORPH)
         for number, path in enumerate(files):
-            rows = _session_rows(place, path, made.notes)
+            rows = _session_rows(place, path, volumes.notes)
             if number == 0:
-                made.rows += rows
+                volumes.rows += rows
             if len(files) > 1:
-                made.repeats += rows
-    return made
+                volumes.repeats += rows
+    return volumes
 
 
 def read_icv(places: Iterable[Place]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -162,12 +162,12 @@ def read_icv(places: Iterable[Place]) -> tuple[list[dict[str, Any]], list[str]]:
 
 def read_documents(places: Iterable[Place]) -> dict[tuple[str, str], dict[str, Any]]:
     """The QC document of each session by participant and session, whatever it holds; without those that are damaged."""
-    found = {}
+    documents = {}
     for place in places:
         for path in place.ending(DOCUMENT)[:1]:
             with suppress(MetadataError):
-                found[place.participant_id, place.session_id] = read_json(path)
-    return found
+                documents[place.participant_id, place.session_id] = read_json(path)
+    return documents
 
 
 def read_pbvc(root: Path, participants: Collection[str] = ()) -> tuple[list[dict[str, Any]], list[str]]:
@@ -225,20 +225,20 @@ def _pbvc_row(subject: str, row: Mapping[str, str | None]) -> dict[str, Any]:
 def _session_rows(place: Place, path: Path, notes: list[str]) -> list[dict[str, Any]]:
     """The rows of one morph table, one per method."""
     start = {"participant_id": place.participant_id, "session_id": place.session_id, "entities": _entities(path.name)}
-    found: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for row in _table(path, ("method", "volume_mm3"), notes):
         method = row["method"]
         if method is None:
             notes.append(f"warning: {path.name}: a row without a method is not used.")
             continue
         made = start | _volume_row(method, row)
-        if method in found and not _same(found[method], made):
+        if method in rows and not _same(rows[method], made):
             reason = "the table has this method twice, with different values"
-            found[method] |= {"status": "failed", "reason": reason}
+            rows[method] |= {"status": "failed", "reason": reason}
             notes.append(f"warning: {path.name}: {method}: {reason}.")
         else:
-            found[method] = made
-    return list(found.values())
+            rows[method] = made
+    return list(rows.values())
 
 
 def _volume_row(method: str, row: Mapping[str, str | None]) -> dict[str, Any]:

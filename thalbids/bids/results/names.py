@@ -113,9 +113,9 @@ def by_desc(desc_id: str) -> MaskKind:
     KeyError
         No mask has this label.
     """
-    found = _known().get(desc_id)
-    if found is not None:
-        return found
+    known = _known().get(desc_id)
+    if known is not None:
+        return known
     endings = (kind.desc.removeprefix("x") for kind in _every_kind(Family("x")))
     for ending in sorted(endings, key=len, reverse=True):  # the longest first: T1FLAIR before FLAIR
         family = desc_id.removesuffix(ending)
@@ -149,14 +149,14 @@ def _every_kind(entry: Family) -> list[MaskKind]:
         return [method(entry.family)]
     known = entry.family in families.known()
     images = [image for image in IMAGES if not known or image in entry.images]
-    found = []
+    kinds = []
     for envelope in families.envelopes() if entry.cut_with else ("",):
-        found += [_of_images(entry, (image,), "mean", envelope) for image in images]
+        kinds += [_of_images(entry, (image,), "mean", envelope) for image in images]
         for rule in RULES:
             ensembles = [members for members in ENSEMBLES if rule != "staple" or len(members) > 2]
             ensembles = [members for members in ensembles if set(members) <= set(images)]
-            found += [_of_images(entry, members, rule, envelope) for members in ensembles]
-    return found
+            kinds += [_of_images(entry, members, rule, envelope) for members in ensembles]
+    return kinds
 
 
 def register(others: Iterable[str] = ()) -> dict[str, str]:

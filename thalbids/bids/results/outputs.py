@@ -80,9 +80,9 @@ def derivative(session: Session, suffix: str, extension: str = ".nii.gz", **enti
     """
     source = session.images[session.reference].entities if session.reference in session.images else {}
     given = {key.removesuffix("_"): value for key, value in entities.items()}
-    own = {"sub": session.subject, **({"ses": session.session} if session.session else {})}
-    merged = {**source, **given, **own}
-    folder = PurePosixPath(*(f"{key}-{value}" for key, value in own.items()), "anat")
+    naming = {"sub": session.subject, **({"ses": session.session} if session.session else {})}
+    merged = {**source, **given, **naming}
+    folder = PurePosixPath(*(f"{key}-{value}" for key, value in naming.items()), "anat")
     return folder / f"{_stem(merged)}_{suffix}{extension}"
 
 

@@ -184,9 +184,9 @@ def _chosen(out_dir: Path, patterns: Sequence[str], subjects: Sequence[str]) -> 
         *(path for path in out_dir.glob("sub-*") if path.is_dir() and (not wanted or path.name in wanted)),
     ]
     for folder in folders:
-        found = folder.iterdir() if folder == out_dir else folder.rglob("*")
+        paths = folder.iterdir() if folder == out_dir else folder.rglob("*")
         tables = _group_tables(out_dir)
-        for path in found:
+        for path in paths:
             inside = path.relative_to(out_dir)
             if not path.is_file() or "figures" in inside.parts or path.name.startswith("."):
                 continue
@@ -332,10 +332,10 @@ class _Copier:
 
     def _check(self, content: Any, inside: Path) -> None:
         for text in _texts(content):
-            found = _ABSOLUTE.search(text)
+            match = _ABSOLUTE.search(text)
             named = next((name for name in own_names() if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)), None)
-            if found or named:
-                what = f"an absolute path ({found[0]})" if found else f"{named!r}, a name of this machine"
+            if match or named:
+                what = f"an absolute path ({match[0]})" if match else f"{named!r}, a name of this machine"
                 mend = "Please report this; until it is mended, remove the text by hand."
                 raise LeakError(f"the file would give away {what}.", mend, inside)
 
@@ -391,7 +391,7 @@ def _copy_image(source: Path, target: Path, inside: Path) -> None:
 
 
 def _readme(description: dict[str, Any], what: str, dates: str) -> str:
-    made = ", ".join(f"{tool['Name']} {tool.get('Version', '')}".strip() for tool in description["GeneratedBy"])
+    programs = ", ".join(f"{tool['Name']} {tool.get('Version', '')}".strip() for tool in description["GeneratedBy"])
     held = {
         "tables": "volumes and quality measures",
         "masks": "volumes, quality measures and thalamus masks",
@@ -400,7 +400,7 @@ def _readme(description: dict[str, Any], what: str, dates: str) -> str:
     dated = "were removed" if dates == "drop" else "were moved, within one participant by the same number of days"
     return (
         f"# {description['Name']}\n\n"
-        f"A BIDS derivative dataset: {held}, made by {made}. Licence: {description['License']}.\n\n"
+        f"A BIDS derivative dataset: {held}, made by {programs}. Licence: {description['License']}.\n\n"
         f"Dates {dated}. Files that a sidecar names (`bids::...`, `bids:raw:...`) and that are not here are not shared."
         "\n\nEach method follows its own definition of the thalamus, which its sidecar names (`Protocol`): volumes of "
         "different methods are not interchangeable. Rows of `*_morph.tsv` whose status is not `ok` are not for "

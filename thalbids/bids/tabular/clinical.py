@@ -182,8 +182,8 @@ def _can_be(dates: Sequence[str]) -> bool:
 
 def _of_t1w(column: int, lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
     """The rows of T1w images, where there are any."""
-    own = [line for line in lines if "_T1w." in line[1][column]]
-    return own or lines
+    of_t1w = [line for line in lines if "_T1w." in line[1][column]]
+    return of_t1w or lines
 
 
 def _listed(folder: Path) -> list[str]:
@@ -195,7 +195,7 @@ def _listed(folder: Path) -> list[str]:
 
 def _columns(settings: Clinical, own: Mapping[str, str]) -> dict[str, str]:
     """Column (``name`` or ``file:name``) to our name, by the settings."""
-    made = dict(settings.rename)
+    meanings = dict(settings.rename)
     for column, name in settings.rename.items():
         wide = _WIDE.fullmatch(name)
         if _variable(wide["name"] if wide else name, own) is None and name not in _IDS:
@@ -208,8 +208,8 @@ def _columns(settings: Clinical, own: Mapping[str, str]) -> dict[str, str]:
             raise UsageError(
                 f"clinical.trials: {test!r} has no trials.", "There is: t25fw, nhpt, nhpt_dom, nhpt_nondom."
             )
-        made |= {column: f"{test}_{number}" for number, column in enumerate(trials, start=1)}
-    return made
+        meanings |= {column: f"{test}_{number}" for number, column in enumerate(trials, start=1)}
+    return meanings
 
 
 def _variable(name: str, own: Mapping[str, str]) -> str | None:
@@ -311,7 +311,7 @@ class _Reading:
 
     def settle_dates(self) -> None:
         """Dates of scans tables that are none (masked ones) matter only where nothing else gives the date."""
-        dated = {key for key, found in self.data.values.items() if found.get("acq_time")}
+        dated = {key for key, rows in self.data.values.items() if rows.get("acq_time")}
         settled = [key for key in self.masked if key in dated or (key[0], None) in dated]
         for key, problems in self.masked.items():
             self.data.problems += [] if key in settled else problems
@@ -335,9 +335,9 @@ class _Reading:
                 self.told.add(where)
                 self.data.unused.append(where)
             return None
-        found = self.data.found.setdefault(variable, [])
-        if where not in found:
-            found.append(where)
+        columns = self.data.found.setdefault(variable, [])
+        if where not in columns:
+            columns.append(where)
         return variable, wide["session"] if wide else None
 
     def _key(
@@ -408,11 +408,11 @@ class _Reading:
                 problems.append(f"{where}, {column}: {text!r} {error}")
                 continue
             place = (key[0], session) if session is not None else key
-            own = self.data.values.setdefault(place, {})
+            cells = self.data.values.setdefault(place, {})
             entry = Entry(value, f"{where}, {column}", rank)
-            own.setdefault(variable, []).append(entry)
+            cells.setdefault(variable, []).append(entry)
             if variable == "diagnosis":
-                own.setdefault("diagnosis_given", []).append(Entry(text, entry.where, rank))
+                cells.setdefault("diagnosis_given", []).append(Entry(text, entry.where, rank))
 
 
 @dataclass
@@ -441,12 +441,12 @@ def visits(data: ClinicalData, sessions: Mapping[str, Collection[str]], scores: 
         labels = own.setdefault(person, {})
         if session is not None:
             labels[session] = None
-    made = Visits()
+    result = Visits()
     for person in sorted(own, key=natural):
         own_columns = {name: name not in scores for name in data.own}
-        one = _Person(person, data.values, made, own_columns)
-        made.rows += one.rows(sorted(own[person], key=natural) or [""])
-    return made
+        one = _Person(person, data.values, result, own_columns)
+        result.rows += one.rows(sorted(own[person], key=natural) or [""])
+    return result
 
 
 @dataclass
@@ -594,8 +594,8 @@ class _Person:
         }
         if name in ("nhpt_dom", "nhpt_nondom") and any(self._entries(place, name) for place in places):
             known[name] = None
-        found = [self._value(label, key, person_too) for key in sorted(known)]
-        return [float(value) for value in found if value is not None]
+        trials = [self._value(label, key, person_too) for key in sorted(known)]
+        return [float(value) for value in trials if value is not None]
 
 
 def _differ(variable: str, one: Value, two: Value) -> bool:

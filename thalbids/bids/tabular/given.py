@@ -117,27 +117,27 @@ def read_icv(path: Path) -> dict[tuple[str, str | None], float]:
         unit = "; is it in mL?" if low <= 1000 * value <= high else ""
         return f"is no intracranial volume (from {low:.0f} to {high:.0f} mm^3){unit}"
 
-    found: dict[tuple[str, str | None], float | None] = {}
+    volumes: dict[tuple[str, str | None], float | None] = {}
     for number, row in table.rows:
         person = table.label(number, row, "participant_id")
         without = row.get("session_id", "") in ("", MISSING)
         key = person, None if without else table.label(number, row, "session_id")
-        if key in found:
+        if key in volumes:
             table.problem(
                 number, "participant_id", row["participant_id"], "is there twice (session_id tells visits apart)"
             )
-        found[key] = table.number(number, row, "icv_mm3", why_not)
+        volumes[key] = table.number(number, row, "icv_mm3", why_not)
     table.check()
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: value for key, value in volumes.items() if value is not None}
 
 
 def people_of(*datasets: Path) -> dict[str, set[str]]:
     """Participants and sessions that have a folder in one of the datasets."""
-    found: dict[str, set[str]] = {}
+    people: dict[str, set[str]] = {}
     for root in datasets:
         for person in _folders(root, "sub"):
-            found.setdefault(person, set()).update(_folders(root / person, "ses"))
-    return found
+            people.setdefault(person, set()).update(_folders(root / person, "ses"))
+    return people
 
 
 def check_tables(people: People, icv: Path | None = None, pbvc: Path | None = None) -> None:

@@ -25,9 +25,9 @@ def partners(unknown: Iterable[str], known: Collection[str]) -> dict[str, str]:
     by_key: dict[str, list[str]] = {}
     for label in known:
         by_key.setdefault(alike(label), []).append(label)
-    found = {label: by_key[alike(label)] for label in sorted(unknown, key=natural) if label not in known
+    pairs = {label: by_key[alike(label)] for label in sorted(unknown, key=natural) if label not in known
              and alike(label) in by_key}  # fmt: skip
-    return {label: " or ".join(sorted(names, key=natural)) for label, names in found.items()}
+    return {label: " or ".join(sorted(names, key=natural)) for label, names in pairs.items()}
 
 
 def told(pairs: Mapping[str, str], here: str, there: str, most: int = 5) -> str:

@@ -97,12 +97,12 @@ class Meaning:
 
     def _age(self, column: str, cell: str) -> str:
         """An age such as 89+ counts as 89, a range as its middle: privacy rules leave no more."""
-        if (found := _RANGE.fullmatch(cell)) and int(found[1]) < int(found[2]):
+        if (match := _RANGE.fullmatch(cell)) and int(match[1]) < int(match[2]):
             self.counted[f"{column} hold a range such as {cell!r}; its middle is used"] += 1
-            return repr((int(found[1]) + int(found[2])) / 2)
-        if (found := _TOP_CODED.fullmatch(cell)) and not cell.isdecimal():
+            return repr((int(match[1]) + int(match[2])) / 2)
+        if (match := _TOP_CODED.fullmatch(cell)) and not cell.isdecimal():
             self.counted[f"{column} are cut such as {cell!r}; the number is used"] += 1
-            return found[1]
+            return match[1]
         return cell
 
 
@@ -176,11 +176,11 @@ def _check_words(
     levels: Mapping[str, str], column: str, variable: str, reader: Reader, settings: Clinical, table: Path
 ) -> None:
     """Refuse levels that say the opposite of the words in the settings."""
-    own = {
+    usual = {
         "sex": {"female_words": settings.female_words, "male_words": settings.male_words},
         "steroid": {"true_words": settings.true_words, "false_words": settings.false_words},
     }.get(variable, {})
-    for name, words in own.items():
+    for name, words in usual.items():
         for word in words:
             described = levels.get(word)
             if described is None:

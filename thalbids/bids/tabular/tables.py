@@ -17,8 +17,8 @@ Column = Mapping[str, object]
 
 def column(long_name: str, description: str, units: str = "", **more: object) -> dict[str, object]:
     """One entry of a data dictionary."""
-    made: dict[str, object] = {"LongName": long_name, "Description": description}
-    return made | ({"Units": units} if units else {}) | more
+    entry: dict[str, object] = {"LongName": long_name, "Description": description}
+    return entry | ({"Units": units} if units else {}) | more
 
 
 def count(long_name: str, description: str) -> dict[str, object]:

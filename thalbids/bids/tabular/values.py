@@ -98,11 +98,11 @@ class Reader:
         if variable == "diagnosis":
             return str(self.words["diagnosis"].get(squeezed(text), text))
         if variable in self.words:
-            found = self.words[variable].get(_plain(text))
-            if found is None:
+            meaning = self.words[variable].get(_plain(text))
+            if meaning is None:
                 known = "F, M or O" if variable == "sex" else "yes or no"
                 raise NotAValueError(f"is not {known}; further words are a setting")
-            return found
+            return meaning
         if variable in (*SITES, "rescan_of"):
             return text
         return self._number(variable, text)
@@ -148,12 +148,12 @@ def date(text: str) -> str:
         The text is no such date.
     """
     try:
-        found = datetime.fromisoformat(text)
-        if found.tzinfo is not None:
-            found = found.astimezone(UTC).replace(tzinfo=None)
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
         raise NotAValueError("is not a date such as 2024-05-31 or 2024-05-31T10:30:00") from None
-    return found.isoformat()
+    return moment.isoformat()
 
 
 def days_between(first: str, second: str) -> float:
@@ -176,22 +176,22 @@ def _words(groups: Mapping[str | float, tuple[str, ...]]) -> dict[str, str | flo
 
 def _groups(own: Mapping[str, tuple[str, ...]]) -> dict[str, str | float]:
     """Diagnosis to group; a group's name belongs to it, and the user's groups win over the built-in ones."""
-    found: dict[str, str | float] = {word: name for name, words in GROUPS.items() for word in words}
+    group_of: dict[str, str | float] = {word: name for name, words in GROUPS.items() for word in words}
     given: dict[str, str] = {}
     for name, words in own.items():
         for word in (name, *words):
             if given.setdefault(squeezed(word), name) != name:
                 problem = f"clinical.diagnosis_groups: {word!r} is in two groups."
                 raise UsageError(problem, "Keep it in one of them.")
-    return found | given
+    return group_of | given
 
 
 def _factors(units: Mapping[str, str]) -> dict[str, float]:
-    made = {}
+    factors = {}
     for variable, unit in units.items():
         if variable not in UNITS:
             raise unknown_name("variable in clinical.units", variable, UNITS)
         if unit not in UNITS[variable]:
             raise unknown_name(f"unit of {variable} in clinical.units", unit, UNITS[variable])
-        made[variable] = UNITS[variable][unit]
-    return made
+        factors[variable] = UNITS[variable][unit]
+    return factors

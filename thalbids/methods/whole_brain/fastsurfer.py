@@ -50,6 +50,6 @@ class FastSurfer(Existing):
             labels = on_grid(request.files["labels"], request.image, self.shown)
             checked = self.checked(request, labels)
             return one(request, named(labels, {"Software": [{"Name": self.shown}], **checked}, self.shown))
-        own = request.settings.of(FastSurferSettings)
-        labels = others.fastsurfer(request.image, request.workdir, own, threads=self.threads())
+        program = request.settings.of(FastSurferSettings)
+        labels = others.fastsurfer(request.image, request.workdir, program, threads=self.threads())
         return one(request, named(labels, dict(request.params), self.shown))

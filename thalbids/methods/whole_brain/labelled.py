@@ -77,20 +77,20 @@ class Labelled:
         """What ``thalbids doctor`` tells of it."""
         from thalbids.tools.findings import of_check
 
-        tool, own = self.tool(), self.own(settings)
-        checked = tool.check(own)
+        tool, table = self.tool(), self.own(settings)
+        checked = tool.check(table)
         version = tool.version
         return [
             of_check(self.shown, tool.program, checked.problem, checked.mend, checked.where,
-                     lambda: None if version is None else version(own), tool.enables, tool.licence),
+                     lambda: None if version is None else version(table), tool.enables, tool.licence),
         ]  # fmt: skip
 
     def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
         from thalbids.tools.check import container_name
 
-        tool, own = self.tool(), self.own(settings)
-        said = None if tool.version is None else asked_once(tool.version, own)
-        return software(said, tool.name, container_name(own))
+        tool, table = self.tool(), self.own(settings)
+        said = None if tool.version is None else asked_once(tool.version, table)
+        return software(said, tool.name, container_name(table))
 
     def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         return {"Software": list(self.software(settings)), "Options": told(self.own(settings).options)}
@@ -148,8 +148,8 @@ class Existing(Labelled):
 
     def files(self, folder: Path) -> dict[str, Path | None]:
         """What is read of a session's folder."""
-        found = {key: _first(folder, name) for key, name in self.wanted.items()}
-        return {key: path for key, path in found.items() if path is not None}
+        paths = {key: _first(folder, name) for key, name in self.wanted.items()}
+        return {key: path for key, path in paths.items() if path is not None}
 
     def icv_mm3(self, path: Path) -> float | None:
         """The intracranial volume by the sidecar of a label map; None when it has none."""

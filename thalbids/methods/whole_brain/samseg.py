@@ -49,18 +49,18 @@ class Samsegs(Labelled):
     def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         from thalbids.tools.whole_brain import samseg
 
-        own = settings.of(SamsegSettings)
+        program = settings.of(SamsegSettings)
         return {
             "Software": list(self.software(settings)),
-            "PallidumSeparate": samseg.separate(own, self.images),
-            "Lesion": own.lesion,
-            "Options": told(own.options),
+            "PallidumSeparate": samseg.separate(program, self.images),
+            "Lesion": program.lesion,
+            "Options": told(program.options),
         }
 
     def further(self, settings: MethodSettings) -> Mapping[str, Further]:
         lesions = {"lesions": Further("mask", "lesion", "White-matter lesions by SAMSEG (label 99).")}
-        own = {"probability": Further("probseg", "thalamus", "Posterior of either thalamus by SAMSEG.")}
-        return own | (lesions if settings.of(SamsegSettings).lesion else {})
+        posterior = {"probability": Further("probseg", "thalamus", "Posterior of either thalamus by SAMSEG.")}
+        return posterior | (lesions if settings.of(SamsegSettings).lesion else {})
 
     def computed(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
         """SAMSEG on the images of a session, the T1w first."""
@@ -68,8 +68,8 @@ class Samsegs(Labelled):
 
         request = requests["T1w"]
         images = {name: requests[name].image for name in self.images}
-        found = samseg.segment(images, request.workdir, request.settings.of(SamsegSettings), threads=self.threads())
-        return one(request, labelled(found, request, dict(request.params)))
+        results = samseg.segment(images, request.workdir, request.settings.of(SamsegSettings), threads=self.threads())
+        return one(request, labelled(results, request, dict(request.params)))
 
 
 class Samseg(Samsegs, Existing):
@@ -102,9 +102,9 @@ class Samseg(Samsegs, Existing):
         if "several" in request.files:
             problem = "these SAMSEG results were made of several images together, not of the T1w alone."
             raise ImageError(problem, "Give the masks instead: --derivatives samsegT1withFLAIR=PATH.")
-        found = samseg.read(request.files["labels"].parent, request.image)
-        checked = self.checked(request, found.labels)
-        return one(request, labelled(found, request, {"Software": [{"Name": "SAMSEG"}], **checked}))
+        results = samseg.read(request.files["labels"].parent, request.image)
+        checked = self.checked(request, results.labels)
+        return one(request, labelled(results, request, {"Software": [{"Name": "SAMSEG"}], **checked}))
 
 
 def labelled(found: Results, request: Request, metadata: Mapping[str, Any]) -> LabelMap:

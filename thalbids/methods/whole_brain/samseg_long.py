@@ -39,14 +39,14 @@ class SamsegLong(Samsegs):
         matrices = dict(zip(visits, between([requests[visit] for visit in visits]), strict=True))
         images = {visit: {"T1w": request.image} for visit, request in requests.items()}
         work = first.workdir / "samseg"
-        found, failed = samseg.segment_long(
+        results, failed = samseg.segment_long(
             images, matrices, work, first.settings.of(SamsegSettings), threads=self.threads()
         )
         metadata = dict(first.params)
         told = {
-            visit: metadata | {"Visits": visits, "BetweenVisitsToVisit": matrices[visit].tolist()} for visit in found
+            visit: metadata | {"Visits": visits, "BetweenVisitsToVisit": matrices[visit].tolist()} for visit in results
         }
-        return {visit: labelled(one, requests[visit], told[visit]) for visit, one in found.items()}, failed
+        return {visit: labelled(one, requests[visit], told[visit]) for visit, one in results.items()}, failed
 
 
 def between(requests: Sequence[Request]) -> list[np.ndarray]:
@@ -95,7 +95,7 @@ def _check(fixed: nib.Nifti1Image, moving: nib.Nifti1Image, matrix: np.ndarray) 
 
     moved = np.asarray(resample_to(moving, fixed, order=1, matrix=matrix).dataobj)
     reference = np.asarray(fixed.dataobj)
-    found = correlation(reference, moved, (reference > 0) & (moved > 0))
-    if not found >= MIN_CORRELATION:
-        problem = f"two visits do not show the same brain after registration (correlation {found:.2f})."
+    alike = correlation(reference, moved, (reference > 0) & (moved > 0))
+    if not alike >= MIN_CORRELATION:
+        problem = f"two visits do not show the same brain after registration (correlation {alike:.2f})."
         raise ImageError(problem, "Look at the T1w images of all visits; leave one out with --bids-filter-file.")

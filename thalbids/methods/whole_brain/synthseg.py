@@ -52,8 +52,8 @@ class SynthSeg(Existing):
             metadata = {"Software": [{"Name": self.shown}], **self.checked(request, labels)}
             icv = others.synthseg_icv(request.files["volumes"]) if "volumes" in request.files else None
         else:
-            own = request.settings.of(SynthSegSettings)
-            labels, icv = others.synthseg(request.image, request.workdir, own, threads=self.threads())
+            program = request.settings.of(SynthSegSettings)
+            labels, icv = others.synthseg(request.image, request.workdir, program, threads=self.threads())
             metadata = dict(request.params)
         if icv is not None:
             metadata[ICV] = icv

@@ -31,8 +31,8 @@ def check_fastsurfer(settings: FastSurferSettings) -> Check:
 
 def fastsurfer_version(settings: FastSurferSettings) -> str | None:
     """``FastSurfer 2.4.2``; None when it cannot be told."""
-    found = re.search(r"(\d+\.\d+\.\d+)", said_version(runner_of(settings), (FASTSURFER, "--version")) or "")
-    return f"FastSurfer {found[1]}" if found else None
+    match = re.search(r"(\d+\.\d+\.\d+)", said_version(runner_of(settings), (FASTSURFER, "--version")) or "")
+    return f"FastSurfer {match[1]}" if match else None
 
 
 def fastsurfer_command(work: Path, settings: FastSurferSettings, *, threads: int = 1) -> Command:

@@ -80,8 +80,8 @@ def check(settings: SamsegSettings, program: str = PROGRAM) -> Check:
 
 def version(settings: SamsegSettings) -> str | None:
     """``SAMSEG 0.4a0``; None when it cannot be told (FreeSurfer's own)."""
-    found = package_version(runner(settings), PROGRAM, "samseg")
-    return None if found is None else f"{NAME} {found}"
+    package = package_version(runner(settings), PROGRAM, "samseg")
+    return None if package is None else f"{NAME} {package}"
 
 
 def separate(settings: SamsegSettings, images: Sequence[str]) -> bool:
@@ -204,18 +204,18 @@ def segment_long(
             )
     call = command_long(work, tuple(visits), tuple(first), settings, threads=threads)
     (runs or runner(settings, LONGITUDINAL)).run(call)
-    found, failed = {}, {}
+    results, failed = {}, {}
     for number, (visit, images) in enumerate(visits.items(), 1):
         reference = next(iter(images.values()))
         try:
-            found[visit] = read(work / "out" / f"tp{number:03d}", reference, np.linalg.inv(matrices[visit]))
+            results[visit] = read(work / "out" / f"tp{number:03d}", reference, np.linalg.inv(matrices[visit]))
         except ToolError as error:
             failed[visit] = error.problem
-    if not found:
+    if not results:
         raise ToolError(
             f"{NAME} longitudinal gave no visit a result: {next(iter(failed.values()))}", path=call.log_file
         )
-    return found, failed
+    return results, failed
 
 
 def write(image: nib.Nifti1Image, path: Path) -> None:
@@ -239,10 +239,10 @@ def read(folder: Path, reference: nib.Nifti1Image, matrix: np.ndarray | None = N
     path = folder / "seg.mgz"
     if not path.is_file():
         raise ToolError(f"{NAME}'s result has no seg.mgz.", "Run it to its end.", folder)
-    found = on_grid(path, reference, NAME, matrix)
+    moved = on_grid(path, reference, NAME, matrix)
     stats = dict(measures(folder))
     soft = {n: stats[key] for n, side in ((LEFT, SIDES[0]), (RIGHT, SIDES[1])) for key in _called(side) if key in stats}
-    return Results(found, _names(folder), _posterior(folder, reference, matrix), stats.get("Intra-Cranial"), soft)
+    return Results(moved, _names(folder), _posterior(folder, reference, matrix), stats.get("Intra-Cranial"), soft)
 
 
 def on_grid(path: Path, reference: nib.Nifti1Image, tool: str, matrix: np.ndarray | None = None) -> np.ndarray:
@@ -257,23 +257,23 @@ def on_grid(path: Path, reference: nib.Nifti1Image, tool: str, matrix: np.ndarra
         labels = load_labels(path)
     except ImageError as error:
         raise ToolError(f"{tool}'s {path.name} cannot be read: {error.problem}", error.mend, path) from error
-    found = np.asarray(resample_to(labels, reference, order=0, matrix=matrix).dataobj).astype(np.int32)
+    moved = np.asarray(resample_to(labels, reference, order=0, matrix=matrix).dataobj).astype(np.int32)
     for label, side in ((LEFT, "left"), (RIGHT, "right")):
-        if not (found == label).any():
+        if not (moved == label).any():
             problem = f"the {side} thalamus (label {label}) of {tool} lies nowhere in the T1w."
             raise ToolError(problem, "Is it a result of this T1w? Both must share scanner coordinates.", path)
-    return found
+    return moved
 
 
 def measures(folder: Path) -> Mapping[str, float]:
     """Volumes (mm^3) by structure, ``Intra-Cranial`` among them, of ``samseg.stats`` and ``sbtiv.stats``."""
-    found: dict[str, float] = {}
+    volumes: dict[str, float] = {}
     for name in ("samseg.stats", "sbtiv.stats"):
         path = folder / name
         if path.is_file():
             told = _MEASURE.findall(path.read_text(encoding="utf-8", errors="replace"))
-            found |= {key: float(value) for key, value in told}
-    return found
+            volumes |= {key: float(value) for key, value in told}
+    return volumes
 
 
 def _called(side: str) -> tuple[str, str]:

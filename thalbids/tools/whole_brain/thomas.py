@@ -92,11 +92,11 @@ def read(folder: Path, reference: nib.Nifti1Image) -> tuple[np.ndarray, dict[int
         labels[inside] = whole
         names[whole] = f"{side} thalamus"
         for path in sorted((folder / side).glob("*.nii.gz")):
-            found = _NUCLEUS.fullmatch(path.name)
-            if found and found[1] not in ("1", *OUTSIDE):
-                number = start + int(found[1])
+            match = _NUCLEUS.fullmatch(path.name)
+            if match and match[1] not in ("1", *OUTSIDE):
+                number = start + int(match[1])
                 labels[_mask(path, reference) & inside] = number
-                names[number] = f"{side} {found[2]}"
+                names[number] = f"{side} {match[2]}"
     return labels, names
 
 

@@ -123,18 +123,18 @@ def session_maps(inputs: Inputs, outputs: Outputs, params: SessionMapsParams, up
     with work_folder(params.settings.run.work_dir) as folder:
         requests = {}
         for name, visit in params.visits.items():
-            own = {key.removeprefix(f"{name} "): path for key, path in inputs.items() if key.startswith(f"{name} ")}
-            if all(there(own, key) for key in own):
+            read = {key.removeprefix(f"{name} "): path for key, path in inputs.items() if key.startswith(f"{name} ")}
+            if all(there(read, key) for key in read):
                 (folder / name).mkdir()
-                requests[name] = _request(own, visit, params, folder / name)
+                requests[name] = _request(read, visit, params, folder / name)
         if len(requests) < 2:
             reason = "fewer than two sessions have what it reads."
-            found, failed = {}, dict.fromkeys(params.visits, reason)
+            maps, failed = {}, dict.fromkeys(params.visits, reason)
         else:
-            found, failed = method.session_maps(requests)
+            maps, failed = method.session_maps(requests)
     reasons = {name: without_folders(reason.replace(f"{folder}{os.sep}", "")) for name, reason in failed.items()}
-    sidecars: dict[str, dict[str, Any]] = {"record": {"Failed": reasons, "Software": tools.software(found)}}
-    for name, labelled in found.items():
+    sidecars: dict[str, dict[str, Any]] = {"record": {"Failed": reasons, "Software": tools.software(maps)}}
+    for name, labelled in maps.items():
         told = {
             "SpatialReference": params.visits[name].t1w_uri,
             "Sources": [source for visit in params.visits.values() for source in visit.sources],

@@ -29,14 +29,14 @@ def _tell(subject: SubjectPlan, plan: SessionPlan) -> None:
     for other in others:
         keys = _keys(other, masks[other.name])
         files |= {keys[mask.desc]: sidecar(other.dseg(mask.desc)) for mask in masks[other.name]}
-    made = [mask.step for other in others if other.name in subject.asked for mask in masks[other.name] if mask.step]
+    steps = [mask.step for other in others if other.name in subject.asked for mask in masks[other.name] if mask.step]
     for number, step in enumerate(plan.steps):
         if isinstance(step.params, MeasuresParams):
             plan.steps[number] = replace(
                 step,
                 inputs={**step.inputs, **files},
                 params=replace(step.params, visits=told),
-                after=tuple(dict.fromkeys((*step.after, *subject.needs(*others), *made))),
+                after=tuple(dict.fromkeys((*step.after, *subject.needs(*others), *steps))),
             )
 
 

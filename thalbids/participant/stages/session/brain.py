@@ -89,12 +89,12 @@ def add_steps(plan: SessionPlan, methods: Sequence[Method]) -> None:
 
 def _take(plan: SessionPlan) -> None:
     """The brain mask that the user has."""
-    found = _given(plan.session, plan.settings.inputs.derivatives[GIVEN])
-    if not isinstance(found, existing.Existing):
-        _refuse(plan, found or f"there is no brain mask for {plan.name} in the given results.")
+    mask = _given(plan.session, plan.settings.inputs.derivatives[GIVEN])
+    if not isinstance(mask, existing.Existing):
+        _refuse(plan, mask or f"there is no brain mask for {plan.name} in the given results.")
         return
-    plan.origins["brain mask"] = f"given, {found.uri}"
-    _add(plan, {"mask": found.path, "raw": plan.session.images[plan.reference].path}, found.uri)
+    plan.origins["brain mask"] = f"given, {mask.uri}"
+    _add(plan, {"mask": mask.path, "raw": plan.session.images[plan.reference].path}, mask.uri)
 
 
 def _add(plan: SessionPlan, inputs: dict[str, Path], source: str, *needs: str) -> None:

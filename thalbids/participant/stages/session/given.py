@@ -51,10 +51,10 @@ def taken(plan: SessionPlan, mask: PlannedMask) -> PlannedMask | None:
     several = not families.of(mask.family).single
     for key, root in given_results(plan.settings.inputs.derivatives, mask.family, mask.desc).items():
         exact = several and key != mask.desc
-        found = existing.thalamus_mask(key, root, plan.session, desc=mask.desc, exact=exact)
-        if found is not None:
-            plan.origins[mask.desc] = f"given, {found.uri}"
-            return replace(mask, step=_add(plan, mask, found), roots=(plan.anatomy,))
+        existing_mask = existing.thalamus_mask(key, root, plan.session, desc=mask.desc, exact=exact)
+        if existing_mask is not None:
+            plan.origins[mask.desc] = f"given, {existing_mask.uri}"
+            return replace(mask, step=_add(plan, mask, existing_mask), roots=(plan.anatomy,))
     return None
 
 

@@ -47,16 +47,16 @@ def take(plan: SessionPlan) -> None:
     if root is None:
         return
     try:
-        found, notes = maps.given_maps(root, plan.session)
+        usable, notes = maps.given_maps(root, plan.session)
         fields = maps.given_fields(root, plan.session)
     except MetadataError as error:
-        found, notes, fields = {}, [f"maps: {error.problem}"], ()
+        usable, notes, fields = {}, [f"maps: {error.problem}"], ()
     images = dict(plan.session.images)
-    name = next((name for name in R1 if name in found), None)
+    name = next((name for name in R1 if name in usable), None)
     if name is not None:
-        notes.append(f"R1map: {found[name].image.path.name} of the given maps is used.")
-        images["R1map"] = found.pop(name).image
-    elif not found:
+        notes.append(f"R1map: {usable[name].image.path.name} of the given maps is used.")
+        images["R1map"] = usable.pop(name).image
+    elif not usable:
         notes.append("maps: none given for this session.")
     raw = plan.session.raw
     if fields and not plan.session.raw_images("TB1map"):
@@ -66,7 +66,7 @@ def take(plan: SessionPlan) -> None:
         LOG.info("%s: %s", plan.name, note)
     kept = [note for note in plan.session.notes if not ("R1map" in images and note == "R1map: none found.")]
     plan.session = replace(plan.session, images=images, raw=raw, notes=(*kept, *notes))
-    plan.given_maps = found
+    plan.given_maps = usable
 
 
 def add_steps(plan: SessionPlan) -> dict[str, tuple[str, Path]]:

@@ -221,7 +221,7 @@ def segment(inputs: Inputs, outputs: Outputs, params: SegmentParams, upstream: U
             voxel_size=tuple(scanned) if scanned else None,
         )
         try:
-            found = method.segment(request)
+            segmentation = method.segment(request)
         except ImageError as error:
             raise ImageError(error.problem, error.mend, error.path or at(inputs, "image")) from None
     common = {
@@ -230,9 +230,9 @@ def segment(inputs: Inputs, outputs: Outputs, params: SegmentParams, upstream: U
         "Manual": False,
         "Description": names.by_desc(params.desc).description,
         "Software": told.get("Software", list(trait(method, "software", params.settings))),
-    } | dict(found.metadata)
-    sidecars = write_masks(found.labels, image.affine, outputs, common)
-    if "probability" in outputs and found.probability is not None:
-        save_image(found.probability, image.affine, outputs["probability"], dtype=np.float32)
+    } | dict(segmentation.metadata)
+    sidecars = write_masks(segmentation.labels, image.affine, outputs, common)
+    if "probability" in outputs and segmentation.probability is not None:
+        save_image(segmentation.probability, image.affine, outputs["probability"], dtype=np.float32)
         sidecars["probability"] = common | {"Type": "ROI"}
     return Done(sidecars)

@@ -269,12 +269,12 @@ def visits_of(visits: Sequence[Visit], inputs: Inputs) -> list[dict[str, Any]]:
     told = {visit.session: there(inputs, visit.sidecar) for visit in visits}
     if not visits or told[visits[0].session] is None:
         return []
-    found = []
+    others = []
     for visit in visits:
         path = told[visit.session]
         if path is not None:
             known = read_json(path)
-            found.append(
+            others.append(
                 {
                     "session": visit.session,
                     "acquisition": visit.acquisition,
@@ -283,14 +283,14 @@ def visits_of(visits: Sequence[Visit], inputs: Inputs) -> list[dict[str, Any]]:
                     "asymmetry": _asymmetries(visit, inputs),
                 }
             )
-    return found
+    return others
 
 
 def _asymmetries(visit: Visit, inputs: Inputs) -> dict[str, float]:
     """The asymmetry index of each mask of another visit that is there."""
     told = {name: path for name, key in visit.masks.items() if (path := there(inputs, key)) is not None}
-    found = {name: read_json(path).get(ASYMMETRY) for name, path in told.items()}
-    return {name: float(value) for name, value in found.items() if value is not None}
+    indices = {name: read_json(path).get(ASYMMETRY) for name, path in told.items()}
+    return {name: float(value) for name, value in indices.items() if value is not None}
 
 
 def registration_entry(name: str, inputs: Inputs, upstream: Upstream, params: MeasuresParams) -> dict[str, Any]:

@@ -174,14 +174,16 @@ def read_maps(inputs: Inputs, outputs: Outputs, params: ReadoutParams, upstream:
     for name, one in params.maps.items():
         path = there(inputs, name) if upstream[one.step].usable else None
         values = None if path is None else np.asarray(load_image(path).dataobj)
-        own = []
+        values_of = []
         for method, (status, reason) in masks.items():
             if values is None:
                 status, reason = "missing", upstream[one.step].reason or "the map is not there."
-            own += map_rows(method, name, one.unit, values, labels.get(method), status, reason, params.field_strength)
+            values_of += map_rows(
+                method, name, one.unit, values, labels.get(method), status, reason, params.field_strength
+            )
         if values is not None:
-            summaries[name] = summary_of(name, one, values, (brain, white), own, params.field_strength)
-        rows += own
+            summaries[name] = summary_of(name, one, values, (brain, white), values_of, params.field_strength)
+        rows += values_of
     write_table(outputs["table"], rows, tuple(params.dictionary))
     motion = {name: motion_of(inputs, name) for name in params.contrasts}
     flags = all_flags(summaries, motion)
@@ -249,8 +251,8 @@ def map_rows(
     if values is None or labels is None:
         return [{**start, "region": "whole", "side": "both", "status": status, "reason": reason}]
     rows = []
-    for (region, side), found in read_out(values, labels).items():
-        numbers = {key: None if value != value else value for key, value in asdict(found).items()}
-        doubt = doubts(name, found.median, field_strength)
+    for (region, side), readout in read_out(values, labels).items():
+        numbers = {key: None if value != value else value for key, value in asdict(readout).items()}
+        doubt = doubts(name, readout.median, field_strength)
         rows.append(start | {"region": region, "side": side, "status": "ok", "reason": doubt} | numbers)
     return rows

@@ -71,7 +71,7 @@ def add_steps(plan: SessionPlan, name: str) -> None:
             plan.missing.append({"item": name, "reason": f"the session has no {name} image"})
         return
     image = plan.session.images[name]
-    made = [plan.made[name]] if name in plan.made else []
+    before = [plan.made[name]] if name in plan.made else []
     target, transform = plan.registered(name), transform_of(plan, name)
     plan.images[name] = plan.add(
         f"register {name}",
@@ -79,7 +79,7 @@ def add_steps(plan: SessionPlan, name: str) -> None:
         inputs={"image": None if image.problem else image.path, "T1w": plan.t1w, "brain": plan.brain},
         outputs={"image": target, "transform": transform},
         params=RefusalParams(image.problem) if image.problem else params_of(plan, name, image),
-        needs=tuple(dict.fromkeys((plan.anatomy, plan.brain_step, *made))),
+        needs=tuple(dict.fromkeys((plan.anatomy, plan.brain_step, *before))),
         record=record_of(plan, name),
         memory_gb=plan.memory(2.0),
         version=5,  # how noisy the scan is, by the finest wavelet

@@ -82,13 +82,13 @@ class FitParams(Params):
 def kinds_in_order(session: Session, order: tuple[str, ...]) -> list[str]:
     """The kinds of raw images that R1 may be computed from, by the order of the settings; those before a given map."""
     kinds = acquired(session)
-    found = []
+    in_order = []
     for source in order:
         if source == GIVEN and "R1map" in session.images:
             break
         if source in kinds:
-            found.append(source)
-    return found
+            in_order.append(source)
+    return in_order
 
 
 def add_steps(plan: SessionPlan) -> None:

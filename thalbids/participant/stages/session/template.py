@@ -76,9 +76,9 @@ def to_template(inputs: Inputs, outputs: Outputs, params: TemplateParams, upstre
         f"with it images of the {image} are resampled into the template.",
     }
     try:
-        found = estimate(
+        transform = estimate(
             load_image(t1w), load_labels(brain), template, params.transform, outputs["transform"], params.seed
         )
     except RegistrationError as error:
         return Done({"record": record}, "excluded", error.problem)
-    return Done({"transform": record | found})
+    return Done({"transform": record | transform})

@@ -168,10 +168,10 @@ def label_maps(inputs: Inputs, outputs: Outputs, params: LabelMapsParams, upstre
                 name, load_image(given(inputs, name)), given(inputs, "brain"), centre, params.method, folder / name,
                 path=given(inputs, name), settings=params.settings, files=files,
             )  # fmt: skip
-        found, failed = method.label_maps(requests) if requests else ({}, {})
+        maps, failed = method.label_maps(requests) if requests else ({}, {})
     reasons = {name: without_folders(reason.replace(f"{folder}{os.sep}", "")) for name, reason in failed.items()}
-    sidecars: dict[str, dict[str, Any]] = {"record": {"Failed": reasons, "Software": software(found)}}
-    for name, labelled in found.items():
+    sidecars: dict[str, dict[str, Any]] = {"record": {"Failed": reasons, "Software": software(maps)}}
+    for name, labelled in maps.items():
         common = {"SpatialReference": params.t1w_uri, "Sources": list(params.sources[name]), "Manual": False}
         told = common | {"Description": f"All labels of {params.family} on the {name}."} | dict(labelled.metadata)
         sidecars |= write_map(method, params.settings, labelled, requests[name].image.affine, outputs, name, told)
