@@ -76,6 +76,20 @@ def shared_files(out_dir: Path, name: str = "shared") -> Iterator[None]:
         yield
 
 
+def others(out_dir: Path) -> bool:
+    """Whether another living run holds sessions of the output folder; asked when our own claim has ended."""
+    return any(_is_held(path) for path in _folder(out_dir).glob("*.lock"))
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with _open(path) as stream:
+            free = _lock(stream, wait=False)
+            return free is False or (free is None and not _Holder.read(stream).is_dead())
+    except OSError:  # it ended just now, or nobody can tell
+        return False
+
+
 def _folder(out_dir: Path) -> Path:
     return Path(out_dir) / "logs" / "lock"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +18,53 @@ from thalbids.reports.participant.sessions_page import Entry, page
 
 DOCUMENTS = ("sub-*/anat/*_desc-thalamus_qc.json", "sub-*/ses-*/anat/*_desc-thalamus_qc.json")
 REQUEST = "cohort_{}.request"
+FRESH_S = 600.0
 PAGES = "sub-*/figures/sub-*_report.json"  # records of the participants' pages
 
 
-def write(out_dir: Path) -> Path:
-    """Write ``qc.html``, with the results of every run that asked for it before the reading began.
+def write(out_dir: Path, records: Iterable[Path] = (), *, changed: bool = True) -> bool:
+    """Write ``qc.html``, with the results of every run that asked for it before the reading began; gives whether the
+    page was due.
 
     A run asks by a file of its own in ``logs/lock``, then waits for its turn. Who writes the page removes, after it,
     the requests that were there before it began to read; who then finds that its request is gone has nothing to do.
     So a hundred jobs that end together cost two readings of the folder and not a hundred.
+
+    Reading the folder takes seconds for thousands of sessions. A run that changed nothing leaves a page alone that is
+    newer than all of its ``records``; and while other runs go on, a page that is younger than :data:`FRESH_S` is left
+    to them, with a request: the last of them writes it. The page bears the time at which its reading began.
+
+    Call it when the run's claim (:func:`thalbids.engine.lock.claim`) has ended: of two runs that end together, one at
+    least then finds that nobody else is left.
 
     Raises
     ------
     OutputError
         The folder cannot be written.
     """
-    target = out_dir / COHORT_PAGE
-    mine = _ask(out_dir / "logs" / "lock")
+    target, folder = out_dir / COHORT_PAGE, out_dir / "logs" / "lock"
+    if not changed and _is_newer(target, records) and not any(folder.glob(REQUEST.format("*"))):
+        return False
+    mine = _ask(folder)
+    asked_at = mine.stat().st_mtime_ns
+    if lock.others(out_dir) and target.exists() and asked_at - target.stat().st_mtime_ns < FRESH_S * 10**9:
+        return False
     with lock.shared_files(out_dir, "cohort"):
         if mine.exists():
             asked = list(mine.parent.glob(REQUEST.format("*")))
             write_text(target, page(entries(out_dir)))
+            os.utime(target, ns=(asked_at, asked_at))
             for request in asked:
                 request.unlink(missing_ok=True)
-    return target
+    return True
+
+
+def _is_newer(page: Path, records: Iterable[Path]) -> bool:
+    """Whether the page was begun after all of these files were written."""
+    if not page.exists():
+        return False
+    begun = page.stat().st_mtime_ns
+    return all(path.stat().st_mtime_ns < begun for path in records if path.exists())
 
 
 def _ask(folder: Path) -> Path:

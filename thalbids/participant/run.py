@@ -102,8 +102,9 @@ def participant(
             )
         with lock.shared_files(out_dir):
             add_software(out_dir, planned, results)
-        if settings.outputs.report:
-            all_sessions.write(out_dir)
+    if settings.outputs.report:
+        changed = any(not result.cached and result.status != "blocked" for result in results)
+        if all_sessions.write(out_dir, [step.record_path for step in planned], changed=changed):
             describe_methods(out_dir)
     code = exit_code([result for step, result in zip(planned, results, strict=True) if not step.look_up])
     return 1 if dataset.lost else code

@@ -56,6 +56,17 @@ def test_a_second_run_on_the_same_session_is_refused_and_told_by_whom(out, anoth
     assert len(files(out)) == 1
 
 
+def test_whether_others_live_is_known_after_the_own_claim(out, another_run):
+    with lock.claim(out, ["sub-02"]):
+        pass
+    assert not lock.others(out)
+    process = another_run("sub-01")
+    assert lock.others(out)
+    process.kill()
+    process.wait()
+    assert files(out) and not lock.others(out)  # a killed run leaves its file, and nobody who holds it
+
+
 def test_runs_on_other_sessions_go_side_by_side(out, another_run):
     another_run("sub-01")
     with lock.claim(out, ["sub-02"]):

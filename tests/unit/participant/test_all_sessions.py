@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from thalbids import qc
+from thalbids.engine import lock
 from thalbids.participant import all_sessions
 
 
@@ -46,7 +48,8 @@ def test_a_damaged_document_is_told(out: Path):
     assert "not valid JSON" in all_sessions.entries(out)[2].problem
     path.write_text("{}")
     assert "is not a QC document" in all_sessions.entries(out)[2].problem
-    assert "is not a QC document" in all_sessions.write(out).read_text("utf-8")
+    all_sessions.write(out)
+    assert "is not a QC document" in (out / "qc.html").read_text("utf-8")
 
 
 def test_sessions_without_results_are_listed(out: Path):
@@ -62,8 +65,6 @@ def test_the_newest_document_of_a_session_counts(out: Path):
     new = old.with_name("sub-02_acq-b_desc-thalamus_qc.json")
     content = json.loads(old.read_text()) | {"Notes": ["new"]}
     new.write_text(json.dumps(content))
-    import os
-
     os.utime(old, (1, 1))
     assert all_sessions.entries(out)[2].document["Notes"] == ["new"]
     os.utime(new, (0, 0))
@@ -98,3 +99,30 @@ def test_several_runs_at_once_leave_a_whole_page(out: Path):
     assert "3 sessions of 2 participants" in text
     assert not list((out / "logs/lock").glob("*.request"))
     assert not list(out.glob(".tmp-*"))
+
+
+def test_a_run_that_changed_nothing_leaves_a_page_alone_that_shows_its_results(out: Path):
+    records = list(out.glob("sub-*/**/*_qc.json"))
+    for record in records:
+        os.utime(record, (1, 1))  # else within one tick of the clock of the page
+    assert all_sessions.write(out, records, changed=False)  # there is none yet
+    assert not all_sessions.write(out, records, changed=False)
+    later = (out / "qc.html").stat().st_mtime_ns + 1
+    os.utime(records[0], ns=(later, later))  # a run that was killed before it wrote the page
+    assert all_sessions.write(out, records, changed=False)
+    (out / "logs/lock/cohort_other_1_1.request").touch()  # left by a run that relied on others
+    assert all_sessions.write(out, [], changed=False)
+    assert not list((out / "logs/lock").glob("*.request"))
+
+
+def test_while_others_go_on_a_young_page_is_left_to_them(out: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lock, "others", lambda _: True)
+    assert all_sessions.write(out)  # there is none yet
+    before = (out / "qc.html").stat().st_mtime_ns
+    assert not all_sessions.write(out) and (out / "qc.html").stat().st_mtime_ns == before
+    assert len(list((out / "logs/lock").glob("*.request"))) == 1
+    os.utime(out / "qc.html", ns=(before - 601 * 10**9, before - 601 * 10**9))
+    assert all_sessions.write(out)
+    assert not all_sessions.write(out)
+    monkeypatch.setattr(lock, "others", lambda _: False)
+    assert all_sessions.write(out) and not list((out / "logs/lock").glob("*.request"))
