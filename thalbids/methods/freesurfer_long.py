@@ -43,7 +43,7 @@ class FreeSurferLong(FreeSurferResults):
         return [
             Finding(
                 self.shown,
-                "existing results",
+                "longitudinal results",
                 there,
                 where=str(settings.of(FreeSurferSettings).subjects_dir) if there else "",
                 problem="" if there else "none are given.",
