@@ -47,6 +47,7 @@ LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
                 "r1-angles",
                 "r1-vfa",
                 "r1-inversion",
+                "r1-unringing",
                 "scaling",
             ),
         ),

@@ -135,6 +135,7 @@ def _r1(out_dir: Path) -> Found:
     for path in sorted(out_dir.rglob("*_R1map.json")):
         content = read_json(path)
         facts |= {"scaling": {}} if "Scaling" in content else {name: {} for name in _origins(content)}
+        facts |= {"r1-unringing": {}} if content.get("Unringing", "none") != "none" else {}
     return facts
 
 

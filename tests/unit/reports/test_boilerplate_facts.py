@@ -119,11 +119,14 @@ def test_the_origin_of_r1_is_what_a_step_wrote(
     assert {name for name, start in R1_SENTENCES.items() if start in text} == said
 
 
-def test_maps_computed_here_from_multi_parameter_mapping_are_not_called_given(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unringing", ["none", "local subvoxel shifts (Kellner et al. 2016)"])
+def test_maps_computed_here_are_not_called_given(tmp_path: Path, unringing: str) -> None:
     algorithm, _ = CITATIONS["MPM"]
-    write_json(tmp_path / "sub-1/anat/sub-1_R1map.json", {"EstimationAlgorithm": algorithm})
+    fitted = {"EstimationAlgorithm": algorithm, "Unringing": unringing}
+    write_json(tmp_path / "sub-1/anat/sub-1_R1map.json", fitted)
     told = {"Conversion": GIVEN, "EstimationAlgorithm": algorithm}
     write_json(tmp_path / "sub-1/anat/sub-1_space-T1w_desc-preproc_R1map.json", told)
     write_json(tmp_path / "sub-1/anat/sub-1_desc-thalamus_qc.json", qc({}, []))
     text = boilerplate_facts.participant(tmp_path).markdown()
     assert "(ESTATICS)" in text and "supplied" not in text and "two flip angles" in text
+    assert ("Gibbs ringing" in text) is (unringing != "none")
