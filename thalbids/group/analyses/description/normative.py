@@ -222,7 +222,7 @@ def predict(X: np.ndarray, y: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, 
 
 def _unfit(X: np.ndarray, y: np.ndarray, covariates: tuple[str, ...], controls: str) -> str:
     if y.size < X.shape[1] + MIN_DF:
-        return f"{y.size} controls ({controls}) with every value, at least {X.shape[1] + MIN_DF} are needed"
+        return f"controls ({controls}) with every value: {y.size}, at least {X.shape[1] + MIN_DF} are needed"
     rows = {"volume_ml": y, **{name: X[:, i] for i, name in enumerate(covariates)}}
     problem = fit.unfit("volume_ml", covariates, rows)
     return f"controls: {problem}" if problem else ""

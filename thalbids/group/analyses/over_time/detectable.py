@@ -98,7 +98,7 @@ def limits(repeats: pd.DataFrame, method: str, unit: str, controls: np.ndarray) 
         return found
     values = controls[np.isfinite(controls)]
     if values.size < MIN_CONTROLS:
-        reason = f"no repeated scans, and {values.size} controls with a change (at least {MIN_CONTROLS} are needed)"
+        reason = f"no repeated scans; controls with a change: {values.size}, at least {MIN_CONTROLS} are needed"
         return Limit("controls", Estimate(reason=reason), Z, values.size)
     noise = sd(values, values.size - 1, float(np.sum((values - values.mean()) ** 2)))
     return Limit("controls", noise, Z, values.size)
@@ -120,7 +120,7 @@ def repeated(repeats: pd.DataFrame, method: str, unit: str) -> Limit:
     if not df:
         return Limit("repeated scans", Estimate(), Z * math.sqrt(2), 0)
     if df < MIN_DF:
-        reason = f"{sessions} sessions with repeated scans are too few"
+        reason = f"too few sessions with repeated scans: {sessions}"
         return Limit("repeated scans", Estimate(reason=reason), Z * math.sqrt(2), sessions)
     return Limit("repeated scans", sd(np.empty(df + 1), df, squares), Z * math.sqrt(2), sessions)
 

@@ -166,7 +166,7 @@ def _complete(*columns: np.ndarray) -> list[np.ndarray]:
 
 def _unfit(method: str, x: np.ndarray, y: np.ndarray) -> str:
     if x.size < MIN_PAIRS:
-        return f"{x.size} pairs of values, at least {MIN_PAIRS} are needed"
+        return f"pairs of values: {x.size}, at least {MIN_PAIRS} are needed"
     if constant(y):
         return "PBVC does not vary"
     return f"the change of {method} does not vary" if constant(x) else ""

@@ -46,7 +46,7 @@ def agreement(x: np.ndarray, y: np.ndarray) -> dict[str, Estimate]:
     """
     x, y = pairs(x, y)
     if x.size < MIN_PAIRS:
-        few = Estimate(reason=f"{x.size} pairs of volumes, at least {MIN_PAIRS} are needed")
+        few = Estimate(reason=f"pairs of volumes: {x.size}, at least {MIN_PAIRS} are needed")
         return dict.fromkeys(QUANTITIES, few)
     d, mean = y - x, (x + y) / 2
     icc = icc_both(x, y)
@@ -147,7 +147,7 @@ def residual_sd(x: np.ndarray, y: np.ndarray) -> Estimate:
 def sd(values: np.ndarray, df: int, squares: float) -> Estimate:
     """Standard deviation sqrt(squares / df) and its interval by the chi-square distribution."""
     if df < 1:
-        return Estimate(reason=f"{values.size} values are too few")
+        return Estimate(reason=f"too few values: {values.size}")
     low, high = stats.chi2.ppf([(1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2], df)
     return Estimate(math.sqrt(squares / df), math.sqrt(squares / low), math.sqrt(squares / high))
 
@@ -179,7 +179,7 @@ def icc(ratings: np.ndarray) -> tuple[Estimate, Estimate]:
     """ICC(C,1) and ICC(A,1) of ratings (targets x raters), by pingouin, with intervals that are not rounded."""
     n, k = ratings.shape
     if n < MIN_PAIRS:
-        few = Estimate(reason=f"{n} participants, at least {MIN_PAIRS} are needed")
+        few = Estimate(reason=f"participants: {n}, at least {MIN_PAIRS} are needed")
         return few, few
     centred = ratings - ratings.mean()
     total = float(np.sum(centred**2))

@@ -58,7 +58,7 @@ def overlap(a: np.ndarray, b: np.ndarray, seed: int, draws: int) -> dict[str, An
     a, b = a[there], b[there]
     row: dict[str, Any] = {"n": int(a.size), "p": math.nan, "reason": ""}
     if a.size < MIN_PAIRS:
-        return row | {"reason": f"{a.size} people with both, at least {MIN_PAIRS} are needed"}
+        return row | {"reason": f"people with both: {a.size}, at least {MIN_PAIRS} are needed"}
     low, high = bootstrap(a - b, np.median, seed, draws)
     numbers = {"estimate": float(np.median(a)), "estimate2": float(np.median(b)), "difference": float(np.median(a - b))}
     return row | numbers | {"ci_low": low, "ci_high": high, "effect_size": rank_biserial(a - b)}
@@ -87,7 +87,7 @@ def volumetric(x: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int, draws: in
     V = np.column_stack([x, a, b])[there]
     n = len(V)
     shared = {"n": n, "p": math.nan}
-    reason = f"{n} people with both, at least {MIN_PAIRS} are needed" if n < MIN_PAIRS else ""
+    reason = f"people with both: {n}, at least {MIN_PAIRS} are needed" if n < MIN_PAIRS else ""
     if not reason and (np.ptp(V, axis=0) <= _EXACT * np.abs(V).max()).any():
         reason = "a volume does not vary"
     if reason:

@@ -124,7 +124,7 @@ def unfit(outcome: str, predictors: Sequence[str], rows: Mapping[str, np.ndarray
     """
     n, k = rows[outcome].size, len(predictors) + 1
     if n < k + spare:
-        return f"{n} rows are too few for {k} coefficients"
+        return f"too few rows: {n}, for {k} coefficients"
     for name in (outcome, *predictors):
         if constant(rows[name]):
             return f"{name} does not vary"

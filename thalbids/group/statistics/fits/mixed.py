@@ -99,7 +99,7 @@ def terms(
     many = int(np.sum(visits >= 3))
     reason = fit.missing({name: columns[name] for name in rows}, used)
     if not reason and many < MIN_PEOPLE:
-        reason = f"{many} people with three and more visits, at least {MIN_PEOPLE} are needed"
+        reason = f"people with three and more visits: {many}, at least {MIN_PEOPLE} are needed"
     if not reason:
         reason = fit.unfit("volume_ml", predictors, rows)
     found = Mixed(tuple(fit.Term(name) for name in names), np.full((2, 2), np.nan), reason=reason)

@@ -270,7 +270,7 @@ def _lacking(predictors: Sequence[str], rows: Mapping[str, np.ndarray], k: int) 
     """Why rows cannot be fitted with k coefficients, or ""."""
     n = rows[predictors[0]].size
     if n < k + _SPARE:
-        return f"{n} rows are too few for {k} coefficients"
+        return f"too few rows: {n}, for {k} coefficients"
     for name in predictors:
         if fit.constant(rows[name]):
             return f"{name} does not vary"

@@ -54,7 +54,7 @@ def sizes(
         few = relative == "controls" and controls.size < least
         loss = (shared["mean_controls"] if relative == "controls" else 0.0) - shared["mean"]
         beyond = " beyond that of the controls" if relative == "controls" else ""
-        reason = f"{controls.size} controls with a change, at least {least} are needed" if few else unfit
+        reason = f"controls with a change: {controls.size}, at least {least} are needed" if few else unfit
         reason = reason or ("" if loss > 0 else "no loss that a treatment could stop" + beyond)
         ratio, ratios = math.nan, np.empty(0)
         if not reason and moments is not None:
@@ -90,7 +90,7 @@ def response(change: np.ndarray) -> dict[str, Any]:
 
 def _unfit(values: np.ndarray) -> str:
     if values.size < MIN_PATIENTS:
-        return f"{values.size} people with a change, at least {MIN_PATIENTS} are needed"
+        return f"people with a change: {values.size}, at least {MIN_PATIENTS} are needed"
     return "the change does not vary" if constant(values) else ""
 
 

@@ -98,7 +98,7 @@ def steiger_zou(y: np.ndarray, a: np.ndarray, b: np.ndarray, covariates: int = 0
     """
     n = y.size - covariates
     if n < 4:
-        return Difference(reason=f"{y.size} rows are too few")
+        return Difference(reason=f"too few rows: {y.size}")
     r12, r13, r23 = correlations.pearson(a, y), correlations.pearson(b, y), correlations.pearson(a, b)
     if 1 - abs(r23) < _SAME:
         return Difference(reason="the two volumes are the same up to scale")
@@ -129,7 +129,7 @@ def unfit(y: np.ndarray, V: np.ndarray, X: np.ndarray, names: Sequence[str]) -> 
     """Why complete rows cannot be compared, or ""."""
     n, k = X.shape
     if n < k + 4:
-        return f"{n} people with every method are too few for {k + 1} coefficients"
+        return f"too few people with every method: {n}, for {k + 1} coefficients"
     if np.ptp(y) <= _SAME * np.abs(y).max():
         return "the outcome does not vary"
     for name, values in zip(names, V.T, strict=True):

@@ -31,7 +31,7 @@ def test_crosssectional_coefficients_by_the_normal_equations() -> None:
         assert {row["n"] for row in found} == {50}
 
 
-@pytest.mark.parametrize(("people", "word"), [(40, "icv_z does not vary"), (1, "1 rows are too few")])
+@pytest.mark.parametrize(("people", "word"), [(40, "icv_z does not vary"), (1, "too few rows: 1")])
 def test_an_intracranial_volume_that_does_not_vary_is_not_called_missing(people: int, word: str) -> None:
     visits, volumes = two_visits(people)
     strict = Settings(group=Group(strict=True))

@@ -60,8 +60,8 @@ def test_percentiles_of_new_controls_are_uniform() -> None:
 @pytest.mark.parametrize(
     ("cohort", "word"),
     [
-        (people(0, 12), "0 controls"),
-        (people(8, 12), "8 controls"),
+        (people(0, 12), "value: 0,"),
+        (people(8, 12), "value: 8,"),
     ],
 )
 def test_no_norm(cohort: Any, word: str) -> None:

@@ -61,7 +61,7 @@ def test_controls_stand_in_and_are_named() -> None:
     assert found.noise.estimate == pytest.approx(0.15)
     chi = stats.chi2.ppf([0.975, 0.025], 8)
     assert (found.noise.ci_low, found.noise.ci_high) == pytest.approx(tuple(0.15 * np.sqrt(8 / chi)))
-    assert "4 controls" in detectable.limits(scans({}), "first", "ml", controls[:4]).noise.reason
+    assert "change: 4," in detectable.limits(scans({}), "first", "ml", controls[:4]).noise.reason
 
 
 def test_shares() -> None:

@@ -103,7 +103,7 @@ REASONS = {
     ),
     "collinear": ({"age": 2 * data()["x"] + 1}, "age is a combination of x"),
     "combination of two": ({"sex": data()["x"] - 3 * data()["age"]}, "sex is a combination of x, age"),
-    "too few": ({"y": np.where(np.arange(60) < 4, data()["y"], np.nan)}, "4 rows are too few for 4 coefficients"),
+    "too few": ({"y": np.where(np.arange(60) < 4, data()["y"], np.nan)}, "too few rows: 4, for 4 coefficients"),
     "leverage 1": ({"sex": (np.arange(60) == 7).astype(float)}, "one person alone determines sex"),
     "no error": ({"y": 1 + 2 * data()["x"] - data()["age"]}, "without error"),
 }

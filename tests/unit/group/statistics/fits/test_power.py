@@ -75,8 +75,8 @@ def test_no_upper_bound_where_resamples_show_no_loss() -> None:
         (standard(30, 0.3, 1.0), np.empty(0), "no loss"),
         (standard(30, -0.3, 1.0), standard(10, -0.6, 0.5), "beyond that of the controls"),
         (np.full(30, -0.4), np.empty(0), "does not vary"),
-        (standard(4, -1, 1), np.empty(0), "4 people"),
-        (np.full(9, np.nan), np.empty(0), "0 people"),
+        (standard(4, -1, 1), np.empty(0), "change: 4,"),
+        (np.full(9, np.nan), np.empty(0), "change: 0,"),
     ],
 )
 def test_no_sample_size(patients: np.ndarray, controls: np.ndarray, word: str) -> None:
@@ -88,7 +88,7 @@ def test_no_sample_size(patients: np.ndarray, controls: np.ndarray, word: str) -
 def test_nine_controls_are_not_enough_to_be_relative_to() -> None:
     rows = power.sizes(standard(30, -1, 1), standard(9, -0.2, 0.5), seed=1)
     row = size(rows, 0.3, 0.8, "controls")
-    assert math.isnan(row["n_per_arm"]) and row["reason"] == "9 controls with a change, at least 10 are needed"
+    assert math.isnan(row["n_per_arm"]) and row["reason"] == "controls with a change: 9, at least 10 are needed"
     assert size(rows, 0.3, 0.8)["n_per_arm"] > 0
     enough = power.sizes(standard(30, -1, 1), standard(9, -0.2, 0.5), seed=1, least=9)
     assert size(enough, 0.3, 0.8, "controls")["n_per_arm"] > 0
@@ -104,7 +104,7 @@ def test_response_mean_and_its_interval() -> None:
     for bound, tail in ((row["srm_ci_low"], 0.975), (row["srm_ci_high"], 0.025)):
         assert stats.nct.sf(2.0, 24, -5 * bound) == pytest.approx(1 - stats.nct.cdf(2.0, 24, -5 * bound))
         assert stats.nct.cdf(-2.0, 24, 5 * bound) == pytest.approx(tail)
-    assert "3 people" in power.response(np.array([1.0, 2, 3]))["reason"]
+    assert "change: 3," in power.response(np.array([1.0, 2, 3]))["reason"]
 
 
 @settings(max_examples=30, deadline=None)
