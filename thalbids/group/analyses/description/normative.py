@@ -20,6 +20,7 @@ from thalbids.group.cohort import Cohort, baseline
 from thalbids.group.columns import METHOD, REASON
 from thalbids.group.modelling import sites
 from thalbids.group.statistics.fits import fit
+from thalbids.group.statistics.testing.lost import wilson
 
 COVARIATES = ("age", "sex", "icv_ml")
 _ALONE = 1e-8  # 1 - leverage below which a control alone determines a coefficient
@@ -96,8 +97,6 @@ def without(made: pd.DataFrame) -> list[str]:
 
 def summary(cohort: Cohort, made: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of ``group_normative_summary``: per method and diagnosis, at everybody's baseline session."""
-    from statsmodels.stats.proportion import proportion_confint
-
     first = baseline(cohort)[_KEYS]
     own = made.merge(first, on=_KEYS).dropna(subset=["z"])
     rows = []
@@ -106,7 +105,7 @@ def summary(cohort: Cohort, made: pd.DataFrame) -> list[dict[str, Any]]:
         low = int((part["percentile"] < LOW).sum())
         sd = float(z.std(ddof=1)) if n > 1 else math.nan
         half = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n) if n > 1 else math.nan
-        share = [float(bound) for bound in proportion_confint(low, n, method="wilson")]
+        share = wilson(low, n)
         mean = float(z.mean())
         rows.append(
             {"method": method, "diagnosis": diagnosis, "n": n, "mean": mean, "sd": sd, "ci_low": mean - half,

@@ -19,6 +19,7 @@ from thalbids.group.modelling.samples import Sample, pairs, subsets
 from thalbids.group.modelling.samples import baseline as first_visits
 from thalbids.group.statistics.fits import progression
 from thalbids.group.statistics.testing.correction import adjust
+from thalbids.group.statistics.testing.lost import wilson
 from thalbids.reports.group.beyond import View
 
 OUTCOMES = ("progression", "confirmed")
@@ -135,15 +136,13 @@ def _reason(edss: float, visits: int, found: progression.Course) -> str:
 
 def summary(people: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of ``group_progression_summary``."""
-    from statsmodels.stats.proportion import proportion_confint
-
     rows = []
     for diagnosis, part in by_diagnosis(people):
         for outcome in OUTCOMES:
             values = part[outcome].dropna()
             n, hit = len(values), int(values.sum())
-            low, high = proportion_confint(hit, n, method="wilson") if n else (np.nan, np.nan)
-            ends = {"ci_low": float(low), "ci_high": float(high)}
+            low, high = wilson(hit, n) if n else (np.nan, np.nan)
+            ends = {"ci_low": low, "ci_high": high}
             share = hit / n if n else np.nan
             rows.append(
                 {"diagnosis": diagnosis, "outcome": outcome, "n": n, "n_progressed": hit, "share": share, **ends}

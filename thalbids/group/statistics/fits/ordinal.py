@@ -300,7 +300,7 @@ def _fit(
     model = OrderedModel(y, (X - mean) / sd, distr=Logistic())  # no constant: the thresholds take its place
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they say is looked at below
-        found = model.fit(method="bfgs", maxiter=500, gtol=1e-6, disp=False, skip_hessian=True)
+        found = model.fit(method="bfgs", maxiter=500, gtol=1e-3, disp=False, skip_hessian=True)
     p = len(predictors)
     near = np.r_[found.params[:p], model.transform_threshold_params(np.asarray(found.params))[1:-1]]
     params, covariance = maximum(near, (X - mean) / sd, y)

@@ -7,6 +7,7 @@ is expected to stop.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -41,7 +42,7 @@ def sizes(
     """
     patients, controls = (values[np.isfinite(values)] for values in (patients, controls))
     unfit = _unfit(patients)
-    moments = None if unfit else _moments(patients, np.random.default_rng(seed), draws)
+    moments = None if unfit else _moments(patients, seed, draws)
     shared = {
         "n_patients": patients.size,
         "n_controls": controls.size,
@@ -61,7 +62,7 @@ def sizes(
             ratio = (shared["sd"] / loss) ** 2
             stopped = np.zeros(draws)
             if relative == "controls":
-                stopped = _moments(controls, np.random.default_rng(seed + 1), draws)[0]
+                stopped = _moments(controls, seed + 1, draws)[0]
             ratios = _ratios(moments, stopped)
         rows += _rows({"relative_to": relative, **shared}, ratio, ratios, reason)
     return rows
@@ -111,15 +112,26 @@ def _ratios(moments: tuple[np.ndarray, np.ndarray], controls: np.ndarray) -> np.
         return np.where(loss > 0, (sd / np.where(loss > 0, loss, 1.0)) ** 2, math.inf)
 
 
-def _moments(values: np.ndarray, rng: np.random.Generator, draws: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and SD (ddof 1) of resamples, a few hundred at a time, which bounds the memory."""
-    step = max(1, _CHUNK // values.size)
-    parts = [
-        values[rng.integers(0, values.size, (min(step, draws - start), values.size))] for start in range(0, draws, step)
-    ]
-    return np.concatenate([part.mean(axis=1) for part in parts]), np.concatenate(
-        [part.std(axis=1, ddof=1) for part in parts]
-    )
+def _moments(values: np.ndarray, seed: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and SD (ddof 1) of resamples, which depend on the number of values and the seed alone."""
+    n, centre = values.size, float(values.mean())
+    products, step = np.column_stack([values - centre, (values - centre) ** 2]), max(1, _CHUNK // n)
+    counts = _counts(n, seed, draws)
+    sums = np.concatenate([counts[start : start + step] @ products for start in range(0, draws, step)])
+    mean = sums[:, 0] / n
+    return centre + mean, np.sqrt(np.maximum(sums[:, 1] - n * mean**2, 0) / (n - 1))
+
+
+@functools.lru_cache(maxsize=2)  # methods known of the same people share their resamples
+def _counts(n: int, seed: int, draws: int) -> np.ndarray:
+    """How often each value is in each resample, (draws, n); drawn a few hundred at a time, which bounds the memory."""
+    rng, step = np.random.default_rng(seed), max(1, _CHUNK // n)
+    parts = []
+    for start in range(0, draws, step):
+        size = min(step, draws - start)
+        places = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
+        parts.append(np.bincount(places.ravel(), minlength=size * n).reshape(size, n).astype(np.uint8))
+    return np.concatenate(parts)
 
 
 def _bounds(factor: float, ratio: float, ratios: np.ndarray, reason: str) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def wilson(x: int, n: int) -> tuple[float, float]:
     """Wilson's score interval of a share."""
     z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
     centre, half = (x + z**2 / 2) / (n + z**2), z / (n + z**2) * math.sqrt(x * (n - x) / n + z**2 / 4)
-    return centre - half, centre + half
+    return centre - half if x > 0 else 0.0, centre + half if x < n else 1.0  # there without rounding noise
 
 
 def _mean(values: np.ndarray) -> float:

@@ -62,7 +62,7 @@ def test_reasons() -> None:
     values, reference = change()
     assert "do" in pbvc.correlate({"a": values["a"]}, np.full(80, -0.3))[0]["reason"]
     few = np.where(np.arange(80) < 3, reference, np.nan)
-    assert "3 pairs" in pbvc.correlate({"a": values["a"]}, few)[0]["reason"]
+    assert "values: 3," in pbvc.correlate({"a": values["a"]}, few)[0]["reason"]
     same = pbvc.compare({"a": values["a"], "b": 2 * values["a"]}, reference)
     assert all("same" in row["reason"] and np.isnan(row["p"]) for row in same)
     perfect = pbvc.compare({"a": 2 * reference, "b": values["b"]}, reference)

@@ -32,3 +32,11 @@ def test_shares_by_fisher_and_newcombe() -> None:
     assert found.p == pytest.approx(stats.fisher_exact([[56, 14], [48, 32]]).pvalue)
     assert "at least 2" in lost.compare(values, np.arange(150) < 1, binary=True).reason
     assert "do not vary" in lost.compare(np.ones(10), np.arange(10) < 4).reason
+
+
+@pytest.mark.parametrize(("x", "n"), [(0, 9), (9, 9), (1, 9), (13, 68)])
+def test_the_interval_of_a_share_ends_at_0_and_1(x: int, n: int) -> None:
+    expected = stats.binomtest(x, n).proportion_ci(method="wilson")
+    low, high = lost.wilson(x, n)
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert (low == 0.0) == (x == 0) and (high == 1.0) == (x == n)
