@@ -29,7 +29,7 @@ from scipy.spatial.transform import Rotation
 
 from thalbids.errors import ThalbidsError
 from thalbids.inference import synthal
-from thalbids.longitudinal.change import Seen, measure
+from thalbids.longitudinal.affine import Seen, measure
 from thalbids.longitudinal.space import mean_space
 
 SIDES = (10, 49)
@@ -39,7 +39,7 @@ PERCENT = (0.0, -0.5, -1.0, -2.0, -5.0)
 FADES = (6.0, 12.0, 24.0, 35.0)
 KINDS = ("whole", "x")
 REGISTRATION = (0.15, 0.15)  # SD of the error of a registration of two T1w: degrees, mm
-MEASURES = ("difference of volumes", "Jacobian integration")
+MEASURES = ("difference of volumes", "registration")
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def registered(first: Scan, second: Scan, centre: np.ndarray, rng: np.random.Gen
 
 
 def measured(person: Person, field: Field | None, scanners: tuple[Scanner, Scanner], seed: int, net: object) -> dict:
-    """What each measure says of one case, in percent; NaN where it fails; and the log ratios of swapped visits."""
+    """What each measure says of one case, in percent; NaN where it fails."""
     middle = person.affine[:3, :3] @ np.argwhere(person.labels > 0).mean(0) + person.affine[:3, 3]
     first = scan_of(person, None, scanners[0], 2 * seed)
     second = scan_of(person, field, scanners[1], 2 * seed + 1)
@@ -209,12 +209,12 @@ def measured(person: Person, field: Field | None, scanners: tuple[Scanner, Scann
     try:
         change = measure(*visits)
     except ThalbidsError:
-        percent = se = np.nan
+        percent = np.nan
     else:
-        percent, se = change.both.percent, 100 * change.both.se
+        percent = 100 * float(np.expm1(change.both))
     seconds = time.process_time() - began
     volumes = 100 * (masks[1][1] / masks[0][1] - 1)
-    return {MEASURES[0]: volumes, MEASURES[1]: percent, "se": se, "seconds": seconds}
+    return {MEASURES[0]: volumes, MEASURES[1]: percent, "seconds": seconds}
 
 
 def cases(people: list[Person], percents: tuple[float, ...], repeats: int) -> Iterator[tuple]:
@@ -266,7 +266,7 @@ def main() -> None:
         true = true_change(person, field) if field else 0.0
         row = {"kind": kind, "fade": fade, "true": true} | measured(person, field, (first, second), seed, net)
         rows.append(row)
-        told_values = ", ".join(f"{key} {row[key]:.2f}" for key in ("true", *MEASURES, "se", "seconds"))
+        told_values = ", ".join(f"{key} {row[key]:.2f}" for key in ("true", *MEASURES, "seconds"))
         print(f"{person.name} {kind} {fade:g} mm: {told_values}", flush=True)
     table(rows)
 

@@ -182,6 +182,8 @@ CHANGE_MORPH: dict[str, Column] = {
         "Levels": {
             "volume_difference": "Difference of the volumes of the two visits, each measured by itself or, by methods "
             "that see all visits, together",
+            "registration": "What moved at the border of the mask between the images of the two visits, as an affine "
+            "movement of each thalamus; the later volume is the earlier one times the change",
             "pbvc": "Percentage brain volume change, whole brain",
         },
     },
@@ -208,7 +210,10 @@ CHANGE_MORPH: dict[str, Column] = {
     "interval_source": {
         "LongName": "Where the interval comes from",
         "Description": "n/a where there is none; the reason is in reason.",
-        "Levels": {"uncertainty": "The method's own uncertainty of both volumes (volume_low_mm3, volume_high_mm3)"},
+        "Levels": {
+            "uncertainty": "The method's own uncertainty of both volumes (volume_low_mm3, volume_high_mm3)",
+            "known_change": "Error of the measure on simulated second scans without change, 1 mm, of two heads",
+        },
     },
     **{
         f"delta_{side}_{key}": {

@@ -22,10 +22,11 @@ _FONT = "font-family='system-ui, Segoe UI, Helvetica, Arial, sans-serif' font-si
 _LINE, _BAND, _BAD = "#24558a", "#dfe6ee", "#b3002d"
 LEAST_PERCENT = 2.0  # of the axis, to both sides: less would make noise look like change
 NOTE = (
-    "Percent of the first visit, the same scale in every chart. Grey band: changes that the noise of two scans alone "
-    "may make (95 %), where the method tells its uncertainty; a true loss is read smaller than it is. Open, red: the "
-    "quality control speaks against comparing that visit with the first. Visits without a point have no usable volume; "
-    "the table says why."
+    "Percent of the first visit, the same scale in every chart. Registered: what moved between the images at the "
+    "border of the mask; else each visit was measured by itself. Grey band: changes that the noise of two scans alone "
+    "may make (95 %), where it is known; a true loss may be read smaller than it is. Open, red: the quality control "
+    "speaks against comparing that visit with the first. Visits without a point have no usable volume; the table says "
+    "why."
 )
 Row = Mapping[str, str | None]
 
@@ -79,6 +80,7 @@ def trajectories(rows: Sequence[Row]) -> list[Trajectory]:
         start = Point(along[first], 100.0, later[0].half, False)
         volume = as_float(next(row for row in usable if row["session_id_baseline"] == first)["volume_baseline_ml"])
         label = "Whole brain (SIENA)" if measure == "pbvc" else _label(method)
+        label += ", registered" if measure == "registration" else ""
         made.append(Trajectory(label, volume, sorted([start, *later], key=lambda point: point.x)))
     return made
 

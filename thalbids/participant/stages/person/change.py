@@ -13,14 +13,15 @@ from thalbids.bids.results.dictionaries import CHANGE_COLUMNS, CHANGE_MORPH
 from thalbids.bids.results.outputs import read_json, read_table, write_table
 from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
-from thalbids.longitudinal.difference import difference, interval, pairs_of
+from thalbids.longitudinal.difference import Z95, difference, interval, pairs_of
 from thalbids.participant.session import SessionPlan, SubjectPlan
-from thalbids.participant.stages.person import alignment, siena
+from thalbids.participant.stages.person import alignment, registered, siena
 from thalbids.participant.step_io import there
 from thalbids.qc import visits as qc_visits
 from thalbids.qc.measures import asymmetry_index
 
-DIFFERENCE, PBVC = "volume_difference", "pbvc"  # measures
+DIFFERENCE, REGISTRATION, PBVC = "volume_difference", "registration", "pbvc"  # measures
+KNOWN_SD = 0.0030  # of the logarithm, of two scans at 1 mm between which nothing changed: docs/methods.md
 RANK = ("excluded", "failed", "missing")  # which status of two visits is that of the pair
 VOLUMES = ("volume_mm3", "volume_left_mm3", "volume_right_mm3", "volume_low_mm3", "volume_high_mm3")
 NO_INTERVAL = "no interval: the method tells no uncertainty of its volumes"
@@ -66,18 +67,23 @@ def add_steps(subject: SubjectPlan) -> None:
     if len(labelled) < 2:
         return
     inputs: dict[str, Path | None] = {"siena": siena.table_of(subject)}
+    visits = in_time(labelled, subject.years)
     first = next(iter(subject.usable), labelled[0])
     for plan in (plan for plan in labelled if plan.usable):
         inputs |= {f"{plan.session.session} volumes": plan.volumes, f"{plan.session.session} qc": plan.qc}
         if plan is not first:
             inputs[f"{plan.session.session} alignment"] = alignment.path_of(plan, first)
+    usable = {str(plan.session.session): plan for plan in labelled if plan.usable}
+    for one, two in pairs_of([visit.session for visit in visits]):
+        if one in usable and two in usable and registered.add_step(subject, usable[one], usable[two]):
+            inputs[f"{one} {two} registered"] = registered.path_of(subject, one, two)
     subject.add(
         "change",
         change,
         subject.own[-1],
         inputs=inputs,
         outputs={"table": table_of(subject)},
-        params=ChangeParams(visits=in_time(labelled, subject.years), dictionary=CHANGE_MORPH),
+        params=ChangeParams(visits=visits, dictionary=CHANGE_MORPH),
         after=tuple(step.name for step in subject.all_steps),
     )
 
@@ -100,7 +106,11 @@ def change(inputs: Inputs, outputs: Outputs, params: ChangeParams, upstream: Ups
     for one, two in pairs_of(list(seen)):
         first, later = seen[one], seen[two]
         methods = dict.fromkeys([*first.rows, *later.rows]) or {"": None}
-        rows += [row_of(first, later, method) for method in methods]
+        record = there(inputs, f"{one} {two} registered")
+        moved = read_json(record)["Changes"] if record else {}
+        for method in methods:
+            rows.append(row_of(first, later, method))
+            rows += [by_registration(rows[-1], first, later, moved[method])] if method in moved else []
     whole_brain = there(inputs, "siena")
     rows += [_whole_brain(row, seen) for row in read_table(whole_brain)] if whole_brain else []
     write_table(outputs["table"], rows, CHANGE_COLUMNS)
@@ -134,6 +144,29 @@ def row_of(first: Seen, later: Seen, method: str) -> Row:
         row |= {"delta_percent_low": bounds[0], "delta_percent_high": bounds[1], "interval_source": "uncertainty"}
     apart = "; ".join(f"ses-{one.visit.session}: {one.apart}" for one in (first, later) if one.apart)
     return row | {"status": "excluded" if apart else "ok", "reason": "; ".join(filter(None, [apart, *reasons]))}
+
+
+def by_registration(row: Row, first: Seen, later: Seen, found: Mapping[str, Any]) -> Row:
+    """The row of the same pair and method by registration, beside that of the volumes (``row``)."""
+    kept = ("session_id_baseline", "session_id_followup", "interval_years", "method", "comparable", "flags", "remark")
+    made = {name: row[name] for name in kept if name in row} | {"measure": REGISTRATION, "status": row["status"]}
+    before = row.get("volume_baseline_ml")
+    if before is None or "Reason" in found:
+        status = made["status"] if before is None else "failed"
+        return made | {"status": status, "reason": row["reason"] if before is None else found["Reason"]}
+    years = _years(first, later)
+    volumes = _volumes(first.rows[row["method"]])
+    grown = {"volume_ml": "LogBoth", "volume_left_ml": "LogLeft", "volume_right_ml": "LogRight"}
+    after = {name: volumes[name] * math.exp(found[key]) for name, key in grown.items() if name in volumes}
+    made |= difference(volumes, after, years)
+    reasons = [] if years else [_no_rate(years)]
+    if row.get("comparable") == "yes":
+        ends = [100 * math.expm1(found["LogBoth"] + sign * Z95 * KNOWN_SD) for sign in (-1, 1)]
+        made |= {"delta_percent_low": ends[0], "delta_percent_high": ends[1], "interval_source": "known_change"}
+    else:
+        reasons.append("no interval: not known for visits that are not comparable")
+    apart = "; ".join(f"ses-{one.visit.session}: {one.apart}" for one in (first, later) if one.apart)
+    return made | {"reason": "; ".join(filter(None, [apart, *reasons]))}
 
 
 def _start(first: Seen, later: Seen) -> Row:

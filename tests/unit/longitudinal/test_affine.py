@@ -1,0 +1,80 @@
+"""Change of two bodies of which the true volumes are known, in a surrounding with texture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from thalbids.errors import ImageError
+from thalbids.longitudinal.affine import Seen, measure
+from thalbids.longitudinal.space import exponential
+
+SHAPE = (72, 56, 56)
+CENTRES = {10: np.array([24.0, 27.5, 27.5]), 49: np.array([47.0, 27.5, 27.5])}
+LENGTHS = np.array([8.0, 10.0, 8.0])  # half axes, mm
+
+
+def seen(
+    factors: tuple[float, float], seed: int, *, noise: float = 0.01, gain: float = 0.0, matrix: np.ndarray | None = None
+) -> Seen:
+    """Two ellipsoids of 1 in 1.4 with a soft edge and a brighter lower half, each scaled in length by its factor; the
+    pose is that of ``matrix`` (mean space to visit).
+    """
+    matrix = np.eye(4) if matrix is None else matrix
+    grid = np.stack(np.meshgrid(*[np.arange(n, dtype=float) for n in SHAPE], indexing="ij"))
+    back = np.linalg.inv(matrix)
+    points = np.tensordot(back[:3, :3], grid, 1) + back[:3, 3].reshape(3, 1, 1, 1)
+    labels = np.zeros(SHAPE, np.uint8)
+    values = np.full(SHAPE, 1.4)
+    for (label, centre), factor in zip(CENTRES.items(), factors, strict=True):
+        place = (points - centre.reshape(3, 1, 1, 1)) / (factor * LENGTHS.reshape(3, 1, 1, 1))
+        away = 8.0 * factor * (np.sqrt((place**2).sum(0)) - 1)
+        labels[away < 0] = label
+        values -= 0.4 / (1 + np.exp(2 * away)) * (1 + 0.1 * np.tanh(place[2]))
+    rng = np.random.default_rng(seed)
+    values = values * np.exp(gain * (grid[0] - 36) / 36) + rng.normal(0, noise, SHAPE)
+    return Seen(nib.Nifti1Image(values.astype(np.float32), np.eye(4)), labels, matrix)
+
+
+POSE = exponential(np.array([0.02, 0.01, 0, 0.4, 0, 1]))
+
+
+def test_swapped_visits_give_the_negative() -> None:
+    first, second = seen((1.0, 1.0), 1), seen((0.98, 1.0), 2, gain=0.05, matrix=POSE)
+    forth, back = measure(first, second), measure(second, first)
+    for side in ("both", "left", "right"):
+        assert getattr(forth, side) == pytest.approx(-getattr(back, side), rel=1e-9)
+
+
+@pytest.mark.parametrize("factors", [(1.0, 1.0), (0.99, 0.98)])
+def test_known_change_of_each_side_under_a_bias_field(factors: tuple[float, float]) -> None:
+    """A factor of the lengths f is 3 ln f of the volume; noise of 1 % moves it by little."""
+    found = measure(seen((1.0, 1.0), 1), seen(factors, 2, gain=0.06, matrix=POSE))
+    assert found.left == pytest.approx(3 * math.log(factors[0]), abs=0.006)
+    assert found.right == pytest.approx(3 * math.log(factors[1]), abs=0.006)
+    assert found.both == pytest.approx((found.left + found.right) / 2, abs=2e-4)
+
+
+def test_a_registration_that_missed_a_little_is_mended() -> None:
+    off = POSE @ exponential(np.array([0.005, -0.004, 0.003, 0.3, -0.2, 0.2]))
+    first, second = seen((1.0, 1.0), 1), seen((0.99, 0.99), 2, matrix=POSE)
+    assert measure(first, replace(second, matrix=off)).both == pytest.approx(measure(first, second).both, abs=0.002)
+
+
+def test_a_visit_without_one_side_is_refused() -> None:
+    whole = seen((1.0, 1.0), 1)
+    with pytest.raises(ImageError, match="no mask of both"):
+        measure(whole, replace(whole, labels=np.where(whole.labels == 10, 10, 0)))
+
+
+def test_a_field_of_view_that_ends_at_the_thalami_is_refused() -> None:
+    whole = seen((1.0, 1.0), 1)
+    low = nib.Nifti1Image(
+        np.asarray(whole.image.dataobj)[:, :, 20:], whole.image.affine @ exponential(np.array([0, 0, 0, 0, 0, 20.0]))
+    )
+    with pytest.raises(ImageError, match="field of view"):
+        measure(whole, Seen(low, whole.labels[:, :, 20:], whole.matrix))

@@ -1,0 +1,92 @@
+"""Change by registration between two visits as a step: its record, its row in the table, and what it costs to fail."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import nibabel as nib
+import pytest
+
+from tests.unit.longitudinal.test_affine import Seen, seen
+from tests.unit.participant.stages.person.test_change import Person, volume
+from thalbids.bids.results.outputs import read_table
+from thalbids.engine import engine
+from thalbids.engine.log import Reporter
+from thalbids.participant.session import PlannedMask
+from thalbids.participant.stages.person import alignment, registered
+from thalbids.participant.stages.person.change import add_steps, table_of
+from thalbids.types import InputImage
+
+
+class Scanned(Person):
+    """Visits with images and masks of SynThal."""
+
+    def scan(self, label: str, found: Seen, *rows: dict[str, object]) -> None:
+        plan = self.visit(label, *rows)
+        plan.masks.append(PlannedMask("synthalT1w", "synthal", ("T1w",), "T1w", step="made"))
+        nib.save(found.image, plan.t1w)
+        nib.save(nib.Nifti1Image(found.labels, found.image.affine), plan.dseg("synthalT1w"))
+        first = self.subject.usable[0]
+        if plan is not first:
+            record = {"First": "1", "Chosen": "ants", "Correlation": 0.9, "Reason": "", "Matrix": found.matrix.tolist()}
+            alignment.path_of(plan, first).write_text(json.dumps(record))
+
+    def made(self) -> list[dict[str, str | None]]:
+        self.subject.steps = []
+        add_steps(self.subject)
+        with Reporter(self.root) as reporter:
+            results = engine.run(
+                self.subject.steps,
+                out_dir=self.root,
+                nprocs=1,
+                mem_gb=4,
+                omp_nthreads=1,
+                versions={},
+                reporter=reporter,
+            )
+        assert all(result.usable for result in results)
+        return [row for row in read_table(table_of(self.subject)) if row["measure"] == "registration"]
+
+
+def test_the_row_of_a_pair(tmp_path: Path) -> None:
+    person = Scanned(tmp_path, {"1": 0.0, "2": 2.0})
+    person.scan("1", seen((1.0, 1.0), 1), volume("synthalT1w", 16000.0))
+    person.scan("2", seen((0.98, 1.0), 2), volume("synthalT1w", 15000.0))
+    (row,) = person.made()
+    change = json.loads(registered.path_of(person.subject, "1", "2").read_text())["Changes"]["synthalT1w"]
+    assert change["LogLeft"] == pytest.approx(3 * math.log(0.98), abs=0.008)
+    assert change["LogRight"] == pytest.approx(0.0, abs=0.008)
+    percent = 100 * math.expm1(change["LogBoth"])
+    assert float(row["delta_percent"] or 0) == pytest.approx(percent)
+    assert float(row["delta_percent_per_year"] or 0) == pytest.approx(percent / 2)
+    assert float(row["volume_followup_ml"] or 0) == pytest.approx(16 * math.exp(change["LogBoth"]))
+    assert float(row["delta_left_percent"] or 0) == pytest.approx(100 * math.expm1(change["LogLeft"]))
+    assert float(row["delta_percent_low"] or 0) < percent < float(row["delta_percent_high"] or 0)
+    assert (row["interval_source"], row["status"]) == ("known_change", "ok")
+
+
+def test_what_cannot_be_measured_is_told(tmp_path: Path) -> None:
+    person = Scanned(tmp_path)
+    person.scan("1", seen((1.0, 1.0), 1), volume("synthalT1w", 16000.0))
+    half = seen((1.0, 1.0), 2)
+    half.labels[half.labels == 49] = 0
+    person.scan("2", half, volume("synthalT1w", 15000.0))
+    person.scan("3", seen((1.0, 1.0), 3), volume("synthalT1w", 15000.0, status="excluded", reason="cut"))
+    rows = {(row["session_id_baseline"], row["session_id_followup"]): row for row in person.made()}
+    assert rows["ses-1", "ses-2"]["status"] == "failed"
+    assert "no mask of both" in str(rows["ses-1", "ses-2"]["reason"])
+    assert (rows["ses-1", "ses-3"]["status"], rows["ses-1", "ses-3"]["reason"]) == ("excluded", "ses-3: cut")
+
+
+def test_visits_of_two_contrasts_are_not_compared(tmp_path: Path) -> None:
+    person = Scanned(tmp_path)
+    person.scan("1", seen((1.0, 1.0), 1), volume("synthalT1w", 16000.0))
+    plan = person.subject.sessions[0]
+    image = InputImage(tmp_path / "raw.nii.gz", "bids:raw:x.nii.gz", "FLAIR")
+    other = person.visit("2", volume("synthalFLAIR", 15000.0, image="FLAIR"))
+    object.__setattr__(other.session, "images", {"FLAIR": image})
+    assert other.reference == "FLAIR"
+    assert registered.add_step(person.subject, plan, other) is None
+    assert person.subject.steps == []
