@@ -69,6 +69,8 @@ class Cohort:
     lost : those of the notes that tell of people whom a mistake in the data costs: the run ends with 1.
     icv : every intracranial volume of the derivatives: participant_id, session_id, source, icv_ml, status.
     documents : the QC document of each session that has a readable one, by participant and session.
+    changes : changes between two visits that were measured by registration and can be used: participant, sessions,
+        ``method`` (whose mask), ``measure`` and ``delta_percent``.
     columns_found, columns_unused : clinical columns that were read, by variable, and those that mean nothing to us.
     """
 
@@ -88,6 +90,7 @@ class Cohort:
     lost: Sequence[str] = ()
     icv: Sequence[Mapping[str, Any]] = ()
     documents: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    changes: pd.DataFrame | None = None
 
     @functools.cached_property
     def usable(self) -> pd.DataFrame:

@@ -26,6 +26,7 @@ from thalbids.types import REFERENCES
 MORPH = "desc-thalamus_morph.tsv"
 ICV = "desc-icv_morph.tsv"
 SIENA = "desc-siena_morph.tsv"
+CHANGE = "desc-change_morph.tsv"
 DOCUMENT = "desc-thalamus_qc.json"
 MIN_MM3, MAX_MM3 = 500.0, 60_000.0  # both thalami: 10 000 - 18 000 in adults, half of that where little is left
 STATUSES = ("ok", "missing", "failed", "excluded")
@@ -33,6 +34,9 @@ _MASK = re.compile(r"_label-thalamus_desc-(?P<desc>[0-9A-Za-z]+)_mask\.nii(?:\.g
 _LIKE_A_MASK = re.compile(r"^[^.].*(?:mask|thal).*\.nii(?:\.gz)?$", re.IGNORECASE)
 _OTHER = re.compile(r"_label-(?!thal)|_desc-brain", re.IGNORECASE)  # masks of something else
 _OF_PERSON = re.compile(r"_desc-(?:siena|change)_")  # belongs to no session
+CHANGES = (
+    "participant_id", "session_id_baseline", "session_id_followup", "method", "measure", "delta_percent", "status",
+)  # fmt: skip
 _PBVC = COLUMNS[1:]
 _SUBJECT, _SESSION = re.compile(rf"sub-{LABEL}"), re.compile(rf"ses-{LABEL}")
 
@@ -184,6 +188,25 @@ def read_pbvc(root: Path, participants: Collection[str] = ()) -> tuple[list[dict
         path = root / subject / "anat" / f"{subject}_{SIENA}"
         if os.path.isfile(path):  # noqa: PTH113 (a name that is too long raises elsewhere)
             rows += [_pbvc_row(subject, row) for row in _table(path, _PBVC, notes)]
+    return rows, notes
+
+
+def read_changes(root: Path, participants: Collection[str] = ()) -> tuple[list[dict[str, Any]], list[str]]:
+    """The usable rows of every ``sub-X/anat/sub-X_desc-change_morph.tsv`` that were measured by registration, and
+    notes: participant_id, session_id_baseline, session_id_followup, method, measure and delta_percent.
+    """
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
+    for subject in _folders(root, _SUBJECT) or ():
+        if participants and subject.removeprefix("sub-") not in participants:
+            continue
+        path = root / subject / "anat" / f"{subject}_{CHANGE}"
+        for row in _table(path, CHANGES[1:], notes) if os.path.isfile(path) else ():  # noqa: PTH113 (as above)
+            value = number(row["delta_percent"])
+            if row["measure"] == "registration" and row["status"] == "ok" and value == value:
+                rows.append(
+                    {"participant_id": subject, **{name: row[name] for name in CHANGES[1:-2]}, "delta_percent": value}
+                )
     return rows, notes
 
 

@@ -13,8 +13,10 @@ import pandas as pd
 from thalbids import families
 from thalbids.bids.results import names
 from thalbids.bids.results.derivatives import (
+    CHANGES,
     Volumes,
     find_places,
+    read_changes,
     read_documents,
     read_icv,
     read_pbvc,
@@ -175,13 +177,16 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     visit_frame["has_mri"] = _has_mri(visit_frame, volumes)
     check_tables(people_of(bids_dir, out_dir), pbvc=settings.siena.table)
     pbvc, pbvc_notes = _pbvc(out_dir, settings.siena.table, inputs.derivatives.get("siena"), inputs.participant_label)
+    changes, change_notes = read_changes(out_dir, inputs.participant_label)
     cohort = Cohort(
         volumes=volumes, visits=visit_frame, pbvc=pbvc, settings=settings, bids_dir=bids_dir, out_dir=out_dir,
         repeats=frame_of(read.repeats, (*VOLUME_COLUMNS, "entities")).drop(columns=["icv_ml", "icv_source"]),
         exclusions=frame_of([], ("participant_id", "session_id", "method", "reason")),
-        conflicts=pd.DataFrame(together.conflicts), places=places, notes=[*notes, *icv_notes, *pbvc_notes],
+        conflicts=pd.DataFrame(together.conflicts), places=places,
+        notes=[*notes, *icv_notes, *pbvc_notes, *change_notes],
         columns_found=clinical.found, columns_unused=clinical.unused, lost=lost,
         documents=read_documents(places), icv=icv_found,
+        changes=frame_of(changes, CHANGES[:-1], ("measure",)),
     )  # fmt: skip
     for name in settings.group.sample_methods:
         if name not in cohort.model_methods:

@@ -338,13 +338,14 @@ def section(tables: Tables) -> Section:
 
 def detecting_most(tables: Tables) -> list[str]:
     """Which measure detects most on the same people, and how many others cannot be told from it."""
-    needed = ("method", "population", "rank", "n", "srm", "n_per_arm", "behind_ci_low")
+    needed = ("method", "measure", "population", "rank", "n", "srm", "n_per_arm", "behind_ci_low")
     own = rows_of(tables.get("detection", needed), population="patients").dropna(subset=["rank"])
     if own.empty:
         return []
     own = own.sort_values("rank")
     first, others = own.iloc[0], own.iloc[1:]
-    text = f"On the same {counted(int(first['n']), 'patient')} {look.label(first['method'])} detects most: "
+    by = " by registration" if first["measure"] == "registration" else ""
+    text = f"On the same {counted(int(first['n']), 'patient')} {look.label(first['method'])}{by} detects most: "
     text += f"standardised response mean {number(first['srm'])}"
     text += f", {number(first['n_per_arm'], 0)} people per arm of a trial" if first["n_per_arm"] > 0 else ""
     alike = int((others["behind_ci_low"] <= 0).sum())

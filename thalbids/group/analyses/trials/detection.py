@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from thalbids.bids.tabular.tables import Column, Table, column, count, table
 from thalbids.group.analyses.clinical.longitudinal import pairs_of
-from thalbids.group.analyses.over_time.detectable import Limit, limits
-from thalbids.group.analyses.trials.samplesize import annual_percent, patients, populations
+from thalbids.group.analyses.over_time.detectable import limits
+from thalbids.group.analyses.trials.samplesize import patients, populations
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import METHOD, REASON, SESSIONS
@@ -19,9 +20,10 @@ from thalbids.group.modelling.samples import pairs, wide
 from thalbids.group.statistics.fits import power
 from thalbids.reports.group.beyond import View
 
-DIFFERENCE, PBVC = "volume_difference", "pbvc"
+DIFFERENCE, REGISTRATION, PBVC = "volume_difference", "registration", "pbvc"
 WHOLE_BRAIN = "siena"  # the method of PBVC
 EFFECT, POWER = 0.5, 0.8
+Key = tuple[str, str]  # method, measure
 KEYS = ["participant_id", "session_id_baseline", "session_id_followup"]
 
 DETECTION: dict[str, Column] = {
@@ -29,7 +31,11 @@ DETECTION: dict[str, Column] = {
     "measure": column(
         "Measure of change",
         "How the change was measured.",
-        Levels={DIFFERENCE: "Difference of the volumes of two visits", PBVC: "Whole-brain change (SIENA)"},
+        Levels={
+            DIFFERENCE: "Difference of the volumes of two visits",
+            REGISTRATION: "By registration of the two visits, at the border of the method's mask",
+            PBVC: "Whole-brain change (SIENA)",
+        },
     ),
     "population": column("Population", 'A diagnosis group, or "patients", everybody but the controls.'),
     **SESSIONS,
@@ -65,55 +71,72 @@ def tables(cohort: Cohort) -> list[Table]:
 
 def rows_of_pair(cohort: Cohort, pair: str, draws: int, seed: int) -> list[dict[str, Any]]:
     """Every population and measure, the best first."""
-    diagnosis, rates = annual_percent(cohort, pair)
-    rates = {name: rates[name] for name in cohort.compared}
-    whole = _whole_brain(cohort, pair)
-    years = pairs(cohort, pair).columns(["interval_years"])["interval_years"]
-    if np.isfinite(whole).any():
-        rates[WHOLE_BRAIN] = whole / np.where(years > 0, years, np.nan)
-    if not rates:
+    percent = changes(cohort, pair)
+    if not percent:
         return []
-    noise = _limits(cohort, pair, diagnosis, whole, list(rates))
-    values = np.stack(list(rates.values()), axis=1)
+    sample, controls = pairs(cohort, pair), cohort.settings.checks.controls
+    diagnosis = sample.table["diagnosis"].to_numpy(dtype=object)
+    years = sample.columns(["interval_years"])["interval_years"]
+    values = np.stack(list(percent.values()), axis=1) / np.where(years > 0, years, np.nan)[:, None]
+    noise = {key: _limit(cohort, key, change[diagnosis == controls]) for key, change in percent.items()}
     rows = []
-    for population in populations(diagnosis):
-        chosen = patients(diagnosis, cohort.settings.checks.controls)
-        chosen = chosen if population == power.PATIENTS else diagnosis == population
-        if population == cohort.settings.checks.controls:
-            continue
+    for population in (name for name in populations(diagnosis) if name != controls):
+        chosen = patients(diagnosis, controls) if population == power.PATIENTS else diagnosis == population
         complete = values[chosen & np.isfinite(values).all(axis=1)]
-        own = dict(zip(rates, complete.T, strict=True))
+        found = ranked(dict(zip(percent, complete.T, strict=True)), seed, draws)
         rows += [
-            {"population": population, "sessions": pair, **noise[row["method"]], **row}
-            for row in ranked(own, seed, draws)
+            {"population": population, "sessions": pair, **noise[row["method"], row["measure"]], **row} for row in found
         ]
     return rows
 
 
-def ranked(rates: Mapping[str, np.ndarray], seed: int, draws: int = power.DRAWS) -> list[dict[str, Any]]:
+def changes(cohort: Cohort, pair: str) -> dict[Key, np.ndarray]:
+    """Change in percent between the two visits by every measure that anybody has; NaN where there is none."""
+    sample = pairs(cohort, pair)
+    base = wide(cohort, sample.table["participant_id"], sample.table["session_id_baseline"])
+    percent = 100 * sample.volumes["total"] / base.where(base > 0)
+    made: dict[Key, np.ndarray] = {}
+    registered = cohort.changes
+    for method in cohort.compared:
+        made[method, DIFFERENCE] = percent[method].to_numpy(dtype=np.float64)
+        if registered is not None and len(registered):
+            own = registered[registered["method"] == method]
+            made[method, REGISTRATION] = _joined(sample.table, own, "delta_percent")
+    made[WHOLE_BRAIN, PBVC] = _joined(sample.table, cohort.pbvc[cohort.pbvc["status"] == "ok"], "pbvc")
+    return {key: values for key, values in made.items() if np.isfinite(values).any()}
+
+
+def _joined(table: pd.DataFrame, known: pd.DataFrame, column: str) -> np.ndarray:
+    """The values of a column for the pairs of visits of a table; NaN where there is none."""
+    known = known.drop_duplicates(KEYS)[[*KEYS, column]]
+    found = table[KEYS].merge(known, on=KEYS, how="left", validate="one_to_one")[column]
+    return found.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def ranked(rates: Mapping[Key, np.ndarray], seed: int, draws: int = power.DRAWS) -> list[dict[str, Any]]:
     """The measures by their standardised response mean, the most negative first.
 
     Parameters
     ----------
-    rates : per method the change in percent per year of the same people, without gaps
+    rates : per method and measure the change in percent per year of the same people, without gaps
     """
-    rows = [_row(method, values, seed, draws) for method, values in rates.items()]
+    rows = [_row(key, values, seed, draws) for key, values in rates.items()]
     good = [row for row in rows if not row["unfit"]]
     if good:
-        _compare(good, np.stack([rates[row["method"]] for row in good], axis=1), seed, draws)
+        _compare(good, np.stack([rates[row["method"], row["measure"]] for row in good], axis=1), seed, draws)
     rows.sort(key=lambda row: row.get("rank", math.inf))
     return [{key: value for key, value in row.items() if key != "unfit"} for row in rows]
 
 
-def _row(method: str, values: np.ndarray, seed: int, draws: int) -> dict[str, Any]:
+def _row(key: Key, values: np.ndarray, seed: int, draws: int) -> dict[str, Any]:
     answer = power.response(values)
     size = next(
         row
         for row in power.sizes(values, np.empty(0), seed, draws)
         if (row["effect"], row["power"], row["relative_to"]) == (EFFECT, POWER, "no change")
     )
-    row = {"method": method, "measure": PBVC if method == WHOLE_BRAIN else DIFFERENCE, "unfit": bool(answer["reason"])}
-    row |= {key: answer[key] for key in ("n", "srm", "srm_ci_low", "srm_ci_high")}
+    row = {"method": key[0], "measure": key[1], "unfit": bool(answer["reason"])}
+    row |= {name: answer[name] for name in ("n", "srm", "srm_ci_low", "srm_ci_high")}
     row |= {"n_per_arm": size["n_per_arm"], "reason": answer["reason"] or size["reason"]}
     return row | {f"n_per_arm_{end}": size[end] for end in ("ci_low", "ci_high")}
 
@@ -146,35 +169,19 @@ def resampled(values: np.ndarray, seed: int, draws: int) -> np.ndarray:
     return made
 
 
-def _whole_brain(cohort: Cohort, pair: str) -> np.ndarray:
-    """PBVC of each pair of visits; NaN where there is none."""
-    known = cohort.pbvc[cohort.pbvc["status"] == "ok"].drop_duplicates(KEYS)[[*KEYS, "pbvc"]]
-    found = pairs(cohort, pair).table[KEYS].merge(known, on=KEYS, how="left", validate="one_to_one")["pbvc"]
-    return found.to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _limits(
-    cohort: Cohort, pair: str, diagnosis: np.ndarray, whole: np.ndarray, methods: list[str]
-) -> dict[str, dict[str, Any]]:
-    """The smallest detectable change of each measure in percent, and where it comes from."""
-    sample, controls = pairs(cohort, pair), diagnosis == cohort.settings.checks.controls
-    base = wide(cohort, sample.table["participant_id"], sample.table["session_id_baseline"])
-    percent = 100 * sample.volumes["total"] / base.where(base > 0)
-    made = {}
-    for method in methods:
-        change = whole if method == WHOLE_BRAIN else percent[method].to_numpy(dtype=np.float64)
-        found: Limit = limits(cohort.repeats, method, "percent", change[controls])
-        value = found.factor * found.noise.estimate
-        known = math.isfinite(value)
-        made[method] = {"smallest_change": value, "smallest_change_source": found.source if known else ""}
-    return made
+def _limit(cohort: Cohort, key: Key, controls: np.ndarray) -> dict[str, Any]:
+    """The smallest detectable change of a measure in percent, and where it comes from (repeated scans: of volumes)."""
+    repeats = cohort.repeats if key[1] == DIFFERENCE else cohort.repeats.iloc[:0]
+    found = limits(repeats, key[0], "percent", controls)
+    value = found.factor * found.noise.estimate
+    return {"smallest_change": value, "smallest_change_source": found.source if math.isfinite(value) else ""}
 
 
 VIEW = View(
     "Which measure of change detects most, on the same people",
     {},
     (
-        "rank", "method", "population", "n", "srm", "srm_ci_low", "srm_ci_high", "behind", "behind_ci_low",
+        "rank", "method", "measure", "population", "n", "srm", "srm_ci_low", "srm_ci_high", "behind", "behind_ci_low",
         "behind_ci_high", "share_first", "n_per_arm", "smallest_change", "reason",
     ),
 )  # fmt: skip
