@@ -21,7 +21,10 @@ from thalbids.qc import visits as qc_visits
 from thalbids.qc.measures import asymmetry_index
 
 DIFFERENCE, REGISTRATION, PBVC = "volume_difference", "registration", "pbvc"  # measures
-KNOWN_SD = 0.0030  # of the logarithm, of two scans at 1 mm between which nothing changed: docs/methods.md
+KNOWN_SD, KNOWN_SHARE = (
+    0.0028,
+    0.16,
+)  # error of the logarithm on known change: alone, and of the change (docs/methods.md)
 RANK = ("excluded", "failed", "missing")  # which status of two visits is that of the pair
 VOLUMES = ("volume_mm3", "volume_left_mm3", "volume_right_mm3", "volume_low_mm3", "volume_high_mm3")
 NO_INTERVAL = "no interval: the method tells no uncertainty of its volumes"
@@ -161,7 +164,8 @@ def by_registration(row: Row, first: Seen, later: Seen, found: Mapping[str, Any]
     made |= difference(volumes, after, years)
     reasons = [] if years else [_no_rate(years)]
     if row.get("comparable") == "yes":
-        ends = [100 * math.expm1(found["LogBoth"] + sign * Z95 * KNOWN_SD) for sign in (-1, 1)]
+        sd = math.hypot(KNOWN_SD, KNOWN_SHARE * found["LogBoth"])
+        ends = [100 * math.expm1(found["LogBoth"] + sign * Z95 * sd) for sign in (-1, 1)]
         made |= {"delta_percent_low": ends[0], "delta_percent_high": ends[1], "interval_source": "known_change"}
     else:
         reasons.append("no interval: not known for visits that are not comparable")

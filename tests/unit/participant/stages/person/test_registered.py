@@ -63,7 +63,8 @@ def test_the_row_of_a_pair(tmp_path: Path) -> None:
     assert float(row["delta_percent_per_year"] or 0) == pytest.approx(percent / 2)
     assert float(row["volume_followup_ml"] or 0) == pytest.approx(16 * math.exp(change["LogBoth"]))
     assert float(row["delta_left_percent"] or 0) == pytest.approx(100 * math.expm1(change["LogLeft"]))
-    assert float(row["delta_percent_low"] or 0) < percent < float(row["delta_percent_high"] or 0)
+    half = 1.959963984540054 * math.sqrt(0.0028**2 + (0.16 * change["LogBoth"]) ** 2)
+    assert float(row["delta_percent_high"] or 0) == pytest.approx(100 * math.expm1(change["LogBoth"] + half))
     assert (row["interval_source"], row["status"]) == ("known_change", "ok")
 
 
