@@ -70,6 +70,7 @@ LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
                 "icv-samseg",
                 "icv-synthseg",
                 "icv-given",
+                "change-registration",
                 "siena",
             ),
         ),

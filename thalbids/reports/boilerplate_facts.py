@@ -192,7 +192,7 @@ def _images(made: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
 
 
 def _tables(out_dir: Path) -> Found:
-    """Sources of the intracranial volume, and whether there is a PBVC."""
+    """Sources of the intracranial volume, and whether there is a PBVC, or change by registration."""
     from thalbids.files import read_table
 
     facts: Found = {}
@@ -203,6 +203,9 @@ def _tables(out_dir: Path) -> Found:
     for path in sorted(out_dir.rglob("*_desc-siena_morph.tsv")):
         if any(row.get("pbvc") is not None for row in read_table(path)):
             facts.setdefault("siena", {})
+    for path in sorted(out_dir.rglob("*_desc-change_morph.tsv")):
+        if any((row.get("measure"), row.get("status")) == ("registration", "ok") for row in read_table(path)):
+            facts.setdefault("change-registration", {})
     return facts
 
 

@@ -130,3 +130,11 @@ def test_maps_computed_here_are_not_called_given(tmp_path: Path, unringing: str)
     text = boilerplate_facts.participant(tmp_path).markdown()
     assert "(ESTATICS)" in text and "supplied" not in text and "two flip angles" in text
     assert ("Gibbs ringing" in text) is (unringing != "none")
+
+
+@pytest.mark.parametrize(("status", "said"), [("ok", True), ("failed", False)])
+def test_change_by_registration_is_told_where_it_was_measured(tmp_path: Path, status: str, said: bool) -> None:
+    path = tmp_path / "sub-01" / "anat" / "sub-01_desc-change_morph.tsv"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"method\tmeasure\tstatus\nsynthalT1w\tregistration\t{status}\n")
+    assert ("change-registration" in boilerplate_facts._tables(tmp_path)) == said
