@@ -40,6 +40,7 @@ DEVIATIONS: dict[str, Column] = {
 def planned(settings: Settings) -> dict[str, Any]:
     """The plan: every setting that shapes the numbers, and every main model, without a look at any data."""
     own = {name: _plain(settings, name) for name in SECTIONS}
+    checks = settings.checks
     return {
         "format": FORMAT,
         "version": thalbids.__version__,
@@ -50,7 +51,12 @@ def planned(settings: Settings) -> dict[str, Any]:
             "correction": "Benjamini-Hochberg over methods x outcomes of a subset (p_fdr), and over the methods of an "
             "outcome (p_fdr_outcome); on the term of the volume",
             "change": f"paired Wilcoxon of the percent change, {settings.group.wilcoxon}, every pair of methods",
-            "groups": f"analysis of covariance, {settings.checks.contrasts}, controls {settings.checks.controls}",
+            "groups": "analysis of covariance, "
+            + (
+                "every pair of groups"
+                if checks.contrasts == "all"
+                else f"each group against controls ({checks.controls})"
+            ),
             "pbvc": "Pearson's r of percent change with PBVC; Williams, Steiger, Zou between methods",
         },
     }
