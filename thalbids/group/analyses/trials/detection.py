@@ -160,13 +160,8 @@ def resampled(values: np.ndarray, seed: int, draws: int) -> np.ndarray:
     """Standardised response means (draws, measures) of resampled people (rows of ``values``); a resample without
     variation counts as no response.
     """
-    rng = np.random.default_rng(seed)
-    made = np.zeros((draws, values.shape[1]))
-    for number in range(draws):
-        sample = values[rng.integers(0, len(values), len(values))]
-        spread = sample.std(axis=0, ddof=1)
-        np.divide(sample.mean(axis=0), spread, out=made[number], where=spread > 0)
-    return made
+    mean, sd = power.moments(values, seed, draws)
+    return np.divide(mean, sd, out=np.zeros_like(mean), where=sd > 0)
 
 
 def _limit(cohort: Cohort, key: Key, controls: np.ndarray) -> dict[str, Any]:

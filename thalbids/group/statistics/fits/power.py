@@ -25,6 +25,7 @@ MIN_PATIENTS = 5
 LEAST_CONTROLS = 10
 RELATIVE = ("no change", "controls")
 DRAWS = 2000
+_EXACT = 1e-14  # share of the variance that is rounding noise
 _CHUNK = 4_000_000  # values resampled at once
 
 
@@ -42,7 +43,7 @@ def sizes(
     """
     patients, controls = (values[np.isfinite(values)] for values in (patients, controls))
     unfit = _unfit(patients)
-    moments = None if unfit else _moments(patients, seed, draws)
+    drawn = None if unfit else tuple(values[:, 0] for values in moments(patients[:, None], seed, draws))
     shared = {
         "n_patients": patients.size,
         "n_controls": controls.size,
@@ -58,12 +59,12 @@ def sizes(
         reason = f"controls with a change: {controls.size}, at least {least} are needed" if few else unfit
         reason = reason or ("" if loss > 0 else "no loss that a treatment could stop" + beyond)
         ratio, ratios = math.nan, np.empty(0)
-        if not reason and moments is not None:
+        if not reason and drawn is not None:
             ratio = (shared["sd"] / loss) ** 2
             stopped = np.zeros(draws)
             if relative == "controls":
-                stopped = _moments(controls, seed + 1, draws)[0]
-            ratios = _ratios(moments, stopped)
+                stopped = moments(controls[:, None], seed + 1, draws)[0][:, 0]
+            ratios = _ratios(drawn, stopped)
         rows += _rows({"relative_to": relative, **shared}, ratio, ratios, reason)
     return rows
 
@@ -104,22 +105,35 @@ def _rows(shared: dict[str, Any], ratio: float, ratios: np.ndarray, reason: str)
     return rows
 
 
-def _ratios(moments: tuple[np.ndarray, np.ndarray], controls: np.ndarray) -> np.ndarray:
+def _ratios(drawn: tuple[np.ndarray, ...], controls: np.ndarray) -> np.ndarray:
     """(SD / loss)^2 of resamples of patients and controls; infinite where a resample shows no loss."""
-    mean, sd = moments
+    mean, sd = drawn
     loss = controls - mean
     with np.errstate(over="ignore"):  # a loss near nothing needs patients without end
         return np.where(loss > 0, (sd / np.where(loss > 0, loss, 1.0)) ** 2, math.inf)
 
 
-def _moments(values: np.ndarray, seed: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and SD (ddof 1) of resamples, which depend on the number of values and the seed alone."""
-    n, centre = values.size, float(values.mean())
-    products, step = np.column_stack([values - centre, (values - centre) ** 2]), max(1, _CHUNK // n)
+def moments(values: np.ndarray, seed: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and SD (ddof 1) of resamples of people, which depend on their number and the seed alone.
+
+    Parameters
+    ----------
+    values : (n, m), m measures of the same people
+
+    Returns
+    -------
+    (mean, sd)
+        (draws, m) each; an SD that is rounding noise is 0
+    """
+    n, m = values.shape
+    centre = values.mean(axis=0)
+    products, step = np.hstack([values - centre, (values - centre) ** 2]), max(1, _CHUNK // n)
     counts = _counts(n, seed, draws)
     sums = np.concatenate([counts[start : start + step] @ products for start in range(0, draws, step)])
-    mean = sums[:, 0] / n
-    return centre + mean, np.sqrt(np.maximum(sums[:, 1] - n * mean**2, 0) / (n - 1))
+    mean = sums[:, :m] / n
+    variance = (sums[:, m:] - n * mean**2) / (n - 1)
+    noise = _EXACT * products[:, m:].mean(axis=0)
+    return centre + mean, np.sqrt(np.where(variance > noise, variance, 0.0))
 
 
 @functools.lru_cache(maxsize=2)  # methods known of the same people share their resamples
