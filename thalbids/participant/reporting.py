@@ -132,8 +132,13 @@ def links(session: PageSession, there: Mapping[str, Path]) -> dict[str, str]:
     out |= {"quality control of maps": relative[QUALITY].as_posix()} if QUALITY in relative else {}
     for key, path in relative.items():
         if path.name.endswith(".nii.gz") and key != f"{MAP}R1map":  # that stands there as R1map
-            out[f"{key} (sidecar)"] = sidecar(path).as_posix()
+            out[f"{_shown(key, path)} (sidecar)"] = sidecar(path).as_posix()
     return out
+
+
+def _shown(key: str, path: Path) -> str:
+    """The name of a result for people: ``T1w`` stands for what takes its place, too."""
+    return image_of(path.name) if key == "T1w" else key
 
 
 def versions(out_dir: Path, sessions: Sequence[PageSession]) -> dict[str, str]:
@@ -156,5 +161,5 @@ def fingerprints(out_dir: Path, sessions: Sequence[PageSession]) -> dict[str, st
             if record.exists():
                 fingerprint = read_json(record).get("Provenance", {}).get("Fingerprint")
                 if fingerprint:
-                    prints[f"{session.name} {key}"] = fingerprint
+                    prints[f"{session.name} {_shown(key, path)}"] = fingerprint
     return prints

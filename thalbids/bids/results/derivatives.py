@@ -65,6 +65,11 @@ class Place:
         there = (ending for ending in endings if any(name.endswith(ending) for name in self.names))
         return next(there, "_T1w.").rpartition("_")[2].partition(".")[0]
 
+    @property
+    def measured(self) -> bool:
+        """Whether the image is there that the session was measured on, so that `reference` is known."""
+        return any(name.endswith(f"_desc-reoriented_{self.reference}.nii.gz") for name in self.names)
+
     def ending(self, ending: str) -> list[Path]:
         """The files whose name ends like this, those with fewer entities first."""
         matching = [name for name in self.names if name.endswith("_" + ending) and not name.startswith(".")]

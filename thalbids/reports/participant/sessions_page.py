@@ -251,7 +251,9 @@ def _scope(scope: str) -> str:
         return label(name)
     if kind == "registration":
         return f"{text.image_name(name)} registration"
-    if kind in ("map", "contrast"):
+    if kind == "image":
+        return text.image_name(name)
+    if kind in ("map", "contrast", "visit"):
         return f"{kind} {name}"
     return {"brain": "brain mask", "icv": "intracranial volume"}.get(kind, scope)
 

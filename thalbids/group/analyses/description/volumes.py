@@ -37,6 +37,9 @@ VOLUMES: dict[str, Column] = {
     ),
     **STATUS,
     **REASON,
+    "reference": column(
+        "Reference", "The image on whose grid the session was measured: T1w, or what took its place; n/a when unknown."
+    ),
 }
 
 
@@ -51,7 +54,22 @@ def tables(cohort: Cohort) -> list[Table]:
     frame = cohort.volumes.merge(known, on=keys, how="left", validate="many_to_one")
     first = pd.MultiIndex.from_frame(baseline(cohort)[keys])
     frame["baseline"] = pd.MultiIndex.from_frame(frame[keys]).isin(first).tolist()
-    return [Table("group_volumes", frame, VOLUMES, choices, [note])]
+    images = {(place.participant_id, place.session_id): place.reference for place in cohort.places if place.measured}
+    frame["reference"] = [images.get(key, "") for key in frame[keys].itertuples(index=False, name=None)]
+    return [Table("group_volumes", frame, VOLUMES, choices, [note, *_without_t1w(frame)])]
+
+
+def _without_t1w(volumes: pd.DataFrame) -> list[str]:
+    """How many sessions have no T1w, and what they were measured on; nothing where all have one, or none is known."""
+    if "reference" not in volumes:
+        return []
+    own = volumes.drop_duplicates(["participant_id", "session_id"])["reference"]
+    other = Counter(str(name) for name in own if isinstance(name, str) and name not in ("", "T1w"))
+    if not other:
+        return []
+    told = ", ".join(f"{count} on {name}" for name, count in sorted(other.items()))
+    n = f"{sum(other.values())} of {len(own)}"
+    return [f"warning: {n} sessions have no T1w and were measured on another image: {told}."]
 
 
 def section(tables: Tables) -> Section:
@@ -78,6 +96,7 @@ def section(tables: Tables) -> Section:
         )
         title = "Median [quartiles] at baseline, mL; n"
         section.tables.append(Shown(title, header, rows, tables.file("descriptives")))
+    section.warnings += [line.removeprefix("warning: ") for line in _without_t1w(tables.get("volumes"))]
     if len(tables.get("harmonised")):
         section.caveats.append("Volumes were harmonised over sites by ComBat before anything was computed from them.")
     section.caveats.append(

@@ -51,14 +51,15 @@ def pictures(
     ----------
     overlap : rows of ``group_overlap``
     drawn : the manual masks, per session by rater
-    methods : whose masks are drawn
+    methods : whose masks are drawn; in a session that has none of them, all that it has
     """
     places = {(place.participant_id, place.session_id): place for place in cohort.places}
     rows, notes = [], []
     for which, row in chosen(cohort, overlap).items():
         key = row["participant_id"], row["session_id"]
         good = overlap[(overlap["participant_id"] == key[0]) & (overlap["session_id"] == key[1])]
-        own = [name for name in methods if name in set(good["method"])]
+        there = list(dict.fromkeys(good["method"]))
+        own = [name for name in methods if name in there] or there  # a session without T1w has none of those
         name = f"group_masks_shown_{which}.svg"
         place = places[key]
         if not place.ending(shown_on(place)):

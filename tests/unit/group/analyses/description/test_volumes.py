@@ -30,3 +30,19 @@ def test_the_baseline_is_the_first_by_date_in_table_and_figure(tmp_path: Path) -
         tables = Tables(tmp_path)
         first = first_sessions(tables, tables.get("volumes"))
         assert sorted(first["volume_ml"]) == [7.0, 9.9 if marks else 9.0]
+
+
+def test_sessions_without_t1w_are_counted_in_the_table_and_on_the_page(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    images = {"sub-01": "T1w", "sub-02": "FLAIR", "sub-03": "FLAIR", "sub-04": "T2w", "sub-05": ""}
+    for person, image in images.items():
+        morph(out, person, "", morph_row("synthalFLAIR", 9000))
+        if image:
+            (out / person / "anat" / f"{person}_desc-reoriented_{image}.nii.gz").touch()
+    (made,) = volumes.tables(cohort_of(raw, out))
+    assert dict(zip(made.frame["participant_id"], made.frame["reference"], strict=True)) == images
+    told = "3 of 5 sessions have no T1w and were measured on another image: 2 on FLAIR, 1 on T2w."
+    assert f"warning: {told}" in made.notes
+    write(made, tmp_path)
+    assert volumes.section(Tables(tmp_path)).warnings == [told]

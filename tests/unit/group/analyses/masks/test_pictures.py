@@ -78,6 +78,7 @@ def test_a_t1w_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 def test_a_session_without_t1w_is_drawn_on_its_reference(tmp_path: Path) -> None:
     cohort, overlap, drawn = study(tmp_path, [1.0, 2.0], "FLAIR")
-    (made,) = pictures.pictures(cohort, overlap, drawn, ("first",))
+    (made,) = pictures.pictures(cohort, overlap, drawn, ("synthalT1w",))
+    assert set(made.frame["methods"]) == {"first"}  # which is all that the session has
     text = (tmp_path / made.frame["file"][0]).read_text()
     assert "of the FLAIR" in text and "T1w" not in text
