@@ -24,9 +24,21 @@ import pytest
 
 from tests.conftest import world_image
 from tests.unit.bids.tabular.test_given import PBVC
+from tests.unit.qc.test_contradictions import AFFINE, GOOD
+from tests.unit.qc.test_contradictions import session as session_of
+from thalbids import qc
+from thalbids.bids.dataset.acquisition import facts
 from thalbids.bids.dataset.ignored import Ignored
 from thalbids.bids.dataset.inputs import find_sessions
-from thalbids.bids.results.derivatives import MAX_MM3, MIN_MM3, find_places, read_icv, read_pbvc, read_volumes
+from thalbids.bids.results.derivatives import (
+    MAX_MM3,
+    MIN_MM3,
+    find_places,
+    read_documents,
+    read_icv,
+    read_pbvc,
+    read_volumes,
+)
 from thalbids.bids.tabular.clinical import read_clinical, visits
 from thalbids.bids.tabular.given import ICV_RANGE
 from thalbids.bids.tabular.given import read_icv as read_given_icv
@@ -37,6 +49,11 @@ from thalbids.errors import ThalbidsError, printable
 from thalbids.group.intake.trust import distrusted
 from thalbids.image.io import MIN_VOXELS, load_image, load_labels
 from thalbids.image.orientation import MAX_ZOOM_MM, MIN_ZOOM_MM
+from thalbids.participant import all_sessions
+from thalbids.qc.visits import distrusted_masks, pair_remarks
+from thalbids.raters.rating_page import _trusted
+from thalbids.reports import boilerplate_facts
+from thalbids.reports.participant import sessions_page
 from thalbids.settings import Clinical
 
 SEED = 20261129
@@ -227,6 +244,82 @@ def test_our_own_results(tmp_path: Path) -> None:
         rows = read.rows  # type: ignore[attr-defined]
         assert all(MIN_MM3 <= 1000 * row["volume_ml"] <= MAX_MM3 * (1 + 1e-9) for row in rows if row["status"] == "ok")
         timed(lambda: (read_icv(places), read_pbvc(tmp_path), distrusted(tmp_path, places, rows)), "records")  # noqa: B023
+
+
+def other_kind(rng: random.Random, value: object, depth: int = 0) -> object:
+    """The same JSON with one part, somewhere in it, of another kind, gone, or damaged."""
+    inside = isinstance(value, (dict, list)) and value
+    if not inside or rng.random() < 0.15 + 0.05 * depth:
+        return rng.choice([None, 3, -1.5, "x", "", [], {}, [1], [None], {"a": 1}, True, 10**400, "\ud800", [[]]])
+    if isinstance(value, dict):
+        key = rng.choice(list(value))
+        if rng.random() < 0.2:
+            return {name: part for name, part in value.items() if name != key}
+        return value | {key: other_kind(rng, value[key], depth + 1)}
+    assert isinstance(value, list)
+    at = rng.randrange(len(value))
+    return [*value[:at], other_kind(rng, value[at], depth + 1), *value[at + 1 :]]
+
+
+def as_text(rng: random.Random, content: object) -> bytes:
+    """JSON, or what a full disk or an editor leaves of it."""
+    raw = json.dumps(content).encode("utf-8", "surrogatepass")
+    return rng.choice([raw, raw, raw, raw[: rng.randrange(len(raw))], flipped(rng, raw, range(len(raw)), 1), b""])
+
+
+def test_quality_control_documents(tmp_path: Path) -> None:
+    """Every reader of all documents of a folder goes on, and a sound one beside is read as before."""
+    rng = seeded()
+    attempt = {"strategy": "ants", "interpolation": "linear", "metric": "mi", "mi": 0.4, "cutoff": 0.3, "passed": True}
+    register = {"image": "FLAIR", "chosen": "ants", "reason": "x", "excluded": False, "attempts": [attempt]}
+    parts = {"icv": [{"source": "synthal", "icv_mm3": 1.4e6}], "registrations": [register]}
+    documents = [qc.build(subject=label, session=None, affine=AFFINE, masks=session_of(GOOD), **parts)
+                 for label in ("01", "02")]  # fmt: skip
+    for person in ("sub-01", "sub-02"):
+        (tmp_path / person / "anat").mkdir(parents=True)
+    paths = [tmp_path / person / "anat" / f"{person}_desc-thalamus_qc.json" for person in ("sub-01", "sub-02")]
+    for path, document in zip(paths, documents, strict=True):
+        path.write_text(json.dumps(document))
+    (place, _), read = find_places(tmp_path), 0
+    row = {"participant_id": "sub-01", "session_id": "", "method": "first", "status": "ok"}
+    for _ in range(100):
+        paths[0].write_bytes(as_text(rng, other_kind(rng, documents[0])))
+        shown = paths[0].read_bytes()
+        found = timed(lambda: read_documents(find_places(tmp_path)), shown)
+        assert found["sub-02", ""] == json.loads(paths[1].read_text())  # type: ignore[index]
+        read += len(found) - 1  # type: ignore[arg-type]
+        every = list(found.values())  # type: ignore[attr-defined]
+        timed(lambda: [pair_remarks(every[0], one) + list(distrusted_masks(one)) for one in every], shown)  # noqa: B023
+        text = timed(lambda: sessions_page.page(all_sessions.entries(tmp_path)), shown)
+        assert "sub-02" in str(text)
+        assert timed(lambda: boilerplate_facts.participant(tmp_path), shown) is not None
+        timed(lambda: (_trusted(place), distrusted(tmp_path, [place], [row])), shown)
+    assert 15 < read < 85
+
+
+def test_sidecars(tmp_path: Path) -> None:
+    """Metadata of wrong kinds: the session is found, or fails with words; the other one is untouched."""
+    rng = seeded()
+    told = {"Units": "s", "SkullStripped": False, "MRAcquisitionType": "3D", "MagneticFieldStrength": 3, "EchoTime":
+            [0.002, 0.004], "SliceThickness": 1.0, "Manufacturer": "x", "ContrastBolusIngredient": ["GADOLINIUM"],
+            "InversionTime": 0.9, "RepetitionTimeExcitation": 0.007, "FlipAngle": [4, 5]}  # fmt: skip
+    for person in ("sub-01", "sub-02"):
+        (tmp_path / person / "anat").mkdir(parents=True)
+        for suffix in ("T1w", "FLAIR", "R1map", "UNIT1"):
+            (tmp_path / person / "anat" / f"{person}_{suffix}.nii.gz").touch()
+    places = ["T1w.json", "sub-01/sub-01_FLAIR.json", "sub-01/anat/sub-01_T1w.json", "sub-01/anat/sub-01_R1map.json",
+              "sub-01/anat/sub-01_UNIT1.json"]  # fmt: skip
+    ended: Counter[str] = Counter()
+    for _ in range(30):
+        path = tmp_path / rng.choice(places[1:])
+        path.write_bytes(as_text(rng, other_kind(rng, told)))
+        sessions = {one.subject: one for one in find_sessions(tmp_path)}
+        assert sessions["02"].problem is None
+        ended[str(sessions["01"].problem is None)] += 1
+        for image in sessions["01"].images.values():
+            timed(lambda: facts(image), path.read_bytes())  # noqa: B023
+        path.unlink()
+    assert min(ended.values()) > 1, ended
 
 
 @pytest.mark.slow

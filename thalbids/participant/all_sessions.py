@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from thalbids.bids.results.documents import read_document
 from thalbids.engine import lock
 from thalbids.engine.disk import output_error
 from thalbids.errors import MetadataError
@@ -108,11 +109,7 @@ def _entry(out_dir: Path, path: Path) -> Entry:
     document: Mapping[str, Any] | None = None
     problem = ""
     try:
-        content = read_json(path)
-        if all(key in content for key in ("Masks", "Flags", "Registrations", "ICV")):
-            document = content
-        else:
-            problem = f"{path.name} is not a QC document"
+        document = read_document(path)
     except MetadataError as error:
         problem = f"{path.name}: {error.problem}"
     return _beside(out_dir, subject, session, document, problem)

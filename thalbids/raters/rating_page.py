@@ -12,6 +12,7 @@ from pathlib import Path
 
 import thalbids
 from thalbids.bids.results.derivatives import Place, find_places, read_volumes
+from thalbids.bids.results.documents import read_document
 from thalbids.errors import MetadataError, NoInputError, ThalbidsError
 from thalbids.files import read_json, write_text
 from thalbids.raters import form
@@ -179,7 +180,7 @@ def _trusted(place: Place) -> dict[str, bool]:
     """Per mask whether the quality control trusts it; empty without a document."""
     for path in place.ending("desc-thalamus_qc.json")[:1]:
         try:
-            return {name: bool(mask.get("trusted")) for name, mask in read_json(path).get("Masks", {}).items()}
+            return {name: bool(mask.get("trusted")) for name, mask in read_document(path)["Masks"].items()}
         except MetadataError:
             return {}
     return {}

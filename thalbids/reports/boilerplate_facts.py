@@ -6,6 +6,7 @@ import platform
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import thalbids
 from thalbids import families
 from thalbids.bids.results import names
+from thalbids.bids.results.documents import read_document
 from thalbids.errors import MetadataError
 from thalbids.files import read_json
 from thalbids.reports import boilerplate
@@ -45,7 +47,10 @@ def participant(out_dir: Path, methods: Iterable[Any] = ()) -> Paragraphs:
     out_dir : the derivatives
     methods : every known method (:func:`thalbids.methods.registry.methods`), for the sentences they say of themselves
     """
-    documents = [read_json(path) for path in sorted(out_dir.rglob("*_desc-thalamus_qc.json"))]
+    documents = []
+    for path in sorted(out_dir.rglob("*_desc-thalamus_qc.json")):
+        with suppress(MetadataError):  # a damaged one costs its session, which pages and the group level say
+            documents.append(read_document(path))
     if not documents:
         return Paragraphs([])
     facts: Found = {"software": {}, "orientation": {}}
@@ -133,7 +138,10 @@ def _r1(out_dir: Path) -> Found:
     """How R1 came about, by the sidecars that our steps wrote; names of files and of subjects say nothing."""
     facts: Found = {}
     for path in sorted(out_dir.rglob("*_R1map.json")):
-        content = read_json(path)
+        try:
+            content = read_json(path)
+        except MetadataError:
+            continue
         facts |= {"scaling": {}} if "Scaling" in content else {name: {} for name in _origins(content)}
         facts |= {"r1-unringing": {}} if content.get("Unringing", "none") != "none" else {}
     return facts

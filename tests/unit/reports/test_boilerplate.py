@@ -94,11 +94,13 @@ def test_hostile_words_cannot_cite_or_write_markup(tmp_path: Path) -> None:
 
 
 def qc(masks: dict[str, dict[str, object]], registrations: list[dict[str, object]]) -> dict[str, object]:
-    return {"Masks": masks, "Registrations": registrations, "Provenance": {"Versions": {"antspyx": "0.6.3"}}}
+    versions = {"Versions": {"antspyx": "0.6.3"}}
+    return {"Masks": masks, "Registrations": registrations, "Flags": [], "ICV": [], "Provenance": versions}
 
 
 def mask(family: str, *images: str, trusted: bool = True) -> dict[str, object]:
-    return {"family": family, "images": list(images), "measures": {"volume_mm3": 1.0}, "trusted": trusted}
+    told = {"family": family, "images": list(images), "measures": {"volume_mm3": 1.0}, "trusted": trusted}
+    return {**told, "status": "ok", "flags": []}
 
 
 def test_files_are_written_and_latex_where_there_is_pandoc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def test_the_group_text_follows_the_tables(tmp_path: Path) -> None:
 
 
 def test_the_participant_text_follows_the_derivatives(tmp_path: Path) -> None:
-    tried = {"strategy": "ants", "cutoff": 0.25, "unit": "nats"}
+    tried = {"strategy": "ants", "mi": 0.3, "cutoff": 0.25, "unit": "nats"}
     registrations = [
         {"image": "FLAIR", "chosen": "ants", "attempts": [tried], "excluded": False},
         {"image": "R1map", "chosen": None, "attempts": [tried], "excluded": True},
@@ -59,7 +59,7 @@ def test_the_participant_text_follows_the_derivatives(tmp_path: Path) -> None:
         "mindglideT1w": mask("mindglide", "T1w", trusted=False),
         "mindglideFLAIR": mask("mindglide", "FLAIR"),
         "mindglideT1FLAIR": mask("mindglide", "T1w", "FLAIR"),
-        "failed": {"family": "dbsegment", "images": ["T1w"], "measures": None},
+        "failed": mask("dbsegment", "T1w") | {"status": "failed", "measures": None},
     }
     write_json(tmp_path / "sub-01/anat/sub-01_desc-thalamus_qc.json", qc(masks, registrations))
     tool = {"GeneratedBy": [{"Name": "thalbids", "Version": "0.9"}, {"Name": "FSL", "Version": "6.0.7"}]}

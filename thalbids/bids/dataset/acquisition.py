@@ -80,9 +80,13 @@ def _number(value: object) -> float | None:
     """A number of a sidecar; the first of a list; None for anything else."""
     if isinstance(value, list) and value:
         value = value[0]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # JSON has integers of any length
+        return None
+    return number if np.isfinite(number) else None
 
 
 def words(found: Mapping[str, Any]) -> dict[str, str]:

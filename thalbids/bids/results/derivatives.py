@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from thalbids.bids.dataset.index import LABEL
+from thalbids.bids.results.documents import read_document
 from thalbids.bids.tabular.labels import with_prefix
 from thalbids.bids.tabular.pbvc import COLUMNS, read_given
 from thalbids.bids.tabular.people import natural
 from thalbids.errors import MetadataError, NoInputError
-from thalbids.files import read_json, read_table
+from thalbids.files import read_table
 from thalbids.types import REFERENCES
 
 MORPH = "desc-thalamus_morph.tsv"
@@ -170,12 +171,12 @@ def read_icv(places: Iterable[Place]) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def read_documents(places: Iterable[Place]) -> dict[tuple[str, str], dict[str, Any]]:
-    """The QC document of each session by participant and session, whatever it holds; without those that are damaged."""
+    """The QC document of each session by participant and session, without those that are damaged."""
     documents = {}
     for place in places:
         for path in place.ending(DOCUMENT)[:1]:
             with suppress(MetadataError):
-                documents[place.participant_id, place.session_id] = read_json(path)
+                documents[place.participant_id, place.session_id] = read_document(path)
     return documents
 
 

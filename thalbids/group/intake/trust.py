@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from thalbids.bids.results.derivatives import Place
+from thalbids.bids.results.documents import read_document
 from thalbids.engine.fingerprint import file_sha256, json_sha256
 from thalbids.engine.record import KEY
 from thalbids.errors import MetadataError
@@ -61,7 +62,8 @@ def _session_fault(out_dir: Path, place: Place) -> tuple[str, bool]:
             document = read_json(path)
             provenance = document.pop(KEY, None)
             if provenance is None:
-                _check_unrecorded(path, document)
+                if path.name.endswith(QC):
+                    read_document(path)
                 continue
             listed = dict(provenance["Outputs"])
         except (MetadataError, KeyError, TypeError, ValueError):
@@ -72,12 +74,6 @@ def _session_fault(out_dir: Path, place: Place) -> tuple[str, bool]:
         if fault := _changed(out_dir, listed):
             return fault, recorded
     return "", recorded
-
-
-def _check_unrecorded(path: Path, document: Mapping[str, Any]) -> None:
-    """Refuse a QC document without a record that is none at all."""
-    if path.name.endswith(QC) and not isinstance(document.get("Masks"), dict):
-        raise MetadataError("not a QC document.", MEND, path)
 
 
 def _mask_fault(out_dir: Path, place: Place, method: str, recorded: bool) -> str:

@@ -34,8 +34,9 @@ def write_document(
     content = {
         "Images": {"T1w": {"acquisition": THIN | facts}},
         "Masks": {},
-        "ICV": [{"source": "synthal", "icv_mm3": icv}],
-        "Flags": [{"scope": "image:T1w", "rule": rule} for rule in flags],
+        "ICV": [{"source": "synthal", "icv_mm3": icv, "flags": []}],
+        "Flags": [{"scope": "image:T1w", "rule": rule, "severity": "check"} for rule in flags],
+        "Registrations": [],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
