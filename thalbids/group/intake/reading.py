@@ -177,6 +177,7 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     visit_frame["has_mri"] = _has_mri(visit_frame, volumes)
     check_tables(people_of(bids_dir, out_dir), pbvc=settings.siena.table)
     pbvc, pbvc_notes = _pbvc(out_dir, settings.siena.table, inputs.derivatives.get("siena"), inputs.participant_label)
+    pbvc_notes += _backwards(pbvc, visit_frame)
     changes, change_notes = read_changes(out_dir, inputs.participant_label)
     cohort = Cohort(
         volumes=volumes, visits=visit_frame, pbvc=pbvc, settings=settings, bids_dir=bids_dir, out_dir=out_dir,
@@ -340,6 +341,22 @@ def _told(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]], conflic
 
 def _some(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
+
+
+def _backwards(pbvc: pd.DataFrame, visit_frame: pd.DataFrame) -> list[str]:
+    """A warning about pairs of whole-brain change whose second session is the earlier one: no pair of ours is."""
+    order = visit_frame.set_index(["participant_id", "session_id"])["order"].to_dict()
+    columns = ["participant_id", "session_id_baseline", "session_id_followup"]
+    turned = [
+        f"{person} {first} {second}"
+        for person, first, second in pbvc[columns].itertuples(index=False, name=None)
+        if order.get((person, first), 0) > order.get((person, second), float("inf"))
+    ]
+    if not turned:
+        return []
+    shown = ", ".join(turned[:5]) + (" ..." if len(turned) > 5 else "")
+    text = f"{len(turned)} pairs of whole-brain change begin with the later session and are not used: {shown}"
+    return [f"warning: {text}. Name the earlier session first, with the sign turned."]
 
 
 def _pbvc(

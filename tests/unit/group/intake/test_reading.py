@@ -82,6 +82,18 @@ def test_given_pbvc_wins(tmp_path: Path) -> None:
     assert len(pbvc) == 2
 
 
+def test_a_pair_of_pbvc_that_begins_with_the_later_session_is_said(tmp_path: Path) -> None:
+    raw, out, _ = write_cohort(tmp_path, 2, siena=False)
+    table = tmp_path / "pbvc.tsv"
+    table.write_text("participant_id\tsession_id_baseline\tsession_id_followup\tpbvc\n01\t2\t1\t0.75\n02\t1\t2\t-1\n")
+    told = [
+        note for note in read_cohort(raw, out, load(None, {"siena": {"table": table}})).notes if "whole-brain" in note
+    ]
+    (note,) = told
+    assert note.startswith("warning: 1 pairs of whole-brain change begin with the later session and are not used: ")
+    assert "sub-01 ses-2 ses-1. Name the earlier session first" in note
+
+
 def test_people_and_sessions_that_nearly_match_are_lost_and_named(tmp_path: Path) -> None:
     raw, out, _ = write_cohort(tmp_path, 12)
     table = raw / "participants.tsv"
