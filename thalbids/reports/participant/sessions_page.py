@@ -259,7 +259,7 @@ def _scope(scope: str) -> str:
 
 
 def _words(rule: str) -> str:
-    return rule.replace("_", " ")
+    return rule.replace("_", " ").replace("t1w", "T1w")
 
 
 def _cell(column: _Column, scores: Sequence[float | None], number: int) -> list[float | None]:

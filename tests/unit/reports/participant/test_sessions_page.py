@@ -127,3 +127,15 @@ def test_nothing_is_loaded_from_elsewhere(document):
     text = page(many(document, [1.0]))
     assert not re.search(r"https?://", text)
     assert "url(" not in text
+
+
+@pytest.mark.parametrize(
+    ("scope", "rule", "said"),
+    [
+        ("image:T2w", "no_t1w", "T2w: no T1w"),
+        ("visit:2", "visit_icv", "visit 2: visit icv"),
+        ("icv", "icv", "intracranial volume: icv"),
+    ],
+)
+def test_a_flag_in_words(scope: str, rule: str, said: str) -> None:
+    assert f"{sessions_page._scope(scope)}: {sessions_page._words(rule)}" == said
