@@ -48,7 +48,9 @@ def without_air(data: np.ndarray) -> np.ndarray:
     away = np.abs(data - level)
     if not 0 < reach < FAINT * float(np.percentile(away, 98)):
         return data
-    return np.where(ndimage.binary_opening(away > reach), data, np.float32(0))
+    bright = away > reach
+    kept = ndimage.binary_dilation(ndimage.binary_opening(bright)) & bright  # without specks, with its own border
+    return np.where(kept, data, np.float32(0))
 
 
 def without_margin(data: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
