@@ -38,6 +38,7 @@ _HEAD_BYTES = 2**16  # what is read before a header is believed
 MORE_BYTES = 2**24  # what may follow the data: the tags of MGH files
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_LEVEL = 3
+_LONGEST_HEADER = 540  # of NIfTI-2
 _PIECES = 2**8, 2**20  # bytes given to zlib at once, from the first piece of a member to later ones
 _NIFTI_HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 _ZEROS = re.compile(rb"\0*")
@@ -153,9 +154,20 @@ def shape_and_affine(path: Path) -> tuple[tuple[int, int, int], np.ndarray]:
 
 
 def _inflated_head(start: bytes) -> bytes:
-    """The first bytes of a file, inflated where it is a gzip file."""
-    zipped = start.startswith(_GZIP_MAGIC)
-    return zlib.decompressobj(wbits=31).decompress(start, _HEAD_BYTES) if zipped else start
+    """The first bytes of a file, inflated where it is a gzip file: of as many members as hold a header."""
+    if not start.startswith(_GZIP_MAGIC):
+        return start
+    head, at, view = b"", 0, memoryview(start)
+    while len(head) < _LONGEST_HEADER and start.startswith(_GZIP_MAGIC, at):
+        inflate, size = zlib.decompressobj(wbits=31), _PIECES[0]
+        while not inflate.eof and len(head) < _HEAD_BYTES:
+            piece = view[at : at + size]
+            if not piece:
+                return head
+            head += inflate.decompress(piece, _HEAD_BYTES)
+            at += len(piece) - len(inflate.unconsumed_tail) - len(inflate.unused_data)
+            size = min(2 * size, _PIECES[1])
+    return head
 
 
 def save_image(
@@ -248,7 +260,11 @@ def _read_bytes(path: Path) -> tuple[bytes, Any, Any, int]:
         with path.open("rb") as file:
             start = file.read(_HEAD_BYTES)
             zipped = start.startswith(_GZIP_MAGIC)
-            header, unchecked = read_header(_inflated_head(start), path)
+            head = _inflated_head(start)
+            if zipped and len(head) < _LONGEST_HEADER:  # empty members come first
+                start += file.read(MORE_BYTES)
+                head = _inflated_head(start)
+            header, unchecked = read_header(head, path)
             most = data_end(header) + MORE_BYTES
             raw = start + file.read(most)
     except OSError as error:
