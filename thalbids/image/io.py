@@ -46,7 +46,7 @@ DAMAGE = (  # what nibabel, zlib and numpy raise on a damaged file
     HeaderDataError, ImageFileError, WrapStructError, OSError, ValueError, KeyError, OverflowError, EOFError,
     zlib.error,
 )  # fmt: skip
-_SILENT = logging.getLogger("thalbids.image.io.nibabel")  # what nibabel mends is told by our own notes
+_SILENT = logging.getLogger("thalbids.image.io.nibabel")  # what nibabel repairs is told by our own notes
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
 
@@ -306,7 +306,7 @@ def inflated(raw: bytes, most: int) -> tuple[bytes, int]:
 
 
 def read_header(raw: bytes, path: Path) -> tuple[Any, Any]:
-    """The header as nibabel mends it, for the data, and as it is on disk: a zoom of 0 would become 1 without a word."""
+    """The header as nibabel repairs it, for the data, and as it is on disk: a zoom of 0 would become 1 without a word."""
     for order in ("little", "big"):
         length = int.from_bytes(raw[:4], order)
         header_class = _NIFTI_HEADERS.get(length)

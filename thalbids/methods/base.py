@@ -115,7 +115,7 @@ class Method(Protocol):
     citations: tuple[str, ...]
 
     def unavailable(self) -> str | None:
-        """Why it cannot run here and how to mend that; None when it can."""
+        """Why it cannot run here and how to fix that; None when it can."""
 
     def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         """The settings that change its results, as JSON values, and the checksum of its weights."""

@@ -64,7 +64,7 @@ def methods() -> Mapping[str, Method]:
     known, _, broken = families.loaded()
     for entry in broken:
         problem = f"the method {entry.name} of the package {entry.package} cannot be loaded ({entry.error!r})."
-        mend = f"Mend that package, or uninstall it: pip uninstall {entry.package}"
+        mend = f"Fix that package, or uninstall it: pip uninstall {entry.package}"
         raise MissingToolError(problem, mend) from entry.error
     return known
 
@@ -163,7 +163,7 @@ class _Picking:
     def _leave_out(self, name: str, reason: str, why: str) -> bool:
         if why:
             problem = f"method {name} cannot run ({why}): {reason}"
-            raise MissingToolError(problem, "Leave it out of --methods, or mend this first.")
+            raise MissingToolError(problem, "Leave it out of --methods, or fix this first.")
         self.notes[name] = f"{LEFT_OUT}: {reason}"
         return False
 

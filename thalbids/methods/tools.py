@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def problem_of(check: Check) -> str | None:
-    """Why a tool cannot run and how to mend that, in one text; None when it can."""
+    """Why a tool cannot run and how to fix that, in one text; None when it can."""
     return None if check.ok else f"{check.problem} {check.mend}".strip()
 
 

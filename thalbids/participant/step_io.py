@@ -29,7 +29,7 @@ NOISE = "NoiseShare"  # of the sidecar of an image: noise of the scan as a share
 
 @dataclass(frozen=True)
 class RefusalParams(Params):
-    """Why something cannot be had, and how to mend that."""
+    """Why something cannot be had, and how to fix that."""
 
     kind = "refusal"
     problem: str

@@ -167,4 +167,4 @@ def _call(argv: Sequence[str], wanted: Environment) -> None:
         raise MissingToolError(f"{argv[0]} cannot be started ({error.strerror}).", "Name another --python.") from None
     if status != 0:
         problem = f"{wanted.name} could not be installed (exit status {status}); what pip said stands above."
-        raise MissingToolError(problem, "Mend that and give the same command again; nothing half-made is used.")
+        raise MissingToolError(problem, "Fix that and give the same command again; nothing half-made is used.")

@@ -336,7 +336,7 @@ class _Copier:
             named = next((name for name in own_names() if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)), None)
             if match or named:
                 what = f"an absolute path ({match[0]})" if match else f"{named!r}, a name of this machine"
-                mend = "Please report this; until it is mended, remove the text by hand."
+                mend = "Please report this; until it is fixed, remove the text by hand."
                 raise LeakError(f"the file would give away {what}.", mend, inside)
 
 

@@ -135,7 +135,7 @@ def check(data: Data) -> None:
     UsageError
         With the reason.
     """
-    mend = "Leave out group.harmonise, or mend the column site of the clinical tables."
+    mend = "Leave out group.harmonise, or correct the column site of the clinical tables."
     first = data.sessions.drop_duplicates("participant_id")
     people = first["site"].value_counts().sort_index()
     if len(people) < 2:
