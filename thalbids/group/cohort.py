@@ -121,13 +121,13 @@ class Cohort:
 
     def excluded(self, participant_id: str, session_id: str, method: str) -> str:
         """Why a mask must not be used ("" when it may)."""
-        own = self.exclusions
-        found = own[
-            (own["participant_id"] == participant_id)
-            & (own["session_id"] == session_id)
-            & own["method"].isin(["", method])
+        exclusions = self.exclusions
+        matching = exclusions[
+            (exclusions["participant_id"] == participant_id)
+            & (exclusions["session_id"] == session_id)
+            & exclusions["method"].isin(["", method])
         ]
-        return "; ".join(found["reason"])
+        return "; ".join(matching["reason"])
 
 
 def own_columns(group: Group) -> tuple[str, ...]:
@@ -187,12 +187,12 @@ def visit_pairs(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
     """
     import pandas as pd
 
-    own = _scanned(cohort)
+    scanned = _scanned(cohort)
     first, last = _pair_rows(cohort, pair)
-    base = _with_icv(own.loc[first], cohort).reset_index(drop=True)
-    follow = own.loc[last].reset_index(drop=True)
+    base = _with_icv(scanned.loc[first], cohort).reset_index(drop=True)
+    follow = scanned.loc[last].reset_index(drop=True)
     kept = ["age", "sex", "female", "diagnosis", "disease_duration", "site", "icv_ml", *cohort.own_columns]
-    made = {
+    columns = {
         "participant_id": base["participant_id"],
         "session_id_baseline": base["session_id"],
         "session_id_followup": follow["session_id"],
@@ -203,12 +203,12 @@ def visit_pairs(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
     for name in dict.fromkeys((*OUTCOMES, *cohort.settings.group.outcomes_change)):
         if name not in base:
             continue
-        made |= {
+        columns |= {
             f"{name}_baseline": base[name],
             f"{name}_followup": follow[name],
             f"d_{name}": follow[name] - base[name],
         }
-    return pd.DataFrame(made)
+    return pd.DataFrame(columns)
 
 
 def check_pair(pair: str) -> tuple[str, str]:
@@ -233,26 +233,29 @@ def check_pair(pair: str) -> tuple[str, str]:
 def _pair_rows(cohort: Cohort, pair: str) -> tuple[list[object], list[object]]:
     """Index labels of the two visits of each pair, without those outside the window of the settings."""
     first, second = check_pair(pair)
-    own = _scanned(cohort)
+    scanned = _scanned(cohort)
     if first == "first":
         one = _baselines(cohort).set_index("participant_id")
-        later = own[own["order"].to_numpy() > one["order"].reindex(own["participant_id"]).to_numpy(dtype=float)]
+        later = scanned[
+            scanned["order"].to_numpy() > one["order"].reindex(scanned["participant_id"]).to_numpy(dtype=float)
+        ]
         start = one["years"].reindex(later["participant_id"]).to_numpy(dtype=float)
         later = later[_inside(cohort, later["years"].to_numpy(dtype=float) - start)]
         last = later.drop_duplicates("participant_id", keep="last")
         place = dict(zip(one.index, _baselines(cohort).index, strict=True))
         return [place[person] for person in last["participant_id"]], list(last.index)
     if first == "consecutive":
-        person = own["participant_id"]
+        person = scanned["participant_id"]
         position = np.flatnonzero((person == person.shift()).to_numpy())
-        ends = own.index[position - 1], own.index[position]
+        ends = scanned.index[position - 1], scanned.index[position]
     else:
         one, two = (
-            own[own["session_id"] == label].reset_index().set_index("participant_id") for label in (first, second)
+            scanned[scanned["session_id"] == label].reset_index().set_index("participant_id")
+            for label in (first, second)
         )
         both = [name for name in one.index if name in two.index]
         ends = tuple(frame.loc[both, "index"] for frame in (one, two))
-    years = [own.loc[rows, "years"].to_numpy(dtype=float) for rows in ends]
+    years = [scanned.loc[rows, "years"].to_numpy(dtype=float) for rows in ends]
     inside = _inside(cohort, years[1] - years[0])
     return [row for row, good in zip(ends[0], inside, strict=True) if good], [
         row for row, good in zip(ends[1], inside, strict=True) if good
@@ -273,12 +276,12 @@ def _steroid_between(visits: pd.DataFrame, base: pd.DataFrame, follow: pd.DataFr
     by_person: dict[str, list[tuple[int, float]]] = {}
     for person, order, value in zip(visits["participant_id"], visits["order"], visits["steroid"], strict=True):
         by_person.setdefault(person, []).append((order, value))
-    found = []
+    between = []
     for person, start, end in zip(base["participant_id"], base["order"], follow["order"], strict=True):
         low, high = min(start, end), max(start, end)
         values = np.array([value for order, value in by_person[person] if low < order <= high])
-        found.append(1.0 if (values == 1).any() else float("nan") if np.isnan(values).any() else 0.0)
-    return found
+        between.append(1.0 if (values == 1).any() else float("nan") if np.isnan(values).any() else 0.0)
+    return between
 
 
 def _with_icv(visits: pd.DataFrame, cohort: Cohort) -> pd.DataFrame:

@@ -39,13 +39,13 @@ DEVIATIONS: dict[str, Column] = {
 
 def planned(settings: Settings) -> dict[str, Any]:
     """The plan: every setting that shapes the numbers, and every main model, without a look at any data."""
-    own = {name: _plain(settings, name) for name in SECTIONS}
+    sections = {name: _plain(settings, name) for name in SECTIONS}
     checks = settings.checks
     return {
         "format": FORMAT,
         "version": thalbids.__version__,
         "seed": settings.run.seed,
-        "settings": own,
+        "settings": sections,
         "models": [_model(one, settings) for one in _plans(settings)],
         "tests": {
             "correction": "Benjamini-Hochberg over methods x outcomes of a subset (p_fdr), and over the methods of an "
@@ -64,8 +64,8 @@ def planned(settings: Settings) -> dict[str, Any]:
 
 def _plain(settings: Settings, name: str) -> dict[str, Any]:
     """A section of the settings as JSON has it, without what a plan cannot know."""
-    own = asdict(getattr(settings, name))
-    kept = {key: value for key, value in own.items() if key not in UNPLANNED.get(name, ())}
+    values = asdict(getattr(settings, name))
+    kept = {key: value for key, value in values.items() if key not in UNPLANNED.get(name, ())}
     plain: dict[str, Any] = json.loads(json.dumps(kept))
     return plain
 

@@ -107,18 +107,18 @@ def run_analyses(cohort: Cohort, analyses: Sequence[Analysis]) -> tuple[list[Tab
     Exception
         A mistake in an analysis, after the tables of all others were written.
     """
-    found: list[Table] = []
+    tables: list[Table] = []
     problems: list[str] = []
     bugs: list[Exception] = []
     for analysis in analyses:
         try:
-            found += list(analysis.tables(cohort))
+            tables += list(analysis.tables(cohort))
         except ThalbidsError as error:
             problems.append(f"warning: {analysis.name}: {error}")
         except Exception as error:
             LOG.debug("analysis %s", analysis.name, exc_info=True)
             bugs.append(error)
-    made = joined(found)
+    made = joined(tables)
     if bugs:
         write_all(made, cohort.out_dir)
         raise bugs[0]

@@ -306,7 +306,7 @@ def inflated(raw: bytes, most: int) -> tuple[bytes, int]:
 
 
 def read_header(raw: bytes, path: Path) -> tuple[Any, Any]:
-    """The header as nibabel repairs it, for the data, and as it is on disk: a zoom of 0 would become 1 without a word."""
+    """The header as nibabel repairs it, for the data, and as it is on disk: a zoom of 0 would become 1 silently."""
     for order in ("little", "big"):
         length = int.from_bytes(raw[:4], order)
         header_class = _NIFTI_HEADERS.get(length)

@@ -164,23 +164,23 @@ def _condemned(name: str, verdicts: Mapping[str, Verdict]) -> bool:
 
 def against(mask: Witness, name: str, other: Witness, overlap: float | None) -> Contradiction | None:
     """In what a mask differs from another one beyond the limits; None when they agree."""
-    found = [item for item in deviations(mask, other, overlap) if item[0] > 1]
-    if not found:
+    contradictions = [item for item in deviations(mask, other, overlap) if item[0] > 1]
+    if not contradictions:
         return None
     measured = _limits(mask, other)[0] is SAME_PROTOCOL
-    return Contradiction(name, tuple(words for _, words in found), found[0][0], measured)
+    return Contradiction(name, tuple(words for _, words in contradictions), contradictions[0][0], measured)
 
 
 def deviations(mask: Witness, other: Witness, overlap: float | None = None) -> Deviations:
     """Every deviation of a mask from another one as a multiple of its limit, with words; the largest first."""
     limits, ratio = _limits(mask, other)
-    found = [_centres(mask, other, limits), *_ends(mask, other, limits, ratio), _balance(mask, other, limits)]
+    measured = [_centres(mask, other, limits), *_ends(mask, other, limits, ratio), _balance(mask, other, limits)]
     if ratio is not None and limits.volume is not None:
-        found.append(_size(mask, other, limits.volume, ratio))
+        measured.append(_size(mask, other, limits.volume, ratio))
     if overlap is not None and limits.overlap is not None:
         words = f"the smaller of the two lies {100 * overlap:.0f} % in the larger"
-        found.append((limits.overlap / max(overlap, 1e-6), words))
-    return sorted(found, key=lambda item: -item[0])
+        measured.append((limits.overlap / max(overlap, 1e-6), words))
+    return sorted(measured, key=lambda item: -item[0])
 
 
 def _limits(mask: Witness, other: Witness) -> tuple[Limits, float | None]:
@@ -206,7 +206,7 @@ def _centres(mask: Witness, other: Witness, limits: Limits) -> Deviation:
 
 
 def _ends(mask: Witness, other: Witness, limits: Limits, ratio: float | None) -> Deviations:
-    found = []
+    ends = []
     for side in landmarks.SIDES:
         wanted = landmarks.scaled(other.places[side], ratio or 1.0)
         for key, end, sign in (("low_mm", 0, 1), ("high_mm", 1, -1)):
@@ -214,8 +214,8 @@ def _ends(mask: Witness, other: Witness, limits: Limits, ratio: float | None) ->
             axis = int(np.abs(short).argmax())
             how = "short of" if short[axis] > 0 else "beyond"
             words = f"its {side} thalamus ends {abs(short[axis]):.1f} mm {how} the other's at the {AXES[axis][end]}"
-            found.append((float(abs(short[axis]) / limits.end_mm), words))
-    return [max(found)]
+            ends.append((float(abs(short[axis]) / limits.end_mm), words))
+    return [max(ends)]
 
 
 def _size(mask: Witness, other: Witness, limit: float, ratio: float) -> Deviation:

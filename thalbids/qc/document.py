@@ -238,7 +238,7 @@ def _witnesses(
     masks: Mapping[str, MaskInput], out: Mapping[str, Mapping[str, Any]], affine: np.ndarray
 ) -> dict[str, contradictions.Witness]:
     """The masks that can be compared: with both sides, not distrusted by themselves, and no ensemble of others."""
-    found = {}
+    witnesses = {}
     for name, mask in masks.items():
         ensemble = any(other.family == mask.family and set(other.images) < set(mask.images) for other in masks.values())
         if mask.labels is None or mask.status != "ok" or ensemble or rules.distrusted(out[name]["flags"]):
@@ -249,8 +249,8 @@ def _witnesses(
         places = landmarks.of_labels(np.asarray(mask.labels)[box], moved_origin(affine, box))
         if places is not None:
             volume = families.of(mask.family).relative_volume
-            found[name] = contradictions.Witness(places, mask.family, mask.images, mask.builds_on, volume)
-    return found
+            witnesses[name] = contradictions.Witness(places, mask.family, mask.images, mask.builds_on, volume)
+    return witnesses
 
 
 Table = dict[str, dict[str, float | None]]
@@ -332,8 +332,8 @@ def _distrust(masks: Mapping[str, dict[str, Any]], flags: Sequence[dict[str, Any
 
 def _compare_balance(masks: Mapping[str, dict[str, Any]], others: Sequence[Mapping[str, Any]]) -> None:
     """Flag the masks whose balance of left and right is another than in the person's other visits."""
-    own = {name: entry["measures"]["asymmetry_index"] for name, entry in masks.items() if entry["measures"]}
-    known = {name: value for name, value in own.items() if value is not None}
+    indices = {name: entry["measures"]["asymmetry_index"] for name, entry in masks.items() if entry["measures"]}
+    known = {name: value for name, value in indices.items() if value is not None}
     seen = {str(other["session"]): other.get("asymmetry", {}) for other in others}
     for name, flag in balance_flags(known, seen).items():
         masks[name]["flags"].append(flag)

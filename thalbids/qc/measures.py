@@ -235,11 +235,11 @@ def _profiles(mask: np.ndarray) -> list[np.ndarray]:
 
 def _sides(labels: np.ndarray) -> Sides:
     """Left and right thalamus; (None, None) for a mask without sides, such as 0 and 1, or an empty one."""
-    found = set(np.unique(labels).tolist()) - {0}
-    if not found & {LEFT_THALAMUS, RIGHT_THALAMUS}:
+    present = set(np.unique(labels).tolist()) - {0}
+    if not present & {LEFT_THALAMUS, RIGHT_THALAMUS}:
         return None, None
-    if found - {LEFT_THALAMUS, RIGHT_THALAMUS}:
-        raise ValueError(f"labels other than {LEFT_THALAMUS} and {RIGHT_THALAMUS}: {sorted(found)}")
+    if present - {LEFT_THALAMUS, RIGHT_THALAMUS}:
+        raise ValueError(f"labels other than {LEFT_THALAMUS} and {RIGHT_THALAMUS}: {sorted(present)}")
     return labels == LEFT_THALAMUS, labels == RIGHT_THALAMUS
 
 

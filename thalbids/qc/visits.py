@@ -44,11 +44,11 @@ def image_flags(name: str, facts: Facts, notes: Sequence[str] = ()) -> list[Flag
 
 def changes(first: Mapping[str, Facts], later: Mapping[str, Facts]) -> list[tuple[str, str]]:
     """What differs between the acquisitions of two visits, image by image: (rule, words)."""
-    found = []
+    lines = []
     for name in first:
         if name in later:
-            found += [(rule, f"{name}: {words}") for rule, words in _differences(first[name], later[name])]
-    return found
+            lines += [(rule, f"{name}: {words}") for rule, words in _differences(first[name], later[name])]
+    return lines
 
 
 def _differences(first: Facts, later: Facts) -> Iterable[tuple[str, str]]:
@@ -101,12 +101,12 @@ def visit_flags(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> 
     (label of the other visit, flag): each difference of acquisition and of the skull's size (check); and, with the
     label "", that the skull has another size than in most other visits (distrust): a header is wrong, or the person.
     """
-    found: list[tuple[str, Flag]] = []
+    flags: list[tuple[str, Flag]] = []
     far = []
     for other in others:
         for rule, words in changes(other["acquisition"], own["acquisition"]):
             advice = "Read a change of volume between the two with this in mind, or leave the pair out."
-            found.append(
+            flags.append(
                 (
                     other["session"],
                     _flag(
@@ -122,7 +122,7 @@ def visit_flags(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> 
                 f"{other['session']}: one person's does not change."
             )
             advice = "Compare the voxel sizes in the two headers, and look whether it is the same person."
-            found.append((other["session"], _flag("visit_icv", apart, ICV_CHECK, reason, advice)))
+            flags.append((other["session"], _flag("visit_icv", apart, ICV_CHECK, reason, advice)))
     known = [o for o in others if o["icv_mm3"] and not either_stripped(own, o)]
     much = [other for apart, other in far if apart > ICV_DISTRUST]
     if own["icv_mm3"] and len(much) > len(known) / 2:
@@ -133,8 +133,8 @@ def visit_flags(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> 
         )
         worst = max(apart for apart, _ in far)
         advice = "Do not use the volumes before the header has been compared with the scanner's images."
-        found.append(("", _flag("visit_size", worst, ICV_DISTRUST, reason, advice, DISTRUST)))
-    return found
+        flags.append(("", _flag("visit_size", worst, ICV_DISTRUST, reason, advice, DISTRUST)))
+    return flags
 
 
 def balance_flags(own: Mapping[str, float], others: Mapping[str, Mapping[str, float]]) -> dict[str, Flag]:

@@ -129,12 +129,12 @@ def echoes(
     r1 = np.maximum(head_there.r1, 1e-3)  # air has no signal, by its density
     start = ernst(head_there.density, r1, angle, contrast.repetition_time, saturation)
     rng = np.random.default_rng(list(seed))
-    made = []
+    images = []
     for time in echo_times:
         image = truncated(start * np.exp(-time * head_there.r2star), ringing)
         real, imaginary = (noise * rng.standard_normal(image.shape) for _ in range(2))
-        made.append(np.hypot(image + real, imaginary).astype(np.float32))
-    return made
+        images.append(np.hypot(image + real, imaginary).astype(np.float32))
+    return images
 
 
 def truncated(image: np.ndarray, share: float) -> np.ndarray:

@@ -42,7 +42,7 @@ def read_out(values: np.ndarray, labels: np.ndarray) -> dict[tuple[str, str], Re
     Each side is eroded on its own, by one voxel across faces: the border with its mixture of tissues goes, also where
     the thalami touch. The standard deviation is that of a sample (n - 1).
     """
-    found = {}
+    values_of = {}
     box = ndimage.find_objects((labels > 0).astype(np.uint8))
     part = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box[0]) if box else (slice(0, 0),) * labels.ndim
     values, labels = values[part], labels[part]
@@ -50,8 +50,8 @@ def read_out(values: np.ndarray, labels: np.ndarray) -> dict[tuple[str, str], Re
         masks = {label: _region(labels == label, region) for label in SIDES["both"]}
         for side, members in SIDES.items():
             inside = np.logical_or.reduce([masks[label] for label in members])
-            found[(region, side)] = summary(values[inside])
-    return found
+            values_of[(region, side)] = summary(values[inside])
+    return values_of
 
 
 def _region(mask: np.ndarray, region: str) -> np.ndarray:

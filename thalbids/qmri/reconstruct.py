@@ -76,8 +76,8 @@ class Options:
     def of(cls, settings: Qmri) -> Options:
         """The part of the settings."""
         names = {entry.name for entry in fields(cls)} & {entry.name for entry in fields(settings)}
-        own = {name: getattr(settings, name) for name in names}
-        return cls(**own, b1_fwhm=settings.b1_smoothing_mm, receive_fwhm=settings.receive_smoothing_mm)
+        values = {name: getattr(settings, name) for name in names}
+        return cls(**values, b1_fwhm=settings.b1_smoothing_mm, receive_fwhm=settings.receive_smoothing_mm)
 
     def to_json(self) -> dict[str, object]:
         """For records."""

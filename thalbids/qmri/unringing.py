@@ -32,7 +32,7 @@ def unring(volume: np.ndarray) -> np.ndarray:
     check()
     from dipy.denoise.gibbs import gibbs_removal
 
-    found = gibbs_removal(
+    unrung = gibbs_removal(
         np.array(volume, dtype=np.float64), slice_axis=SLICE_AXIS, n_points=NEIGHBOURS, inplace=False, num_processes=1
     )
-    return np.asarray(found, dtype=np.float32)
+    return np.asarray(unrung, dtype=np.float32)

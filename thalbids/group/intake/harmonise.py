@@ -108,13 +108,13 @@ def collect(cohort: Cohort) -> Data:
     index = pd.MultiIndex.from_frame(sessions[_KEYS])
     features, left_out = [], []
     for method in cohort.methods:
-        own = good[good["method"] == method].set_index(_KEYS)[["volume_ml", *_SIDES]].reindex(index)
-        if own["volume_ml"].notna().mean() < MIN_SHARE:
+        of_method = good[good["method"] == method].set_index(_KEYS)[["volume_ml", *_SIDES]].reindex(index)
+        if of_method["volume_ml"].notna().mean() < MIN_SHARE:
             left_out.append(method)
             continue
-        sides = own[_SIDES].notna().all(axis=1)[own["volume_ml"].notna()].all()
+        sides = of_method[_SIDES].notna().all(axis=1)[of_method["volume_ml"].notna()].all()
         names = _SIDES if sides else ["volume_ml"]
-        features.append(own[names].set_axis(pd.MultiIndex.from_product([[method], names]), axis=1))
+        features.append(of_method[names].set_axis(pd.MultiIndex.from_product([[method], names]), axis=1))
     wide = pd.concat(features, axis=1) if features else pd.DataFrame(index=index)
     continuous = tuple(name for name in CONTINUOUS if sessions[name].notna().any())
     discrete = tuple(name for name in DISCRETE if _known(sessions[name]).any())
@@ -180,9 +180,9 @@ class Learned:
         row = self.people.get_indexer(scans["participant_id"])
         site = self.sites.get_indexer(scans["site"].astype(str))
         z = (features.to_numpy(dtype=np.float64) - self.kept[row]) / self.sd
-        made = self.sd * (z - self.gamma[site]) / np.sqrt(self.delta[site]) + self.kept[row]
-        made[site < 0] = np.nan
-        return pd.DataFrame(made, columns=features.columns)
+        adjusted = self.sd * (z - self.gamma[site]) / np.sqrt(self.delta[site]) + self.kept[row]
+        adjusted[site < 0] = np.nan
+        return pd.DataFrame(adjusted, columns=features.columns)
 
 
 def learn(data: Data) -> Learned:
@@ -225,22 +225,22 @@ def _repeats(repeats: pd.DataFrame, data: Data, learned: Learned) -> pd.DataFram
     new = _long(learned.applied(wide, scans), scans[keys])
     both = repeats.drop(columns=list(_NAMES)).merge(new, on=[*keys, "method"], how="left", validate="one_to_one")
     ok = both["status"] == "ok"
-    made = repeats.reset_index(drop=True).copy()
+    result = repeats.reset_index(drop=True).copy()
     for name in _NAMES:
-        made[name] = both[name].where(ok, made[name])
+        result[name] = both[name].where(ok, result[name])
     without = ok & both["volume_ml"].isna()
-    made.loc[without, ["status", "reason"]] = ["excluded", f"not harmonised: {_LACKING}"]
-    return made
+    result.loc[without, ["status", "reason"]] = ["excluded", f"not harmonised: {_LACKING}"]
+    return result
 
 
 def _long(adjusted: pd.DataFrame, ids: pd.DataFrame) -> pd.DataFrame:
     """Harmonised features as rows of ``ids``, method, volume and sides; the total is the sum of the sides."""
     parts = []
     for method in dict.fromkeys(adjusted.columns.get_level_values(0)):
-        own = adjusted[method].copy()
-        if "volume_ml" not in own:
-            own["volume_ml"] = own[_SIDES[0]] + own[_SIDES[1]]
-        parts.append(ids.assign(method=method).join(own))
+        of_method = adjusted[method].copy()
+        if "volume_ml" not in of_method:
+            of_method["volume_ml"] = of_method[_SIDES[0]] + of_method[_SIDES[1]]
+        parts.append(ids.assign(method=method).join(of_method))
     return pd.concat(parts, ignore_index=True).reindex(columns=[*ids.columns, "method", *_NAMES])
 
 

@@ -50,24 +50,26 @@ def apart(cohort: Cohort) -> Cohort:
 
 
 def _marked(visits: pd.DataFrame) -> dict[tuple[str, str], str]:
-    own = visits[visits["rescan_of"].fillna("") != ""]
+    marked = visits[visits["rescan_of"].fillna("") != ""]
     return {
         (person, session): first
-        for person, session, first in zip(own["participant_id"], own["session_id"], own["rescan_of"], strict=True)
+        for person, session, first in zip(
+            marked["participant_id"], marked["session_id"], marked["rescan_of"], strict=True
+        )
     }
 
 
 def _set(cohort: Cohort) -> dict[tuple[str, str], str]:
     """The pairs of the setting, for everybody who has both sessions."""
-    made: dict[tuple[str, str], str] = {}
+    pairs: dict[tuple[str, str], str] = {}
     sessions = set(zip(cohort.visits["participant_id"], cohort.visits["session_id"], strict=True))
     for pair in cohort.settings.checks.rescans:
         first, colon, second = (part.strip() for part in pair.partition(":"))
         if not (first and colon and second) or first == second:
             raise UsageError(f"checks.rescans: {pair!r} is no pair of sessions.", 'Write "FIRST:RESCAN", as "1:1b".')
         one, two = with_prefix(first, "ses-"), with_prefix(second, "ses-")
-        made |= {(person, two): one for person, session in sessions if session == two and (person, one) in sessions}
-    return made
+        pairs |= {(person, two): one for person, session in sessions if session == two and (person, one) in sessions}
+    return pairs
 
 
 def _unmarked(frame: pd.DataFrame, pairs: dict[tuple[str, str], str]) -> list[bool]:
@@ -90,5 +92,5 @@ def _repeats(cohort: Cohort, pairs: dict[tuple[str, str], str]) -> pd.DataFrame:
     known["session_id"] = [pairs.get(key, key[1]) for key in own]  # runs of a rescan belong to its first session
     rescans = rescans[[key not in set(own) for key in zip(rescans["participant_id"], rescans["entities"], strict=True)]]
     parts = [part[columns] for part in (known, firsts, rescans) if len(part)]
-    made = pd.concat(parts, ignore_index=True) if parts else cohort.repeats
-    return made.sort_values(_KEYS, kind="stable").reset_index(drop=True)
+    result = pd.concat(parts, ignore_index=True) if parts else cohort.repeats
+    return result.sort_values(_KEYS, kind="stable").reset_index(drop=True)

@@ -34,11 +34,11 @@ def named(cohort: Cohort) -> Cohort:
     visits = cohort.visits
     if cohort.settings.group.site == "none" or visits["site"].map(bool).any():
         return cohort
-    found = labels(cohort.documents)
-    if len(set(found.values())) < 2:
+    scanners = labels(cohort.documents)
+    if len(set(scanners.values())) < 2:
         return cohort
     keys = zip(visits["participant_id"], visits["session_id"], strict=True)
-    site = pd.Series([found.get(key, "") for key in keys], index=visits.index, dtype=object)
+    site = pd.Series([scanners.get(key, "") for key in keys], index=visits.index, dtype=object)
     note = (
         "sites: no clinical table has a column of sites (site, scanner, centre, protocol); the scanner and protocol of "
         'each T1w stand for it. group.site = "none" leaves them out.'
@@ -56,16 +56,16 @@ def labels(documents: Mapping[tuple[str, str], Mapping[str, Any]]) -> dict[tuple
     ['S, TR 2.3 s', 'S, TR 2.5 s']
     """
     facts = {key: acquired(document).get(IMAGE, {}) for key, document in documents.items()}
-    scanners = {key: _scanner(own) for key, own in facts.items() if own.get("scanner")}
+    scanners = {key: _scanner(keys) for key, keys in facts.items() if keys.get("scanner")}
     protocols = {key: {name: _rounded(facts[key].get(name), n) for name, n in PROTOCOL.items()} for key in scanners}
-    made = {}
+    names = {}
     for scanner in sorted(set(scanners.values()), key=natural):
-        own = [key for key, name in scanners.items() if name == scanner]
-        differ = [name for name in PROTOCOL if len({protocols[key][name] for key in own}) > 1]
-        for key in own:
+        keys = [key for key, name in scanners.items() if name == scanner]
+        differ = [name for name in PROTOCOL if len({protocols[key][name] for key in keys}) > 1]
+        for key in keys:
             words = [WORDS[name].format(protocols[key][name] or "unknown") for name in differ]
-            made[key] = ", ".join([scanner, *words])
-    return made
+            names[key] = ", ".join([scanner, *words])
+    return names
 
 
 def _scanner(facts: Mapping[str, Any]) -> str:

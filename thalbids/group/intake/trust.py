@@ -33,19 +33,19 @@ def distrusted(out_dir: Path, places: Sequence[Place], rows: Sequence[Mapping[st
     for row in rows:
         if row["status"] == "ok":
             usable.setdefault((row["participant_id"], row["session_id"]), []).append(row["method"])
-    found = []
+    faults = []
     for place in places:
         ids = {"participant_id": place.participant_id, "session_id": place.session_id}
         methods = usable.get((place.participant_id, place.session_id), [])
         fault, recorded = _session_fault(out_dir, place) if methods else ("", False)
         recorded = recorded and bool(place.masks())  # a copy of the tables alone has no masks to contradict them
         if fault:
-            found.append({**ids, "method": "", "reason": f"{fault}: {MEND}"})
+            faults.append({**ids, "method": "", "reason": f"{fault}: {MEND}"})
             continue
         for method in methods:
             if fault := _mask_fault(out_dir, place, method, recorded):
-                found.append({**ids, "method": method, "reason": f"{fault}: {MEND}"})
-    return found
+                faults.append({**ids, "method": method, "reason": f"{fault}: {MEND}"})
+    return faults
 
 
 def note(row: Mapping[str, str]) -> str:

@@ -59,12 +59,12 @@ def after_fit(
         key = tuple(row[name] for name in keys)
         there = bool(np.isfinite(row[estimate]))
         reasons[key] = "" if there else reasons.get(key, row["reason"])
-    made = []
+    lines = []
     for entry in ledgers:
         reason = reasons.get(tuple(entry[name] for name in keys), "") if keys else ""
         lost = {lost_column(NOT_FITTED): entry["n_used"], "n_used": 0} if reason else {}
-        made.append({**entry, **lost, "reason": reason})
-    return made
+        lines.append({**entry, **lost, "reason": reason})
+    return lines
 
 
 def lost_by_column(frame: pd.DataFrame, needed: Mapping[str, str]) -> dict[str, Any]:

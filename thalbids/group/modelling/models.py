@@ -113,7 +113,7 @@ def rows(plan: Plan, cohort: Cohort, sample: Sample, chosen: tuple[str, ...] | N
 
 def ledgers(plan: Plan, cohort: Cohort, sample: Sample, pair: str = "") -> Rows:
     """How many rows each model has, and which missing column costs how many."""
-    made = []
+    lines = []
     methods = cohort.model_methods
     for subset in subsets(cohort):
         inside = sample.within(subset)
@@ -121,8 +121,8 @@ def ledgers(plan: Plan, cohort: Cohort, sample: Sample, pair: str = "") -> Rows:
             for method in methods:
                 model = plan.design(inside, outcome, method)
                 lost = {f"no {_word(plan, outcome, name)}": mask for name, mask in model.lost.items()}
-                made.append(ledger(plan.analysis, outcome, method, lost, subset=subset, sessions=pair))
-    return made
+                lines.append(ledger(plan.analysis, outcome, method, lost, subset=subset, sessions=pair))
+    return lines
 
 
 def left_out_notes(analysis: str, rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -149,19 +149,19 @@ _MODEL = ("outcome", "method", "subset", "sessions", "threshold")
 
 def costly_notes(ledgers: Sequence[Mapping[str, Any]]) -> list[str]:
     """Sentences on covariates whose missing values cost a model more people than it keeps."""
-    found: dict[tuple[str, str], list[str]] = {}
+    costs: dict[tuple[str, str], list[str]] = {}
     for row in ledgers:
         reasons = [key for key, value in row.items() if key.startswith("lost_") and value == value]
         for place, key in enumerate(reasons):
             costly = key.startswith("lost_no_") and key not in _NEEDED
             have = row["n_used"] + sum(row[later] for later in reasons[place + 1 :])  # lost for a later reason
             if costly and row[key] > have and row["n_used"] > 0:
-                found.setdefault((row["analysis"], key.removeprefix("lost_no_")), []).append(f"{row['n_used']}")
+                costs.setdefault((row["analysis"], key.removeprefix("lost_no_")), []).append(f"{row['n_used']}")
     return [
         f"warning: {analysis}: {name.replace('_', ' ')} is missing for more people than have it in {len(used)} of "
         f"{sum(row['analysis'] == analysis for row in ledgers)} models (n at most {max(used, key=int)}); without this "
         "covariate they would have more."
-        for (analysis, name), used in found.items()
+        for (analysis, name), used in costs.items()
     ]
 
 
@@ -175,10 +175,10 @@ def _word(plan: Plan, outcome: str, name: str) -> str:
 
 
 def _terms(plan: Plan, outcome: str, fitted: fit.Fitted) -> Rows:
-    made = []
+    rows = []
     for term in fitted.terms:
         main = term.name == plan.predictor and plan.measure in SIGNED
-        made.append(
+        rows.append(
             {
                 "measure": plan.measure,
                 "transform": "log" if outcome in plan.logged else "ordinal" if outcome in plan.levels else "none",
@@ -194,4 +194,4 @@ def _terms(plan: Plan, outcome: str, fitted: fit.Fitted) -> Rows:
                 "reason": fitted.reason,
             }
         )
-    return made
+    return rows

@@ -129,12 +129,12 @@ def _wide(cohort: Cohort, people: pd.Series, sessions: pd.Series, columns: Seque
     rows = pd.DataFrame(
         {"participant_id": people.to_numpy(), "session_id": sessions.to_numpy(), "row": range(len(people))}
     )
-    found = good[[*_KEYS, "method", *columns]].merge(rows, on=_KEYS, how="inner", validate="many_to_one")
-    method = pd.Index(methods).get_indexer(found["method"])
+    merged = good[[*_KEYS, "method", *columns]].merge(rows, on=_KEYS, how="inner", validate="many_to_one")
+    method = pd.Index(methods).get_indexer(merged["method"])
     made = []
     for name in columns:
         values = np.full((len(rows), len(methods)), np.nan)
-        values[found["row"].to_numpy(dtype=int), method] = found[name].to_numpy(dtype=np.float64)
+        values[merged["row"].to_numpy(dtype=int), method] = merged[name].to_numpy(dtype=np.float64)
         made.append(pd.DataFrame(values, columns=methods))
     return made
 

@@ -18,8 +18,8 @@ def site_words(values: pd.Series) -> np.ndarray:
 
 def people(cohort: Cohort) -> dict[str, int]:
     """Participants of each site by their baseline, in natural order; empty where no site is given."""
-    found = baseline(cohort)["site"]
-    counts = found[found.map(lambda value: isinstance(value, str) and bool(value))].value_counts()
+    sites = baseline(cohort)["site"]
+    counts = sites[sites.map(lambda value: isinstance(value, str) and bool(value))].value_counts()
     return {str(site): int(counts[site]) for site in sorted(counts.index, key=natural)}
 
 
@@ -52,15 +52,15 @@ def notes(cohort: Cohort) -> list[str]:
         done = "no model knows of it (group.site)"
     else:
         done = f"fewer than two have {group.smallest_level} participants, so no model knows of it"
-    made = [f"warning: the data come from {len(found)} sites, {told}: {done}."]
-    own = cohort.visits[cohort.visits["has_mri"] & cohort.visits["site"].map(bool)]
-    moved = own.groupby("participant_id")["site"].nunique()
+    lines = [f"warning: the data come from {len(found)} sites, {told}: {done}."]
+    scanned = cohort.visits[cohort.visits["has_mri"] & cohort.visits["site"].map(bool)]
+    moved = scanned.groupby("participant_id")["site"].nunique()
     names = [str(person) for person in moved.index[moved > 1]]
     if names:
         who = "participant was" if len(names) == 1 else "participants were"
         shown = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
-        made.append(
+        lines.append(
             f"warning: {len(names)} {who} scanned at several sites ({shown}): the change holds the "
             "difference between the sites, which no covariate of the baseline takes out."
         )
-    return made
+    return lines

@@ -158,11 +158,11 @@ def _fit_part(
     """Maps and standard errors of some voxels, unlimited; NaN where there is none."""
     order = [name for name in (PDW, T1W, MTW) if name in weighted]
     covariance = None
-    found: dict[str, np.ndarray] = {}
+    maps: dict[str, np.ndarray] = {}
     if _has_decay(weighted):
         decay = fit_decay([signals[n] for n in order], [weighted[n].echo_times for n in order], options.fit)
         start = dict(zip(order, np.exp(decay.intercepts), strict=True))
-        covariance, found["R2starmap"] = decay.covariance, decay.r2star
+        covariance, maps["R2starmap"] = decay.covariance, decay.r2star
     else:
         start = {name: np.where(signals[name][0] > 0, signals[name][0], np.nan) for name in order}
     pd, t1 = weighted[PDW].contrast, weighted[T1W].contrast
@@ -171,9 +171,9 @@ def _fit_part(
         "R1map": [angles.r1_by_pd, angles.r1_by_t1],
         "PDmap": [angles.amplitude_by_pd, angles.amplitude_by_t1],
     }
-    found |= {"R1map": angles.r1, "PDmap": angles.amplitude}
+    maps |= {"R1map": angles.r1, "PDmap": angles.amplitude}
     if options.spoiling is not None:
-        found["R1map"], slope = correct(angles.r1, options.spoiling, transmit)
+        maps["R1map"], slope = correct(angles.r1, options.spoiling, transmit)
         gradients["R1map"] = [slope * g for g in gradients["R1map"]]
     if MTW in weighted:
         small: DualAngle = angles
@@ -181,12 +181,12 @@ def _fit_part(
             small = dual_angle(start[PDW], start[T1W], pd, t1, transmit, "small-angle")
         residual = options.mt_residual if np.ndim(transmit) else 0.0
         saturation = mt_saturation(start[MTW], weighted[MTW].contrast, small, transmit, residual)
-        found["MTsat"] = saturation.value
+        maps["MTsat"] = saturation.value
         gradients["MTsat"] = [saturation.by_pd, saturation.by_t1, saturation.by_mt]
     if covariance is None:
-        return found, {}
+        return maps, {}
     errors = {name: propagated(gradient, covariance) for name, gradient in gradients.items()}
-    return found, errors | {"R2starmap": np.sqrt(covariance[-1, -1])}
+    return maps, errors | {"R2starmap": np.sqrt(covariance[-1, -1])}
 
 
 def propagated(gradient: Sequence[np.ndarray], covariance: np.ndarray) -> np.ndarray:

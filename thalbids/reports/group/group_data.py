@@ -147,8 +147,8 @@ def values(table: pd.DataFrame, column: str) -> Any:
     """The finite numbers of a column as an array."""
     import numpy as np
 
-    found = table[column].to_numpy(dtype=np.float64)
-    return found[np.isfinite(found)]
+    numbers = table[column].to_numpy(dtype=np.float64)
+    return numbers[np.isfinite(numbers)]
 
 
 def methods_in(table: pd.DataFrame, column: str = "method") -> list[str]:

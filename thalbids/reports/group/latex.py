@@ -39,10 +39,10 @@ def _table(section: Section, shown: Shown, label: str) -> str:
     columns = [f"c{i}" for i in range(len(header))]  # names may stand twice
     frame = pd.DataFrame([[_text(cell) for cell in row] for row in shown.rows], columns=columns)
     plain = [name.replace("{", "{{").replace("}", "}}") for name in header]  # the Styler formats them
-    made = frame.style.hide(axis="index").relabel_index(plain, axis="columns")
+    styled = frame.style.hide(axis="index").relabel_index(plain, axis="columns")
     caption = f"{_text(section.title)}: {_text(shown.title)} ({_text(shown.file)})."
     form = "l" + "r" * (len(header) - 1)
-    text: str = made.to_latex(
+    text: str = styled.to_latex(
         hrules=True, environment="longtable", caption=caption, label=label, column_format=form
     )  # fmt: skip
     return text

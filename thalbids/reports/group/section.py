@@ -72,12 +72,12 @@ def matrix(title: str, tests: pd.DataFrame, file: str) -> list[Shown]:
 
     ``tests`` has the columns ``method``, ``method2`` and ``p_fdr``, and each pair once.
     """
-    found = {frozenset((row["method"], row["method2"])): row["p_fdr"] for row in tests.to_dict("records")}
-    names = ordered({name for pair in found for name in pair})
-    if not 2 < len(names) <= MOST_METHODS or not any(p == p for p in found.values()):
+    p_of = {frozenset((row["method"], row["method2"])): row["p_fdr"] for row in tests.to_dict("records")}
+    names = ordered({name for pair in p_of for name in pair})
+    if not 2 < len(names) <= MOST_METHODS or not any(p == p for p in p_of.values()):
         return []
     rows = [
-        [look.label(one), *("" if one == two else p_value(found.get(frozenset((one, two)))) for two in names)]
+        [look.label(one), *("" if one == two else p_value(p_of.get(frozenset((one, two)))) for two in names)]
         for one in names
     ]
     return [Shown(title, ["", *(look.short(look.label(name)) for name in names)], rows, file)]
@@ -97,10 +97,10 @@ def unions(methods: Sequence[str]) -> list[str]:
 
 def span(column: pd.Series[Any]) -> str:
     """The smallest and the largest number of a column of counts."""
-    found = column.dropna()
-    if found.empty:
+    known = column.dropna()
+    if known.empty:
         return "–"
-    ends = number(found.min(), 0), number(found.max(), 0)
+    ends = number(known.min(), 0), number(known.max(), 0)
     return ends[0] if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}"
 
 

@@ -353,15 +353,15 @@ class _Shown:
             return None
 
     def _masks(self) -> list[views.Mask]:
-        found = []
+        rows = []
         for number, mask in enumerate(self.session.masks):
             volume = self._read(mask.label, mask.path, views.read_mask)
             if volume is not None:
                 style = mask.style or palette.style(mask.method)
                 key = f"{self.prefix}m{number}"
                 distrusted = not self.words.trusted(mask.method)
-                found.append(views.Mask(volume, mask.image, style, key, mask.label, distrusted, mask.method))
-        return found
+                rows.append(views.Mask(volume, mask.image, style, key, mask.label, distrusted, mask.method))
+        return rows
 
     def _cuts(self) -> Iterable[views.Mask]:
         """Masks of one image that an envelope cuts, each followed by the part of its surface that is the envelope's."""

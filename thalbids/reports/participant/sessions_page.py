@@ -198,9 +198,9 @@ def label(method: str) -> str:
 
 def _methods(entries: Iterable[Entry]) -> list[str]:
     """Methods that any session has a row for, in the order of the tables; those of third parties last."""
-    found = {method for entry in entries for method in (entry.document or {}).get("Masks", {})}
+    methods = {method for entry in entries for method in (entry.document or {}).get("Masks", {})}
     known = [method.desc for method in names.methods()]
-    return [m for m in known if m in found] + sorted(found - set(known))
+    return [m for m in known if m in methods] + sorted(methods - set(known))
 
 
 def _of_session(document: Mapping[str, Any]) -> list[tuple[object, bool]]:

@@ -197,16 +197,16 @@ def notes(rows: Rows) -> list[str]:
     volume = [row for row in rows if row["term"] in clinical.VOLUME_TERMS.values() and row["subset"] == "all"]
     changed = [f"{row['outcome']} ({row['method']})" for row in volume if changes(row)]
     failed = [row for row in volume if row["reason"]]
-    made = []
+    lines = []
     if changed:
         shown = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
-        made.append(
+        lines.append(
             f"warning: with missing values imputed, significance or sign changes in {counted(len(changed), 'model')}: "
             f"{shown}."
         )
     if failed:
-        made.append(f"imputation: {len(failed)} of {len(volume)} models have none ({failed[0]['reason']}).")
-    return made
+        lines.append(f"imputation: {len(failed)} of {len(volume)} models have none ({failed[0]['reason']}).")
+    return lines
 
 
 def changes(row: Any) -> bool:

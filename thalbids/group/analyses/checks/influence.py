@@ -170,37 +170,37 @@ def _model(
     Of an outcome with proportional odds, leverage and distance are those of least squares on its ranks; the models with
     and without the people are those of the main table.
     """
-    made = plan.design(sample, outcome, method)
-    columns, predictors = made.columns, made.predictors
-    whole = plan.fitted(made)
+    planned = plan.design(sample, outcome, method)
+    columns, predictors = planned.columns, planned.predictors
+    whole = plan.fitted(planned)
     used = fit.listwise(columns)
     rows = {name: values[used] for name, values in columns.items()}
     if fit.missing(columns, used) or fit.unfit(outcome, predictors, rows):
         return [], _row(whole) | {"reason": whole.reason}
     X = np.column_stack([*(rows[name] for name in predictors), np.ones(int(used.sum()))])
-    found = influence(X, rows[outcome])
+    influences = influence(X, rows[outcome])
     n, k = X.shape
     beyond = {
-        "leverage": found.leverage >= max(limits.leverage, 3 * k / n),
-        "cook": found.cook >= limits.cook,
+        "leverage": influences.leverage >= max(limits.leverage, 3 * k / n),
+        "cook": influences.cook >= limits.cook,
         "volume": np.abs(distance(columns[plan.predictor])[used]) > limits.z,
         "outcome": (np.abs(distance(columns[outcome])[used]) > limits.z) & (_score(outcome) in BELLS),
     }
     out = np.any(list(beyond.values()), axis=0)
     people = sample.table["participant_id"].to_numpy(dtype=object)[used]
-    numbers = {"leverage": found.leverage, "cook": found.cook, "dfbetas": found.dfbetas}
-    numbers |= {"studentised": found.studentised}
+    numbers = {"leverage": influences.leverage, "cook": influences.cook, "dfbetas": influences.dfbetas}
+    numbers |= {"studentised": influences.studentised}
     named = [
         {"participant_id": people[i], "named_for": " ".join(name for name, mask in beyond.items() if mask[i])}
         | {name: float(values[i]) for name, values in numbers.items()}
         for i in np.flatnonzero(out)
     ]
-    largest = {"largest_cook": _largest(found.cook), "largest_leverage": _largest(found.leverage)}
+    largest = {"largest_cook": _largest(influences.cook), "largest_leverage": _largest(influences.leverage)}
     model = _row(whole) | largest | {"n_removed": int(out.sum()), "removed": " ".join(people[out])}
     model["reason"] = whole.reason
     if not out.any():
         return [], model | {f"{name}_without": model[name] for name in ("estimate", "ci_low", "ci_high", "p")}
-    rest = plan.fitted(replace(made, columns={name: values[~out] for name, values in rows.items()}))
+    rest = plan.fitted(replace(planned, columns={name: values[~out] for name, values in rows.items()}))
     without = {f"{name}_without": value for name, value in _row(rest).items() if name != "n"}
     return named, model | without | {"reason": whole.reason or rest.reason}
 

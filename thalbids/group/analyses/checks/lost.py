@@ -106,13 +106,18 @@ def compared(values: np.ndarray, kept: np.ndarray, variable: str) -> dict[str, A
     if fit.constant(a) and fit.constant(b):
         return row | {"reason": "does not vary within the groups"}
     group = np.r_[np.full(a.size, "kept"), np.full(b.size, "lost")]
-    found = contrasts.ancova(np.r_[a, b], group, [], [("lost", "kept")]).contrasts[0]
+    comparisons = contrasts.ancova(np.r_[a, b], group, [], [("lost", "kept")]).contrasts[0]
     if variable == "sex":
         counts = [[int(own.sum()), int(own.size - own.sum())] for own in (a, b)]
         p = float(stats.fisher_exact(counts).pvalue)
     else:
         p = float(stats.ttest_ind(b, a, equal_var=False).pvalue)
-    return row | {"smd": found.d, "smd_ci_low": found.d_ci_low, "smd_ci_high": found.d_ci_high, "p": p}
+    return row | {
+        "smd": comparisons.d,
+        "smd_ci_low": comparisons.d_ci_low,
+        "smd_ci_high": comparisons.d_ci_high,
+        "p": p,
+    }
 
 
 VIEW = View(

@@ -85,9 +85,9 @@ def _rows(cohort: Cohort) -> Iterator[dict[str, Any]]:
             for kind, mask in kinds.items() if without.any() else ():
                 rows = np.ones(without.size, dtype=bool) if kind == "any" else mask | ~without
                 for variable, values in _variables(sample, base, method, cohort.settings.checks.controls).items():
-                    found = asdict(lost.compare(values[rows], mask[rows], variable in BINARY))
+                    comparison = asdict(lost.compare(values[rows], mask[rows], variable in BINARY))
                     key = {"analysis": analysis, "sessions": pair, "method": method, "lost": kind, "variable": variable}
-                    yield found | {"lost_mean": found["lost"]} | key  # the key "lost" says which kind
+                    yield comparison | {"lost_mean": comparison["lost"]} | key  # the key "lost" says which kind
 
 
 def _samples(cohort: Cohort) -> Iterator[tuple[str, str, Sample]]:
@@ -99,14 +99,14 @@ def _samples(cohort: Cohort) -> Iterator[tuple[str, str, Sample]]:
 def _failed(cohort: Cohort, people: pd.DataFrame, sessions: list[str]) -> dict[str, pd.Series]:
     """Per method, whether its volume failed or was excluded at one of these sessions."""
     bad = cohort.volumes[cohort.volumes["status"].isin(["failed", "excluded"])]
-    made = {}
+    failed = {}
     for method in cohort.methods:
         keys = set(bad[bad["method"] == method][["participant_id", "session_id"]].itertuples(index=False, name=None))
         hits = [
             [key in keys for key in zip(people["participant_id"], people[session], strict=True)] for session in sessions
         ]
-        made[method] = pd.Series(np.any(hits, axis=0) if len(people) else np.zeros(0, dtype=bool))
-    return made
+        failed[method] = pd.Series(np.any(hits, axis=0) if len(people) else np.zeros(0, dtype=bool))
+    return failed
 
 
 def _variables(sample: Sample, base: pd.DataFrame, method: str, controls: str) -> dict[str, np.ndarray]:
@@ -118,9 +118,14 @@ def _variables(sample: Sample, base: pd.DataFrame, method: str, controls: str) -
     values = sample.columns(list(suffixed.values()))
     diagnosis = sample.table["diagnosis"].to_numpy(dtype=object)
     control = np.array([float(word == controls) if word else np.nan for word in diagnosis], dtype=np.float64)
-    made = {"thalamus_z": size, "smallest_fifth": smallest, "male": sample.columns(["sex"])["sex"], "control": control}
-    made |= {name: values[column] for name, column in suffixed.items()}
-    return {name: column for name, column in made.items() if np.isfinite(column).any()}
+    variables = {
+        "thalamus_z": size,
+        "smallest_fifth": smallest,
+        "male": sample.columns(["sex"])["sex"],
+        "control": control,
+    }
+    variables |= {name: values[column] for name, column in suffixed.items()}
+    return {name: column for name, column in variables.items() if np.isfinite(column).any()}
 
 
 def size_by_others(base: pd.DataFrame, method: str) -> np.ndarray:
@@ -147,24 +152,24 @@ def said(rows: list[dict[str, Any]]) -> list[str]:
 
 def named(rows: list[dict[str, Any]]) -> list[str]:
     """A warning for each method that lacks more often where the thalamus is small, with the difference."""
-    made = []
+    names = []
     for row in rows:
         fifth, size = row["variable"] == "smallest_fifth", row["variable"] == "thalamus_z"
         if row["lost"] != "any" or not (fifth or size) or not row["p_fdr"] < ALPHA:
             continue
         if fifth and row["difference"] < 0:
-            made.append(
+            names.append(
                 f"warning: {row['analysis']}: {row['method']} lacks more often in the fifth with the smallest thalami: "
                 f"they are {100 * row['lost_mean']:.0f} % of the {row['n_lost']} lost and {100 * row['kept']:.0f} % of "
                 f"the {row['n_kept']} kept (corrected p {row['p_fdr']:.2g})."
             )
         if size and row["difference"] > 0:
-            made.append(
+            names.append(
                 f"warning: {row['analysis']}: those whom {row['method']} lacks have smaller thalami by the other "
                 f"methods, {row['difference']:.2f} SD (95 % interval {row['ci_low']:.2f} to {row['ci_high']:.2f}, "
                 f"{row['n_lost']} lost, {row['n_kept']} kept): its people are no random part."
             )
-    return made
+    return names
 
 
 VIEW = View(

@@ -90,16 +90,16 @@ def _plain(outcomes: Sequence[str], group: Group) -> tuple[str, ...]:
 def choices(cohort: Cohort) -> dict[str, Any]:
     """The choices behind the table, for its JSON."""
     group = cohort.settings.group
-    made = plan(cohort)
+    planned = plan(cohort)
     return {
-        "model": "outcome ~ volume + " + " + ".join(made.covariates),
-        "site": "a covariate" if made.site else "no covariate",
+        "model": "outcome ~ volume + " + " + ".join(planned.covariates),
+        "site": "a covariate" if planned.site else "no covariate",
         "strict": group.strict,
         "smallest_level": group.smallest_level,
-        "log": list(made.logged),
-        "HC3": [name for name in made.robust if name in made.outcomes],
+        "log": list(planned.logged),
+        "HC3": [name for name in planned.robust if name in planned.outcomes],
         "HC3_reference": group.hc3_reference,
-        "ordinal": [name for name in group.ordinal if name in made.outcomes],
+        "ordinal": [name for name in group.ordinal if name in planned.outcomes],
         "methods": list(cohort.model_methods),
         "methods_left_out": [name for name in cohort.methods if name not in cohort.model_methods],
         "family_of_p_fdr": "methods x outcomes of a subset; p_fdr_outcome: the methods of an outcome",
@@ -110,9 +110,9 @@ def choices(cohort: Cohort) -> dict[str, Any]:
 
 def warned(rows: list[dict[str, Any]]) -> list[str]:
     """A sentence for the terminal when estimates have the opposite sign of what is expected."""
-    found = sorted({f"{row['outcome']} ({row['method']})" for row in rows if row.get("warning")})
-    shown = ", ".join(found[:5]) + (" and others" if len(found) > 5 else "")
-    return [f"warning: counter-intuitive sign, see the column warning: {shown}."] if found else []
+    concerned = sorted({f"{row['outcome']} ({row['method']})" for row in rows if row.get("warning")})
+    shown = ", ".join(concerned[:5]) + (" and others" if len(concerned) > 5 else "")
+    return [f"warning: counter-intuitive sign, see the column warning: {shown}."] if concerned else []
 
 
 def section(tables: Tables) -> Section:
@@ -137,14 +137,14 @@ def show_subsets(section: Section, tables: Tables, name: str) -> None:
     """The same models within a diagnosis group: a figure, and coefficients of methods times outcomes."""
     table = clinical.volume_rows(tables, name, sensitivity="none")
     for subset in [one for one in dict.fromkeys(table["subset"].dropna()) if one != "all"]:
-        own = rows_of(table, subset=subset)
+        of_subset = rows_of(table, subset=subset)
         title = f"Coefficients of the volume, {subset} only"
         section.add(clinical.forest(tables, name, title, f"{name}_{_file(subset)}", subset=subset))
-        outcomes = clinical.outcomes_in(own[own["estimate"].notna()])
+        outcomes = clinical.outcomes_in(of_subset[of_subset["estimate"].notna()])
         rows = []
-        for method in methods_in(own):
-            found = {row["outcome"]: row for row in rows_of(own, method=method).to_dict("records")}
-            rows.append([look.label(method), *(_coefficient(found.get(outcome)) for outcome in outcomes)])
+        for method in methods_in(of_subset):
+            by_outcome = {row["outcome"]: row for row in rows_of(of_subset, method=method).to_dict("records")}
+            rows.append([look.label(method), *(_coefficient(by_outcome.get(outcome)) for outcome in outcomes)])
         if outcomes:
             header = ["Method", *(clinical.outcome_name(outcome) for outcome in outcomes)]
             section.tables.append(Shown(f"{subset} only: β (corrected p); n", header, rows, tables.file(name)))
@@ -165,7 +165,7 @@ def show_residuals(section: Section, tables: Tables, analysis: str) -> None:
     """Residuals of the first method and of the models of a claim, and the numbers of all models."""
     section.add(clinical.residuals(tables, analysis), clinical.claimed(tables, analysis))
     needs = ("analysis", "outcome", "method", "transform", "n", "qq_r", "spread_rho", "claim")
-    found = rows_of(tables.get("residual_checks", needs), analysis=analysis)
+    checks = rows_of(tables.get("residual_checks", needs), analysis=analysis)
     rows = [
         [
             clinical.outcome_name(row["outcome"]) + (" (log)" if row["transform"] == "log" else ""),
@@ -175,7 +175,7 @@ def show_residuals(section: Section, tables: Tables, analysis: str) -> None:
             number(row["spread_rho"]),
             "yes" if str(row["claim"]).lower() == "true" else "no",
         ]
-        for row in found.to_dict("records")
+        for row in checks.to_dict("records")
     ]
     if rows:
         header = ["Outcome", "Method", "n", "r of Q-Q", "ρ of spread and fit", "Claim"]

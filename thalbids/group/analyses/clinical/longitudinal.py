@@ -51,23 +51,23 @@ def tables(cohort: Cohort) -> list[Table]:
     ]
     if "consecutive" in cohort.settings.group.pairs:
         notes = [*notes, "longitudinal models: consecutive visits of a person are not independent; see group_mixed."]
-    made = choices(cohort)
+    planned = choices(cohort)
     lost = after_fit(before["longitudinal"], rows) + after_fit(before["annualised"], rates)
     return [
-        table("group_longitudinal", rows, LONGITUDINAL, settings=made, notes=notes),
-        table("group_annualised", rates, ANNUALISED, settings=made),
+        table("group_longitudinal", rows, LONGITUDINAL, settings=planned, notes=notes),
+        table("group_annualised", rates, ANNUALISED, settings=planned),
         missing_table(lost),
     ]
 
 
 def ledgers(cohort: Cohort) -> Rows:
     """How many rows each model has, without fitting it."""
-    made: Rows = []
+    lines: Rows = []
     for pair in pairs_of(cohort):
         sample = pairs(cohort, pair)
-        made += models.ledgers(plan(cohort), cohort, sample, pair)
-        made += models.ledgers(rate_plan(cohort), cohort, annual(sample), pair)
-    return made
+        lines += models.ledgers(plan(cohort), cohort, sample, pair)
+        lines += models.ledgers(rate_plan(cohort), cohort, annual(sample), pair)
+    return lines
 
 
 def pairs_of(cohort: Cohort) -> list[str]:
@@ -102,8 +102,8 @@ def plan(
     """d_outcome ~ d_volume + age + sex + z(ICV) + steroid + interval_years, or what the settings say; the predictor
     clipped at two quantiles.
     """
-    made = of_settings(cohort.settings.group, measure, sites.modelled(cohort))
-    return replace(made, sensitivity=sensitivity, prepare=functools.partial(winsorise, low=low, high=high))
+    planned = of_settings(cohort.settings.group, measure, sites.modelled(cohort))
+    return replace(planned, sensitivity=sensitivity, prepare=functools.partial(winsorise, low=low, high=high))
 
 
 def of_settings(group: Group, measure: str = "total", site: bool = False) -> Plan:
@@ -151,12 +151,12 @@ def winsorise(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def choices(cohort: Cohort) -> dict[str, Any]:
     """The choices behind the tables, for their JSON."""
-    made = plan(cohort)
+    planned = plan(cohort)
     return crosssectional.choices(cohort) | {
-        "model": "change of outcome ~ change of volume + " + " + ".join(made.covariates),
+        "model": "change of outcome ~ change of volume + " + " + ".join(planned.covariates),
         "log": [],
-        "HC3": [name for name in made.robust if name in made.outcomes],
-        "ordinal": [name for name in made.levels if name in made.outcomes],
+        "HC3": [name for name in planned.robust if name in planned.outcomes],
+        "ordinal": [name for name in planned.levels if name in planned.outcomes],
         "pairs": pairs_of(cohort),
         "winsorised": {name: list(limits) for name, limits in WINSORISED.items()},
     }

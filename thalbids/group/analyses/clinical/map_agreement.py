@@ -118,9 +118,9 @@ def _models(section: Section, tables: Tables, models: pd.DataFrame) -> None:
 
 
 def _agreement(section: Section, tables: Tables) -> None:
-    found = tables.get("qmri_agreement", ("map", "method", "method2", "quantity", "estimate", "n"))
+    agreements = tables.get("qmri_agreement", ("map", "method", "method2", "quantity", "estimate", "n"))
     rows = []
-    for (name, first, second), own in found.groupby(["map", "method", "method2"], sort=False):
+    for (name, first, second), own in agreements.groupby(["map", "method", "method2"], sort=False):
         values = dict(zip(own["quantity"], own["estimate"], strict=True))
         pair = f"{look.label(str(first))} \N{EN DASH} {look.label(str(second))}"
         cells = [number(values.get(quantity), 3) for quantity in SHOWN]

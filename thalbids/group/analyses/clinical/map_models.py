@@ -74,11 +74,11 @@ def planned(cohort: Cohort, name: str) -> list[tuple[str, Plan, Sample, str]]:
     more = group.extra_covariates
     cross = crosssectional.of_settings(group, site=site)
     change = longitudinal.of_settings(group, site=site)
-    made = [
+    plans = [
         ("crosssectional", _of_map(cross, name, name, (*group.map_covariates, *more)), baseline_of(cohort, name), "")
     ]
     plan = _of_map(change, name, f"delta_{name}", (*group.map_covariates_change, *more))
-    return made + [
+    return plans + [
         ("longitudinal", plan, change_of(cohort, name, pair), pair) for pair in longitudinal.pairs_of(cohort)
     ]
 

@@ -63,10 +63,10 @@ def tables(cohort: Cohort) -> list[Table]:
     rows: list[dict[str, Any]] = []
     checked: list[dict[str, Any]] = []
     for plan, sample, pair, fitted in _models(cohort):
-        found = claims(fitted, plan.predictor)
+        claimed = claims(fitted, plan.predictor)
         for method in cohort.model_methods:
             for one in _residuals(plan, sample, pair, method):
-                claim = (one.key["outcome"], method) in found
+                claim = (one.key["outcome"], method) in claimed
                 checked += [{**row, "claim": claim} for row in checks(one)]
                 first = method == cohort.model_methods[0]
                 rows += one.rows(None) if first else one.rows(THINNED) if claim else []

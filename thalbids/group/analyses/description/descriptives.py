@@ -82,7 +82,7 @@ def _rows(frame: pd.DataFrame, variables: tuple[str, ...], sample: str) -> list[
 def _volumes(cohort: Cohort, frame: pd.DataFrame, sample: str) -> list[dict[str, Any]]:
     """The thalamus volume of each method at the baseline session."""
     keys = ["participant_id", "session_id"]
-    own = frame[[*keys, "diagnosis"]].merge(cohort.usable[[*keys, "method", "volume_ml"]], on=keys)
+    volumes = frame[[*keys, "diagnosis"]].merge(cohort.usable[[*keys, "method", "volume_ml"]], on=keys)
     return [
         {
             "variable": "volume_ml",
@@ -91,7 +91,7 @@ def _volumes(cohort: Cohort, frame: pd.DataFrame, sample: str) -> list[dict[str,
             "sample": sample,
             **spread(part["volume_ml"]),
         }
-        for method, by_method in own.groupby("method", sort=False)
+        for method, by_method in volumes.groupby("method", sort=False)
         for diagnosis, part in by_diagnosis(by_method)
     ]
 
@@ -102,15 +102,15 @@ def of_masks(cohort: Cohort, overlap: pd.DataFrame) -> list[Table]:
     Of a person with several, the earliest, as in the summaries; the volumes are those of every rater.
     """
     keys = ["participant_id", "session_id"]
-    own = overlap[overlap["status"] == "ok"].drop_duplicates([*keys, "rater"])
-    own = own.drop_duplicates(["participant_id", "rater"])
-    if own.empty:
+    measured = overlap[overlap["status"] == "ok"].drop_duplicates([*keys, "rater"])
+    measured = measured.drop_duplicates(["participant_id", "rater"])
+    if measured.empty:
         return []
     visits = cohort.visits.drop(columns="icv_ml").merge(
         cohort.volumes[[*keys, "icv_ml"]].drop_duplicates(keys), on=keys
     )
-    people = own.drop_duplicates("participant_id")[keys].merge(visits, on=keys, how="left")
-    drawn = own[[*keys, "rater", "volume_rater_ml"]].merge(visits[[*keys, "diagnosis"]], on=keys, how="left")
+    people = measured.drop_duplicates("participant_id")[keys].merge(visits, on=keys, how="left")
+    drawn = measured[[*keys, "rater", "volume_rater_ml"]].merge(visits[[*keys, "diagnosis"]], on=keys, how="left")
     volumes = [
         {"variable": "volume_manual_ml", "method": rater, "diagnosis": diagnosis, **spread(part["volume_rater_ml"])}
         for rater, by_rater in drawn.groupby("rater", sort=False)
@@ -178,8 +178,8 @@ def section(tables: Tables) -> Section:
     if len(described):
         samples = list(dict.fromkeys(described["sample"])) if "sample" in described.columns else [None]
         for sample in samples:
-            own = described if sample is None else rows_of(described, sample=sample)
-            section.tables.append(_descriptives(tables, own, sample))
+            rows = described if sample is None else rows_of(described, sample=sample)
+            section.tables.append(_descriptives(tables, rows, sample))
         first = described if samples[0] is None else rows_of(described, sample=str(samples[0]))
         ages = rows_of(first, variable="age")
         small = ages[(ages["diagnosis"] != "all") & (ages["n"] < 10)]
@@ -231,8 +231,8 @@ def _descriptives(tables: Tables, table: pd.DataFrame, sample: str | None) -> Sh
     for variable in dict.fromkeys(table.loc[table["n"] > 0, "variable"].dropna()):
         cells = []
         for group in groups:
-            own = rows_of(table, variable=variable, diagnosis=group)
-            cells.append(_described(variable, own.iloc[0]) if len(own) and own.iloc[0]["n"] > 0 else "–")
+            of_group = rows_of(table, variable=variable, diagnosis=group)
+            cells.append(_described(variable, of_group.iloc[0]) if len(of_group) and of_group.iloc[0]["n"] > 0 else "–")
         rows.append([_variable(variable), *cells])
     title = "Mean ± SD, for EDSS and attacks median [quartiles]; (n)"
     return Shown(

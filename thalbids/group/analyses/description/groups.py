@@ -189,18 +189,26 @@ def compared(cohort: Cohort, sample: Sample, method: str) -> list[dict[str, Any]
     if reason:
         return [start | {"group": OMNIBUS, "reference": "", "n": int(used.sum()), "p": np.nan, "reason": reason}]
     parts = columns[: len(numeric)], columns[len(numeric) :]
-    found = contrasts.ancova(rows["volume"], group, parts[0], wanted, parts[1])
-    size, mean = dict(zip(found.groups, found.n, strict=True)), dict(zip(found.groups, found.means, strict=True))
-    shared = start | {"df": found.df, "p_slopes": found.p_slopes, "reason": ""}
-    whole = {"statistic": found.f, "df1": found.df1, "p": found.p, "partial_eta2": found.partial_eta2}
-    made = [shared | {"group": OMNIBUS, "reference": "", "n": int(used.sum()), **whole}]
-    for one in found.contrasts:
+    differences = contrasts.ancova(rows["volume"], group, parts[0], wanted, parts[1])
+    size, mean = (
+        dict(zip(differences.groups, differences.n, strict=True)),
+        dict(zip(differences.groups, differences.means, strict=True)),
+    )
+    shared = start | {"df": differences.df, "p_slopes": differences.p_slopes, "reason": ""}
+    whole = {
+        "statistic": differences.f,
+        "df1": differences.df1,
+        "p": differences.p,
+        "partial_eta2": differences.partial_eta2,
+    }
+    entries = [shared | {"group": OMNIBUS, "reference": "", "n": int(used.sum()), **whole}]
+    for one in differences.contrasts:
         numbers = {name: getattr(one, name) for name in CONTRASTS if hasattr(one, name)}
         means = {"adjusted_mean": mean[one.group], "adjusted_mean_reference": mean[one.reference]}
         percent = 100 * one.difference / mean[one.reference]
         sizes = {"n": size[one.group], "n_reference": size[one.reference], "difference_percent": percent}
-        made.append(shared | numbers | means | sizes)
-    return made
+        entries.append(shared | numbers | means | sizes)
+    return entries
 
 
 def small_groups(cohort: Cohort, sample: Sample) -> list[str]:
@@ -313,8 +321,8 @@ def _norms(tables: Tables, summary: Any) -> Shown:
     for method in methods_in(summary):
         cells = []
         for group in groups:
-            own = rows_of(summary, method=method, diagnosis=group)
-            row = own.iloc[0] if len(own) else None
+            of_group = rows_of(summary, method=method, diagnosis=group)
+            row = of_group.iloc[0] if len(of_group) else None
             text = "–" if row is None else f"{number(row['mean'])}; {number(100 * row['share_low'], 0)} %"
             cells.append(text if row is None else f"{text} ({number(row['n'], 0)})")
         rows.append([look.label(method), *cells])

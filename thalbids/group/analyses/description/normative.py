@@ -69,7 +69,7 @@ def tables(cohort: Cohort) -> list[Table]:
         covariates = tuple(name for name in covariates if not fit.constant(data[name].dropna().to_numpy(dtype=float)))
     smallest = group.smallest_level if sites.modelled(cohort) else 0
     parts = [scores(own, covariates, controls, smallest) for _, own in data.groupby("method", sort=False)]
-    made = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(NORMATIVE))
+    scored = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(NORMATIVE))
     choices = {"controls": controls, "covariates": list(covariates), "smallest_df": MIN_DF, "site": bool(smallest)}
     absent = [name for name in COVARIATES if name not in covariates]
     notes = []
@@ -77,10 +77,10 @@ def tables(cohort: Cohort) -> list[Table]:
         notes.append(
             f"normative scores: not adjusted for {', '.join(absent)}, which nobody has, or which does not vary."
         )
-    notes += without(made)
+    notes += without(scored)
     return [
-        Table("group_normative", made[list(NORMATIVE)], NORMATIVE, choices, notes),
-        table("group_normative_summary", summary(cohort, made), SUMMARY, settings=choices | {"low_percentile": LOW}),
+        Table("group_normative", scored[list(NORMATIVE)], NORMATIVE, choices, notes),
+        table("group_normative_summary", summary(cohort, scored), SUMMARY, settings=choices | {"low_percentile": LOW}),
     ]
 
 
@@ -98,9 +98,9 @@ def without(made: pd.DataFrame) -> list[str]:
 def summary(cohort: Cohort, made: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of ``group_normative_summary``: per method and diagnosis, at everybody's baseline session."""
     first = baseline(cohort)[_KEYS]
-    own = made.merge(first, on=_KEYS).dropna(subset=["z"])
+    scored = made.merge(first, on=_KEYS).dropna(subset=["z"])
     rows = []
-    for (method, diagnosis), part in own[own["diagnosis"] != ""].groupby(["method", "diagnosis"], sort=False):
+    for (method, diagnosis), part in scored[scored["diagnosis"] != ""].groupby(["method", "diagnosis"], sort=False):
         z, n = part["z"].to_numpy(dtype=np.float64), len(part)
         low = int((part["percentile"] < LOW).sum())
         sd = float(z.std(ddof=1)) if n > 1 else math.nan
@@ -118,13 +118,13 @@ def summary(cohort: Cohort, made: pd.DataFrame) -> list[dict[str, Any]]:
 def frame(cohort: Cohort) -> pd.DataFrame:
     """Usable volumes with the covariates of their visit; ``first`` marks each person's first session of the method."""
     visits = cohort.visits[[*_KEYS, "order", "age", "female", "diagnosis", "site"]]
-    made = cohort.usable[[*_KEYS, "method", "volume_ml", "icv_ml"]].merge(
+    merged = cohort.usable[[*_KEYS, "method", "volume_ml", "icv_ml"]].merge(
         visits, on=_KEYS, how="left", validate="many_to_one"
     )
-    made["sex"] = 1.0 - made["female"].astype(float)
-    made["site"] = sites.site_words(made["site"])
-    made["first"] = made["order"] == made.groupby(["participant_id", "method"])["order"].transform("min")
-    return made.reset_index(drop=True)
+    merged["sex"] = 1.0 - merged["female"].astype(float)
+    merged["site"] = sites.site_words(merged["site"])
+    merged["first"] = merged["order"] == merged.groupby(["participant_id", "method"])["order"].transform("min")
+    return merged.reset_index(drop=True)
 
 
 def scores(own: pd.DataFrame, covariates: tuple[str, ...], controls: str, smallest: int = 0) -> pd.DataFrame:
@@ -141,23 +141,23 @@ def scores(own: pd.DataFrame, covariates: tuple[str, ...], controls: str, smalle
     used &= why == ""
     names = tuple(columns)
     X = np.column_stack([*columns.values(), np.ones(len(own))])
-    made = own[[*_KEYS, "method", "volume_ml", "diagnosis"]].copy()
-    made["n_controls"] = int(used.sum())
-    made["adjusted_for"] = " ".join(dict.fromkeys(name.split("[")[0] for name in names))
+    result = own[[*_KEYS, "method", "volume_ml", "diagnosis"]].copy()
+    result["n_controls"] = int(used.sum())
+    result["adjusted_for"] = " ".join(dict.fromkeys(name.split("[")[0] for name in names))
     reason = _unfit(X[used], y[used], names, controls)
     if smallest and "combination" in reason:
         return scores(own, covariates, controls)  # the site cannot be told from the rest, as in the clinical models
     if reason:
-        return made.assign(expected_ml=np.nan, prediction_sd_ml=np.nan, z=np.nan, percentile=np.nan, reason=reason)
+        return result.assign(expected_ml=np.nan, prediction_sd_ml=np.nan, z=np.nan, percentile=np.nan, reason=reason)
     expected, spread, df = predict(X[used], y[used], X)
     degrees = np.full(y.size, float(df))
     _left_out(own["participant_id"].to_numpy(dtype=object), X, y, used, (expected, spread, degrees))
     expected[why != ""] = spread[why != ""] = np.nan
     z = (y - expected) / spread
-    made = made.assign(expected_ml=expected, prediction_sd_ml=spread, z=z, percentile=100 * stats.t.cdf(z, degrees))
+    result = result.assign(expected_ml=expected, prediction_sd_ml=spread, z=z, percentile=100 * stats.t.cdf(z, degrees))
     raw = {name: own[name].to_numpy(dtype=np.float64) for name in covariates}
-    made["reason"] = _notes(raw, used, why, complete, z)
-    return made
+    result["reason"] = _notes(raw, used, why, complete, z)
+    return result
 
 
 def _known_of_controls(
@@ -231,20 +231,20 @@ def _notes(
     columns: dict[str, np.ndarray], controls: np.ndarray, why: np.ndarray, complete: np.ndarray, z: np.ndarray
 ) -> list[str]:
     """Why a row has no z, or that it lies outside the controls' ages or head sizes."""
-    made = []
+    lines = []
     ends = {name: (values[controls].min(), values[controls].max()) for name, values in columns.items()}
     for i in range(len(z)):
         lacking = [name for name, values in columns.items() if not math.isfinite(values[i])]
         if not complete[i]:
-            made.append("no " + ", ".join(lacking) if lacking else "no volume")
+            lines.append("no " + ", ".join(lacking) if lacking else "no volume")
         elif why[i]:
-            made.append(why[i])
+            lines.append(why[i])
         elif not math.isfinite(z[i]):
-            made.append("without this person there are too few controls")
+            lines.append("without this person there are too few controls")
         else:
             beyond = [name for name, (low, high) in ends.items() if not low <= columns[name][i] <= high]
-            made.append("outside the controls' range of " + ", ".join(beyond) if beyond else "")
-    return made
+            lines.append("outside the controls' range of " + ", ".join(beyond) if beyond else "")
+    return lines
 
 
 ANALYSIS = Analysis("normative", tables, told=("normative",))

@@ -71,30 +71,30 @@ def tables(cohort: Cohort) -> list[Table]:
         frame[f"d_{name}"] = (visits[name] - frame["participant_id"].map(start[name])).where(later)
     frame = frame.merge(cohort.volumes[[*_KEYS, "icv_ml", "icv_source"]].drop_duplicates(_KEYS), on=_KEYS, how="left")
     frame["pbvc"] = _pbvc(cohort, frame, first)
-    own = [_volumes(cohort, frame, first, later, method) for method in cohort.methods]
+    per_method = [_volumes(cohort, frame, first, later, method) for method in cohort.methods]
     acquired, told = _acquired(cohort, frame)
     columns = PEOPLE | {name: _extra(name) for name in extra} | _described(cohort.methods) | told
-    made = pd.concat([frame, *own, acquired], axis="columns").reindex(columns=list(columns))
+    table = pd.concat([frame, *per_method, acquired], axis="columns").reindex(columns=list(columns))
     choices = {"change": "this session minus the baseline session", "icv": cohort.settings.group.icv}
-    return [Table("group_people", made, columns, choices)]
+    return [Table("group_people", table, columns, choices)]
 
 
 def _volumes(cohort: Cohort, frame: pd.DataFrame, first: pd.Series, later: np.ndarray, method: str) -> pd.DataFrame:
     """The columns of one method: volumes where they may be used, and the change since the baseline."""
-    own = cohort.volumes[cohort.volumes["method"] == method].set_index(_KEYS)
-    here = own.reindex(pd.MultiIndex.from_frame(frame[_KEYS]))
-    start = own.reindex(pd.MultiIndex.from_arrays([frame["participant_id"], first.to_numpy()]))
+    of_method = cohort.volumes[cohort.volumes["method"] == method].set_index(_KEYS)
+    here = of_method.reindex(pd.MultiIndex.from_frame(frame[_KEYS]))
+    start = of_method.reindex(pd.MultiIndex.from_arrays([frame["participant_id"], first.to_numpy()]))
     usable, began = ((rows["status"] == "ok").to_numpy() for rows in (here, start))
-    made = {
+    columns = {
         f"{method}_{word}": np.where(usable, here[name].to_numpy(dtype=np.float64), np.nan)
         for word, name in (("ml", "volume_ml"), ("left_ml", "volume_left_ml"), ("right_ml", "volume_right_ml"))
     }
     before = np.where(began & later, start["volume_ml"].to_numpy(dtype=np.float64), np.nan)
-    change = made[f"{method}_ml"] - before
+    change = columns[f"{method}_ml"] - before
     percent = 100 * change / np.where(before > 0, before, np.nan)
-    made |= {f"{method}_change_ml": change, f"{method}_change_percent": percent}
+    columns |= {f"{method}_change_ml": change, f"{method}_change_percent": percent}
     status = pd.Series(here["status"].to_numpy(dtype=object)).fillna("")
-    return pd.DataFrame({**made, f"{method}_status": status})
+    return pd.DataFrame({**columns, f"{method}_status": status})
 
 
 def _pbvc(cohort: Cohort, frame: pd.DataFrame, first: pd.Series) -> np.ndarray:
@@ -106,10 +106,10 @@ def _pbvc(cohort: Cohort, frame: pd.DataFrame, first: pd.Series) -> np.ndarray:
 
 def _described(methods: Sequence[str]) -> dict[str, Column]:
     known = {item.desc: item.description for item in names.methods()}
-    made: dict[str, Column] = {}
+    described: dict[str, Column] = {}
     for method in methods:
         what = known.get(method, method)
-        made |= {
+        described |= {
             f"{method}_ml": column(f"Volume, {method}", f"Left and right thalamus by {what}; n/a unless ok.", "mL"),
             f"{method}_left_ml": column(f"Left volume, {method}", f"Left thalamus by {what}.", "mL"),
             f"{method}_right_ml": column(f"Right volume, {method}", f"Right thalamus by {what}.", "mL"),
@@ -119,7 +119,7 @@ def _described(methods: Sequence[str]) -> dict[str, Column]:
             ),
             f"{method}_status": STATUS["status"] | {"LongName": f"Status, {method}"},
         }
-    return made
+    return described
 
 
 def _acquired(cohort: Cohort, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Column]]:

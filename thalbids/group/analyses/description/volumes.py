@@ -79,12 +79,12 @@ def section(tables: Tables) -> Section:
     if not section.figures:
         section.nothing = "There is no usable volume in group_volumes.tsv."
         return section
-    found = rows_of(
+    described = rows_of(
         tables.get("descriptives", ("variable", "method", "diagnosis", "median")),
         variable="volume_ml",
         sample="baseline",
     ).dropna(subset=["median", "method"])
-    everybody = rows_of(found, diagnosis="all").sort_values("median")
+    everybody = rows_of(described, diagnosis="all").sort_values("median")
     if len(everybody):
         low, high = everybody.iloc[0], everybody.iloc[-1]
         text = f"The median volume at baseline is {_median_of(low)}"
@@ -92,7 +92,7 @@ def section(tables: Tables) -> Section:
             text += f", the smallest, and {_median_of(high)}, the largest"
         section.says.append(f"{text}.")
         header, rows = per_group(
-            found, lambda row: f"{number(row['median'])} {interval(row['q1'], row['q3'])}; {number(row['n'], 0)}"
+            described, lambda row: f"{number(row['median'])} {interval(row['q1'], row['q3'])}; {number(row['n'], 0)}"
         )
         title = "Median [quartiles] at baseline, mL; n"
         section.tables.append(Shown(title, header, rows, tables.file("descriptives")))

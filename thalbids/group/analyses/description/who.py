@@ -50,8 +50,8 @@ def tables(cohort: Cohort) -> list[Table]:
 
 def places(cohort: Cohort) -> list[dict[str, Any]]:
     """Rows of ``group_sites``."""
-    own = cohort.visits[cohort.visits["has_mri"]]
-    sessions = own["site"].value_counts()
+    scanned = cohort.visits[cohort.visits["has_mri"]]
+    sessions = scanned["site"].value_counts()
     enough, modelled = sites.enough(cohort), sites.modelled(cohort)
     return [
         {
@@ -99,13 +99,13 @@ def baselines(cohort: Cohort) -> list[dict[str, Any]]:
 def _moved(rows: Iterable[dict[str, Any]]) -> list[str]:
     later = [row for row in rows if row["session_id"]]
     without = [row for row in rows if not row["session_id"]]
-    made = []
+    lines = []
     for found, what in ((later, "is not their first session"), (without, "is missing")):
         if found:
             names = [f"{row['participant_id']} {row['session_id']}".strip() for row in found[:5]]
             shown = ", ".join(names) + (" ..." if len(found) > 5 else "")
-            made.append(f"warning: the baseline of {len(found)} participants {what}: {shown} (group_baselines).")
-    return made
+            lines.append(f"warning: the baseline of {len(found)} participants {what}: {shown} (group_baselines).")
+    return lines
 
 
 def _outside(cohort: Cohort) -> list[str]:
@@ -116,14 +116,14 @@ def _outside(cohort: Cohort) -> list[str]:
     every = replace(
         cohort, settings=replace(cohort.settings, group=replace(group, followup_from=0.0, followup_to=None))
     )
-    made = []
+    lines = []
     for pair in group.pairs:
         n, total = len(visit_pairs(cohort, pair)), len(visit_pairs(every, pair))
         if n < total:
             high = "any" if group.followup_to is None else f"{group.followup_to:g}"
             window = f"{group.followup_from:g} to {high} years"
-            made.append(f"warning: {total - n} of {total} pairs ({pair}) have no follow-up after {window}.")
-    return made
+            lines.append(f"warning: {total - n} of {total} pairs ({pair}) have no follow-up after {window}.")
+    return lines
 
 
 VIEWS = {

@@ -74,24 +74,24 @@ def find_manual(cohort: Cohort) -> Manual:
     A dataset whose masks all carry one ``desc-`` label is one rater, named like the dataset; with several labels each
     is a rater, named by its label (with the dataset's name before it when that would not be unique).
     """
-    made = Manual()
+    manual = Manual()
     known = {(place.participant_id, place.session_id) for place in cohort.places}
     inputs = cohort.settings.inputs
     datasets = {name: path for name, path in inputs.derivatives.items() if name.lower().startswith(MANUAL)}
     unmatched: list[str] = []
     every = {name: find_places(path, inputs.participant_label, inputs.session_label) for name, path in datasets.items()}
-    found = {name: [place for place in places if place.masks()] for name, places in every.items()}
-    labels = {name: sorted({desc for place in places for desc in place.masks()}) for name, places in found.items()}
+    placed = {name: [place for place in places if place.masks()] for name, places in every.items()}
+    labels = {name: sorted({desc for place in places for desc in place.masks()}) for name, places in placed.items()}
     named = _rater_names(labels)
-    for name, places in found.items():
+    for name, places in placed.items():
         if not places:
-            made.notes.append(
+            manual.notes.append(
                 f"warning: --derivatives {name}: no mask is named like "
                 "sub-01/[ses-1/]anat/sub-01_[ses-1_]label-thalamus_desc-manual_mask.nii.gz."
             )
         wrong = [file for place in every[name] for file in place.misnamed()]
         if wrong:
-            made.notes.append(
+            manual.notes.append(
                 f"warning: --derivatives {name}: not used, as the name does not end in "
                 f"_label-thalamus_desc-LABEL_mask.nii.gz: {_some(wrong)}."
             )
@@ -101,11 +101,11 @@ def find_manual(cohort: Cohort) -> Manual:
                 unmatched.append(f"{place.name} ({name})")
                 continue
             for desc, path in place.masks().items():
-                made.masks.setdefault(key, {})[named[name, desc]] = path
-    made.names = tuple(dict.fromkeys(named.values()))
+                manual.masks.setdefault(key, {})[named[name, desc]] = path
+    manual.names = tuple(dict.fromkeys(named.values()))
     if unmatched:
-        made.notes.append(f"warning: manual masks of sessions without derivatives are not used: {_some(unmatched)}.")
-    return made
+        manual.notes.append(f"warning: manual masks of sessions without derivatives are not used: {_some(unmatched)}.")
+    return manual
 
 
 def compare_cohort(cohort: Cohort, manual: Manual) -> tuple[list[Compared], list[str]]:
@@ -121,13 +121,13 @@ def compare_cohort(cohort: Cohort, manual: Manual) -> tuple[list[Compared], list
     for place in _by_visit(cohort):
         key = (place.participant_id, place.session_id)
         files = place.masks() if key in methods else {}
-        own = {method: files[method] for method in methods.get(key, ()) if method in files}
+        automatic = {method: files[method] for method in methods.get(key, ()) if method in files}
         drawn = manual.masks.get(key, {})
-        if drawn and not own:
+        if drawn and not automatic:
             without.append(place.name)
-        inside = tuple(name for name in own if name in wanted) if key in cross else ()
+        inside = tuple(name for name in automatic if name in wanted) if key in cross else ()
         if drawn or len(inside) > 1:
-            jobs.append(Job(place.participant_id, place.session_id, own, drawn, inside))
+            jobs.append(Job(place.participant_id, place.session_id, automatic, drawn, inside))
     settings = cohort.settings
     compared = compare_all(jobs, settings.run.nprocs, settings.group.another_person)
     notes, problems = problems_of(compared)
@@ -191,7 +191,7 @@ def containment_table(cohort: Cohort, compared: Sequence[Compared]) -> Table:
 
 def rater_tables(cohort: Cohort, compared: Sequence[Compared]) -> list[Table]:
     """Between raters; none with fewer than two."""
-    rows = [row for made in compared for row in made.raters]
+    rows = [row for result in compared for row in result.raters]
     if not rows:
         return []
     pairs = table("group_rater_overlap", rows, RATER_OVERLAP)
@@ -219,8 +219,8 @@ def _session_of(place: Place, known: set[Key]) -> Key | None:
     key = (place.participant_id, place.session_id)
     if key in known:
         return key
-    own = [other for other in known if other[0] == place.participant_id]
-    return own[0] if not place.session_id and len(own) == 1 else None
+    sessions = [other for other in known if other[0] == place.participant_id]
+    return sessions[0] if not place.session_id and len(sessions) == 1 else None
 
 
 def _sample(frame: pd.DataFrame, visits: pd.DataFrame) -> str:
@@ -414,9 +414,9 @@ def overlap_section(tables: Tables) -> Section:
         )
     for rater in raters:
         for metric, name in overlap.METRICS.items():
-            own = rows_of(tests, metric=metric) if rater is None else rows_of(tests, metric=metric, rater=rater)
+            of_metric = rows_of(tests, metric=metric) if rater is None else rows_of(tests, metric=metric, rater=rater)
             title = f"{name}, pairs of methods: corrected p" + (f", rater {rater}" if len(raters) > 1 else "")
-            section.tables += matrix(title, own, tables.file("overlap_tests"))
+            section.tables += matrix(title, of_metric, tables.file("overlap_tests"))
     between = generic(tables, "rater_agreement", View("Agreement between raters"))
     section.tables += [between] if between.rows else []
     section.caveats += [
@@ -431,16 +431,16 @@ def overlap_section(tables: Tables) -> Section:
 
 
 def _overlap_sentence(summary: pd.DataFrame, rater: str | None) -> str:
-    own = rows_of(summary, metric="dice").dropna(subset=["median"]).sort_values("median")
-    if own.empty:
+    dice = rows_of(summary, metric="dice").dropna(subset=["median"]).sort_values("median")
+    if dice.empty:
         return "No method has a Dice with the manual masks."
-    best = own.iloc[-1]
+    best = dice.iloc[-1]
     who = "" if rater is None else f"Against {rater}: "
     spread = interval(best["q1"], best["q3"], 3)
     text = f"{who}{look.label(best['method'])} has the highest median Dice, {number(best['median'], 3)} {spread}"
     text += _size_of(best)
-    if len(own) > 1:
-        low = own.iloc[0]
+    if len(dice) > 1:
+        low = dice.iloc[0]
         text += f"; the lowest is that of {look.label(low['method'])}, {number(low['median'], 3)}{_size_of(low)}"
     return f"{text}."
 
@@ -458,9 +458,9 @@ def _different(section: Section, tables: Tables) -> None:
         return
     parts, rows = [], []
     for quantity, words in (("ccc", "CCC"), ("icc_c1", "ICC(C,1)"), ("icc_a1", "ICC(A,1)")):
-        own = rows_of(tested, quantity=quantity)
-        below = own[own["p_fdr"] < clinical.ALPHA]
-        parts.append(f"{len(below)} of {len(own)} pairs in {words}")
+        of_quantity = rows_of(tested, quantity=quantity)
+        below = of_quantity[of_quantity["p_fdr"] < clinical.ALPHA]
+        parts.append(f"{len(below)} of {len(of_quantity)} pairs in {words}")
         for row in below.to_dict("records"):
             both = f"{number(row['estimate'])}, {number(row['estimate2'])}"
             ends = interval(row["ci_low"], row["ci_high"])
@@ -479,12 +479,12 @@ def _summary(tables: Tables, summary: pd.DataFrame, rater: str | None) -> Shown:
     for method in methods_in(summary):
         cells = []
         for metric in metrics:
-            own = rows_of(summary, method=method, metric=metric)
-            cells.append(
-                f"{number(own.iloc[0]['median'], 3)} ({number(own.iloc[0]['q1'], 3)}–{number(own.iloc[0]['q3'], 3)})"
-                if len(own)
-                else "–"
-            )
+            of_method = rows_of(summary, method=method, metric=metric)
+            if not len(of_method):
+                cells.append("–")
+                continue
+            median, q1, q3 = (number(of_method.iloc[0][name], 3) for name in ("median", "q1", "q3"))
+            cells.append(f"{median} ({q1}–{q3})")
         rows.append([look.label(method), *cells])
     title = "Median (quartiles)" + ("" if rater is None else f", rater {rater}")
     return Shown(
@@ -505,8 +505,8 @@ def containment_section(tables: Tables) -> Section:
         )
         return section
     table = tables.get("containment")
-    made = [row for row in table.to_dict("records") if overlap.constructed(row)]
-    for row in made:
+    constructed = [row for row in table.to_dict("records") if overlap.constructed(row)]
+    for row in constructed:
         if isinstance(row.get("broken"), str):
             section.warnings.append(
                 f"Error: {look.label(row['method_inner'])} must lie in {look.label(row['method_outer'])} by "
@@ -522,10 +522,10 @@ def containment_section(tables: Tables) -> Section:
             f"{look.label(high['method_outer'])} ({number(high['mean'])}), {look.label(low['method_inner'])} least in "
             f"{look.label(low['method_outer'])} ({number(low['mean'])})."
         )
-    if made:
+    if constructed:
         section.caveats.append(
-            f"{counted(len(made), 'pair')} (starred) are fixed by construction: MindGlide's deep grey matter is cut by "
-            "an envelope (FSL FIRST unless the name says otherwise), so its containment in that envelope is 1 "
+            f"{counted(len(constructed), 'pair')} (starred) are fixed by construction: MindGlide's deep grey matter is "
+            "cut by an envelope (FSL FIRST unless the name says otherwise), so its containment in that envelope is 1 "
             "whatever it sees, and errors of the envelope show in its masks; members lie wholly in the union of two."
         )
     section.caveats.append("Containment describes size and position relative to another method, not correctness.")
@@ -543,9 +543,9 @@ def agreement_section(tables: Tables) -> Section:
     for rater in raters:
         one = rater if len(raters) > 1 else None
         section.add(volumetric.scatter(tables, one), volumetric.bland_altman(tables, one))
-        own = table if one is None else rows_of(table, rater=one)
-        section.says += _agreement_sentences(own, one)
-        section.tables.append(_agreement_table(tables, own, one))
+        of_rater = table if one is None else rows_of(table, rater=one)
+        section.says += _agreement_sentences(of_rater, one)
+        section.tables.append(_agreement_table(tables, of_rater, one))
     _different(section, tables)
     section.caveats += [
         (
@@ -598,11 +598,11 @@ def _agreement_table(tables: Tables, table: pd.DataFrame, rater: str | None) -> 
     for method in methods_in(table):
         cells = []
         for quantity, _ in columns:
-            own = rows_of(table, method=method, quantity=quantity)
-            if own.empty:
+            of_method = rows_of(table, method=method, quantity=quantity)
+            if of_method.empty:
                 cells.append("–")
                 continue
-            row = own.iloc[0]
+            row = of_method.iloc[0]
             ends = interval(row.get("ci_low"), row.get("ci_high"))
             cells.append(number(row["estimate"]) + ("" if ends == "–" else f" {ends}"))
         rows.append([look.label(method), *cells])

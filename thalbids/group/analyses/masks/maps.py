@@ -82,11 +82,11 @@ class Sums:
         high = np.maximum(self.box[1], other.box[1])
         box: Box = (_three(low), _three(high))
         for key in {**self.total, **other.total}:
-            made = np.zeros(high - low, dtype=np.float64)
+            wider = np.zeros(high - low, dtype=np.float64)
             for part in (self, other):
                 if key in part.total:
-                    made[_slices(part.box, box)] += part.total[key]
-            self.total[key] = made
+                    wider[_slices(part.box, box)] += part.total[key]
+            self.total[key] = wider
             self.n[key] = self.n.get(key, 0) + other.n.get(key, 0)
         self.box = box
         self.problems += other.problems
@@ -119,14 +119,14 @@ def map_jobs(cohort: Cohort, manual: Manual) -> tuple[list[MapJob], list[str]]:
         if key not in cross:
             continue
         files = place.masks()
-        own = {method: files[method] for method in methods[key] if method in files}
+        masks = {method: files[method] for method in methods[key] if method in files}
         try:
-            found = list(_transforms(place))
+            transforms = list(_transforms(place))
         except (MetadataError, KeyError, TypeError, ValueError) as error:
             notes.append(f"warning: {place.name}: the sidecar of its transform to a template cannot be used ({error}).")
             continue
         drawn, limit = manual.masks.get(key, {}), cohort.settings.group.another_person
-        jobs += [MapJob(place.name, path, grid, own, drawn, limit) for path, grid in found if own]
+        jobs += [MapJob(place.name, path, grid, masks, drawn, limit) for path, grid in transforms if masks]
     return jobs, notes
 
 
@@ -183,14 +183,14 @@ def session_maps(job: MapJob) -> Sums:
         return np.asarray(values, dtype=np.float64).reshape(shape)
 
     cropped = {name: _cropped(mask, low, high) for name, mask in (*methods.items(), *raters.items())}
-    made = Sums(box)
+    sums = Sums(box)
     for method in methods:
-        made.total[method, "", MEAN] = moved(cropped[method])
+        sums.total[method, "", MEAN] = moved(cropped[method])
         for rater in raters:
-            made.total[method, rater, FALSE_POSITIVE] = moved(cropped[method] & ~cropped[rater])
-            made.total[method, rater, FALSE_NEGATIVE] = moved(cropped[rater] & ~cropped[method])
-    made.n = dict.fromkeys(made.total, 1)
-    return made
+            sums.total[method, rater, FALSE_POSITIVE] = moved(cropped[method] & ~cropped[rater])
+            sums.total[method, rater, FALSE_NEGATIVE] = moved(cropped[rater] & ~cropped[method])
+    sums.n = dict.fromkeys(sums.total, 1)
+    return sums
 
 
 def write_maps(sums: Sums, grid: Grid, out_dir: Path) -> list[dict[str, object]]:
@@ -221,14 +221,14 @@ def _chunk_sums(jobs: Sequence[MapJob]) -> Sums:
     problems = []
     for job in jobs:
         try:
-            made = session_maps(job)
+            sums = session_maps(job)
         except ThalbidsError as error:
             problems.append(f"{job.name} is not in the maps: {error.problem}")
             continue
         if total is None:
-            total = made
+            total = sums
         else:
-            total.add(made)
+            total.add(sums)
     total = total or Sums(((0, 0, 0), (0, 0, 0)))
     total.problems += problems
     return total
@@ -254,8 +254,8 @@ def _onto(mask: SparseMask, reference: SparseMask) -> SparseMask:
 
 def _of_another(mask: SparseMask, methods: Mapping[str, SparseMask], limit: float) -> bool:
     """Whether a rater's mask meets none of the methods': then it is of another person, as the overlap tells."""
-    found = [overlap.dice(sparse.counts(mask, method)) for method in methods.values() if method.voxels]
-    return mask.voxels == 0 or (bool(found) and max(found) < limit)
+    dices = [overlap.dice(sparse.counts(mask, method)) for method in methods.values() if method.voxels]
+    return mask.voxels == 0 or (bool(dices) and max(dices) < limit)
 
 
 def _cropped(mask: SparseMask, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -280,9 +280,9 @@ def _box_in_template(
     inside = ((index >= low - margin) & (index <= high + margin)).all(axis=1).reshape(shape)
     if not inside.any():
         raise ImageError("its masks lie outside the template.")
-    found = np.argwhere(inside)
-    start = np.maximum((found.min(axis=0) - 1) * step, 0)
-    stop = np.minimum((found.max(axis=0) + 2) * step, grid.shape)
+    voxels = np.argwhere(inside)
+    start = np.maximum((voxels.min(axis=0) - 1) * step, 0)
+    stop = np.minimum((voxels.max(axis=0) + 2) * step, grid.shape)
     return _three(start), _three(stop)
 
 

@@ -59,20 +59,20 @@ def pictures(
         key = row["participant_id"], row["session_id"]
         good = overlap[(overlap["participant_id"] == key[0]) & (overlap["session_id"] == key[1])]
         there = list(dict.fromkeys(good["method"]))
-        own = [name for name in methods if name in there] or there  # a session without T1w has none of those
+        ordered = [name for name in methods if name in there] or there  # a session without T1w has none of those
         name = f"group_masks_shown_{which}.svg"
         place = places[key]
         if not place.ending(shown_on(place)):
             notes.append(f"masks: {place.name} has no *_{shown_on(place)}, so its masks are not shown on a picture.")
             continue
         try:
-            text = picture(place, drawn[key][row["rater"]], own, _title(which, row))
+            text = picture(place, drawn[key][row["rater"]], ordered, _title(which, row))
         except ThalbidsError as error:
             notes.append(f"warning: {places[key].name}: no picture of its masks can be made ({error}).")
             continue
         announce([name], cohort.out_dir)
         write_text(cohort.out_dir / name, text)
-        rows.append({"which": which, **row, "methods": " ".join(own), "file": name})
+        rows.append({"which": which, **row, "methods": " ".join(ordered), "file": name})
     files = [str(row["file"]) for row in rows]
     return [table("group_masks_shown", rows, SHOWN, notes=notes, files=files)] if rows or notes else []
 
@@ -89,8 +89,8 @@ def chosen(cohort: Cohort, overlap: pd.DataFrame) -> dict[str, dict[str, Any]]:
     if good.empty:
         return {}
     known = ["diagnosis", "age", "disease_duration", "edss"]
-    own = good[[*keys, "rater", "volume_rater_ml"]].merge(cohort.visits[[*keys, *known]], on=keys, how="left")
-    order = own.assign(small=-own["volume_rater_ml"].astype(float)).sort_values(
+    candidates = good[[*keys, "rater", "volume_rater_ml"]].merge(cohort.visits[[*keys, *known]], on=keys, how="left")
+    order = candidates.assign(small=-candidates["volume_rater_ml"].astype(float)).sort_values(
         ["edss", "disease_duration", "small", *keys], kind="stable", na_position="first"
     )
     if order["edss"].notna().sum() > 1:
@@ -135,7 +135,7 @@ def _there(value: Any) -> bool:
 
 def shown(tables: Tables) -> list[Picture]:
     """The pictures for the page."""
-    made = []
+    result = []
     for row in tables.get("masks_shown", ("which", "file", "methods")).to_dict("records"):
         path = tables.folder / str(row["file"])
         if not path.is_file():
@@ -143,5 +143,5 @@ def shown(tables: Tables) -> list[Picture]:
         names = listed([look.label(name) for name in str(row["methods"]).split()], 12)
         source = "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
         alt = f"Slices through the thalami of a person with {ENDS[str(row['which'])]}: manual mask and {names}."
-        made.append(Picture(source, alt, str(row["file"])))
-    return made
+        result.append(Picture(source, alt, str(row["file"])))
+    return result

@@ -136,13 +136,13 @@ def change(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
     frame = visits.merge(pd.DataFrame({"method": list(cohort.methods)}, dtype=object), how="cross")
     for when in ("baseline", "followup"):
         frame = frame.merge(_at(cohort, when), on=["participant_id", f"session_id_{when}", "method"], how="left")
-    made = {name: frame[name] for name in visits.columns} | {"method": frame["method"]}
+    columns = {name: frame[name] for name in visits.columns} | {"method": frame["method"]}
     for side in ("", "_left", "_right"):
-        made |= _differences(frame, side)
-    made |= _asymmetry(frame)
-    made |= {"sessions": pair, "reason": _reasons(frame)}
-    made |= _comparable(cohort, frame, made, pair)
-    return pd.DataFrame(made).reindex(columns=list(CHANGE))
+        columns |= _differences(frame, side)
+    columns |= _asymmetry(frame)
+    columns |= {"sessions": pair, "reason": _reasons(frame)}
+    columns |= _comparable(cohort, frame, columns, pair)
+    return pd.DataFrame(columns).reindex(columns=list(CHANGE))
 
 
 def sampled(cohort: Cohort, frame: pd.DataFrame) -> pd.DataFrame:
@@ -180,11 +180,11 @@ def between(
     for first, second in itertools.combinations(dict.fromkeys(frame["method"]), 2):
         a, b = wide[first].to_numpy(dtype=float), wide[second].to_numpy(dtype=float)
         difference = (a - b)[np.isfinite(a - b)]
-        found = signed_rank(a, b, how)
-        if repeated and not found["reason"]:
-            found["reason"] = "a person has several pairs, which are not independent: p is too small"
+        test = signed_rank(a, b, how)
+        if repeated and not test["reason"]:
+            test["reason"] = "a person has several pairs, which are not independent: p is too small"
         median = float(np.median(difference)) if difference.size else float("nan")
-        rows.append({"method": first, "method2": second, "sessions": pair, "median_difference": median, **found})
+        rows.append({"method": first, "method2": second, "sessions": pair, "median_difference": median, **test})
     adjusted = benjamini_hochberg([row["p"] for row in rows])
     return [row | {"p_fdr": p} for row, p in zip(rows, adjusted, strict=True)]
 
@@ -230,10 +230,10 @@ def spread(values: Any) -> dict[str, Any]:
 
 def _at(cohort: Cohort, when: str) -> pd.DataFrame:
     """The volumes of a session under the names of one end of a pair; NaN where the status is not ok."""
-    own = cohort.volumes[["participant_id", "session_id", "method", *_SIDES, "status", "reason"]].copy()
-    own.loc[own["status"] != "ok", list(_SIDES)] = np.nan
+    of_session = cohort.volumes[["participant_id", "session_id", "method", *_SIDES, "status", "reason"]].copy()
+    of_session.loc[of_session["status"] != "ok", list(_SIDES)] = np.nan
     names = {name: f"{name}_{when}" for name in (*_SIDES, "status", "reason", "session_id")}
-    return own.rename(columns=names)
+    return of_session.rename(columns=names)
 
 
 def _differences(frame: pd.DataFrame, side: str) -> dict[str, pd.Series]:
@@ -250,11 +250,11 @@ def _differences(frame: pd.DataFrame, side: str) -> dict[str, pd.Series]:
 
 
 def _asymmetry(frame: pd.DataFrame) -> dict[str, pd.Series]:
-    made = {}
+    columns = {}
     for when in ("baseline", "followup"):
         left, right = frame[f"volume_left_ml_{when}"], frame[f"volume_right_ml_{when}"]
-        made[f"asymmetry_{when}"] = 2 * (left - right) / (left + right).where(left + right > 0)
-    return made | {"delta_asymmetry": made["asymmetry_followup"] - made["asymmetry_baseline"]}
+        columns[f"asymmetry_{when}"] = 2 * (left - right) / (left + right).where(left + right > 0)
+    return columns | {"delta_asymmetry": columns["asymmetry_followup"] - columns["asymmetry_baseline"]}
 
 
 def _comparable(
@@ -273,7 +273,7 @@ def _comparable(
 
 def _reasons(frame: pd.DataFrame) -> list[str]:
     """Why a row has no change, in words."""
-    made = []
+    reasons = []
     columns = ["status_baseline", "reason_baseline", "status_followup", "reason_followup", "interval_years"]
     for status1, reason1, status2, reason2, years in frame[columns].itertuples(index=False):
         parts = [
@@ -283,8 +283,8 @@ def _reasons(frame: pd.DataFrame) -> list[str]:
         ]
         if not parts and not years > 0:
             parts = ["no interval: a session without a date" if years != years else "no interval: not after baseline"]
-        made.append("; ".join(parts))
-    return made
+        reasons.append("; ".join(parts))
+    return reasons
 
 
 def _words(status: object, reason: object) -> str:
@@ -304,11 +304,11 @@ def section(tables: Tables) -> Section:
         section.nothing = "No participant has volumes of the same method at two sessions."
         return section
     summary = tables.get("change_summary", ("method", "diagnosis", "measure", "mean", "sd", "n"))
-    own = rows_of(summary, measure="delta_percent", diagnosis="all").dropna(subset=["mean"]).sort_values("mean")
-    if len(own):
-        first, last = own.iloc[0], own.iloc[-1]
+    of_all = rows_of(summary, measure="delta_percent", diagnosis="all").dropna(subset=["mean"]).sort_values("mean")
+    if len(of_all):
+        first, last = of_all.iloc[0], of_all.iloc[-1]
         text = f"The mean change is {_mean_of(first)}"
-        if len(own) > 1:
+        if len(of_all) > 1:
             text += f", the most negative, and {_mean_of(last)}, the least negative"
         section.says.append(f"{text}.")
     for measure, digits, unit in (("delta_percent", 2, "% of baseline"), ("delta_ml", 3, "mL")):

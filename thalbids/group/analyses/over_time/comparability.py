@@ -106,8 +106,8 @@ def acquisitions(cohort: Cohort) -> list[dict[str, Any]]:
         flags = document.get("Flags")
         listed = [flag for flag in flags if isinstance(flag, dict)] if isinstance(flags, list) else []
         for image, facts in acquired(document).items():
-            own = [str(flag.get("rule")) for flag in listed if flag.get("scope") == f"image:{image}"]
-            start = {"participant_id": person, "session_id": session, "image": image, "flags": ", ".join(own)}
+            rules = [str(flag.get("rule")) for flag in listed if flag.get("scope") == f"image:{image}"]
+            start = {"participant_id": person, "session_id": session, "image": image, "flags": ", ".join(rules)}
             for name, key in (("voxel", "voxel_size_mm"), ("field", "field_of_view_mm")):
                 sizes = facts.get(key) or [float("nan")] * 3
                 start |= {f"{name}_{axis}_mm": size for axis, size in zip(AXES, sizes, strict=True)}
@@ -152,26 +152,26 @@ def models_without(cohort: Cohort) -> list[dict[str, Any]]:
 
 def section(found: Tables) -> Section:
     """Acquisition and comparability."""
-    made = Section("comparability", "Acquisition and comparability of the visits")
+    result = Section("comparability", "Acquisition and comparability of the visits")
     images = found.get("acquisition", ("image", "flags"))
     volumes = found.get("icv", ("status",))
     distrusted = int((volumes["status"] == "excluded").sum()) if len(volumes) else 0
     if distrusted:
         whose = "is distrusted by its" if distrusted == 1 else "are distrusted by their"
-        made.says.append(
+        result.says.append(
             f"{counted(distrusted, 'intracranial volume')} of {len(volumes)} {whose} own flag and in no model, unless "
             "[group] distrusted_icv is set."
         )
     if images.empty and not distrusted:
-        made.nothing = "The quality control of these sessions tells nothing of their acquisition."
-        return made
+        result.nothing = "The quality control of these sessions tells nothing of their acquisition."
+        return result
     flagged = images.dropna(subset=["flags"]) if len(images) else images
     for rule, what in (("thick_slices", "slices of 2.5 mm or more"), ("contrast_agent", "a contrast agent")):
         n = int(flagged["flags"].astype(str).str.contains(rule).sum()) if len(flagged) else 0
         if n:
-            made.says.append(f"{n} of {counted(len(images), 'image')} {'has' if n == 1 else 'have'} {what}.")
-    _pairs_of_the_page(made, found)
-    return made
+            result.says.append(f"{n} of {counted(len(images), 'image')} {'has' if n == 1 else 'have'} {what}.")
+    _pairs_of_the_page(result, found)
+    return result
 
 
 def _pairs_of_the_page(made: Section, found: Tables) -> None:
@@ -190,8 +190,8 @@ def _pairs_of_the_page(made: Section, found: Tables) -> None:
     summary = rows_of(found.get("change_comparable", ("method", "measure", "pairs")), measure="delta_percent")
     rows = []
     for method in dict.fromkeys(summary["method"]):
-        own = [rows_of(summary, method=method, pairs=which) for which in ("all", WITHOUT)]
-        rows.append([look.label(str(method)), *(_cell(part) for part in own)])
+        summaries = [rows_of(summary, method=method, pairs=which) for which in ("all", WITHOUT)]
+        rows.append([look.label(str(method)), *(_cell(part) for part in summaries)])
     title = "Change in % of baseline, mean ± SD; n"
     made.tables.append(Shown(title, ["Method", "All pairs", "Comparable pairs"], rows, found.file("change_comparable")))
 

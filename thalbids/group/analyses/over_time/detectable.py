@@ -109,9 +109,9 @@ def repeated(repeats: pd.DataFrame, method: str, unit: str) -> Limit:
 
     In percent, each scan's volume is taken relative to the mean of its session.
     """
-    own = repeats[(repeats["method"] == method) & (repeats["status"] == "ok")] if len(repeats) else repeats
+    of_method = repeats[(repeats["method"] == method) & (repeats["status"] == "ok")] if len(repeats) else repeats
     squares, df, sessions = 0.0, 0, 0
-    for _, part in own.groupby(["participant_id", "session_id"]) if len(own) else ():
+    for _, part in of_method.groupby(["participant_id", "session_id"]) if len(of_method) else ():
         values = part["volume_ml"].dropna().to_numpy(dtype=np.float64)
         if values.size > 1 and values.mean() > 0:
             scaled = 100 * values / values.mean() if unit == "percent" else values

@@ -89,26 +89,26 @@ def fitted(cohort: Cohort) -> list[dict[str, Any]]:
 def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
     """How many sessions each model has."""
     data = frame(cohort)
-    made = []
+    lines = []
     for method in cohort.model_methods:
         own = _design(cohort, data[data["method"] == method])
         lost = {f"no {name}".replace("icv_z", "icv"): mask for name, mask in own.lost.items()}
-        made.append(ledger("mixed", "volume_ml", method, lost, subset=ALL))
-    return made
+        lines.append(ledger("mixed", "volume_ml", method, lost, subset=ALL))
+    return lines
 
 
 def _terms(cohort: Cohort, own: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """The models of one method and subset."""
-    made = _design(cohort, own)
+    designed = _design(cohort, own)
     people = own["participant_id"].to_numpy(dtype=str)
     site = site_words(own["site"]) if sites.modelled(cohort) else None
-    told = made.told()
+    told = designed.told()
     if site is not None and len(set(site)) < 2:
         site = None
     if site is not None:
         told["formula"] += " + (1 | site)"
     for kind in mixed.RANDOM:
-        for row in mixed.terms(made.columns, made.predictors, people, kind, site):
+        for row in mixed.terms(designed.columns, designed.predictors, people, kind, site):
             yield row | told
 
 
@@ -132,15 +132,15 @@ def frame(cohort: Cohort) -> pd.DataFrame:
     """
     first = baseline(cohort).table
     keys = ["participant_id", "session_id"]
-    made = cohort.usable[[*keys, "method", "volume_ml"]].merge(
+    merged = cohort.usable[[*keys, "method", "volume_ml"]].merge(
         cohort.visits[[*keys, "years", "site"]], on=keys, how="left", validate="many_to_one"
     )
     names = dict.fromkeys((*_covariates(cohort), "age", "sex", "icv_z", "diagnosis"))
     kept = [name for name in names if name in first and name != "site"]
     start = first[["participant_id", "years", *kept]].rename(columns={"years": "start"})
-    made = made.merge(start, on="participant_id", how="left", validate="many_to_one")
-    made["years"] = made["years"] - made["start"]
-    return made
+    merged = merged.merge(start, on="participant_id", how="left", validate="many_to_one")
+    merged["years"] = merged["years"] - merged["start"]
+    return merged
 
 
 VIEW = View(

@@ -91,13 +91,13 @@ def tables(cohort: Cohort) -> list[Table]:
 
 def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
     """How many pairs each correlation has."""
-    made = []
+    lines = []
     for pair in pairs_of(cohort):
         change, pbvc = frame(cohort, pair)
         for method, values in change.items():
             lost = {"no pbvc": ~np.isfinite(pbvc), "no volume": ~np.isfinite(values)}
-            made.append(ledger("pbvc", "pbvc", method, lost, sessions=pair))
-    return made
+            lines.append(ledger("pbvc", "pbvc", method, lost, sessions=pair))
+    return lines
 
 
 def frame(cohort: Cohort, pair: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -123,9 +123,14 @@ def correlate(change: dict[str, np.ndarray], pbvc: np.ndarray, **more: str) -> l
         row = {"method": method, **more, "r": math.nan, "ci_low": math.nan, "ci_high": math.nan, "p": math.nan}
         row |= {"n": x.size, "reason": _unfit(method, x, y)}
         if not row["reason"]:
-            found = stats.pearsonr(x, y)
-            low, high = found.confidence_interval(correlations.CONFIDENCE)
-            row |= {"r": float(found.statistic), "ci_low": float(low), "ci_high": float(high), "p": float(found.pvalue)}
+            correlation = stats.pearsonr(x, y)
+            low, high = correlation.confidence_interval(correlations.CONFIDENCE)
+            row |= {
+                "r": float(correlation.statistic),
+                "ci_low": float(low),
+                "ci_high": float(high),
+                "p": float(correlation.pvalue),
+            }
         rows.append(row)
     adjust(rows, {"p_fdr": ()})
     return rows
@@ -149,9 +154,11 @@ def compare(change: dict[str, np.ndarray], pbvc: np.ndarray, **more: str) -> lis
             continue
         low, high = correlations.zou(r12, r13, r23, y.size)
         for test, function in _TESTS.items():
-            found = function(r12, r13, r23, y.size)
+            difference = function(r12, r13, r23, y.size)
             numbers = {"difference": r12 - r13, "ci_low": low, "ci_high": high, "r": r12, "r2": r13, "r_methods": r23}
-            rows.append(key | {"test": test, **numbers, "statistic": found.statistic, "p": found.p, "reason": ""})
+            rows.append(
+                key | {"test": test, **numbers, "statistic": difference.statistic, "p": difference.p, "reason": ""}
+            )
     adjust(rows, {"p_fdr": ("test",)})
     return rows
 

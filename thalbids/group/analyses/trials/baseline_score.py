@@ -53,14 +53,14 @@ def _of_score(cohort: Cohort, pair: str, name: str) -> Rows:
         covariates=(f"{name}_baseline", *base.covariates),
         robust=robust,
     )
-    made = models.rows(plan, cohort, pairs(cohort, pair), sessions=pair)
-    for row in made:
+    rows = models.rows(plan, cohort, pairs(cohort, pair), sessions=pair)
+    for row in rows:
         row["outcome"] = f"d_{name}"
         if row["term"] == plan.predictor:
             row["sign"] = signs.sign(row["outcome"], row["estimate"])
         elif row["term"] == f"{name}_baseline":
             row["term"] = TERM
-    return made
+    return rows
 
 
 def _named(row: dict[str, object]) -> dict[str, object]:

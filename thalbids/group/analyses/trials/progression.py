@@ -105,7 +105,7 @@ def courses(cohort: Cohort) -> pd.DataFrame:
         own = places.get(one["participant_id"], nowhere)
         later = own[order[own] > one["order"]]
         years, edss = years_[later] - one["years"], edss_[later]
-        found = progression.course(one["edss"], edss, years, checks.edss_high, checks.confirm_weeks)
+        course = progression.course(one["edss"], edss, years, checks.edss_high, checks.confirm_weeks)
         labels = sessions[later].tolist()
         high = one["edss"] == one["edss"]
         rows.append(
@@ -113,12 +113,12 @@ def courses(cohort: Cohort) -> pd.DataFrame:
                 "participant_id": one["participant_id"], "diagnosis": one["diagnosis"],
                 "session_id_baseline": one["session_id"], "edss_baseline": one["edss"],
                 "step": progression.step(one["edss"], checks.edss_high) if high else np.nan,
-                "n_visits": len(labels), "progression": found.progression,
-                "session_id_progression": labels[found.first] if found.first >= 0 else "",
-                "years_to_progression": float(years[found.first]) if found.first >= 0 else np.nan,
-                "confirmed": found.confirmed,
-                "session_id_confirmation": labels[found.confirmation] if found.confirmation >= 0 else "",
-                "reason": _reason(one["edss"], len(labels), found),
+                "n_visits": len(labels), "progression": course.progression,
+                "session_id_progression": labels[course.first] if course.first >= 0 else "",
+                "years_to_progression": float(years[course.first]) if course.first >= 0 else np.nan,
+                "confirmed": course.confirmed,
+                "session_id_confirmation": labels[course.confirmation] if course.confirmation >= 0 else "",
+                "reason": _reason(one["edss"], len(labels), course),
             }
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(PROGRESSION))
@@ -167,8 +167,8 @@ def _models(cohort: Cohort, plan: Plan, sample: Sample, pair: str, people: pd.Da
             for method in cohort.model_methods:
                 model = plan.design(inside, outcome, method)
                 key = {"outcome": outcome, "predictor": plan.predictor, "method": method, "subset": subset}
-                found = progression.logit(outcome, model.predictors, model.columns)
-                rows += [key | {"sessions": pair} | row | model.told() for row in found]
+                fitted = progression.logit(outcome, model.predictors, model.columns)
+                rows += [key | {"sessions": pair} | row | model.told() for row in fitted]
     return rows
 
 

@@ -58,9 +58,9 @@ def tables(cohort: Cohort) -> list[Table]:
     rows: list[dict[str, Any]] = []
     good = repeats[repeats["status"] == "ok"] if len(repeats) else repeats
     for method in dict.fromkeys(good["method"]):
-        own = good[good["method"] == method]
+        of_method = good[good["method"] == method]
         for measure, name in MEASURES.items():
-            groups = own.groupby(["participant_id", "session_id"], sort=False)[name]
+            groups = of_method.groupby(["participant_id", "session_id"], sort=False)[name]
             sessions = [values.dropna().to_numpy(dtype=np.float64) for _, values in groups]
             several = [values for values in sessions if values.size > 1]
             sizes = {"n": len(several), "n_scans": sum(values.size for values in several)}

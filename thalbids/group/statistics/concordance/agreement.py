@@ -72,16 +72,16 @@ def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     Volumes of method and rater come from the masks; each participant counts once, with the first session. An empty mask
     is no measurement of 0 mL: the pair is left out.
     """
-    made = []
+    result = []
     for (rater, method), group in one_per_person(table, ["rater", "method"]).groupby(["rater", "method"], sort=False):
         x, y = (drawn(group[name]) for name in ("volume_rater_ml", "volume_ml"))
         n = pairs(x, y)[0].size
         for quantity, found in agreement(x, y).items():
             numbers = {"estimate": found.estimate, "ci_low": found.ci_low, "ci_high": found.ci_high}
-            made.append(
+            result.append(
                 {"rater": rater, "method": method, "quantity": quantity, **numbers, "n": n, "reason": found.reason}
             )
-    return made
+    return result
 
 
 def drawn(volumes: pd.Series[float]) -> np.ndarray:

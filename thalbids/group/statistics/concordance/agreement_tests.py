@@ -29,7 +29,7 @@ _EXACT = 1e-12
 
 def rows(table: pd.DataFrame, seed: int, draws: int) -> list[dict[str, Any]]:
     """Rows of ``group_agreement_tests`` from those of ``group_overlap``: pairs of methods per rater and quantity."""
-    made: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
     for rater, group in one_per_person(table, ["rater", "method"]).groupby("rater", sort=False):
         methods = list(dict.fromkeys(group["method"]))
         names = (*OVERLAP, "volume_ml", "volume_rater_ml")
@@ -38,13 +38,13 @@ def rows(table: pd.DataFrame, seed: int, draws: int) -> list[dict[str, Any]]:
             key = {"rater": rater, "method": a, "method2": b}
             first, second = ({name: wide[name][m].to_numpy(dtype=np.float64) for name in names} for m in (a, b))
             for name in OVERLAP:
-                made.append(key | {"quantity": name} | overlap(first[name], second[name], seed, draws))
+                result.append(key | {"quantity": name} | overlap(first[name], second[name], seed, draws))
             known = np.isfinite(first["volume_rater_ml"])
             x = np.where(known, first["volume_rater_ml"], second["volume_rater_ml"])
             volumes = _drawn(x), _drawn(first["volume_ml"]), _drawn(second["volume_ml"])
-            made += [key | row for row in volumetric(*volumes, seed=seed, draws=draws)]
-    adjust(made, {"p_fdr": ("rater", "quantity")})
-    return made
+            result += [key | row for row in volumetric(*volumes, seed=seed, draws=draws)]
+    adjust(result, {"p_fdr": ("rater", "quantity")})
+    return result
 
 
 def _drawn(volumes: np.ndarray) -> np.ndarray:
@@ -93,7 +93,7 @@ def volumetric(x: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int, draws: in
     if reason:
         return [{"quantity": name, **shared, "reason": reason} for name in VOLUMETRIC]
     point, resamples = coefficients(V), resampled(V, seed, draws)
-    made = []
+    result = []
     for name in VOLUMETRIC:
         first, second = point[name]
         found = bootstrapped(first - second, resamples[name][:, 0] - resamples[name][:, 1])
@@ -101,8 +101,8 @@ def volumetric(x: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int, draws: in
         q = math.nan if perfect else math.atanh(first) - math.atanh(second)
         numbers = {"estimate": first, "estimate2": second, "difference": first - second, "effect_size": q}
         tested = {key: getattr(found, key) for key in ("ci_low", "ci_high", "statistic", "p", "reason")}
-        made.append({"quantity": name, **shared, **numbers, **tested})
-    return made
+        result.append({"quantity": name, **shared, **numbers, **tested})
+    return result
 
 
 def coefficients(V: np.ndarray) -> dict[str, np.ndarray]:

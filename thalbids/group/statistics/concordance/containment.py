@@ -28,7 +28,7 @@ def containment(compared: Iterable[Compared]) -> list[dict[str, Any]]:
         ``constructed`` marks pairs that the making of the masks fixes; ``broken`` names those people in whom such an
         inner mask does not lie in the outer one, which is an error: the masks are not of one run, or were changed.
     """
-    found: dict[tuple[str, str], list[float]] = {}
+    shares: dict[tuple[str, str], list[float]] = {}
     broken: dict[tuple[str, str], list[str]] = {}
     order: dict[str, None] = {}
     for made in compared:
@@ -38,13 +38,13 @@ def containment(compared: Iterable[Compared]) -> list[dict[str, Any]]:
             for j, outer in enumerate(made.names):
                 if i != j:
                     value = made.common[i][j] / size if size else math.nan
-                    found.setdefault((inner, outer), []).append(value)
+                    shares.setdefault((inner, outer), []).append(value)
                     if made.common[i][j] < size and constructed(inner, outer):
                         broken.setdefault((inner, outer), []).append(made.participant_id)
     rows = []
     for inner in order:
         for outer in order:
-            values = np.array(found.get((inner, outer), []))
+            values = np.array(shares.get((inner, outer), []))
             there = values[~np.isnan(values)]
             if values.size:
                 rows.append(
@@ -90,12 +90,12 @@ def constructed(inner: str, outer: str) -> bool:
 
 def t1w_derived(methods: Collection[str]) -> tuple[str, ...]:
     """The methods whose masks come from the T1w alone, the paper's choice; one that nobody knows is not among them."""
-    found = []
+    derived = []
     for method in methods:
         try:
             known = names.by_desc(method)
         except KeyError:
             continue
         if known.image == "T1w":
-            found.append(method)
-    return tuple(found)
+            derived.append(method)
+    return tuple(derived)

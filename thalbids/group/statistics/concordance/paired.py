@@ -60,8 +60,8 @@ def tests(table: pd.DataFrame, method: str = "asymptotic") -> list[dict[str, Any
             wide = group.pivot(index="participant_id", columns="method", values=metric)
             family = []
             for first, second in itertools.combinations(names, 2):
-                found = signed_rank(wide[first].to_numpy(), wide[second].to_numpy(), method)
-                family.append({"rater": rater, "metric": metric, "method": first, "method2": second, **found})
+                result = signed_rank(wide[first].to_numpy(), wide[second].to_numpy(), method)
+                family.append({"rater": rater, "metric": metric, "method": first, "method2": second, **result})
             adjusted = benjamini_hochberg([row["p"] for row in family])
             rows += [row | {"p_fdr": p} for row, p in zip(family, adjusted, strict=True)]
     return rows
@@ -97,9 +97,9 @@ def signed_rank(a: np.ndarray, b: np.ndarray, method: str = "asymptotic") -> dic
         row["reason"], method = f"more than {LARGE} differences: asymptotic", "asymptotic"
     if method == "exact" or used.size <= SMALL:
         row["p_exact"] = exact(used)
-    found = stats.wilcoxon(used, zero_method="wilcox", correction=False, method="asymptotic")
-    p = row["p_exact"] if method == "exact" else float(found.pvalue)
-    return row | {"statistic": float(found.statistic), "p": p}
+    result = stats.wilcoxon(used, zero_method="wilcox", correction=False, method="asymptotic")
+    p = row["p_exact"] if method == "exact" else float(result.pvalue)
+    return row | {"statistic": float(result.statistic), "p": p}
 
 
 def exact(differences: np.ndarray) -> float:

@@ -97,11 +97,11 @@ def ancova(
     s2 = float(residual @ residual) / df
     leverage = np.einsum("ij,jk,ik->i", X, bread, X)
     hc3 = _hc3(X, bread, residual, leverage)
-    made = []
+    contrasts = []
     for name, reference in pairs:
         c = np.zeros(k)
         c[levels.index(name)], c[levels.index(reference)] = 1.0, -1.0
-        made.append(_contrast(name, reference, c, beta, bread, s2, df, hc3))
+        contrasts.append(_contrast(name, reference, c, beta, bread, s2, df, hc3))
     rss0 = _rss(y, np.column_stack([np.ones(n), Z]))
     df1 = len(levels) - 1
     rss = s2 * df
@@ -110,7 +110,7 @@ def ancova(
         levels,
         tuple(int(cells[:, i].sum()) for i in range(len(levels))),
         tuple(float(value) for value in beta[: len(levels)]),
-        tuple(made),
+        tuple(contrasts),
         f,
         df1,
         df,
@@ -169,8 +169,8 @@ def pairs_of(groups: Sequence[str], controls: str, every: bool) -> list[tuple[st
     [('PMS', 'HC'), ('RRMS', 'HC'), ('RRMS', 'PMS')]
     """
     others = [name for name in groups if name != controls]
-    made = [(name, controls) for name in others] if controls in groups else []
-    return made + ([(b, a) for a, b in itertools.combinations(others, 2)] if every else [])
+    pairs = [(name, controls) for name in others] if controls in groups else []
+    return pairs + ([(b, a) for a, b in itertools.combinations(others, 2)] if every else [])
 
 
 def _hc3(X: np.ndarray, bread: np.ndarray, residual: np.ndarray, leverage: np.ndarray) -> np.ndarray:

@@ -132,7 +132,7 @@ def impute(
     width = np.cumsum([0, *(values.shape[1] for values in chosen.values())])
     places = {name: slice(*ends) for name, *ends in zip(chosen, width[:-1], width[1:], strict=True)}
     standard, centre, spread = _standardised(chosen)
-    made = []
+    completed = []
     for number in range(m):
         rng = np.random.default_rng([*seed, number])
         filled = standard.copy()
@@ -141,11 +141,11 @@ def impute(
         for _ in range(cycles if order else 0):
             for name in order:
                 _match(filled, places[name], there[name], rng, donors)
-        made.append(filled[:, :-1] * spread + centre)
+        completed.append(filled[:, :-1] * spread + centre)
     names = [column for name in chosen for column in blocks[name]]
     original = [values for name in chosen for values in blocks[name].values()]
     columns = {
-        column: np.where(np.isfinite(known), known, np.stack([one[:, place] for one in made]))
+        column: np.where(np.isfinite(known), known, np.stack([one[:, place] for one in completed]))
         for place, (column, known) in enumerate(zip(names, original, strict=True))
     }
     return Imputed(columns, tuple(chosen))
@@ -167,12 +167,12 @@ def _helps(values: np.ndarray) -> bool:
 def _few(chosen: Mapping[str, np.ndarray], there: Mapping[str, np.ndarray], donors: int) -> dict[str, str]:
     """The variables that too few people have to be imputed, and how many they are."""
     width = sum(values.shape[1] for values in chosen.values())
-    found = {}
+    few = {}
     for name, known in there.items():
         least = max(width - chosen[name].shape[1] + 1 + SPARE, donors)
         if not known.all() and known.sum() < least:
-            found[name] = f"{name} is known of {int(known.sum())}, at least {least} are needed to impute it"
-    return found
+            few[name] = f"{name} is known of {int(known.sum())}, at least {least} are needed to impute it"
+    return few
 
 
 def _started(values: np.ndarray, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -187,9 +187,9 @@ def _match(filled: np.ndarray, place: slice, known: np.ndarray, rng: np.random.G
     Y = filled[known, place]
     Z = np.delete(filled, place, axis=1)
     fitted, drawn = _coefficients(Z[known], Y, rng)
-    found = _donors(Z[known] @ fitted, Z[~known] @ drawn, donors)
-    pick = rng.integers(0, found.shape[1], len(found))
-    filled[~known, place] = Y[found[np.arange(len(found)), pick]]
+    matched = _donors(Z[known] @ fitted, Z[~known] @ drawn, donors)
+    pick = rng.integers(0, matched.shape[1], len(matched))
+    filled[~known, place] = Y[matched[np.arange(len(matched)), pick]]
 
 
 def _coefficients(Z: np.ndarray, Y: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -234,5 +234,5 @@ def _nearest(known: np.ndarray, wanted: np.ndarray, donors: int) -> np.ndarray:
     repeated[:, 1:] = window[:, 1:] == window[:, :-1]
     distance[repeated] = np.inf  # at the ends the clipped places stand several times
     best = np.argsort(distance, axis=1, kind="stable")[:, :k]
-    found: np.ndarray = order[np.take_along_axis(window, best, axis=1)]
-    return found
+    nearest: np.ndarray = order[np.take_along_axis(window, best, axis=1)]
+    return nearest

@@ -57,10 +57,10 @@ def reml(
     names : of the columns of X
     """
     q = Z.shape[1]
-    found = maximise(y, X, Z, person, site)
-    if isinstance(found, str):
-        return Mixed(tuple(fit.Term(name) for name in names), np.full((q, q), np.nan), reason=found)
-    beta, se = found.b, np.sqrt(np.diag(found.covariance))
+    best = maximise(y, X, Z, person, site)
+    if isinstance(best, str):
+        return Mixed(tuple(fit.Term(name) for name in names), np.full((q, q), np.nan), reason=best)
+    beta, se = best.b, np.sqrt(np.diag(best.covariance))
     z = beta / se
     half = stats.norm.ppf((1 + fit.CONFIDENCE) / 2) * se
     terms = tuple(
@@ -70,9 +70,9 @@ def reml(
         )
         for i, name in enumerate(names)
     )
-    singular = found.rank < q
+    singular = best.rank < q
     reason = "singular: a variance of the random effects is 0, or their correlation is 1" if singular else ""
-    return Mixed(terms, found.random, found.variance, reason, singular, found.site_variance)
+    return Mixed(terms, best.random, best.variance, reason, singular, best.site_variance)
 
 
 def terms(
@@ -141,8 +141,8 @@ def _fitted(
     means[0] = 0.0  # time keeps its origin, on which the random intercept depends
     X = np.column_stack([*(rows[name] - mean for name, mean in zip(predictors, means, strict=True)), np.ones_like(y)])
     Z = np.ones((y.size, 1)) if random == RANDOM[0] else np.column_stack([np.ones_like(y), rows["years"]])
-    found = reml(y - y.mean(), X, Z, person, (*predictors, fit.INTERCEPT), site)
-    return replace(found, terms=(*found.terms[:-1], _moved(found, means, float(y.mean()))))
+    fitted = reml(y - y.mean(), X, Z, person, (*predictors, fit.INTERCEPT), site)
+    return replace(fitted, terms=(*fitted.terms[:-1], _moved(fitted, means, float(y.mean()))))
 
 
 def _moved(found: Mixed, means: np.ndarray, mean: float) -> fit.Term:

@@ -58,8 +58,8 @@ def _some(y: np.ndarray) -> np.ndarray:
     """Rows of at most ``_FEW`` people of each category, evenly spaced: the program of all grows faster than n."""
     parts = []
     for k in range(int(y.max()) + 1):
-        own = np.flatnonzero(y == k)
-        parts.append(own[np.unique(np.linspace(0, own.size - 1, min(own.size, _FEW)).round().astype(int))])
+        rows = np.flatnonzero(y == k)
+        parts.append(rows[np.unique(np.linspace(0, rows.size - 1, min(rows.size, _FEW)).round().astype(int))])
     return np.concatenate(parts)
 
 
@@ -89,8 +89,8 @@ def _separated(X: np.ndarray, y: np.ndarray) -> bool:
     for k in range(cuts - 1):
         order[k, p + k], order[k, p + k + 1] = 1, -1
     A = np.vstack([above[has_lower], below[has_upper], order])
-    found = linprog(A.sum(axis=0), A_ub=A, b_ub=np.zeros(len(A)), bounds=(-1, 1), method="highs")
-    return bool(found.status == 0 and found.fun < -1e-6)
+    solution = linprog(A.sum(axis=0), A_ub=A, b_ub=np.zeros(len(A)), bounds=(-1, 1), method="highs")
+    return bool(solution.status == 0 and solution.fun < -1e-6)
 
 
 def maximum(params: np.ndarray, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -158,16 +158,16 @@ def terms(predictors: Sequence[str], rows: dict[str, np.ndarray], least: float, 
     present = np.unique(y)
     cuts = _cuts(present)
     reason = missing or _unfit(predictors, rows, present)
-    made: dict[str, tuple[float, ...]] = {}
+    by_term: dict[str, tuple[float, ...]] = {}
     odds = {"po_chi2": math.nan, "po_df": math.nan, "p_po": math.nan}
     if not reason:
-        made, reason = _fit(predictors, rows, np.searchsorted(present, y), cuts)
+        by_term, reason = _fit(predictors, rows, np.searchsorted(present, y), cuts)
     if not reason and present.size > 2:
         chi2, df, p = brant(np.column_stack([rows[name] for name in predictors]), np.searchsorted(present, y))
         odds = {"po_chi2": chi2, "po_df": df, "p_po": p}
     result = []
     for name in (*predictors, *cuts):
-        numbers = dict(zip(_NUMBERS, made.get(name, (math.nan,) * len(_NUMBERS)), strict=True))
+        numbers = dict(zip(_NUMBERS, by_term.get(name, (math.nan,) * len(_NUMBERS)), strict=True))
         main = name == predictors[0]
         result.append(
             {
@@ -244,12 +244,12 @@ def levels(outcome: str, predictors: Sequence[str], columns: Mapping[str, np.nda
     if not reason and present.size < 2:
         reason = f"{outcome} does not vary"
     reason = reason or _lacking(predictors, rows, len(predictors) + present.size - 1)
-    made: dict[str, tuple[float, ...]] = {}
+    by_level: dict[str, tuple[float, ...]] = {}
     if not reason:
-        made, reason = _fit(predictors, rows, y, [f"cut {k}" for k in range(present.size - 1)])
+        by_level, reason = _fit(predictors, rows, y, [f"cut {k}" for k in range(present.size - 1)])
     if reason:
         return replace(empty, reason=reason)
-    return replace(empty, terms=tuple(fit.Term(name, *made[name]) for name in predictors))
+    return replace(empty, terms=tuple(fit.Term(name, *by_level[name]) for name in predictors))
 
 
 def _cuts(present: np.ndarray) -> tuple[str, ...]:
@@ -300,9 +300,9 @@ def _fit(
     model = OrderedModel(y, (X - mean) / sd, distr=Logistic())  # no constant: the thresholds take its place
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they say is looked at below
-        found = model.fit(method="bfgs", maxiter=500, gtol=1e-3, disp=False, skip_hessian=True)
+        fitted = model.fit(method="bfgs", maxiter=500, gtol=1e-3, disp=False, skip_hessian=True)
     p = len(predictors)
-    near = np.r_[found.params[:p], model.transform_threshold_params(np.asarray(found.params))[1:-1]]
+    near = np.r_[fitted.params[:p], model.transform_threshold_params(np.asarray(fitted.params))[1:-1]]
     params, covariance = maximum(near, (X - mean) / sd, y)
     if not np.all(np.diag(covariance) > 0):
         return {}, "the likelihood did not converge"

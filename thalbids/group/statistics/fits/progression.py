@@ -112,12 +112,12 @@ def _fitted(names: Sequence[str], X: np.ndarray, y: np.ndarray) -> list[dict[str
     from statsmodels.discrete.discrete_model import Logit
 
     mean, sd = X.mean(axis=0), X.std(axis=0)
-    found = Logit(y, np.column_stack([(X - mean) / sd, np.ones(y.size)])).fit(disp=False, method="newton", tol=1e-12)
+    fitted = Logit(y, np.column_stack([(X - mean) / sd, np.ones(y.size)])).fit(disp=False, method="newton", tol=1e-12)
     back = np.eye(X.shape[1] + 1)  # from standardised predictors to their units
     back[:-1, :-1] = np.diag(1 / sd)
     back[-1, :-1] = -mean / sd
-    estimate = back @ np.asarray(found.params)
-    se = np.sqrt(np.diag(back @ np.asarray(found.cov_params()) @ back.T))
+    estimate = back @ np.asarray(fitted.params)
+    se = np.sqrt(np.diag(back @ np.asarray(fitted.cov_params()) @ back.T))
     from scipy import stats
 
     half = float(stats.norm.ppf((1 + fit.CONFIDENCE) / 2)) * se

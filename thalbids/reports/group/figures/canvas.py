@@ -92,12 +92,12 @@ def draw(figure: Figure, folder: Path) -> Drawn:
     OutputError
         A file cannot be written.
     """
-    made = [_panel(panel, f"{figure.name}-{number}") for number, panel in enumerate(figure.panels)]
-    svgs = [svg for svg, _ in made]
+    panels = [_panel(panel, f"{figure.name}-{number}") for number, panel in enumerate(figure.panels)]
+    svgs = [svg for svg, _ in panels]
     places, width, height = _places(figure)
     svg_path, png_path = folder / f"{figure.name}.svg", folder / f"{figure.name}.png"
     write_text(svg_path, _montage(figure, svgs, places, width, height))
-    _write_png(png_path, _paste([pixels for _, pixels in made], places, width, height))
+    _write_png(png_path, _paste([pixels for _, pixels in panels], places, width, height))
     return Drawn(figure, svgs, [svg_path, png_path])
 
 

@@ -130,9 +130,9 @@ def sensitivity(tables: Tables) -> Figure | None:
         for subset, variant in kinds:
             own = rows_of(every, subset=subset, sensitivity=variant)
             if own["estimate"].notna().any():
-                made = _panel(own, outcome, ends)
+                built = _panel(own, outcome, ends)
                 what = f"{subset}, {VARIANTS.get(variant, variant)}"
-                panels.append(Panel(f"{made.title}: {what}", f"{what}. {made.alt}", made.draw, height=made.height))
+                panels.append(Panel(f"{built.title}: {what}", f"{what}. {built.alt}", built.draw, height=built.height))
     if not panels:
         return None
     intro = (
@@ -157,9 +157,11 @@ def ordinal(tables: Tables) -> Figure | None:
     table = table[table["term"] == "delta_volume_ml"]
     panels = []
     for threshold in in_order(table["threshold"].dropna().unique(), list(THRESHOLDS)):
-        own = table[table["threshold"] == threshold]
-        for subset in list(dict.fromkeys(own["subset"].fillna("all"))) if "subset" in own.columns else ["all"]:
-            panels += _odds(rows_of(own, subset=subset), threshold, subset)
+        of_threshold = table[table["threshold"] == threshold]
+        for subset in (
+            list(dict.fromkeys(of_threshold["subset"].fillna("all"))) if "subset" in of_threshold.columns else ["all"]
+        ):
+            panels += _odds(rows_of(of_threshold, subset=subset), threshold, subset)
     if not panels:
         return None
     intro = (
@@ -208,9 +210,9 @@ def residuals(tables: Tables, analysis: str) -> Figure | None:
     panels: list[Panel] = []
     for outcome in outcomes_in(table):
         for transform in dict.fromkeys(table[table["outcome"] == outcome]["transform"].fillna("none")):
-            own = table[(table["outcome"] == outcome) & (table["transform"].fillna("none") == transform)]
-            own = own.dropna(subset=["fitted", "residual"])
-            if len(own) < 3:
+            of_outcome = table[(table["outcome"] == outcome) & (table["transform"].fillna("none") == transform)]
+            of_outcome = of_outcome.dropna(subset=["fitted", "residual"])
+            if len(of_outcome) < 3:
                 continue
             said = rows_of(checked, analysis=analysis, outcome=outcome, method=method, transform=transform)
             r, rho = (float(said[column].iloc[0]) if len(said) else np.nan for column in ("qq_r", "spread_rho"))
@@ -219,7 +221,7 @@ def residuals(tables: Tables, analysis: str) -> Figure | None:
                 Panel(
                     f"{name}: QQ",
                     f"{name}, quantiles of residuals against a normal distribution: r = {number(r, 3)}.",
-                    partial(_qq, own=own, method=method, r=r),
+                    partial(_qq, own=of_outcome, method=method, r=r),
                     SMALL,
                     2.8,
                 )
@@ -228,7 +230,7 @@ def residuals(tables: Tables, analysis: str) -> Figure | None:
                 Panel(
                     f"{name}: residuals",
                     f"{name}, residuals over fitted values; rank correlation of their size with the fit {number(rho)}.",
-                    partial(_spread, own=own, method=method, rho=rho),
+                    partial(_spread, own=of_outcome, method=method, rho=rho),
                     SMALL,
                     2.8,
                 )
@@ -254,14 +256,14 @@ def claimed(tables: Tables, analysis: str) -> Figure | None:
     panels: list[Panel] = []
     for outcome in outcomes_in(checked):
         for method in methods_in(rows_of(checked, outcome=outcome)):
-            own = rows_of(table, outcome=outcome, method=method)
+            of_model = rows_of(table, outcome=outcome, method=method)
             said = rows_of(checked, outcome=outcome, method=method)
-            if method in drawn or len(own) < 3 or len(panels) >= MOST_CLAIMS:
+            if method in drawn or len(of_model) < 3 or len(panels) >= MOST_CLAIMS:
                 continue
             r = float(said["qq_r"].iloc[0])
             title = f"{outcome_name(outcome)}: {look.short(look.label(method))}"
             alt = f"{title}, quantiles of residuals against a normal distribution: r = {number(r, 3)}."
-            panels.append(Panel(title, alt, partial(_qq, own=own, method=method, r=r), SMALL, 2.8))
+            panels.append(Panel(title, alt, partial(_qq, own=of_model, method=method, r=r), SMALL, 2.8))
     if not panels:
         return None
     intro = (

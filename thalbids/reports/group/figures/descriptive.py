@@ -92,15 +92,15 @@ def _manual(tables: Tables) -> list[Panel]:
     keys = ["participant_id", "session_id"]
     known = tables.get("people", (*keys, "diagnosis"))[[*keys, "diagnosis"]]
     drawn = drawn.drop(columns="diagnosis", errors="ignore").merge(known, on=keys, how="left")
-    made = []
+    boxes = []
     for rater in dict.fromkeys(drawn["rater"]):
-        own = drawn[drawn["rater"] == rater]
-        parts = {"all": own, **{group: rows_of(own, diagnosis=group) for group in diagnoses_in(own)}}
-        parts = parts if len(parts) > 2 else {"all": own}
+        of_rater = drawn[drawn["rater"] == rater]
+        parts = {"all": of_rater, **{group: rows_of(of_rater, diagnosis=group) for group in diagnoses_in(of_rater)}}
+        parts = parts if len(parts) > 2 else {"all": of_rater}
         rows = [(f"{name} (n = {len(part)})", part, look.QUIET) for name, part in parts.items()]
         title = "Manual" if drawn["rater"].nunique() == 1 else f"Manual: {rater}"
-        made.append(_boxes(title, rows, "volume_rater_ml", "Volume (mL)"))
-    return made
+        boxes.append(_boxes(title, rows, "volume_rater_ml", "Volume (mL)"))
+    return boxes
 
 
 def change(tables: Tables) -> Figure | None:
@@ -132,7 +132,7 @@ def change(tables: Tables) -> Figure | None:
 def pbvc(tables: Tables) -> list[Figure]:
     """The correlation with the whole brain's change per method, and the clouds behind it where they are known."""
     table = tables.get("pbvc", ("method", "r", "ci_low", "ci_high"))
-    made = []
+    panels = []
     if len(table):
         rows, said = [], []
         for method in methods_in(table):
@@ -158,9 +158,9 @@ def pbvc(tables: Tables) -> list[Figure]:
             "Pearson r of thalamic change (%) with SIENA's percentage brain volume change, 95 % interval. Filled "
             "with a dot: corrected p < 0.05."
         )
-        made.append(Figure("pbvc", "Thalamic change and whole-brain change", intro, [panel], tables.file("pbvc"), 1))
+        panels.append(Figure("pbvc", "Thalamic change and whole-brain change", intro, [panel], tables.file("pbvc"), 1))
     cloud = _pbvc_clouds(tables, table)
-    return [*made, cloud] if cloud is not None else made
+    return [*panels, cloud] if cloud is not None else panels
 
 
 def _pbvc_clouds(tables: Tables, estimates: pd.DataFrame) -> Figure | None:
@@ -205,8 +205,11 @@ def normative(tables: Tables) -> Figure | None:
     table = first_sessions(tables, table)
     panels = []
     for method in methods_in(table):
-        own = table[table["method"] == method]
-        rows = [(f"{g} (n = {len(rows_of(own, diagnosis=g))})", rows_of(own, diagnosis=g)) for g in diagnoses_in(own)]
+        of_method = table[table["method"] == method]
+        rows = [
+            (f"{g} (n = {len(rows_of(of_method, diagnosis=g))})", rows_of(of_method, diagnosis=g))
+            for g in diagnoses_in(of_method)
+        ]
         coloured = [(name, part, look.colour(method)) for name, part in rows]
         panels.append(_boxes(look.short(look.label(method)), coloured, "z", "z against the controls", 0.0))
     if not panels:
@@ -227,10 +230,10 @@ def sample_size(tables: Tables) -> Figure | None:
         table = table[table["relative_to"] == relative]
     panels = []
     for power, effect in dict.fromkeys(zip(table["power"], table["effect"], strict=True)):
-        own = table[(table["power"] == power) & (table["effect"] == effect)]
+        of_effect = table[(table["power"] == power) & (table["effect"] == effect)]
         rows = []
-        for method in methods_in(own):
-            row = own[own["method"] == method].iloc[0].to_dict()
+        for method in methods_in(of_effect):
+            row = of_effect[of_effect["method"] == method].iloc[0].to_dict()
             sizes = row["n_per_arm"], row["ci_low"], row["ci_high"]
             rows.append(
                 marks.Dot(look.label(method), *sizes, look.colour(method), look.marker(method), True, _sized(row))

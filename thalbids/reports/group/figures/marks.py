@@ -192,8 +192,8 @@ def heat(axes: Any, values: np.ndarray, names: Sequence[str], marks: np.ndarray,
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
-    found = values[np.isfinite(values)]
-    least = min(float(np.floor(found.min() * 10) / 10), 0.9) if found.size else 0.0
+    finite = values[np.isfinite(values)]
+    least = min(float(np.floor(finite.min() * 10) / 10), 0.9) if finite.size else 0.0
     axes.imshow(values, vmin=least, vmax=1, cmap=colormaps["cividis"].with_extremes(bad="#eceef1"), aspect="equal")
     size = 8 if len(names) <= 8 else 6.5 if len(names) <= 14 else 5
     for (row, column), value in np.ndenumerate(values):

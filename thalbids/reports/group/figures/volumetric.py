@@ -54,9 +54,9 @@ def _figure(
     table = table[(table["volume_ml"] > 0) & (table["volume_rater_ml"] > 0)]  # as in the agreement: no empty masks
     panels = []
     for method in methods_in(table):
-        own = table[table["method"] == method]
-        if len(own):
-            panels.append(make(method, own, estimates(tables, method, rater), ends(table)))
+        of_method = table[table["method"] == method]
+        if len(of_method):
+            panels.append(make(method, of_method, estimates(tables, method, rater), ends(table)))
     if not panels:
         return None
     return Figure(_named(name, rater), title, intro, panels, tables.file("agreement"), 3)
