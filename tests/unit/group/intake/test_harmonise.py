@@ -174,9 +174,9 @@ def test_refused(cohort: Cohort, word: str) -> None:
 def test_a_single_feature_is_refused() -> None:
     cohort = people(methods=("first",))
     harmonise.prepared(cohort)  # left and right are two
-    cohort.volumes[["volume_left_ml", "volume_right_ml"]] = np.nan
+    whole = replace(cohort, volumes=cohort.volumes.assign(volume_left_ml=np.nan, volume_right_ml=np.nan))
     with pytest.raises(UsageError, match="1 volume"):
-        harmonise.prepared(cohort)
+        harmonise.prepared(whole)
 
 
 def test_sites_that_are_the_diagnosis_are_refused() -> None:
