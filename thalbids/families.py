@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,15 +166,31 @@ def loaded() -> tuple[Mapping[str, Any], Mapping[str, Family], tuple[Broken, ...
                 raise ValueError("it reads several sessions and has no session_maps")
             if described(method).download and not hasattr(method, "downloads"):
                 raise ValueError("it names a download and has no downloads")
-            for name, kind in described(method).tables.items():
-                if name != method.family and not name.startswith("tools."):
-                    raise ValueError(f"its settings are [{name}], not [tools.NAME] or [{method.family}]")
-                if any(getattr(other, "tables", {}).get(name, kind) is not kind for other in by_family.values()):
-                    raise ValueError(f"its settings [{name}] are those of another method")
+            _check_tables(method, by_family.values())
             by_family.setdefault(method.family, method)  # one of ours cannot be replaced
         except Exception as error:  # whatever a package from elsewhere does
             broken.append(Broken(entry.name, entry.dist.name if entry.dist else entry.value, error))
     return by_family, {name: described(method) for name, method in by_family.items()}, tuple(broken)
+
+
+RESERVED = frozenset(
+    "brain checks clinical cluster group inputs methods outputs qmri ratings registration run siena template tools".split()
+)  # sections of the settings file that are ours
+
+
+def _check_tables(method: Any, others: Iterable[Any]) -> None:
+    """Raise ValueError where a method's sections of the settings file cannot be told from those of others, or read."""
+    known = {name: kind for other in others for name, kind in getattr(other, "tables", {}).items()}
+    for name, kind in described(method).tables.items():
+        outer, _, inner = name.partition(".")
+        if not (name == method.family or (outer == "tools" and inner and "." not in inner)) or name in RESERVED:
+            raise ValueError(f"its settings are [{name}], not [tools.NAME] or [{method.family}]")
+        if known.get(name, kind) is not kind or any(k is kind and n != name for n, k in known.items()):
+            raise ValueError(f"its settings [{name}] are those of another method (a class of its own is needed)")
+        known[name] = kind
+        if not is_dataclass(kind):
+            raise ValueError(f"its settings [{name}] are no dataclass")
+        kind()  # raises TypeError where a value has no default
 
 
 def described(method: Any) -> Family:

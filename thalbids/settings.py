@@ -450,7 +450,7 @@ class Settings:
     of_methods: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, kind: type[T]) -> T:
-        """The section of this class among those of methods (``settings.of(FslSettings)``)."""
+        """The section of this class among those of methods (``settings.of(FslSettings)``); no two have one class."""
         return next((section for section in self.of_methods.values() if type(section) is kind), kind())
 
     def to_toml(self) -> str:

@@ -18,6 +18,7 @@ from thalbids.cli.parser import app_parser
 from thalbids.errors import MissingToolError, UsageError
 from thalbids.methods import registry
 from thalbids.methods.base import own_settings
+from thalbids.programs import FslSettings
 from thalbids.reports import palette
 from thalbids.reports.group.figures import look
 from thalbids.settings import MethodSettings, Settings, load
@@ -27,6 +28,11 @@ from thalbids.settings import MethodSettings, Settings, load
 class OneSettings:
     weights: Path | None = None
     folds: int = field(default=3, metadata={"min": 1})
+
+
+@dataclass(frozen=True)
+class NoDefault:
+    weights: Path
 
 
 class OneImage:
@@ -114,7 +120,14 @@ def test_it_brings_settings_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("tables", "message"),
-    [({"run": OneSettings}, r"\[run\], not"), ({"tools.fsl": OneSettings}, "those of another method")],
+    [
+        ({"run": OneSettings}, r"\[run\], not"),
+        ({"tools.a.b": OneSettings}, r"\[tools\.a\.b\], not"),
+        ({"tools.fsl": OneSettings}, "those of another method"),
+        ({"tools.onenet": FslSettings}, "a class of its own"),
+        ({"tools.onenet": dict}, "no dataclass"),
+        ({"tools.onenet": NoDefault}, "missing 1 required"),
+    ],
 )
 def test_settings_in_the_place_of_others_are_refused(
     monkeypatch: pytest.MonkeyPatch, tables: dict[str, type], message: str

@@ -231,6 +231,10 @@ def sections() -> dict[str, Any]:
     return own | {name: kind() for name, kind in families.tables().items()}
 
 
+def test_no_method_may_take_a_section_of_ours() -> None:
+    assert families.RESERVED == {name for name in sections() if name not in families.tables()} | {"tools"}
+
+
 def test_every_setting_is_written_unless_it_is_none() -> None:
     written = tomllib.loads(Settings().to_toml())
     assert {"run", "tools.fsl", "synthal"} <= set(sections())

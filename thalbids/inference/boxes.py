@@ -5,11 +5,14 @@ A grid is a 4 x 4 matrix from voxels of the box to the world (mm, RAS+), as an i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 
 from thalbids.image.grids import zooms
 
+SPECK_MM3 = 1000.0  # what is bright and smaller is noise: a brain has a thousand times that
 FAINT = 0.1  # of what is bright: three SD of the air's noise up to which it is told from tissue
 
 
@@ -36,10 +39,11 @@ def without_background(data: np.ndarray) -> np.ndarray:
     return np.where(padding, np.float32(0), data) if padding.mean() >= 0.05 else data
 
 
-def without_air(data: np.ndarray) -> np.ndarray:
+def without_air(data: np.ndarray, sizes: Sequence[float]) -> np.ndarray:
     """The scan with faint noise of the air as 0, where that is all that its outermost planes hold mostly.
 
-    Noise beyond `FAINT` of the scan's bright parts is left: what is tissue cannot be told by brightness there.
+    ``sizes`` are those of a voxel in mm. Noise beyond `FAINT` of the scan's bright parts is left: what is tissue cannot
+    be told by brightness there. Specks are told by their size, as a scalp may be thinner than a slice.
     """
     outermost = [data[(slice(None),) * axis + (end,)].ravel() for axis in range(3) for end in (0, -1)]
     edge = np.concatenate(outermost)
@@ -49,8 +53,10 @@ def without_air(data: np.ndarray) -> np.ndarray:
     if not 0 < reach < FAINT * float(np.percentile(away, 98)):
         return data
     bright = away > reach
-    kept = ndimage.binary_dilation(ndimage.binary_opening(bright)) & bright  # without specks, with its own border
-    return np.where(kept, data, np.float32(0))
+    parts, n = ndimage.label(bright)
+    large = np.bincount(parts.ravel(), minlength=n + 1) * np.prod(sizes) >= SPECK_MM3
+    large[0] = False
+    return np.where(large[parts], data, np.float32(0))
 
 
 def without_margin(data: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from thalbids.image import landmarks
-from thalbids.image.grids import voxel_volume
+from thalbids.image.grids import voxel_volume, zooms
 from thalbids.inference import boxes
 from thalbids.inference.intensity import normalise
 from thalbids.inference.parts import clean, fill_holes, largest
@@ -179,7 +179,7 @@ def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) ->
     cut = scalp_cut = 0.0
     stripped = is_stripped(data, image.affine, head)
     if stripped:  # the stripping drew the border; without a skull the network misses cortex
-        brain = fill_holes(largest(boxes.without_air(data) != 0))
+        brain = fill_holes(largest(boxes.without_air(data, zooms(image.affine)) != 0))
         icv = float(brain.sum()) * voxel_volume(image.affine)
     else:
         brain = boxes.back(within(head.distance, BRAIN_MARGIN_MM), head.grid, image.shape, image.affine) >= 0.5
@@ -204,7 +204,9 @@ def places_of(thalami: np.ndarray, grid: np.ndarray) -> dict[str, landmarks.Side
 
 def is_stripped(data: np.ndarray, affine: np.ndarray, head: Look) -> bool:
     """Whether the shell around the brain where the scalp should be is nearly empty."""
-    something, at = boxes.average_blocks((boxes.without_air(data) != 0).astype(np.float32), affine, HEAD_SPACING)
+    something, at = boxes.average_blocks(
+        (boxes.without_air(data, zooms(affine)) != 0).astype(np.float32), affine, HEAD_SPACING
+    )
     filled = boxes.sample(something, at, head.grid, HEAD_SHAPE, 1) >= 0.5
     return empty_shell(filled[head.seen], head.distance[head.seen])
 

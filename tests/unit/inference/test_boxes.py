@@ -50,3 +50,15 @@ def test_a_part_of_a_scan_lies_where_it_lay(orientation: str) -> None:
     assert part == pytest.approx(world_coordinates(affine, part.shape)[2], abs=1e-3)
     whole = boxes.sample(data, image.affine, grid, (20, 16, 12), 1)
     assert boxes.sample(part, affine, grid, (20, 16, 12), 1) == pytest.approx(whole, abs=1e-3)
+
+
+@pytest.mark.parametrize("sizes", [(1.0, 1.0, 1.0), (1.0, 1.0, 5.0), (2.0, 2.0, 2.0)])
+def test_a_thin_scalp_stays_where_faint_noise_of_the_air_goes(sizes: tuple[float, float, float]) -> None:
+    shape = tuple(int(200 / size) for size in sizes)
+    place = np.indices(shape).reshape(3, -1).T * sizes - 100 + np.array(sizes) / 2
+    distance = np.linalg.norm(place, axis=1).reshape(shape)
+    scalp = (distance > 80) & (distance < 84)
+    noise = np.abs(np.random.default_rng(1).normal(0, 2, shape)).astype(np.float32)
+    seen = boxes.without_air(np.where(scalp | (distance < 70), np.float32(100), noise), sizes)
+    assert (seen[scalp] == 100).mean() > 0.99
+    assert (seen[distance > 88] != 0).mean() < 0.001

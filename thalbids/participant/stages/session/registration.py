@@ -230,4 +230,4 @@ def looks_stripped(data: np.ndarray, brain: np.ndarray, sizes: Sequence[float]) 
 
     coarse = (slice(None, None, 2),) * 3
     away = ndimage.distance_transform_edt(brain[coarse] == 0, [2 * size for size in sizes])
-    return empty_shell(without_air(data[coarse]) != 0, away + BRAIN_MARGIN_MM)
+    return empty_shell(without_air(data, sizes)[coarse] != 0, away + BRAIN_MARGIN_MM)
