@@ -173,9 +173,11 @@ def loaded() -> tuple[Mapping[str, Any], Mapping[str, Family], tuple[Broken, ...
     return by_family, {name: described(method) for name, method in by_family.items()}, tuple(broken)
 
 
-RESERVED = frozenset(
-    "brain checks clinical cluster group inputs methods outputs qmri ratings registration run siena template tools".split()
-)  # sections of the settings file that are ours
+# sections of the settings file that are ours
+RESERVED = frozenset({
+    "brain", "checks", "clinical", "cluster", "group", "inputs", "methods", "outputs", "qmri", "ratings",
+    "registration", "run", "siena", "template", "tools",
+})  # fmt: skip
 
 
 def _check_tables(method: Any, others: Iterable[Any]) -> None:
