@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort
+from thalbids.bids.tabular.own import VISIT_COLUMNS
+from thalbids.group.cohort import PBVC_COLUMNS, VOLUME_COLUMNS, Cohort
 from thalbids.group.intake.reading import frame_of
 from thalbids.settings import Settings
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thalbids.bids.results.derivatives import Place
+from thalbids.bids.tabular.own import OUTCOMES, own_columns
 from thalbids.bids.tabular.people import natural
 from thalbids.errors import UsageError
-from thalbids.settings import Group, Settings
+from thalbids.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,16 +23,9 @@ VOLUME_COLUMNS = (
     "participant_id", "session_id", "method", "image", "volume_ml", "volume_left_ml", "volume_right_ml", "icv_ml",
     "icv_source", "status", "reason",
 )  # fmt: skip
-VISIT_COLUMNS = (
-    "participant_id", "session_id", "order", "years", "acq_time", "has_mri", "age", "sex", "female", "diagnosis",
-    "diagnosis_given", "disease_duration", "edss", "t25fw", "t25fw_trials", "nhpt", "nhpt_trials", "sdmt", "steroid",
-    "site", "icv_ml", "rescan_of", "attacks",
-)  # fmt: skip
 PBVC_COLUMNS = (
     "participant_id", "session_id_baseline", "session_id_followup", "pbvc", "source", "status", "reason",
 )  # fmt: skip
-OUTCOMES = ("edss", "t25fw", "nhpt", "sdmt")  # clinical outcomes that can change between visits
-MADE = ("icv_z", "interval_years")  # covariates that no clinical table has
 
 
 @dataclass(frozen=True, eq=False)  # told apart by identity, so that what is made of it can be kept
@@ -128,19 +122,6 @@ class Cohort:
             & exclusions["method"].isin(["", method])
         ]
         return "; ".join(matching["reason"])
-
-
-def own_columns(group: Group) -> tuple[str, ...]:
-    """The columns of clinical tables that settings name as covariate or outcome and thalbids does not know.
-
-    The score at the first of two visits (``edss_baseline``) is none.
-    """
-    named = (
-        *group.outcomes, *group.outcomes_change, *group.covariates, *group.covariates_change, *group.extra_covariates,
-    )  # fmt: skip
-    outcomes = (*OUTCOMES, *group.outcomes_change)
-    known = {*VISIT_COLUMNS, *MADE, *(f"{name}_baseline" for name in outcomes)}
-    return tuple(dict.fromkeys(name for name in named if name not in known))
 
 
 def baseline(cohort: Cohort) -> pd.DataFrame:

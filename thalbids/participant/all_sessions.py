@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import socket
@@ -33,7 +34,8 @@ def write(out_dir: Path, records: Iterable[Path] = (), *, changed: bool = True) 
 
     Reading the folder takes seconds for thousands of sessions. A run that changed nothing leaves a page alone that is
     newer than all of its ``records``; and while other runs go on, a page that is younger than :data:`FRESH_S` is left
-    to them, with a request: the last of them writes it. The page bears the time at which its reading began.
+    to them, with a request: the last of them writes it. Where that one makes no pages (``[outputs] report = false``) or
+    ends by an error, the page waits for the next run. The page bears the time at which its reading began.
 
     Call it when the run's claim (:func:`thalbids.engine.lock.claim`) has ended: of two runs that end together, one at
     least then finds that nobody else is left.
@@ -96,9 +98,12 @@ def entries(out_dir: Path) -> list[Entry]:
 
 
 def _by_age(out_dir: Path) -> list[Path]:
-    """The QC documents, the oldest first."""
-    paths = [path for pattern in DOCUMENTS for path in out_dir.glob(pattern)]
-    return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name))
+    """The QC documents, the oldest first; without those that another run removed since they were found."""
+    ages: dict[Path, int] = {}
+    for path in (path for pattern in DOCUMENTS for path in out_dir.glob(pattern)):
+        with contextlib.suppress(FileNotFoundError):
+            ages[path] = path.stat().st_mtime_ns
+    return sorted(ages, key=lambda path: (ages[path], path.name))
 
 
 def _entry(out_dir: Path, path: Path) -> Entry:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from thalbids.bids.tabular.clinical import ClinicalError, read_clinical, visits
-from thalbids.settings import Clinical
+from thalbids.bids.tabular.clinical import read_clinical, visits
+from thalbids.bids.tabular.own import own_columns
+from thalbids.errors import ThalbidsError
+from thalbids.settings import Clinical, Group
 from thalbids.types import Session
 
 Years = Mapping[str, Mapping[str, float]]  # participant -> session (labels without prefix) -> years
 
 
-def years_of(bids_dir: Path, sessions: Iterable[Session], settings: Clinical) -> tuple[Years, str]:
+def years_of(bids_dir: Path, sessions: Iterable[Session], settings: Clinical, group: Group) -> tuple[Years, str]:
     """Years since the first dated visit, as the group level counts them; and why dates are not known, "" when they are.
 
-    Clinical tables that cannot be used cost the rates only: the group level stops for them.
+    Clinical tables, or settings of them, that cannot be used cost the rates only: the group level stops for them.
     """
     own: dict[str, list[str]] = {}
     for session in sessions:
@@ -25,8 +27,9 @@ def years_of(bids_dir: Path, sessions: Iterable[Session], settings: Clinical) ->
     if not several:
         return {}, ""
     try:
-        read = read_clinical(bids_dir, settings, [person.removeprefix("sub-") for person in several])
-    except ClinicalError as error:
+        people = [person.removeprefix("sub-") for person in several]
+        read = read_clinical(bids_dir, settings, people, own_columns(group), group.categorical)
+    except ThalbidsError as error:
         return {}, f"the clinical tables cannot be used, so that changes have no rates: {error.problem}"
     found: dict[str, dict[str, float]] = {}
     for row in visits(read, several).rows:

@@ -62,7 +62,7 @@ def participant(
     every = every_session(bids_dir, settings.inputs, sessions)
     unmatched = [*check_results(sessions, every, choice, settings)]
     choice = with_earlier(choice, settings, masks.families_in(out_dir, every))
-    years, undated = years_of(bids_dir, every, settings.clinical)
+    years, undated = years_of(bids_dir, every, settings.clinical, settings.group)
     subjects = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable, choice.kept, years)
     unmatched += [undated] if undated else []
     verdicts, told = effect.verdicts_on({session.name for session in sessions}, out_dir, settings.ratings)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import replace
 
 from thalbids.errors import MetadataError
-from thalbids.qmri.models.mp2rage import Mp2rage, shots_of
+from thalbids.qmri.models.mp2rage import MOST_SHOTS, Mp2rage, shots_of
 from thalbids.qmri.protocol import LONGEST_CYCLE, LONGEST_TR, agreed, flip_angle_of, number
 from thalbids.types import InputImage
 
@@ -71,7 +72,8 @@ def _shots(first: InputImage, second: InputImage) -> tuple[int, int]:
     try:
         return shots_of(values[0] if values else None)
     except ValueError:
-        problem = f"NumberShots is {values[0] if values else None!r}, not a number or a list of two."
+        told_as = reprlib.repr(values[0] if values else None)  # an integer may have hundreds of digits
+        problem = f"NumberShots is {told_as}, not a number from 1 to {MOST_SHOTS} or a list of two."
         mend = "Write the excitations of one inversion into the JSON sidecar."
         raise MetadataError(problem, mend, first.path) from None
 

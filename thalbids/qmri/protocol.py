@@ -6,6 +6,7 @@ key. Angles are in degrees, times in seconds, as in BIDS.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from thalbids.errors import MetadataError
@@ -24,7 +25,7 @@ def number(image: InputImage, key: str, *, low: float = 0.0, high: float | None 
     Raises
     ------
     MetadataError
-        It is missing, no number, not above ``low``, or above ``high``.
+        It is missing, no finite number, not above ``low``, or above ``high``.
     """
     value = image.metadata.get(key)
     if value is None:
@@ -34,11 +35,18 @@ def number(image: InputImage, key: str, *, low: float = 0.0, high: float | None 
         value = value[0]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise MetadataError(f"{key} is {value!r}, not a number.", "Correct it in the JSON sidecar.", image.path)
+    try:
+        value = float(value)
+    except OverflowError:  # JSON has integers of any length
+        value = math.inf
+    if not math.isfinite(value):
+        problem = f"{key} is not finite, or too large for a number."
+        raise MetadataError(problem, "Correct it in the JSON sidecar.", image.path)
     if not low < value or (high is not None and value > high):
         limits = f"above {low:g}" + (f" and at most {high:g}" if high is not None else "")
         mend = "BIDS has times in seconds and angles in degrees: correct it in the JSON sidecar."
         raise MetadataError(f"{key} is {value:g}; it must be {limits}.", mend, image.path)
-    return float(value)
+    return value
 
 
 def _near(image: InputImage, key: str) -> str:

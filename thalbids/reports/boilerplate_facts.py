@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,7 @@ from thalbids import families
 from thalbids.bids.results import names
 from thalbids.bids.results.documents import read_document
 from thalbids.errors import MetadataError
-from thalbids.files import read_json
+from thalbids.files import read_json, read_table
 from thalbids.reports import boilerplate
 from thalbids.reports.boilerplate import Paragraphs
 from thalbids.reports.group.figures import clinical, look
@@ -102,9 +102,9 @@ def group(out_dir: Path, versions_: Mapping[str, str]) -> Paragraphs:
 def versions(out_dir: Path, documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Versions of the programs that made the results: of the records, and of ``GeneratedBy``."""
     programs_of: dict[str, str] = {}
-    description = out_dir / "dataset_description.json"
-    if description.is_file():
-        for tool in read_json(description).get("GeneratedBy", []):
+    with suppress(MetadataError):  # missing or damaged: the next run refuses to write into such a folder
+        tools = read_json(out_dir / "dataset_description.json").get("GeneratedBy")
+        for tool in tools if isinstance(tools, list) else ():
             if isinstance(tool, Mapping) and tool.get("Name") and tool.get("Version"):
                 programs_of[str(tool["Name"])] = str(tool["Version"])
     for document in documents:
@@ -201,20 +201,22 @@ def _images(made: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
 
 def _tables(out_dir: Path) -> Found:
     """Sources of the intracranial volume, and whether there is a PBVC, or change by registration."""
-    from thalbids.files import read_table
-
     facts: Found = {}
-    for path in sorted(out_dir.rglob("*_desc-icv_morph.tsv")):
-        for row in read_table(path):
-            if row.get("source") in families.icv_sources():
-                facts.setdefault(f"icv-{row['source']}", {})
-    for path in sorted(out_dir.rglob("*_desc-siena_morph.tsv")):
-        if any(row.get("pbvc") is not None for row in read_table(path)):
-            facts.setdefault("siena", {})
-    for path in sorted(out_dir.rglob("*_desc-change_morph.tsv")):
-        if any((row.get("measure"), row.get("status")) == ("registration", "ok") for row in read_table(path)):
-            facts.setdefault("change-registration", {})
+    for row in _rows(out_dir, "icv"):
+        if row.get("source") in families.icv_sources():
+            facts.setdefault(f"icv-{row['source']}", {})
+    if any(row.get("pbvc") is not None for row in _rows(out_dir, "siena")):
+        facts["siena"] = {}
+    if any((row.get("measure"), row.get("status")) == ("registration", "ok") for row in _rows(out_dir, "change")):
+        facts["change-registration"] = {}
     return facts
+
+
+def _rows(out_dir: Path, desc: str) -> Iterator[dict[str, str | None]]:
+    """The rows of every table of a kind; one that is damaged, or vanished since it was found, has none."""
+    for path in sorted(out_dir.rglob(f"*_desc-{desc}_morph.tsv")):
+        with suppress(MetadataError):
+            yield from read_table(path)
 
 
 ICV = {

@@ -71,6 +71,13 @@ def test_the_newest_document_of_a_session_counts(out: Path):
     assert all_sessions.entries(out)[2].document["Notes"] == []
 
 
+def test_a_document_that_vanishes_is_left_out(out: Path):
+    (path,) = out.glob("sub-02/anat/*_qc.json")
+    path.unlink()
+    path.symlink_to(out / "gone")  # found by its name, and not there
+    assert [(e.subject, e.session) for e in all_sessions.entries(out)] == [("01", "1"), ("01", "2")]
+
+
 def test_a_request_that_was_served_is_not_served_again(out: Path, monkeypatch: pytest.MonkeyPatch):
     """While one run reads, another asks: it is served by a second reading; the third finds that all is done."""
     readings = []

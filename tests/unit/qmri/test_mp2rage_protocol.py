@@ -15,6 +15,9 @@ from thalbids.qmri.mp2rage_protocol import read_mp2rage
     ("changes", "words"),
     [
         ({"NumberShots": None}, "NumberShots is None"),
+        ({"NumberShots": float("inf")}, "NumberShots is inf, not a number from 1 to 1000000"),
+        ({"NumberShots": 10**400}, "NumberShots is 10+[.]+0+, not a number"),
+        ({"FlipAngle": 10**400}, "FlipAngle is not finite"),
         ({"NumberShots": 500}, "do not fit between InversionTime"),
         ({"InversionTime": 0.8}, "not above that of inv-1"),
         ({"RepetitionTimePreparation": 5500}, "RepetitionTimePreparation is 5500"),

@@ -23,7 +23,9 @@ def test_mt_without_sidecar_or_name() -> None:
         read_acquisition(session(*bare), "MPM")
 
 
-@pytest.mark.parametrize("value", [None, "0.018", True, [0.018, 0.02], -0.018, 0, 18, float("nan")])
+@pytest.mark.parametrize(
+    "value", [None, "0.018", True, [0.018, 0.02], -0.018, 0, 18, float("nan"), float("inf"), 10**400]
+)
 def test_a_value_that_cannot_be_names_file_and_key(value: object) -> None:
     one = image("VFA", {"RepetitionTimeExcitation": value}, flip="1")
     with pytest.raises(MetadataError, match="RepetitionTimeExcitation is") as caught:

@@ -138,3 +138,23 @@ def test_change_by_registration_is_told_where_it_was_measured(tmp_path: Path, st
     path.parent.mkdir(parents=True)
     path.write_text(f"method\tmeasure\tstatus\nsynthalT1w\tregistration\t{status}\n")
     assert ("change-registration" in boilerplate_facts._tables(tmp_path)) == said
+
+
+@pytest.mark.parametrize("damaged", [b"a\tb\n1\n", b"", "n\u00e4\n".encode("latin-1")])
+@pytest.mark.parametrize("desc", ["icv", "siena", "change"])
+def test_a_damaged_table_of_another_person_costs_only_itself(tmp_path: Path, desc: str, damaged: bytes) -> None:
+    for person, content in (("01", damaged), ("02", b"source\tpbvc\tmeasure\tstatus\ngiven\t-1\tregistration\tok\n")):
+        path = tmp_path / f"sub-{person}/anat/sub-{person}_desc-{desc}_morph.tsv"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    (tmp_path / "sub-03").mkdir()
+    (tmp_path / f"sub-03/sub-03_desc-{desc}_morph.tsv").symlink_to(tmp_path / "gone")  # as one that vanished
+    said = {"icv": "icv-given", "siena": "siena", "change": "change-registration"}[desc]
+    assert list(boilerplate_facts._tables(tmp_path)) == [said]
+
+
+@pytest.mark.parametrize("content", ["{", "", '{"GeneratedBy": null}', '{"GeneratedBy": 3}'])
+def test_a_damaged_description_costs_versions_only(tmp_path: Path, content: str) -> None:
+    (tmp_path / "dataset_description.json").write_text(content)
+    found = boilerplate_facts.versions(tmp_path, [qc({}, [])])
+    assert found == {"thalbids": "of an unknown version", "antspyx": "0.6.3"}

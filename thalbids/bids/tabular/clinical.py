@@ -419,7 +419,7 @@ class _Reading:
 class Visits:
     """One row per participant and session, and where tables disagree.
 
-    ``rows`` have the columns of ``group.cohort.VISIT_COLUMNS`` besides has_mri; missing numbers are None, words "".
+    ``rows`` have the columns of ``own.VISIT_COLUMNS`` besides has_mri; missing numbers are None, words "".
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)

@@ -27,8 +27,9 @@ from thalbids.bids.results.removed import removal_note, removed
 from thalbids.bids.tabular.clinical import ClinicalData, impossible, read_clinical, visits
 from thalbids.bids.tabular.given import check_tables, people_of
 from thalbids.bids.tabular.labels import partners, told
+from thalbids.bids.tabular.own import VISIT_COLUMNS, own_columns
 from thalbids.errors import NoInputError, UsageError
-from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS, Cohort, check_pair, own_columns
+from thalbids.group.cohort import PBVC_COLUMNS, VOLUME_COLUMNS, Cohort, check_pair
 from thalbids.group.intake import rescans, scanners, trust
 from thalbids.group.modelling import sites
 from thalbids.raters import summary

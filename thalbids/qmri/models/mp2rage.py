@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ EFFICIENCY = 0.96  # of the adiabatic inversion (Marques et al. 2010)
 T1_RANGE = (0.05, 5.0)  # s
 T1_STEPS = 2000
 B1_STEP = 0.025  # between look-up tables; the rest is interpolated
+MOST_SHOTS = 10**6  # of one inversion; more is a slip of the sidecar
 UNI_LARGEST = 4095  # UNIT1 as scanners store it: 0 - 4095 for -0.5 - 0.5
 
 
@@ -55,12 +57,14 @@ def shots_of(number: object) -> tuple[int, int]:
     Raises
     ------
     ValueError
-        Neither a positive number nor two.
+        Neither a positive number nor two, or more than :data:`MOST_SHOTS`.
     """
     values = number if isinstance(number, (list, tuple)) else [number]
-    numbers = [int(v) for v in values if isinstance(v, (int, float)) and not isinstance(v, bool) and v > 0]
+    numbers = [
+        int(v) for v in values if isinstance(v, (int, float)) and not isinstance(v, bool) and 1 <= v <= MOST_SHOTS
+    ]
     if len(numbers) != len(values) or len(values) not in (1, 2):
-        raise ValueError(f"no number of shots: {number!r}")
+        raise ValueError(f"no number of shots: {reprlib.repr(number)}")
     return (numbers[0] // 2, numbers[0] - numbers[0] // 2) if len(numbers) == 1 else (numbers[0], numbers[1])
 
 

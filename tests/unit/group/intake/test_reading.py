@@ -10,8 +10,9 @@ import pytest
 
 from tests.cohort import METHODS, morph_path, morph_row, write_cohort, write_rows
 from tests.unit.group.small import cohort_of
+from thalbids.bids.tabular.own import VISIT_COLUMNS
 from thalbids.group.analyses.over_time.change import change
-from thalbids.group.cohort import PBVC_COLUMNS, VISIT_COLUMNS, VOLUME_COLUMNS
+from thalbids.group.cohort import PBVC_COLUMNS, VOLUME_COLUMNS
 from thalbids.group.intake.reading import read_cohort, with_exclusions
 from thalbids.settings import load
 

@@ -111,7 +111,7 @@ def test_number_of_shots(number: object, expected: tuple[int, int]) -> None:
     assert shots_of(number) == expected
 
 
-@pytest.mark.parametrize("number", [None, "159", [1, 2, 3], -5, True])
+@pytest.mark.parametrize("number", [None, "159", [1, 2, 3], -5, 0.5, True, math.inf, math.nan, 10**400, [64, 10**7]])
 def test_no_number_of_shots(number: object) -> None:
     with pytest.raises(ValueError, match="shots"):
         shots_of(number)

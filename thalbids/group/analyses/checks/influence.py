@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from thalbids.bids.tabular.own import OUTCOMES
 from thalbids.bids.tabular.tables import PARTICIPANT, Column, Table, column, count, table
 from thalbids.group.analyses.clinical import crosssectional, longitudinal
 from thalbids.group.analysis import Analysis
-from thalbids.group.cohort import OUTCOMES, Cohort
+from thalbids.group.cohort import Cohort
 from thalbids.group.columns import METHOD, REASON, SESSIONS
 from thalbids.group.modelling.models import Plan
 from thalbids.group.modelling.samples import Sample, baseline, pairs, wide

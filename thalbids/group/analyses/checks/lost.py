@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from thalbids.bids.tabular.own import OUTCOMES
 from thalbids.bids.tabular.tables import Column, Table, column, count, table
 from thalbids.group.analyses.clinical import longitudinal
 from thalbids.group.analysis import Analysis
-from thalbids.group.cohort import OUTCOMES, Cohort
+from thalbids.group.cohort import Cohort
 from thalbids.group.columns import METHOD, REASON
 from thalbids.group.modelling.samples import Sample, baseline, pairs
 from thalbids.group.statistics.fits import contrasts, fit

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 import pandas as pd
 
+from thalbids.bids.tabular.own import OUTCOMES
 from thalbids.bids.tabular.tables import Column, Table, column, table
 from thalbids.group.analyses.over_time.change import by_diagnosis, spread
-from thalbids.group.cohort import OUTCOMES, Cohort, baseline, visit_pairs
+from thalbids.group.cohort import Cohort, baseline, visit_pairs
 from thalbids.group.columns import DIAGNOSIS, METHOD, SPREAD
 
 BASELINE = ("age", "female", "disease_duration", *OUTCOMES, "t25fw_trials", "nhpt_trials", "icv_ml", "attacks")

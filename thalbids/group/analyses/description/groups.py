@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thalbids.bids.tabular.own import OUTCOMES
 from thalbids.bids.tabular.tables import Column, Table, column, count, table
 from thalbids.group.analyses.description import normative
 from thalbids.group.analysis import Analysis
-from thalbids.group.cohort import OUTCOMES, Cohort
+from thalbids.group.cohort import Cohort
 from thalbids.group.columns import FORMULA, METHOD, REASON
 from thalbids.group.modelling import models, sites
 from thalbids.group.modelling.design import ALIASED, Design, design, known

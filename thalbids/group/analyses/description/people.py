@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from thalbids.bids.results import names
+from thalbids.bids.tabular.own import OUTCOMES, VISIT_COLUMNS
 from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Column, Table, column, count
 from thalbids.group.analyses.over_time import comparability
 from thalbids.group.analysis import Analysis
-from thalbids.group.cohort import OUTCOMES, VISIT_COLUMNS, Cohort, baseline
+from thalbids.group.cohort import Cohort, baseline
 from thalbids.group.columns import STATUS
 
 _KEYS = ["participant_id", "session_id"]

@@ -337,8 +337,10 @@ def section(tables: Tables) -> Section:
 
 
 def detecting_most(tables: Tables) -> list[str]:
-    """Which measure detects most on the same people, and how many others cannot be told from it."""
-    needed = ("method", "measure", "population", "rank", "n", "srm", "n_per_arm", "behind_ci_low")
+    """Which measure detects most on the same people, and how many others cannot be told from it; of several pairs of
+    sessions the first, as in all of the page.
+    """
+    needed = ("method", "measure", "population", "rank", "n", "srm", "n_per_arm", "behind_ci_low", "sessions")
     own = rows_of(tables.get("detection", needed), population="patients").dropna(subset=["rank"])
     if own.empty:
         return []
@@ -350,7 +352,7 @@ def detecting_most(tables: Tables) -> list[str]:
     text += f", {number(first['n_per_arm'], 0)} people per arm of a trial" if first["n_per_arm"] > 0 else ""
     alike = int((others["behind_ci_low"] <= 0).sum())
     text += f"; {alike} of {counted(len(others), 'other measure')} cannot be told from it" if len(others) else ""
-    return [f"{text} ({tables.file('detection')})."]
+    return [f"{text} ({first['sessions']}; {tables.file('detection')})."]
 
 
 def _spread_cell(row: pd.Series, digits: int) -> str:

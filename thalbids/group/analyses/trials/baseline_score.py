@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from thalbids.bids.tabular.own import OUTCOMES
 from thalbids.bids.tabular.tables import Column, Table, column, table
 from thalbids.group.analyses.clinical import longitudinal
 from thalbids.group.analysis import Analysis
-from thalbids.group.cohort import OUTCOMES, Cohort
+from thalbids.group.cohort import Cohort
 from thalbids.group.columns import FITTED, METHOD, SESSIONS, SUBSET
 from thalbids.group.modelling import models
 from thalbids.group.modelling.models import Rows

@@ -89,9 +89,12 @@ def test_the_page_says_which_measure_detects_most(tmp_path: Path) -> None:
     rates = {
         (name, D): true + rng.normal(0, sd, 60) for name, sd in (("first", 0.5), ("dbsegment", 0.5), ("siena", 3.0))
     }
-    rows = [{"population": "patients", "sessions": "first:last", **row} for row in detection.ranked(rates, 1, 400)]
+    rows = [{"population": "patients", "sessions": "1:3", **row} for row in detection.ranked(rates, 1, 400)]
+    others = detection.ranked({("synthalT1w", D): true * 10}, 1, 400)  # of another pair: no part of the sentence
+    rows += [{"population": "patients", "sessions": "1:2", **row} for row in others]
     write(table("group_detection", rows, detection.DETECTION), tmp_path)
     (text,) = change.detecting_most(Tables(tmp_path))
     assert text.startswith("On the same 60 patients ")
+    assert text.endswith("(1:3; group_detection.tsv).")
     assert "1 of 2 other measures cannot be told from it" in text
     assert change.detecting_most(Tables(tmp_path / "nothing")) == []
