@@ -26,6 +26,7 @@ from thalbids.qc.maps import all_flags
 
 BRIGHT_WHITE = ("T1w", "UNIT1")  # images whose brightest part is white matter
 SHOWN = {"MTsat": "p.u."}  # units of the table that BIDS has no word for
+STRONGEST_FIELD = 100.0  # T; more is a slip of the sidecar
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _field_strength(plan: SessionPlan) -> float | None:
     images = [plan.session.images[name] for name in ("R1map", plan.reference) if name in plan.session.images]
     for image in (images[0], *plan.session.raw, *images):
         value = image.metadata.get("MagneticFieldStrength")
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < STRONGEST_FIELD:
             return float(value)
     return None
 

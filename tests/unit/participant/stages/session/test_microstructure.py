@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
-from tests.unit.participant.stages.session.test_relaxometry import by_name, planned, session
+from tests.unit.participant.stages.session.test_relaxometry import by_name, mpm, planned, session
 from thalbids.bids.results.outputs import read_json, read_table, write_json
 from thalbids.engine.step import StepResult
 from thalbids.image.io import load_image, save_image
@@ -103,3 +103,9 @@ def test_a_session_without_r1_is_not_read_out(tmp_path: Path) -> None:
     bare = replace(session(tmp_path, ()), notes=())
     assert not {"microstructure", "fit R1map"} & set(by_name(planned(tmp_path, bare)))
     assert relaxometry.kinds_in_order(bare, ("maps", "MPM")) == []
+
+
+@pytest.mark.parametrize(("told", "known"), [(3, 3.0), (float("inf"), None), (10**400, None)])
+def test_a_field_strength_that_cannot_be_is_not_known(tmp_path: Path, told: object, known: float | None) -> None:
+    plan = planned(tmp_path, session(tmp_path, mpm(tmp_path, MagneticFieldStrength=told)))
+    assert by_name(plan)["microstructure"].params.field_strength == known
