@@ -76,7 +76,7 @@ SHOTS = (
     Shot("participant-ensembles", PERSON, "=Ensembles on", "=Whole head", 720),
     Shot("participant-head", PERSON, "=Whole head", "=FLAIR on", 940),
     Shot("participant-flair", PERSON, "=FLAIR on", "=R1 map on", 720),
-    Shot("participant-r1", PERSON, "=R1 before", "=Interactive viewer"),
+    Shot("participant-r1", PERSON, "=R1 before", "=Quantitative maps"),
     Shot("participant-viewer", PERSON, "=Interactive viewer", "=Registration to", before=open_viewer),
     Shot("participant-registration", PERSON, "=Registration to", "=Intracranial volume"),
     Shot("participant-change", PERSON, "=Change since", "=Registration to@2", 720),
