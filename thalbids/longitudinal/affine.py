@@ -60,7 +60,7 @@ def measure(first: Seen, second: Seen) -> Change:
     ImageError
         A visit has no mask, or its field of view does not reach around the thalami.
     RegistrationError
-        What is found is no change of one person's thalami.
+        The masks do not overlap, or what is found is no change of one person's thalami.
     """
     first, second = _cropped(first), _cropped(second)
     visits = [prepare(seen.image, seen.matrix, SMOOTHING_MM, 1 / _level(seen)) for seen in (first, second)]
@@ -116,6 +116,8 @@ def _sides(first: Seen, second: Seen, points: np.ndarray, moved: np.ndarray) -> 
     sides = []
     for label in (LEFT, RIGHT):
         one, two = (_soft(seen, label, points + sign * moved / 2) for seen, sign in ((first, -1), (second, 1)))
+        if not (np.minimum(one, two) >= 0.5).any():
+            raise RegistrationError("The masks of the two visits do not overlap.")
         sides.append((one + two) / 2)
     return sides
 
@@ -242,7 +244,10 @@ def _step(
     columns += [np.ones_like(inside)] + ([(inside - 1) ** 2] if curved else [])
     matrix, difference = np.stack(columns, axis=1), (second - first)[window]
     # by orthogonal factors, which take the sign of the difference with them exactly
-    left, scales, right = np.linalg.svd(matrix, full_matrices=False)
+    try:
+        left, scales, right = np.linalg.svd(matrix, full_matrices=False)
+    except np.linalg.LinAlgError:  # values that are no numbers, or no convergence
+        raise RegistrationError("The movement between the two visits cannot be computed.") from None
     kept = scales > 1e-10 * scales[0]
     solution = right[kept].T @ ((left[:, kept].T @ difference) / scales[kept])
     return np.asarray(solution[: len(basis)])

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from thalbids import qc
 from thalbids.bids.results import names
+from thalbids.bids.results.documents import read_alignment
 from thalbids.bids.results.outputs import read_json, read_table, sidecar
 from thalbids.engine.params import Params
 from thalbids.engine.step import Upstream
+from thalbids.errors import MetadataError
 from thalbids.participant.session import REGISTERED
 from thalbids.participant.step_io import image_of
 from thalbids.reports import Failure, MaskView, SessionReport, write_report
 
 MAP, QUALITY, READOUT = "map ", "map quality", "maps in masks"  # keys of files
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,19 @@ def write(page: Path, params: PageParams, upstream: Upstream) -> list[Path]:
 
 
 def session_report(out_dir: Path, session: PageSession, upstream: Upstream) -> SessionReport:
-    """What the page shows of one session."""
+    """What the page shows of one session; a file that cannot be read is missing, and named among the failures."""
+    damaged: list[Failure] = []
+
+    def read(what: str, reader: Callable[[Path], T]) -> T | None:
+        try:
+            return reader(there[what]) if what in there else None
+        except MetadataError as error:
+            damaged.append(Failure(what, f"{there[what].name} cannot be read: {error.problem}"))
+            return None
+
     files = {key: out_dir / name for key, name in session.files.items()}
     there = {key: path for key, path in files.items() if path.exists()}
-    volumes = read_table(there["volumes"]) if "volumes" in there else []
+    volumes = read("volumes", read_table) or []
     without = {row["method"] for row in volumes if row["status"] == "missing"}  # its mask is there and not current
     masks = [
         MaskView(m.desc, names.by_desc(m.desc).label, m.image, there[m.desc], m.protocol)
@@ -98,6 +110,8 @@ def session_report(out_dir: Path, session: PageSession, upstream: Upstream) -> S
     ]
     if session.problem and not failures:
         failures = [Failure("inputs", session.problem)]
+    document, icv, readout = read("qc", qc.read), read("icv", read_table), read(READOUT, read_table)
+    aligned, maps_qc = read("alignment", read_alignment), read(QUALITY, read_json)
     return SessionReport(
         session=session.session,
         t1w=there.get("T1w"),
@@ -105,17 +119,17 @@ def session_report(out_dir: Path, session: PageSession, upstream: Upstream) -> S
         registered={name: there[name] for name in REGISTERED if name in there},
         reference=image_of(session.files["T1w"]),
         masks=masks,
-        qc=qc.read(there["qc"]) if "qc" in there else None,
+        qc=document,
         volumes=volumes,
-        icv=read_table(there["icv"]) if "icv" in there else [],
-        failures=failures,
+        icv=icv or [],
+        failures=[*failures, *damaged],
         links=links(session, there),
         scaled=there.get("scaled R1map"),
         scaling=told(there.get("scaled R1map")).get("Scaling", {}),
-        alignment=read_json(there["alignment"]) if "alignment" in there else None,
+        alignment=aligned,
         maps={key.removeprefix(MAP): path for key, path in there.items() if key.startswith(MAP) and key != QUALITY},
-        maps_qc=read_json(there[QUALITY]) if QUALITY in there else None,
-        readout=read_table(there[READOUT]) if READOUT in there else [],
+        maps_qc=maps_qc,
+        readout=readout or [],
     )
 
 
@@ -145,9 +159,7 @@ def versions(out_dir: Path, sessions: Sequence[PageSession]) -> dict[str, str]:
     """The versions that made the results, as their records tell."""
     programs: dict[str, str] = {}
     for session in sessions:
-        record = out_dir / session.files["qc"]
-        if record.exists():
-            programs |= read_json(record).get("Provenance", {}).get("Versions", {})
+        programs |= _provenance(out_dir / session.files["qc"]).get("Versions", {})
     return programs
 
 
@@ -158,8 +170,16 @@ def fingerprints(out_dir: Path, sessions: Sequence[PageSession]) -> dict[str, st
         for key, name in session.files.items():
             path = out_dir / name
             record = path if path.suffix == ".json" else sidecar(path)
-            if record.exists():
-                fingerprint = read_json(record).get("Provenance", {}).get("Fingerprint")
-                if fingerprint:
-                    prints[f"{session.name} {_shown(key, path)}"] = fingerprint
+            fingerprint = _provenance(record).get("Fingerprint")
+            if fingerprint:
+                prints[f"{session.name} {_shown(key, path)}"] = fingerprint
     return prints
+
+
+def _provenance(record: Path) -> dict[str, Any]:
+    """How a result was made; nothing where its record is not there or cannot be read."""
+    try:
+        made = read_json(record).get("Provenance") if record.exists() else None
+    except MetadataError:
+        return {}
+    return made if isinstance(made, dict) else {}

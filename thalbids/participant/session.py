@@ -262,6 +262,11 @@ class SubjectPlan:
         return [plan for plan in self.sessions if plan.usable]
 
     @property
+    def first(self) -> SessionPlan | None:
+        """The session that later ones are aligned with: the first one whose reference image this run makes or finds."""
+        return next((plan for plan in self.usable if plan.name in self.asked or plan.t1w.exists()), None)
+
+    @property
     def own(self) -> list[SessionPlan]:
         """The sessions that this run was asked for."""
         return [plan for plan in self.sessions if plan.name in self.asked]

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from thalbids.errors import ImageError
+from thalbids.errors import ImageError, RegistrationError
 from thalbids.longitudinal.affine import Seen, measure
 from thalbids.longitudinal.space import exponential
 
@@ -78,3 +78,19 @@ def test_a_field_of_view_that_ends_at_the_thalami_is_refused() -> None:
     )
     with pytest.raises(ImageError, match="field of view"):
         measure(whole, Seen(low, whole.labels[:, :, 20:], whole.matrix))
+
+
+@pytest.mark.parametrize("shift", [22.0, 21.7])
+def test_masks_that_do_not_overlap_are_told(shift: float) -> None:
+    whole = seen((1.0, 1.0), 1)
+    off = exponential(np.array([0, 0, 0, 0, shift, 0]))
+    with pytest.raises(RegistrationError, match="do not overlap"):
+        measure(whole, replace(whole, matrix=off))
+
+
+def test_values_that_are_no_numbers_are_refused() -> None:
+    whole = seen((1.0, 1.0), 1)
+    values = np.asarray(whole.image.dataobj).copy()
+    values[24, 27, 36] = np.nan
+    with pytest.raises(RegistrationError, match="cannot be computed"):
+        measure(whole, replace(whole, image=nib.Nifti1Image(values, np.eye(4))))

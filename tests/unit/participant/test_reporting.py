@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.cohort import morph_row, write_rows
@@ -61,3 +62,15 @@ def test_records_and_links(tmp_path: Path) -> None:
     there = {key: tmp_path / name for key, name in FILES.items()}
     assert links(SESSION, there)["quality control"] == FILES["qc"]
     assert links(SESSION, there)["T1w (sidecar)"].endswith("T1w.json")
+
+
+def test_a_damaged_file_costs_its_own_part_and_is_told(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / FILES["qc"]).write_text('{"Masks": ')
+    session = replace(SESSION, files=FILES | {"alignment": "sub-01/anat/sub-01_xfm.json"})
+    (tmp_path / session.files["alignment"]).write_text("{}")
+    shown = session_report(tmp_path, session, {})
+    assert shown.qc is None and shown.alignment is None and len(shown.volumes) == 2
+    assert [failure.what for failure in shown.failures] == ["qc", "alignment"]
+    assert "cannot be read" in shown.failures[0].reason
+    assert versions(tmp_path, [session]) == fingerprints(tmp_path, [session]) == {}

@@ -232,7 +232,7 @@ CHANGE_MORPH: dict[str, Column] = {
     "comparable": {
         "LongName": "Comparable",
         "Description": "Whether the quality control of both visits finds no reason against the comparison; n/a when "
-        "one of them has none.",
+        "one of them has none, or no image.",
         "Levels": {"yes": "Nothing was found", "no": "See flags and remark"},
     },
     "flags": {
@@ -245,8 +245,8 @@ CHANGE_MORPH: dict[str, Column] = {
         "Description": "Whether there is a change that can be used.",
         "Levels": {
             "ok": "There is one",
-            "missing": "A visit lacks the volume",
-            "failed": "The method was run on a visit and gave no mask",
+            "missing": "A visit lacks the volume, or (registration) the two were not aligned with each other",
+            "failed": "The method was run on a visit and gave no mask, or the registration of the pair failed",
             "excluded": "A volume, or the pair, did not pass the quality control",
         },
     },

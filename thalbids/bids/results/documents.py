@@ -1,10 +1,12 @@
-"""QC documents, read again by everything that walks through many: one that is damaged costs its session alone."""
+"""QC documents and alignments, read again by all that looks at many: one that is damaged costs its session alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from thalbids.errors import MetadataError
 from thalbids.files import read_json
@@ -20,6 +22,9 @@ _LISTS: Mapping[str, Mapping[str, Kinds]] = {  # key -> what each entry of the l
 }
 _MASK: Mapping[str, Kinds] = {
     "family": str, "status": str, "trusted": bool, "flags": list, "measures": (dict, type(None)),
+}  # fmt: skip
+_ALIGNMENT: Mapping[str, Kinds] = {
+    "First": (str, type(None)), "Chosen": (str, type(None)), "Correlation": _NUMBER, "Reason": str,
 }  # fmt: skip
 _ATTEMPT: Mapping[str, Kinds] = {"strategy": str, "mi": _NUMBER, "cutoff": _NUMBER}
 
@@ -37,6 +42,32 @@ def read_document(path: Path) -> dict[str, Any]:
     if fault is not None:
         raise MetadataError(f"not a QC document ({fault}).", "Run participant again.", path)
     return document
+
+
+def read_alignment(path: Path) -> dict[str, Any]:
+    """The record of an alignment.
+
+    Raises
+    ------
+    MetadataError
+        The file is missing, not JSON, or no such record.
+    """
+    record = read_json(path)
+    fault = "" if _holds(record, _ALIGNMENT) else "its entries"
+    if not fault and record["Chosen"] is not None and not _rigid(record.get("Matrix")):
+        fault = "Matrix"
+    if fault:
+        raise MetadataError(f"not a record of an alignment ({fault}).", "Run participant again.", path)
+    return record
+
+
+def _rigid(matrix: object) -> bool:
+    """Whether this is a transform of 4 x 4 numbers that keeps volumes (2 % for rounding)."""
+    try:
+        array = np.asarray(matrix, np.float64)
+    except (TypeError, ValueError):
+        return False
+    return array.shape == (4, 4) and bool(np.isfinite(array).all()) and abs(np.linalg.det(array[:3, :3]) - 1) < 0.02
 
 
 def _faults(document: Mapping[str, Any]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from thalbids.methods.given import MIN_CORRELATION
 from thalbids.participant.session import SessionPlan, SubjectPlan
 from thalbids.participant.step_io import given, image_of
 
+STEP = "align with first session"
 STRATEGIES = ("ants", "ants-centre")  # by the scanner's coordinates; without them
 SAME_PERSON = MIN_CORRELATION  # of two images of one contrast
 CUTOFF = 0.25  # nats, that of FLAIR; two T1w of one person have more
@@ -40,9 +41,10 @@ class AlignmentParams(Params):
 
 def add_steps(subject: SubjectPlan) -> None:
     """One step for each later session that was asked for."""
-    for plan in subject.usable[1:]:
-        if plan.name in subject.asked:
-            _add(plan, subject.usable[0], subject.needs(subject.usable[0]))
+    first = subject.first
+    for plan in subject.usable:
+        if first is not None and plan is not first and plan.name in subject.asked:
+            _add(plan, first, subject.needs(first))
 
 
 def path_of(plan: SessionPlan, first: SessionPlan) -> Path:
@@ -50,9 +52,14 @@ def path_of(plan: SessionPlan, first: SessionPlan) -> Path:
     return plan.path("xfm", ".json", from_=plan.reference, to=f"first{first.reference}", mode="image")
 
 
+def step_of(plan: SessionPlan) -> str:
+    """The name of the step that aligns a session."""
+    return plan.step_name(STEP)
+
+
 def _add(plan: SessionPlan, first: SessionPlan, before: tuple[str, ...]) -> None:
     plan.add(
-        "align with first session",
+        STEP,
         align,
         inputs={"first": first.t1w, "brain": first.brain, "T1w": plan.t1w},
         outputs={"alignment": path_of(plan, first)},

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from thalbids.bids.results.derivatives import number
 from thalbids.bids.results.dictionaries import CHANGE_COLUMNS, CHANGE_MORPH
+from thalbids.bids.results.documents import read_alignment, read_document
 from thalbids.bids.results.outputs import read_json, read_table, write_table
 from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
+from thalbids.errors import MetadataError
 from thalbids.longitudinal.difference import Z95, difference, interval, pairs_of
 from thalbids.participant.session import SessionPlan, SubjectPlan
 from thalbids.participant.stages.person import alignment, registered, siena
@@ -27,8 +29,10 @@ KNOWN_SD, KNOWN_SHARE = (
 )  # error of the logarithm on known change: alone, and of the change (docs/methods.md)
 RANK = ("excluded", "failed", "missing")  # which status of two visits is that of the pair
 VOLUMES = ("volume_mm3", "volume_left_mm3", "volume_right_mm3", "volume_low_mm3", "volume_high_mm3")
+READ = ("method", "image", "status", *VOLUMES)  # columns of a volume table
 NO_INTERVAL = "no interval: the method tells no uncertainty of its volumes"
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,21 @@ class ChangeParams(Params):
 
 @dataclass(frozen=True)
 class Seen:
-    """What the tables of a visit hold: rows by method, the QC document, and why its image does not lie on the first."""
+    """What is known of a visit: rows by method, the QC document, whether there is an image, why it does not lie on the
+    first one, and which files cannot be read.
+    """
 
     visit: ChangeVisit
     rows: Mapping[str, Mapping[str, str | None]]
     document: Mapping[str, Any]
+    image: bool
     apart: str
+    faults: Mapping[str, str]
+
+    @property
+    def told(self) -> list[str]:
+        """Why it may be another person, and which files cannot be read, for the reason of a row."""
+        return [f"ses-{self.visit.session}: {words}" for words in (self.apart, *self.faults.values()) if words]
 
 
 def table_of(subject: SubjectPlan) -> Path:
@@ -71,13 +84,14 @@ def add_steps(subject: SubjectPlan) -> None:
         return
     inputs: dict[str, Path | None] = {"siena": siena.table_of(subject)}
     visits = in_time(labelled, subject.years)
-    first = next(iter(subject.usable), labelled[0])
+    first = subject.first or labelled[0]
     for plan in (plan for plan in labelled if plan.usable):
         inputs |= {f"{plan.session.session} volumes": plan.volumes, f"{plan.session.session} qc": plan.qc}
+        inputs[f"{plan.session.session} image"] = plan.t1w
         if plan is not first:
             inputs[f"{plan.session.session} alignment"] = alignment.path_of(plan, first)
     usable = {str(plan.session.session): plan for plan in labelled if plan.usable}
-    for one, two in pairs_of([visit.session for visit in visits]):
+    for one, two in dated_pairs(visits):
         if one in usable and two in usable and registered.add_step(subject, usable[one], usable[two]):
             inputs[f"{one} {two} registered"] = registered.path_of(subject, one, two)
     subject.add(
@@ -88,6 +102,7 @@ def add_steps(subject: SubjectPlan) -> None:
         outputs={"table": table_of(subject)},
         params=ChangeParams(visits=visits, dictionary=CHANGE_MORPH),
         after=tuple(step.name for step in subject.all_steps),
+        version=2,
     )
 
 
@@ -101,12 +116,23 @@ def in_time(plans: Sequence[SessionPlan], years: Mapping[str, float]) -> tuple[C
     return tuple(sorted(made, key=lambda visit: visit.years or 0.0) if dated else made)
 
 
+def dated_pairs(visits: Sequence[ChangeVisit]) -> list[tuple[str, str]]:
+    """The labels of each pair: the earlier one first where both are dated, also where another visit is not."""
+    years = {visit.session: visit.years for visit in visits}
+    pairs = []
+    for one, two in pairs_of(list(years)):
+        before, after = years[one], years[two]
+        turned = before is not None and after is not None and before > after
+        pairs.append((two, one) if turned else (one, two))
+    return pairs
+
+
 @recorded_as("thalbids.participant.change")
 def change(inputs: Inputs, outputs: Outputs, params: ChangeParams, upstream: Upstream) -> Done:
     """Every pair of visits by every method that measured one of them; then whole-brain change."""
     seen = {visit.session: _seen(inputs, visit) for visit in params.visits}
     rows = []
-    for one, two in pairs_of(list(seen)):
+    for one, two in dated_pairs(params.visits):
         first, later = seen[one], seen[two]
         methods = dict.fromkeys([*first.rows, *later.rows]) or {"": None}
         record = there(inputs, f"{one} {two} registered")
@@ -122,10 +148,30 @@ def change(inputs: Inputs, outputs: Outputs, params: ChangeParams, upstream: Ups
 
 def _seen(inputs: Inputs, visit: ChangeVisit) -> Seen:
     paths = {what: there(inputs, f"{visit.session} {what}") for what in ("volumes", "qc", "alignment")}
-    volumes = read_table(paths["volumes"]) if paths["volumes"] else []
-    document = read_json(paths["qc"]) if paths["qc"] else {}
-    apart = alignment.other_person(read_json(paths["alignment"])) if paths["alignment"] else ""
-    return Seen(visit, {str(row["method"]): row for row in volumes}, document, apart)
+    faults: dict[str, str] = {}
+    volumes = _readable(_volume_rows, paths["volumes"], "volumes", faults) or []
+    document = _readable(read_document, paths["qc"], "qc", faults) or {}
+    record = _readable(read_alignment, paths["alignment"], "alignment", faults)
+    apart = alignment.other_person(record) if record else ""
+    image = there(inputs, f"{visit.session} image") is not None
+    return Seen(visit, {str(row["method"]): row for row in volumes}, document, image, apart, faults)
+
+
+def _readable(read: Callable[[Path], T], path: Path | None, what: str, faults: dict[str, str]) -> T | None:
+    """What a file holds; None where it is not there or cannot be read, which ``faults`` then tells."""
+    try:
+        return None if path is None else read(path)
+    except MetadataError as error:
+        faults[what] = f"{path.name if path else what} cannot be read: {error.problem}"
+        return None
+
+
+def _volume_rows(path: Path) -> list[dict[str, str | None]]:
+    rows = read_table(path)
+    lacking = [name for name in READ if any(name not in row for row in rows)]
+    if lacking:
+        raise MetadataError(f"no column {', '.join(lacking)}.", "Run participant again.", path)
+    return rows
 
 
 def row_of(first: Seen, later: Seen, method: str) -> Row:
@@ -145,8 +191,8 @@ def row_of(first: Seen, later: Seen, method: str) -> Row:
         reasons.append(NO_INTERVAL)
     else:
         row |= {"delta_percent_low": bounds[0], "delta_percent_high": bounds[1], "interval_source": "uncertainty"}
-    apart = "; ".join(f"ses-{one.visit.session}: {one.apart}" for one in (first, later) if one.apart)
-    return row | {"status": "excluded" if apart else "ok", "reason": "; ".join(filter(None, [apart, *reasons]))}
+    apart = bool(first.apart or later.apart)
+    return row | {"status": "excluded" if apart else "ok", "reason": "; ".join([*first.told, *later.told, *reasons])}
 
 
 def by_registration(row: Row, first: Seen, later: Seen, found: Mapping[str, Any]) -> Row:
@@ -155,7 +201,7 @@ def by_registration(row: Row, first: Seen, later: Seen, found: Mapping[str, Any]
     made = {name: row[name] for name in kept if name in row} | {"measure": REGISTRATION, "status": row["status"]}
     before = row.get("volume_baseline_ml")
     if before is None or "Reason" in found:
-        status = made["status"] if before is None else "failed"
+        status = made["status"] if before is None else found.get("Status", "failed")
         return made | {"status": status, "reason": row["reason"] if before is None else found["Reason"]}
     years = _years(first, later)
     volumes = _volumes(first.rows[row["method"]])
@@ -167,10 +213,11 @@ def by_registration(row: Row, first: Seen, later: Seen, found: Mapping[str, Any]
         sd = math.hypot(KNOWN_SD, KNOWN_SHARE * found["LogBoth"])
         ends = [100 * math.expm1(found["LogBoth"] + sign * Z95 * sd) for sign in (-1, 1)]
         made |= {"delta_percent_low": ends[0], "delta_percent_high": ends[1], "interval_source": "known_change"}
-    else:
+    elif row.get("comparable") == "no":
         reasons.append("no interval: not known for visits that are not comparable")
-    apart = "; ".join(f"ses-{one.visit.session}: {one.apart}" for one in (first, later) if one.apart)
-    return made | {"reason": "; ".join(filter(None, [apart, *reasons]))}
+    else:
+        reasons.append("no interval: comparability unknown")
+    return made | {"reason": "; ".join([*first.told, *later.told, *reasons])}
 
 
 def _start(first: Seen, later: Seen) -> Row:
@@ -194,7 +241,11 @@ def _lacking(seen: Seen, method: str) -> tuple[str, str] | None:
     """Status and reason where a visit has no usable volume of a method."""
     session, row = f"ses-{seen.visit.session}", seen.rows.get(method)
     if row is None:
-        why = seen.visit.problem or ("this method was not run" if seen.rows else "no volume table: it was not finished")
+        why = (
+            seen.visit.problem
+            or seen.faults.get("volumes")
+            or ("this method was not run" if seen.rows else "no volume table: it was not finished")
+        )
         return "missing", f"{session}: {why}"
     status = row["status"] or "missing"
     if status != "ok":
@@ -210,7 +261,7 @@ def _volumes(row: Mapping[str, str | None]) -> dict[str, float]:
 
 def _flags(first: Seen, later: Seen, method: str) -> Row:
     """What the quality control of both visits says against a comparison."""
-    if not (qc_visits.acquired(first.document) and qc_visits.acquired(later.document)):
+    if not all(seen.image and qc_visits.acquired(seen.document) for seen in (first, later)):
         return {}
     found = qc_visits.pair_flags(first.document, later.document)
     for seen in (first, later):

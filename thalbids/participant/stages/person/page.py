@@ -22,8 +22,7 @@ def add_steps(subject: SubjectPlan) -> None:
     inputs: dict[str, Path] = {"whole-brain change": whole_brain, "change": pairs}
     sessions = []
     for plan in subject.sessions:
-        first = next(iter(subject.usable), plan)
-        files = shown_files(plan, first)
+        files = shown_files(plan, subject.first or plan)
         inputs |= {f"{plan.name} {key}": path for key, path in files.items()}
         sessions.append(
             PageSession(

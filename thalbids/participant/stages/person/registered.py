@@ -6,24 +6,24 @@ The mask of a method on the reference image says where; the images of both visit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from thalbids.bids.results.outputs import read_json, write_json
+from thalbids.bids.results.documents import read_alignment
+from thalbids.bids.results.outputs import write_json
 from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
-from thalbids.errors import ThalbidsError
+from thalbids.errors import MetadataError, ThalbidsError
 from thalbids.image.io import load_image
 from thalbids.longitudinal import affine
 from thalbids.longitudinal.space import mean_space
 from thalbids.participant.session import SessionPlan, SubjectPlan
 from thalbids.participant.stages.person import alignment
 from thalbids.participant.step_io import given, labels_of, there
-
-APART = "the images of the two visits could not be brought together"
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ def add_step(subject: SubjectPlan, first: SessionPlan, later: SessionPlan) -> st
     if first.reference != later.reference or not methods:
         return None
     inputs: dict[str, Path | None] = {}
-    begin = subject.usable[0]
+    begin = subject.first
     for when, plan in (("first", first), ("later", later)):
         inputs |= {f"{when} image": plan.t1w} | {f"{when} {desc}": plan.dseg(desc) for desc in methods}
-        inputs |= {} if plan is begin else {f"{when} alignment": alignment.path_of(plan, begin)}
+        inputs |= {} if begin is None or plan is begin else {f"{when} alignment": alignment.path_of(plan, begin)}
     labels = str(first.session.session), str(later.session.session)
     record = path_of(subject, *labels)
     step = subject.add(
@@ -62,10 +62,19 @@ def add_step(subject: SubjectPlan, first: SessionPlan, later: SessionPlan) -> st
         params=RegisteredParams(
             (f"ses-{labels[0]}", f"ses-{labels[1]}"), tuple(methods), (first.t1w_uri, later.t1w_uri)
         ),
-        after=tuple(step.name for plan in subject.own for step in plan.steps),
+        after=_waits(subject, (first, later), methods),
         record=record,
+        version=2,
     )
     return step.name
+
+
+def _waits(subject: SubjectPlan, pair: tuple[SessionPlan, SessionPlan], methods: Sequence[str]) -> tuple[str, ...]:
+    """The steps of this run that make what is read of a pair: images, alignments, masks."""
+    planned = {step.name for plan in subject.own for step in plan.steps}
+    wanted = [name for plan in pair for name in (plan.anatomy, alignment.step_of(plan))]
+    wanted += [str(mask.step) for plan in pair for mask in plan.masks if mask.desc in methods]
+    return tuple(name for name in dict.fromkeys(wanted) if name in planned)
 
 
 def _masks(plan: SessionPlan) -> list[str]:
@@ -76,12 +85,12 @@ def _masks(plan: SessionPlan) -> list[str]:
 @recorded_as("thalbids.participant.registered")
 def registered(inputs: Inputs, outputs: Outputs, params: RegisteredParams, upstream: Upstream) -> Done:
     """The change of a pair with the mask of every method; one that fails costs only its own."""
-    matrices = [_from_first(inputs, when) for when in ("first", "later")]
+    between = _between(inputs, params.pair, upstream)
     found: dict[str, dict[str, Any]] = {}
-    if matrices[0] is None or matrices[1] is None:
-        found = {desc: {"Reason": APART} for desc in params.methods}
+    if not isinstance(between, np.ndarray):
+        found = {desc: dict(between) for desc in params.methods}
     else:
-        spaces = mean_space({(0, 1): matrices[1] @ np.linalg.inv(matrices[0])}, 2)
+        spaces = mean_space({(0, 1): between}, 2)
         images = [load_image(given(inputs, f"{when} image")) for when in ("first", "later")]
         for desc in params.methods:
             keys = [f"{when} {desc}" for when in ("first", "later")]
@@ -101,10 +110,39 @@ def registered(inputs: Inputs, outputs: Outputs, params: RegisteredParams, upstr
     return Done()
 
 
-def _from_first(inputs: Inputs, when: str) -> np.ndarray | None:
-    """RAS+ mm of the person's first image to that of a visit; None where they could not be brought together."""
-    if f"{when} alignment" not in inputs:
-        return np.eye(4)
-    path = there(inputs, f"{when} alignment")
-    matrix = None if path is None else read_json(path)["Matrix"]
-    return None if matrix is None else np.asarray(matrix, np.float64)
+def _between(inputs: Inputs, pair: tuple[str, str], upstream: Upstream) -> np.ndarray | dict[str, str]:
+    """RAS+ mm of the first visit's image to that of the later one, or status and reason of a pair that has none.
+
+    An alignment counts for the session that its record names, whichever was the person's first when it was made.
+    """
+    places: list[dict[str, np.ndarray]] = []  # session -> its points to those of the visit
+    lacking = []
+    for when, session in zip(("first", "later"), pair, strict=True):
+        places.append({session: np.eye(4)})
+        if f"{when} alignment" not in inputs:
+            continue
+        path = there(inputs, f"{when} alignment")
+        if path is None:
+            ends = (end.reason for name, end in upstream.items() if name.endswith(f"_{session} {alignment.STEP}"))
+            why = next(filter(None, ends), "")
+            told = f"{session}: no alignment with the person's first visit was made" + (f" ({why})" if why else "")
+            lacking.append(("missing", told))
+            continue
+        try:
+            record = read_alignment(path)
+        except MetadataError as error:
+            lacking.append(("missing", f"{session}: its alignment cannot be read: {error.problem}"))
+            continue
+        if record["Chosen"] is None:
+            lacking.append(
+                ("failed", f"{session}: the registration with ses-{record['First']} failed ({record['Reason']})")
+            )
+            continue
+        places[-1][f"ses-{record['First']}"] = np.asarray(record["Matrix"], np.float64)
+        lacking.append(("missing", f"{session}: its alignment is with ses-{record['First']}"))
+    common = next((session for session in places[0] if session in places[1]), None)
+    if common is None:
+        status = "failed" if any(found == "failed" for found, _ in lacking) else "missing"
+        reason = "; ".join(["the visits are not aligned with each other", *(told for _, told in lacking)])
+        return {"Status": status, "Reason": reason}
+    return np.asarray(places[1][common] @ np.linalg.inv(places[0][common]))

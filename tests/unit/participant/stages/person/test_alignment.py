@@ -29,6 +29,18 @@ def test_one_step_for_each_later_session() -> None:
     assert {"sub-01_ses-1 anatomy", "sub-01_ses-2 anatomy"} <= set(made[0].needs)
 
 
+def test_later_visits_are_aligned_with_the_first_one_that_has_an_image(tmp_path: Path) -> None:
+    images = [session(("T1w",), name) for name in ("1", "2", "3")]
+    (tmp_path / "sub-01" / "ses-1" / "anat").mkdir(parents=True)
+    (tmp_path / "sub-01" / "ses-1" / "anat" / "sub-01_ses-1_desc-thalamus_qc.json").touch()
+    (subject,) = plans.plan(images[1:], tmp_path, (Fixed(),), load(None, {}), every=images)
+    assert len(subject.usable) == 3 and subject.first is subject.usable[1]
+    made = [step for step in subject.all_steps if step.name.endswith(alignment.STEP)]
+    assert [step.session for step in made] == ["sub-01_ses-3"]
+    subject.usable[0].t1w.touch()
+    assert subject.first is subject.usable[0]
+
+
 @pytest.mark.parametrize("shift", [0.0, 60.0])
 def test_a_transform_or_why_there_is_none(shift: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fixed = Strategy("ants", shift=(shift, 0, 0))

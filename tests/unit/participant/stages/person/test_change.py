@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from thalbids.bids.results.dictionaries import SIENA_COLUMNS, THALAMUS_COLUMNS
@@ -52,7 +53,9 @@ class Person:
             write_table(plan.volumes, rows, THALAMUS_COLUMNS)
         if not problem:
             told = {"Images": {"T1w": {"acquisition": FACTS}}, "Flags": [], "ICV": [], "Reference": "T1w"} | document
+            told |= {"Masks": {}, "Registrations": []}
             plan.qc.parent.mkdir(parents=True, exist_ok=True)
+            plan.t1w.touch()
             plan.qc.write_text(json.dumps(told))
         return plan
 
@@ -154,6 +157,7 @@ def test_another_person(tmp_path: Path, chosen: str | None, correlation: float |
     first = person.visit("1", volume("synthalT1w", 16000.0))
     second = person.visit("2", volume("synthalT1w", 14000.0))
     record = {"First": "1", "Chosen": chosen, "Correlation": correlation, "Reason": "below the cut-off"}
+    record |= {"Matrix": np.eye(4).tolist()}
     alignment.path_of(second, first).write_text(json.dumps(record))
     (row,) = person.rows()
     assert row["status"] == status
@@ -191,3 +195,36 @@ def test_one_visit_or_none_labelled_has_no_table(tmp_path: Path) -> None:
     person.visit("1", volume("synthalT1w", 16000.0))
     add_steps(person.subject)
     assert person.subject.steps == []
+
+
+def test_a_pair_never_runs_backwards_where_both_are_dated(tmp_path: Path) -> None:
+    person = Person(tmp_path, {"1": 1.0, "2": 0.0})
+    for label in ("1", "2", "3"):
+        person.visit(label, volume("synthalT1w", 16000.0))
+    pairs = [(row["session_id_baseline"], row["session_id_followup"], row["interval_years"]) for row in person.rows()]
+    assert pairs == [("ses-2", "ses-1", "1.0"), ("ses-1", "ses-3", None), ("ses-2", "ses-3", None)]
+
+
+def test_damaged_files_of_one_visit_cost_what_they_held(tmp_path: Path) -> None:
+    person = Person(tmp_path, {"1": 0.0, "2": 1.0, "3": 2.0})
+    first = person.visit("1", volume("synthalT1w", 16000.0))
+    second = person.visit("2", volume("synthalT1w", 15000.0))
+    third = person.visit("3", volume("synthalT1w", 15500.0))
+    second.qc.write_text(second.qc.read_text()[:40])
+    alignment.path_of(second, first).write_text("{}")
+    third.volumes.write_text("method\nsynthalT1w\n")
+    rows = {(row["session_id_baseline"], row["session_id_followup"]): row for row in person.rows()}
+    damaged = rows["ses-1", "ses-2"]
+    assert (damaged["status"], damaged["comparable"]) == ("ok", None)
+    assert "ses-2: sub-01_ses-2_desc-thalamus_qc.json cannot be read: not valid JSON" in str(damaged["reason"])
+    assert "not a record of an alignment" in str(damaged["reason"])
+    assert rows["ses-1", "ses-3"]["status"] == "missing"
+    assert "morph.tsv cannot be read: no column image" in str(rows["ses-1", "ses-3"]["reason"])
+
+
+def test_a_visit_without_image_is_not_called_comparable(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    person.visit("1", volume("synthalT1w", 16000.0))
+    person.visit("2", volume("synthalT1w", None, status="failed", reason="anatomy failed")).t1w.unlink()
+    (row,) = person.rows()
+    assert (row["status"], row["comparable"]) == ("failed", None)

@@ -10,13 +10,18 @@ import nibabel as nib
 import pytest
 
 from tests.unit.longitudinal.test_affine import Seen, seen
+from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from tests.unit.participant.stages.person.test_change import Person, volume
+from tests.unit.participant.test_plan import OUT, session
 from thalbids.bids.results.outputs import read_table
 from thalbids.engine import engine
 from thalbids.engine.log import Reporter
+from thalbids.engine.step import check_plan
+from thalbids.participant import plan as plans
 from thalbids.participant.session import PlannedMask
 from thalbids.participant.stages.person import alignment, registered
 from thalbids.participant.stages.person.change import add_steps, table_of
+from thalbids.settings import load
 from thalbids.types import InputImage
 
 
@@ -29,6 +34,7 @@ class Scanned(Person):
         nib.save(found.image, plan.t1w)
         nib.save(nib.Nifti1Image(found.labels, found.image.affine), plan.dseg("synthalT1w"))
         first = self.subject.usable[0]
+        assert self.subject.first is first
         if plan is not first:
             record = {"First": "1", "Chosen": "ants", "Correlation": 0.9, "Reason": "", "Matrix": found.matrix.tolist()}
             alignment.path_of(plan, first).write_text(json.dumps(record))
@@ -91,3 +97,56 @@ def test_visits_of_two_contrasts_are_not_compared(tmp_path: Path) -> None:
     assert other.reference == "FLAIR"
     assert registered.add_step(person.subject, plan, other) is None
     assert person.subject.steps == []
+
+
+def test_an_alignment_counts_for_the_session_that_it_names(tmp_path: Path) -> None:
+    person = Scanned(tmp_path)
+    for number in (1, 2, 3):
+        person.scan(str(number), seen((1.0, 1.0), number), volume("synthalT1w", 16000.0))
+    first, second, third = person.subject.sessions
+    alignment.path_of(second, first).unlink()
+    path = alignment.path_of(third, first)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"First": "2"}))
+    rows = {(row["session_id_baseline"], row["session_id_followup"]): row for row in person.made()}
+    assert rows["ses-2", "ses-3"]["status"] == "ok"
+    assert (rows["ses-1", "ses-2"]["status"], rows["ses-1", "ses-3"]["status"]) == ("missing", "missing")
+    assert "ses-2: no alignment with the person's first visit was made" in str(rows["ses-1", "ses-2"]["reason"])
+    assert "ses-3: its alignment is with ses-2" in str(rows["ses-1", "ses-3"]["reason"])
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "reason"),
+    [
+        ({"Chosen": None, "Matrix": None, "Reason": "too low"}, "failed", "with ses-1 failed (too low)"),
+        ({"Matrix": [[1, 0], [0, 1]]}, "missing", "cannot be read"),
+    ],
+)  # fmt: skip
+def test_why_two_visits_are_not_aligned(tmp_path: Path, change: dict[str, object], status: str, reason: str) -> None:
+    person = Scanned(tmp_path)
+    person.scan("1", seen((1.0, 1.0), 1), volume("synthalT1w", 16000.0))
+    person.scan("2", seen((1.0, 1.0), 2), volume("synthalT1w", 16000.0))
+    path = alignment.path_of(person.subject.sessions[1], person.subject.sessions[0])
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    (row,) = person.made()
+    assert row["status"] == status
+    assert reason in str(row["reason"])
+
+
+def test_no_interval_where_comparability_is_unknown(tmp_path: Path) -> None:
+    person = Scanned(tmp_path)
+    person.scan("1", seen((1.0, 1.0), 1), volume("synthalT1w", 16000.0))
+    person.scan("2", seen((1.0, 1.0), 2), volume("synthalT1w", 16000.0))
+    person.subject.sessions[1].qc.unlink()
+    (row,) = person.made()
+    assert (row["status"], row["comparable"], row["interval_source"]) == ("ok", None, None)
+    assert "comparability unknown" in str(row["reason"])
+
+
+def test_a_pair_waits_only_for_what_it_reads() -> None:
+    images = [session(("T1w",), name) for name in ("1", "2", "3")]
+    steps = plans.steps_of(plans.plan(images, OUT, (Fixed(),), load(None, {})))
+    (step,) = [step for step in steps if step.name == "sub-01 change ses-2 to ses-3"]
+    masks = [f"sub-01_ses-{n} synthalT1w" for n in (2, 3)]
+    others = [f"sub-01_ses-{n} {what}" for n in (2, 3) for what in ("anatomy", alignment.STEP)]
+    assert sorted(step.after) == sorted([*others, *masks])
+    check_plan(steps)
