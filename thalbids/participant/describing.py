@@ -69,7 +69,8 @@ def _session(plan: SessionPlan, everywhere: Sequence[str]) -> Iterator[str]:
     yield plan.name
     if plan.session.problem:
         yield f"  cannot be processed: {plan.session.problem}"
-    yield from (f"  {name}: {image.uri}" for name, image in plan.session.images.items())
+    for name, image in plan.session.images.items():
+        yield f"  {name}: {f'cannot be used: {image.problem}' if image.problem else image.uri}"
     yield from (f"  note: {note}" for note in plan.session.notes if note not in everywhere)
     yield from (f"  {what}: {whence}" for what, whence in plan.origins.items())
     absent = (mask for mask in plan.masks if mask.step is None and not mask.reason.startswith("the session has no"))

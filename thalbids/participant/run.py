@@ -31,6 +31,7 @@ from thalbids.participant.session import REGISTERED
 from thalbids.participant.stages.person import siena
 from thalbids.participant.stages.session import icv, masks
 from thalbids.programs import FslSettings
+from thalbids.qmri import unringing
 from thalbids.raters import effect
 from thalbids.registration.strategies import configured_for
 from thalbids.scratch import remove_dead
@@ -59,6 +60,8 @@ def participant(
     check_tables(people_of(bids_dir, out_dir), settings.inputs.derivatives.get(icv.GIVEN), settings.siena.table)
     dataset = sessions_of(bids_dir, settings.inputs, dry_run=dry_run)
     sessions = dataset.sessions
+    if settings.qmri.unringing != "none" and any(session.raw for session in sessions):
+        unringing.check()
     every = every_session(bids_dir, settings.inputs, sessions)
     unmatched = [*check_results(sessions, every, choice, settings)]
     choice = with_earlier(choice, settings, masks.families_in(out_dir, every))

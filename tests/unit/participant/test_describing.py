@@ -31,3 +31,12 @@ def test_a_dry_run_names_images_steps_and_what_is_missing() -> None:
     assert "steps: anatomy" in told and "register FLAIR" in told
     assert "2 sessions, 1 of them cannot be processed" in told and told.endswith("Nothing was run.")
     assert describing.stale(subjects) == []
+
+
+def test_a_dry_run_says_why_an_image_cannot_be_used() -> None:
+    one = session(("T1w", "FLAIR"))
+    flair = replace(one.images["FLAIR"], problem="it is empty. Copy it again.")
+    damaged = replace(one, images={**one.images, "FLAIR": flair})
+    subjects = plans.plan([damaged], OUT, (Fixed(),), load(None, {}))
+    told = describing.dry_run(subjects, plans.steps_of(subjects), CHOICE)
+    assert "FLAIR: cannot be used: it is empty. Copy it again." in told

@@ -148,7 +148,8 @@ def unused(session: Session, chosen: str, transmit: Field | None, told: Collecti
 def _stand_in(plan: SessionPlan, kind: str, image: InputImage) -> None:
     """The fitted map among the images of the session, in place of one that was given or of none."""
     notes = tuple(note for note in plan.session.notes if note != "R1map: none found.")
-    notes = (*notes, f"R1map: from the raw {kind} images.")
+    if not image.problem:
+        notes = (*notes, f"R1map: from the raw {kind} images.")
     plan.session = replace(plan.session, images={**plan.session.images, "R1map": image}, notes=notes)
 
 
