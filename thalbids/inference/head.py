@@ -177,9 +177,10 @@ def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) ->
     centre = boxes.world(head.grid, ndimage.center_of_mass(weight)) if volume >= FOUND_MM3 else None
     skull = within(head.distance, ICV_MARGIN_MM)
     cut = scalp_cut = 0.0
-    stripped = is_stripped(data, image.affine, head)
+    tissue = boxes.without_air(data, zooms(image.affine)) != 0
+    stripped = is_stripped(tissue, image.affine, head)
     if stripped:  # the stripping drew the border; without a skull the network misses cortex
-        brain = fill_holes(largest(boxes.without_air(data, zooms(image.affine)) != 0))
+        brain = fill_holes(largest(tissue))
         icv = float(brain.sum()) * voxel_volume(image.affine)
     else:
         brain = boxes.back(within(head.distance, BRAIN_MARGIN_MM), head.grid, image.shape, image.affine) >= 0.5
@@ -202,12 +203,10 @@ def places_of(thalami: np.ndarray, grid: np.ndarray) -> dict[str, landmarks.Side
     return places
 
 
-def is_stripped(data: np.ndarray, affine: np.ndarray, head: Look) -> bool:
-    """Whether the shell around the brain where the scalp should be is nearly empty."""
-    something, at = boxes.average_blocks(
-        (boxes.without_air(data, zooms(affine)) != 0).astype(np.float32), affine, HEAD_SPACING
-    )
-    filled = boxes.sample(something, at, head.grid, HEAD_SHAPE, 1) >= 0.5
+def is_stripped(tissue: np.ndarray, affine: np.ndarray, head: Look) -> bool:
+    """Whether the shell around the brain where the scalp should be is nearly empty; `tissue`: what is not air."""
+    share, at = boxes.average_blocks(tissue.astype(np.float32), affine, HEAD_SPACING)
+    filled = boxes.sample(share, at, head.grid, HEAD_SHAPE, 1) >= 0.5
     return empty_shell(filled[head.seen], head.distance[head.seen])
 
 

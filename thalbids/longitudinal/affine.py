@@ -77,8 +77,6 @@ def measure(first: Seen, second: Seen) -> Change:
 
 def _level(seen: Seen) -> float:
     """The thalami's median intensity."""
-    if not all((seen.labels == side).any() for side in (LEFT, RIGHT)):
-        raise ImageError("A visit has no mask of both thalami.")
     level = float(np.median(np.asarray(seen.image.dataobj)[np.isin(seen.labels, (LEFT, RIGHT))]))
     if not level > 0:
         raise ImageError("The thalami have no positive intensity.")
@@ -87,9 +85,9 @@ def _level(seen: Seen) -> float:
 
 def _cropped(seen: Seen) -> Seen:
     """The part of a visit around its thalami, to save time."""
-    inside = np.argwhere(np.isin(seen.labels, (LEFT, RIGHT)))
-    if not len(inside):
+    if not all((seen.labels == side).any() for side in (LEFT, RIGHT)):
         raise ImageError("A visit has no mask of both thalami.")
+    inside = np.argwhere(np.isin(seen.labels, (LEFT, RIGHT)))
     edge = np.ceil(CROP_MM / np.linalg.norm(seen.image.affine[:3, :3], axis=0)).astype(int)
     low = np.maximum(inside.min(0) - edge, 0)
     part = tuple(slice(int(a), int(b)) for a, b in zip(low, inside.max(0) + edge + 1, strict=True))

@@ -11,9 +11,8 @@ from thalbids.inference.uncertainty import sd_of_change
 SIDES = ("", "left_", "right_")
 Z95 = 1.959963984540054  # quantile of the normal distribution that leaves 2.5 % above
 MOST_VISITS = 10  # with more, consecutive visits and each with the first only
-Volumes = Mapping[
-    str, float
-]  # mL: volume_ml, volume_left_ml, volume_right_ml, and the bounds volume_low_ml, ..._high_ml
+# mL: volume_ml, volume_left_ml, volume_right_ml, and the bounds volume_low_ml, volume_high_ml
+Volumes = Mapping[str, float]
 
 
 def pairs_of(visits: Sequence[str]) -> list[tuple[str, str]]:

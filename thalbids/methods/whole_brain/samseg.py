@@ -27,9 +27,8 @@ class Samsegs(Labelled):
     tables: Mapping[str, type] = {"tools.samseg": SamsegSettings}
     code_url = "https://github.com/freesurfer/samseg"
     protocol = PROTOCOL
-    relative_volume = (
-        0.75  # one head with FreeSurfer's results 0.73; a patient by way of SynThal 0.72 - 0.76 (docs/tools.md)
-    )
+    # one head with FreeSurfer's results 0.73; a patient by way of SynThal 0.72 - 0.76 (docs/tools.md)
+    relative_volume = 0.75
     memory_gb = 5.5
     version = 1
     program = "run_samseg"

@@ -23,10 +23,7 @@ from thalbids.qc import visits as qc_visits
 from thalbids.qc.measures import asymmetry_index
 
 DIFFERENCE, REGISTRATION, PBVC = "volume_difference", "registration", "pbvc"  # measures
-KNOWN_SD, KNOWN_SHARE = (
-    0.0028,
-    0.16,
-)  # error of the logarithm on known change: alone, and of the change (docs/methods.md)
+KNOWN_SD, KNOWN_SHARE = 0.0028, 0.16  # error of the logarithm on known change: alone, and of it (docs/methods.md)
 RANK = ("excluded", "failed", "missing")  # which status of two visits is that of the pair
 VOLUMES = ("volume_mm3", "volume_left_mm3", "volume_right_mm3", "volume_low_mm3", "volume_high_mm3")
 READ = ("method", "image", "status", *VOLUMES)  # columns of a volume table

@@ -59,11 +59,11 @@ class Person:
             plan.qc.write_text(json.dumps(told))
         return plan
 
-    def run(self) -> StepResult:
+    def results(self) -> list[StepResult]:
         self.subject.steps = []
         add_steps(self.subject)
         with Reporter(self.root) as reporter:
-            (result,) = engine.run(
+            return engine.run(
                 self.subject.steps,
                 out_dir=self.root,
                 nprocs=1,
@@ -72,6 +72,9 @@ class Person:
                 versions={},
                 reporter=reporter,
             )
+
+    def run(self) -> StepResult:
+        (result,) = self.results()
         return result
 
     def rows(self) -> list[dict[str, str | None]]:

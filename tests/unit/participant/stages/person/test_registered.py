@@ -14,13 +14,11 @@ from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from tests.unit.participant.stages.person.test_change import Person, volume
 from tests.unit.participant.test_plan import OUT, session
 from thalbids.bids.results.outputs import read_table
-from thalbids.engine import engine
-from thalbids.engine.log import Reporter
 from thalbids.engine.step import check_plan
 from thalbids.participant import plan as plans
 from thalbids.participant.session import PlannedMask
 from thalbids.participant.stages.person import alignment, registered
-from thalbids.participant.stages.person.change import add_steps, table_of
+from thalbids.participant.stages.person.change import table_of
 from thalbids.settings import load
 from thalbids.types import InputImage
 
@@ -40,18 +38,7 @@ class Scanned(Person):
             alignment.path_of(plan, first).write_text(json.dumps(record))
 
     def made(self) -> list[dict[str, str | None]]:
-        self.subject.steps = []
-        add_steps(self.subject)
-        with Reporter(self.root) as reporter:
-            results = engine.run(
-                self.subject.steps,
-                out_dir=self.root,
-                nprocs=1,
-                mem_gb=4,
-                omp_nthreads=1,
-                versions={},
-                reporter=reporter,
-            )
+        results = self.results()
         assert all(result.usable for result in results)
         return [row for row in read_table(table_of(self.subject)) if row["measure"] == "registration"]
 
