@@ -247,6 +247,8 @@ class Group:
     icv : source of the intracranial volume; ``auto`` takes the one that most sessions have, the same for everybody
     distrusted_icv : take intracranial volumes that their own flag distrusts
     pairs : pairs of sessions between which change is computed: ``first:last``, ``consecutive``, or ``A:B`` with labels
+    registration : take changes by registration like methods of their own (``METHOD_registration``), beside those of
+        volumes and with families of their own
     subset : diagnosis group of the sensitivity analyses
     wilcoxon : distribution of the signed-rank tests; ``exact`` is that of all signs, ties included
     containment : between which masks containment is computed: those from the T1w (the paper, 2.7.2), or all
@@ -287,6 +289,7 @@ class Group:
     icv: str = field(default="auto", metadata={"choices": lambda: ("auto", *families.icv_sources())})
     distrusted_icv: bool = False
     pairs: tuple[str, ...] = ("first:last",)
+    registration: bool = True
     subset: str = "RRMS"
     wilcoxon: str = field(default="asymptotic", metadata={"choices": ("asymptotic", "exact")})
     containment: str = field(default="T1w", metadata={"choices": ("T1w", "all")})

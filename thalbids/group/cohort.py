@@ -63,8 +63,9 @@ class Cohort:
     lost : those of the notes that tell of people whom a mistake in the data costs: the run ends with 1.
     icv : every intracranial volume of the derivatives: participant_id, session_id, source, icv_ml, status.
     documents : the QC document of each session that has a readable one, by participant and session.
-    changes : changes between two visits that were measured by registration and can be used: participant, sessions,
-        ``method`` (whose mask), ``measure`` and ``delta_percent``.
+    changes : changes between two visits that were measured by registration: participant, sessions, ``method`` (whose
+        mask), ``delta_percent`` and its sides, ``comparable``, ``remark``, ``status`` and ``reason``. Use them through
+        `thalbids.group.modelling.registered`.
     columns_found, columns_unused : clinical columns that were read, by variable, and those that mean nothing to us.
     """
 

@@ -58,8 +58,19 @@ def planned(settings: Settings) -> dict[str, Any]:
                 else f"each group against controls ({checks.controls})"
             ),
             "pbvc": "Pearson's r of percent change with PBVC; Williams, Steiger, Zou between methods",
+            "measures_of_change": _measures(settings),
         },
     }
+
+
+def _measures(settings: Settings) -> str:
+    """What the plan says of changes by registration."""
+    if not settings.group.registration:
+        return "differences of volumes alone"
+    return (
+        "differences of volumes, and changes by registration (METHOD_registration) in the same models and tests where "
+        "they were measured, as a family of their own in every correction"
+    )
 
 
 def _plain(settings: Settings, name: str) -> dict[str, Any]:

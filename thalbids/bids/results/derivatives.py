@@ -37,6 +37,7 @@ _OTHER = re.compile(r"_label-(?!thal)|_desc-brain", re.IGNORECASE)  # masks of s
 _OF_PERSON = re.compile(r"_desc-(?:siena|change)_")  # belongs to no session
 CHANGES = (
     "participant_id", "session_id_baseline", "session_id_followup", "method", "measure", "delta_percent", "status",
+    "reason", "comparable", "remark", "delta_left_percent", "delta_right_percent",
 )  # fmt: skip
 _PBVC = COLUMNS[1:]
 _SUBJECT, _SESSION = re.compile(rf"sub-{LABEL}"), re.compile(rf"ses-{LABEL}")
@@ -198,8 +199,8 @@ def read_pbvc(root: Path, participants: Collection[str] = ()) -> tuple[list[dict
 
 
 def read_changes(root: Path, participants: Collection[str] = ()) -> tuple[list[dict[str, Any]], list[str]]:
-    """The usable rows of every ``sub-X/anat/sub-X_desc-change_morph.tsv`` that were measured by registration, and
-    notes: participant_id, session_id_baseline, session_id_followup, method, measure and delta_percent.
+    """The rows by registration of every ``sub-X/anat/sub-X_desc-change_morph.tsv``, with the columns ``CHANGES``, and
+    notes; a row without a number that can be used is not ok.
     """
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
@@ -208,11 +209,13 @@ def read_changes(root: Path, participants: Collection[str] = ()) -> tuple[list[d
             continue
         path = root / subject / "anat" / f"{subject}_{CHANGE}"
         for row in _table(path, CHANGES[1:], notes) if os.path.isfile(path) else ():  # noqa: PTH113 (as above)
-            value = number(row["delta_percent"])
-            if row["measure"] == "registration" and row["status"] == "ok" and value == value:
-                rows.append(
-                    {"participant_id": subject, **{name: row[name] for name in CHANGES[1:-2]}, "delta_percent": value}
-                )
+            if row["measure"] != "registration" or not row["method"]:
+                continue
+            cells = {name: row[name] for name in CHANGES[1:]}
+            made = {name: number(cell) if name.startswith("delta_") else cell or "" for name, cell in cells.items()}
+            if made["status"] == "ok" and not made["delta_percent"] > -100:
+                made |= {"status": "failed", "reason": "the change is no number above -100 %"}
+            rows.append({"participant_id": subject} | made)
     return rows, notes
 
 

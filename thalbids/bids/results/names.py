@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from thalbids import families
@@ -15,6 +15,7 @@ from thalbids.families import ONE_IMAGE, Family
 
 IMAGES = {"T1w": "T1w", "FLAIR": "FLAIR", "R1map": "R1", "T2w": "T2w", "UNIT1": "UNIT1"}  # in file names: as shown
 ENSEMBLES = (("T1w", "FLAIR"), ("T1w", "R1map"), ("R1map", "FLAIR"), ("T1w", "FLAIR", "R1map"))  # paper, 2.6.2
+REGISTERED = "_registration"  # ends the name of a method whose change was measured by registration
 RULES = ("mean", "intersection", "staple")  # mean is the paper's, the others go beyond it
 
 _MEMBERS = {"T1w": "T1", "FLAIR": "FLAIR", "R1map": "R1"}  # in the desc of an ensemble
@@ -106,13 +107,22 @@ def methods(others: Iterable[str] = ()) -> tuple[MaskKind, ...]:
 
 
 def by_desc(desc_id: str) -> MaskKind:
-    """The mask that carries this ``desc-`` label.
+    """The mask that carries this ``desc-`` label; that of a change by registration is the method's own, named so.
 
     Raises
     ------
     KeyError
         No mask has this label.
+
+    Examples
+    --------
+    >>> by_desc("synthalT1w_registration").label
+    'SynThal T1w, registration'
     """
+    if desc_id.endswith(REGISTERED):
+        own = by_desc(mask_of(desc_id))
+        told = f"Change by registration, at the border of: {own.description}"
+        return replace(own, desc=desc_id, label=f"{own.label}, registration", description=told)
     known = _known().get(desc_id)
     if known is not None:
         return known
@@ -124,10 +134,24 @@ def by_desc(desc_id: str) -> MaskKind:
     raise KeyError(desc_id)
 
 
+def registered(desc_id: str) -> str:
+    """The name under which the group level takes a method's change by registration like a method."""
+    return desc_id + REGISTERED
+
+
+def mask_of(desc_id: str) -> str:
+    """The method whose mask a change by registration follows; any other name as it is."""
+    return desc_id.removesuffix(REGISTERED)
+
+
 def ordered(descs: Iterable[str]) -> list[str]:
-    """Each ``desc-`` label once, in the order of all our tables; others after them, by name."""
+    """Each ``desc-`` label once, in the order of all our tables; others after them, by name; registration last."""
     places = {desc: place for place, desc in enumerate(_known())}
-    return sorted(dict.fromkeys(descs), key=lambda desc: (places.get(desc, len(places)), desc))
+
+    def place(desc: str) -> tuple[bool, int, str]:
+        return desc.endswith(REGISTERED), places.get(mask_of(desc), len(places)), desc
+
+    return sorted(dict.fromkeys(descs), key=place)
 
 
 @cache

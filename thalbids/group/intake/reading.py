@@ -188,7 +188,7 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         notes=[*notes, *icv_notes, *pbvc_notes, *change_notes],
         columns_found=clinical.found, columns_unused=clinical.unused, lost=lost,
         documents=read_documents(places), icv=icv_found,
-        changes=frame_of(changes, CHANGES[:-1], ("measure",)),
+        changes=frame_of(changes, CHANGES, ("measure", "comparable", "remark")),
     )  # fmt: skip
     for name in settings.group.sample_methods:
         if name not in cohort.model_methods:

@@ -40,6 +40,7 @@ TEXT = frozenset(
         "metric",
         "quantity",
         "measure",
+        "change_measure",
         "test",
         "threshold",
         "analysis",

@@ -83,6 +83,15 @@ def matrix(title: str, tests: pd.DataFrame, file: str) -> list[Shown]:
     return [Shown(title, ["", *(look.short(look.label(name)) for name in names)], rows, file)]
 
 
+def by_measure(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each measure of change, a family each, with words for a title: "" for the difference of volumes."""
+    if "change_measure" not in table.columns:
+        return [("", table)]
+    moved = table["change_measure"] == "registration"
+    parts = [("", table[~moved]), (", with registration", table[moved])]
+    return [(words, own) for words, own in parts if len(own)]
+
+
 def unions(methods: Sequence[str]) -> list[str]:
     """The caveat on ensembles, where there are any."""
     if not any(look.is_union(m) for m in methods):

@@ -15,6 +15,7 @@ from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import METHOD, REASON, SESSIONS
 from thalbids.group.modelling.models import Plan
+from thalbids.group.modelling.registered import CHANGE_MEASURE, with_measure
 from thalbids.group.modelling.samples import Sample, baseline, pairs, wide
 from thalbids.group.statistics.fits import fit
 from thalbids.group.statistics.fits.influence import influence, robust_z
@@ -55,6 +56,7 @@ INFLUENCE: dict[str, Column] = {
     ),
     "studentised": column("Studentised residual", "Externally studentised."),
     "named_for": column("Named for", "What lies beyond its limit: leverage, cook, volume or outcome (robust z)."),
+    **CHANGE_MEASURE,
 }
 MODELS: dict[str, Column] = {
     **_ANALYSIS,
@@ -82,6 +84,7 @@ MODELS: dict[str, Column] = {
     "largest_cook": column("Largest Cook's distance", "Of anybody in the model."),
     "largest_leverage": column("Largest leverage", "Of anybody in the model."),
     **REASON,
+    **CHANGE_MEASURE,
 }
 
 
@@ -98,14 +101,15 @@ def tables(cohort: Cohort) -> list[Table]:
     limits = _Limits(checks.outlier_z, checks.cook, checks.leverage)
     named: list[dict[str, Any]] = []
     models: list[dict[str, Any]] = []
-    for plan, sample, pair in _plans(cohort):
+    for own, plan, sample, pair in _plans(cohort):
         for outcome in plan.outcomes:
-            for method in cohort.model_methods:
+            for method in own.model_methods:
                 people, model = _model(plan, sample, outcome, method, limits)
                 key = {"analysis": plan.analysis, "outcome": outcome, "method": method, "sessions": pair}
                 named += [key | row for row in people]
                 models.append(key | model)
-    adjust(models, {"p_fdr": ("analysis", "sessions")})
+    models = with_measure(models)
+    adjust(models, {"p_fdr": ("analysis", "sessions", "change_measure")})
     _adjust_without(models)
     for row in models:
         row["turns"] = _turns(row)
@@ -113,7 +117,7 @@ def tables(cohort: Cohort) -> list[Table]:
     far = outliers(cohort, limits.z)
     return [
         table("group_outliers", far, OUTLIERS, settings=choices, notes=_told(far)),
-        table("group_influence", named, INFLUENCE, settings=choices),
+        table("group_influence", with_measure(named), INFLUENCE, settings=choices),
         table("group_influence_models", models, MODELS, settings=choices, notes=_warned(models)),
     ]
 
@@ -147,20 +151,20 @@ def _values(cohort: Cohort) -> Iterator[tuple[Sample, str, str, str, np.ndarray]
     scores = first.columns(BELLS)
     for name, values in scores.items():
         yield first, "", name, "", np.log(np.where(values > 0, values, np.nan)) if name in LOGGED else values
-    for pair in longitudinal.pairs_of(cohort):
-        sample = pairs(cohort, pair)
-        base = wide(cohort, sample.table["participant_id"], sample.table["session_id_baseline"])
+    for own, pair in longitudinal.measures_of(cohort):
+        sample = pairs(own, pair)
+        base = wide(own, sample.table["participant_id"], sample.table["session_id_baseline"])
         percent = 100 * sample.volumes["total"] / base.where(base > 0)
-        for method in cohort.methods:
+        for method in own.methods:
             yield sample, pair, "delta_percent", method, percent[method].to_numpy(dtype=np.float64)
-        for name, values in sample.columns([f"d_{name}" for name in BELLS]).items():
+        for name, values in sample.columns([f"d_{name}" for name in BELLS]).items() if own is cohort else ():
             yield sample, pair, name, "", values
 
 
-def _plans(cohort: Cohort) -> Iterator[tuple[Plan, Sample, str]]:
-    yield crosssectional.plan(cohort), baseline(cohort), ""
-    for pair in longitudinal.pairs_of(cohort):
-        yield longitudinal.plan(cohort), pairs(cohort, pair), pair
+def _plans(cohort: Cohort) -> Iterator[tuple[Cohort, Plan, Sample, str]]:
+    yield cohort, crosssectional.plan(cohort), baseline(cohort), ""
+    for own, pair in longitudinal.measures_of(cohort):
+        yield own, longitudinal.plan(own), pairs(own, pair), pair
 
 
 def _model(
@@ -219,7 +223,7 @@ def _largest(values: np.ndarray) -> float:
 def _adjust_without(models: list[dict[str, Any]]) -> None:
     """``p_fdr_without`` over the same families as ``p_fdr``."""
     rows = [{**row, "p": row.get("p_without", float("nan"))} for row in models]
-    adjust(rows, {"p_fdr_without": ("analysis", "sessions")})
+    adjust(rows, {"p_fdr_without": ("analysis", "sessions", "change_measure")})
     for row, adjusted in zip(models, rows, strict=True):
         row["p_fdr_without"] = adjusted["p_fdr_without"]
 

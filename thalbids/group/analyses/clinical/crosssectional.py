@@ -14,7 +14,7 @@ from thalbids.group.analysis import Analysis
 from thalbids.group.statistics.fits import signs
 from thalbids.reports.group.figures import clinical, look
 from thalbids.reports.group.group_data import Tables, interval, listed, methods_in, number, p_value, rows_of
-from thalbids.reports.group.section import Section, Shown, counted, remark
+from thalbids.reports.group.section import Section, Shown, by_measure, counted, remark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,7 +192,7 @@ def show_models(section: Section, tables: Tables, table: pd.DataFrame, name: str
         outcomes = [clinical.outcome_name(o) for o in clinical.outcomes_in(below)]
         section.says.append(text + (f", for {listed(outcomes, 6)}." if outcomes else "."))
         section.caveats.append(
-            f"p is corrected (Benjamini-Hochberg) over all {len(tested)} models of this section, methods times "
+            f"p is corrected (Benjamini-Hochberg) over all {_families(tested)} of this section, methods times "
             "outcomes; the correction within each outcome stands beside it in the table."
         )
     failed = table[table["estimate"].isna()]
@@ -232,6 +232,16 @@ def show_models(section: Section, tables: Tables, table: pd.DataFrame, name: str
         )
     header = ["Outcome", "Method", "β", "95 % interval", "p", "p corrected", "p within outcome", "n", "R²", "Remark"]
     section.tables.append(Shown("The volume's coefficient; every term is in the file", header, rows, tables.file(name)))
+
+
+def _families(tested: pd.DataFrame) -> str:
+    """How many models each family of the correction has, in words."""
+    parts = by_measure(tested)
+    if len(parts) == 1:
+        return f"{len(tested)} models"
+    return " and, as a family of its own, ".join(
+        f"{len(own)} models {'of change by registration' if words else 'of change of volumes'}" for words, own in parts
+    )
 
 
 def named(table: pd.DataFrame) -> list[str]:

@@ -25,12 +25,22 @@ from thalbids.group.columns import FITTED, MEASURE, METHOD, OUTCOME, SENSITIVITY
 from thalbids.group.modelling import models, sites
 from thalbids.group.modelling.missing import after_fit, missing_table
 from thalbids.group.modelling.models import Plan, Rows
+from thalbids.group.modelling.registered import CHANGE_MEASURE, by_registration, with_measure
 from thalbids.group.modelling.samples import ALL, Sample, annual, pairs
 
 WINSORISED = {"winsor_1_99": (0.01, 0.99), "winsor_5_95": (0.05, 0.95)}
 
 
-LONGITUDINAL: dict[str, Column] = {**OUTCOME, **METHOD, **SUBSET, **SENSITIVITY, **MEASURE, **SESSIONS, **FITTED}
+LONGITUDINAL: dict[str, Column] = {
+    **OUTCOME,
+    **METHOD,
+    **SUBSET,
+    **SENSITIVITY,
+    **MEASURE,
+    **SESSIONS,
+    **FITTED,
+    **CHANGE_MEASURE,
+}
 
 
 ANNUALISED: dict[str, Column] = LONGITUDINAL
@@ -38,9 +48,9 @@ ANNUALISED: dict[str, Column] = LONGITUDINAL
 
 def tables(cohort: Cohort) -> list[Table]:
     """``group_longitudinal``, ``group_annualised`` (beyond the paper), and the ledger."""
-    samples = {pair: pairs(cohort, pair) for pair in pairs_of(cohort)}
-    rows = [row for pair in samples for row in (*fitted(cohort, pair), *winsorised(cohort, pair))]
-    rates = [row for pair, sample in samples.items() for row in rates_of(cohort, pair, sample)]
+    cohorts = measures_of(cohort)
+    rows = with_measure(row for own, pair in cohorts for row in (*fitted(own, pair), *winsorised(own, pair)))
+    rates = with_measure(row for own, pair in cohorts for row in rates_of(own, pair, pairs(own, pair)))
     before = {
         name: [row for row in ledgers(cohort) if row["analysis"] == name] for name in ("longitudinal", "annualised")
     }
@@ -63,10 +73,10 @@ def tables(cohort: Cohort) -> list[Table]:
 def ledgers(cohort: Cohort) -> Rows:
     """How many rows each model has, without fitting it."""
     lines: Rows = []
-    for pair in pairs_of(cohort):
-        sample = pairs(cohort, pair)
-        lines += models.ledgers(plan(cohort), cohort, sample, pair)
-        lines += models.ledgers(rate_plan(cohort), cohort, annual(sample), pair)
+    for own, pair in measures_of(cohort):
+        sample = pairs(own, pair)
+        lines += models.ledgers(plan(own), own, sample, pair)
+        lines += models.ledgers(rate_plan(own), own, annual(sample), pair)
     return lines
 
 
@@ -75,7 +85,14 @@ def pairs_of(cohort: Cohort) -> list[str]:
     return [pair for pair in cohort.settings.group.pairs if pair != "consecutive"]
 
 
-@functools.lru_cache(maxsize=4)
+def measures_of(cohort: Cohort) -> list[tuple[Cohort, str]]:
+    """The cohort with each of these pairs, then that of changes by registration with each pair that has any."""
+    asked = pairs_of(cohort)
+    moved = [(by_registration(cohort, pair), pair) for pair in asked]
+    return [*((cohort, pair) for pair in asked), *((own, pair) for own, pair in moved if own is not None)]
+
+
+@functools.lru_cache(maxsize=8)
 def fitted(cohort: Cohort, pair: str) -> Rows:
     """The rows of ``group_longitudinal`` without winsorised ones. Not to be changed."""
     return models.rows(plan(cohort), cohort, pairs(cohort, pair), sessions=pair)

@@ -21,6 +21,7 @@ from thalbids.group.columns import ESTIMATE, FITTED, FORMULA, METHOD, REASON, SE
 from thalbids.group.modelling import models
 from thalbids.group.modelling.missing import after_fit, missing_table
 from thalbids.group.modelling.models import Plan
+from thalbids.group.modelling.registered import CHANGE_MEASURE, with_measure
 from thalbids.group.modelling.samples import Sample, pairs, subsets
 from thalbids.group.statistics.fits import fit, ordinal, signs
 from thalbids.group.statistics.testing.correction import adjust
@@ -59,12 +60,13 @@ ORDINAL: dict[str, Column] = {
     "po_df": count("Degrees of freedom", "Of Brant's test: as many as predictors."),
     "p_po": column("p of proportional odds", "Small: the odds are not proportional, and one slope is no summary."),
     **FORMULA,
+    **CHANGE_MEASURE,
 }
 
 
 def tables(cohort: Cohort) -> list[Table]:
     """``group_ordinal``, and the ledger."""
-    rows = [row for pair in longitudinal.pairs_of(cohort) for row in models_of(cohort, pair)]
+    rows = with_measure(row for own, pair in longitudinal.measures_of(cohort) for row in models_of(own, pair))
     choices = longitudinal.choices(cohort) | {
         "thresholds": ordinal.THRESHOLDS,
         "model": "proportional odds, logit link",
@@ -78,7 +80,9 @@ def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
     """How many rows each model has, without fitting it."""
     plan = replace(longitudinal.plan(cohort), analysis="ordinal", outcomes=(ordinal.OUTCOME,))
     return [
-        row for pair in longitudinal.pairs_of(cohort) for row in models.ledgers(plan, cohort, pairs(cohort, pair), pair)
+        row
+        for own, pair in longitudinal.measures_of(cohort)
+        for row in models.ledgers(plan, own, pairs(own, pair), pair)
     ]
 
 

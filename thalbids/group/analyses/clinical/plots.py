@@ -17,6 +17,7 @@ from thalbids.group.cohort import Cohort
 from thalbids.group.columns import METHOD, PAIR, SESSIONS
 from thalbids.group.modelling import models
 from thalbids.group.modelling.models import Plan
+from thalbids.group.modelling.registered import measured
 from thalbids.group.modelling.samples import ALL, Sample, baseline, pairs
 from thalbids.group.statistics.fits import fit
 
@@ -62,14 +63,14 @@ def tables(cohort: Cohort) -> list[Table]:
     """
     rows: list[dict[str, Any]] = []
     checked: list[dict[str, Any]] = []
-    for plan, sample, pair, fitted in _models(cohort):
+    for own, plan, sample, pair, fitted in _models(cohort):
         claimed = claims(fitted, plan.predictor)
-        for method in cohort.model_methods:
-            for one in _residuals(plan, sample, pair, method):
-                claim = (one.key["outcome"], method) in claimed
-                checked += [{**row, "claim": claim} for row in checks(one)]
+        for method in own.model_methods:
+            for residuals in _residuals(plan, sample, pair, method):
+                claim = (residuals.key["outcome"], method) in claimed
+                checked += [{**row, "claim": claim} for row in checks(residuals)]
                 first = method == cohort.model_methods[0]
-                rows += one.rows(None) if first else one.rows(THINNED) if claim else []
+                rows += residuals.rows(None) if first else residuals.rows(THINNED) if claim else []
     known = cohort.pbvc[cohort.pbvc["status"] == "ok"]
     people = known[list(WHOLEBRAIN)].to_dict("records")
     note: dict[str, object] = {"thinned_to": THINNED}
@@ -125,14 +126,15 @@ def checks(own: Residuals) -> list[dict[str, Any]]:
     return [{**own.key, "n": own.residual.size, "qq_r": r, "spread_rho": rho}]
 
 
-def _models(cohort: Cohort) -> Iterator[tuple[Plan, Sample, str, models.Rows]]:
+def _models(cohort: Cohort) -> Iterator[tuple[Cohort, Plan, Sample, str, models.Rows]]:
     """The plans of both analyses and their rows; those with a logarithm also without it, which enter no claim."""
     if not cohort.model_methods:
         return
-    yield crosssectional.plan(cohort), baseline(cohort), "", crosssectional.fitted(cohort)
-    yield plan_without_logarithm(cohort), baseline(cohort), "", []
+    yield cohort, crosssectional.plan(cohort), baseline(cohort), "", crosssectional.fitted(cohort)
+    yield cohort, plan_without_logarithm(cohort), baseline(cohort), "", []
     for pair in longitudinal.pairs_of(cohort)[:1]:
-        yield longitudinal.plan(cohort), pairs(cohort, pair), pair, longitudinal.fitted(cohort, pair)
+        for _, own in measured(cohort, pair):
+            yield own, longitudinal.plan(own), pairs(own, pair), pair, longitudinal.fitted(own, pair)
 
 
 def _residuals(plan: Plan, sample: Sample, pair: str, method: str) -> Iterator[Residuals]:

@@ -10,6 +10,7 @@ from thalbids.group.cohort import Cohort
 from thalbids.group.modelling import models
 from thalbids.group.modelling.missing import after_fit, missing_table
 from thalbids.group.modelling.models import Rows
+from thalbids.group.modelling.registered import with_measure
 from thalbids.group.modelling.samples import ALL, MEASURES, baseline, pairs
 from thalbids.reports.group.beyond import View
 
@@ -22,7 +23,7 @@ SIDES: dict[str, Column] = {
 def tables(cohort: Cohort) -> list[Table]:
     """``group_sides``, and the ledger; each measure of each analysis is a family of its own."""
     cross = baseline(cohort)
-    changes = {pair: pairs(cohort, pair) for pair in longitudinal.pairs_of(cohort)}
+    changes = [(own, pair, pairs(own, pair)) for own, pair in longitudinal.measures_of(cohort)]
     rows: Rows = []
     lost: Rows = []
     for measure in MEASURES[1:]:
@@ -31,12 +32,15 @@ def tables(cohort: Cohort) -> list[Table]:
         rows += _named("crosssectional", fitted)
         lost += after_fit(models.ledgers(plan, cohort, cross), fitted)
         plan = longitudinal.plan(cohort, measure=measure)
-        for pair, sample in changes.items():
-            fitted = models.rows(plan, cohort, sample, (ALL,), sessions=pair)
+        for own, pair, sample in changes:
+            fitted = models.rows(plan, own, sample, (ALL,), sessions=pair)
             rows += _named("longitudinal", fitted)
-            lost += after_fit(models.ledgers(plan, cohort, sample, pair), fitted)
+            lost += after_fit(models.ledgers(plan, own, sample, pair), fitted)
     everybody = [row for row in lost if row["subset"] == ALL]
-    return [table("group_sides", rows, SIDES, settings=longitudinal.choices(cohort)), missing_table(everybody)]
+    return [
+        table("group_sides", with_measure(rows), SIDES, settings=longitudinal.choices(cohort)),
+        missing_table(everybody),
+    ]
 
 
 def _named(analysis: str, rows: Rows) -> Rows:

@@ -8,18 +8,21 @@ import numpy as np
 import pandas as pd
 
 from thalbids.bids.results import names
+from thalbids.bids.results.names import mask_of
 from thalbids.bids.tabular.own import OUTCOMES, VISIT_COLUMNS
 from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Column, Table, column, count
 from thalbids.group.analyses.over_time import comparability
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort, baseline
 from thalbids.group.columns import STATUS
+from thalbids.group.modelling.registered import by_registration
 
 _KEYS = ["participant_id", "session_id"]
 ACQUIRED = (
     "scanner", "field_strength_t", "voxel_x_mm", "voxel_y_mm", "voxel_z_mm", "slice_thickness_mm", "contrast_agent",
     "flags",
 )  # fmt: skip
+_REGISTERED = ("_change_ml", "_change_percent", "_status")  # columns of a change by registration
 _YES = {"true": "It is", "false": "It is not"}
 
 PEOPLE: dict[str, Column] = {
@@ -56,7 +59,9 @@ PEOPLE: dict[str, Column] = {
 
 
 def tables(cohort: Cohort) -> list[Table]:
-    """``group_people``: a row per visit, four volumes and two changes per method as columns."""
+    """``group_people``: a row per visit, four volumes and two changes per method as columns, changes by
+    registration last.
+    """
     visits = cohort.visits
     extra = [name for name in visits.columns if name not in VISIT_COLUMNS and name not in PEOPLE]
     frame = visits[[name for name in PEOPLE if name in visits.columns and name != "icv_ml"] + extra].copy()
@@ -73,8 +78,13 @@ def tables(cohort: Cohort) -> list[Table]:
     frame = frame.merge(cohort.volumes[[*_KEYS, "icv_ml", "icv_source"]].drop_duplicates(_KEYS), on=_KEYS, how="left")
     frame["pbvc"] = _pbvc(cohort, frame, first)
     per_method = [_volumes(cohort, frame, first, later, method) for method in cohort.methods]
+    own = by_registration(cohort)
+    for method in own.methods if own is not None else ():
+        columns = _volumes(own, frame, first, later, method)
+        per_method.append(columns[[name for name in columns if name.removeprefix(method) in _REGISTERED]])
     acquired, told = _acquired(cohort, frame)
     columns = PEOPLE | {name: _extra(name) for name in extra} | _described(cohort.methods) | told
+    columns |= _described_changes(own.methods if own is not None else ())
     table = pd.concat([frame, *per_method, acquired], axis="columns").reindex(columns=list(columns))
     choices = {"change": "this session minus the baseline session", "icv": cohort.settings.group.icv}
     return [Table("group_people", table, columns, choices)]
@@ -118,6 +128,19 @@ def _described(methods: Sequence[str]) -> dict[str, Column]:
             f"{method}_change_percent": column(
                 f"Change in percent, {method}", "100 (this session - baseline) / baseline.", "percent"
             ),
+            f"{method}_status": STATUS["status"] | {"LongName": f"Status, {method}"},
+        }
+    return described
+
+
+def _described_changes(methods: Sequence[str]) -> dict[str, Column]:
+    """The columns of changes by registration."""
+    described: dict[str, Column] = {}
+    for method in methods:
+        what = f"By registration with the baseline session, at the border of the mask of {mask_of(method)}"
+        described |= {
+            f"{method}_change_ml": column(f"Change, {method}", f"{what}, times the volume at the baseline.", "mL"),
+            f"{method}_change_percent": column(f"Change in percent, {method}", f"{what}.", "percent"),
             f"{method}_status": STATUS["status"] | {"LongName": f"Status, {method}"},
         }
     return described

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from thalbids.bids.results.names import mask_of, registered
 from thalbids.bids.tabular.tables import PARTICIPANT, Column, Table, column, count, table
 from thalbids.group import comparability
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort, visit_pairs
 from thalbids.group.columns import COMPARABLE, DIAGNOSIS, EXACT, METHOD, METHOD2, PAIR, REASON, SESSIONS, SPREAD
 from thalbids.group.modelling.missing import ledger, missing_table
+from thalbids.group.modelling.registered import (
+    CHANGE_MEASURE,
+    by_registration,
+    measure_of,
+    since,
+    with_measure,
+)
 from thalbids.group.statistics.concordance.paired import signed_rank
 from thalbids.group.statistics.testing.correction import benjamini_hochberg
 from thalbids.qc.visits import balance_remark
 from thalbids.reports.group.figures import clinical, descriptive, look
 from thalbids.reports.group.group_data import Tables, number, rows_of
-from thalbids.reports.group.section import Section, Shown, counted, matrix, per_group
+from thalbids.reports.group.section import Section, Shown, by_measure, counted, matrix, per_group
 
 MEASURES = (
     "delta_ml", "delta_percent", "delta_percent_per_year", "delta_left_ml", "delta_left_percent",
@@ -65,6 +73,7 @@ CHANGE: dict[str, Column] = {
     **SESSIONS,
     **REASON,
     **COMPARABLE,
+    **CHANGE_MEASURE,
 }
 
 
@@ -74,6 +83,7 @@ CHANGE_SUMMARY: dict[str, Column] = {
     "measure": column("Measure", "Column of group_change that is summarised; its units apply."),
     **SPREAD,
     **SESSIONS,
+    **CHANGE_MEASURE,
 }
 
 
@@ -84,22 +94,30 @@ CHANGE_TESTS: dict[str, Column] = {
     "n_zero": count("Number of zeros", "Differences of 0, which the test drops."),
     "statistic": column("Statistic", "Wilcoxon signed-rank statistic: the smaller sum of ranks."),
     "p": column("p value", "Two-sided."),
-    "p_fdr": column("Adjusted p value", "Benjamini-Hochberg over all pairs of the methods of the clinical models."),
+    "p_fdr": column(
+        "Adjusted p value",
+        "Benjamini-Hochberg over all pairs of the methods of the clinical models; pairs with a change by registration, "
+        "of two such methods or of both measures of one method, are a family of their own.",
+    ),
     "median_difference": column(
         "Median difference", "Median of the first method's change in percent minus the second's.", "percent"
     ),
     **SESSIONS,
     **REASON,
     **EXACT,
+    **CHANGE_MEASURE,
 }
 
 
 def tables(cohort: Cohort) -> list[Table]:
-    """``group_change``, its summary, tests between methods, and the ledger."""
+    """``group_change``, its summary, tests between methods, and the ledger; changes by registration come last."""
     pairs = cohort.settings.group.pairs
     frames = {pair: change(cohort, pair) for pair in pairs}
-    rows = pd.concat(list(frames.values()), ignore_index=True)
-    used = {pair: sampled(cohort, frame) for pair, frame in frames.items()}
+    moved = {pair: change_by_registration(cohort, pair) for pair in pairs}
+    rows = pd.concat([*frames.values(), *(frame for frame in moved.values() if len(frame))], ignore_index=True)
+    names = tuple(registered(name) for name in cohort.compared)
+    used = {pair: sampled(cohort, frame, cohort.compared) for pair, frame in frames.items()}
+    found = {pair: sampled(cohort, frame, names) for pair, frame in moved.items()}
     choices = {"pairs": list(pairs), "icv": cohort.settings.group.icv, "sample": cohort.settings.group.sample}
     methods, how = cohort.model_methods, cohort.settings.group.wilcoxon
     tests = {
@@ -109,22 +127,18 @@ def tables(cohort: Cohort) -> list[Table]:
         "methods_left_out": [name for name in cohort.methods if name not in methods],
     }
     notes = [] if len(rows) else ["change: no participant has two sessions with volumes."]
+    summaries = [row for part in (used, found) for pair in pairs for row in summary(part[pair], pair)]
+    tested = [row for pair in pairs for row in between(used[pair], pair, methods, how)]
+    tested += [row for pair in pairs for row in between_measures(used[pair], found[pair], pair, methods, how)]
     return [
         Table("group_change", rows, CHANGE, choices, notes),
-        table(
-            "group_change_summary", [r for p in pairs for r in summary(used[p], p)], CHANGE_SUMMARY, settings=choices
-        ),
-        table(
-            "group_change_tests",
-            [r for p in pairs for r in between(used[p], p, methods, how)],
-            CHANGE_TESTS,
-            settings=tests,
-        ),
-        missing_table(ledgers(cohort, frames)),
+        table("group_change_summary", with_measure(summaries), CHANGE_SUMMARY, settings=choices),
+        table("group_change_tests", with_measure(tested), CHANGE_TESTS, settings=tests),
+        missing_table([*ledgers(cohort, frames), *(ledgers(cohort, moved))]),
     ]
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def change(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
     """One row per pair of sessions and method: the columns of ``group_change``. Not to be changed.
 
@@ -142,17 +156,62 @@ def change(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
     columns |= _asymmetry(frame)
     columns |= {"sessions": pair, "reason": _reasons(frame)}
     columns |= _comparable(cohort, frame, columns, pair)
+    columns |= {"change_measure": [measure_of(method) for method in frame["method"]]}
     return pd.DataFrame(columns).reindex(columns=list(CHANGE))
 
 
-def sampled(cohort: Cohort, frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``group_change`` of the sample of the settings: all, or the pairs that every method compared has."""
+@functools.lru_cache(maxsize=8)
+def change_by_registration(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
+    """The rows of ``group_change`` by registration, with methods named ``METHOD_registration``. Not to be changed.
+
+    ``comparable`` and ``remark`` hold what the change table of the person says too. Of ``consecutive`` pairs each has
+    its own first session.
+    """
+    if pair != "consecutive":
+        own = by_registration(cohort, pair)
+        return change(cohort, pair).iloc[:0] if own is None else _flagged(cohort, change(own, pair))
+    visits = visit_pairs(cohort, pair)[comparability.KEYS]
+    place = visits.groupby("participant_id").cumcount()
+    parts = []
+    for n in sorted(set(place)):
+        part = visits[place == n]
+        own = since(cohort, part["participant_id"], part["session_id_baseline"])
+        if own is not None:
+            every = change.__wrapped__(own, pair)
+            parts.append(every.merge(part, on=comparability.KEYS, how="inner"))
+    if not parts:
+        return change(cohort, pair).iloc[:0]
+    return _flagged(cohort, pd.concat(parts, ignore_index=True))
+
+
+def _flagged(cohort: Cohort, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with what the change tables of the people say against a pair."""
+    known = cohort.changes
+    if known is None:
+        return frame
+    keys = [*comparability.KEYS, "method"]
+    told = known.assign(method=[registered(name) for name in known["method"]]).drop_duplicates(keys)
+    own = frame[keys].merge(told[[*keys, "comparable", "remark"]], on=keys, how="left").fillna("")
+    remarks = [
+        "; ".join(dict.fromkeys(filter(None, [*one.split("; "), *two.split("; ")])))
+        for one, two in zip(frame["remark"], own["remark"], strict=True)
+    ]
+    comparable = [
+        comparability.NO if comparability.NO in both else both[0] or both[1]
+        for both in zip(frame["comparable"], own["comparable"], strict=True)
+    ]
+    return frame.assign(comparable=comparable, remark=remarks)
+
+
+def sampled(cohort: Cohort, frame: pd.DataFrame, compared: Collection[str]) -> pd.DataFrame:
+    """The rows of ``group_change`` of the sample of the settings: all, or the pairs that all of ``compared`` have."""
     if cohort.settings.group.sample != "common":
         return frame
     pair = ["participant_id", "session_id_baseline", "session_id_followup"]
-    there = frame[frame["method"].isin(cohort.compared) & frame["delta_ml"].notna()]
+    wanted = set(compared) & set(frame["method"])
+    there = frame[frame["method"].isin(wanted) & frame["delta_ml"].notna()]
     n = there.groupby(pair)["method"].nunique()
-    every = pd.MultiIndex.from_frame(frame[pair]).isin(n.index[n == len(cohort.compared)])
+    every = pd.MultiIndex.from_frame(frame[pair]).isin(n.index[n == len(wanted)])
     return frame[every].reset_index(drop=True)
 
 
@@ -172,12 +231,30 @@ def between(
 ) -> list[dict[str, Any]]:
     """Rows of ``group_change_tests``: paired Wilcoxon of the percent change, all pairs of ``methods`` (None: all)."""
     frame = frame if methods is None else frame[frame["method"].isin(methods)]
+    return _tested(frame, pair, list(itertools.combinations(dict.fromkeys(frame["method"]), 2)), how)
+
+
+def between_measures(
+    frame: pd.DataFrame, moved: pd.DataFrame, pair: str, methods: Sequence[str], how: str = "asymptotic"
+) -> list[dict[str, Any]]:
+    """Rows of ``group_change_tests`` with a change by registration (``moved``): pairs of such methods, and each with
+    the difference of volumes of the same method.
+    """
+    names = [name for name in dict.fromkeys(moved["method"]) if mask_of(name) in methods]
+    couples = [*itertools.combinations(names, 2), *((name, mask_of(name)) for name in names)]
+    if not couples:
+        return []
+    return _tested(pd.concat([frame, moved], ignore_index=True), pair, couples, how)
+
+
+def _tested(frame: pd.DataFrame, pair: str, couples: Sequence[tuple[str, str]], how: str) -> list[dict[str, Any]]:
+    """A row for each of these pairs of methods, which are one family."""
     wide = frame.pivot(
         index=["participant_id", "session_id_baseline", "session_id_followup"], columns="method", values="delta_percent"
     )
     repeated = wide.index.get_level_values("participant_id").has_duplicates
     rows = []
-    for first, second in itertools.combinations(dict.fromkeys(frame["method"]), 2):
+    for first, second in couples:
         a, b = wide[first].to_numpy(dtype=float), wide[second].to_numpy(dtype=float)
         difference = (a - b)[np.isfinite(a - b)]
         test = signed_rank(a, b, how)
@@ -317,17 +394,19 @@ def section(tables: Tables) -> Section:
             header, rows = per_group(found, functools.partial(_spread_cell, digits=digits))
             section.tables.append(Shown(f"Mean ± SD in {unit}; n", header, rows, tables.file("change_summary")))
     tests = tables.get("change_tests", ("method", "method2", "p_fdr")).dropna(subset=["p_fdr"])
-    section.tables += matrix("Change in percent, pairs of methods: corrected p", tests, tables.file("change_tests"))
-    if len(tests):
-        below = int((tests["p_fdr"] < clinical.ALPHA).sum())
+    for words, own in by_measure(tests):
+        title = f"Change in percent, pairs of methods{words}: corrected p"
+        section.tables += matrix(title, own, tables.file("change_tests"))
+        below = int((own["p_fdr"] < clinical.ALPHA).sum())
         section.says.append(
-            f"{below} of {counted(len(tests), 'pair')} of methods differ (paired Wilcoxon, corrected over the pairs)."
+            f"{below} of {counted(len(own), 'pair')} of methods{words} differ (paired Wilcoxon, corrected over the "
+            "pairs)."
         )
-        if "n" in tests.columns and tests["n"].max() < LEAST_PAIRS:
-            section.caveats.append(
-                f"With {number(tests['n'].max(), 0)} people the exact p of this test is never below "
-                f"{number(2 / 2 ** tests['n'].max(), 2)}: that no pair differs says nothing."
-            )
+    if len(tests) and "n" in tests.columns and tests["n"].max() < LEAST_PAIRS:
+        section.caveats.append(
+            f"With {number(tests['n'].max(), 0)} people the exact p of this test is never below "
+            f"{number(2 / 2 ** tests['n'].max(), 2)}: that no pair differs says nothing."
+        )
     section.says += detecting_most(tables)
     section.caveats += [
         "Groups are described, not compared by a test: they differ in size, and some are small.",

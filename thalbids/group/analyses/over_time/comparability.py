@@ -16,6 +16,7 @@ from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import COMPARABLE, METHOD, PAIR, SENSITIVITY, SESSIONS, SPREAD
 from thalbids.group.modelling import models
+from thalbids.group.modelling.registered import CHANGE_MEASURE, with_measure
 from thalbids.group.modelling.samples import ALL
 from thalbids.group.modelling.samples import pairs as changes
 from thalbids.qc.visits import acquired
@@ -67,6 +68,7 @@ SUMMARY: dict[str, Column] = {
     **WHICH,
     **SPREAD,
     **SESSIONS,
+    **CHANGE_MEASURE,
 }
 LONGITUDINAL: dict[str, Column] = {
     **longitudinal.LONGITUDINAL,
@@ -92,9 +94,14 @@ def tables(cohort: Cohort) -> list[Table]:
         table("group_acquisition", acquisitions(cohort), ACQUISITION),
         table("group_comparability", [row for pair in asked for row in pair_rows(cohort, pair)], COMPARABILITY),
         table("group_icv", cohort.icv, ICV),
-        table("group_change_comparable", [row for pair in asked for row in summaries(cohort, pair)], SUMMARY),
         table(
-            "group_longitudinal_comparable", models_without(cohort), LONGITUDINAL, settings=longitudinal.choices(cohort)
+            "group_change_comparable", with_measure(row for pair in asked for row in summaries(cohort, pair)), SUMMARY
+        ),
+        table(
+            "group_longitudinal_comparable",
+            with_measure(models_without(cohort)),
+            LONGITUDINAL,
+            settings=longitudinal.choices(cohort),
         ),
     ]
 
@@ -125,11 +132,11 @@ def pair_rows(cohort: Cohort, pair: str) -> list[dict[str, Any]]:
 
 def summaries(cohort: Cohort, pair: str) -> list[dict[str, Any]]:
     """Rows of ``group_change_comparable``: every method and measure, over all pairs and without the flagged ones."""
-    frame = change.change(cohort, pair)
-    good = frame[frame["comparable"] != comparability.NO]
+    frames = [change.change(cohort, pair), change.change_by_registration(cohort, pair)]
     return [
         {"method": method, "measure": measure, "pairs": which, "sessions": pair} | change.spread(own[measure])
-        for which, part in (("all", frame), (WITHOUT, good))
+        for frame in frames
+        for which, part in (("all", frame), (WITHOUT, frame[frame["comparable"] != comparability.NO]))
         for method, own in part.groupby("method", sort=False)
         for measure in MEASURES
     ]
@@ -138,15 +145,15 @@ def summaries(cohort: Cohort, pair: str) -> list[dict[str, Any]]:
 def models_without(cohort: Cohort) -> list[dict[str, Any]]:
     """Rows of ``group_longitudinal_comparable``; none where no pair is flagged, as they would repeat the main ones."""
     rows = []
-    for pair in longitudinal.pairs_of(cohort):
-        sample = changes(cohort, pair)
+    for own, pair in longitudinal.measures_of(cohort):
+        sample = changes(own, pair)
         told = sample.table[comparability.KEYS].merge(
             comparability.pairs(cohort, pair), on=comparability.KEYS, how="left"
         )
         flagged = (told["comparable"] == comparability.NO).to_numpy()
         if flagged.any():
             sample = sample.where(np.logical_not(flagged))
-            rows += models.rows(longitudinal.plan(cohort, WITHOUT), cohort, sample, (ALL,), sessions=pair)
+            rows += models.rows(longitudinal.plan(own, WITHOUT), own, sample, (ALL,), sessions=pair)
     return rows
 
 

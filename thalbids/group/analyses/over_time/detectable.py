@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from thalbids.bids.tabular.tables import Column, Table, column, count, table
-from thalbids.group.analyses.clinical.longitudinal import pairs_of
+from thalbids.group.analyses.clinical.longitudinal import measures_of
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import DIAGNOSIS, METHOD, REASON, SESSIONS
+from thalbids.group.modelling.registered import CHANGE_MEASURE, with_measure
 from thalbids.group.modelling.samples import pairs, wide
 from thalbids.group.statistics.concordance.agreement import sd
 from thalbids.reports.group.beyond import View
@@ -34,7 +35,8 @@ DETECTABLE: dict[str, Column] = {
         "Source",
         "Where the noise was measured.",
         Levels={
-            "repeated scans": "Several scans of a session (run-): 1.96 sqrt(2) x standard deviation within sessions",
+            "repeated scans": "Several scans of a session (run-, rescan_of): 1.96 sqrt(2) x standard deviation within "
+            "sessions",
             "controls": "Healthy controls: 1.96 x standard deviation of their change, true changes included",
         },
     ),
@@ -55,6 +57,7 @@ DETECTABLE: dict[str, Column] = {
     "share_gain_ci_low": column("Lower bound", "Of the 95 % interval of share_gain (Wilson)."),
     "share_gain_ci_high": column("Upper bound", "Of the 95 % interval of share_gain (Wilson)."),
     **REASON,
+    **CHANGE_MEASURE,
 }
 
 
@@ -71,15 +74,15 @@ class Limit:
 def tables(cohort: Cohort) -> list[Table]:
     """``group_detectable``."""
     rows: list[dict[str, Any]] = []
-    for pair in pairs_of(cohort):
-        sample = pairs(cohort, pair)
-        base = wide(cohort, sample.table["participant_id"], sample.table["session_id_baseline"])
+    for own, pair in measures_of(cohort):
+        sample = pairs(own, pair)
+        base = wide(own, sample.table["participant_id"], sample.table["session_id_baseline"])
         change = {"ml": sample.volumes["total"], "percent": 100 * sample.volumes["total"] / base.where(base > 0)}
         diagnosis = sample.table["diagnosis"].to_numpy(dtype=object)
-        for method in cohort.methods:
+        for method in own.methods:
             for unit in UNITS:
                 values = change[unit][method].to_numpy(dtype=np.float64)
-                limit = limits(cohort.repeats, method, unit, values[diagnosis == cohort.settings.checks.controls])
+                limit = limits(own.repeats, method, unit, values[diagnosis == cohort.settings.checks.controls])
                 rows += [
                     {"method": method, "unit": unit, "sessions": pair, **row}
                     for row in shares(limit, values, diagnosis)
@@ -88,7 +91,7 @@ def tables(cohort: Cohort) -> list[Table]:
         "repeated_scans": "1.96 sqrt(2) SEM",
         "controls": "1.96 SD of the change of " + cohort.settings.checks.controls,
     }
-    return [table("group_detectable", rows, DETECTABLE, settings=choices)]
+    return [table("group_detectable", with_measure(rows), DETECTABLE, settings=choices)]
 
 
 def limits(repeats: pd.DataFrame, method: str, unit: str, controls: np.ndarray) -> Limit:

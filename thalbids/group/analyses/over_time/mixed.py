@@ -15,6 +15,7 @@ from thalbids.group.columns import FORMULA, METHOD, REASON, SUBSET
 from thalbids.group.modelling import models, sites
 from thalbids.group.modelling.design import Design, design
 from thalbids.group.modelling.missing import after_fit, ledger, missing_table
+from thalbids.group.modelling.registered import CHANGE_MEASURE, DIFFERENCE, measure_of, measured, with_measure
 from thalbids.group.modelling.samples import ALL, Sample, baseline, subsets
 from thalbids.group.modelling.sites import site_words
 from thalbids.group.statistics.fits import mixed
@@ -57,13 +58,14 @@ MIXED: dict[str, Column] = {
     **REASON,
     **FORMULA,
     "sd_site": column("SD between sites", "Standard deviation of the sites' random intercept; n/a without one.", "mL"),
+    **CHANGE_MEASURE,
 }
 
 
 def tables(cohort: Cohort) -> list[Table]:
     """``group_mixed``, and the ledger."""
-    rows = fitted(cohort)
-    adjust(rows, {"p_fdr": ("subset", "random")}, {"term": "years"})
+    rows = with_measure(row for _, own in measured(cohort) for row in fitted(own))
+    adjust(rows, {"p_fdr": ("change_measure", "subset", "random")}, {"term": "years"})
     choices = {
         "model": "volume ~ years + " + " + ".join(_covariates(cohort)),
         "site": "random intercept" if sites.modelled(cohort) else "not in the model",
@@ -88,12 +90,13 @@ def fitted(cohort: Cohort) -> list[dict[str, Any]]:
 
 def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
     """How many sessions each model has."""
-    data = frame(cohort)
     lines = []
-    for method in cohort.model_methods:
-        own = _design(cohort, data[data["method"] == method])
-        lost = {f"no {name}".replace("icv_z", "icv"): mask for name, mask in own.lost.items()}
-        lines.append(ledger("mixed", "volume_ml", method, lost, subset=ALL))
+    for _, of_measure in measured(cohort):
+        data = frame(of_measure)
+        for method in of_measure.model_methods:
+            own = _design(of_measure, data[data["method"] == method])
+            lost = {f"no {name}".replace("icv_z", "icv"): mask for name, mask in own.lost.items()}
+            lines.append(ledger("mixed", "volume_ml", method, lost, subset=ALL))
     return lines
 
 
@@ -140,6 +143,8 @@ def frame(cohort: Cohort) -> pd.DataFrame:
     start = first[["participant_id", "years", *kept]].rename(columns={"years": "start"})
     merged = merged.merge(start, on="participant_id", how="left", validate="many_to_one")
     merged["years"] = merged["years"] - merged["start"]
+    if any(measure_of(name) != DIFFERENCE for name in cohort.methods):  # a volume at the baseline alone is no change
+        merged = merged[merged.groupby(["participant_id", "method"])["session_id"].transform("size") > 1]
     return merged
 
 

@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
+from thalbids.bids.results.names import mask_of
 from thalbids.bids.tabular.tables import Column, Table, column, count, table
-from thalbids.group.analyses.clinical.longitudinal import pairs_of
+from thalbids.group.analyses.clinical.longitudinal import measures_of
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import METHOD, METHOD2, REASON, SESSIONS
 from thalbids.group.modelling.missing import after_fit, ledger, missing_table
+from thalbids.group.modelling.registered import CHANGE_MEASURE, with_measure
 from thalbids.group.modelling.samples import pairs, wide
 from thalbids.group.statistics.fits.fit import constant
 from thalbids.group.statistics.testing import correlations
 from thalbids.group.statistics.testing.correction import adjust
 from thalbids.reports.group.figures import clinical, descriptive, look
 from thalbids.reports.group.group_data import Tables, interval, methods_in, number, p_value, rows_of
-from thalbids.reports.group.section import Section, Shown, counted, matrix, word
+from thalbids.reports.group.section import Section, Shown, by_measure, counted, matrix, word
 
 MIN_PAIRS = 4  # Fisher's z divides by n - 3
 _EXACT = 1e-12
@@ -42,9 +46,10 @@ PBVC: dict[str, Column] = {
     "ci_low": column("Lower bound", "Of the 95 % interval, by Fisher's z."),
     "ci_high": column("Upper bound", "Of the 95 % interval, by Fisher's z."),
     "p": column("p value", "Two-sided, t distribution."),
-    "p_fdr": column("Adjusted p value", "Benjamini-Hochberg over the methods."),
+    "p_fdr": column("Adjusted p value", "Benjamini-Hochberg over the methods of a measure of change."),
     "n": count("Number of pairs", "Participants with both."),
     **REASON,
+    **CHANGE_MEASURE,
 }
 
 
@@ -62,20 +67,24 @@ PBVC_TESTS: dict[str, Column] = {
     "ci_high": column("Upper bound", "Of the 95 % interval of the difference (Zou 2007)."),
     "statistic": column("Statistic", "t or z."),
     "p": column("p value", "Two-sided."),
-    "p_fdr": column("Adjusted p value", "Benjamini-Hochberg over the pairs of methods, per test."),
+    "p_fdr": column(
+        "Adjusted p value",
+        "Benjamini-Hochberg over the pairs of methods, per test; pairs with a change by registration, of two such "
+        "methods or of both measures of one method, are a family of their own.",
+    ),
     "n": count("Number of participants", "With PBVC and both methods' change."),
     "r": column("Correlation of the first method", "With PBVC, over the same people."),
     "r2": column("Correlation of the second method", "With PBVC, over the same people."),
     "r_methods": column("Correlation between the methods", "Of their changes, over the same people."),
     **REASON,
+    **CHANGE_MEASURE,
 }
 
 
 def tables(cohort: Cohort) -> list[Table]:
     """``group_pbvc``, ``group_pbvc_tests``, and the ledger."""
-    frames = {pair: frame(cohort, pair) for pair in pairs_of(cohort)}
-    rows = [row for pair, (change, pbvc) in frames.items() for row in correlate(change, pbvc, sessions=pair)]
-    tests = [row for pair, (change, pbvc) in frames.items() for row in compare(change, pbvc, sessions=pair)]
+    rows = with_measure(row for own, pair in measures_of(cohort) for row in correlate(*frame(own, pair), sessions=pair))
+    tests = with_measure(row for own, pair in measures_of(cohort) for row in tests_of(cohort, own, pair))
     choices = {
         "on": "change of the volume in percent of baseline",
         "note": NO_WILCOXON,
@@ -92,8 +101,8 @@ def tables(cohort: Cohort) -> list[Table]:
 def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
     """How many pairs each correlation has."""
     lines = []
-    for pair in pairs_of(cohort):
-        change, pbvc = frame(cohort, pair)
+    for own, pair in measures_of(cohort):
+        change, pbvc = frame(own, pair)
         for method, values in change.items():
             lost = {"no pbvc": ~np.isfinite(pbvc), "no volume": ~np.isfinite(values)}
             lines.append(ledger("pbvc", "pbvc", method, lost, sessions=pair))
@@ -136,10 +145,30 @@ def correlate(change: dict[str, np.ndarray], pbvc: np.ndarray, **more: str) -> l
     return rows
 
 
-def compare(change: dict[str, np.ndarray], pbvc: np.ndarray, **more: str) -> list[dict[str, Any]]:
-    """Rows of ``group_pbvc_tests``: every pair of methods on the people who have both; BH over the pairs of a test."""
+def tests_of(cohort: Cohort, own: Cohort, pair: str) -> list[dict[str, Any]]:
+    """Rows of ``group_pbvc_tests`` of a measure of change (``own``): its pairs of methods, and, of changes by
+    registration, each with the difference of volumes of the same method.
+    """
+    change, pbvc = frame(own, pair)
+    if own is cohort:
+        return compare(change, pbvc, sessions=pair)
+    volumes, _ = frame(cohort, pair)
+    people = [pd.Index(pairs(one, pair).table["participant_id"]) for one in (cohort, own)]
+    place = people[0].get_indexer(people[1])  # samples of "common" may be of other people
+    same = {mask_of(name): name for name in change}
+    beside = {name: np.where(place >= 0, volumes[name][place], np.nan) for name in same if name in volumes}
+    couples = [*itertools.combinations(change, 2), *((same[name], name) for name in beside)]
+    return compare(change | beside, pbvc, couples, sessions=pair)
+
+
+def compare(
+    change: dict[str, np.ndarray], pbvc: np.ndarray, couples: Iterable[tuple[str, str]] | None = None, **more: str
+) -> list[dict[str, Any]]:
+    """Rows of ``group_pbvc_tests``: every pair of methods (or these) on the people who have both; BH over the pairs of
+    a test.
+    """
     rows = []
-    for first, second in itertools.combinations(change, 2):
+    for first, second in itertools.combinations(change, 2) if couples is None else couples:
         y, a, b = _complete(pbvc, change[first], change[second])
         reason = _unfit(first, a, y) or _unfit(second, b, y)
         key = {"method": first, "method2": second, **more, "n": y.size}
@@ -223,8 +252,9 @@ def section(tables: Tables) -> Section:
         Shown("Pearson correlations", ["Method", "r", "95 % interval", "p corrected", "n"], rows, tables.file("pbvc"))
     )
     for test in dict.fromkeys(tests["test"].dropna()):
-        own = rows_of(tests, test=test)
-        section.tables += matrix(f"Correlations compared by {word(test)}, corrected p", own, tables.file("pbvc_tests"))
+        for words, own in by_measure(rows_of(tests, test=test)):
+            title = f"Correlations compared by {word(test)}{words}, corrected p"
+            section.tables += matrix(title, own, tables.file("pbvc_tests"))
     section.caveats += [
         (
             "The paper names a Wilcoxon test between methods on PBVC. It cannot be done: there is one PBVC per person, "

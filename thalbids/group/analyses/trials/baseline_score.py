@@ -12,6 +12,7 @@ from thalbids.group.cohort import Cohort
 from thalbids.group.columns import FITTED, METHOD, SESSIONS, SUBSET
 from thalbids.group.modelling import models
 from thalbids.group.modelling.models import Rows
+from thalbids.group.modelling.registered import CHANGE_MEASURE, with_measure
 from thalbids.group.modelling.samples import pairs
 from thalbids.group.statistics.fits import signs
 from thalbids.group.statistics.testing.correction import adjust
@@ -24,6 +25,7 @@ COLUMNS: dict[str, Column] = {
     **SUBSET,
     **SESSIONS,
     **FITTED,
+    **CHANGE_MEASURE,
     "term": FITTED["term"] | {"Levels": {**FITTED["term"]["Levels"], TERM: "The score at the baseline"}},  # type: ignore[operator, dict-item]
 }
 
@@ -31,10 +33,11 @@ COLUMNS: dict[str, Column] = {
 def tables(cohort: Cohort) -> list[Table]:
     """``group_baseline_adjusted``."""
     rows: Rows = []
-    for pair in longitudinal.pairs_of(cohort):
+    for own, pair in longitudinal.measures_of(cohort):
         for name in OUTCOMES:
-            rows += _of_score(cohort, pair, name)
-    families = {"p_fdr": ("sessions", "subset"), "p_fdr_outcome": ("sessions", "subset", "outcome")}
+            rows += with_measure(_of_score(own, pair, name))
+    family = ("change_measure", "sessions", "subset")
+    families = {"p_fdr": family, "p_fdr_outcome": (*family, "outcome")}
     adjust(rows, families, {"term": longitudinal.plan(cohort).predictor})
     signs.warn(rows)
     choices = longitudinal.choices(cohort)

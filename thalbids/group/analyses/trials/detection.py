@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from thalbids.bids.results.names import registered
 from thalbids.bids.tabular.tables import Column, Table, column, count, table
 from thalbids.group.analyses.clinical.longitudinal import pairs_of
 from thalbids.group.analyses.over_time.detectable import limits
@@ -16,11 +17,12 @@ from thalbids.group.analyses.trials.samplesize import patients, populations
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import METHOD, REASON, SESSIONS
+from thalbids.group.modelling.registered import DIFFERENCE, REGISTRATION, by_registration
 from thalbids.group.modelling.samples import pairs, wide
 from thalbids.group.statistics.fits import power
 from thalbids.reports.group.beyond import View
 
-DIFFERENCE, REGISTRATION, PBVC = "volume_difference", "registration", "pbvc"
+PBVC = "pbvc"
 WHOLE_BRAIN = "siena"  # the method of PBVC
 EFFECT, POWER = 0.5, 0.8
 Key = tuple[str, str]  # method, measure
@@ -78,7 +80,7 @@ def rows_of_pair(cohort: Cohort, pair: str, draws: int, seed: int) -> list[dict[
     diagnosis = sample.table["diagnosis"].to_numpy(dtype=object)
     years = sample.columns(["interval_years"])["interval_years"]
     values = np.stack(list(percent.values()), axis=1) / np.where(years > 0, years, np.nan)[:, None]
-    noise = {key: _limit(cohort, key, change[diagnosis == controls]) for key, change in percent.items()}
+    noise = {key: _limit(cohort, pair, key, change[diagnosis == controls]) for key, change in percent.items()}
     rows = []
     for population in (name for name in populations(diagnosis) if name != controls):
         chosen = patients(diagnosis, controls) if population == power.PATIENTS else diagnosis == population
@@ -96,14 +98,22 @@ def changes(cohort: Cohort, pair: str) -> dict[Key, np.ndarray]:
     base = wide(cohort, sample.table["participant_id"], sample.table["session_id_baseline"])
     percent = 100 * sample.volumes["total"] / base.where(base > 0)
     made: dict[Key, np.ndarray] = {}
-    registered = cohort.changes
+    own = by_registration(cohort, pair)
+    moved = pd.DataFrame() if own is None else _of_pairs(own, pair, sample.table)
     for method in cohort.compared:
         made[method, DIFFERENCE] = percent[method].to_numpy(dtype=np.float64)
-        if registered is not None and len(registered):
-            own = registered[registered["method"] == method]
-            made[method, REGISTRATION] = _joined(sample.table, own, "delta_percent")
+        if registered(method) in moved:
+            made[method, REGISTRATION] = moved[registered(method)].to_numpy(dtype=np.float64)
     made[WHOLE_BRAIN, PBVC] = _joined(sample.table, cohort.pbvc[cohort.pbvc["status"] == "ok"], "pbvc")
     return {key: values for key, values in made.items() if np.isfinite(values).any()}
+
+
+def _of_pairs(own: Cohort, pair: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Change in percent by registration (a column per method) of the pairs of another sample, in its order."""
+    sample = pairs(own, pair, "available")
+    base = wide(own, sample.table["participant_id"], sample.table["session_id_baseline"])
+    percent = (100 * sample.volumes["total"] / base.where(base > 0)).set_axis(sample.table["participant_id"])
+    return percent.reindex(table["participant_id"])
 
 
 def _joined(table: pd.DataFrame, known: pd.DataFrame, column: str) -> np.ndarray:
@@ -164,10 +174,12 @@ def resampled(values: np.ndarray, seed: int, draws: int) -> np.ndarray:
     return np.divide(mean, sd, out=np.zeros_like(mean), where=sd > 0)
 
 
-def _limit(cohort: Cohort, key: Key, controls: np.ndarray) -> dict[str, Any]:
-    """The smallest detectable change of a measure in percent, and where it comes from (repeated scans: of volumes)."""
-    repeats = cohort.repeats if key[1] == DIFFERENCE else cohort.repeats.iloc[:0]
-    found = limits(repeats, key[0], "percent", controls)
+def _limit(cohort: Cohort, pair: str, key: Key, controls: np.ndarray) -> dict[str, Any]:
+    """The smallest detectable change of a measure in percent, and where it comes from."""
+    own = by_registration(cohort, pair) if key[1] == REGISTRATION else cohort
+    repeats = cohort.repeats.iloc[:0] if own is None or key[1] == PBVC else own.repeats
+    name = registered(key[0]) if key[1] == REGISTRATION else key[0]
+    found = limits(repeats, name, "percent", controls)
     value = found.factor * found.noise.estimate
     return {"smallest_change": value, "smallest_change_source": found.source if math.isfinite(value) else ""}
 

@@ -15,6 +15,7 @@ from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort, baseline
 from thalbids.group.columns import DIAGNOSIS, ESTIMATE, FORMULA, METHOD, REASON, SESSIONS, SUBSET, TERM
 from thalbids.group.modelling.models import Plan
+from thalbids.group.modelling.registered import CHANGE_MEASURE, measured, with_measure
 from thalbids.group.modelling.samples import Sample, pairs, subsets
 from thalbids.group.modelling.samples import baseline as first_visits
 from thalbids.group.statistics.fits import progression
@@ -74,6 +75,7 @@ MODELS: dict[str, Column] = {
     "n_progressed": count("With progression", "Of those rows."),
     **REASON,
     **FORMULA,
+    **CHANGE_MEASURE,
 }
 
 
@@ -81,8 +83,11 @@ def tables(cohort: Cohort) -> list[Table]:
     """``group_progression``, its shares, and its models."""
     checks = cohort.settings.checks
     people = courses(cohort)
-    models = [row for plan, sample, pair in _plans(cohort) for row in _models(cohort, plan, sample, pair, people)]
-    adjust(models, {"p_fdr": ("predictor", "subset", "sessions")}, {"term": ("volume_ml", "delta_volume_ml")})
+    models = with_measure(
+        row for own, plan, sample, pair in _plans(cohort) for row in _models(own, plan, sample, pair, people)
+    )
+    family = ("change_measure", "predictor", "subset", "sessions")
+    adjust(models, {"p_fdr": family}, {"term": ("volume_ml", "delta_volume_ml")})
     choices = {"edss_high": checks.edss_high, "confirm_weeks": checks.confirm_weeks}
     return [
         Table("group_progression", people[list(PROGRESSION)], PROGRESSION, choices),
@@ -150,10 +155,11 @@ def summary(people: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _plans(cohort: Cohort) -> Iterator[tuple[Plan, Sample, str]]:
-    yield crosssectional.plan(cohort), first_visits(cohort), ""
+def _plans(cohort: Cohort) -> Iterator[tuple[Cohort, Plan, Sample, str]]:
+    yield cohort, crosssectional.plan(cohort), first_visits(cohort), ""
     for pair in longitudinal.pairs_of(cohort)[:1]:
-        yield longitudinal.plan(cohort), pairs(cohort, pair), pair
+        for _, own in measured(cohort, pair):
+            yield own, longitudinal.plan(own), pairs(own, pair), pair
 
 
 def _models(cohort: Cohort, plan: Plan, sample: Sample, pair: str, people: pd.DataFrame) -> list[dict[str, Any]]:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from thalbids.bids.tabular.tables import Column, Table, column, count, table
-from thalbids.group.analyses.clinical.longitudinal import pairs_of
+from thalbids.group.analyses.clinical.longitudinal import measures_of
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import METHOD, REASON, SESSIONS
+from thalbids.group.modelling.registered import CHANGE_MEASURE, with_measure
 from thalbids.group.modelling.samples import ALL, pairs, subsets, wide
 from thalbids.group.statistics.fits import power
 from thalbids.reports.group.beyond import View
@@ -38,6 +39,7 @@ POWER: dict[str, Column] = {
     "n_patients": count("Number of patients", "With an annual change."),
     "n_controls": count("Number of controls", "With an annual change."),
     **REASON,
+    **CHANGE_MEASURE,
 }
 
 
@@ -54,6 +56,7 @@ RESPONSE: dict[str, Column] = {
     "srm_ci_low": column("Lower bound", "Of its 95 % interval (noncentral t)."),
     "srm_ci_high": column("Upper bound", "Of its 95 % interval (noncentral t)."),
     **REASON,
+    **CHANGE_MEASURE,
 }
 
 
@@ -62,8 +65,8 @@ def tables(cohort: Cohort) -> list[Table]:
     rows: list[dict[str, Any]] = []
     responses: list[dict[str, Any]] = []
     draws, seed, checks = cohort.settings.group.bootstrap, cohort.settings.run.seed, cohort.settings.checks
-    for pair in pairs_of(cohort):
-        diagnosis, rates = annual_percent(cohort, pair)
+    for own, pair in measures_of(cohort):
+        diagnosis, rates = annual_percent(own, pair)
         for method, values in rates.items():
             controls = values[diagnosis == checks.controls]
             for population in (power.PATIENTS, *(name for name in subsets(cohort) if name != ALL)):
@@ -87,8 +90,8 @@ def tables(cohort: Cohort) -> list[Table]:
         "least_controls": checks.least_controls,
     }
     return [
-        table("group_samplesize", rows, POWER, settings=choices),
-        table("group_responsiveness", responses, RESPONSE, settings={"controls": checks.controls}),
+        table("group_samplesize", with_measure(rows), POWER, settings=choices),
+        table("group_responsiveness", with_measure(responses), RESPONSE, settings={"controls": checks.controls}),
     ]
 
 

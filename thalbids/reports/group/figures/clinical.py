@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thalbids.bids.results.names import REGISTERED
 from thalbids.reports.group.figures import look, marks
 from thalbids.reports.group.figures.canvas import SMALL, Figure, Panel
 from thalbids.reports.group.group_data import Tables, in_order, listed, methods_in, number, p_value, rows_of, stars
@@ -122,7 +123,8 @@ def sensitivity(tables: Tables) -> Figure | None:
         return None
     panels = []
     outcomes = outcomes_in(table)
-    for outcome in outcomes if len(methods_in(table)) <= MOST_METHODS else outcomes[:1]:
+    methods = [name for name in methods_in(table) if not name.endswith(REGISTERED)]
+    for outcome in outcomes if len(methods) <= MOST_METHODS else outcomes[:1]:
         every = rows_of(table, outcome=outcome)
         low, high = every["ci_low"].min(), every["ci_high"].max()
         margin = 0.05 * (high - low)
