@@ -20,6 +20,7 @@ from thalbids.reports import Failure, MaskView, SessionReport, write_report
 
 MAP, QUALITY, READOUT = "map ", "map quality", "maps in masks"  # keys of files
 T = TypeVar("T")
+Row = dict[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,7 @@ class PageParams(Params):
 def write(page: Path, params: PageParams, upstream: Upstream) -> list[Path]:
     """Write ``sub-X.html`` and its figures; gives the figures."""
     out_dir = page.parent
-    change, pairs = (
-        read_table(out_dir / name) if (out_dir / name).exists() else [] for name in (params.change, params.pairs)
-    )
+    (change, pairs), damaged = between_visits(out_dir, params)
     sessions = [
         replace(
             session_report(out_dir, session, upstream),
@@ -74,12 +73,31 @@ def write(page: Path, params: PageParams, upstream: Upstream) -> list[Path]:
         )
         for session in params.sessions
     ]
+    if damaged and sessions:
+        sessions[-1] = replace(sessions[-1], failures=[*sessions[-1].failures, *damaged])
     provenance = {
         "Versions": {"thalbids": params.version, **versions(out_dir, params.sessions)},
         "Settings": {key: str(value) for key, value in params.settings.items()},
         "Fingerprints": fingerprints(out_dir, params.sessions),
     }
     return write_report(page, params.subject, sessions, provenance, pairs)
+
+
+def between_visits(out_dir: Path, params: PageParams) -> tuple[list[list[Row]], list[Failure]]:
+    """The rows of whole-brain change and of every measure between visits, and which table cannot be read."""
+    tables: list[list[Row]] = []
+    damaged = []
+    for name in (params.change, params.pairs):
+        path, rows = out_dir / name, []
+        try:
+            rows = read_table(path) if path.exists() else []
+            if any("session_id_followup" not in row for row in rows):
+                raise MetadataError("no column session_id_followup.", "Run participant again.", path)
+        except MetadataError as error:
+            rows = []
+            damaged.append(Failure("change between visits", f"{path.name} cannot be read: {error.problem}"))
+        tables.append(rows)
+    return tables, damaged
 
 
 def session_report(out_dir: Path, session: PageSession, upstream: Upstream) -> SessionReport:
@@ -90,7 +108,8 @@ def session_report(out_dir: Path, session: PageSession, upstream: Upstream) -> S
         try:
             return reader(there[what]) if what in there else None
         except MetadataError as error:
-            damaged.append(Failure(what, f"{there[what].name} cannot be read: {error.problem}"))
+            name = (error.path or there[what]).name
+            damaged.append(Failure(what, f"{name} cannot be read: {error.problem}"))
             return None
 
     files = {key: out_dir / name for key, name in session.files.items()}
@@ -112,6 +131,7 @@ def session_report(out_dir: Path, session: PageSession, upstream: Upstream) -> S
         failures = [Failure("inputs", session.problem)]
     document, icv, readout = read("qc", qc.read), read("icv", read_table), read(READOUT, read_table)
     aligned, maps_qc = read("alignment", read_alignment), read(QUALITY, read_json)
+    scaling = (read("scaled R1map", told) or {}).get("Scaling")
     return SessionReport(
         session=session.session,
         t1w=there.get("T1w"),
@@ -125,7 +145,7 @@ def session_report(out_dir: Path, session: PageSession, upstream: Upstream) -> S
         failures=[*failures, *damaged],
         links=links(session, there),
         scaled=there.get("scaled R1map"),
-        scaling=told(there.get("scaled R1map")).get("Scaling", {}),
+        scaling=scaling if isinstance(scaling, dict) else {},
         alignment=aligned,
         maps={key.removeprefix(MAP): path for key, path in there.items() if key.startswith(MAP) and key != QUALITY},
         maps_qc=maps_qc,
@@ -133,9 +153,16 @@ def session_report(out_dir: Path, session: PageSession, upstream: Upstream) -> S
     )
 
 
-def told(image: Path | None) -> dict[str, Any]:
-    """What the sidecar of an image says; nothing where there is none."""
-    return read_json(sidecar(image)) if image is not None and sidecar(image).exists() else {}
+def told(image: Path) -> dict[str, Any]:
+    """What the sidecar of an image says; nothing where there is none.
+
+    Raises
+    ------
+    MetadataError
+        It cannot be read.
+    """
+    path = sidecar(image)
+    return read_json(path) if path.exists() else {}
 
 
 def links(session: PageSession, there: Mapping[str, Path]) -> dict[str, str]:

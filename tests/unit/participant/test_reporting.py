@@ -8,7 +8,16 @@ from pathlib import Path
 from tests.cohort import morph_row, write_rows
 from thalbids.engine.step import StepResult
 from thalbids.files import write_json
-from thalbids.participant.reporting import PageSession, ShownMask, fingerprints, links, session_report, versions
+from thalbids.participant.reporting import (
+    PageParams,
+    PageSession,
+    ShownMask,
+    between_visits,
+    fingerprints,
+    links,
+    session_report,
+    versions,
+)
 
 FILES = {
     "T1w": "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz", "volumes": "sub-01/anat/sub-01_desc-thalamus_morph.tsv",
@@ -74,3 +83,22 @@ def test_a_damaged_file_costs_its_own_part_and_is_told(tmp_path: Path) -> None:
     assert [failure.what for failure in shown.failures] == ["qc", "alignment"]
     assert "cannot be read" in shown.failures[0].reason
     assert versions(tmp_path, [session]) == fingerprints(tmp_path, [session]) == {}
+
+
+def test_damaged_sidecars_and_tables_between_visits_cost_their_own_part(tmp_path: Path) -> None:
+    write(tmp_path)
+    scaled = "sub-01/anat/sub-01_space-T1w_desc-scaled_R1map.nii.gz"
+    (tmp_path / scaled).touch()
+    session = replace(SESSION, files={**FILES, "scaled R1map": scaled})
+    for content, problem in (("{", "not valid JSON"), ("[1]", "object"), ('{"Scaling": 3}', "")):
+        (tmp_path / scaled.replace(".nii.gz", ".json")).write_text(content)
+        shown = session_report(tmp_path, session, {})
+        assert shown.scaling == {} and [mask.method for mask in shown.masks] == ["first"]
+        assert [failure.what for failure in shown.failures] == (["scaled R1map"] if problem else [])
+        assert all(problem in failure.reason for failure in shown.failures)
+    params = PageParams("01", (session,), "whole.tsv", "pairs.tsv", {}, "1")
+    (tmp_path / "whole.tsv").write_text("pbvc\n-0.3\n")
+    (tmp_path / "pairs.tsv").write_text("session_id_followup\tdelta_percent\nses-2\t-1\n")
+    (whole, pairs), damaged = between_visits(tmp_path, params)
+    assert (whole, [row["delta_percent"] for row in pairs]) == ([], ["-1"])
+    assert [failure.reason for failure in damaged] == ["whole.tsv cannot be read: no column session_id_followup."]

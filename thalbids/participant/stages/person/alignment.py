@@ -5,22 +5,22 @@ and whether both show the same person. No volume is measured on an image that wa
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from thalbids.bids.results.outputs import write_json
-from thalbids.engine.params import Params
+from thalbids.engine.params import IF_SET, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.image.grids import resample_to
 from thalbids.image.io import load_image, load_labels
 from thalbids.image.similarity import correlation
 from thalbids.methods.given import MIN_CORRELATION
 from thalbids.participant.session import SessionPlan, SubjectPlan
-from thalbids.participant.step_io import given, image_of
+from thalbids.participant.step_io import given, image_of, there
 
 STEP = "align with first session"
 STRATEGIES = ("ants", "ants-centre")  # by the scanner's coordinates; without them
@@ -30,21 +30,28 @@ CUTOFF = 0.25  # nats, that of FLAIR; two T1w of one person have more
 
 @dataclass(frozen=True)
 class AlignmentParams(Params):
-    """``first``: the label of the first session."""
+    """``first``: the label of the first session; ``between``: labels of the visits after it and before this one, with
+    the sources of their images, the first of which stands in where the first session got no image.
+    """
 
     kind = "alignment"
     first: str | None
     sources: tuple[str, ...]
     seed: int
     bins: int
+    between: Mapping[str, str] = field(default_factory=dict, metadata=IF_SET)
 
 
 def add_steps(subject: SubjectPlan) -> None:
     """One step for each later session that was asked for."""
     first = subject.first
-    for plan in subject.usable:
-        if first is not None and plan is not first and plan.name in subject.asked:
-            _add(plan, first, subject.needs(first))
+    if first is None:
+        return
+    later = subject.usable[subject.usable.index(first) + 1 :]
+    for place, plan in enumerate(later):
+        if plan.name in subject.asked:
+            between = [other for other in later[:place] if other.reference == first.reference]
+            _add(subject, plan, first, between)
 
 
 def path_of(plan: SessionPlan, first: SessionPlan) -> Path:
@@ -57,19 +64,25 @@ def step_of(plan: SessionPlan) -> str:
     return plan.step_name(STEP)
 
 
-def _add(plan: SessionPlan, first: SessionPlan, before: tuple[str, ...]) -> None:
+def _add(subject: SubjectPlan, plan: SessionPlan, first: SessionPlan, between: Sequence[SessionPlan]) -> None:
+    before = subject.needs(first)
+    others = {str(other.session.session): other for other in between}
+    read = {f"{label} image": other.t1w for label, other in others.items()}
+    read |= {f"{label} brain": other.brain for label, other in others.items()}
     plan.add(
         STEP,
         align,
-        inputs={"first": first.t1w, "brain": first.brain, "T1w": plan.t1w},
+        inputs={"first": first.t1w, "brain": first.brain, "T1w": plan.t1w, **read},
         outputs={"alignment": path_of(plan, first)},
         params=AlignmentParams(
             first=first.session.session,
             sources=(plan.t1w_uri, first.t1w_uri),
             seed=plan.settings.run.seed,
             bins=plan.settings.registration.bins,
+            between={label: other.t1w_uri for label, other in others.items()},
         ),
-        needs=(*before, plan.anatomy),
+        needs=(plan.anatomy,) if others else (*before, plan.anatomy),
+        after=(*before, *subject.needs(*between)) if others else (),
         memory_gb=2.0,
         version=2,
     )
@@ -77,11 +90,18 @@ def _add(plan: SessionPlan, first: SessionPlan, before: tuple[str, ...]) -> None
 
 @recorded_as("thalbids.pipeline.alignment.align")
 def align(inputs: Inputs, outputs: Outputs, params: AlignmentParams, upstream: Upstream) -> Done:
-    """Register this T1w to the first one, rigidly, and judge it as any registration; a failure is an answer too."""
+    """Register this T1w to the first one, rigidly, and judge it as any registration; a failure is an answer too.
+
+    Where the first session got no image in this run, the next one that did takes its place, and the record names it.
+    """
     from thalbids.registration import gate
     from thalbids.registration.strategies import configured
 
-    first, brain, t1w = (given(inputs, key) for key in ("first", "brain", "T1w"))
+    found_first = _first(inputs, params)
+    if found_first is None:
+        return Done(status="excluded", reason="no earlier visit has an image")
+    label, source, first, brain = found_first
+    t1w = given(inputs, "T1w")
     image, reference, mask = load_image(t1w), load_image(first), load_labels(brain)
     outcome = gate.register(
         image, reference, mask,
@@ -90,8 +110,8 @@ def align(inputs: Inputs, outputs: Outputs, params: AlignmentParams, upstream: U
     content = {
         "Description": "Where points of the first session's image lie in this one's (RAS+ mm); Correlation: of the two "
         "in the brain, of images of one contrast.",
-        "First": params.first,
-        "Sources": list(params.sources),
+        "First": label,
+        "Sources": [params.sources[0], source],
         "Chosen": outcome.chosen,
         "Reason": outcome.reason,
         "Matrix": None if outcome.matrix is None else np.asarray(outcome.matrix).tolist(),
@@ -99,13 +119,24 @@ def align(inputs: Inputs, outputs: Outputs, params: AlignmentParams, upstream: U
         "Attempts": [attempt.to_json() for attempt in outcome.attempts],
         "Software": outcome.software,
     }
-    if outcome.matrix is not None and len({image_of(source) for source in params.sources}) == 1:
+    if outcome.matrix is not None and image_of(params.sources[0]) == image_of(source):
         moved = np.asarray(resample_to(image, reference, order=1, matrix=outcome.matrix).dataobj)
         inside = (np.asarray(mask.dataobj) != 0) & (moved > 0)
         found = correlation(np.asarray(reference.dataobj), moved, inside)
         content["Correlation"] = None if math.isnan(found) else found
     write_json(outputs["alignment"], content)
     return Done()
+
+
+def _first(inputs: Inputs, params: AlignmentParams) -> tuple[str | None, str, Path, Path] | None:
+    """Label, source, image and brain mask of the first session, or of the first one after it that has both."""
+    keys = {params.first: ("first", "brain", params.sources[1])}
+    keys |= {label: (f"{label} image", f"{label} brain", source) for label, source in params.between.items()}
+    for label, (image, brain, source) in keys.items():
+        paths = there(inputs, image), there(inputs, brain)
+        if paths[0] is not None and paths[1] is not None:
+            return label, source, paths[0], paths[1]
+    return None
 
 
 def other_person(record: Mapping[str, Any]) -> str:

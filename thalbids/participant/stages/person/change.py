@@ -99,7 +99,7 @@ def add_steps(subject: SubjectPlan) -> None:
         outputs={"table": table_of(subject)},
         params=ChangeParams(visits=visits, dictionary=CHANGE_MORPH),
         after=tuple(step.name for step in subject.all_steps),
-        version=2,
+        version=3,
     )
 
 
@@ -136,7 +136,13 @@ def change(inputs: Inputs, outputs: Outputs, params: ChangeParams, upstream: Ups
         moved = read_json(record)["Changes"] if record else {}
         for method in methods:
             rows.append(row_of(first, later, method))
-            rows += [by_registration(rows[-1], first, later, moved[method])] if method in moved else []
+            apart = _contrasts(first, later) if _of_reference(first, later, method) else ""
+            if method in moved:
+                rows.append(by_registration(rows[-1], first, later, moved[method]))
+            elif apart:
+                why = "; ".join(filter(None, [rows[-1]["reason"], apart]))
+                told = by_registration(rows[-1], first, later, {"Status": "missing", "Reason": apart})
+                rows.append(told | {"reason": why})
     whole_brain = there(inputs, "siena")
     rows += [_whole_brain(row, seen) for row in read_table(whole_brain)] if whole_brain else []
     write_table(outputs["table"], rows, CHANGE_COLUMNS)
@@ -215,6 +221,20 @@ def by_registration(row: Row, first: Seen, later: Seen, found: Mapping[str, Any]
     else:
         reasons.append("no interval: comparability unknown")
     return made | {"reason": "; ".join([*first.told, *later.told, *reasons])}
+
+
+def _contrasts(first: Seen, later: Seen) -> str:
+    """Why two visits are not registered with each other: their images are of two contrasts; "" where they are not."""
+    told = [seen.document.get("Reference") for seen in (first, later)]
+    if not all(isinstance(name, str) for name in told) or told[0] == told[1]:
+        return ""
+    names = [f"ses-{seen.visit.session} has {name}" for seen, name in zip((first, later), told, strict=True)]
+    return f"images of two contrasts are not registered with each other: {' and '.join(names)}"
+
+
+def _of_reference(first: Seen, later: Seen, method: str) -> bool:
+    """Whether a visit has a mask of this method that was made from its reference image alone."""
+    return any(seen.rows.get(method, {}).get("image") == seen.document.get("Reference") for seen in (first, later))
 
 
 def _start(first: Seen, later: Seen) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -12,6 +13,7 @@ from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from tests.unit.participant.test_plan import OUT, session
 from tests.unit.registration.test_gate import MASK, T1W
 from tests.unit.registration.test_gate import Fixed as Strategy
+from thalbids.engine.step import check_plan
 from thalbids.files import read_json
 from thalbids.image.io import save_image
 from thalbids.participant import plan as plans
@@ -39,6 +41,35 @@ def test_later_visits_are_aligned_with_the_first_one_that_has_an_image(tmp_path:
     assert [step.session for step in made] == ["sub-01_ses-3"]
     subject.usable[0].t1w.touch()
     assert subject.first is subject.usable[0]
+
+
+def test_where_the_first_visit_fails_the_next_one_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third visit waits for the first two whatever became of them; the record names whose image it is."""
+    images = [session(("T1w",), name) for name in ("1", "2", "3")]
+    steps = plans.steps_of(plans.plan(images, OUT, (Fixed(),), load(None, {})))
+    check_plan(steps)
+    second, third = (step for step in steps if step.name.endswith(alignment.STEP))
+    assert second.needs == ("sub-01_ses-1 anatomy", "sub-01_ses-2 anatomy") and second.params.between == {}  # type: ignore[union-attr]
+    assert third.needs == ("sub-01_ses-3 anatomy",)
+    assert {"sub-01_ses-1 anatomy", "sub-01_ses-2 anatomy"} <= set(third.after)
+    monkeypatch.setattr(strategies, "configured", lambda *given: [Strategy("ants", shift=(0, 0, 0))])
+    keys = {"first": None, "brain": None, "T1w": T1W, "2 image": T1W, "2 brain": MASK}
+    inputs = {key: tmp_path / f"{key}.nii.gz" for key in keys}
+    for key, image in keys.items():
+        if image is not None:
+            data = np.asarray(image.dataobj)
+            dtype = np.uint8 if key.endswith("brain") else data.dtype
+            save_image(data, np.asarray(image.affine), inputs[key], dtype=dtype)
+    out = {"alignment": tmp_path / "a.json"}
+    params = replace(third.params, bins=32)  # type: ignore[type-var]
+    assert alignment.align(inputs, out, params, {}).status == "ok"  # type: ignore[arg-type]
+    told = read_json(out["alignment"])
+    assert told["First"] == "2" and "ses-2" in told["Sources"][1] and told["Matrix"] is not None
+    inputs["2 brain"].unlink()
+    nothing = alignment.align(inputs, out, params, {})  # type: ignore[arg-type]
+    assert (nothing.status, nothing.reason) == ("excluded", "no earlier visit has an image")
 
 
 @pytest.mark.parametrize("shift", [0.0, 60.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -231,3 +232,16 @@ def test_a_visit_without_image_is_not_called_comparable(tmp_path: Path) -> None:
     person.visit("2", volume("synthalT1w", None, status="failed", reason="anatomy failed")).t1w.unlink()
     (row,) = person.rows()
     assert (row["status"], row["comparable"]) == ("failed", None)
+
+
+def test_more_than_ten_visits_have_consecutive_pairs_and_those_with_the_first(tmp_path: Path) -> None:
+    labels = [str(number) for number in range(1, 13)]
+    person = Person(tmp_path)
+    for label in labels:
+        person.visit(label, volume("synthalT1w", 16000.0))
+    rows = person.rows()
+    pairs = [(row["session_id_baseline"], row["session_id_followup"]) for row in rows]
+    next_to = {(f"ses-{one}", f"ses-{two}") for one, two in itertools.pairwise(labels)}
+    assert set(pairs) == next_to | {("ses-1", f"ses-{label}") for label in labels[1:]}
+    assert len(pairs) == 21
+    assert {row["reason"] for row in rows} == {"no rate: a session without a date"}

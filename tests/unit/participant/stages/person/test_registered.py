@@ -13,7 +13,8 @@ from tests.unit.longitudinal.test_affine import Seen, seen
 from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from tests.unit.participant.stages.person.test_change import Person, volume
 from tests.unit.participant.test_plan import OUT, session
-from thalbids.bids.results.outputs import read_table
+from thalbids.bids.results.dictionaries import THALAMUS_COLUMNS
+from thalbids.bids.results.outputs import read_table, write_table
 from thalbids.engine.step import check_plan
 from thalbids.participant import plan as plans
 from thalbids.participant.session import PlannedMask
@@ -137,3 +138,40 @@ def test_a_pair_waits_only_for_what_it_reads() -> None:
     others = [f"sub-01_ses-{n} {what}" for n in (2, 3) for what in ("anatomy", alignment.STEP)]
     assert sorted(step.after) == sorted([*others, *masks])
     check_plan(steps)
+
+
+def test_two_contrasts_are_told_in_the_table(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    person.visit("1", volume("synthalT1w", 16000.0), volume("synthalT1FLAIR", 16000.0, image="ensemble"))
+    person.visit("2", volume("synthalFLAIR", 15000.0, image="FLAIR"), Reference="FLAIR")
+    rows = [row for row in person.rows() if row["measure"] == "registration"]
+    assert [row["method"] for row in rows] == ["synthalT1w", "synthalFLAIR"]  # not of several images
+    assert all(row["status"] == "missing" for row in rows)
+    told = "ses-2: this method was not run"
+    assert (
+        rows[0]["reason"]
+        == f"{told}; images of two contrasts are not registered with each other: ses-1 has T1w and ses-2 has FLAIR"
+    )
+
+
+def test_a_pair_that_lacks_the_first_visit_keeps_the_others(tmp_path: Path) -> None:
+    """The first visit got no image in this run: the later two are aligned with each other, and its pairs say why."""
+    person = Scanned(tmp_path)
+    for number in (1, 2, 3):
+        person.scan(str(number), seen((1.0, 1.0), number), volume("synthalT1w", 16000.0))
+    first, second, third = person.subject.sessions
+    for path in (first.t1w, first.dseg("synthalT1w"), alignment.path_of(second, first)):
+        path.unlink()
+    lost = volume("synthalT1w", None, status="failed", reason="anatomy: the image has no voxels")
+    write_table(first.volumes, [lost], THALAMUS_COLUMNS)
+    path = alignment.path_of(third, first)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"First": "2"}))
+    results = person.results()
+    assert [result.status for result in results] == ["ok"] * 4
+    rows = read_table(table_of(person.subject))
+    found = {(r["session_id_baseline"], r["session_id_followup"], r["measure"]): r for r in rows}
+    assert found["ses-2", "ses-3", "registration"]["status"] == "ok"
+    for later in ("ses-2", "ses-3"):
+        for measure in ("volume_difference", "registration"):
+            row = found["ses-1", later, measure]
+            assert (row["status"], row["reason"]) == ("failed", "ses-1: anatomy: the image has no voxels")
