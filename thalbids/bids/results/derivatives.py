@@ -212,7 +212,9 @@ def read_changes(root: Path, participants: Collection[str] = ()) -> tuple[list[d
             if row["measure"] != "registration" or not row["method"]:
                 continue
             cells = {name: row[name] for name in CHANGES[1:]}
-            made = {name: number(cell) if name.startswith("delta_") else cell or "" for name, cell in cells.items()}
+            made: dict[str, Any] = {
+                name: number(cell) if name.startswith("delta_") else cell or "" for name, cell in cells.items()
+            }
             if made["status"] == "ok" and not made["delta_percent"] > -100:
                 made |= {"status": "failed", "reason": "the change is no number above -100 %"}
             rows.append({"participant_id": subject} | made)

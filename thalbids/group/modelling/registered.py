@@ -86,11 +86,12 @@ def since(cohort: Cohort, people: pd.Series[str], sessions: pd.Series[str]) -> C
     frame = _every_row(cohort, methods).merge(start, on="participant_id", how="inner")
     volumes = _scaled(cohort, frame, changes)
     group = cohort.settings.group
-    named = {
-        "not_in_models": tuple(registered(name) for name in group.not_in_models),
-        "sample_methods": tuple(registered(name) for name in group.sample_methods),
-    }
-    settings = replace(cohort.settings, group=replace(group, **named))
+    named = replace(
+        group,
+        not_in_models=tuple(registered(name) for name in group.not_in_models),
+        sample_methods=tuple(registered(name) for name in group.sample_methods),
+    )
+    settings = replace(cohort.settings, group=named)
     return replace(cohort, volumes=volumes, repeats=_repeats(cohort, methods, changes), settings=settings, changes=None)
 
 

@@ -24,6 +24,7 @@ from thalbids.group.intake.reading import frame_of
 from thalbids.group.modelling import registered
 from thalbids.group.modelling.missing import missing_table
 from thalbids.group.modelling.samples import pairs
+from thalbids.settings import load
 
 N = 36
 NAME = "synthalT1w_registration"
@@ -46,7 +47,7 @@ def pair_of(person: int, percent: float, **more: Any) -> dict[str, Any]:
     return {"participant_id": f"sub-{person:03d}", **ends, "delta_percent": percent, **more}
 
 
-def made(n: int = N, **more: Any) -> tuple[Cohort, np.ndarray, list[dict[str, Any]], list[dict[str, Any]]]:
+def made(n: int = N) -> tuple[Cohort, np.ndarray, list[dict[str, Any]], list[dict[str, Any]]]:
     """A cohort of two visits, its changes by registration in percent, and its rows."""
     visits, volumes = two_visits(n)
     percent = np.random.default_rng(7).normal(-0.9, 0.8, n)
@@ -55,7 +56,8 @@ def made(n: int = N, **more: Any) -> tuple[Cohort, np.ndarray, list[dict[str, An
          "source": "siena"}
         for i in range(n)
     ]  # fmt: skip
-    cohort = make_cohort(visits, volumes, pbvc=whole, **more)
+    few = load(None, {"group": {"bootstrap": 100}})
+    cohort = make_cohort(visits, volumes, pbvc=whole, settings=few)
     return with_changes(cohort, [pair_of(i, percent[i]) for i in range(n)]), percent, visits, volumes
 
 

@@ -78,13 +78,14 @@ def tables(cohort: Cohort) -> list[Table]:
     frame = frame.merge(cohort.volumes[[*_KEYS, "icv_ml", "icv_source"]].drop_duplicates(_KEYS), on=_KEYS, how="left")
     frame["pbvc"] = _pbvc(cohort, frame, first)
     per_method = [_volumes(cohort, frame, first, later, method) for method in cohort.methods]
-    own = by_registration(cohort)
-    for method in own.methods if own is not None else ():
-        columns = _volumes(own, frame, first, later, method)
-        per_method.append(columns[[name for name in columns if name.removeprefix(method) in _REGISTERED]])
+    moved = by_registration(cohort)
+    registered = () if moved is None else moved.methods
+    for method in registered:
+        columns_of = _volumes(moved or cohort, frame, first, later, method)
+        per_method.append(columns_of[[name for name in columns_of if name.removeprefix(method) in _REGISTERED]])
     acquired, told = _acquired(cohort, frame)
     columns = PEOPLE | {name: _extra(name) for name in extra} | _described(cohort.methods) | told
-    columns |= _described_changes(own.methods if own is not None else ())
+    columns |= _described_changes(registered)
     table = pd.concat([frame, *per_method, acquired], axis="columns").reindex(columns=list(columns))
     choices = {"change": "this session minus the baseline session", "icv": cohort.settings.group.icv}
     return [Table("group_people", table, columns, choices)]

@@ -17,6 +17,7 @@ from thalbids.reports.group.figures import look
 FEW = 400  # values up to which a box plot shows each of them
 GOLDEN = 0.6180339887498949  # multiples of it fall evenly between 0 and 1
 MANY = 1500  # points beyond which a cloud is drawn as pixels
+BOX = 0.62  # height of a box, of the 1 between rows
 ROW = 0.24  # inches per row of a panel
 REASON = 46  # characters of a line that says why there is no estimate
 
@@ -75,42 +76,54 @@ def boxes(
     reference: float | None = None,
     ends: tuple[float, float] | None = None,
 ) -> None:
-    """Tukey's box plots, one row each; a thin line at ``reference``; ``ends`` are those of the axis."""
-    places = np.arange(len(rows))
+    """Tukey's box plots, one row each; a thin line at ``reference``; ``ends`` are those of the axis.
+
+    Boxes, lines and outliers of all rows are one artist each: a figure of many methods draws in half of the time.
+    """
     if reference is not None:
         axes.axvline(reference, color=look.QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    for place, row in zip(places, rows, strict=True):
-        line = {"color": look.INK, "linewidth": 1}
-        drawn = axes.bxp(
-            [tukey(row.values)],
-            positions=[place],
-            orientation="horizontal",
-            widths=0.62,
-            patch_artist=True,
-            boxprops={"facecolor": row.colour, "edgecolor": look.INK, "linewidth": 1},
-            medianprops={"color": look.INK, "linewidth": 2.2},
-            whiskerprops=line,
-            capprops=line,
-            flierprops={"marker": "o", "markersize": 2.6, "markerfacecolor": "none", "markeredgecolor": look.QUIET},
-            manage_ticks=False,
-            zorder=2,
-        )
-        _points(axes, row.values, float(place))
-        if len(row.values) > MANY:
-            for fliers in drawn["fliers"]:
-                fliers.set_rasterized(True)
+    drawn = [(place, row, tukey(row.values)) for place, row in enumerate(rows) if np.isfinite(row.values).any()]
+    if drawn:
+        _tukeys(axes, [(place, box) for place, _, box in drawn], [row.colour for _, row, _ in drawn])
+        beyond = [np.column_stack([box["fliers"], np.full(box["fliers"].size, place)]) for place, _, box in drawn]
+        x, y = np.concatenate(beyond).T
+        line = axes.plot(x, y, linestyle="none", marker="o", markersize=2.6, markerfacecolor="none", zorder=2.1)[0]
+        line.set_markeredgecolor(look.QUIET)
+        line.set_rasterized(any(len(row.values) > MANY for row in rows))
+    _points(axes, [(place, row.values) for place, row, _ in drawn])
     if ends is not None:
         axes.set_xlim(ends)
     _rows(axes, [row.name for row in rows], xlabel)
 
 
-def _points(axes: Any, values: np.ndarray, place: float) -> None:
+def _tukeys(axes: Any, boxes: Sequence[tuple[int, dict[str, Any]]], colours: Sequence[str]) -> None:
+    """The boxes at their places: quartiles filled, whiskers with ends half as high, a thick median."""
+    from matplotlib.collections import LineCollection, PolyCollection
+
+    half = BOX / 2
+    corners, thin, medians = [], [], []
+    for place, box in boxes:
+        low, high = place - half, place + half
+        corners.append([(box["q1"], low), (box["q3"], low), (box["q3"], high), (box["q1"], high)])
+        for end, start in (("whislo", "q1"), ("whishi", "q3")):
+            thin.append([(box[start], place), (box[end], place)])
+            thin.append([(box[end], place - half / 2), (box[end], place + half / 2)])
+        medians.append([(box["med"], low), (box["med"], high)])
+    axes.add_collection(PolyCollection(corners, facecolors=colours, edgecolors=look.INK, linewidths=1, zorder=2))
+    axes.add_collection(LineCollection(thin, colors=look.INK, linewidths=1, zorder=2))
+    axes.add_collection(LineCollection(medians, colors=look.INK, linewidths=2.2, zorder=2.1))
+
+
+def _points(axes: Any, rows: Sequence[tuple[int, np.ndarray]]) -> None:
     """Every value over its box, spread over the height of the row by its number; none where there are too many."""
-    there = values[np.isfinite(values)]
-    if there.size > FEW:
-        return
-    shift = (np.arange(there.size) * GOLDEN % 1 - 0.5) * 0.4
-    axes.plot(there, place + shift, linestyle="none", marker="o", markersize=2, color=look.INK, alpha=0.45, zorder=3)
+    shown = []
+    for place, values in rows:
+        there = values[np.isfinite(values)]
+        if there.size <= FEW:
+            shown.append(np.column_stack([there, place + (np.arange(there.size) * GOLDEN % 1 - 0.5) * 0.4]))
+    if shown:
+        x, y = np.concatenate(shown).T
+        axes.plot(x, y, linestyle="none", marker="o", markersize=2, color=look.INK, alpha=0.45, zorder=3)
 
 
 def dots(
@@ -155,8 +168,6 @@ def dots(
                 textcoords="data",
                 arrowprops={"arrowstyle": "->", "color": look.INK, "linewidth": 1},
             )
-        if np.isfinite(row.low) and np.isfinite(row.high):
-            axes.plot([row.low, row.high], [place, place], color=look.INK, linewidth=2 if row.filled else 1, zorder=2)
         axes.plot(
             [row.value],
             [place],
@@ -167,14 +178,28 @@ def dots(
             markeredgewidth=1.2,
             zorder=3,
         )
-        if row.filled:  # some methods are white, some dark: a dark dot on a white one says it without colour
-            axes.plot([row.value], [place], marker="o", markersize=4.6, color="white", markeredgewidth=0, zorder=4)
-            axes.plot([row.value], [place], marker="o", markersize=2.2, color=look.INK, zorder=5)
         if row.note:
             axes.text(1.01, place, row.note, transform=axes.get_yaxis_transform(), fontsize=7.5, va="center")
+    _intervals(axes, rows)
+    filled = [(row.value, place) for place, row in enumerate(rows) if row.filled and np.isfinite(row.value)]
+    if filled:  # some methods are white, some dark: a dark dot on a white one says it without colour
+        x, y = zip(*filled, strict=True)
+        axes.plot(x, y, linestyle="none", marker="o", markersize=4.6, color="white", markeredgewidth=0, zorder=4)
+        axes.plot(x, y, linestyle="none", marker="o", markersize=2.2, color=look.INK, zorder=5)
     if ends is not None:
         axes.set_xlim(ends)
     _rows(axes, [row.name for row in rows], xlabel)
+
+
+def _intervals(axes: Any, rows: Sequence[Dot]) -> None:
+    """A line from end to end of each estimate that has both; thick where it stands out."""
+    from matplotlib.collections import LineCollection
+
+    known = [(place, row) for place, row in enumerate(rows) if np.isfinite([row.value, row.low, row.high]).all()]
+    if known:
+        lines = [[(row.low, place), (row.high, place)] for place, row in known]
+        widths = [2 if row.filled else 1 for _, row in known]
+        axes.add_collection(LineCollection(lines, colors=look.INK, linewidths=widths, capstyle="projecting", zorder=2))
 
 
 def _logarithmic(axes: Any) -> None:

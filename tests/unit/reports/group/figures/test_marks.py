@@ -21,6 +21,25 @@ def test_tukeys_box() -> None:
     assert box["fliers"].tolist() == [30]
 
 
+def test_boxes_are_drawn_at_their_rows() -> None:
+    rows = [
+        marks.Box("a", np.array([*range(1, 10), 30.0, np.nan]), "#ff0000"),
+        marks.Box("none", np.array([np.nan]), "#00ff00"),
+        marks.Box("b", np.arange(1.0, 6.0), "#0000ff"),
+    ]
+    drawn = axes()
+    marks.boxes(drawn, rows, "x", ends=(0, 40))
+    filled, thin, medians = drawn.collections
+    corners = [path.vertices[:4].tolist() for path in filled.get_paths()]
+    assert corners[0] == [[3.25, -0.31], [7.75, -0.31], [7.75, 0.31], [3.25, 0.31]]
+    assert corners[1][0] == [2.0, 2 - 0.31] and len(corners) == 2  # a row without values stays empty
+    assert [segment.tolist() for segment in thin.get_segments()][:2] == [[[3.25, 0], [1, 0]], [[1, -0.155], [1, 0.155]]]
+    assert [segment[0, 0] for segment in medians.get_segments()] == [5.5, 3.0]
+    assert drawn.lines[0].get_xydata().tolist() == [[30, 0]]
+    assert len(drawn.lines[1].get_xydata()) == 10 + 5  # every value
+    assert [label.get_text() for label in drawn.get_yticklabels()] == ["a", "none", "b"] and drawn.get_xlim() == (0, 40)
+
+
 def test_the_fitted_line_goes_through_the_points() -> None:
     drawn = axes()
     marks.fitted(drawn, np.array([1.0, 2, 3]), np.array([2.0, 4, 6]))
@@ -38,7 +57,11 @@ def test_estimates_that_stand_out_are_filled_and_dotted_and_none_is_drawn_withou
     drawn = axes()
     marks.dots(drawn, rows, "x")
     faces = [line.get_markerfacecolor() for line in drawn.lines if line.get_marker() == "o"]
-    assert faces == ["#ffffff", "white", look.INK, "white"]  # the dark dot on a white one
+    assert faces == ["#ffffff", "white", "white", look.INK]  # and a dark dot on a white one where it stands out
+    assert drawn.lines[-1].get_xydata().tolist() == [[1, 0]]
+    (intervals,) = drawn.collections
+    assert [segment.tolist() for segment in intervals.get_segments()] == [[[0.5, 0], [2, 0]], [[0.5, 1], [2, 1]]]
+    assert list(intervals.get_linewidths()) == [2, 1]
     assert [text.get_text() for text in drawn.texts] == ["does not vary"]
     assert [label.get_text() for label in drawn.get_yticklabels()] == ["a", "b", "c"]
 
