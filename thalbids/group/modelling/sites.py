@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 
@@ -16,8 +18,9 @@ def site_words(values: pd.Series) -> np.ndarray:
     return np.array([value if isinstance(value, str) and value else UNKNOWN for value in values], dtype=object)
 
 
+@functools.lru_cache(maxsize=8)
 def people(cohort: Cohort) -> dict[str, int]:
-    """Participants of each site by their baseline, in natural order; empty where no site is given."""
+    """Participants of each site by their baseline, in natural order; none where no site is given. Not to be changed."""
     sites = baseline(cohort)["site"]
     counts = sites[sites.map(lambda value: isinstance(value, str) and bool(value))].value_counts()
     return {str(site): int(counts[site]) for site in sorted(counts.index, key=natural)}

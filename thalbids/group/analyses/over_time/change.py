@@ -398,9 +398,9 @@ def section(tables: Tables) -> Section:
         title = f"Change in percent, pairs of methods{words}: corrected p"
         section.tables += matrix(title, own, tables.file("change_tests"))
         below = int((own["p_fdr"] < clinical.ALPHA).sum())
+        which = "with a change by registration" if words else "of methods"
         section.says.append(
-            f"{below} of {counted(len(own), 'pair')} of methods{words} differ (paired Wilcoxon, corrected over the "
-            "pairs)."
+            f"{below} of {counted(len(own), 'pair')} {which} differ (paired Wilcoxon, corrected over the pairs)."
         )
     if len(tests) and "n" in tests.columns and tests["n"].max() < LEAST_PAIRS:
         section.caveats.append(

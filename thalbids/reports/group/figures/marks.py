@@ -101,7 +101,9 @@ def _tukeys(axes: Any, boxes: Sequence[tuple[int, dict[str, Any]]], colours: Seq
     from matplotlib.collections import LineCollection, PolyCollection
 
     half = BOX / 2
-    corners, thin, medians = [], [], []
+    corners: list[list[tuple[float, float]]] = []
+    thin: list[list[tuple[float, float]]] = []
+    medians: list[list[tuple[float, float]]] = []
     for place, box in boxes:
         low, high = place - half, place + half
         corners.append([(box["q1"], low), (box["q3"], low), (box["q3"], high), (box["q1"], high)])
@@ -294,4 +296,4 @@ def _rows(axes: Any, names: Sequence[str], xlabel: str) -> None:
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel(xlabel)
     axes.grid(False, axis="y")
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, left=False)  # lines that nobody sees take time too
