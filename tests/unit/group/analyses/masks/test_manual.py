@@ -11,8 +11,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tests.people import make_cohort
 from tests.unit.group.test_comparison import AFFINE, box, save
+from thalbids.bids.tabular.tables import write
 from thalbids.cli.main import main
+from thalbids.group.analyses.masks import manual
+from thalbids.group.comparison import Compared
+from thalbids.reports.group.group_data import Tables
 
 METHODS = ("first", "dbsegment", "mindglideT1w", "mindglideFLAIR")
 TSV = "method\timage\tvolume_mm3\tstatus\treason"
@@ -269,3 +274,18 @@ def test_a_misnamed_manual_mask_is_named(study: tuple[Path, Path, Path], capsys:
     assert len(told) == 1
     assert told[0].endswith("_label-thalamus_desc-LABEL_mask.nii.gz: sub-03_ses-1_desc-manual_mask.nii.gz.")
     assert {row["participant_id"] for row in read(out / "group_overlap.tsv")} == {"sub-00", "sub-01", "sub-02"}
+
+
+def test_what_the_making_of_a_mask_forbids_is_told_as_an_error(tmp_path: Path) -> None:
+    names = ("first", "mindglideT1w")
+    made = [
+        Compared("sub-01", "ses-1", names=names, common=((1000, 900), (900, 900))),
+        Compared("sub-02", "ses-1", names=names, common=((1000, 899), (899, 900))),  # a voxel outside of its envelope
+    ]
+    found = manual.containment_table(make_cohort([], []), made)
+    assert "mindglideT1w must lie in first by construction and does not in 1 participants (sub-02)" in found.notes[0]
+    write(found, tmp_path)
+    (warning,) = manual.containment_section(Tables(tmp_path)).warnings
+    assert warning.startswith(
+        "Error: MindGlide T1w must lie in FSL FIRST by construction and does not in 1 participant"
+    )
