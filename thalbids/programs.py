@@ -89,11 +89,17 @@ class MindGlideSettings(Program):
 
     Attributes
     ----------
+    engine : what computes: ``thalbids`` itself (the checkpoint alone is needed), or MindGlide's own program
+        (``upstream``); ``auto``: that program where ``command``, ``runner`` or a GPU asks for it, else thalbids
+    extent : of ``thalbids``: labels near the envelope, where the masks are cut from (fewer windows), or of the whole
+        ``head``
     checkpoint : file of the weights; None: the variable MODEL_PATH, then what ``thalbids fetch`` brought
     device : where the network runs; a GPU (``cuda``, or ``auto`` when there is one) may give slightly other masks
     reorient, keep_largest : as MindGlide 1.3 does; false for both is closest to version 1.0, which the paper used
     """
 
+    engine: str = field(default="auto", metadata={"choices": ("auto", "thalbids", "upstream")})
+    extent: str = field(default="envelope", metadata={"choices": ("envelope", "head")})
     checkpoint: Path | None = None
     device: str = field(default="cpu", metadata={"choices": ("cpu", "cuda", "auto")})
     reorient: bool = True

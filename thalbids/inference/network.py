@@ -28,15 +28,7 @@ class Network:
     def __init__(self, path: Path, precision: str = "full", threads: int = 0):
         if not path.exists():
             raise MissingToolError("the network's weights are missing.", "Install thalbids again.", path)
-        options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
-        }
-        if threads:
-            options["INFERENCE_NUM_THREADS"] = threads
-        core = _openvino().Core()
-        self._compiled = core.compile_model(core.read_model(path), "CPU", options)
+        self._compiled = compiled(openvino().Core().read_model(path), precision, threads)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Class probabilities (float32) of a normalised image whose sides are multiples of 8."""
@@ -47,7 +39,19 @@ class Network:
         return np.asarray(logits)
 
 
-def _openvino() -> Any:
+def compiled(model: Any, precision: str = "full", threads: int = 0) -> Any:
+    """An ``openvino.Model`` made ready for the processor; arguments as those of :class:`Network`."""
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+    }
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+    return openvino().Core().compile_model(model, "CPU", options)
+
+
+def openvino() -> Any:
     """OpenVINO without its telemetry: its import would report itself to Google and write into the home folder.
 
     Where the package of the telemetry is not there, OpenVINO goes without.

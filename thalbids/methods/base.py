@@ -139,7 +139,9 @@ class Method(Protocol):
 OPTIONAL: Mapping[str, Any] = {
     "blocked": None,  # why it cannot run with these settings; ``unavailable()`` without one
     "builds_on": ("brain",),  # "brain", and families whose mask of the T1w it needs
+    "maps_build_on": (),  # families whose mask of the T1w its label maps need (``Request.masks``)
     "further": {},  # images that its label maps give besides (``LabelMap.further``): name -> Further
+    "memory": None,  # peak memory of one image in GB, where it depends on the settings; ``memory_gb`` without one
     "minutes": None,  # what a session takes on one thread, told before a run from half an hour on
     "shown_settings": {},  # settings that can change its results, as the person's page lists them: heading -> value
     "gpu": False,  # whether it computes on a GPU
@@ -191,4 +193,6 @@ def trait(method: Method, name: str, settings: MethodSettings) -> Any:
     function = getattr(method, name, None)
     if function is not None:
         return function(settings)
+    if name == "memory":
+        return method.memory_gb
     return method.unavailable() if name == "blocked" else OPTIONAL[name]

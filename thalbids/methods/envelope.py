@@ -37,6 +37,21 @@ def surface(mask: np.ndarray) -> np.ndarray:
     return inner
 
 
+def near(inside: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Boolean (x, y, z): the envelope and all within `NEAR_MM` of it, centre to centre.
+
+    Parameters
+    ----------
+    inside : boolean (x, y, z), the envelope
+    affine : (4, 4) voxel to RAS+ mm
+    """
+    out = np.zeros(inside.shape, dtype=bool)
+    sizes = zooms(affine)
+    box = bounding_box(inside, int(np.ceil(NEAR_MM / min(sizes))) + 1)
+    out[box] = ndimage.distance_transform_edt(~inside[box], sampling=sizes) <= NEAR_MM
+    return out
+
+
 def dependence(grey: np.ndarray, envelope: np.ndarray, affine: np.ndarray) -> dict[str, Any]:
     """How much of the cut mask the envelope decides.
 
@@ -55,15 +70,12 @@ def dependence(grey: np.ndarray, envelope: np.ndarray, affine: np.ndarray) -> di
     grey, inside = np.asarray(grey) != 0, np.asarray(envelope) != 0
     if not inside.any():
         return {"NearMm": NEAR_MM, "RemovedFraction": None, "SurfaceFraction": None, "Containment": None}
-    sizes = zooms(affine)
-    box = bounding_box(inside, int(np.ceil(NEAR_MM / min(sizes))) + 1)
-    grey, inside = grey[box], inside[box]
-    near = grey & (ndimage.distance_transform_edt(~inside, sampling=sizes) <= NEAR_MM)
+    close = grey & near(inside, affine)
     mask = grey & inside
     skin = surface(mask)
     return {
         "NearMm": NEAR_MM,
-        "RemovedFraction": _share(near & ~inside, near),
+        "RemovedFraction": _share(close & ~inside, close),
         "SurfaceFraction": _share(skin & surface(inside), skin),
         "Containment": _share(mask & inside, mask),
     }

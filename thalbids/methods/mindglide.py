@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,15 @@ from thalbids.programs import MindGlideSettings
 from thalbids.settings import MethodSettings
 
 if TYPE_CHECKING:
+    import nibabel as nib
+    import numpy as np
+
     from thalbids.tools.download import Download
     from thalbids.tools.findings import Finding
 
 PROTOCOL = "MindGlide: deep grey matter (label 3) inside the thalamus of the envelope"
+NEAR_WORDS = "Labels of mindglide in a box around the thalamus of {}, 3 mm wider; 0 elsewhere, where none were made."
+OWN_MEMORY_GB = 2.5
 NAMES = {3: "deep grey matter", 19: "ventral diencephalon"}  # the labels that are told apart here
 
 
@@ -50,7 +55,7 @@ class MindGlide:
     download = "weights of MindGlide (123 MB, MIT)"
     images: tuple[str, ...] = ("T1w", "FLAIR", "R1map")
     protocol = PROTOCOL
-    memory_gb = 8.0  # 5.4 on 128 x 160 x 96 voxels, as it keeps what a window used
+    memory_gb = 8.0  # of its own program: 5.4 on 128 x 160 x 96 voxels, as it keeps what a window used
     version = 1
     sentence = (
         "MindGlide [@goebl2025mindglide] was run on each image; its deep grey matter was restricted to the thalamus of "
@@ -74,16 +79,25 @@ class MindGlide:
 
         own = settings.of(MindGlideSettings)
         enables = "MindGlide's masks of T1w, FLAIR and R1, and their ensembles (with FIRST or another envelope)"
-        program = program_check(self.shown, mindglide.runner(own), mindglide.PROGRAM, "thalbids setup mindglide")
         path = mindglide.checkpoint(own)
         there = path is not None and path.is_file()
-        return [
-            of_check(self.shown, "mindglide", program.problem, program.mend, program.where,
-                     lambda: mindglide.version(own), enables, "MIT"),
-            Finding(self.shown, "checkpoint", there, where=str(path or ""),
-                    problem="" if there else f"not at {path or mindglide.fetched_checkpoint().path}.", enables=enables,
-                    mend="thalbids fetch mindglide", licence="MIT"),
-        ]  # fmt: skip
+        weights = Finding(
+            self.shown, "checkpoint", there, where=str(path or ""),
+            problem="" if there else f"not at {path or mindglide.fetched_checkpoint().path}.", enables=enables,
+            mend="thalbids fetch mindglide", licence="MIT",
+        )  # fmt: skip
+        if not mindglide.upstream(own):
+            usable = mindglide.check(own)
+            if there and not usable.ok:
+                weights = replace(weights, ok=False, problem=usable.problem, mend=usable.mend)
+            engine = Finding(self.shown, "engine", True, mindglide.version(own) or "", enables=enables)
+            return [engine, weights]
+        program = program_check(self.shown, mindglide.runner(own), mindglide.PROGRAM, "thalbids setup mindglide")
+        said = of_check(
+            self.shown, "mindglide", program.problem, program.mend, program.where, lambda: mindglide.version(own),
+            enables, "MIT",
+        )  # fmt: skip
+        return [said, weights]
 
     def downloads(self) -> tuple[Download, ...]:
         """What ``thalbids fetch mindglide`` brings."""
@@ -98,12 +112,29 @@ class MindGlide:
         """For the page."""
         program = settings.of(MindGlideSettings)
         told = {"device": program.device, "reorient": program.reorient, "keep_largest": program.keep_largest}
+        told |= {"engine": "upstream" if self._upstream(settings) else "thalbids"}
         return {"MindGlide": {"envelope": settings.of(EnvelopeSettings).envelope} | told}
 
     def gpu(self, settings: MethodSettings) -> bool:
         from thalbids.tools.runner import takes_gpu
 
-        return takes_gpu(settings.of(MindGlideSettings).device)
+        return self._upstream(settings) and takes_gpu(settings.of(MindGlideSettings).device)
+
+    def memory(self, settings: MethodSettings) -> float:
+        return self.memory_gb if self._upstream(settings) else OWN_MEMORY_GB
+
+    def maps_build_on(self, settings: MethodSettings) -> tuple[str, ...]:
+        return self.builds_on(settings) if self._near(settings) else ()
+
+    @staticmethod
+    def _upstream(settings: MethodSettings) -> bool:
+        from thalbids.tools import mindglide
+
+        return mindglide.upstream(settings.of(MindGlideSettings))
+
+    def _near(self, settings: MethodSettings) -> bool:
+        """Whether labels are made near the envelope only."""
+        return not self._upstream(settings) and settings.of(MindGlideSettings).extent == "envelope"
 
     def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
         from thalbids.tools import mindglide
@@ -126,6 +157,7 @@ class MindGlide:
             "KeepLargest": program.keep_largest,
             "Envelope": settings.of(EnvelopeSettings).envelope,
             **({"Device": "cuda"} if self.gpu(settings) else {}),  # may give slightly other masks
+            **({} if self._upstream(settings) else {"Extent": program.extent, "Precision": settings.run.precision}),
         }
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
@@ -133,10 +165,18 @@ class MindGlide:
 
         first = next(iter(requests.values()))
         images = {name: request.image for name, request in requests.items()}
-        result = mindglide.segment(images, first.workdir, first.settings.of(MindGlideSettings), threads=threads())
         names = {n: NAMES.get(n, f"MindGlide label {n}") for n in range(1, mindglide.N_LABELS)}
         metadata = {key: value for key, value in first.params.items() if key != "Envelope"}
-        return {name: LabelMap(labels, names, metadata) for name, labels in result.labels.items()}, result.failed
+        if self._upstream(first.settings):
+            result = mindglide.segment(images, first.workdir, first.settings.of(MindGlideSettings), threads=threads())
+            return {name: LabelMap(labels, names, metadata) for name, labels in result.labels.items()}, result.failed
+        around = None
+        if self._near(first.settings):
+            family = first.params["Envelope"]
+            around = _around(first.masks[family], first.image.affine, family)
+            metadata |= {"Description": NEAR_WORDS.format(family), "Envelope": family}
+        found, failed = own_labels(images, first.settings, around)
+        return {name: LabelMap(labels, names, metadata) for name, labels in found.items()}, failed
 
     def segment(self, request: Request) -> Segmentation:
         from thalbids.methods import envelope
@@ -151,10 +191,61 @@ class MindGlide:
                 f"no deep grey matter of MindGlide lies in the thalamus of {family}.",
                 "Look at both label maps: one of the two is misplaced.",
             )
-        kept = ("Weights", "Reorient", "KeepLargest")
+        kept = ("Weights", "Reorient", "KeepLargest", "Extent", "Precision")
         metadata = {"Protocol": PROTOCOL, "Envelope": family} | {k: request.told[k] for k in kept if k in request.told}
         metadata["EnvelopeDependence"] = {"Family": family, **envelope.dependence(grey, outer, request.image.affine)}
         return Segmentation(labels, request.image.affine, metadata=metadata)
+
+
+def own_labels(
+    images: Mapping[str, nib.Nifti1Image], settings: MethodSettings, around: np.ndarray | None
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Labels of images by the network in thalbids, and why there are none of the others.
+
+    Parameters
+    ----------
+    images : by name, on one grid
+    around : boolean on that grid, where labels are needed; None: everywhere
+
+    Raises
+    ------
+    MissingToolError
+        The checkpoint cannot be used.
+    ImageError
+        There are labels of no image.
+    """
+    from thalbids.inference import mindglide as network
+    from thalbids.tools import mindglide
+
+    program = settings.of(MindGlideSettings)
+    mindglide.check(program).require()
+    path = mindglide.checkpoint(program)
+    assert path is not None  # the check saw to it
+    net = network.load(path, path.stat().st_mtime_ns, settings.run.precision, threads())
+    found: dict[str, np.ndarray] = {}
+    failed: dict[str, str] = {}
+    for name, image in images.items():
+        try:
+            labels = network.segment(
+                image, net, around=around, reorient=program.reorient, keep_largest=program.keep_largest
+            )
+            if not (labels == mindglide.DEEP_GREY_MATTER).any():
+                where = "" if around is None else " near the envelope"
+                raise ImageError(f"MindGlide found no deep grey matter (label {mindglide.DEEP_GREY_MATTER}){where}.")
+            found[name] = labels
+        except ImageError as error:
+            failed[name] = str(error)
+    if not found:
+        raise ImageError(f"MindGlide segmented none of {len(images)} images: {next(iter(failed.values()))}")
+    return found, failed
+
+
+def _around(outer: np.ndarray, affine: np.ndarray, family: str) -> np.ndarray:
+    from thalbids.methods import envelope
+
+    if not outer.any():
+        raise ImageError(f"the thalamus of {family} is empty, so that nothing can be cut with it.")
+    return envelope.near(outer > 0, affine)
 
 
 @cache

@@ -11,15 +11,17 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
 import nibabel as nib
 import numpy as np
 
-from thalbids.errors import ImageError
+from thalbids.errors import ImageError, MissingToolError
 from thalbids.image.grids import same_grid
 from thalbids.image.io import load_labels, save_image
+from thalbids.inference.mindglide import UPSTREAM, VERSION, check_layout
 from thalbids.programs import MindGlideSettings
 from thalbids.tools import environments
 from thalbids.tools.check import Check, program_check, said_version
@@ -58,17 +60,37 @@ def runner(settings: MindGlideSettings) -> Runner:
     return runner_of(environments.settled(settings, "mindglide"))
 
 
+def upstream(settings: MindGlideSettings) -> bool:
+    """Whether MindGlide's own program computes, and not thalbids itself."""
+    if settings.engine != "auto":
+        return settings.engine == "upstream"
+    return bool(settings.command) or settings.runner != "local" or takes_gpu(settings.device)
+
+
 def check(settings: MindGlideSettings) -> Check:
     """Tell whether MindGlide can run here, without a download."""
     mend = "Make it an environment of its own: thalbids setup mindglide"
-    program = program_check(NAME, runner(settings), PROGRAM, mend)
+    program = program_check(NAME, runner(settings), PROGRAM, mend) if upstream(settings) else Check(NAME)
     if not program.ok:
         return program
     path = checkpoint(settings)
     if path is None or not path.is_file():
         gone = "no checkpoint is here." if path is None else f"the checkpoint {path} is not there."
         return Check(NAME, gone, "Fetch it: thalbids fetch mindglide", program.where)
-    return program
+    return program if upstream(settings) else _own_check(settings, path, path.stat().st_mtime_ns)
+
+
+@cache
+def _own_check(settings: MindGlideSettings, path: Path, changed_ns: int) -> Check:
+    """Whether thalbids itself can compute with a checkpoint; read once a process unless it changes (``changed_ns``)."""
+    if takes_gpu(settings.device):
+        mend = '[tools.mindglide] engine = "upstream", or device = "cpu".'
+        return Check(NAME, "its network in thalbids computes on the processor only.", mend)
+    try:
+        check_layout(path)
+    except MissingToolError as error:
+        return Check(NAME, f"{path}: {error.problem}", error.mend)
+    return Check(NAME, where=str(path))
 
 
 def checkpoint(settings: MindGlideSettings) -> Path | None:
@@ -99,7 +121,9 @@ def fetched_checkpoint() -> Download:
 
 
 def version(settings: MindGlideSettings) -> str | None:
-    """``MindGlide 1.3.0``; None when it cannot be told."""
+    """``MindGlide 1.3.0``, and whose engine computes where that is not its own; None when it cannot be told."""
+    if not upstream(settings):
+        return f"{NAME} {UPSTREAM}, engine of thalbids {VERSION}"
     text = said_version(runner(settings), (PROGRAM, "--version")) or ""
     match = re.search(r"mindglide (\d\S*)", text)
     return f"{NAME} {match[1]}" if match else None

@@ -18,8 +18,8 @@ from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import without_folders
 from thalbids.image.io import load_image, save_image
 from thalbids.methods.base import LabelMap, Method, Request, own_settings, trait
-from thalbids.participant.session import SessionPlan
-from thalbids.participant.step_io import given, there, work_folder
+from thalbids.participant.session import PlannedMask, SessionPlan
+from thalbids.participant.step_io import given, labels_of, there, work_folder
 from thalbids.settings import MethodSettings
 
 LABEL_COLUMNS = ("index", "name")
@@ -84,8 +84,12 @@ def maps_record(out_dir: Path, name: str, family: str) -> Path:
     return out_dir / "logs" / "label_maps" / f"{name}_{family}.json"
 
 
-def add_label_maps(plan: SessionPlan, method: Method, images: list[str]) -> str:
-    """The step that runs a tool once for these images of a session; planned once."""
+def add_label_maps(
+    plan: SessionPlan, method: Method, images: list[str], masks: Mapping[str, PlannedMask] | None = None
+) -> str:
+    """The step that runs a tool once for these images of a session; planned once. ``masks``: those that it builds on,
+    by family.
+    """
     family, settings = method.family, own_settings(method, plan.settings)
     if family in plan.prepared:
         return plan.prepared[family]
@@ -97,6 +101,10 @@ def add_label_maps(plan: SessionPlan, method: Method, images: list[str]) -> str:
     inputs: dict[str, Path | None] = {name: plan.segmentable[name] for name in images}
     inputs |= {"seen": sidecar(plan.t1w), "brain": plan.brain if builds_on_brain else plan.seen_brain}
     inputs |= {f"file {key}": path for key, path in files.items()}
+    for one, mask in (masks or {}).items():
+        assert mask.step is not None  # no label map is planned without what it builds on
+        inputs[f"mask {one}"] = plan.dseg(mask.desc)
+        sources, before = [*sources, plan.uri_of(plan.dseg(mask.desc))], (*before, mask.step)
     plan.prepared[family] = plan.add(
         f"{family} label maps",
         label_maps,
@@ -113,7 +121,7 @@ def add_label_maps(plan: SessionPlan, method: Method, images: list[str]) -> str:
         needs=tuple(dict.fromkeys((plan.anatomy, *([plan.brain_step] if builds_on_brain else []), *before))),
         after=tuple(dict.fromkeys(plan.image_step(name) for name in images if name != plan.reference)),
         record=maps_record(plan.out_dir, plan.name, family),
-        memory_gb=plan.memory(method.memory_gb),
+        memory_gb=plan.memory(trait(method, "memory", settings)),
         version=method.version,
         gpu=trait(method, "gpu", settings),
         optional=tuple(outputs),
@@ -159,6 +167,7 @@ def label_maps(inputs: Inputs, outputs: Outputs, params: LabelMapsParams, upstre
     method: Any = methods()[params.family]
     centre = tuple(read_json(given(inputs, "seen"))["ThalamiCentreMm"])
     files = {key.removeprefix("file "): path for key, path in inputs.items() if key.startswith("file ") and path}
+    masks = {key.removeprefix("mask "): labels_of(inputs, key) for key in inputs if key.startswith("mask ")}
     usable = [n for n, step in params.images.items() if upstream[step].usable and there(inputs, n) is not None]
     with work_folder(params.settings.run.work_dir) as folder:
         requests = {}
@@ -166,7 +175,7 @@ def label_maps(inputs: Inputs, outputs: Outputs, params: LabelMapsParams, upstre
             (folder / name).mkdir()
             requests[name] = Request(
                 name, load_image(given(inputs, name)), given(inputs, "brain"), centre, params.method, folder / name,
-                path=given(inputs, name), settings=params.settings, files=files,
+                path=given(inputs, name), settings=params.settings, files=files, masks=masks,
             )  # fmt: skip
         maps, failed = method.label_maps(requests) if requests else ({}, {})
     reasons = {name: without_folders(reason.replace(f"{folder}{os.sep}", "")) for name, reason in failed.items()}

@@ -1,0 +1,166 @@
+"""PyTorch checkpoints read without PyTorch, and without running what they hold.
+
+``torch.save`` writes a zip file: ``data.pkl``, a pickle of the structure, and one stored file for the numbers of each
+tensor. A pickle can name any function to be called. Here only the few that build a table of tensors are known, and
+each stands for a function of this module: nothing of the file's choice is imported or called.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thalbids.errors import MissingToolError
+
+DTYPES: Mapping[str, str] = {
+    "FloatStorage": "f4", "DoubleStorage": "f8", "HalfStorage": "f2", "LongStorage": "i8", "IntStorage": "i4",
+    "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?",
+}  # fmt: skip
+_AGAIN = "Fetch it again, or copy it again from where it is whole."
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """The numbers of one or several tensors."""
+
+    key: str
+    dtype: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Where a tensor's numbers lie: in storage ``key`` from ``offset`` on, one after the other."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a checkpoint that holds a table of tensors (a ``state_dict``), by name; those that share their
+    numbers share them here too.
+
+    Raises
+    ------
+    MissingToolError
+        As :func:`layout`, or the numbers are damaged (their checksum in the zip file).
+    """
+    table, archive = _opened(path)
+    storages: dict[str, np.ndarray] = {}
+    with archive:
+        for name, tensor in table.items():
+            if tensor.storage.key not in storages:
+                storages[tensor.storage.key] = _numbers(archive, tensor.storage, path, name)
+    return {
+        name: storages[tensor.storage.key][tensor.offset : tensor.offset + _size(tensor.shape)].reshape(tensor.shape)
+        for name, tensor in table.items()
+    }
+
+
+def layout(path: Path) -> dict[str, tuple[int, ...]]:
+    """The names and shapes of the tensors, without reading their numbers.
+
+    Raises
+    ------
+    MissingToolError
+        The file is missing, damaged, no checkpoint of PyTorch 1.6 or later, or holds something else than tensors.
+    """
+    table, archive = _opened(path)
+    archive.close()
+    return {name: tensor.shape for name, tensor in table.items()}
+
+
+def _opened(path: Path) -> tuple[dict[str, Tensor], zipfile.ZipFile]:
+    if not path.is_file():
+        raise MissingToolError("the checkpoint is not there.", "Fetch it, or name the file that is.", path)
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise MissingToolError(f"the checkpoint cannot be read ({error}).", _AGAIN, path) from error
+    try:
+        index = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+        if index is None:
+            raise MissingToolError("this is no checkpoint of PyTorch (it has no data.pkl).", _AGAIN, path)
+        table = _Reader(io.BytesIO(_content(archive, index, path))).load()
+    except MissingToolError:
+        archive.close()
+        raise
+    except Exception as error:  # a damaged pickle raises nearly anything
+        archive.close()
+        raise MissingToolError(f"the checkpoint cannot be read ({error}).", _AGAIN, path) from error
+    if not isinstance(table, dict) or not table or not all(isinstance(tensor, Tensor) for tensor in table.values()):
+        archive.close()
+        mend = "Name a file that holds the weights alone (a state_dict)."
+        raise MissingToolError("the checkpoint holds something else than a table of tensors.", mend, path)
+    return dict(table), archive
+
+
+def _content(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
+    """One file of the archive; PyTorch stores them as they are, so that none is larger than the archive."""
+    if archive.getinfo(name).file_size > path.stat().st_size:
+        raise MissingToolError(f"the checkpoint is compressed ({name}), which PyTorch never does.", _AGAIN, path)
+    return archive.read(name)
+
+
+def _numbers(archive: zipfile.ZipFile, storage: _Storage, path: Path, name: str) -> np.ndarray:
+    root = archive.namelist()[0].partition("/")[0]
+    try:
+        raw = _content(archive, f"{root}/data/{storage.key}", path)
+        order = ">" if f"{root}/byteorder" in archive.namelist() and archive.read(f"{root}/byteorder") == b"big" else "<"
+    except (KeyError, zipfile.BadZipFile, OSError, EOFError) as error:
+        raise MissingToolError(f"the numbers of {name} are damaged ({error}).", _AGAIN, path) from error
+    numbers = np.frombuffer(raw, np.dtype(storage.dtype).newbyteorder(order))
+    if len(numbers) != storage.size:
+        problem = f"of the numbers of {name} {len(numbers)} of {storage.size} are there."
+        raise MissingToolError(problem, _AGAIN, path)
+    return numbers
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    return int(np.prod(shape, dtype=np.int64))
+
+
+def _tensor(storage: _Storage, offset: int, size: Any, stride: Any, *further: Any) -> Tensor:
+    shape = tuple(int(n) for n in size)
+    packed = tuple(int(np.prod(shape[axis + 1 :], dtype=np.int64)) for axis in range(len(shape)))
+    if any(n != 1 and step != one for n, step, one in zip(shape, stride, packed, strict=True)):
+        raise pickle.UnpicklingError("a tensor is not stored in the order of its axes")
+    if offset < 0 or min(shape, default=1) < 0 or offset + _size(shape) > storage.size:
+        raise pickle.UnpicklingError("a tensor reaches beyond its numbers")
+    return Tensor(storage, int(offset), shape)
+
+
+def _parameter(data: Tensor, *further: Any) -> Tensor:
+    return data
+
+
+class _Reader(pickle.Unpickler):
+    """Knows the names below and no other."""
+
+    known: Mapping[tuple[str, str], Callable[..., Any]] = {
+        ("collections", "OrderedDict"): OrderedDict,
+        ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+        ("torch._utils", "_rebuild_parameter"): _parameter,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "torch" and name in DTYPES:
+            return DTYPES[name]
+        if (module, name) not in self.known:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which no table of tensors needs")
+        return self.known[module, name]
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        kind, dtype, key, _, size = pid
+        if kind != "storage" or dtype not in DTYPES.values():
+            raise pickle.UnpicklingError("it holds something else than tensors")
+        return _Storage(str(key), dtype, int(size))

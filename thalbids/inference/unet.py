@@ -1,0 +1,90 @@
+"""U-Nets of the nnU-Net family (Isensee et al. 2021), built for OpenVINO from their weights.
+
+A block is convolution, instance normalisation (of each channel over the image, without weights; 1e-5 is added to the
+variance) and leaky ReLU (slope 0.01), several times. On the way down the first convolution of a block has a stride; on the way up a transposed
+convolution, whose kernel is its stride, is put before what the same level had on the way down. A 1 x 1 x 1 convolution
+gives the scores of the classes. Heads of deep supervision serve training alone and are not built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from thalbids.inference.network import openvino
+
+EPSILON, SLOPE = 1e-5, 0.01
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Convolution, instance normalisation and leaky ReLU.
+
+    Attributes
+    ----------
+    weight : (out, in, x, y, z), odd kernels; the image is padded with zeros so that it keeps its size at stride 1
+    stride : per axis
+    """
+
+    weight: np.ndarray
+    stride: tuple[int, ...] = (1, 1, 1)
+
+
+@dataclass(frozen=True)
+class Up:
+    """One level on the way up: ``weight`` (in, out, x, y, z) of the transposed convolution, then layers."""
+
+    weight: np.ndarray
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class UNet:
+    """``down``: the blocks from the finest to the coarsest; ``up``: from the coarsest to the finest; ``head``: weight
+    (class, in, 1, 1, 1) and ``bias`` (class,) of the last convolution.
+    """
+
+    down: tuple[tuple[Layer, ...], ...]
+    up: tuple[Up, ...]
+    head: np.ndarray
+    bias: np.ndarray
+
+    def model(self, shape: Sequence[int]) -> Any:
+        """The ``openvino.Model`` from an image (1, 1, x, y, z) of this shape to scores (1, class, x, y, z)."""
+        ov, ops = openvino(), openvino().opset13
+        image = ops.parameter((1, 1, *shape), np.float32)
+        x, kept = image, []
+        for block in self.down:
+            x = _block(ops, x, block)
+            kept.append(x)
+        for up, beside in zip(self.up, reversed(kept[:-1]), strict=True):
+            zeros = [0, 0, 0]
+            x = ops.convolution_backprop_data(
+                x, _constant(ops, up.weight), strides=list(up.weight.shape[2:]), pads_begin=zeros, pads_end=zeros,
+                dilations=[1, 1, 1],
+            )  # fmt: skip
+            x = _block(ops, ops.concat([x, beside], 1), up.layers)
+        x = _convolution(ops, x, self.head, (1, 1, 1))
+        return ov.Model([ops.add(x, _constant(ops, self.bias.reshape(1, -1, 1, 1, 1)))], [image])
+
+
+def _block(ops: Any, x: Any, layers: Sequence[Layer]) -> Any:
+    for layer in layers:
+        x = _convolution(ops, x, layer.weight, layer.stride)
+        x = ops.mvn(x, np.array([2, 3, 4], np.int64), True, EPSILON, "inside_sqrt")
+        x = ops.prelu(x, ops.constant(np.array([SLOPE], np.float32)))
+    return x
+
+
+def _convolution(ops: Any, x: Any, weight: np.ndarray, stride: Sequence[int]) -> Any:
+    around = [n // 2 for n in weight.shape[2:]]
+    return ops.convolution(
+        x, _constant(ops, weight), strides=list(stride), pads_begin=around, pads_end=around, dilations=[1, 1, 1]
+    )
+
+
+def _constant(ops: Any, values: np.ndarray) -> Any:
+    return ops.constant(np.ascontiguousarray(values, np.float32))
