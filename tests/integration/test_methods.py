@@ -72,7 +72,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "weights.pt").write_bytes(b"weights")
     (root / "license.txt").write_text("me\n")
     (root / "settings.toml").write_text(
-        '[tools.dbsegment]\nmodels = "models"\n[tools.mindglide]\ncheckpoint = "weights.pt"\ndevice = "cpu"\n'
+        '[tools.dbsegment]\nmodels = "models"\n[tools.mindglide]\ncheckpoint = "weights.pt"\nengine = "upstream"\n'
         '[registration]\nflair_strategies = ["ants"]\nr1map_strategies = ["ants"]\n[siena]\nrun = "no"\n'
     )
     with pytest.MonkeyPatch.context() as patch:

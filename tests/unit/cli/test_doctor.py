@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import standins
+from tests import checkpoints, standins
 from thalbids.cli.main import main
 
 
@@ -31,8 +31,8 @@ def findings(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, dict[
 def test_with_nothing_the_embedded_method_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     found = findings(capsys)
     assert all(found[name]["ok"] for name in ("SynThal weights", "ANTs", "OpenVINO", "Python"))
-    for name in ("FIRST", "FLIRT", "SIENA", "recon-all", "licence", "existing results", "DBSegment", "mindglide",
-                 "checkpoint", "MNI152NLin2009cAsym", "docker", "apptainer", "pandoc"):  # fmt: skip
+    for name in ("FIRST", "FLIRT", "SIENA", "recon-all", "licence", "existing results", "DBSegment", "checkpoint",
+                 "MNI152NLin2009cAsym", "docker", "apptainer", "pandoc"):  # fmt: skip
         assert not found[name]["ok"], name
         assert found[name]["problem"] and found[name]["enables"] and found[name]["mend"], name
     assert found["checkpoint"]["mend"] == "thalbids fetch mindglide"
@@ -61,7 +61,8 @@ def test_what_is_there_is_told_with_its_version(
     (tmp_path / "model.pt").write_text("x")
     (tmp_path / "models").mkdir()
     config = tmp_path / "settings.toml"
-    config.write_text('[tools.mindglide]\ncheckpoint = "model.pt"\n[tools.dbsegment]\nmodels = "models"\n')
+    own = '[tools.mindglide]\ncheckpoint = "model.pt"\n'
+    config.write_text(own + 'engine = "upstream"\n[tools.dbsegment]\nmodels = "models"\n')
     found = findings(capsys, "--config", str(config), "--fs-subjects-dir", str(tmp_path))
     for name, version in (
         ("FIRST", "FSL 6.0.7.4"),
@@ -71,3 +72,9 @@ def test_what_is_there_is_told_with_its_version(
         assert found[name]["ok"] and found[name]["version"] == version
     assert found["checkpoint"]["ok"] and found["licence"]["ok"] and found["existing results"]["ok"]
     assert "folds 4, 6 are not in" in str(found["DBSegment"]["problem"])
+    config.write_text(own)  # computed by thalbids itself: that file is no checkpoint
+    found = findings(capsys, "--config", str(config))
+    assert "mindglide" not in found and found["engine"]["version"] == "MindGlide 1.3.0, engine of thalbids 1"
+    assert "cannot be read" in str(found["checkpoint"]["problem"])
+    checkpoints.mindglide_layout(tmp_path / "model.pt")
+    assert findings(capsys, "--config", str(config))["checkpoint"]["ok"]

@@ -136,16 +136,22 @@ SOURCES = ("auto", "synthal", "dbsegment", "freesurfer", "given")
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("envelope", ["first", "dbsegment", "freesurfer", "synthal"])
 def test_all_methods_with_any_brain_mask_and_envelope(source: str, envelope: str, tmp_path: Path) -> None:
-    tree = {"brain": {"source": source}, "mindglide": {"envelope": envelope}}
-    settings = load(None, {**tree, "inputs": {"derivatives": {"brain": str(tmp_path)}}})
+    tree: dict[str, Any] = {"brain": {"source": source}, "mindglide": {"envelope": envelope}}
+    tree["inputs"] = {"derivatives": {"brain": str(tmp_path)}}
+    settings = load(None, tree)
     every = (FreeSurfer(), First(), DBSegment(), MindGlide(), Fixed())
     planned = planned_steps([session(MIXTURES[-1])], OUT, every, settings)
     check_plan(planned)
     made = {s.name.removeprefix("sub-01_ses-1 "): s for s in planned}
     ending = "" if envelope == "first" else f"In{envelope.capitalize()}"
     cut = made[f"mindglideT1w{ending}"]
-    assert made["mindglide label maps"].needs[0] == "sub-01_ses-1 anatomy"
-    assert f"sub-01_ses-1 {'synthalT1w' if envelope == 'synthal' else envelope}" in cut.needs
+    labels, outer = made["mindglide label maps"], f"sub-01_ses-1 {'synthalT1w' if envelope == 'synthal' else envelope}"
+    assert labels.needs[0] == "sub-01_ses-1 anatomy" and outer in labels.needs  # labels are made near the envelope
+    assert labels.inputs[f"mask {envelope}"] == made[outer.partition(" ")[2]].outputs["dseg"]
+    upstream = load(None, {**tree, "tools": {"mindglide": {"engine": "upstream"}}})
+    for step in planned_steps([session(MIXTURES[-1])], OUT, every, upstream):
+        assert not (step.name.endswith("mindglide label maps") and {outer} & set(step.needs))
+    assert outer in cut.needs
     assert len([s for s in planned if s.kind == "label maps"]) == 3  # each tool once a session
     whole = planned_session(session(MIXTURES[-1]), OUT, every, settings)
     assert whole.brain_source == ("dbsegment" if source == "auto" else source)

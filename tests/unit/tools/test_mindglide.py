@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tests import checkpoints
 from tests.conftest import ORIENTATIONS
 from tests.unit.tools.conftest import scan, world_centres
 from thalbids.errors import MissingToolError
@@ -31,7 +32,7 @@ Install = Callable[..., Path]
 def settings(tmp_path: Path) -> MindGlideSettings:
     path = tmp_path / "model.pt"
     path.write_bytes(b"weights")
-    return MindGlideSettings(checkpoint=path)
+    return MindGlideSettings(engine="upstream", checkpoint=path)
 
 
 def session() -> dict[str, nib.Nifti1Image]:
@@ -124,7 +125,7 @@ def test_each_failure_is_told(
     limit = 0.005 if fault == "hangs" else 5.0
     with pytest.raises(ToolError, match=re.compile(message, re.DOTALL)):
         mindglide.segment(
-            session(), tmp_path / "work", MindGlideSettings(checkpoint=settings.checkpoint, timeout_minutes=limit)
+            session(), tmp_path / "work", replace(settings, timeout_minutes=limit)
         )
 
 
@@ -135,10 +136,35 @@ def test_check_and_version(
     monkeypatch.delenv("MODEL_PATH", raising=False)
     assert "thalbids setup mindglide" in mindglide.check(MindGlideSettings(command=("no-such-mindglide",))).mend
     install("mindglide")
-    assert mindglide.check(MindGlideSettings()).mend == "Fetch it: thalbids fetch mindglide"
-    assert "is not there" in mindglide.check(MindGlideSettings(checkpoint=tmp_path / "gone.pt")).problem
+    for engine in ("thalbids", "upstream"):
+        of = MindGlideSettings(engine=engine)
+        assert mindglide.check(of).mend == "Fetch it: thalbids fetch mindglide"
+        assert "is not there" in mindglide.check(replace(of, checkpoint=tmp_path / "gone.pt")).problem
     assert mindglide.check(settings).ok
     assert mindglide.version(settings) == "MindGlide 1.3.0"
+
+
+def test_thalbids_computes_unless_something_asks_for_mindglides_program() -> None:
+    assert not mindglide.upstream(MindGlideSettings())
+    assert not mindglide.upstream(MindGlideSettings(engine="thalbids", command=("mindglide",)))
+    asking: dict[str, object]
+    for asking in ({"command": ("x",)}, {"runner": "docker"}, {"device": "cuda"}, {"engine": "upstream"}):
+        assert mindglide.upstream(MindGlideSettings(**asking)), asking  # type: ignore[arg-type]
+
+
+def test_thalbids_own_engine_needs_a_checkpoint_that_it_can_read_and_a_processor(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    own = MindGlideSettings(engine="thalbids", checkpoint=path)
+    path.write_bytes(b"weights")
+    found = mindglide.check(own)
+    assert "cannot be read" in found.problem and "Fetch it again" in found.mend
+    checkpoints.mindglide_layout(path, bottleneck__conv1__conv__weight=(3,))
+    os.utime(path, ns=(1, 1))  # the same time stamp twice would be the same file
+    assert "has the shape (3,), not (320, 320, 3, 3, 3)" in mindglide.check(own).problem
+    checkpoints.mindglide_layout(path)
+    assert mindglide.check(own).ok and mindglide.version(own) == "MindGlide 1.3.0, engine of thalbids 1"
+    on_gpu = mindglide.check(replace(own, device="cuda"))
+    assert "on the processor only" in on_gpu.problem and 'engine = "upstream"' in on_gpu.mend
 
 
 REAL = os.environ.get("THALBIDS_TEST_MINDGLIDE") or shutil.which("mindglide")
