@@ -1,9 +1,10 @@
 """U-Nets of the nnU-Net family (Isensee et al. 2021), built for OpenVINO from their weights.
 
 A block is convolution, instance normalisation (of each channel over the image, without weights; 1e-5 is added to the
-variance) and leaky ReLU (slope 0.01), several times. On the way down the first convolution of a block has a stride; on the way up a transposed
-convolution, whose kernel is its stride, is put before what the same level had on the way down. A 1 x 1 x 1 convolution
-gives the scores of the classes. Heads of deep supervision serve training alone and are not built.
+variance) and leaky ReLU (slope 0.01), several times. On the way down the first convolution of a block has a stride; on
+the way up a transposed convolution, whose kernel is its stride, is put before what the same level had on the way down.
+A 1 x 1 x 1 convolution gives the scores of the classes. Heads of deep supervision serve training alone and are not
+built.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from thalbids.inference.network import openvino
 
 EPSILON, SLOPE = 1e-5, 0.01
+BLOCK = 8  # voxels along each axis, of which the sides of every level are multiples, or smaller
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,25 @@ class UNet:
 def _block(ops: Any, x: Any, layers: Sequence[Layer]) -> Any:
     for layer in layers:
         x = _convolution(ops, x, layer.weight, layer.stride)
-        x = ops.mvn(x, np.array([2, 3, 4], np.int64), True, EPSILON, "inside_sqrt")
+        away = ops.subtract(x, _mean(ops, x))
+        variance = _mean(ops, ops.multiply(away, away))
+        x = ops.multiply(away, ops.power(ops.add(variance, np.float32(EPSILON)), np.float32(-0.5)))
         x = ops.prelu(x, ops.constant(np.array([SLOPE], np.float32)))
     return x
+
+
+def _mean(ops: Any, x: Any) -> Any:
+    """Of each channel over the image, of the means of small blocks.
+
+    OpenVINO adds float32 one after the other, also in its own normalisation (``mvn``): over a million voxels that loses
+    digits, and labels of MindGlide's network changed by it (docs/tools.md).
+    """
+    sides = [int(n) for n in list(x.get_output_shape(0))[2:]]
+    block = [min(BLOCK, n) for n in sides]
+    if any(n % side for n, side in zip(sides, block, strict=True)):
+        raise ValueError(f"the sides of a level, {sides}, are no multiples of {BLOCK}")
+    zeros = [0, 0, 0]
+    return ops.reduce_mean(ops.avg_pool(x, block, zeros, zeros, block, False), np.array([2, 3, 4], np.int64), True)
 
 
 def _convolution(ops: Any, x: Any, weight: np.ndarray, stride: Sequence[int]) -> Any:

@@ -25,7 +25,7 @@ LEVELS = np.array([0, *np.linspace(-2.5, 3.2, 19)], np.float32).reshape(-1, 1, 1
 
 
 def levels(window: np.ndarray) -> np.ndarray:
-    """A network whose labels follow the brightness: it needs no weights and tells apart all that goes before and after."""
+    """A network whose labels follow the brightness: it needs no weights, and shows all that goes before and after."""
     return -(window - LEVELS) * (window - LEVELS)
 
 

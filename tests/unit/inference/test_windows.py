@@ -77,7 +77,11 @@ def test_a_part_is_the_same_with_fewer_windows(seed: int) -> None:
 
 def test_only_windows_that_hold_a_voxel_of_the_box_are_computed() -> None:
     assert windows.needed((20, 6, 4), SIDE, (slice(0, 1), slice(2, 3), slice(0, 4))) == [(0, 0, 0)]
-    assert windows.needed((20, 6, 4), SIDE, (slice(7, 9), slice(2, 3), slice(0, 4))) == [(0, 0, 0), (4, 0, 0), (8, 0, 0)]
+    assert windows.needed((20, 6, 4), SIDE, (slice(7, 9), slice(2, 3), slice(0, 4))) == [
+        (0, 0, 0),
+        (4, 0, 0),
+        (8, 0, 0),
+    ]
     assert len(windows.needed((20, 12, 8), SIDE, (slice(0, 20), slice(0, 12), slice(0, 8)))) == 4 * 3 * 3
 
 

@@ -45,9 +45,15 @@ def requests(tmp_path: Path, **options: Any) -> dict[str, Request]:
     params = METHOD.params(settings)
     return {
         name: Request(
-            name, nib.Nifti1Image(head(SHAPE, seed), np.eye(4)), tmp_path, (0, 0, 0), params, tmp_path,
-            settings=settings, masks={"synthal": mask},
-        )  # fmt: skip
+            name,
+            nib.Nifti1Image(head(SHAPE, seed), np.eye(4)),
+            tmp_path,
+            (0, 0, 0),
+            params,
+            tmp_path,
+            settings=settings,
+            masks={"synthal": mask},
+        )
         for seed, name in enumerate(("T1w", "FLAIR"))
     }
 

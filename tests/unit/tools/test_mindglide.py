@@ -124,9 +124,7 @@ def test_each_failure_is_told(
     install("mindglide", fault)
     limit = 0.005 if fault == "hangs" else 5.0
     with pytest.raises(ToolError, match=re.compile(message, re.DOTALL)):
-        mindglide.segment(
-            session(), tmp_path / "work", replace(settings, timeout_minutes=limit)
-        )
+        mindglide.segment(session(), tmp_path / "work", replace(settings, timeout_minutes=limit))
 
 
 def test_check_and_version(

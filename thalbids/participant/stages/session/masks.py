@@ -102,7 +102,9 @@ def add_steps(plan: SessionPlan, method: Method) -> None:
     masks = [given_or_missing(plan, method, images) for images in groups]
     to_run = [mask for mask in masks if mask.step is None and not mask.reason]
     if to_run and hasattr(method, "label_maps"):
-        members = {one: member_of(plan, one) for one in trait(method, "maps_build_on", own_settings(method, plan.settings))}
+        members = {
+            one: member_of(plan, one) for one in trait(method, "maps_build_on", own_settings(method, plan.settings))
+        }
         tools.add_label_maps(
             plan, method, list(dict.fromkeys(name for mask in to_run for name in mask.images)),
             {one: member for one, member in members.items() if member is not None},
