@@ -1,9 +1,9 @@
 """MindGlide's own program and its network in thalbids, side by side: processor time and memory of a head and a window.
 
-Run: ``python benchmarks/mindglide.py MINDGLIDE [--seed 1] [--size X Y Z]`` with the program of an environment that holds
-MindGlide 1.3.0 (``thalbids setup mindglide``). The weights are random, which changes neither time nor memory. The head
-is nilearn's MNI152 template at 1 mm (extra ``demo``), or the middle X x Y x Z voxels of it; each way runs in a process
-of its own with one thread, start included, one after the other: both, with the labels near an envelope in between.
+Run: ``python benchmarks/mindglide.py MINDGLIDE [--seed 1] [--size X Y Z]`` with the program of an environment that
+holds MindGlide 1.3.0 (``thalbids setup mindglide``). The weights are random, which changes neither time nor memory.
+The head is nilearn's MNI152 template at 1 mm (extra ``demo``), or X x Y x Z voxels around its thalami. Each way runs in
+a process of its own with one thread, its start included, one after the other.
 """
 
 from __future__ import annotations

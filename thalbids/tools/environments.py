@@ -59,7 +59,7 @@ KNOWN: Mapping[str, Environment] = MappingProxyType(
             ),
             Environment(
                 "mindglide", "mindglide", ("mindglide==1.3.0",), (11, 12, 10),
-                "MIT; several GB with torch; then: thalbids fetch mindglide",
+                "MIT; several GB with torch; only for engine = \"upstream\" or a GPU (docs/tools.md)",
             ),
             Environment(
                 "dbsegment", "DBSegment", ("DBSegment==0.2.2", "numpy<2"), (11, 10, 9),

@@ -60,6 +60,11 @@ def expected(net: UNet, image: np.ndarray) -> np.ndarray:
     return convolved(x, net.head, (1, 1, 1)) + net.bias.reshape(-1, 1, 1, 1)
 
 
+def test_sides_that_do_not_fall_into_blocks_are_refused() -> None:
+    with pytest.raises(ValueError, match="no multiples of 8"):
+        small(np.random.default_rng(1)).model((8, 8, 20))
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_scores_are_those_of_plain_numpy(seed: int) -> None:
     random = np.random.default_rng(seed)
