@@ -115,12 +115,11 @@ def _numbers(archive: zipfile.ZipFile, storage: _Storage, path: Path, name: str)
     root = archive.namelist()[0].partition("/")[0]
     try:
         raw = _content(archive, f"{root}/data/{storage.key}", path)
-        order = (
-            ">" if f"{root}/byteorder" in archive.namelist() and archive.read(f"{root}/byteorder") == b"big" else "<"
-        )
+        order = f"{root}/byteorder"
+        swapped = order in archive.namelist() and archive.read(order) == b"big"
     except (KeyError, zipfile.BadZipFile, OSError, EOFError) as error:
         raise MissingToolError(f"the numbers of {name} are damaged ({error}).", _AGAIN, path) from error
-    numbers = np.frombuffer(raw, np.dtype(storage.dtype).newbyteorder(order))
+    numbers = np.frombuffer(raw, np.dtype(f"{'>' if swapped else '<'}{storage.dtype}"))
     if len(numbers) != storage.size:
         problem = f"of the numbers of {name} {len(numbers)} of {storage.size} are there."
         raise MissingToolError(problem, _AGAIN, path)

@@ -135,6 +135,10 @@ class Network:
         inputs = [np.ascontiguousarray(window[None, None], np.float32)]
         return np.asarray(self._compiled(inputs, share_outputs=True)[0][0])
 
+    def rest(self) -> None:
+        """Give back the memory of the last window; the network stays."""
+        self._compiled.release_memory()
+
 
 @lru_cache(maxsize=1)
 def load(path: Path, changed_ns: int, precision: str, threads: int) -> Network:

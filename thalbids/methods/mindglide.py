@@ -235,6 +235,7 @@ def own_labels(
             found[name] = labels
         except ImageError as error:
             failed[name] = str(error)
+    net.rest()
     if not found:
         raise ImageError(f"MindGlide segmented none of {len(images)} images: {next(iter(failed.values()))}")
     return found, failed

@@ -21,6 +21,8 @@ def test_volumes_are_voxels_times_their_size_in_any_orientation() -> None:
 
 
 class Least:
+    memory_gb = 1.5
+
     def unavailable(self) -> str | None:
         return "not here"
 
@@ -35,7 +37,8 @@ class Own(Least):
 
 def test_what_a_method_does_not_say_has_a_default() -> None:
     settings = MethodSettings()
+    others = {"blocked": "not here", "memory": Least.memory_gb}
     for name, default in OPTIONAL.items():
-        assert trait(Least(), name, settings) == ("not here" if name == "blocked" else default)  # type: ignore[arg-type]
+        assert trait(Least(), name, settings) == others.get(name, default)  # type: ignore[arg-type]
     assert OPTIONAL["builds_on"] == ("brain",) and OPTIONAL["gpu"] is False
     assert trait(Own(), "gpu", settings) is True and trait(Own(), "blocked", settings) is None  # type: ignore[arg-type]

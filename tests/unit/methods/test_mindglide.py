@@ -63,9 +63,16 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """A network that needs no weights, in place of that of the checkpoint; how often it was asked for."""
     calls: list[tuple[Any, ...]] = []
 
+    class Net:
+        def __call__(self, window: np.ndarray) -> np.ndarray:
+            return levels(window)
+
+        def rest(self) -> None:
+            """Nothing to give back."""
+
     def load(*what: Any) -> Any:
         calls.append(what)
-        return levels
+        return Net()
 
     monkeypatch.setattr(network, "load", load)
     return calls
