@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from thalbids.tools.findings import Finding
 
 PROTOCOL = "MindGlide: deep grey matter (label 3) inside the thalamus of the envelope"
-NEAR_WORDS = "Labels of mindglide in a box around the thalamus of {}, 3 mm wider; 0 elsewhere, where none were made."
+NEAR_WORDS = (
+    "Labels of MindGlide in a box around the thalamus of {}, 3 mm wider, 0 elsewhere; of the whole head where those in "
+    "the box do not hang together."
+)
 OWN_MEMORY_GB = 2.5
 NAMES = {3: "deep grey matter", 19: "ventral diencephalon"}  # the labels that are told apart here
 
