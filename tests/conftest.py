@@ -9,9 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import nibabel as nib
 import numpy as np
 import pytest
+
+# a busy machine is no defect of what is tested
+hypothesis.settings.register_profile(
+    "thalbids", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("thalbids")
 
 ORIENTATIONS = ("RAS", "LAS", "LPS", "PIR", "LIA", "oblique", "anisotropic", "anisotropic-LPS")
 HEADER_KINDS = ("both", "sform-only", "qform-only")

@@ -15,7 +15,7 @@ from thalbids.bids.dataset.filters import read_filters
 from thalbids.bids.dataset.inputs import Found, read_dataset
 from thalbids.bids.results.outputs import check_output, open_dataset, read_json, write_json
 from thalbids.bids.results.removed import removed_from
-from thalbids.bids.tabular.given import check_tables, people_of
+from thalbids.bids.tabular.given import check_tables
 from thalbids.engine import engine, lock, machine
 from thalbids.engine.log import Reporter
 from thalbids.engine.step import Step, StepResult
@@ -57,7 +57,7 @@ def participant(
     choice = chosen(settings)
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
-    check_tables(people_of(bids_dir, out_dir), settings.inputs.derivatives.get(icv.GIVEN), settings.siena.table)
+    check_tables((bids_dir, out_dir), settings.inputs.derivatives.get(icv.GIVEN), settings.siena.table)
     dataset = sessions_of(bids_dir, settings.inputs, dry_run=dry_run)
     sessions = dataset.sessions
     if settings.qmri.unringing != "none" and any(session.raw for session in sessions):

@@ -9,10 +9,10 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
 
 from thalbids.errors import MissingToolError, RegistrationError, UsageError
 from thalbids.image.grids import same_grid
@@ -21,6 +21,9 @@ from thalbids.image.overlap import counts, dice
 from thalbids.registration.ants_rigid import ants_job, reduced, run_ants
 from thalbids.registration.transforms import from_centred, ras_from_lps, write_itk
 from thalbids.tools import templates
+
+if TYPE_CHECKING:  # takes as long to import as NumPy, and a run where nothing is to be done needs none of it
+    import SimpleITK as sitk
 
 KINDS = ("affine", "syn")
 EXTENSION = {"affine": ".txt", "syn": ".h5"}
@@ -126,6 +129,8 @@ def estimate(
 
 def read_transform(path: Path) -> sitk.Transform:
     """An ITK transform of any kind, affine text or composite HDF5."""
+    import SimpleITK as sitk
+
     return sitk.ReadTransform(str(path))
 
 
@@ -141,6 +146,8 @@ def map_points(transform: sitk.Transform, shape: tuple[int, int, int], affine: n
     -------
     (n, 3) RAS+ mm, in C order of the grid.
     """
+    import SimpleITK as sitk
+
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     direction = _RAS_LPS[:, None] * affine[:3, :3] / spacing
     field = sitk.TransformToDisplacementField(

@@ -35,7 +35,13 @@ def removal_note(gone: Sequence[Place], what: str) -> str:
 
 def removed_from(bids_dir: Path, out_dir: Path) -> list[str]:
     """What the participant level says about such results in the output folder: a warning, or nothing."""
-    gone = removed(bids_dir, find_places(out_dir))
+    people = people_of(bids_dir)
+    suspects = [
+        person.removeprefix("sub-")
+        for person, sessions in people_of(out_dir).items()
+        if person not in people or sessions - people[person]
+    ]
+    gone = removed(bids_dir, find_places(out_dir, suspects)) if suspects else []
     what = "The group level leaves them out; delete their folders and pages where consent was withdrawn."
     return [removal_note(gone, what)] if gone else []
 

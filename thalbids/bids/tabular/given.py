@@ -140,13 +140,16 @@ def people_of(*datasets: Path) -> dict[str, set[str]]:
     return people
 
 
-def check_tables(people: People, icv: Path | None = None, pbvc: Path | None = None) -> None:
-    """Refuse given tables that cannot be read, or name others than the dataset's people; see `check_labels`.
+def check_tables(datasets: Sequence[Path], icv: Path | None = None, pbvc: Path | None = None) -> None:
+    """Refuse given tables that cannot be read, or name others than the people of the datasets; see `check_labels`.
 
     Raises
     ------
     MetadataError
     """
+    if icv is None and pbvc is None:
+        return
+    people = people_of(*datasets)
     if icv is not None:
         read_icv(icv)
         check_labels(icv, ICV_COLUMNS, "intracranial volumes", people)

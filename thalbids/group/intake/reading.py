@@ -25,7 +25,7 @@ from thalbids.bids.results.derivatives import (
 )
 from thalbids.bids.results.removed import removal_note, removed
 from thalbids.bids.tabular.clinical import ClinicalData, impossible, read_clinical, visits
-from thalbids.bids.tabular.given import check_tables, people_of
+from thalbids.bids.tabular.given import check_tables
 from thalbids.bids.tabular.labels import partners, told
 from thalbids.bids.tabular.own import VISIT_COLUMNS, own_columns
 from thalbids.errors import NoInputError, UsageError
@@ -176,7 +176,7 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     icv = icv_frame(icv_rows, settings.group.icv, notes)
     volumes = volume_frame(read, icv, settings.group, notes)
     visit_frame["has_mri"] = _has_mri(visit_frame, volumes)
-    check_tables(people_of(bids_dir, out_dir), pbvc=settings.siena.table)
+    check_tables((bids_dir, out_dir), pbvc=settings.siena.table)
     pbvc, pbvc_notes = _pbvc(out_dir, settings.siena.table, inputs.derivatives.get("siena"), inputs.participant_label)
     pbvc_notes += _backwards(pbvc, visit_frame)
     changes, change_notes = read_changes(out_dir, inputs.participant_label)

@@ -30,7 +30,7 @@ def names(root: Path, *subjects: str, database: Path | None = None) -> list[str]
     return sorted(path.relative_to(root).as_posix() for path in index.index_anat(root, subjects, database))
 
 
-def test_only_our_images_in_anat_are_found(tree) -> None:
+def test_only_our_images_in_anat_are_found(tree, tmp_path: Path) -> None:
     wanted = [
         T1W,
         "sub-01/anat/sub-01_FLAIR.nii",
@@ -55,17 +55,20 @@ def test_only_our_images_in_anat_are_found(tree) -> None:
         "sub-1_2/anat/sub-1_2_T1w.nii.gz",
         "sub-02/anat/sub-02_T1w.nii.gz",
     )
-    assert names(root, "01") == sorted(wanted)
-    assert names(root, "01", "02") == [*sorted(wanted), "sub-02/anat/sub-02_T1w.nii.gz"]
-    assert names(root, "0") == []
+    for database in (None, tmp_path / "db"):  # by the folders, and by pybids
+        assert names(root, "01", database=database) == sorted(wanted)
+        assert names(root, "01", "02", database=database) == [*sorted(wanted), "sub-02/anat/sub-02_T1w.nii.gz"]
+        assert names(root, "0", database=database) == []
 
 
 @pytest.mark.parametrize("place", ODD_PLACES)
-def test_the_dataset_may_lie_anywhere(tree, place: str) -> None:
-    assert names(tree(T1W, root=place), "01") == [T1W]
+def test_the_dataset_may_lie_anywhere(tree, tmp_path: Path, place: str) -> None:
+    root = tree(T1W, root=place)
+    assert names(root, "01") == names(root, "01", database=tmp_path / "db") == [T1W]
 
 
-def test_what_upsets_pybids_does_not_upset_us(tree) -> None:
+@pytest.mark.parametrize("kept", [False, True])
+def test_what_upsets_pybids_does_not_upset_us(tree, tmp_path: Path, kept: bool) -> None:
     root = tree(T1W, **{"layout_config.json": "garbage", "sub-01/anat/layout_config.json": "garbage"})
     (root / "sub-01" / "anat" / "loop").symlink_to("..")
     (root / "sub-01" / "anat" / "broken").symlink_to("nowhere")
@@ -73,13 +76,14 @@ def test_what_upsets_pybids_does_not_upset_us(tree) -> None:
     for name in (b"\xff\xfe", b"sub-01_acq-\xff_T1w.nii.gz", b"new\nline_T1w.nii.gz"):
         with open(os.path.join(os.fsencode(root / "sub-01" / "anat"), name), "w"):  # noqa: PTH118, PTH123
             pass
-    assert names(root, "01") == [T1W]
+    assert names(root, "01", database=tmp_path / "db" if kept else None) == [T1W]
 
 
-def test_pybids_failing_is_told(tree) -> None:
+def test_pybids_failing_is_told(tree, tmp_path: Path) -> None:
     root = tree(T1W, description={"DatasetType": "derivative", "GeneratedBy": None})
     with pytest.raises(MetadataError, match="pybids cannot index the dataset"):
-        names(root, "01")
+        names(root, "01", database=tmp_path / "db")
+    assert names(root, "01") == [T1W]
 
 
 class TestDatabase:

@@ -15,6 +15,15 @@ PEOPLE = {"sub-01": {"ses-1", "ses-2"}, "sub-02": {"ses-01", "ses-02"}}
 PBVC = "participant_id\tsession_id_baseline\tsession_id_followup\tpbvc"
 
 
+def dataset(folder: Path, people: dict[str, set[str]]) -> Path:
+    """A raw dataset of folders alone."""
+    for person, sessions in people.items():
+        (folder / "raw" / person / "anat").mkdir(parents=True)
+        for session in sessions:
+            (folder / "raw" / person / session).mkdir()
+    return folder / "raw"
+
+
 def table(folder: Path, *rows: str) -> Path:
     path = folder / "given.tsv"
     path.write_text("\n".join(rows).replace(" ", "\t") + "\n")
@@ -59,13 +68,16 @@ def test_every_problem_is_listed(tmp_path: Path) -> None:
 )
 def test_ids_that_nobody_has_are_refused(tmp_path: Path, row: str, said: str) -> None:
     with pytest.raises(MetadataError) as caught:
-        check_tables(PEOPLE, pbvc=table(tmp_path, PBVC, row))
+        check_tables([dataset(tmp_path, PEOPLE)], pbvc=table(tmp_path, PBVC, row))
     assert said in str(caught.value)
 
 
 def test_ids_of_the_dataset_pass(tmp_path: Path) -> None:
-    check_tables(PEOPLE, pbvc=table(tmp_path, PBVC, "01 1 2 -1", "sub-02 ses-01 ses-02 n/a"))
-    check_tables({"sub-01": set()}, icv=table(tmp_path, "participant_id session_id icv_mm3", "01 n/a 1.4e6"))
+    raw = dataset(tmp_path, PEOPLE)
+    check_tables([raw], pbvc=table(tmp_path, PBVC, "01 1 2 -1", "sub-02 ses-01 ses-02 n/a"))
+    for session in PEOPLE["sub-01"]:
+        (raw / "sub-01" / session).rmdir()
+    check_tables([raw], icv=table(tmp_path, "participant_id session_id icv_mm3", "01 n/a 1.4e6"))
 
 
 @pytest.mark.parametrize(
