@@ -78,18 +78,19 @@ class Sidecars:
             A sidecar, or a folder on the way, cannot be read.
         """
         merged: dict[str, Any] = {}
-        for folder in reversed([folder for folder in image.path.parents if folder.is_relative_to(self.root)]):
-            for file in self._in(folder):
-                if file.suffix == image.suffix and file.entities.items() <= image.entities.items():
-                    merged.update(self._content(file.path))
+        for file in self._down_to(image.path.parent):
+            if file.suffix == image.suffix and file.entities.items() <= image.entities.items():
+                merged.update(self._content(file.path))
         return merged
 
-    def _in(self, folder: Path) -> list[BidsFile]:
-        """The sidecars in a folder, general names first."""
+    def _down_to(self, folder: Path) -> list[BidsFile]:
+        """The sidecars from the root down to a folder inside it, in each general names first."""
         if folder not in self._folders:
+            above = self._down_to(folder.parent) if folder != self.root and self.root in folder.parents else []
             parsed = [parse(folder / name) for name in listing(folder) if name.endswith(".json")]
             files = [file for file in parsed if file is not None and _has_sidecars(file.suffix)]
-            self._folders[folder] = sorted(files, key=lambda file: (len(file.entities), file.path.name))
+            ours = sorted(files, key=lambda file: (len(file.entities), file.path.name))
+            self._folders[folder] = [*above, *ours] if self.root in (folder, *folder.parents) else []
         return self._folders[folder]
 
     def _content(self, path: Path) -> dict[str, Any]:
