@@ -15,9 +15,7 @@ import numpy as np
 import pytest
 
 # a busy machine is no defect of what is tested
-hypothesis.settings.register_profile(
-    "thalbids", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
+hypothesis.settings.register_profile("thalbids", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("thalbids")
 
 ORIENTATIONS = ("RAS", "LAS", "LPS", "PIR", "LIA", "oblique", "anisotropic", "anisotropic-LPS")

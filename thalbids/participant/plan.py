@@ -50,9 +50,12 @@ def plan(
     """
     asked = {session.name for session in sessions}
     families = [method.family for method in methods] if runnable is None else runnable
+    of_subject: dict[str, list[Session]] = {}
+    for session in every or sessions:
+        of_subject.setdefault(session.subject, []).append(session)
     subjects = []
     for label in dict.fromkeys(session.subject for session in sessions):
-        named = [session for session in every or sessions if session.subject == label]
+        named = of_subject.get(label, [])
         plans = [begin_session(one, out_dir, methods, settings, families, kept, alone=len(named) == 1) for one in named]
         complete = all(session.name in asked for session in named)
         plans = [one for one in plans if one.name in asked or one.qc.exists()]

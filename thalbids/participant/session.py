@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thalbids import families
+from thalbids.bids.dataset.acquisition import facts
 from thalbids.bids.dataset.maps import GivenMap
 from thalbids.bids.results.outputs import derivative, uri
 from thalbids.engine.step import Step, in_order
@@ -116,6 +117,8 @@ class SessionPlan:
     contrasts: dict[str, Path] = field(default_factory=dict)
     given_maps: dict[str, GivenMap] = field(default_factory=dict)
     maps: dict[str, Path] = field(default_factory=dict)
+    _paths: dict[Any, Path] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _facts: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -146,7 +149,17 @@ class SessionPlan:
         return str(derivative(self.session, suffix, extension, **entities))
 
     def path(self, suffix: str, extension: str = ".nii.gz", **entities: str) -> Path:
-        return self.out_dir / self.relative(suffix, extension, **entities)
+        """Where a result goes; asked for so often that each is put together once."""
+        key = suffix, extension, *entities.items()
+        if key not in self._paths:
+            self._paths[key] = self.out_dir / self.relative(suffix, extension, **entities)
+        return self._paths[key]
+
+    def acquired(self, image: str) -> dict[str, Any]:
+        """How an image was acquired; {} for a map that this run makes, which has no header yet."""
+        if image not in self._facts:
+            self._facts[image] = {} if image in self.made else facts(self.session.images[image])
+        return self._facts[image]
 
     def step_name(self, what: str) -> str:
         return f"{self.name} {what}"

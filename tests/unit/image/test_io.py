@@ -11,10 +11,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.conftest import affine_of, ramp, with_header, world_coordinates, world_image
+from tests.conftest import ORIENTATIONS, affine_of, ramp, with_header, world_coordinates, world_image
 from thalbids.errors import ImageError, OutputError
 from thalbids.image.grids import voxel_volume
-from thalbids.image.io import header_voxels, load_image, load_labels, save_image, shape_and_affine
+from thalbids.image.io import header_voxels, load_image, load_labels, save_image, save_intensities, shape_and_affine
 from thalbids.image.sparse import load_mask
 
 
@@ -379,3 +379,25 @@ def test_voxels_by_the_header(tmp_path):
     nib.save(nib.Nifti1Image(np.zeros((8, 9, 10, 2), np.float32), np.eye(4)), tmp_path / "two.nii")
     with pytest.raises(ImageError, match="2 volumes"):
         shape_and_affine(tmp_path / "two.nii")
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("low", [0.0, -35.0])
+def test_intensities_are_written_to_half_a_step(tmp_path, orientation, low):
+    data = np.random.default_rng(1).uniform(low, 900, (10, 9, 8)).astype(np.float32)
+    data[:4] = 0
+    affine = affine_of(orientation, data.shape)
+    image = nib.load(save_intensities(data, affine, tmp_path / "x.nii.gz"))
+    assert image.get_data_dtype() == (np.uint16 if low == 0 else np.int16)
+    step = np.abs(data).max() / (65535 if low == 0 else 32767)
+    assert np.abs(image.get_fdata() - data).max() <= 0.5001 * step
+    assert (image.get_fdata()[:4] == 0).all()
+    np.testing.assert_allclose(image.affine, affine, atol=1e-5)
+    np.testing.assert_array_equal(np.asarray(load_image(tmp_path / "x.nii.gz").dataobj), image.get_fdata().astype("f4"))
+
+
+@pytest.mark.parametrize("data", [np.zeros((2, 2, 2)), np.full((2, 2, 2), np.nan), np.full((2, 2, 2), 1e-42)])
+def test_intensities_without_a_step_stay_floats(tmp_path, data):
+    image = nib.load(save_intensities(data, np.eye(4), tmp_path / "x.nii.gz"))
+    assert image.get_data_dtype() == np.float32
+    np.testing.assert_array_equal(image.get_fdata(), data.astype(np.float32))

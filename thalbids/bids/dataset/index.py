@@ -54,7 +54,7 @@ def index_anat(
 
 
 def _listed(subject: Path) -> Iterator[Path]:
-    """Images of ours in the ``anat`` folders of a subject and of its sessions; a folder that cannot be read has none."""
+    """Images of ours in ``anat`` of a subject and of its sessions; a folder that cannot be read has none."""
     sessions = [name for name in _names(subject) if _SESSION.fullmatch(name)]
     for folder in (subject, *(subject / session for session in sessions)):
         anat = folder / "anat"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from thalbids.bids.dataset.acquisition import facts
 from thalbids.bids.results.outputs import sidecar
 from thalbids.participant.session import PlannedMask, SessionPlan, SubjectPlan
 from thalbids.participant.stages.session.measures import MeasuresParams, Visit
@@ -46,9 +45,5 @@ def _keys(plan: SessionPlan, masks: Sequence[PlannedMask]) -> dict[str, str]:
 
 
 def _visit(plan: SessionPlan, key: str, masks: Mapping[str, str]) -> Visit:
-    images = {
-        name: {} if name in plan.made else facts(image)
-        for name, image in plan.session.images.items()
-        if name in plan.images
-    }
+    images = {name: plan.acquired(name) for name in plan.session.images if name in plan.images}
     return Visit(plan.session.session or "without a label", images, key, masks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -65,10 +66,16 @@ def _found(out_dir: Path, session: Session) -> list[names.MaskKind]:
     """The methods whose masks of this session are in the output folder, in the order of their names."""
     kinds = []
     pattern = out_dir / derivative(session, "mask", space=session.reference, label="thalamus", desc="0")
-    start, end = pattern.name.split("_desc-0_")
-    for path in sorted(pattern.parent.glob(f"{start}_desc-*_{end}")):
-        with suppress(KeyError):  # of somebody else's method
-            kinds.append(names.by_desc(path.name.removeprefix(f"{start}_desc-").removesuffix(f"_{end}")))
+    start, end = pattern.name.split("0_mask")
+    end = f"_mask{end}"
+    try:
+        found = sorted(os.listdir(pattern.parent))  # noqa: PTH208 (names only)
+    except OSError:
+        found = []
+    for name in found:
+        if name.startswith(start) and name.endswith(end):
+            with suppress(KeyError):  # of somebody else's method
+                kinds.append(names.by_desc(name.removeprefix(start).removesuffix(end)))
     return kinds
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from thalbids.bids.dataset.acquisition import facts
 from thalbids.bids.results.dictionaries import THALAMUS_COLUMNS, THALAMUS_MORPH
 from thalbids.bids.results.outputs import read_json, read_table, sidecar, write_table
 from thalbids.engine.params import IF_SET, Params
@@ -111,12 +110,7 @@ def add_steps(plan: SessionPlan) -> None:
             dictionary=THALAMUS_MORPH,
             registered=registered,
             images={
-                name: ImageSource(
-                    plan.session.images[name].uri,
-                    plan.images[name],
-                    # of a map that this run makes there is no header yet
-                    {} if name in plan.made else facts(plan.session.images[name]),
-                )
+                name: ImageSource(plan.session.images[name].uri, plan.images[name], plan.acquired(name))
                 for name in (plan.reference, *registered)
             },
             notes=(*plan.session.notes, *(f"{what}: {whence}" for what, whence in plan.origins.items())),

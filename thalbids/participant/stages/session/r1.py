@@ -9,7 +9,7 @@ import numpy as np
 from thalbids.bids.results.outputs import read_json, sidecar
 from thalbids.engine.params import IF_SET, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
-from thalbids.image.io import load_image, load_labels, save_image
+from thalbids.image.io import load_image, load_labels, save_intensities
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.stages.session.registration import SCANNED
 from thalbids.participant.step_io import given
@@ -46,7 +46,7 @@ def add_steps(plan: SessionPlan) -> None:
         ),
         needs=tuple(dict.fromkeys((plan.images["R1map"], plan.brain_step))),
         memory_gb=plan.memory(1.0),
-        version=2,  # the voxel size of the scan is kept
+        version=3,  # written as 16-bit integers
     )
     plan.segmentable["R1map"] = scaled
 
@@ -59,7 +59,7 @@ def scale_r1(inputs: Inputs, outputs: Outputs, params: ScalingParams, upstream: 
     r1 = load_image(given(inputs, "R1map"))
     brain = np.asarray(load_labels(given(inputs, "brain")).dataobj) > 0
     scaled, parameters = scale(np.asarray(r1.dataobj), brain, from_smallest=params.zero == "smallest")
-    save_image(scaled, r1.affine, outputs["image"])
+    save_intensities(scaled, r1.affine, outputs["image"])
     return Done(
         {
             "image": {

@@ -16,7 +16,7 @@ from thalbids.engine.params import IF_SET, LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Step, Upstream, recorded_as
 from thalbids.errors import ImageError, ThalbidsError
 from thalbids.image.grids import resample_to, zooms
-from thalbids.image.io import load_image, load_labels, save_image
+from thalbids.image.io import load_image, load_labels, save_intensities
 from thalbids.image.noise import noise_share
 from thalbids.image.orientation import to_ras
 from thalbids.inference.boxes import without_background
@@ -82,7 +82,7 @@ def add_steps(plan: SessionPlan, name: str) -> None:
         needs=tuple(dict.fromkeys((plan.anatomy, plan.brain_step, *before))),
         record=record_of(plan, name),
         memory_gb=plan.memory(2.0),
-        version=5,  # how noisy the scan is, by the finest wavelet
+        version=6,  # written as 16-bit integers; fewer steps of ANTs
     )
     plan.segmentable[name] = target
 
@@ -179,7 +179,7 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
         return Done({"record": record}, "excluded", outcome.reason)
     transforms.write_itk(outcome.matrix, outputs["transform"])
     data = np.asarray(outcome.image.dataobj)
-    save_image(data, fixed.affine, outputs["image"])
+    save_intensities(data, fixed.affine, outputs["image"])
     stripped = params.skull_stripped
     if not isinstance(stripped, bool):
         stripped = looks_stripped(data, np.asarray(brain.dataobj), zooms(fixed.affine))
