@@ -38,13 +38,19 @@ class Sample:
     table: pd.DataFrame
     volumes: Mapping[str, pd.DataFrame]
 
+    @functools.cached_property
+    def _known(self) -> dict[str, np.ndarray]:
+        """Columns that were asked for: every model of a sample asks for the same."""
+        return {}
+
     def columns(self, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Columns as float arrays; one that the table does not have is missing for everybody."""
-        absent = np.full(len(self.table), np.nan)
-        return {
-            name: self.table[name].to_numpy(dtype=np.float64, na_value=np.nan) if name in self.table else absent
-            for name in names
-        }
+        """Columns as float arrays, not to be changed; one that the table does not have is missing for everybody."""
+        for name in names:
+            if name not in self._known:
+                absent = np.full(len(self.table), np.nan)
+                there = name in self.table
+                self._known[name] = self.table[name].to_numpy(np.float64, na_value=np.nan) if there else absent
+        return {name: self._known[name] for name in names}
 
     def covariates(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Columns of numbers as float arrays, those of words (site, diagnosis) as object arrays, "" for missing."""

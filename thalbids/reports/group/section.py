@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from thalbids.bids.results.names import ordered
 from thalbids.reports.group.figures import descriptive, look
 from thalbids.reports.group.figures.canvas import Figure
-from thalbids.reports.group.group_data import methods_in, number, p_value, rows_of
+from thalbids.reports.group.group_data import by_keys, methods_in, number, p_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,10 +59,11 @@ class Section:
 def per_group(table: pd.DataFrame, cell: Callable[[Any], str]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table of methods times diagnoses; ``cell`` makes a text from a row of ``table``."""
     groups = [*(["all"] if (table["diagnosis"] == "all").any() else []), *descriptive.diagnoses_in(table)]
+    first = {key: own.iloc[0] for key, own in by_keys(table, "method", "diagnosis").items()}
     rows = []
     for method in methods_in(table):
-        found = [rows_of(table, method=method, diagnosis=group) for group in groups]
-        rows.append([look.label(method), *(cell(own.iloc[0]) if len(own) else "–" for own in found)])
+        found = [first.get((method, group)) for group in groups]
+        rows.append([look.label(method), *("–" if row is None else cell(row) for row in found)])
     return ["Method", *groups], rows
 
 

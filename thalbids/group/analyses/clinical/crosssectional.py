@@ -13,7 +13,7 @@ import numpy as np
 from thalbids.group.analysis import Analysis
 from thalbids.group.statistics.fits import signs
 from thalbids.reports.group.figures import clinical, look
-from thalbids.reports.group.group_data import Tables, interval, listed, methods_in, number, p_value, rows_of
+from thalbids.reports.group.group_data import Tables, by_keys, interval, listed, methods_in, number, p_value, rows_of
 from thalbids.reports.group.section import Section, Shown, by_measure, counted, remark
 
 if TYPE_CHECKING:
@@ -273,9 +273,11 @@ def show_formulas(section: Section, table: pd.DataFrame) -> None:
 
 
 def _model_order(table: pd.DataFrame) -> Iterable[dict[str, Any]]:
+    parts = by_keys(table, "outcome", "method")
     for outcome in clinical.outcomes_in(table):
         for method in methods_in(table):
-            yield from rows_of(table, outcome=outcome, method=method).to_dict("records")
+            if (outcome, method) in parts:
+                yield from parts[outcome, method].to_dict("records")
 
 
 def _unexpected(row: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from thalbids.group.analysis import Analysis
 from thalbids.reports.group.figures import clinical, descriptive, look
-from thalbids.reports.group.group_data import Tables, in_order, interval, listed, methods_in, number, rows_of
+from thalbids.reports.group.group_data import Tables, by_keys, in_order, interval, listed, methods_in, number, rows_of
 from thalbids.reports.group.section import Section, Shown, counted, span, word
 
 if TYPE_CHECKING:
@@ -229,11 +229,12 @@ def _where(section: Section, tables: Tables) -> None:
 def _descriptives(tables: Tables, table: pd.DataFrame, sample: str | None) -> Shown:
     groups = [*(["all"] if (table["diagnosis"] == "all").any() else []), *descriptive.diagnoses_in(table)]
     rows = []
+    first = {key: own.iloc[0] for key, own in by_keys(table, "variable", "diagnosis").items()}
     for variable in dict.fromkeys(table.loc[table["n"] > 0, "variable"].dropna()):
         cells = []
         for group in groups:
-            of_group = rows_of(table, variable=variable, diagnosis=group)
-            cells.append(_described(variable, of_group.iloc[0]) if len(of_group) and of_group.iloc[0]["n"] > 0 else "–")
+            row = first.get((variable, group))
+            cells.append(_described(variable, row) if row is not None and row["n"] > 0 else "–")
         rows.append([_variable(variable), *cells])
     title = "Mean ± SD, for EDSS and attacks median [quartiles]; (n)"
     return Shown(

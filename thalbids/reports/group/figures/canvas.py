@@ -144,11 +144,20 @@ def _panel(panel: Panel, salt: str) -> tuple[str, np.ndarray]:
         sheet.suptitle(panel.title, x=0.01, ha="left", fontsize=_title_size(panel), fontweight="bold")
         canvas.draw()
         sheet.set_layout_engine("none")  # what Agg measured holds for the SVG too
+        _keep_labels(axes)
         pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
         out = io.StringIO()
         sheet.set_dpi(POINTS)
         FigureCanvasSVG(sheet).print_svg(out, metadata=_NO_METADATA)  # savefig would draw once more
     return _clean(out.getvalue()), pixels
+
+
+def _keep_labels(axes: Any) -> None:
+    """Labels of the axes stay where they were drawn: to find their place again takes as long as all ticks together."""
+    frame = axes.bbox
+    x, y = axes.xaxis.label.get_position(), axes.yaxis.label.get_position()
+    axes.xaxis.set_label_coords(x[0], (x[1] - frame.y0) / frame.height)
+    axes.yaxis.set_label_coords((y[0] - frame.x0) / frame.width, y[1])
 
 
 def _title_size(panel: Panel) -> float:

@@ -10,7 +10,17 @@ import numpy as np
 from thalbids.bids.results.names import REGISTERED
 from thalbids.reports.group.figures import look, marks
 from thalbids.reports.group.figures.canvas import SMALL, Figure, Panel
-from thalbids.reports.group.group_data import Tables, in_order, listed, methods_in, number, p_value, rows_of, stars
+from thalbids.reports.group.group_data import (
+    Tables,
+    by_keys,
+    in_order,
+    listed,
+    methods_in,
+    number,
+    p_value,
+    rows_of,
+    stars,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -255,13 +265,14 @@ def claimed(tables: Tables, analysis: str) -> Figure | None:
     checked = checked[checked["claim"].astype(str).str.lower() == "true"]
     table = rows_of(tables.get("residuals", needs), analysis=analysis)
     drawn = methods_in(table)[:1]
+    parts = by_keys(table, "outcome", "method")
     panels: list[Panel] = []
     for outcome in outcomes_in(checked):
         for method in methods_in(rows_of(checked, outcome=outcome)):
-            of_model = rows_of(table, outcome=outcome, method=method)
-            said = rows_of(checked, outcome=outcome, method=method)
+            of_model = parts.get((outcome, method), table.iloc[:0])
             if method in drawn or len(of_model) < 3 or len(panels) >= MOST_CLAIMS:
                 continue
+            said = rows_of(checked, outcome=outcome, method=method)
             r = float(said["qq_r"].iloc[0])
             title = f"{outcome_name(outcome)}: {look.short(look.label(method))}"
             alt = f"{title}, quantiles of residuals against a normal distribution: r = {number(r, 3)}."

@@ -10,7 +10,17 @@ import numpy as np
 from thalbids.bids.tabular.people import natural
 from thalbids.reports.group.figures import look, marks
 from thalbids.reports.group.figures.canvas import SMALL, Figure, Panel
-from thalbids.reports.group.group_data import Tables, in_order, interval, listed, methods_in, number, rows_of, values
+from thalbids.reports.group.group_data import (
+    Tables,
+    by_keys,
+    in_order,
+    interval,
+    listed,
+    methods_in,
+    number,
+    rows_of,
+    values,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,21 +67,16 @@ def volumes(tables: Tables) -> Figure | None:
             ),
         ]
     else:
+        parts, none = by_keys(table, "method", "diagnosis"), table.iloc[:0]
+        of_method = {m: [(g, parts.get((m, g), none)) for g in groups] for m in methods}
         panels = [
             _boxes(
                 look.short(look.label(m)),
-                [
-                    (
-                        f"{g} (n = {len(rows_of(table, method=m, diagnosis=g))})",
-                        rows_of(table, method=m, diagnosis=g),
-                        look.colour(m),
-                    )
-                    for g in groups
-                ],
+                [(f"{g} (n = {len(part)})", part, look.colour(m)) for g, part in own],
                 "volume_ml",
                 "Volume (mL)",
             )
-            for m in methods
+            for m, own in of_method.items()
         ]
         panels = [*manual, *panels]
     intro = (
@@ -206,11 +211,10 @@ def normative(tables: Tables) -> Figure | None:
     panels = []
     for method in methods_in(table):
         of_method = table[table["method"] == method]
-        rows = [
-            (f"{g} (n = {len(rows_of(of_method, diagnosis=g))})", rows_of(of_method, diagnosis=g))
-            for g in diagnoses_in(of_method)
+        parts = by_keys(of_method, "diagnosis")
+        coloured = [
+            (f"{g} (n = {len(parts[(g,)])})", parts[(g,)], look.colour(method)) for g in diagnoses_in(of_method)
         ]
-        coloured = [(name, part, look.colour(method)) for name, part in rows]
         panels.append(_boxes(look.short(look.label(method)), coloured, "z", "z against the controls", 0.0))
     if not panels:
         return None
