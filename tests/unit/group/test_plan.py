@@ -29,6 +29,13 @@ def test_written_without_data_and_never_replaced(tmp_path: Path, capsys: pytest.
     assert main([str(tmp_path), str(tmp_path / "o"), "participant", "--follow-plan", str(path)]) == 2
 
 
+def test_the_plan_says_which_measures_of_change_there_are() -> None:
+    both, one = (plan.planned(load(None, {"group": {"registration": given}})) for given in (True, False))
+    assert "a family of their own in every correction" in both["tests"]["measures_of_change"]
+    assert one["tests"]["measures_of_change"] == "differences of volumes alone"
+    assert (both["settings"]["group"]["registration"], one["settings"]["group"]["registration"]) == (True, False)
+
+
 def test_settings_of_the_plan_win_and_others_are_told(tmp_path: Path) -> None:
     plan.write(tmp_path / "plan.json", load(None, {"group": {"subset": "PMS"}, "checks": {"cook": 1.0}}))
     given = load(None, {"group": {"subset": "RRMS"}, "run": {"nprocs": 3}})
