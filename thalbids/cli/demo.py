@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from thalbids.cli.parser import EXIT_CODES, Parser, add_compute, add_config, add_general, add_run
@@ -17,11 +18,12 @@ def parser() -> Parser:
         prog="thalbids demo",
         usage="thalbids demo [DIR] [options]",
         description="Write a small BIDS dataset with known thalamic shrinkage, made from the MNI152\n"
-        "template, and measure it.",
+        "template, and measure it; and a simulated cohort of 42 people (tables and small masks)\n"
+        "for the group level.",
         epilog=f'Needs the extra "demo": pip install "thalbids[demo]". Downloads nothing.\n\n{EXIT_CODES}',
     )
     places = result.add_argument_group("positional arguments")
-    text = "new folder, gets raw/ and derivatives/ (default: %(default)s)"
+    text = "new folder, gets raw/, derivatives/ and cohort/ (default: %(default)s)"
     places.add_argument("directory", metavar="DIR", type=Path, nargs="?", default=Path("thalbids-demo"), help=text)
     group = result.add_argument_group("what to do")
     group.add_argument("--data-only", action="store_true", help="write the dataset; measure nothing")
@@ -41,39 +43,76 @@ def parser() -> Parser:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Give the exit code of the run over the demo dataset (0 with ``--data-only``)."""
-    from thalbids.demo import compare, write_dataset
+    from thalbids.demo import write_dataset
+    from thalbids.demo_cohort import write_cohort
 
-    raw = arguments.directory / "raw"
-    out_dir = arguments.directory / "derivatives" / "thalbids"
-    print(f"Demo dataset: {raw}", flush=True)
+    folder: Path = arguments.directory
+    raw, out_dir, cohort = folder / "raw", folder / "derivatives" / "thalbids", folder / "cohort"
+    print(f"Images of {arguments.subjects} made-up people, two sessions each: {raw}", flush=True)
     for name in write_dataset(raw, arguments.subjects, arguments.seed, qmri=arguments.qmri):
         print(f"  made {name}", flush=True)
+    written = sum(1 for _ in write_cohort(cohort, arguments.seed))
+    print(f"A simulated cohort for the group level (tables and small masks{'' if written else ', there already'}): "
+          f"{cohort / 'raw'}", flush=True)  # fmt: skip
     if arguments.data_only:
         return 0
+    from thalbids.group.run import group
     from thalbids.participant.run import participant
 
-    code = participant(raw, out_dir, settings, dry_run=False, reports_only=False)
-    print("\nChange of the thalamus between the sessions, in percent:\n  person    true  measured on T1w")
-    for label, truth, measured in compare(raw, out_dir):
-        print(f"  {label:8}{truth:6.2f}  " + ("missing" if measured is None else f"{measured:6.2f}"))
-    print(
-        "Each difference between true and measured is the error of one pair of scans: here, with simulated noise,\n"
-        "shading and position, one or two points are usual. True change is read about a tenth too small\n"
-        "(docs/model_card.md)."
-    )
-    from thalbids.group.run import group
-
-    print("\nGroup level:", flush=True)
-    code = max(code, group(raw, out_dir, settings))
-    _show([*sorted(out_dir.glob("sub-*.html")), out_dir / "qc.html", out_dir / "group.html"])
+    print("Measuring the images:", flush=True)
+    code = participant(raw, out_dir, settings, dry_run=False, reports_only=False, terse=True)
+    print("Group level of the simulated cohort:", flush=True)
+    results = cohort / "derivatives" / "thalbids"
+    code = max(code, group(cohort / "raw", results, with_manual(settings, cohort), terse=True))
+    print("\n".join(["", *_found(raw, out_dir, results), "", *_next(folder, out_dir, results)]))
+    _open(sorted(out_dir.glob("sub-*.html")))
     return code
 
 
-def _show(reports: list[Path]) -> None:
-    """Name the reports that there are; on a desktop, open the first."""
-    reports = [path for path in reports if path.is_file()]
-    if reports:
-        print("\nReports:", *reports, sep="\n  ")
+def with_manual(settings: Settings, cohort: Path) -> Settings:
+    """The settings with the simulated manual masks of both raters."""
+    from thalbids.demo_cohort import RATERS
+
+    masks = {name: cohort / "derivatives" / name for name in RATERS}
+    return replace(settings, inputs=replace(settings.inputs, derivatives={**settings.inputs.derivatives, **masks}))
+
+
+def _found(raw: Path, out_dir: Path, results: Path) -> list[str]:
+    """What came out, beside what was put in: one line per person with images, then effects of the cohort."""
+    from thalbids.demo import compare
+    from thalbids.demo_cohort import TOLD, held_against_truth
+
+    lines = ["Change of the thalamus between two scans, in percent (one pair errs by one or two points):"]
+    for label, truth, measured in compare(raw, out_dir):
+        lines.append(f"  {label}: true {truth:.2f}, measured " + ("missing" if measured is None else f"{measured:.2f}"))
+    facts = held_against_truth(results)
+    lines.append("Simulated cohort, what was put in and what the group level found (95 % interval):")
+    for found in facts:
+        if found.fact.what in TOLD:
+            estimate = f"{found.estimate:.2f} [{found.low:.2f}, {found.high:.2f}] {found.fact.unit}"
+            lines.append(f"  {found.fact.what}: {found.fact.truth:.2f}, found {estimate}")
+    held = sum(found.holds for found in facts)
+    lines.append(f"  {held} of {len(facts)} intervals hold what was put in (all: {results.parents[1] / 'raw/truth.tsv'})")
+    return lines
+
+
+def _next(folder: Path, out_dir: Path, results: Path) -> list[str]:
+    """Which pages to open, and what to type for one's own data."""
+    pages = {
+        out_dir / "sub-01.html": "one person: masks, volumes, change",
+        out_dir / "qc.html": "every session, what stands out",
+        results / "group.html": "the group level (simulated)",
+    }
+    there = [f"  {path}  ({what})" for path, what in pages.items() if path.is_file()]
+    own = "thalbids BIDS_DIR BIDS_DIR/derivatives/thalbids participant"
+    return [
+        *(["Open:", *there] if there else []),
+        f"Your own data: {own} --dry-run  (what would be done; then without --dry-run, then group)",
+    ]
+
+
+def _open(reports: list[Path]) -> None:
+    """On a desktop, open the first page."""
     if reports and sys.stdout.isatty() and _has_desktop():
         import webbrowser
 

@@ -42,6 +42,8 @@ class Reporter:
         Where lines go (standard error). A progress bar is drawn when it is a terminal.
     verbose
         1 also shows finished-earlier steps and what steps log.
+    terse
+        Shows how far the run is, ten times, and what went wrong; everything else is in run.log alone.
 
     Raises
     ------
@@ -49,13 +51,16 @@ class Reporter:
         The log folder cannot be made.
     """
 
-    def __init__(self, out_dir: Path, *, settings: str = "", stream: TextIO | None = None, verbose: int = 0):
+    def __init__(
+        self, out_dir: Path, *, settings: str = "", stream: TextIO | None = None, verbose: int = 0, terse: bool = False
+    ):
         self.out_dir = Path(out_dir)
         self.results: list[StepResult] = []
         self._stream = sys.stderr if stream is None else stream
         self._last_words: list[str] = []
         self._bar = _Bar(self._stream) if self._stream.isatty() else None
         self._verbose, self._start, self._total, self._closed = verbose, time.monotonic(), 0, False
+        self._terse = terse and not verbose
         try:
             self.directory = _new_directory(self.out_dir / "logs")
             self._file = (self.directory / "run.log").open("w", encoding="utf-8")
@@ -87,15 +92,17 @@ class Reporter:
         self.results.append(result)
         level = logging.ERROR if result.crashed else logging.INFO
         number = f"[{len(self.results)}/{self._total}] " if self._total else ""
-        quiet = result.cached or (self._bar is not None and not result.crashed)
+        quiet = result.cached or ((self._bar is not None or self._terse) and not result.crashed)
         self.log(level, number + _line(result), shown=not quiet or self._verbose > 0)
         if self._bar:
             self._bar.draw(self.results, self._total, "")
+        elif self._terse and _tenths(len(self.results), self._total) > _tenths(len(self.results) - 1, self._total):
+            self._print(f"  {len(self.results)} of {self._total} steps")
         return result
 
     def info(self, text: str) -> None:
-        """Say something on the terminal and in the log."""
-        self.log(logging.INFO, text, shown=True)
+        """Say something on the terminal (unless terse) and in the log."""
+        self.log(logging.INFO, text, shown=not self._terse)
 
     def warning(self, text: str) -> None:
         """Warn on the terminal and in the log."""
@@ -241,6 +248,11 @@ class _Bar:
                 self._stream.write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
                 self._stream.flush()
             self._text = ""
+
+
+def _tenths(n: int, total: int) -> int:
+    """How many tenths of the total are done."""
+    return 10 * n // max(total, 1)
 
 
 def _new_directory(logs: Path) -> Path:

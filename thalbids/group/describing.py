@@ -55,6 +55,17 @@ def counted(n: int, one: str, many: str) -> str:
     return f"{n} {one if n == 1 else many}"
 
 
+def tables_line(n: int, empty: int) -> str:
+    """How many tables were written, and how many have no row.
+
+    Examples
+    --------
+    >>> tables_line(64, 0), tables_line(64, 1)
+    ('64 tables', '64 tables (1 without rows)')
+    """
+    return counted(n, "table", "tables") + (f" ({empty} without rows)" if empty else "")
+
+
 def clinical_lines(found: Mapping[str, Sequence[str]], unused: Sequence[str]) -> list[str]:
     """Which columns of the clinical tables stand for what, for reading."""
     lines = ["Clinical columns:"]

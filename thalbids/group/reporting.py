@@ -42,7 +42,7 @@ def write(out_dir: Path, settings: str, notes: Iterable[str] = (), nprocs: int =
     provenance |= {"Notes of the run": notes} if notes else {}
     made = {str(tool["Name"]): tool.get("Version", "") for tool in _generated_by(out_dir)}
     provenance |= {"Programs that made the masks": made} if made else {}
-    pages = write_group_report(out_dir, story(ANALYSES), provenance, paragraphs, nprocs)
+    pages = write_group_report(out_dir, story(ANALYSES), provenance, paragraphs, nprocs, simulated=_simulated(out_dir))
     return [*pages, *boilerplate.write(paragraphs, out_dir / "logs")]
 
 
@@ -54,6 +54,13 @@ def story(analyses: Iterable[Analysis]) -> list[Callable[[Tables], Section]]:
     told = [name for analysis in analyses for name in analysis.told]
     views = {name: view for analysis in analyses for name, view in analysis.views.items()}
     return [*(makers[key] for key in order), functools.partial(beyond, told=told, views=views)]
+
+
+def _simulated(out_dir: Path) -> str:
+    """What the dataset says of itself where it calls itself simulated; else nothing."""
+    path = out_dir / "dataset_description.json"
+    name = str(read_json(path).get("Name", "")) if path.is_file() else ""
+    return name if "simulated" in name.lower() else ""
 
 
 def _generated_by(out_dir: Path) -> list[Mapping[str, object]]:

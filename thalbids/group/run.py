@@ -15,7 +15,7 @@ from thalbids.files import write_text
 from thalbids.group import plan
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
-from thalbids.group.describing import clinical_lines, describe, fitted_lines, shown
+from thalbids.group.describing import clinical_lines, describe, fitted_lines, shown, tables_line
 from thalbids.group.intake import harmonise
 from thalbids.group.intake.reading import read_cohort
 from thalbids.group.registry import ANALYSES
@@ -27,9 +27,11 @@ LOG = logging.getLogger(__name__)
 
 
 def group(
-    bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = False, follow: Path | None = None
+    bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = False, follow: Path | None = None,
+    terse: bool = False,
 ) -> int:
-    """Run the group level; gives the exit code. ``follow`` is an analysis plan, whose settings replace those given.
+    """Run the group level; gives the exit code. ``follow`` is an analysis plan, whose settings replace those given;
+    ``terse`` leaves the notes to ``logs/group/notes.txt``.
 
     Raises
     ------
@@ -65,14 +67,17 @@ def group(
     notes = [*cohort.notes, *(note for table in made for note in table.notes), *problems]
     write_text(out_dir / "logs" / "group" / "settings.toml", settings.to_toml())
     write_text(out_dir / "logs" / "group" / "notes.txt", "".join(f"{note}\n" for note in notes))
-    for note in [*shown(notes), *fitted_lines(made)]:
+    for note in [*shown(notes), *fitted_lines(made)] if not terse else problems:
         print(note)
     if settings.outputs.report:
         from thalbids.group import reporting
 
         kept = without_folders(settings.to_toml())
-        print(f"report: {reporting.write(out_dir, kept, notes, settings.run.nprocs)[0].name}")
-    print(f"{len(made)} tables: " + ", ".join(f"{table.name} ({len(table.frame)})" for table in made))
+        page = reporting.write(out_dir, kept, notes, settings.run.nprocs)[0].name
+        if not terse:
+            print(f"report: {page}")
+    empty = sum(table.frame.empty for table in made)
+    print(f"  {tables_line(len(made), empty)}" if terse else f"{tables_line(len(made), empty)}: group_*.tsv")
     end(out_dir)
     return 1 if problems or cohort.lost else 0
 

@@ -40,9 +40,10 @@ from thalbids.types import Session
 
 
 def participant(
-    bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = False, reports_only: bool = False
+    bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = False, reports_only: bool = False,
+    terse: bool = False,
 ) -> int:
-    """Run the participant level; gives the exit code.
+    """Run the participant level; gives the exit code. ``terse`` shows progress and what went wrong, nothing else.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def participant(
                 out_dir, bids_dir, generated_by(sessions), families=[m.family for m in choice.methods],
                 validate=not settings.inputs.skip_bids_validation, links=links(settings),
             )  # fmt: skip
-        with Reporter(out_dir, settings=settings.to_toml(), verbose=settings.run.verbose) as reporter:
+        with Reporter(out_dir, settings=settings.to_toml(), verbose=settings.run.verbose, terse=terse) as reporter:
             for remark in (*dataset.remarks, *removed_from(bids_dir, out_dir)):
                 reporter.remark(remark)
             for note in unmatched:

@@ -57,6 +57,21 @@ def test_the_last_lines_say_what_failed_and_why(out):
     assert not any("s1 b" in line for line in lines)
 
 
+def test_a_terse_run_shows_ten_lines_and_what_went_wrong(out):
+    stream = io.StringIO()
+    with Reporter(out, stream=stream, terse=True) as reporter:
+        reporter.begin(40)
+        reporter.info("left out: something long")
+        for number in range(39):
+            reporter.finished(result(f"s{number} a", "ok"))
+        reporter.finished(result("s39 a", "failed", "out of memory."))
+    lines = stream.getvalue().splitlines()
+    assert [line for line in lines if line.endswith("of 40 steps")] == [f"  {n} of 40 steps" for n in range(4, 41, 4)]
+    assert lines[-2] == "FAILED s39 a: out of memory." and len(lines) == 13
+    text = (reporter.directory / "run.log").read_text()
+    assert "ok s7 a" in text and "left out: something long" in text
+
+
 def test_many_failures_are_counted_rather_than_listed(out):
     stream = io.StringIO()
     with Reporter(out, stream=stream) as reporter:

@@ -43,6 +43,7 @@ def write_group_report(
     provenance: Mapping[str, Mapping[str, object] | str],
     methods_paragraph: Paragraphs | None = None,
     nprocs: int = 1,
+    simulated: str = "",
 ) -> list[Path]:
     """Write ``group.html`` and ``group_figures/*`` from the tables of a folder.
 
@@ -53,6 +54,7 @@ def write_group_report(
     provenance : heading -> table (name -> value) or text, as in the participant's page
     methods_paragraph : from :func:`thalbids.reports.boilerplate.group`
     nprocs : processes that draw the figures
+    simulated : what a simulated dataset is called; "" for one of real people
 
     Returns
     -------
@@ -75,7 +77,9 @@ def write_group_report(
         if path not in files and path.suffix in (".svg", ".png"):
             path.unlink()
     page = template("group.html").render(
-        sections=parts,
+        simulated=simulated,
+        sections=[part for part in parts if not part["nothing"]],
+        without=[part for part in parts if part["nothing"]],
         headlines=headlines(sections),
         first=warnings(sections),
         paragraph=methods_paragraph.html() if methods_paragraph is not None else None,

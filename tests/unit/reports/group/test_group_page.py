@@ -77,9 +77,10 @@ def test_the_story_has_the_papers_numbers(paper: Path, quick: None) -> None:
     ):
         assert said in page.text, said
     ids = [a["id"] for a in page.all("section")]
-    assert ids == ["people", "volumes", "groups", "overlap", "containment", "agreement", "crosssectional", "change",
-                   "comparability", "pbvc", "longitudinal", "sensitivity", "influence", "same_people", "imputed",
-                   "maps", "beyond", "methods", "provenance"]  # fmt: skip
+    assert ids == ["people", "volumes", "overlap", "containment", "agreement", "crosssectional", "change", "pbvc",
+                   "longitudinal", "sensitivity", "beyond", "without", "methods", "provenance"]  # fmt: skip
+    assert [a["id"] for a in page.all("dt")] == ["groups", "comparability", "influence", "same_people", "imputed",
+                                                 "maps"]  # fmt: skip
     assert page.text.count("Research use only") == 1
 
 
@@ -127,7 +128,7 @@ def test_ordinal_models_of_two_subsets_are_told_apart(tmp_path: Path, quick: Non
 
 def test_an_empty_folder_says_why(tmp_path: Path) -> None:
     page = page_of(tmp_path)
-    assert page.text.count("no data") == 17
+    assert len(page.all("dt")) == 17 and [a["id"] for a in page.all("section")] == ["without", "methods", "provenance"]
     assert "--derivatives manual=PATH" in page.text
     assert '[group] containment = "all" in the settings' in page.text
     assert "no session has a volume yet" in page.text
@@ -141,6 +142,14 @@ def test_one_method_and_no_reference_is_enough(tmp_path: Path, quick: None) -> N
     page = page_of(tmp_path)
     assert "1 method: MindGlide T1w." in page.text
     assert "There are no manual masks" in page.text
+
+
+def test_a_simulated_dataset_says_so(tmp_path: Path, quick: None) -> None:
+    paper_tables.write(tmp_path, methods=("first",))
+    plain = write_group_report(tmp_path, story(ANALYSES), {})[0].read_text(encoding="utf-8")
+    assert "Simulated" not in plain
+    told = write_group_report(tmp_path, story(ANALYSES), {}, simulated="a <simulated> cohort")[0]
+    assert "<strong>Simulated.</strong> a &lt;simulated&gt; cohort" in told.read_text(encoding="utf-8")
 
 
 def test_hostile_text_shows_as_text(tmp_path: Path) -> None:
