@@ -10,7 +10,11 @@ list="$(dirname "$0")/demo_files.txt"
 out="$folder/derivatives/thalbids"
 
 thalbids demo "$folder" --subjects 1 --nprocs 2
-files() { (cd "$out" && find . -type f -not -path "./logs/*" | LC_ALL=C sort); }
+# of the simulated cohort what the group level wrote, not the 42 people
+files() {
+  (cd "$out" && find . -type f -not -path "./logs/*" | LC_ALL=C sort)
+  (cd "$folder" && find cohort -type f -path "*/thalbids/group*" | LC_ALL=C sort)
+}
 sums() { (cd "$out" && find . -type f -not -path "./logs/*" -print0 | LC_ALL=C sort -z | xargs -0 sha256sum); }
 if [ "${2:-}" = --update ]; then
   files >"$list"

@@ -22,8 +22,8 @@ from thalbids.bids.results import dictionaries
 from thalbids.errors import OutputError, UsageError
 from thalbids.files import read_json, read_table, write_json, write_table, write_text
 from thalbids.image.io import save_image
-from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
 from thalbids.registration.transforms import write_itk
+from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
 
 NAME = "thalbids demo: a simulated cohort (nobody was scanned, every number is invented)"
 VISITS = ("1", "2", "3")  # about a year apart

@@ -568,8 +568,9 @@ def _sections() -> dict[str, _Section]:
 def unknown_name(kind: str, name: str, known: Iterable[str], path: Path | None = None) -> UsageError:
     """The error for a name that does not exist, with the nearest one that does."""
     names = sorted(known)
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-    mend = f"Did you mean {near[0]!r}?" if near else f"There is: {', '.join(names)}."
+    spelled = {known.lower(): known for known in reversed(names)}
+    near = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=0.6)
+    mend = f"Did you mean {spelled[near[0]]!r}?" if near else f"There is: {', '.join(names)}."
     return UsageError(f"unknown {kind} {name!r}.", mend, path)
 
 
@@ -641,6 +642,20 @@ def _block(name: str, section: Any) -> str:
     return "\n".join([f"[{name}]", *lines])
 
 
+def _list_of(value: object) -> str:
+    """What a list of names must look like, by what was given in its place.
+
+    Examples
+    --------
+    >>> _list_of("edss, sdmt"), _list_of(4)
+    ('a list: ["edss", "sdmt"]', 'a list of names in quotes and square brackets')
+    """
+    items = value.replace(",", " ").split() if isinstance(value, str) else value
+    if isinstance(items, (list, tuple)) and items:
+        return "a list: [" + ", ".join(f'"{item}"' for item in items) + "]"
+    return "a list of names in quotes and square brackets"
+
+
 @dataclass(frozen=True)
 class _Value:
     """One value on its way into a field; knows what to call itself in an error."""
@@ -691,11 +706,11 @@ class _Value:
 
     def _names(self, value: object) -> tuple[str, ...]:
         if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
-            raise self._wrong(value, 'a list of names, such as ["01", "02"]')
+            raise self._wrong(value, _list_of(value))
         if self.rules.get("words"):
             return tuple(value)
         if not all(item.strip() for item in value):
-            raise self._wrong(value, 'a list of names, such as ["01", "02"]')
+            raise self._wrong(value, "a list of names, none of them empty")
         prefix = self.rules.get("strip", "")
         return tuple(dict.fromkeys(self._chosen(item.strip().removeprefix(prefix)) for item in value))
 

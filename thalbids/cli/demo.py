@@ -92,7 +92,9 @@ def _found(raw: Path, out_dir: Path, results: Path) -> list[str]:
             estimate = f"{found.estimate:.2f} [{found.low:.2f}, {found.high:.2f}] {found.fact.unit}"
             lines.append(f"  {found.fact.what}: {found.fact.truth:.2f}, found {estimate}")
     held = sum(found.holds for found in facts)
-    lines.append(f"  {held} of {len(facts)} intervals hold what was put in (all: {results.parents[1] / 'raw/truth.tsv'})")
+    lines.append(
+        f"  {held} of {len(facts)} intervals hold what was put in (all: {results.parents[1] / 'raw/truth.tsv'})"
+    )
     return lines
 
 

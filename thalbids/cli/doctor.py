@@ -86,7 +86,10 @@ def table(found: list[Finding]) -> str:
     missing = sum(not finding.ok for finding in found)
     lines += [
         "",
-        f"{missing} missing; nothing of that is needed for the embedded method." if missing else "All is here.",
+        f"{missing} {'piece is' if missing == 1 else 'pieces are'} missing; none of that is needed for SynThal, the "
+        "embedded method."
+        if missing
+        else "All is here.",
     ]
     return "\n".join(lines)
 

@@ -7,6 +7,7 @@ when it was not given, so that a settings file or the default holds.
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,6 +26,51 @@ VERBS = {  # each is a module of this package with parser() and run(arguments, s
     "select-gt": "whom to segment by hand: a stratified sample",
 }
 LEVELS = ("participant", "group")
+
+# Options of other BIDS Apps and of FastSurfer (hyphenated): what they are called here, and what is different. What
+# means the same is an option of its own (--nthreads, --mem-gb, -w).
+ELSEWHERE: dict[str, tuple[str, str]] = {
+    "--mem-mb": ("--mem GB", "in GB, not MB"),
+    "--memory-gb": ("--mem GB", ""),
+    "--threads": ("--omp-nthreads N", "threads of one step; --nprocs N for workers"),
+    "--ants-nthreads": ("--omp-nthreads N", ""),
+    "--sd": ("--fs-subjects-dir DIR", ""),
+    "--subjects-dir": ("--fs-subjects-dir DIR", ""),
+    "--fs-license": ("--fs-license-file FILE", ""),
+    "--fs-no-reconall": ("--methods", "recon-all runs only where --methods names freesurfer"),
+    "--no-reconall": ("--methods", "recon-all runs only where --methods names freesurfer"),
+    "--subject": ("--participant-label LABEL", ""),
+    "--subjects": ("--participant-label LABEL", ""),
+    "--subject-label": ("--participant-label LABEL", ""),
+    "--participant": ("--participant-label LABEL", ""),
+    "--participants": ("--participant-label LABEL", ""),
+    "--participant-labels": ("--participant-label LABEL", ""),
+    "--session": ("--session-label LABEL", ""),
+    "--session-id": ("--session-label LABEL", ""),
+    "--session-labels": ("--session-label LABEL", ""),
+    "--sessions": ("--session-label LABEL", ""),
+    "--output-spaces": ("--template NAME", "masks stay in the space of the scan; --template adds a transform"),
+    "--output-space": ("--template NAME", "masks stay in the space of the scan; --template adds a transform"),
+    "--skull-strip-template": ("--derivatives brain=PATH", "for brain masks of your own"),
+    "--bids-database": ("--bids-database-dir DIR", ""),
+    "--fail-fast": ("--stop-on-first-crash", ""),
+    "--gpu": ("--device cuda", ""),
+    "--use-gpu": ("--device cuda", ""),
+    "--no-cuda": ("--device cpu", ""),
+    "--dryrun": ("--dry-run", ""),
+    "--report-only": ("--reports-only", ""),
+    "--random-seed": ("--config FILE", "[run] seed in the settings file"),
+    "--verbose-count": ("-v", "-vv says everything"),
+    "--config-file": ("--config FILE", "a TOML file of thalbids"),
+    "--notrack": ("", "nothing is sent anywhere"),
+    "--no-sub": ("", "nothing is sent anywhere"),
+    "--low-mem": ("", "steps run within --mem"),
+    "--clean-workdir": ("", "temporary files are removed by themselves"),
+    "--clean-env": ("", "a container gets its environment from docker or apptainer"),
+    "--anat-only": ("", "only anatomical images are read"),
+    "--write-graph": ("", "--dry-run shows the plan"),
+    "--resource-monitor": ("", "logs/*/summary.json has time and memory of every step"),
+}
 
 EXIT_CODES = """\
 exit codes:
@@ -51,7 +97,8 @@ examples:
   thalbids segment T1w.nii.gz -o results
 
 {EXIT_CODES}
-Options may be spelled with hyphens or underscores. A dataset folder that is
+Options may be spelled with hyphens or underscores; fMRIPrep's names of the same
+(--nthreads, --n_cpus, --mem_gb, -w) do as well. A dataset folder that is
 named like a command is written with a path: ./demo
 """
 
@@ -66,12 +113,26 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise the usage error."""
         mend = f"See: {self.prog} --help"
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown != message and unknown.startswith("-"):
+            mend = f"{self._near(unknown.split()[0].partition('=')[0])} {mend}".strip()
         if message.startswith("the following arguments are required") and message.endswith("{participant,group}"):
             mend = (
                 "The command is: thalbids BIDS_DIR OUTPUT_DIR participant (or group), with options after it "
                 f"(an option that takes several values also takes the words that follow). {mend}"
             )
         raise UsageError(f"{message}.", mend)
+
+    def _near(self, option: str) -> str:
+        """What an option of another program, or one that was misspelled, is called here; "" when nobody can tell."""
+        there = {word for action in self._actions for word in action.option_strings}
+        ours, why = ELSEWHERE.get(option, ("", ""))
+        if ours and ours.split()[0] in there:
+            return f"Here it is {ours}{f' ({why})' if why else ''}."
+        if why and not ours:
+            return f"{option} is not needed: {why}."
+        near = difflib.get_close_matches(option, there, n=1, cutoff=0.75)
+        return f"Did you mean {near[0]}?" if near else ""
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -234,6 +295,10 @@ def add_run(group: argparse._ArgumentGroup) -> None:
     setting(group, "--mem", "run.mem_gb", text, type=float, metavar="GB")
     text = "for temporary files (default: the system's folder)"
     setting(group, "--work-dir", "run.work_dir", text, type=Path, metavar="DIR")
+    for alias in ("--nthreads", "--n-cpus", "--n-procs", "--ncpus"):  # fMRIPrep's and MRIQC's names of the same
+        setting(group, alias, "run.nprocs", argparse.SUPPRESS, type=int, metavar="N")
+    setting(group, "--mem-gb", "run.mem_gb", argparse.SUPPRESS, type=float, metavar="GB")
+    setting(group, "-w", "run.work_dir", argparse.SUPPRESS, type=Path, metavar="DIR")
     text = "start nothing new after the first failure"
     setting(group, "--stop-on-first-crash", "run.stop_on_first_crash", text, action="store_true")
 

@@ -27,7 +27,12 @@ LOG = logging.getLogger(__name__)
 
 
 def group(
-    bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = False, follow: Path | None = None,
+    bids_dir: Path,
+    out_dir: Path,
+    settings: Settings,
+    *,
+    dry_run: bool = False,
+    follow: Path | None = None,
     terse: bool = False,
 ) -> int:
     """Run the group level; gives the exit code. ``follow`` is an analysis plan, whose settings replace those given;

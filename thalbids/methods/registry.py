@@ -207,6 +207,27 @@ def check_places(given: Mapping[str, Path | None]) -> None:
             raise NoInputError(f"the results given as {name} are not there.", "Check the path; nothing was done.", path)
 
 
+def check_options(settings: Settings) -> None:
+    """Refuse a file or folder that an option of a method names and that does not exist, also where the method does not
+    run: what was named on purpose shall not be ignored without a word.
+
+    Raises
+    ------
+    NoInputError
+        A folder of results is not there.
+    MissingToolError
+        A file (a licence) is not there.
+    """
+    for entry in families.known().values():
+        for option in entry.options:
+            table, _, key = option.setting.rpartition(".")
+            path = getattr(settings.of(families.tables()[table]), key)
+            if path is None or path.exists():
+                continue
+            kind = MissingToolError if option.metavar == "FILE" else NoInputError
+            raise kind(f"{option.option}: it is not there.", "Check the path; nothing was done.", path)
+
+
 def results_of(places: Iterable[str], family: str) -> bool:
     """Whether ``--derivatives`` names results of this family, or of one of its images (``mindglideT1w``)."""
     known = {family, *(method.desc.lower() for method in names.methods([family]) if method.family == family)}

@@ -21,7 +21,7 @@ from thalbids.engine.log import Reporter
 from thalbids.engine.step import Step, StepResult
 from thalbids.errors import NoInputError
 from thalbids.methods.base import own_settings
-from thalbids.methods.registry import check_places, chosen, with_earlier
+from thalbids.methods.registry import check_options, check_places, chosen, with_earlier
 from thalbids.participant import all_sessions, describing
 from thalbids.participant.checks import check_results
 from thalbids.participant.dates import years_of
@@ -40,7 +40,12 @@ from thalbids.types import Session
 
 
 def participant(
-    bids_dir: Path, out_dir: Path, settings: Settings, *, dry_run: bool = False, reports_only: bool = False,
+    bids_dir: Path,
+    out_dir: Path,
+    settings: Settings,
+    *,
+    dry_run: bool = False,
+    reports_only: bool = False,
     terse: bool = False,
 ) -> int:
     """Run the participant level; gives the exit code. ``terse`` shows progress and what went wrong, nothing else.
@@ -53,6 +58,7 @@ def participant(
     for image in REGISTERED:
         configured_for(image, settings)
     given = {"PBVC table": settings.siena.table, "SIENA results": settings.siena.directory}
+    check_options(settings)
     check_places(links(settings) | given)
     change = siena.check(settings.siena, settings.of(FslSettings))
     choice = chosen(settings)

@@ -50,4 +50,4 @@ def of_check(
 
 def without_us(mend: str) -> str:
     """Advice without the advice to ask this command."""
-    return mend.replace("; see: thalbids doctor", ".")
+    return mend.replace("; see: thalbids doctor", ".").replace(" (see: thalbids doctor)", "")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.unit.cli.conftest import Recorder
 from thalbids import families
 from thalbids.cli import demo, segment
 from thalbids.cli.main import main, parse, settings_of
-from thalbids.cli.parser import app_parser, hyphenated
+from thalbids.cli.parser import ELSEWHERE, app_parser, hyphenated
+from thalbids.errors import UsageError
 from thalbids.programs import FreeSurferSettings
 from thalbids.settings import Settings
 
@@ -38,3 +41,34 @@ def test_options_of_tools_reach_their_tables(tmp_path: Path) -> None:
     words = ["raw", "out", "participant", "--fs_subjects-dir", str(tmp_path), "--fs-license-file", "/lic.txt"]
     freesurfer = settings_of(parse(hyphenated(words))).of(FreeSurferSettings)
     assert (freesurfer.subjects_dir, freesurfer.license_file) == (tmp_path, Path("/lic.txt"))
+
+
+@pytest.mark.parametrize("word", ["--nthreads", "--n_cpus", "--n-cpus", "--n_procs", "--ncpus", "--nprocs"])
+def test_names_of_other_apps_for_the_same_are_taken(run: Recorder, raw: str, word: str) -> None:
+    assert main([raw, "out", "participant", word, "3", "--mem_gb", "7.5", "-w", "scratch"]) == 0
+    assert (run.calls[0][2].run.nprocs, run.calls[0][2].run.mem_gb) == (3, 7.5)
+    assert run.calls[0][2].run.work_dir == Path("scratch").absolute()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--mem_mb", "8000"], "Here it is --mem GB (in GB, not MB)."),
+        (["--threads=4"], "Here it is --omp-nthreads N (threads of one step; --nprocs N for workers)."),
+        (["--output-spaces", "T1w"], "--template NAME"),
+        (["--notrack"], "--notrack is not needed: nothing is sent anywhere."),
+        (["--participant-lable", "01"], "Did you mean --participant-label?"),
+        (["--fs-licence-file", "x"], "Did you mean --fs-license-file?"),
+        (["--cifti-output"], "See: thalbids --help"),
+    ],
+)
+def test_options_of_other_apps_are_recognised(words: list[str], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(hyphenated(["raw", "out", "participant", *words]))
+    assert said in str(caught.value) and caught.value.exit_code == 2
+
+
+def test_what_is_recommended_exists() -> None:
+    there = {word for action in app_parser()._actions for word in action.option_strings}
+    assert not set(ELSEWHERE) & there
+    assert {ours.split()[0] for ours, _ in ELSEWHERE.values() if ours} <= there

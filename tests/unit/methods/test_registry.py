@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from thalbids.errors import MissingToolError, UsageError
+from thalbids.errors import MissingToolError, NoInputError, UsageError
 from thalbids.methods import registry
 from thalbids.methods.base import trait
 from thalbids.methods.mindglide import EnvelopeSettings
@@ -146,3 +147,13 @@ def test_a_plugin_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(registry.families, "loaded", registry.families.loaded.__wrapped__)
     with pytest.raises(MissingToolError, match=r"mine .* cannot be loaded .*no_such_module"):
         every_method()
+
+
+@pytest.mark.parametrize(("key", "kind"), [("license_file", MissingToolError), ("subjects_dir", NoInputError)])
+def test_what_an_option_names_must_be_there(tmp_path: Path, key: str, kind: type[Exception]) -> None:
+    path = tmp_path / "named"
+    settings = load(None, {"tools": {"freesurfer": {key: path}}})
+    with pytest.raises(kind, match="it is not there"):
+        registry.check_options(settings)
+    path.touch()
+    registry.check_options(settings)

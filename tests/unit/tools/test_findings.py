@@ -23,4 +23,5 @@ def test_the_version_is_asked_for_only_where_the_piece_is() -> None:
 
 def test_advice_does_not_name_the_command_that_gives_it() -> None:
     assert without_us("Install FSL; see: thalbids doctor") == "Install FSL."
+    assert without_us("Install FSL (see: thalbids doctor).") == "Install FSL."
     assert without_us("Install FSL.") == "Install FSL."

@@ -267,7 +267,8 @@ def _warned(models: list[dict[str, Any]]) -> list[str]:
     if not turned:
         return []
     words = [f"{row['outcome']} ({row['method']}: {row['turns']}, without {row['removed']})" for row in turned]
-    return [f"warning: {counted(len(turned), 'model')} rest on single people: {listed(words, 5)}."]
+    verb = "rests" if len(turned) == 1 else "rest"
+    return [f"warning: {counted(len(turned), 'model')} {verb} on single people: {listed(words, 5)}."]
 
 
 NOBODY = "Nobody stands out by a value or in a model."
