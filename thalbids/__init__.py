@@ -1,6 +1,7 @@
 """Thalamus volumes from BIDS datasets.
 
-``thalbids.segment(scan)`` measures one scan; the command ``thalbids`` measures datasets. Nothing heavy is imported
+``thalbids.segment(scan)`` measures one scan; ``thalbids.read_volumes(OUTPUT_DIR)`` reads the volumes of a study; the
+command ``thalbids`` measures datasets. Nothing heavy is imported
 before it is used, so that ``thalbids --help`` starts at once.
 """
 
@@ -9,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from thalbids.bids.results.tidy import read_volumes
     from thalbids.methods.synthal import segment_image as segment
 
-__all__ = ["__version__", "segment"]
+__all__ = ["__version__", "read_volumes", "segment"]
 
 
 def __getattr__(name: str) -> object:
@@ -19,6 +21,10 @@ def __getattr__(name: str) -> object:
         from thalbids.methods.synthal import segment_image
 
         return segment_image
+    if name == "read_volumes":
+        from thalbids.bids.results.tidy import read_volumes
+
+        return read_volumes
     if name == "__version__":
         return _find_version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

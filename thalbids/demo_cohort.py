@@ -310,7 +310,7 @@ def _document(volumes: Mapping[str, int]) -> dict[str, Any]:
         "field_of_view_mm": [176.0, 256.0, 256.0], "contrast_agent": None,
     }  # fmt: skip
     image = {"acquisition": acquisition}
-    masks = {
+    masks: dict[str, dict[str, Any]] = {
         name: {"family": _FAMILY[name], "status": "ok", "trusted": True, "flags": [], "measures": None}
         for name in volumes
     }
@@ -473,7 +473,7 @@ def held_against_truth(out_dir: Path) -> list[Found]:
         path = out_dir / f"{fact.table}.tsv"
         rows = read_table(path) if path.is_file() else []
         own = [row for row in rows if all(row.get(column) == value for column, value in fact.where.items())]
-        values = {name: float(value) for name, value in (own[0] if own else {}).items() if _is_number(value)}
+        values = {name: float(value) for name, value in (own[0] if own else {}).items() if value and _is_number(value)}
         estimate = values.get(fact.estimate, math.nan)
         half = 1.96 * values["sd"] / math.sqrt(values["n"]) if {"sd", "n"} <= set(values) else math.nan
         low, high = values.get(fact.low, estimate - half), values.get(fact.high, estimate + half)
@@ -481,9 +481,9 @@ def held_against_truth(out_dir: Path) -> list[Found]:
     return found
 
 
-def _is_number(text: str | None) -> bool:
+def _is_number(text: str) -> bool:
     try:
-        return text is not None and math.isfinite(float(text))
+        return math.isfinite(float(text))
     except ValueError:
         return False
 

@@ -320,3 +320,15 @@ LABEL_TABLE: tuple[dict[str, object], ...] = (
     {"index": 10, "name": "Left-Thalamus", "abbreviation": "L-Tha", "color": "#00760E", "mapping": 9},
     {"index": 49, "name": "Right-Thalamus", "abbreviation": "R-Tha", "color": "#00760E", "mapping": 9},
 )
+
+# The same for ITK-SNAP (Segmentation, Import Label Descriptions), each side in a colour of its own so that a slip of
+# the side is seen: number, red, green, blue, opacity, visible, shown in 3-D, name.
+ITK_SNAP_LABELS = """\
+################################################
+# ITK-SnAP Label Description File
+# IDX   -R-  -G-  -B-  -A--  VIS MSH  LABEL
+################################################
+    0     0    0    0        0  0  0    "Clear Label"
+   10     0  158  115        1  1  1    "Left-Thalamus"
+   49   230  159    0        1  1  1    "Right-Thalamus"
+"""

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from thalbids.bids.dataset.inputs import raw_description
 from thalbids.bids.results import names
-from thalbids.bids.results.dictionaries import DESCRIPTIONS
+from thalbids.bids.results.dictionaries import DESCRIPTIONS, ITK_SNAP_LABELS
 from thalbids.errors import MetadataError, UsageError
 from thalbids.files import read_json, read_table, write_json, write_table, write_text
 from thalbids.types import Session
@@ -45,6 +45,7 @@ IGNORED = (
     "*.html",
     "logs/",
     "figures",
+    "itksnap_labels.txt",
     "group_*",
     "*_xfm.*",
     "*_qc.json",
@@ -119,7 +120,8 @@ def open_dataset(
 ) -> Path:
     """Make or refresh the files at the root of the derivative dataset.
 
-    Writes ``dataset_description.json``, ``.bidsignore``, ``descriptions.tsv`` and ``.json``; leaves those alone whose
+    Writes ``dataset_description.json``, ``.bidsignore``, ``descriptions.tsv`` and ``.json``, and the
+    label descriptions for ITK-SNAP; leaves those alone whose
     content would not change.
 
     Parameters
@@ -156,6 +158,7 @@ def open_dataset(
     rows = [{"desc_id": f"desc-{key}", "description": text} for key, text in names.register(families).items()]
     write_table(root / "descriptions.tsv", rows, tuple(DESCRIPTIONS))
     write_json(root / "descriptions.json", DESCRIPTIONS, sort_keys=False)
+    write_text(root / "itksnap_labels.txt", ITK_SNAP_LABELS)
     return root
 
 

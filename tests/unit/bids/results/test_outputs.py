@@ -119,6 +119,7 @@ class TestOpenDataset:
             "dataset_description.json",
             "descriptions.json",
             "descriptions.tsv",
+            "itksnap_labels.txt",
         ]
         assert outputs.read_json(root / "dataset_description.json") == {
             "Name": "thalbids: thalamus segmentation and volumes",
