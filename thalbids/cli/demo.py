@@ -103,7 +103,7 @@ def _next(folder: Path, out_dir: Path, results: Path) -> list[str]:
     pages = {
         out_dir / "sub-01.html": "one person: masks, volumes, change",
         out_dir / "qc.html": "every session, what stands out",
-        results / "group.html": "the group level (simulated)",
+        results / "group.html": "the group level of the simulated cohort",
     }
     there = [f"  {path}  ({what})" for path, what in pages.items() if path.is_file()]
     own = "thalbids BIDS_DIR BIDS_DIR/derivatives/thalbids participant"

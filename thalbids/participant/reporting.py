@@ -17,6 +17,7 @@ from thalbids.errors import MetadataError
 from thalbids.participant.session import REGISTERED
 from thalbids.participant.step_io import image_of
 from thalbids.reports import Failure, MaskView, SessionReport, write_report
+from thalbids.reports.text import setting
 
 MAP, QUALITY, READOUT = "map ", "map quality", "maps in masks"  # keys of files
 T = TypeVar("T")
@@ -77,7 +78,8 @@ def write(page: Path, params: PageParams, upstream: Upstream) -> list[Path]:
         sessions[-1] = replace(sessions[-1], failures=[*sessions[-1].failures, *damaged])
     provenance = {
         "Versions": {"thalbids": params.version, **versions(out_dir, params.sessions)},
-        "Settings": {key: str(value) for key, value in params.settings.items()},
+        "Command": _command(params.settings),
+        "Settings": {key: setting(value) for key, value in params.settings.items()},
         "Fingerprints": fingerprints(out_dir, params.sessions),
     }
     return write_report(page, params.subject, sessions, provenance, pairs)
@@ -98,6 +100,13 @@ def between_visits(out_dir: Path, params: PageParams) -> tuple[list[list[Row]], 
             damaged.append(Failure("change between visits", f"{path.name} cannot be read: {error.problem}"))
         tables.append(rows)
     return tables, damaged
+
+
+def _command(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What to type for these results, with the settings below; how many processes ran is no part of it."""
+    named = [str(name) for name in settings.get("methods", ["auto"])]
+    methods = "" if named == ["auto"] else f" --methods {' '.join(named)}"
+    return {"these results come from": f"thalbids BIDS_DIR OUTPUT_DIR participant{methods}"}
 
 
 def session_report(out_dir: Path, session: PageSession, upstream: Upstream) -> SessionReport:

@@ -28,6 +28,7 @@ _RULE_DASHES = {"intersection": "8 2 1.5 2", "staple": "2.5 2"}
 
 EDGES = "#FF5A36"  # T1w edges over another image
 BRAIN = "#FFD447"  # outline of the brain mask
+RIM = "#000000"  # below every outline
 DISTRUST = "#FF1744"  # halo of a mask that cannot be trusted
 
 

@@ -62,12 +62,14 @@ class Plane:
         return (point[u] - self.centre[u]) / self.step + columns / 2, (self.centre[v] - point[v]) / self.step + rows / 2
 
 
-def sample(data: np.ndarray, affine: np.ndarray, plane: Plane) -> np.ndarray:
-    """Values of a volume on a plane, linearly interpolated, 0 outside the volume; float32 (rows, columns)."""
+def sample(data: np.ndarray, affine: np.ndarray, plane: Plane, order: int = 1) -> np.ndarray:
+    """Values of a volume on a plane, linearly interpolated (``order`` 0: of the voxel there), 0 outside the volume;
+    float32 (rows, columns).
+    """
     inverse = np.linalg.inv(np.asarray(affine, dtype=np.float64))
     points = plane.points()
     voxel = np.tensordot(inverse[:3, :3], points, axes=1) + inverse[:3, 3].reshape(3, 1, 1)
-    return np.asarray(ndimage.map_coordinates(data, voxel, output=np.float32, order=1, mode="constant", cval=0.0))
+    return np.asarray(ndimage.map_coordinates(data, voxel, output=np.float32, order=order, mode="constant", cval=0.0))
 
 
 def world_box(shape: Sequence[int], affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

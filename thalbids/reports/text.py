@@ -65,6 +65,26 @@ def provenance(content: Mapping[str, Mapping[str, object] | str]) -> list[dict[s
     return out
 
 
+def setting(value: object) -> str:
+    """A setting in words.
+
+    Examples
+    --------
+    >>> setting({"hires": False, "folds": (), "cutoffs": {"ants": 0.25}}), setting(["auto"]), setting(None)
+    ('hires: no; folds: none; cutoffs: (ants: 0.25)', 'auto', 'not set')
+    """
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        inner = [(str(key).replace("_", " "), setting(part), isinstance(part, Mapping)) for key, part in value.items()]
+        return "; ".join(f"{key}: ({said})" if nested else f"{key}: {said}" for key, said, nested in inner) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(setting(part) for part in value) or "none"
+    return str(value)
+
+
 def scaling(parameters: Mapping[str, Any]) -> str:
     """How R1 was scaled, in a sentence; "" when it was not."""
     if not parameters:

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from thalbids.errors import ImageError
 from thalbids.qc.measures import expected_centre, mask_box
+from thalbids.qc.visits import THICK_MM
 from thalbids.reports import palette
 from thalbids.reports.planes import AXES, Plane, sample, world_box
 from thalbids.reports.svg import Outline, Panel, contour, window
@@ -27,6 +28,9 @@ HEAD_MARGIN = 22.0  # mm of head shown around the brain
 BRAIN_MARGIN = 8.0
 EDGE_MARGIN = 3.0  # mm around the brain where edges are drawn
 SMALLEST_HEAD = 130.0  # mm; a wrong, tiny brain mask must not hide the head
+IN_PLANE = 0.98  # cosine between slices and the picture: less, and a picture crosses several slices
+NEAR_MM = 6.0  # around the thalami: the capsule, whose border must be seen
+SPREADS = 1.3  # of the difference between thalamus and capsule, to both sides of the thalamus
 QUANTILES = (0.2, 0.5, 0.8)
 OFFSETS = {"axial": 6.0, "coronal": 8.0, "sagittal": 12.0}  # mm between slices when no mask can say
 CAPTIONS = {"axial": ("", "", ""), "coronal": ("", "", ""), "sagittal": ("left side", "middle", "right side")}
@@ -125,11 +129,28 @@ def choose_focus(masks: Sequence[Mask], brain: Volume | None, t1w: Volume) -> Fo
     left, right = x[x < middle], x[x >= middle]
     sagittal = (float(np.median(left)) if len(left) else middle, middle, float(np.median(right)))
     positions = {
-        "sagittal": sagittal,
-        "coronal": _three(np.quantile(y, QUANTILES)),
-        "axial": _three(np.quantile(z, QUANTILES)),
+        "sagittal": on_slices("sagittal", sagittal, t1w),
+        "coronal": on_slices("coronal", _three(np.quantile(y, QUANTILES)), t1w),
+        "axial": on_slices("axial", _three(np.quantile(z, QUANTILES)), t1w),
     }
     return Focus(positions, (middle, positions["coronal"][1], positions["axial"][1]))
+
+
+def on_slices(name: str, positions: Point, image: Volume) -> Point:
+    """Positions (mm) moved to the middle of the image's own slices, where its slices are thick and lie in the plane.
+
+    Between two thick slices a picture, and the outline on it, would be a mixture of both that nobody measured.
+    """
+    axis = AXES[name]
+    zooms = np.linalg.norm(image.affine[:3, :3], axis=0)
+    along = np.abs(image.affine[axis, :3]) / zooms
+    slices = int(np.argmax(along))
+    if zooms[slices] < THICK_MM or along[slices] < IN_PLANE:
+        return positions
+    step, start = image.affine[axis, slices], image.affine[axis, 3]
+    others = [k for k in range(3) if k != slices]  # of a grid that is turned a little: at the middle of the others
+    start += float(image.affine[axis, others] @ ((np.array(image.data.shape)[others] - 1) / 2))
+    return _three(start + np.rint((np.array(positions) - start) / step) * step)
 
 
 def _fallback_focus(masks: Sequence[Mask], brain: Volume | None, t1w: Volume) -> Focus:
@@ -187,7 +208,11 @@ def outlines(masks: Sequence[Mask], plane: Plane) -> list[Outline]:
 
 
 def _sample_mask(volume: Volume, plane: Plane) -> np.ndarray:
-    return sample(volume.data, volume.affine, plane)
+    """A mask on a plane: smooth between small voxels, but the voxels themselves of thick slices, as a line between two
+    of them would enclose what is in no mask.
+    """
+    thick = float(np.linalg.norm(volume.affine[:3, :3], axis=0).max()) >= THICK_MM
+    return sample(volume.data, volume.affine, plane, order=0 if thick else 1)
 
 
 def crop_rows(t1w: Volume, masks: Sequence[Mask], focus: Focus, reference: str = "T1w") -> list[list[Panel]]:
@@ -197,7 +222,7 @@ def crop_rows(t1w: Volume, masks: Sequence[Mask], focus: Focus, reference: str =
     """
     planes = [[crop_plane(name, p, focus.centre) for p in focus.positions[name]] for name in PLANES]
     values = [[sample(t1w.data, t1w.affine, plane) for plane in row] for row in planes]
-    low, high = grey_range(values)
+    low, high = local_range(t1w, masks) or grey_range(values)
     names = ", ".join(mask.label for mask in masks if mask.volume.data.any()) or "no mask"
     return [
         [
@@ -385,6 +410,38 @@ def far_masks(masks: Sequence[Mask], focus: Focus) -> list[tuple[Mask, Point]]:
             if np.abs(np.subtract(middle, focus.centre)).max() > CROP_MM / 2 - 5:
                 out.append((mask, middle))
     return out
+
+
+def local_range(image: Volume, masks: Sequence[Mask]) -> tuple[float, float] | None:
+    """Intensities shown as black and white where the border of the thalamus shall be seen: around the median inside
+    the trusted masks, as far as what is brighter (or darker) just outside of it; None without such a mask.
+
+    In the range of the whole head the thalamus and the capsule are two greys that hardly differ.
+    """
+    points = [p for mask in masks if not mask.distrusted and len(p := _points(mask.volume))]
+    if not points:
+        return None
+    inverse = np.linalg.inv(image.affine)
+    voxels = [np.rint(p @ inverse[:3, :3].T + inverse[:3, 3]).astype(int) for p in points]
+    margin = np.ceil(NEAR_MM / np.linalg.norm(image.affine[:3, :3], axis=0)).astype(int)
+    low = np.maximum(np.min([v.min(axis=0) for v in voxels], axis=0) - margin, 0)
+    high = np.minimum(np.max([v.max(axis=0) for v in voxels], axis=0) + margin + 1, image.data.shape)
+    if (high <= low).any():
+        return None
+    box = np.asarray(image.data[tuple(slice(a, b) for a, b in zip(low, high, strict=True))], np.float32)
+    thalami = np.zeros(box.shape, dtype=bool)
+    for own in voxels:
+        inside = ((own >= low) & (own < high)).all(axis=1)
+        thalami[tuple((own[inside] - low).T)] = True
+    zooms = np.linalg.norm(image.affine[:3, :3], axis=0)
+    near = ndimage.distance_transform_edt(~thalami, sampling=zooms) <= NEAR_MM
+    around = box[near & ~thalami & (box != 0)]
+    if not thalami.any() or around.size < 10:
+        return None
+    middle = float(np.median(box[thalami]))
+    bright, dark = np.quantile(around, [0.95, 0.35])
+    reach = SPREADS * max(float(bright) - middle, middle - float(dark))
+    return (middle - reach, middle + reach) if reach > 0 else None
 
 
 def grey_range(values: Sequence[Sequence[np.ndarray]]) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -67,3 +68,37 @@ def test_grey_leaves_zero_and_extremes_out() -> None:
     low, high = views.grey_range([[values]])
     assert 1 <= low < 1.05 and 1.95 < high <= 2.1
     assert views.grey_range([[np.zeros(3)]]) == (0.0, 1.0)
+
+
+def test_the_local_range_tells_thalamus_and_capsule_apart() -> None:
+    data = np.full((40, 40, 40), 100.0)  # white matter
+    data[:, :, :8] = 10.0  # fluid, far away
+    data[10:20, 10:30, 15:25] = 80.0  # a thalamus
+    image = Volume(data, np.eye(4))
+    mask = Mask(Volume((data == 80.0).astype(np.uint8), np.eye(4)), "T1w", Style("#000000"), "k", "M", False)
+    low, high = views.local_range(image, [mask])  # type: ignore[misc]
+    assert (low, high) == pytest.approx((80 - 26, 80 + 26))
+    assert views.local_range(image, [replace(mask, distrusted=True)]) is None
+    assert views.local_range(image, []) is None
+    flat = Volume(np.full((40, 40, 40), 5.0), np.eye(4))
+    assert views.local_range(flat, [mask]) is None
+
+
+@pytest.mark.parametrize("flip", [1, -1])
+def test_pictures_of_thick_slices_lie_on_them(flip: int) -> None:
+    affine = np.diag([1.0, 1.0, 3.0 * flip, 1.0])
+    affine[2, 3] = 2.0
+    image = Volume(np.zeros((10, 10, 10)), affine)
+    assert views.on_slices("axial", (5.4, 6.6, 9.1), image) == pytest.approx((5.0, 8.0, 8.0))
+    assert views.on_slices("coronal", (5.4, 6.6, 9.1), image) == (5.4, 6.6, 9.1)
+    thin = Volume(np.zeros((10, 10, 10)), np.eye(4))
+    assert views.on_slices("axial", (5.4, 6.6, 9.1), thin) == (5.4, 6.6, 9.1)
+
+
+def test_the_outline_of_a_mask_with_thick_slices_is_that_of_its_voxels() -> None:
+    affine = np.diag([1.0, 1.0, 4.0, 1.0])
+    data = np.zeros((40, 40, 10), np.uint8)
+    data[10:30, 10:30, 5] = 1  # one slice: 18 to 22 mm
+    plane = views.crop_plane("coronal", 20.0, (20.0, 20.0, 20.0), 60.0)
+    drawn = views._sample_mask(Volume(data, affine), plane) > 0.5
+    assert drawn.any(axis=1).sum() * plane.step == pytest.approx(4.0, abs=plane.step)

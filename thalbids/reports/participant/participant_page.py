@@ -17,7 +17,7 @@ import numpy as np
 from thalbids.errors import ImageError
 from thalbids.files import write_text
 from thalbids.reports import palette, text, views
-from thalbids.reports.participant import map_section, since_first, trajectory, viewer
+from thalbids.reports.participant import map_section, since_first, summary, trajectory, viewer
 from thalbids.reports.participant.histogram import histogram
 from thalbids.reports.participant.histogram import svg as histogram_svg
 from thalbids.reports.svg import Panel, montage, panel, strip
@@ -173,7 +173,11 @@ def write_report(
         files |= one.files(f"{folder}/sub-{subject}", f"sub-{subject}")
     contexts = [one.context(f"{folder}/sub-{subject}") for one in shown]
     over_time = trajectory.context(change, f"sub-{subject}/anat/sub-{subject}_desc-change_morph.tsv")
-    page = _page(subject, contexts, shown, provenance, over_time)
+    brief = summary.context(contexts, change)
+    said = summary.shared(contexts)
+    for context in contexts:
+        context["failures"] = summary.grouped([one for one in context["failures"] if one not in said])
+    page = _page(subject, contexts, shown, provenance, over_time, brief)
     for name, content in files.items():
         write_text(out_path.parent / name, content)
     write_text(out_path, page)
@@ -186,6 +190,7 @@ def _page(
     shown: Sequence[_Shown],
     provenance: Mapping[str, Mapping[str, object] | str],
     over_time: Mapping[str, Any] | None,
+    brief: Mapping[str, Any],
 ) -> str:
     """The page: with the pictures inside as long as it stays below the limit, then as files beside it, the largest
     first; with the viewer of as many sessions as there is room for, the last first.
@@ -196,6 +201,7 @@ def _page(
             template("participant.html").render(
                 subject=subject, sessions=sessions, provenance=text.provenance(provenance), note=FIGURE_NOTE,
                 halo=palette.DISTRUST, program=program, version=viewer.VERSION, cohort=COHORT_PAGE, over_time=over_time,
+                brief=brief,
             )
         )  # fmt: skip
 
@@ -321,6 +327,7 @@ class _Shown:
             "map_histograms": list(self.map_histograms.values()),
             "viewer": "",
             "has_t1w": self.t1w is not None,
+            "thumbnail": self.thumbnail,
             "volumes": words.volumes(session.volumes, {m.method: m for m in session.masks}),
             "agreement": words.agreement(),
             "icv": words.icv(session.icv),

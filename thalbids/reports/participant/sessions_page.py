@@ -73,6 +73,8 @@ OF_MASK = (
     Measure("confidence", "Conf.", "Mean certainty inside the mask, where the method tells"),
 )
 
+MAIN = 4  # of the columns of a mask, those that are shown where there is no room for all
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -166,8 +168,15 @@ def content(entries: Sequence[Entry]) -> dict[str, Any]:
             }
             for method in methods
         ],
+        "start": _most_measured(methods, masks), "main": MAIN,
         "flags": list(flags), "states": STATES, "outlier": OUTLIER, "rows": rows,
     }  # fmt: skip
+
+
+def _most_measured(methods: Sequence[str], masks: Mapping[str, Sequence[_Column]]) -> int:
+    """The place of the method that most sessions have a volume of, the first of several: what the page opens with."""
+    counts = [sum(value is not None for value in masks[method][0].values) for method in methods]
+    return counts.index(max(counts)) if counts else 0
 
 
 def robust_z(values: Sequence[float | None], usual: Sequence[float]) -> list[float | None]:
@@ -219,7 +228,10 @@ def _of_session(document: Mapping[str, Any]) -> list[tuple[object, bool]]:
 def _row(entry: Entry, known: dict[str, int]) -> dict[str, Any]:
     """Name, state and flags of a session; each flag's text is kept once, in ``known``."""
     flags = (entry.document or {}).get("Flags", ())
-    said = [f"{text.SEVERITY[flag['severity']]}: {_scope(flag['scope'])}: {_words(flag['rule'])}" for flag in flags]
+    said = [
+        f"{text.SEVERITY[flag['severity']]}: {_scope(flag['scope'])}: {flag.get('reason') or _words(flag['rule'])}"
+        for flag in flags
+    ]
     return {
         "name": f"sub-{entry.subject}" + (f" ses-{entry.session}" if entry.session else ""),
         "page": entry.page, "picture": entry.thumbnail, "state": _state(entry), "problem": entry.problem,

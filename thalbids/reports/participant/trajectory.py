@@ -105,11 +105,20 @@ def context(rows: Sequence[Row], link: str) -> dict[str, Any] | None:
     if not found:
         return None
     along, dated = places(rows)
+    charts = [svg(one, along, dated, _reach(found)) for one in found]
+    return {"charts": charts, "note": NOTE, "link": link}
+
+
+def chart(one: Trajectory, rows: Sequence[Row]) -> str:
+    """The chart of one measure alone, on a scale of its own."""
+    return svg(one, *places(rows), _reach([one]))
+
+
+def _reach(found: Sequence[Trajectory]) -> float:
+    """How far the axis goes from 100 % to both sides, for all of these."""
     ends = [abs(point.percent - 100) for one in found for point in one.points]
     ends += [100 * math.expm1(point.half) for one in found for point in one.points if point.half is not None]
-    reach = max(LEAST_PERCENT, 1.08 * max(ends))
-    charts = [svg(one, along, dated, reach) for one in found]
-    return {"charts": charts, "note": NOTE, "link": link}
+    return max(LEAST_PERCENT, 1.08 * max(ends))
 
 
 def svg(content: Trajectory, along: Mapping[str, float], dated: bool, reach: float) -> str:

@@ -16,7 +16,11 @@
     row.place = i;
     row.text = [row.name, data.states[row.state], row.problem, ...row.flags.map(i => data.flags[i])].join(" ").toLowerCase();
   });
-  data.methods.forEach((method, i) => by("method").append(make("option", {value: i, textContent: method.label})));
+  const counts = data.methods.map((_, i) => data.rows.filter(row => row.masks[i]?.cells[0]?.length).length);
+  data.methods.forEach((method, i) => by("method").append(make("option", {value: i, textContent: `${method.label} (${counts[i]})`})));
+  by("method").value = data.start;
+  by("which").value = innerWidth >= 1500 ? "all" : "main";
+  const selected = new Set();  // places of rows
 
   const cellsOf = row => row.masks[by("method").value]?.cells ?? [];
   const columns = () => [
@@ -25,13 +29,14 @@
     {key: "flags", label: "Flags", title: "By their number", value: row => -row.flags.length},
     {key: "worst", label: "Largest outlier", title: "Over all measures and methods, by |z|", value: row => row.worst.length ? -Math.abs(row.worst[0]) : null},
     {key: "status", label: "Mask", title: "Status of the mask of the chosen method", value: row => row.masks[by("method").value]?.status ?? null},
-    ...data.columns.map((head, i) => ({key: "m" + i, ...head, number: true, usual: data.methods[by("method").value]?.usual[i], cell: row => cellsOf(row)[i] ?? []})),
-    ...data.general.map((head, i) => ({key: "g" + i, ...head, number: true, cell: row => row.general[i]})),
-  ].map(column => column.cell ? {...column, value: row => column.cell(row)[0] ?? null} : column);
+    ...data.columns.map((head, i) => ({key: "m" + i, ...head, number: true, main: i < data.main, usual: data.methods[by("method").value]?.usual[i], cell: row => cellsOf(row)[i] ?? []})),
+    ...data.general.map((head, i) => ({key: "g" + i, ...head, number: true, main: i < 2 && innerWidth > 1100, cell: row => row.general[i]})),
+  ].filter(column => !column.number || column.key === sort.key || ((column.main || by("which").value === "all") && data.rows.some(row => column.cell(row).length))
+  ).map(column => column.cell ? {...column, value: row => column.cell(row)[0] ?? null} : column);
 
   const natural = new Intl.Collator("en", {numeric: true});
   const sorted = rows => {
-    const column = columns().find(column => column.key === sort.key);
+    const column = columns().find(column => column.key === sort.key) ?? columns()[1];
     const sign = sort.down ? -1 : 1;
     return rows.map(row => [column.value(row), row]).sort(([a, one], [b, two]) => {
       if (a === null || b === null) return (a === null) - (b === null) || one.place - two.place;  // what is missing comes last
@@ -53,9 +58,36 @@
   const worst = row => row.worst.length ? `${row.worst[1]}, z ${row.worst[0]}`.replace("z -", "z \u2212") : "";
   const number = (cell, digits) => cell.length ? cell[0].toFixed(digits ?? 2).replace("-", "\u2212") : "";
 
+  const tick = (checked, label, change) => {
+    const box = make("input", {type: "checkbox", checked, onchange: event => change(event.target.checked)});
+    box.setAttribute("aria-label", label);
+    return box;
+  };
+  const told = () => {
+    by("export").textContent = selected.size ? `Export ${selected.size} selected (TSV)` : "Export what is listed (TSV)";
+    by("none").hidden = !selected.size;
+  };
+  // a cell of the file: no tab or line end, and nothing that a spreadsheet program takes for a formula
+  const cellText = value => String(value ?? "n/a").replace(/[\t\r\n]+/g, " ").replace(/^(?=[=+@']|-(?![\d.]))/, "'");
+  const save = () => {
+    const rows = sorted(filtered()), wanted = selected.size ? data.rows.filter(row => selected.has(row.place)) : rows;
+    const method = data.methods[by("method").value]?.label ?? "";
+    const head = ["participant_id", "session_id", "state", "flags", "largest_outlier", "method", "status", ...data.columns.map(c => c.label), ...data.general.map(c => c.label)];
+    const lines = wanted.map(row => [...(row.name.includes(" ") ? row.name.split(" ") : [row.name, "n/a"]), data.states[row.state],
+      row.flags.map(i => data.flags[i]).join(" ") || row.problem || "n/a", worst(row) || "n/a", method, row.masks[by("method").value]?.status ?? "n/a",
+      ...data.columns.map((_, i) => cellsOf(row)[i]?.[0]), ...data.general.map((_, i) => row.general[i][0])]);
+    const text = [head, ...lines].map(line => line.map(cellText).join("\t")).join("\n") + "\n";
+    const link = make("a", {href: URL.createObjectURL(new Blob([text], {type: "text/tab-separated-values"})), download: "qc_sessions.tsv"});
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  };
+
   const table = rows => {
     const all = columns();
-    const head = make("tr", {}, make("th", {scope: "col", textContent: "Masks"}));
+    const head = make("tr", {}, make("th", {scope: "col"}, tick(rows.every(row => selected.has(row.place)), "Select all sessions of this page", on => {
+      for (const row of rows) selected[on ? "add" : "delete"](row.place);
+      draw();
+    })));
     for (const column of all) {
       const th = make("th", {scope: "col", title: column.title}, make("button", {type: "button", textContent: column.label, onclick: () => {
         sort.down = sort.key === column.key && !sort.down;
@@ -72,7 +104,10 @@
     const body = make("tbody", {});
     for (const row of rows) {
       const flags = row.flags.map(i => make("li", {textContent: data.flags[i]}));
-      const tr = make("tr", {}, make("td", {}, picture(row)), make("th", {scope: "row"}, link(row)), make("td", {}, badge(row)),
+      const tr = make("tr", {}, make("td", {className: "pick"}, tick(selected.has(row.place), "Select " + row.name, on => {
+        selected[on ? "add" : "delete"](row.place);
+        told();
+      }), picture(row)), make("th", {scope: "row"}, link(row)), make("td", {}, badge(row)),
         make("td", {}, flags.length ? make("ul", {}, ...flags) : row.problem),
         make("td", {className: Math.abs(row.worst[0] ?? 0) > data.outlier ? "out" : "", textContent: worst(row)}));
       for (const column of all.slice(4)) {
@@ -99,11 +134,14 @@
     by("where").textContent = rows.length ? `${start + 1} to ${start + shown.length} of ${rows.length} sessions` : "no session fits";
     by("back").disabled = start === 0;
     by("next").disabled = start + SIZE >= rows.length;
+    told();
     by("content").replaceChildren(by("view").value === "table" ? table(shown) : cards(shown));
   };
   const restart = () => { start = 0; draw(); };
   document.querySelector(".bar").addEventListener("input", restart);
   document.querySelector(".bar").addEventListener("submit", event => event.preventDefault());
+  by("export").addEventListener("click", save);
+  by("none").addEventListener("click", () => { selected.clear(); draw(); });
   by("back").addEventListener("click", () => { start -= SIZE; draw(); });
   by("next").addEventListener("click", () => { start += SIZE; draw(); });
   for (const element of document.querySelectorAll(".bar, .pager")) element.hidden = false;

@@ -44,13 +44,34 @@
     return box;
   };
 
+  const MOVES = {ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1]};
+  const hidden = new WeakMap();  // masks that M switched off, by panel
+  const key = (event, nv, panel) => {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const ticks = [...panel.querySelectorAll(".masks input")], slider = panel.querySelector(".opacity");
+    const changed = (input, type) => input.dispatchEvent(new Event(type, {bubbles: true}));
+    if (MOVES[event.key]) nv.moveCrosshairInVox(...MOVES[event.key]);
+    else if (/^[1-9]$/.test(event.key) && ticks[event.key - 1]) ticks[event.key - 1].click();
+    else if (event.key.toLowerCase() === "m") {
+      const on = ticks.filter(tick => tick.checked);
+      for (const tick of on.length ? on : hidden.get(panel) ?? ticks.slice(0, 1)) tick.checked = !on.length;
+      if (on.length) hidden.set(panel, on);
+      if (ticks.length) changed(ticks[0], "change");
+    } else if ("+=-".includes(event.key)) {
+      slider.value = Number(slider.value) + (event.key === "-" ? -0.1 : 0.1);
+      changed(slider, "input");
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+
   const open = async (box, content) => {
     const {Niivue, NVImage} = await program();
     const canvas = make("canvas", {});
     canvas.setAttribute("aria-label", "Interactive slices around the thalami; the pictures of this page show the same.");
     const nv = new Niivue({backColor: [0, 0, 0, 1], crosshairColor: [1, 1, 1, 0.5], crosshairWidth: 0.25, show3Dcrosshair: false,
       isColorbar: false, dragAndDropEnabled: false, logLevel: "error", multiplanarShowRender: 0, loadingText: "", isSliceMM: true,
-      isOrientationTextVisible: true, fontMinPx: 16});
+      isOrientationTextVisible: true, showAllOrientationMarkers: true, fontMinPx: 18, fontColor: [1, 0.9, 0.35, 1]});
     const images = new Map();  // unpacked when they are first shown
     const image = async (key, options) => {
       if (!images.has(key)) images.set(key, await NVImage.loadFromBase64({name: key + ".nii.gz", ...options}));
@@ -71,8 +92,14 @@
       nv.setVolume(wanted[0], 0);
     };
     const panel = controls(content, show, event => nv.setSliceType(Number(event.target.value)));
-    box.replaceChildren(panel, make("div", {className: "stage"}, canvas),
-      make("p", {className: "quiet", textContent: "Click or drag: move the cross. Wheel: next slice. Right button: contrast."}));
+    const stage = make("div", {className: "stage", tabIndex: 0}, canvas);
+    stage.setAttribute("role", "application");
+    stage.setAttribute("aria-label", "Slices; arrow keys, page up and page down move the cross");
+    stage.addEventListener("keydown", event => key(event, nv, panel), true);
+    box.replaceChildren(panel, stage,
+      make("p", {className: "quiet", textContent: "Click or drag: move the cross. Wheel: next slice. Right button: contrast. " +
+        "Keys, after a click on the pictures: arrows (left, right, front, back), page up and down move the cross; " +
+        "1 to 9: a mask on or off; M: all masks off and on again; + and \u2212: opacity."}));
     await nv.attachToCanvas(canvas);
     for (const mask of content.masks) {
       const [r, g, b] = [1, 3, 5].map(i => parseInt(mask.colour.slice(i, i + 2), 16));

@@ -65,6 +65,33 @@ def test_the_viewer_draws_what_is_ticked(browser, page_file: Path):  # noqa: F81
     page.quiet()
 
 
+def test_the_viewer_obeys_the_keyboard_and_shows_six_letters(browser, page_file: Path):  # noqa: F811
+    page = browser.open(page_file)
+    page.click(".viewer button")
+    page.wait("document.querySelector('.viewer').dataset.state === 'open'")
+    nv = "document.querySelector('.viewer').niivue"
+    assert page.evaluate(f"{nv}.opts.showAllOrientationMarkers && {nv}.opts.isOrientationTextVisible")
+    page.evaluate("document.querySelector('.stage').focus()")
+    place = f"[...{nv}.frac2vox({nv}.scene.crosshairPos)]"
+    before = page.evaluate(place)
+    page.press("ArrowRight", "ArrowUp", "ArrowUp")
+    assert [round(b - a) for a, b in zip(before, page.evaluate(place), strict=True)] == [1, 2, 0]
+    ticked = "[...document.querySelectorAll('.viewer .masks input')].map(i => i.checked)"
+    shown = page.evaluate(ticked)
+    page.press("m")
+    page.wait(f"{nv}.volumes.length === 1")
+    assert not any(page.evaluate(ticked))
+    page.press("m")
+    assert page.evaluate(ticked) == shown
+    other = shown.index(False) + 1
+    page.press(str(other))
+    page.wait(f"{nv}.volumes.length === {sum(shown) + 2}")
+    page.press("-")
+    assert page.evaluate("document.querySelector('.opacity').value") == "0.3"
+    page.wait(f"Math.abs({nv}.volumes[1].opacity - 0.3) < 0.01")
+    page.quiet()
+
+
 def test_without_webgl2_the_page_says_so_and_keeps_its_pictures(browser, page_file: Path):  # noqa: F811
     page = browser.open(page_file)
     page.evaluate("HTMLCanvasElement.prototype.getContext = () => null")

@@ -50,6 +50,7 @@ def add_steps(subject: SubjectPlan) -> None:
         ),
         after=tuple(step.name for step in subject.all_steps),
         record=subject.out_dir / subject.name / "figures" / f"{subject.name}_report.json",
+        version=2,  # the summary on top, local grey window, dark rims
     )
 
 

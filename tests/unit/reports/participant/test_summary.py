@@ -1,0 +1,65 @@
+"""The first screen of the participant's page: one method, a row per session, what is missing everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from thalbids.reports.participant import summary
+from thalbids.reports.participant.trajectory import Point, Trajectory
+from thalbids.reports.text import DASH
+
+
+def session(*volumes: tuple[str, str, bool], failures: Any = (), flags: int = 0) -> dict[str, Any]:
+    rows = [
+        {"label": label, "volume": volume, "left": "1.00", "right": "2.00", "interval": DASH, "asymmetry": DASH,
+         "status": "ok", "distrusted": bad}
+        for label, volume, bad in volumes
+    ]  # fmt: skip
+    acquired = {"headings": ["Voxel", "Scanner"], "rows": [{"label": "T1w", "cells": ["1 mm", DASH]}]}
+    return {
+        "prefix": "s0", "title": "Session 1", "thumbnail": "", "verdict": "fine.", "volumes": {"rows": rows},
+        "failures": list(failures), "flags": [{"severity": "check"}] * flags, "acquisition": acquired,
+        "reference": "T1w",
+    }  # fmt: skip
+
+
+def test_the_method_is_the_one_that_most_sessions_have_and_can_be_trusted() -> None:
+    one = session(("A", "3.00", False), ("B", "3.10", False))
+    two = session(("A", "3.00", True), ("B", "3.10", False))
+    assert summary.leading([one]) == "A"
+    assert summary.leading([one, two]) == "B"
+    assert summary.leading([session(("A", DASH, False))]) == ""
+
+
+def test_a_row_has_volumes_flags_and_acquisition() -> None:
+    found = summary.context([session(("A", "3.00", False), flags=5)], [])
+    (row,) = found["rows"]
+    assert (row["volume"], row["left"], row["right"]) == ("3.00", "1.00", "2.00")
+    assert (len(row["flags"]), row["more"]) == (3, 2)
+    assert row["acquisition"] == "Voxel 1 mm"
+    assert found["trend"] == found["chart"] == "" and found["missing"] == []
+
+
+def test_what_every_session_lacks_is_said_once() -> None:
+    r1, flair = ("R1", "missing", "none found"), ("FLAIR", "failed", "x")
+    assert summary.shared([session(failures=[r1, flair]), session(failures=[flair, r1])]) == [r1, flair]
+    assert summary.shared([session(failures=[r1, flair]), session(failures=[r1])]) == [r1]
+    assert summary.shared([session(failures=[r1])]) == []  # the session says it
+    found = summary.context([session(failures=[r1, ("E", "missing", "none found")])] * 2, [])
+    assert found["missing"] == [{"what": "R1, E", "how": "missing", "why": "none found"}]
+
+
+@pytest.mark.parametrize(
+    ("percent", "half", "said"),
+    [
+        (97.0, 0.02, "\N{MINUS SIGN}3.0 % at the last visit; two scans without any change differ by up to 2.0 %"),
+        (97.0, 0.02, "so this is more than noise."),
+        (101.0, 0.02, "so this is within noise."),
+        (97.0, None, "is not known for this method."),
+    ],
+)  # fmt: skip
+def test_change_stands_beside_what_noise_may_do(percent: float, half: float | None, said: str) -> None:
+    found = Trajectory("A", 12.0, [Point(0, 100.0, half, False), Point(2, percent, half, False)])
+    assert said in summary.trend(found)

@@ -1,0 +1,111 @@
+"""What a reader sees first: a row per session with a small picture, the volumes of one method, and what was flagged;
+how that method's volume went, against the smallest change that is more than noise; what is missing everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from thalbids.reports.participant import trajectory
+from thalbids.reports.text import DASH
+
+MOST_FLAGS = 3  # of a session, in the summary; the session has all
+Row = Mapping[str, str | None]
+
+
+def leading(sessions: Sequence[Mapping[str, Any]]) -> str:
+    """The label of the method that most sessions have a usable volume of; the first in the order of the tables where
+    several do. "" where there is none.
+    """
+    counts: dict[str, int] = {}
+    for session in sessions:
+        for row in session["volumes"]["rows"]:
+            if row["status"] == "ok" and not row["distrusted"] and row["volume"] != DASH:
+                counts[row["label"]] = counts.get(row["label"], 0) + 1
+    return max(counts, key=lambda label: counts[label], default="")
+
+
+def context(sessions: Sequence[Mapping[str, Any]], change: Sequence[Row]) -> dict[str, Any]:
+    """What the template shows: ``method``, a row per session, the chart and the sentence of its change, and what is
+    missing in every session.
+
+    Parameters
+    ----------
+    sessions : what the template shows of each session, with ``thumbnail``
+    change : rows of the table of change
+    """
+    method = leading(sessions)
+    found = {one.label: one for one in trajectory.trajectories(change)}.get(method)
+    chart, said = "", ""
+    if found is not None:
+        chart = trajectory.chart(found, change)
+        said = trend(found)
+    return {
+        "method": method, "rows": [_row(session, method) for session in sessions], "chart": chart, "trend": said,
+        "missing": grouped(shared(sessions)),
+    }  # fmt: skip
+
+
+def trend(found: trajectory.Trajectory) -> str:
+    """The last change of a measure in a sentence, beside the smallest that is more than noise.
+
+    Examples
+    --------
+    >>> from thalbids.reports.participant.trajectory import Point, Trajectory
+    >>> trend(Trajectory("M", 12.0, [Point(0, 100.0, 0.01, False), Point(1, 97.0, 0.01, False)]))
+    '−3.0 % at the last visit; two scans without any change differ by up to 1.0 % (95 %), so this is more than noise.'
+    """
+    last = found.points[-1]
+    percent = last.percent - 100
+    number = f"{percent:+.1f}".replace("-", "\N{MINUS SIGN}")
+    start = f"{number} % at the last visit"
+    if last.half is None:
+        return f"{start}; the smallest change that is more than noise is not known for this method."
+    limit = 100 * last.half
+    verdict = "more than noise" if abs(percent) > limit else "within noise"
+    return f"{start}; two scans without any change differ by up to {limit:.1f} % (95 %), so this is {verdict}."
+
+
+def shared(sessions: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """What every one of several sessions lacks for the same reason, to be said once: (what, how, why)."""
+    if len(sessions) < 2:
+        return []
+    both = set.intersection(*(set(session["failures"]) for session in sessions))
+    return [failure for failure in sessions[0]["failures"] if failure in both]
+
+
+def grouped(failures: Sequence[tuple[str, str, str]]) -> list[dict[str, str]]:
+    """Failures (what, how, why) with the same way and reason in one row.
+
+    Examples
+    --------
+    >>> grouped([("A", "missing", "no R1map"), ("B", "failed", "x"), ("C", "missing", "no R1map")])
+    [{'what': 'A, C', 'how': 'missing', 'why': 'no R1map'}, {'what': 'B', 'how': 'failed', 'why': 'x'}]
+    """
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for what, how, why in failures:
+        by_reason.setdefault((how, why), []).append(what)
+    return [{"what": ", ".join(names), "how": how, "why": why} for (how, why), names in by_reason.items()]
+
+
+def _row(session: Mapping[str, Any], method: str) -> dict[str, Any]:
+    own = next((row for row in session["volumes"]["rows"] if row["label"] == method), {})
+    flags = session["flags"]
+    acquired = session["acquisition"]
+    return {
+        "prefix": session["prefix"], "title": session["title"], "thumbnail": session["thumbnail"],
+        "verdict": session["verdict"],
+        **{key: own.get(key, DASH) for key in ("volume", "left", "right", "interval", "asymmetry")},
+        "flags": flags[:MOST_FLAGS], "more": max(0, len(flags) - MOST_FLAGS),
+        "acquisition": _acquired(acquired, session["reference"]),
+    }  # fmt: skip
+
+
+def _acquired(found: Mapping[str, Any] | None, reference: str) -> str:
+    """How the measured image was acquired, in one line."""
+    rows = [row for row in (found or {}).get("rows", ()) if row["label"].startswith(reference)]
+    if not rows or found is None:
+        return ""
+    told = zip(found["headings"], rows[0]["cells"], strict=True)
+    return "; ".join(f"{heading} {cell}" for heading, cell in told if cell != DASH)
