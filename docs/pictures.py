@@ -1,10 +1,10 @@
-"""Makes the pictures of these pages again, from the demo and from a simulated cohort.
+"""Makes the pictures of these pages again, from the demo and its simulated cohort.
 
     python docs/pictures.py FOLDER
 
-FOLDER gets the demo and the cohort, unless they are there from an earlier run (the demo takes minutes). Needs Chromium
-and the extras "demo" and "test". Nothing in the pictures is of a real person: the demo is made from the MNI152
-template, the cohort of random numbers. Look at each picture afterwards, and at the pages that show it.
+FOLDER gets the demo, unless it is there from an earlier run (it takes minutes). Needs Chromium and the extras "demo"
+and "test". Nothing in the pictures is of a real person: the demo is made from the MNI152 template, its cohort of random
+numbers. Look at each picture afterwards, and at the pages that show it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,11 +27,9 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.browser import Browser, Page
-from tests.cohort import METHODS, write_cohort
 
 IMAGES = Path(__file__).parent / "images"
 LARGEST = 150_000  # bytes of a picture
-DRAWN = 34  # people of the cohort with manual masks, as in the paper
 
 
 @dataclass(frozen=True)
@@ -69,17 +67,18 @@ def start_rating(page: Page) -> None:
     page.browser.pump(0.5)
 
 
-PERSON, COHORT = "demo/derivatives/thalbids/sub-02.html", "cohort/out/group.html"
+PERSON, COHORT = "demo/derivatives/thalbids/sub-02.html", "demo/cohort/derivatives/thalbids/group.html"
 SHOTS = (
-    Shot("participant-volumes", PERSON, "header", ".session .legend"),
+    Shot("participant-brief", PERSON, "header", "#brief"),
+    Shot("participant-volumes", PERSON, "#s0", ".session .legend"),
     Shot("participant-masks", PERSON, "=Thalamus masks on", "=Ensembles on", 720),
     Shot("participant-ensembles", PERSON, "=Ensembles on", "=Whole head", 720),
     Shot("participant-head", PERSON, "=Whole head", "=FLAIR on", 940),
     Shot("participant-flair", PERSON, "=FLAIR on", "=R1 map on", 720),
     Shot("participant-r1", PERSON, "=R1 before", "=Quantitative maps"),
-    Shot("participant-viewer", PERSON, "=Interactive viewer", "=Registration to", before=open_viewer),
+    Shot("participant-viewer", PERSON, "=Interactive viewer", "=Acquisition", before=open_viewer),
     Shot("participant-registration", PERSON, "=Registration to", "=Intracranial volume"),
-    Shot("participant-change", PERSON, "=Change since", "=Registration to@2", 720),
+    Shot("participant-change", PERSON, "=Change since", "=Thalamus masks on@2", 720),
     Shot("qc", "demo/derivatives/thalbids/qc.html", "h1", "#content", 1240),
     Shot("rating", "demo/rating.html", "main", "", 1180, before=start_rating),
     Shot("group-people", COHORT, "h1", "=To keep in mind", 1100),
@@ -95,7 +94,6 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these pictures")
     arguments = parser.parse_args()
     make_demo(arguments.folder / "demo")
-    make_cohort(arguments.folder / "cohort")
     IMAGES.mkdir(exist_ok=True)
     browser = Browser()
     makers: dict[str, Callable[[], Image.Image]] = {
@@ -129,58 +127,15 @@ def make_demo(folder: Path) -> None:
         settings = folder.parent / "demo.toml"
         settings.write_text(f'[template]\nname = "MNI152={template}"\n', encoding="utf-8")
         thalbids("demo", folder, "--config", settings)
+        thalbids(folder / "raw", out, "group")  # the mean masks in the space of the template
     if not (folder / "rating.html").is_file():
         thalbids("rate", out, "-o", folder / "rating.html", "--seed", 1)
-
-
-def make_cohort(folder: Path) -> None:
-    """A simulated cohort of 240 people with masks of some of them, and its group level."""
-    if (folder / "out" / "group.html").is_file():
-        return
-    raw, out, truth = write_cohort(folder, people=240, seed=3)
-    rng = np.random.default_rng(3)
-    for person, volume in zip(truth.participants[:DRAWN], truth.volume_ml[:DRAWN, 0], strict=True):
-        shape = rng.normal(0, 1, 6)
-        place = out / person / "ses-1" / "anat"
-        sizes = dict(zip(METHODS, volumes_of(place / f"{person}_ses-1_desc-thalamus_morph.tsv"), strict=True))
-        for method, size in sizes.items():
-            save(
-                place / f"{person}_ses-1_space-T1w_label-thalamus_desc-{method}_mask.nii.gz", thalami(size, shape, rng)
-            )
-        drawn = folder / "manual" / person / "ses-1" / "anat"
-        mask = thalami(1000 * float(volume), shape, rng)
-        save(drawn / f"{person}_ses-1_label-thalamus_desc-manual_mask.nii.gz", mask)
-    thalbids(raw, out, "group", "--derivatives", f"manual={folder / 'manual'}")
-
-
-def volumes_of(table: Path) -> Iterable[float]:
-    """Volumes in mm^3 of the rows of a volume table."""
-    return [float(line.split("\t")[2]) for line in table.read_text("utf-8").splitlines()[1:]]
-
-
-def thalami(volume: float, shape: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Two ellipsoids of about this volume in mm^3, bent as the person's are and by errors of the one who drew them."""
-    grid = np.indices((72, 64, 48)).reshape(3, -1).T - np.array([35.5, 31.5, 23.5])
-    errors = rng.normal(0, 0.8, 3)
-    inside = np.zeros(len(grid), dtype=bool)
-    for side in (-1, 1):
-        axes = np.array([10.0, 16.0, 10.5]) * (1 + 0.04 * shape[:3])
-        axes *= (volume / 2 / (4 / 3 * np.pi * axes.prod())) ** (1 / 3)
-        away = (grid - np.array([side * 12.0, 0, 0]) - errors) / axes
-        away[:, 2] += 0.1 * shape[3] * np.sin(grid[:, 1] / 9 + shape[4])
-        inside |= (away**2).sum(1) + 0.15 * rng.normal(0, 1, len(grid)) < 1
-    return inside.reshape(72, 64, 48)
-
-
-def save(path: Path, mask: np.ndarray) -> None:
-    """Write a mask on a grid of 1 mm."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(mask.astype(np.uint8), np.diag([1.0, 1, 1, 1])), path)
 
 
 def take(browser: Browser, shot: Shot, folder: Path) -> Image.Image:
     """The picture of a page."""
     page = browser.open(folder / shot.page, width=shot.width)
+    page.evaluate("document.querySelectorAll('main details').forEach(d => { d.open = true })")
     if shot.before is not None:
         shot.before(page)
     browser.pump(0.5)
@@ -206,7 +161,7 @@ EDGES = """element => {
   let found = document.querySelector(element.startsWith("=") ? "body" : element)
   if (element.startsWith("=")) {
     const [words, number] = element.slice(1).split("@")
-    found = [...document.querySelectorAll("h2, h3, h4")].filter(h => h.innerText.startsWith(words))[(number || 1) - 1]
+    found = [...document.querySelectorAll("h2, h3, h4, summary")].filter(h => h.innerText.startsWith(words))[(number || 1) - 1]
   }
   if (!found) return null
   const edges = found.getBoundingClientRect()
@@ -216,7 +171,9 @@ EDGES = """element => {
 
 def figure(folder: Path, name: str) -> Image.Image:
     """A figure of the cohort's group level."""
-    picture = Image.open(folder / "cohort" / "out" / "group_figures" / f"{name}.png").convert("RGB")
+    picture = Image.open(
+        folder / "demo" / "cohort" / "derivatives" / "thalbids" / "group_figures" / f"{name}.png"
+    ).convert("RGB")
     picture.thumbnail((WIDEST, 4 * WIDEST), Image.Resampling.LANCZOS)
     return picture
 
