@@ -161,7 +161,8 @@ EDGES = """element => {
   let found = document.querySelector(element.startsWith("=") ? "body" : element)
   if (element.startsWith("=")) {
     const [words, number] = element.slice(1).split("@")
-    found = [...document.querySelectorAll("h2, h3, h4, summary")].filter(h => h.innerText.startsWith(words))[(number || 1) - 1]
+    const headings = [...document.querySelectorAll("h2, h3, h4, summary")]
+    found = headings.filter(h => h.innerText.startsWith(words))[(number || 1) - 1]
   }
   if (!found) return null
   const edges = found.getBoundingClientRect()
@@ -171,9 +172,8 @@ EDGES = """element => {
 
 def figure(folder: Path, name: str) -> Image.Image:
     """A figure of the cohort's group level."""
-    picture = Image.open(
-        folder / "demo" / "cohort" / "derivatives" / "thalbids" / "group_figures" / f"{name}.png"
-    ).convert("RGB")
+    figures = (folder / COHORT).parent / "group_figures"
+    picture = Image.open(figures / f"{name}.png").convert("RGB")
     picture.thumbnail((WIDEST, 4 * WIDEST), Image.Resampling.LANCZOS)
     return picture
 
