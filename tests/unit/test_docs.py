@@ -9,6 +9,7 @@ import pytest
 
 from thalbids.cli.parser import app_parser
 from thalbids.reports.boilerplate import bibliography, reference
+from thalbids.settings import load
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = {path.name: path.read_text("utf-8") for path in DOCS.glob("*.md")}
@@ -49,3 +50,14 @@ def test_pictures_have_words_for_those_who_do_not_see_them() -> None:
     for name, text in PAGES.items():
         for words in re.findall(r"!\[(.*?)\]\(images/", text):
             assert len(words) > 20, name
+
+
+def test_the_tutorial_says_what_works(tmp_path: Path) -> None:
+    """Its settings load, and its commands parse."""
+    from thalbids.cli.main import parse
+
+    (settings,) = re.findall(r"```toml\n(.*?)```", PAGES["tutorial.md"], re.DOTALL)
+    (tmp_path / "settings.toml").write_text(settings)
+    assert load(tmp_path / "settings.toml").checks.rescans == ("test:retest",)
+    commands = re.findall(r"^thalbids (.*)$", PAGES["tutorial.md"], re.MULTILINE)
+    assert [parse(words.split()).analysis_level for words in commands] == ["participant", "participant", "group"]
