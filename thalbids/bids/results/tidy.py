@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thalbids.bids.results import derivatives
 from thalbids.bids.tabular.labels import with_prefix
@@ -59,7 +59,7 @@ def read_volumes(
     if not rows:
         mend = "Run the participant level first, or check the folder and the labels."
         raise NoInputError("there are no thalamus volumes (*_desc-thalamus_morph.tsv).", mend, Path(out_dir))
-    skulls = {}
+    skulls: dict[tuple[str, str], dict[str, Any]] = {}
     for row in derivatives.read_icv(places)[0]:
         if row["status"] == "ok":
             skulls.setdefault((row["participant_id"], row["session_id"]), row)

@@ -90,7 +90,7 @@ def grouped(failures: Sequence[tuple[str, str, str]]) -> list[dict[str, str]]:
 
 
 def _row(session: Mapping[str, Any], method: str) -> dict[str, Any]:
-    own = next((row for row in session["volumes"]["rows"] if row["label"] == method), {})
+    own: Mapping[str, Any] = next((row for row in session["volumes"]["rows"] if row["label"] == method), {})
     flags = session["flags"]
     acquired = session["acquisition"]
     return {
