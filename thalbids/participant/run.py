@@ -58,8 +58,8 @@ def participant(
     for image in REGISTERED:
         configured_for(image, settings)
     given = {"PBVC table": settings.siena.table, "SIENA results": settings.siena.directory}
-    check_options(settings)
     check_places(links(settings) | given)
+    check_options(settings)
     change = siena.check(settings.siena, settings.of(FslSettings))
     choice = chosen(settings)
     out_dir = out_dir.absolute()
