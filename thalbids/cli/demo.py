@@ -18,8 +18,8 @@ def parser() -> Parser:
         prog="thalbids demo",
         usage="thalbids demo [DIR] [options]",
         description="Write a small BIDS dataset with known thalamic shrinkage, made from the MNI152\n"
-        "template, and measure it; and a simulated cohort of 42 people (tables and small masks)\n"
-        "for the group level.",
+        "template, and measure it; and a simulated cohort of 42 people (tables and\n"
+        "small masks) for the group level.",
         epilog=f'Needs the extra "demo": pip install "thalbids[demo]". Downloads nothing.\n\n{EXIT_CODES}',
     )
     places = result.add_argument_group("positional arguments")

@@ -4,6 +4,7 @@ how that method's volume went, against the smallest change that is more than noi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,13 +17,11 @@ Row = Mapping[str, str | None]
 
 def leading(sessions: Sequence[Mapping[str, Any]]) -> str:
     """The label of the method that most sessions have a usable volume of; the first in the order of the tables where
-    several do. "" where there is none.
+    several do. Where none can be trusted, of any volume; "" where there is none.
     """
-    counts: dict[str, int] = {}
-    for session in sessions:
-        for row in session["volumes"]["rows"]:
-            if row["status"] == "ok" and not row["distrusted"] and row["volume"] != DASH:
-                counts[row["label"]] = counts.get(row["label"], 0) + 1
+    rows = [row for session in sessions for row in session["volumes"]["rows"] if row["volume"] != DASH]
+    usable = [row for row in rows if row["status"] == "ok" and not row["distrusted"]]
+    counts = Counter(row["label"] for row in usable or rows)
     return max(counts, key=lambda label: counts[label], default="")
 
 
@@ -97,7 +96,7 @@ def _row(session: Mapping[str, Any], method: str) -> dict[str, Any]:
         "prefix": session["prefix"], "title": session["title"], "thumbnail": session["thumbnail"],
         "verdict": session["verdict"],
         **{key: own.get(key, DASH) for key in ("volume", "left", "right", "interval", "asymmetry")},
-        "flags": flags[:MOST_FLAGS], "more": max(0, len(flags) - MOST_FLAGS),
+        "distrusted": bool(own.get("distrusted")), "flags": flags[:MOST_FLAGS], "more": max(0, len(flags) - MOST_FLAGS),
         "acquisition": _acquired(acquired, session["reference"]),
     }  # fmt: skip
 

@@ -31,6 +31,8 @@ def test_the_method_is_the_one_that_most_sessions_have_and_can_be_trusted() -> N
     assert summary.leading([one]) == "A"
     assert summary.leading([one, two]) == "B"
     assert summary.leading([session(("A", DASH, False))]) == ""
+    assert summary.leading([session(("A", DASH, False), ("B", "3.00", True))]) == "B"  # better than nothing, and marked
+    assert summary.context([session(("B", "3.00", True))], [])["rows"][0]["distrusted"]
 
 
 def test_a_row_has_volumes_flags_and_acquisition() -> None:
