@@ -261,10 +261,15 @@ def box_moves(scan: RealScan, centre: np.ndarray, roi: Net) -> list[float]:
     return [100 * (hard_volume(scan.image, centre + d, roi) / first - 1) for d in steps]
 
 
+def whole_head(image: nib.Nifti1Image, head: Net, roi: Net) -> Head:
+    """What the whole-head network sees, upright by the thalami."""
+    return see_head(image, head, lambda centre: synthal.axes_at(image, centre, roi))
+
+
 def evaluate(root: Path, weights: Path, *, quick: bool) -> dict:
     head_net, roi = Network(weights / "head.xml", threads=1), Network(weights / "roi.xml", threads=1)
     found = {s.name: s for s in scans(root)}
-    heads = {n: see_head(s.image, head_net) for n, s in found.items()}
+    heads = {n: whole_head(s.image, head_net, roi) for n, s in found.items()}
     report: dict = {"agreement": agreement(found, heads, roi), "patient07": contrasts(found, heads, roi)}
     if quick:
         return report
@@ -280,7 +285,8 @@ def evaluate(root: Path, weights: Path, *, quick: bool) -> dict:
     report["poses_percent"] = {n: poses(found[n], heads[n].centre, roi) for n in labelled}
     whole = [s for s in scans(root) if s.name.startswith("freesurfer6")]
     report["fields_of_view"] = {
-        s.name: {n: see_head(i, head_net).icv_mm3 / 1000 for n, i in fields_of_view(s.image).items()} for s in whole
+        s.name: {n: whole_head(i, head_net, roi).icv_mm3 / 1000 for n, i in fields_of_view(s.image).items()}
+        for s in whole
     }
     report["box_moves_percent"] = {n: box_moves(found[n], heads[n].centre, roi) for n in [*labelled, "patient07 T1"]}
     return report

@@ -34,6 +34,7 @@ FOUND_MM3 = 1500.0  # less soft thalamus than this in the whole head: it was not
 LEAST_PROBABILITY = 0.02  # below, a voxel is left out of where the thalami lie
 LOOKS = 5
 SETTLED_MM, SETTLED_DEGREES, UPRIGHT_DEGREES = 4.0, 5.0, 9.0
+MISSED_DEGREES = 20.0  # between the pose of the looks and that of the thalami, beyond which a tilt was missed
 PITCH_DEGREES = 17.0  # of the brain's long axis in an upright head
 CUT_MM2 = 600.0  # so much of the skull's inside may touch the edge of the field of view: the brain stem does
 # Skull and scalp are wider than this, so that what lies so near the skull's inside touches the edge of a cut head: the
@@ -96,10 +97,26 @@ class Look:
         """Probabilities of the left and the right thalamus within the brain."""
         return clean(self.p[list(HEAD_THALAMI)] * (self.distance <= BRAIN_MARGIN_MM), threshold=0.3)
 
+    @property
+    def thalami_mm3(self) -> float:
+        """Soft volume of both thalami."""
+        return float(self.thalami.sum(0).sum() * HEAD_SPACING**3)
+
+    @property
+    def centre(self) -> np.ndarray | None:
+        """World position of the middle of both thalami; None when they were not found."""
+        found = self.thalami_mm3 >= FOUND_MM3
+        return boxes.world(self.grid, ndimage.center_of_mass(self.thalami.sum(0))) if found else None
+
+    @property
+    def pose(self) -> np.ndarray:
+        """The axes along which it looked, as columns."""
+        return self.grid[:3, :3] / HEAD_SPACING
+
     @cached_property
     def turn(self) -> np.ndarray:
         """The head's axes in the world as columns: right (thalamus to thalamus), front (along the brain), up."""
-        old = self.grid[:3, :3] / HEAD_SPACING
+        old = self.pose
         left, right = self.thalami
         if min(left.sum(), right.sum()) * HEAD_SPACING**3 < FOUND_MM3 / 4:
             return old
@@ -146,12 +163,20 @@ def look(
     return Look(p, grid, from_brain(p[list(HEAD_BRAIN)].sum(0)), seen)
 
 
-def settle(small: np.ndarray, affine: np.ndarray, net: Callable[[np.ndarray], np.ndarray]) -> Look:
+def settle(
+    small: np.ndarray,
+    affine: np.ndarray,
+    net: Callable[[np.ndarray], np.ndarray],
+    centre: np.ndarray | None = None,
+    turn: np.ndarray | None = None,
+) -> Look:
     """Look again and again, from the middle of the brain and upright with the head, until nothing moves any more.
 
-    A head tilted by less than `UPRIGHT_DEGREES` is looked at along the world's axes.
+    It begins at `centre` (world, mm) with the axes `turn`; without them near the top of the head, along the world's
+    axes, along which a head tilted by less than `UPRIGHT_DEGREES` is looked at in any case.
     """
-    centre, turn, seen = top_of_head(small, affine), np.eye(3), None
+    centre, seen = top_of_head(small, affine) if centre is None else centre, None
+    turn = np.eye(3) if turn is None else turn
     for _ in range(LOOKS):
         seen = look(small, affine, boxes.grid_around(centre, HEAD_SHAPE, HEAD_SPACING, turn), net, seen)
         if not (seen.distance <= 0).any():
@@ -166,15 +191,39 @@ def settle(small: np.ndarray, affine: np.ndarray, net: Callable[[np.ndarray], np
     return seen
 
 
-def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) -> Head:
-    """Run the whole-head network (class docs: :class:`Head`)."""
+def upright(
+    small: np.ndarray, affine: np.ndarray, net: Callable[[np.ndarray], np.ndarray], head: Look, axes: np.ndarray
+) -> Look:
+    """The look of a head whose tilt the first looks missed, by the axes of its thalami; else the same look.
+
+    A head that is tilted by more than about 20 degrees may look upright to this network, with a brain that is too
+    large. The thalamus network reads its pose in any case (:func:`thalbids.inference.synthal.own_axes`), but for the
+    pitch, in which upright people differ by up to 20 degrees.
+    """
+    missed = angle_between(head.pose, axes)
+    if missed <= MISSED_DEGREES:
+        return head
+    again = settle(small, affine, net, head.middle, axes)
+    return again if angle_between(again.pose, axes) < missed else head
+
+
+def see_head(
+    image: nib.Nifti1Image,
+    net: Callable[[np.ndarray], np.ndarray],
+    thalamic_axes: Callable[[np.ndarray], np.ndarray | None] | None = None,
+) -> Head:
+    """Run the whole-head network (class docs: :class:`Head`).
+
+    `thalamic_axes` tells of a place (world, mm) the head's axes by the thalami there, None without thalami.
+    """
     data = boxes.without_background(np.asarray(image.dataobj, dtype=np.float32))
     shown, affine = boxes.without_margin(data, image.affine)
     small, small_affine = boxes.average_blocks(shown, affine, HEAD_SPACING)
     head = settle(small, small_affine, net)
-    weight = head.thalami.sum(0)
-    volume = float(weight.sum() * HEAD_SPACING**3)
-    centre = boxes.world(head.grid, ndimage.center_of_mass(weight)) if volume >= FOUND_MM3 else None
+    axes = thalamic_axes(head.centre) if thalamic_axes is not None and head.centre is not None else None
+    if axes is not None:
+        head = upright(small, small_affine, net, head, axes)
+    centre = head.centre
     skull = within(head.distance, ICV_MARGIN_MM)
     cut = scalp_cut = 0.0
     tissue = boxes.without_air(data, zooms(image.affine)) != 0
@@ -189,7 +238,7 @@ def see_head(image: nib.Nifti1Image, net: Callable[[np.ndarray], np.ndarray]) ->
         icv = float((skull * head.seen).sum() * HEAD_SPACING**3)
     tilt = angle_between(np.eye(3), head.turn) if centre is not None else 0.0
     places = None if centre is None else places_of(head.thalami, head.grid)
-    return Head(brain.astype(np.uint8), icv, centre, volume, cut, scalp_cut, tilt, stripped, places)
+    return Head(brain.astype(np.uint8), icv, centre, head.thalami_mm3, cut, scalp_cut, tilt, stripped, places)
 
 
 def places_of(thalami: np.ndarray, grid: np.ndarray) -> dict[str, landmarks.Side] | None:

@@ -78,6 +78,13 @@ def see_thalami(image: nib.Nifti1Image, centre: np.ndarray, net: Net, *, flip: b
     return look(image, without_much_noise(data), affine, box, net, LOOKS if flip else LOOKS[:1])
 
 
+def axes_at(image: nib.Nifti1Image, centre: np.ndarray, net: Net) -> np.ndarray | None:
+    """The head's axes by the thalami at `centre` (world, mm), as columns; None where the box does not come to rest."""
+    data = boxes.without_background(np.asarray(image.dataobj, dtype=np.float32))
+    box = settle(net, *boxes.average_blocks(data, image.affine, 1.0), centre)
+    return box.axes if box.settled else None
+
+
 def without_much_noise(data: np.ndarray) -> np.ndarray:
     """A scan (x, y, z) with the noise removed that is worth it: a little is read well as it is.
 

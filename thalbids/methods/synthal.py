@@ -110,7 +110,8 @@ def head_of(image: nib.Nifti1Image, precision: str) -> Head:
     ImageError
         Nothing in the image looks like a brain with two thalami.
     """
-    head = see_head(image, synthal.networks(precision)[0])
+    whole, roi = synthal.networks(precision)
+    head = see_head(image, whole, lambda centre: synthal.axes_at(image, centre, roi))
     if head.centre is None or head.icv_mm3 < 3e5:
         raise ImageError(
             f"no head with thalami was found (brain-like volume {head.icv_mm3 / 1000:.0f} mL).",

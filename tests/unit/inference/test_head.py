@@ -6,8 +6,12 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from tests.conftest import ORIENTATIONS, affine_of, world_coordinates
+from tests.conftest import DATA_ROOT, ORIENTATIONS, affine_of, world_coordinates
+from thalbids.image.grids import resample_to
+from thalbids.image.io import load_image
+from thalbids.image.orientation import to_ras
 from thalbids.inference import boxes, head
+from thalbids.methods.synthal import head_of
 from thalbids.participant.stages.session.registration import looks_stripped
 
 MIDDLE = np.array([3.0, -8.0, 12.0])
@@ -204,3 +208,51 @@ def test_faint_noise_of_the_background_hides_no_stripping(
     radius = 65 + (rim if stripped else head.ICV_MARGIN_MM)
     assert seen.icv_mm3 == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.09)
     assert looks_stripped(scan, seen.brain, (3.0, 3.0, 3.0)) == stripped
+
+
+def turned(degrees: float, axis: str = "y") -> np.ndarray:
+    return Rotation.from_euler(axis, degrees, degrees=True).as_matrix()
+
+
+def look_along(axes: np.ndarray) -> head.Look:
+    """A look at nothing, along these axes."""
+    grid = boxes.grid_around(np.zeros(3), (3, 3, 3), head.HEAD_SPACING, axes)
+    return head.Look(np.zeros((6, 3, 3, 3)), grid, np.zeros((3, 3, 3)), np.ones((3, 3, 3), bool))
+
+
+@pytest.mark.parametrize(
+    ("missed", "again", "taken"),
+    [(18, 0, False), (35, 33, True), (35, 0, False), (35, 80, False)],
+    ids=["as pitch differs", "upright then", "still the same", "worse"],
+)
+def test_a_tilt_that_the_looks_missed_is_told_by_the_thalami(monkeypatch, missed, again, taken) -> None:
+    first, second = look_along(np.eye(3)), look_along(turned(again))
+    begun = []
+
+    def settle(small, affine, net, centre, turn):
+        begun.append(turn)
+        return second
+
+    monkeypatch.setattr(head, "settle", settle)
+    got = head.upright(np.zeros((3, 3, 3)), np.eye(4), net, first, turned(missed))
+    assert got is (second if taken else first)
+    assert len(begun) == (missed > head.MISSED_DEGREES)
+    for turn in begun:
+        np.testing.assert_array_equal(turn, turned(missed))
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("axis", "degrees"), [("y", 35), ("x", 50), ("z", -40)])
+def test_a_real_head_has_one_volume_however_it_is_tilted(axis: str, degrees: float) -> None:
+    path = DATA_ROOT / "freesurfer6/sub-06/mri/T1.mgz"
+    if not path.exists():
+        pytest.skip("no freesurfer6 in the test data")
+    scan, _ = to_ras(load_image(path))
+    moved = np.eye(4)
+    middle = boxes.world(scan.affine, (np.array(scan.shape) - 1) / 2)
+    moved[:3, :3] = turned(degrees, axis)
+    moved[:3, 3] = middle - moved[:3, :3] @ middle
+    still, tilted = (head_of(one, "full") for one in (scan, resample_to(scan, scan, order=1, matrix=moved)))
+    assert tilted.icv_mm3 == pytest.approx(still.icv_mm3, rel=0.01)
+    assert tilted.centre is not None and still.centre is not None
+    np.testing.assert_allclose(boxes.world(moved, tilted.centre), still.centre, atol=2)

@@ -52,7 +52,7 @@ def add_steps(plan: SessionPlan) -> None:
             weights=_weights(),
         ),
         memory_gb=plan.memory(1.5),
-        version=7,  # noise by the finest wavelet, stripping with noise around it, heads cut at the scalp
+        version=8,  # tilts that the whole-head network misses are told by the thalami
     )
     plan.segmentable[plan.reference] = plan.t1w
 
