@@ -224,7 +224,10 @@ def _montage(
         "<rect width='100%' height='100%' fill='#fff'/>",
     ]
     for svg, (left, top) in zip(svgs, places, strict=True):
-        parts.append(svg.replace("<svg ", f"<svg x='{left * POINTS:.1f}' y='{top * POINTS:.1f}' ", 1))
+        head, rest = svg.split(">", 1)
+        head = head.replace('pt"', '"')  # a unit of the sheet is a point already: "280pt" would be 374 of them
+        place = f"<svg x='{left * POINTS:.1f}' y='{top * POINTS:.1f}' "
+        parts.append(f"{head.replace('<svg ', place, 1)}>{rest}")
     return "\n".join([*parts, "</svg>", ""])
 
 

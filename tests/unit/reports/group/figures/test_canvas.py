@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from thalbids.group.reporting import story
 from thalbids.reports.group.figures import canvas
 from thalbids.reports.group.group_data import Tables
 
+SVG = "{http://www.w3.org/2000/svg}svg"
+
 
 def test_small_numbers_keep_their_digits(tmp_path: Path) -> None:
     """Coordinates are shortened, never what people read."""
@@ -23,6 +26,16 @@ def test_small_numbers_keep_their_digits(tmp_path: Path) -> None:
     text = canvas.draw(canvas.Figure("a", "t", "i", [panel], "x.tsv"), tmp_path).svgs[0]
     assert ">0.0001<" in text and ">p = 0.00012<" in text
     assert not re.search(r'="[^"]*\d\.\d{3}', text)
+
+
+def test_panels_of_a_file_fill_their_places_and_no_more(tmp_path: Path) -> None:
+    """In units of the sheet, which are points: with "pt" a browser draws them a third too large and cuts them off."""
+    panel = canvas.Panel("t", "alt", lambda on: on.plot([0, 1]), 3.0, 2.0)
+    canvas.draw(canvas.Figure("a", "t", "i", [panel] * 3, "x.tsv", columns=2), tmp_path)
+    sheet = ElementTree.parse(tmp_path / "a.svg").getroot()  # noqa: S314 (our own file)
+    places = [[float(one.get(key, "")) for key in ("x", "y", "width", "height")] for one in sheet.findall(SVG)]
+    assert places == [[0, 0, 216, 144], [226.8, 0, 216, 144], [0, 154.8, 216, 144]]
+    assert sheet.get("viewBox") == "0 0 442.8 298.8"
 
 
 def test_every_panel_can_be_drawn_in_another_process(tmp_path: Path) -> None:
