@@ -14,7 +14,7 @@ from scipy import stats
 
 from tests.people import make_cohort, two_visits
 from thalbids.bids.results.derivatives import CHANGES
-from thalbids.group.analyses.checks import influence
+from thalbids.group.analyses.checks import influence, same_people
 from thalbids.group.analyses.clinical import longitudinal, ordinal, plots, sides
 from thalbids.group.analyses.description import people
 from thalbids.group.analyses.over_time import change, comparability, detectable, mixed, pbvc
@@ -29,7 +29,7 @@ from thalbids.settings import load
 N = 36
 NAME = "synthalT1w_registration"
 OF_CHANGE = (change, comparability, longitudinal, ordinal, influence, pbvc, sides, mixed, detectable, samplesize,
-             progression, baseline_score, plots)  # fmt: skip
+             progression, baseline_score, plots, same_people)  # fmt: skip
 
 
 def with_changes(cohort: Cohort, rows: Sequence[Mapping[str, Any]]) -> Cohort:
@@ -84,7 +84,7 @@ def test_rows_of_volumes_are_what_they_were() -> None:
         added += [name] if len(found) > len(own) else []
     told = {"change", "change_summary", "change_tests", "change_comparable", "longitudinal", "annualised", "ordinal",
             "influence_models", "pbvc", "pbvc_tests", "sides", "mixed", "detectable", "samplesize", "responsiveness",
-            "progression_models", "baseline_adjusted", "residual_checks"}  # fmt: skip
+            "progression_models", "baseline_adjusted", "residual_checks", "associations"}  # fmt: skip
     assert {f"group_{name}" for name in told} <= set(added)
 
 
@@ -134,6 +134,36 @@ def test_clinical_models_by_statsmodels_and_their_family() -> None:
         assert row["estimate"].item() == pytest.approx(fit.params[1])
         assert row["p"].item() == pytest.approx(fit.pvalues[1])
     family = rows_of(frame, method=NAME, term="delta_volume_ml", subset="all", sensitivity="none")
+    np.testing.assert_allclose(family["p_fdr"], stats.false_discovery_control(family["p"]))
+
+
+def test_associations_of_both_measures_by_hand() -> None:
+    """Partial correlations as correlations of residuals; people who have both, whatever the other methods have."""
+    cohort, percent, visits, volumes = made()
+    known = cohort.changes
+    assert known is not None
+    cohort = replace(cohort, changes=known[4:])
+    rows = same_people.tables(cohort)[1].frame
+    own = rows[rows["change_measure"] == "registration"]
+    assert set(zip(own["method"], own["method2"], strict=True)) == {(NAME, "synthalT1w")}
+    of = {(v["participant_id"], v["session_id"]): v for v in volumes if v["method"] == "synthalT1w"}
+    by = {(v["participant_id"], v["session_id"]): v for v in visits}
+    ids = [f"sub-{i:03d}" for i in range(4, N)]
+    first, later = ([by[p, f"ses-{n}"] for p in ids] for n in (1, 2))
+    before, after = (np.array([of[p, f"ses-{n}"]["volume_ml"] for p in ids]) for n in (1, 2))
+    C = np.column_stack(
+        [
+            [v["age"] for v in first], [v["female"] for v in first], [of[p, "ses-1"]["icv_ml"] for p in ids],
+            [v["steroid"] for v in later], [v["years"] for v in later], np.ones(len(ids)),
+        ]
+    )  # fmt: skip
+    y = np.array([b["sdmt"] - a["sdmt"] for a, b in zip(first, later, strict=True)])
+    left = [v - C @ np.linalg.lstsq(C, v, rcond=None)[0] for v in (y, before * percent[4:] / 100, after - before)]
+    row = rows_of(own, quantity="partial_r", outcome="d_sdmt", subset="all")
+    expected = [np.corrcoef(left[0], other)[0, 1] for other in left[1:]]
+    assert [row["estimate"].item(), row["estimate2"].item()] == pytest.approx(expected)
+    assert row["n"].item() == N - 4
+    family = rows_of(own, quantity="partial_r", subset="all")
     np.testing.assert_allclose(family["p_fdr"], stats.false_discovery_control(family["p"]))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from thalbids.bids.results.names import mask_of
 from thalbids.bids.tabular.tables import Column, Table, column, count, table
 from thalbids.group.analyses.checks import missing_by_method
 from thalbids.group.analyses.clinical import crosssectional, longitudinal
@@ -23,6 +24,7 @@ from thalbids.group.cohort import Cohort
 from thalbids.group.columns import FITTED, METHOD, METHOD2, OUTCOME, REASON, SESSIONS, SUBSET
 from thalbids.group.modelling import models
 from thalbids.group.modelling.models import Plan, Rows
+from thalbids.group.modelling.registered import CHANGE_MEASURE, by_registration, with_measure
 from thalbids.group.modelling.samples import SAMPLES, Sample, baseline, pairs, subsets
 from thalbids.group.statistics.fits import fit
 from thalbids.group.statistics.testing import associations
@@ -30,7 +32,7 @@ from thalbids.group.statistics.testing.associations import Difference
 from thalbids.group.statistics.testing.correction import adjust
 from thalbids.reports.group.figures import clinical, look
 from thalbids.reports.group.group_data import Tables, interval, listed, methods_in, number, p_value, rows_of
-from thalbids.reports.group.section import Section, Shown
+from thalbids.reports.group.section import Section, Shown, by_measure
 
 ANALYSIS_COLUMN = {
     "analysis": column("Analysis", "crosssectional or longitudinal: the models of the table of that name.")
@@ -72,7 +74,9 @@ ASSOCIATIONS: dict[str, Column] = {
     "statistic": column("Statistic", "z."),
     "p": column("p value", "Two-sided, normal."),
     "p_fdr": column(
-        "Adjusted p value", "Benjamini-Hochberg over all pairs x outcomes of an analysis, subset and quantity."
+        "Adjusted p value",
+        "Benjamini-Hochberg over all pairs x outcomes of an analysis, subset and quantity; a "
+        "change by registration against that of the same method's volumes is a family of its own.",
     ),
     "p_fdr_outcome": column("Adjusted p value within the outcome", "Benjamini-Hochberg over the pairs of methods."),
     "n": count("Number of people", "With every method compared, the outcome and the covariates."),
@@ -81,6 +85,7 @@ ASSOCIATIONS: dict[str, Column] = {
     ),
     "formula": FITTED["formula"],
     **REASON,
+    **CHANGE_MEASURE,
 }
 
 
@@ -89,7 +94,7 @@ def tables(cohort: Cohort) -> list[Table]:
     group = cohort.settings.group
     other = SAMPLES[SAMPLES.index(group.sample) - 1]
     rows, notes = other_sample(cohort, other)
-    tests = compare(cohort)
+    tests = with_measure([*compare(cohort), *compare_measures(cohort)])
     choices = {
         "sample": group.sample,
         "methods": list(cohort.compared),
@@ -97,7 +102,7 @@ def tables(cohort: Cohort) -> list[Table]:
         "seed": cohort.settings.run.seed,
     }
     return [
-        table("group_samples", rows, OTHER_SAMPLE, settings=choices, notes=notes),
+        table("group_samples", with_measure(rows), OTHER_SAMPLE, settings=choices, notes=notes),
         table("group_associations", tests, ASSOCIATIONS, settings=choices),
     ]
 
@@ -139,13 +144,43 @@ def compare(cohort: Cohort) -> Rows:
     """Rows of ``group_associations``: every pair of methods on the people who have all of them."""
     rows: Rows = []
     for plan, sample, pair in _samples(cohort, "common") if len(cohort.compared) > 1 else ():
-        for subset in subsets(cohort):
-            inside = sample.within(subset)
-            models = [_model(cohort, plan, inside, outcome) for outcome in plan.outcomes]
-            fitted = _fitted(cohort, models)
-            for model in models:
-                key = {"analysis": plan.analysis, "outcome": model.outcome, "subset": subset, "sessions": pair}
-                rows += [key | row for row in _rows(cohort.compared, model, fitted.get(model.outcome))]
+        rows += _compared(cohort, cohort.compared, plan, sample, pair)
+    return _adjusted(rows)
+
+
+def compare_measures(cohort: Cohort) -> Rows:
+    """Rows of ``group_associations``: change by registration against that of the same method's volumes, on the people
+    who have both.
+    """
+    rows: Rows = []
+    for pair in longitudinal.pairs_of(cohort):
+        own = by_registration(cohort, pair)
+        if own is None:
+            continue
+        volumes, moved = (pairs(one, pair, "available") for one in (cohort, own))  # the same pairs in one order
+        for name in (name for name in own.compared if mask_of(name) in cohort.compared):
+            of = {name: moved.volumes["total"][name], mask_of(name): volumes.volumes["total"][mask_of(name)]}
+            total = pd.DataFrame({key: values.to_numpy() for key, values in of.items()})
+            sample = Sample(volumes.table, {"total": total}).where(total.notna().all(axis=1).to_numpy())
+            rows += _compared(cohort, tuple(of), longitudinal.plan(cohort), sample, pair)
+    return _adjusted(rows)
+
+
+def _compared(cohort: Cohort, methods: tuple[str, ...], plan: Plan, sample: Sample, pair: str) -> Rows:
+    """The pairs of these methods for every subset and outcome."""
+    rows: Rows = []
+    for subset in subsets(cohort):
+        inside = sample.within(subset)
+        models = [_model(methods, plan, inside, outcome) for outcome in plan.outcomes]
+        fitted = _fitted(cohort, models)
+        for model in models:
+            key = {"analysis": plan.analysis, "outcome": model.outcome, "subset": subset, "sessions": pair}
+            rows += [key | row for row in _rows(methods, model, fitted.get(model.outcome))]
+    return rows
+
+
+def _adjusted(rows: Rows) -> Rows:
+    """The rows, one family, with corrected p and the method that is stronger."""
     family = ("analysis", "subset", "sessions", "quantity")
     adjust(rows, {"p_fdr": family, "p_fdr_outcome": (*family, "outcome")})
     for row in rows:
@@ -180,8 +215,7 @@ class _Fitted:
     draws: dict[str, np.ndarray]
 
 
-def _model(cohort: Cohort, plan: Plan, sample: Sample, outcome: str) -> _Model:
-    methods = cohort.compared
+def _model(methods: tuple[str, ...], plan: Plan, sample: Sample, outcome: str) -> _Model:
     design = plan.design(sample, outcome, methods[0])
     used = fit.listwise(design.columns)
     X = np.column_stack([*(design.columns[name][used] for name in design.predictors[1:]), np.ones(int(used.sum()))])
@@ -242,16 +276,25 @@ def section(tables: Tables) -> Section:
     section = Section("same_people", "Methods on the same people")
     lost = tables.get("missing_tests", ("analysis", "method", "lost", "variable", "p_fdr", "difference"))
     section.warnings += missing_by_method.said(lost.to_dict("records"))
-    tests = tables.get("associations", tuple(ASSOCIATIONS))
+    every = tables.get("associations", tuple(name for name in ASSOCIATIONS if name not in CHANGE_MEASURE))
+    parts = dict(by_measure(every))
+    tests = parts.get("", every.iloc[:0])
     other = tables.get("samples", ("analysis", "sample", "outcome", "method", "term", "estimate", "n"))
     if tests.empty and other.empty and not section.warnings:
         section.nothing = "There are fewer than two methods with volumes to compare."
         return section
     for analysis in dict.fromkeys(tests["analysis"]):
         _differences(section, rows_of(tests, analysis=analysis, subset="all"), str(analysis))
+    for words, own in parts.items():
+        tested = rows_of(own, subset="all").dropna(subset=["p_fdr"])
+        if words and len(tested):
+            section.says.append(
+                "Change by registration and change of the same method's volumes differ in their associations, after "
+                f"correction, for {_counts(tested)}."
+            )
     if len(other):
         section.tables.append(_beside(tables, other))
-    shown = [_cells(row) for row in rows_of(tests[tests["stronger"].notna()], subset="all").to_dict("records")]
+    shown = [_cells(row) for row in rows_of(every[every["stronger"].notna()], subset="all").to_dict("records")]
     header = ["Models", "Outcome", "Methods", "Quantity", "Values", "Difference", "95 % interval", "p corrected", "n"]
     if shown:
         section.tables.append(
@@ -272,18 +315,23 @@ def _differences(section: Section, own: pd.DataFrame, analysis: str) -> None:
         reasons = listed([str(reason) for reason in own["reason"].dropna().unique()], 3)
         section.says.append(f"{name} associations could not be compared between methods ({reasons}).")
         return
+    people = tested.groupby("outcome")["n"].first()
+    span = f"{people.min():.0f}" if people.min() == people.max() else f"{people.min():.0f} to {people.max():.0f}"
+    section.says.append(
+        f"{name} associations differ between methods, after correction, for {_counts(tested)} (n = {span} with every "
+        "method)."
+    )
+
+
+def _counts(tested: pd.DataFrame) -> str:
+    """How many pairs differ by each quantity, and which methods are stronger."""
     parts = []
     for quantity, words in (("partial_r", "partial correlations"), ("beta_std", "coefficients"), ("r2", "R²")):
         these = tested[tested["quantity"] == quantity]
         below = these[these["p_fdr"] < clinical.ALPHA]
         most = [look.label(str(m)) for m in below["stronger"].value_counts().index[:3]]
         parts.append(f"{len(below)} of {len(these)} pairs by {words}{f' (stronger: {listed(most)})' if most else ''}")
-    people = tested.groupby("outcome")["n"].first()
-    span = f"{people.min():.0f}" if people.min() == people.max() else f"{people.min():.0f} to {people.max():.0f}"
-    section.says.append(
-        f"{name} associations differ between methods, after correction, for {'; '.join(parts)} "
-        f"(n = {span} with every method)."
-    )
+    return "; ".join(parts)
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
