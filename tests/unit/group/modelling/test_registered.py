@@ -245,6 +245,8 @@ def test_every_row_without_a_change_says_why() -> None:
     assert counts == {"all": 2, "comparable": 1}
     lost = missing_table(longitudinal.ledgers(cohort)).frame
     assert rows_of(lost, method=NAME, outcome="d_sdmt", subset="all", analysis="longitudinal")["n_used"].item() == 2
+    pairs_used = rows_of(missing_table(change.ledgers(cohort)).frame, method=NAME, outcome="delta_ml")
+    assert (pairs_used["n_total"].item(), pairs_used["n_used"].item()) == (4, 2)  # sub-004 has no pair
 
 
 def three(changes: Sequence[tuple[str, str, float]], pair: str = "first:last", years: bool = True) -> Cohort:

@@ -134,7 +134,7 @@ def tables(cohort: Cohort) -> list[Table]:
         Table("group_change", rows, CHANGE, choices, notes),
         table("group_change_summary", with_measure(summaries), CHANGE_SUMMARY, settings=choices),
         table("group_change_tests", with_measure(tested), CHANGE_TESTS, settings=tests),
-        missing_table([*ledgers(cohort, frames), *(ledgers(cohort, moved))]),
+        missing_table(ledgers(cohort)),
     ]
 
 
@@ -266,11 +266,11 @@ def _tested(frame: pd.DataFrame, pair: str, couples: Sequence[tuple[str, str]], 
     return [row | {"p_fdr": p} for row, p in zip(rows, adjusted, strict=True)]
 
 
-def ledgers(cohort: Cohort, frames: Mapping[str, pd.DataFrame] | None = None) -> list[dict[str, Any]]:
-    """How many pairs of sessions each method has, and why others are lost; ``frames``: pair to `change`."""
-    frames = {pair: change(cohort, pair) for pair in cohort.settings.group.pairs} if frames is None else frames
-    rows = []
-    for pair, frame in frames.items():
+def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
+    """How many pairs of sessions each method has, and why others are lost; changes by registration last."""
+    pairs, rows = cohort.settings.group.pairs, []
+    frames = [(pair, change(cohort, pair)) for pair in pairs]
+    for pair, frame in [*frames, *((pair, change_by_registration(cohort, pair)) for pair in pairs)]:
         for method, own in frame.groupby("method", sort=False):
             lost = {
                 "no volume at baseline": own["volume_baseline_ml"].isna(),
