@@ -27,6 +27,7 @@ def count(long_name: str, description: str) -> dict[str, object]:
 
 
 SETTINGS_KEY = "AnalysisSettings"
+CHUNK = 50_000  # rows of a table that are text at a time: cells take many times the memory of their file
 
 
 PARTICIPANT = {"participant_id": column("Participant", "Label of the participant with sub-.")}
@@ -76,10 +77,13 @@ def write(made: Table, out_dir: Path) -> Path:
     unknown = [name for name in made.frame.columns if name not in made.columns]
     if unknown:
         raise ValueError(f"{made.name}: columns without a description: {', '.join(unknown)}")
-    cells = [_cells(made.frame, name, description) for name, description in made.columns.items()]
-    lines = ["\t".join(made.columns), *("\t".join(row) for row in zip(*cells, strict=True))]
+    parts = ["\t".join(made.columns) + "\n"]
+    for start in range(0, len(made.frame), CHUNK):
+        rows = made.frame.iloc[start : start + CHUNK]
+        cells = [_cells(rows, name, description) for name, description in made.columns.items()]
+        parts.append("".join("\t".join(row) + "\n" for row in zip(*cells, strict=True)))
     path = out_dir / f"{made.name}.tsv"
-    write_text(path, "\n".join(lines) + "\n")
+    write_text(path, "".join(parts))
     dictionary: dict[str, object] = dict(made.columns)
     if made.settings:
         dictionary[SETTINGS_KEY] = dict(made.settings)
