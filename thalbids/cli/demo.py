@@ -48,7 +48,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
     folder: Path = arguments.directory
     raw, out_dir, cohort = folder / "raw", folder / "derivatives" / "thalbids", folder / "cohort"
-    print(f"Images of {arguments.subjects} made-up people, two sessions each: {raw}", flush=True)
+    whose = "one made-up person" if arguments.subjects == 1 else f"{arguments.subjects} made-up people"
+    print(f"Images of {whose}, two sessions each: {raw}", flush=True)
     for name in write_dataset(raw, arguments.subjects, arguments.seed, qmri=arguments.qmri):
         print(f"  made {name}", flush=True)
     written = sum(1 for _ in write_cohort(cohort, arguments.seed))
