@@ -18,7 +18,7 @@ from thalbids.methods import synthal
 def test_without_thalami_or_with_a_tiny_brain_there_is_no_head(
     centre: np.ndarray | None, icv: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(synthal, "see_head", lambda image, network: SimpleNamespace(centre=centre, icv_mm3=icv))
+    monkeypatch.setattr(synthal, "see_head", lambda image, network, axes: SimpleNamespace(centre=centre, icv_mm3=icv))
     monkeypatch.setattr(inference, "networks", lambda precision: (None, None))
     with pytest.raises(ImageError, match=f"no head with thalami was found .*{icv / 1000:.0f} mL"):
         synthal.head_of(nib.Nifti1Image(np.zeros((8, 8, 8), np.float32), np.eye(4)), "full")
