@@ -345,6 +345,8 @@ def read_header(raw: bytes, path: Path) -> tuple[Any, Any]:
     if path.name.endswith((".mgz", ".mgh")) and raw[:4] == b"\x00\x00\x00\x01":
         header = MGHHeader.from_fileobj(io.BytesIO(raw))
         return header, header
+    if not raw:
+        raise ImageError("The file is empty.", "Copy or convert it again.")
     raise ImageError(
         "This is not a NIfTI or MGH image.", "Convert it to .nii.gz (for example with dcm2niix or nibabel)."
     )

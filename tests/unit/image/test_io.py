@@ -114,7 +114,8 @@ def _raw(**fields):
 
 BAD = {
     "missing": (None, "does not exist"),
-    "empty": (b"", "not a NIfTI or MGH image"),
+    "empty": (b"", "The file is empty"),
+    "nothing in gzip": (gzip.compress(b""), "The file is empty"),
     "text": (b"hello " * 100, "not a NIfTI or MGH image"),
     "magic": (_raw(magic=(344, b"abc\0")), "cannot be read"),
     "cut gz": (gzip.compress(_raw())[:-500], "cut off or damaged"),

@@ -136,8 +136,10 @@ def unused(session: Session, chosen: str, transmit: Field | None, told: Collecti
     notes = []
     if chosen != GIVEN and "R1map" in session.images:
         others.append(f"the {session.images['R1map'].suffix} that is there")
-    if others and (chosen != GIVEN or "R1map" in session.images):
-        notes.append(f"R1map: {' and '.join(others)} are not used, by the order of [qmri] source.")
+    made = chosen != GIVEN or "R1map" in session.images
+    if others:
+        why = "by the order of [qmri] source" if made else "as [qmri] source does not name them"
+        notes.append(f"R1map: {' and '.join(others)} are not used, {why}.")
     fields = [name for name in FIELDS if session.raw_images(name)]
     left = [name for name in fields if transmit is not None and name != transmit.method]
     if left and transmit is not None:

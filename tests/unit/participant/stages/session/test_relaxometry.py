@@ -75,7 +75,9 @@ def test_a_given_map_comes_first_unless_the_settings_say_else(tmp_path: Path) ->
     both = session(tmp_path, mpm(tmp_path), "R1map")
     assert "fit R1map" not in by_name(planned(tmp_path, both))
     assert "fit R1map" in by_name(planned(tmp_path, both, source=["MPM", "maps"]))
-    assert "fit R1map" not in by_name(planned(tmp_path, session(tmp_path, mpm(tmp_path)), source=["maps"]))
+    unnamed = planned(tmp_path, session(tmp_path, mpm(tmp_path)), source=["maps"])
+    assert "fit R1map" not in by_name(unnamed)
+    assert "R1map: the raw MPM images are not used, as [qmri] source does not name them." in unnamed.session.notes
 
 
 def test_without_alignment_and_with_unringing(tmp_path: Path) -> None:
