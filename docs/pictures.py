@@ -83,7 +83,9 @@ SHOTS = (
     Shot("rating", "demo/rating.html", "main", "", 1180, before=start_rating),
     Shot("group-people", COHORT, "h1", "=To keep in mind", 1100),
 )
-FIGURES = ("overlap", "containment", "bland_altman", "change", "crosssectional", "longitudinal", "pbvc", "samplesize")
+FIGURES = {"overlap": "overlap_manual", "bland_altman": "bland_altman_manual"} | {
+    name: name for name in ("containment", "change", "crosssectional", "longitudinal", "pbvc", "samplesize")
+}
 WIDEST = 1000  # pixels of a figure
 
 
@@ -98,7 +100,7 @@ def main() -> None:
     browser = Browser()
     makers: dict[str, Callable[[], Image.Image]] = {
         **{shot.name: partial(take, browser, shot, arguments.folder) for shot in SHOTS},
-        **{f"group-{name}": partial(figure, arguments.folder, name) for name in FIGURES},
+        **{f"group-{name}": partial(figure, arguments.folder, file) for name, file in FIGURES.items()},
         "images": partial(images, arguments.folder / "demo" / "derivatives" / "thalbids"),
         "maps": partial(maps, arguments.folder / "demo" / "derivatives" / "thalbids"),
     }

@@ -24,7 +24,7 @@ from thalbids.reports.svg import Panel, montage, panel, strip
 from thalbids.reports.templating import template
 
 COHORT_PAGE = "qc.html"  # beside the page
-PAGE_LIMIT = 5_000_000  # bytes: what mail takes and a browser opens at once
+PAGE_LIMIT = 6_000_000  # bytes: what mail takes and a browser opens at once
 
 FIGURE_NOTE = (
     "Neurological convention: the left of each picture is the left (L) of the person. RAS+ world coordinates in mm."
