@@ -185,7 +185,7 @@ def _is_complete(raw: Path, readme: str) -> bool:
     names = {path.name for path in raw.iterdir()}
     if names and ("README" not in names or (raw / "README").read_text(encoding="utf-8", errors="replace") != readme):
         raise UsageError("this folder holds something other than this demo.", "Name a new folder for it.", raw)
-    return "dataset_description.json" in names and read_json(raw / "dataset_description.json")["Name"] == NAME
+    return "dataset_description.json" in names and read_json(raw / "dataset_description.json").get("Name") == NAME
 
 
 def _write_raw(raw: Path, cohort: Sequence[Person]) -> None:

@@ -72,6 +72,14 @@ def test_another_folder_is_not_touched(tmp_path: Path) -> None:
         list(demo_cohort.write_cohort(tmp_path / "file"))
 
 
+def test_a_folder_whose_description_lost_its_name_is_written_again(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "README").write_text("us", encoding="utf-8")
+    (raw / "dataset_description.json").write_text("{}", encoding="utf-8")
+    assert not demo_cohort._is_complete(raw, "us")
+
+
 def test_facts_are_held_against_tables(tmp_path: Path) -> None:
     fact = next(fact for fact in demo_cohort.TRUTH if fact.what == "change of the thalamus, HC")
     row = {**fact.where, "n": 4, "mean": -0.5, "sd": 0.4}

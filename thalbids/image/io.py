@@ -37,6 +37,7 @@ MAX_BYTES = 2**31  # of data in the file: that head as float32
 _HEAD_BYTES = 2**16  # what is read before a header is believed
 MORE_BYTES = 2**24  # what may follow the data: the tags of MGH files
 _GZIP_MAGIC = b"\x1f\x8b"
+_FINE = 8000  # steps that 16 bits must leave the bright parts of an image: a tenth or less of its noise
 _GZIP_LEVEL = 3
 _LONGEST_HEADER = 540  # of NIfTI-2
 _PIECES = 2**8, 2**20  # bytes given to zlib at once, from the first piece of a member to later ones
@@ -217,14 +218,15 @@ def save_intensities(data: np.ndarray, affine: np.ndarray, path: Path | str) -> 
     """Write an image as 16-bit integers and a slope, as `save_image` does: 44 % less than float32 of a registered scan.
 
     There is no intercept, so 0 stays 0. No value changes by more than half a step, which is the largest magnitude
-    divided by 65535 (by 32767 where there are negative values): far below the noise of a scan. Values that are not
-    finite cannot be written so; an image that has any stays float32.
+    divided by 65535 (by 32767 where there are negative values). An image stays float32 where that is more than a
+    `_FINE`-th of its bright parts, because of single voxels that are much brighter, or where values are not finite.
     """
     data = np.asarray(data, dtype=np.float32)
     low, high = (float(data.min()), float(data.max())) if data.size else (0.0, 0.0)
     kind = np.dtype(np.uint16 if low >= 0 else np.int16)
     slope = np.float32(max(-low, high) / np.iinfo(kind).max)
-    if not np.isfinite(slope) or slope < np.finfo(np.float32).tiny:
+    bright = np.percentile(np.abs(data[data != 0]), 98) if (data != 0).any() else 0.0
+    if not np.isfinite(slope) or slope < np.finfo(np.float32).tiny or slope * _FINE > bright:
         return save_image(data, affine, path, dtype=np.float32)
     steps = np.rint(data / np.float64(slope)).clip(np.iinfo(kind).min, np.iinfo(kind).max)
     return save_image(steps, affine, path, dtype=kind, slope=float(slope))

@@ -8,9 +8,9 @@ each stands for a function of this module: nothing of the file's choice is impor
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,11 @@ DTYPES: Mapping[str, str] = {
 _AGAIN = "Fetch it again, or copy it again from where it is whole."
 
 
+def _refused(self: object, state: object) -> None:
+    """A pickle may set what it has built: not here, where it was checked as it was built."""
+    raise pickle.UnpicklingError("it changes what it has built")
+
+
 @dataclass(frozen=True)
 class _Storage:
     """The numbers of one or several tensors."""
@@ -34,6 +39,7 @@ class _Storage:
     key: str
     dtype: str
     size: int
+    __setstate__ = _refused
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Tensor:
     storage: _Storage
     offset: int
     shape: tuple[int, ...]
+    __setstate__ = _refused
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -84,7 +91,7 @@ def _opened(path: Path) -> tuple[dict[str, Tensor], zipfile.ZipFile]:
         raise MissingToolError("the checkpoint is not there.", "Fetch it, or name the file that is.", path)
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # a damaged zip file raises many things
         raise MissingToolError(f"the checkpoint cannot be read ({error}).", _AGAIN, path) from error
     try:
         index = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
@@ -97,7 +104,8 @@ def _opened(path: Path) -> tuple[dict[str, Tensor], zipfile.ZipFile]:
     except Exception as error:  # a damaged pickle raises nearly anything
         archive.close()
         raise MissingToolError(f"the checkpoint cannot be read ({error}).", _AGAIN, path) from error
-    if not isinstance(table, dict) or not table or not all(isinstance(tensor, Tensor) for tensor in table.values()):
+    pairs = table.items() if isinstance(table, dict) else ()
+    if not pairs or not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in pairs):
         archive.close()
         mend = "Name a file that holds the weights alone (a state_dict)."
         raise MissingToolError("the checkpoint holds something else than a table of tensors.", mend, path)
@@ -116,10 +124,12 @@ def _numbers(archive: zipfile.ZipFile, storage: _Storage, path: Path, name: str)
     try:
         raw = _content(archive, f"{root}/data/{storage.key}", path)
         order = f"{root}/byteorder"
-        swapped = order in archive.namelist() and archive.read(order) == b"big"
-    except (KeyError, zipfile.BadZipFile, OSError, EOFError) as error:
+        swapped = order in archive.namelist() and _content(archive, order, path) == b"big"
+        numbers = np.frombuffer(raw, np.dtype(f"{'>' if swapped else '<'}{storage.dtype}"))
+    except MissingToolError:
+        raise
+    except Exception as error:  # as above
         raise MissingToolError(f"the numbers of {name} are damaged ({error}).", _AGAIN, path) from error
-    numbers = np.frombuffer(raw, np.dtype(f"{'>' if swapped else '<'}{storage.dtype}"))
     if len(numbers) != storage.size:
         problem = f"of the numbers of {name} {len(numbers)} of {storage.size} are there."
         raise MissingToolError(problem, _AGAIN, path)
@@ -127,12 +137,12 @@ def _numbers(archive: zipfile.ZipFile, storage: _Storage, path: Path, name: str)
 
 
 def _size(shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape, dtype=np.int64))
+    return math.prod(shape)
 
 
 def _tensor(storage: _Storage, offset: int, size: Any, stride: Any, *further: Any) -> Tensor:
     shape = tuple(int(n) for n in size)
-    packed = tuple(int(np.prod(shape[axis + 1 :], dtype=np.int64)) for axis in range(len(shape)))
+    packed = tuple(_size(shape[axis + 1 :]) for axis in range(len(shape)))
     if any(n != 1 and step != one for n, step, one in zip(shape, stride, packed, strict=True)):
         raise pickle.UnpicklingError("a tensor is not stored in the order of its axes")
     if offset < 0 or min(shape, default=1) < 0 or offset + _size(shape) > storage.size:
@@ -148,7 +158,7 @@ class _Reader(pickle.Unpickler):
     """Knows the names below and no other."""
 
     known: Mapping[tuple[str, str], Callable[..., Any]] = {
-        ("collections", "OrderedDict"): OrderedDict,
+        ("collections", "OrderedDict"): dict,  # which has no attributes that the file could set
         ("torch._utils", "_rebuild_tensor_v2"): _tensor,
         ("torch._utils", "_rebuild_parameter"): _parameter,
     }

@@ -204,7 +204,7 @@ def upright(
     if missed <= MISSED_DEGREES:
         return head
     again = settle(small, affine, net, head.middle, axes)
-    return again if angle_between(again.pose, axes) < missed else head
+    return again if again.centre is not None and angle_between(again.pose, axes) < missed else head
 
 
 def see_head(

@@ -64,7 +64,9 @@ def upstream(settings: MindGlideSettings) -> bool:
     """Whether MindGlide's own program computes, and not thalbids itself."""
     if settings.engine != "auto":
         return settings.engine == "upstream"
-    return bool(settings.command) or settings.runner != "local" or takes_gpu(settings.device)
+    if settings.command or settings.runner != "local" or settings.device == "cuda":
+        return True
+    return takes_gpu(settings.device) and program_check(NAME, runner(settings), PROGRAM, "").ok  # "auto"
 
 
 def check(settings: MindGlideSettings) -> Check:

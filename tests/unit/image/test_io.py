@@ -402,3 +402,12 @@ def test_intensities_without_a_step_stay_floats(tmp_path, data):
     image = nib.load(save_intensities(data, np.eye(4), tmp_path / "x.nii.gz"))
     assert image.get_data_dtype() == np.float32
     np.testing.assert_array_equal(image.get_fdata(), data.astype(np.float32))
+
+
+@pytest.mark.parametrize("spike", [50.0, 1e3, 1e6])
+def test_a_single_bright_voxel_does_not_coarsen_the_rest(tmp_path, spike):
+    """An R1 map of 1/T1 has spikes where there is noise alone."""
+    data = np.random.default_rng(3).normal(0.9, 0.1, (20, 20, 20)).astype(np.float32)
+    data[0, 0, 0] = spike
+    read = nib.load(save_intensities(data, np.eye(4), tmp_path / "x.nii.gz")).get_fdata()
+    np.testing.assert_allclose(read[1:], data[1:], atol=1e-6)

@@ -127,3 +127,53 @@ def test_a_compressed_archive_is_not_inflated(path: Path) -> None:
         archive.writestr("archive/data/0", bytes(10**6))
     with pytest.raises(MissingToolError, match="compressed"):
         checkpoint.read(path)
+
+
+def test_the_byte_order_is_not_inflated_either(path: Path) -> None:
+    rewritten(path, {"archive/byteorder": None})
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/byteorder", bytes(10**6))
+    with pytest.raises(MissingToolError, match="compressed"):
+        checkpoint.read(path)
+
+
+def test_what_was_checked_cannot_be_changed_afterwards(path: Path) -> None:
+    """The pickle's instruction BUILD would set attributes of the tensor that was built last."""
+    with zipfile.ZipFile(path) as archive:
+        pickled = archive.read("archive/data.pkl")
+    build = pickle.dumps({"offset": -6}, 2)[2:-1] + b"b"
+    hooks = pickled.index(b"R", pickled.index(checkpoints.numbers((12, 4, 1))))  # an empty table comes before
+    at = pickled.index(b"R", hooks + 1)
+    rewritten(path, {"archive/data.pkl": pickled[: at + 1] + build + pickled[at + 1 :]})
+    with pytest.raises(MissingToolError, match="changes what it has built"):
+        checkpoint.layout(path)
+
+
+def test_shapes_beyond_all_numbers_are_refused() -> None:
+    with pytest.raises(pickle.UnpicklingError, match="beyond its numbers"):
+        checkpoint._tensor(checkpoint._Storage("0", "f4", 24), 0, (2**32, 2**32), (2**32, 1))
+
+
+def test_every_flipped_bit_is_told_or_harmless(path: Path) -> None:
+    """Nothing but the one kind of error, and never other numbers."""
+    whole = path.read_bytes()
+    for place in range(0, 8 * len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            found = checkpoint.read(path)
+        except MissingToolError:
+            continue
+        for name in found.keys() & TENSORS.keys():
+            np.testing.assert_array_equal(found[name].ravel(), TENSORS[name].ravel())
+
+
+def test_a_table_whose_names_are_no_text_is_refused(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        pickled = archive.read("archive/data.pkl")
+    name = checkpoints.text("steps")
+    assert name in pickled
+    rewritten(path, {"archive/data.pkl": pickled.replace(name, checkpoints.number(7))})
+    with pytest.raises(MissingToolError, match="something else than a table of tensors"):
+        checkpoint.layout(path)

@@ -214,10 +214,12 @@ def turned(degrees: float, axis: str = "y") -> np.ndarray:
     return Rotation.from_euler(axis, degrees, degrees=True).as_matrix()
 
 
-def look_along(axes: np.ndarray) -> head.Look:
-    """A look at nothing, along these axes."""
-    grid = boxes.grid_around(np.zeros(3), (3, 3, 3), head.HEAD_SPACING, axes)
-    return head.Look(np.zeros((6, 3, 3, 3)), grid, np.zeros((3, 3, 3)), np.ones((3, 3, 3), bool))
+def look_along(axes: np.ndarray, *, thalami: bool = False) -> head.Look:
+    """A look at a small brain with thalami or without, along these axes."""
+    grid = boxes.grid_around(np.zeros(3), (9, 9, 9), head.HEAD_SPACING, axes)
+    p = np.zeros((6, 9, 9, 9))
+    p[4, 1:4, 3:6, 3:6] = p[5, 5:8, 3:6, 3:6] = thalami * 2
+    return head.Look(p, grid, np.zeros((9, 9, 9)), np.ones((9, 9, 9), bool))
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,7 @@ def look_along(axes: np.ndarray) -> head.Look:
     ids=["as pitch differs", "upright then", "still the same", "worse"],
 )
 def test_a_tilt_that_the_looks_missed_is_told_by_the_thalami(monkeypatch, missed, again, taken) -> None:
-    first, second = look_along(np.eye(3)), look_along(turned(again))
+    first, second = look_along(np.eye(3)), look_along(turned(again), thalami=True)
     begun = []
 
     def settle(small, affine, net, centre, turn):
@@ -256,3 +258,9 @@ def test_a_real_head_has_one_volume_however_it_is_tilted(axis: str, degrees: flo
     assert tilted.icv_mm3 == pytest.approx(still.icv_mm3, rel=0.01)
     assert tilted.centre is not None and still.centre is not None
     np.testing.assert_allclose(boxes.world(moved, tilted.centre), still.centre, atol=2)
+
+
+def test_a_second_look_that_sees_no_thalami_is_not_taken(monkeypatch) -> None:
+    first = look_along(np.eye(3))
+    monkeypatch.setattr(head, "settle", lambda *arguments: look_along(turned(35)))
+    assert head.upright(np.zeros((3, 3, 3)), np.eye(4), lambda x: x, first, turned(35)) is first

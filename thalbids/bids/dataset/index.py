@@ -59,7 +59,7 @@ def _listed(subject: Path) -> Iterator[Path]:
     for folder in (subject, *(subject / session for session in sessions)):
         anat = folder / "anat"
         images = (anat / name for name in _names(anat) if _IMAGE.fullmatch(name))
-        yield from (path for path in images if not path.is_dir())
+        yield from (path for path in images if not os.path.isdir(path))  # noqa: PTH112 (raises without permission)
 
 
 def _names(folder: Path) -> list[str]:

@@ -215,7 +215,10 @@ def read_changes(root: Path, participants: Collection[str] = ()) -> tuple[list[d
             made: dict[str, Any] = {
                 name: number(cell) if name.startswith("delta_") else cell or "" for name, cell in cells.items()
             }
-            if made["status"] == "ok" and not made["delta_percent"] > -100:
+            percents = [made[f"delta_{side}percent"] for side in ("", "left_", "right_")]
+            if made["status"] == "ok" and not (
+                percents[0] > -100 and all(one > -100 for one in percents if one == one)
+            ):
                 made |= {"status": "failed", "reason": "the change is no number above -100 %"}
             rows.append({"participant_id": subject} | made)
     return rows, notes

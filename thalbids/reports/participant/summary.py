@@ -4,6 +4,7 @@ how that method's volume went, against the smallest change that is more than noi
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,30 +40,37 @@ def context(sessions: Sequence[Mapping[str, Any]], change: Sequence[Row]) -> dic
     chart, said = "", ""
     if found is not None:
         chart = trajectory.chart(found, change)
-        said = trend(found)
+        said = trend(found, trajectory.places(change)[0])
     return {
         "method": method, "rows": [_row(session, method) for session in sessions], "chart": chart, "trend": said,
         "missing": grouped(shared(sessions)),
     }  # fmt: skip
 
 
-def trend(found: trajectory.Trajectory) -> str:
+def trend(found: trajectory.Trajectory, along: Mapping[str, float]) -> str:
     """The last change of a measure in a sentence, beside the smallest that is more than noise.
+
+    ``along``: every visit and its place along the axis.
 
     Examples
     --------
     >>> from thalbids.reports.participant.trajectory import Point, Trajectory
-    >>> trend(Trajectory("M", 12.0, [Point(0, 100.0, 0.01, False), Point(1, 97.0, 0.01, False)]))
+    >>> change = Trajectory("M", 12.0, [Point(0, 100.0, 0.01, False), Point(1, 97.0, 0.01, False)])
+    >>> trend(change, {"ses-1": 0, "ses-2": 1})
     '−3.0 % at the last visit; two scans without any change differ by up to 1.0 % (95 %), so this is more than noise.'
     """
     last = found.points[-1]
-    percent = last.percent - 100
-    number = f"{percent:+.1f}".replace("-", "\N{MINUS SIGN}")
-    start = f"{number} % at the last visit"
+    number = f"{last.percent - 100:+.1f}".replace("-", "\N{MINUS SIGN}")
+    later = [name for name, place in along.items() if place > last.x]
+    visit = next((name for name, place in along.items() if place == last.x), "the last visit with a volume")
+    where = f"{visit} (no volume at {', '.join(later)})" if later else "the last visit"
+    start = f"{number} % at {where}"
+    if last.doubtful:
+        return f"{start}; these visits were not acquired alike (see Change), so nothing can be said about it."
     if last.half is None:
         return f"{start}; the smallest change that is more than noise is not known for this method."
-    limit = 100 * last.half
-    verdict = "more than noise" if abs(percent) > limit else "within noise"
+    limit = 100 * math.expm1(last.half)
+    verdict = "more than noise" if abs(math.log(last.percent / 100)) > last.half else "within noise"
     return f"{start}; two scans without any change differ by up to {limit:.1f} % (95 %), so this is {verdict}."
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cohort import morph_row, write_rows
 from thalbids.bids.results import derivatives
-from thalbids.bids.results.derivatives import Place
+from thalbids.bids.results.derivatives import CHANGES, Place, read_changes
 from thalbids.errors import NoInputError
 
 
@@ -89,3 +89,16 @@ def test_intracranial_volumes(tmp_path: Path) -> None:
 def test_a_number_is_finite_or_none(text: str | None, value: float | None) -> None:
     found = derivatives.number(text)
     assert found == value if value is not None else math.isnan(found)
+
+
+@pytest.mark.parametrize(("left", "status"), [("-1.5", "ok"), ("n/a", "ok"), ("-150", "failed"), ("-100", "failed")])
+def test_a_side_cannot_lose_more_than_it_has(tmp_path: Path, left: str, status: str) -> None:
+    folder = tmp_path / "sub-01" / "anat"
+    folder.mkdir(parents=True)
+    row = dict.fromkeys(CHANGES[1:], "n/a") | {
+        "measure": "registration", "method": "synthalT1w", "status": "ok", "delta_percent": "-2",
+        "delta_left_percent": left,
+    }  # fmt: skip
+    (folder / "sub-01_desc-change_morph.tsv").write_text("\t".join(row) + "\n" + "\t".join(row.values()) + "\n")
+    (found,), notes = read_changes(tmp_path)
+    assert found["status"] == status and not notes

@@ -331,3 +331,33 @@ def test_people_have_the_change_beside_that_of_volumes() -> None:
     np.testing.assert_allclose(later[f"{NAME}_change_ml"], base * percent / 100)
     assert later[f"{NAME}_status"].tolist() == ["ok"] * 8
     assert frame.loc[frame["session_id"] == "ses-1", f"{NAME}_change_percent"].isna().all()
+
+
+def test_nobody_with_every_volume_but_with_changes_by_registration() -> None:
+    """Two methods that fail in complementary people: rows with a reason, no end of the analysis."""
+    visits, volumes = two_visits(8)
+    kept = [row for row in volumes if (row["method"] == "first") == (row["participant_id"] < "sub-004")]
+    whole = [{**{k: v for k, v in pair_of(i, 0).items() if k != "delta_percent"}, "pbvc": -0.1 * i, "source": "siena"}
+             for i in range(8)]  # fmt: skip
+    common = load(None, {"group": {"bootstrap": 100, "sample": "common"}})
+    cohort = with_changes(
+        make_cohort(visits, kept, pbvc=whole, settings=common), [pair_of(i, -1.0 - i) for i in range(8)]
+    )
+    tests = rows_of(change.tables(cohort)[2].frame, method=NAME, method2="synthalT1w")
+    assert tests["p"].isna().all() and (tests["n"] == 0).all()
+    own, against = (table.frame for table in pbvc.tables(cohort)[:2])
+    assert rows_of(own, method=NAME)["n"].item() == 4
+    assert (rows_of(against, method=NAME)["n"].fillna(0) == 0).all()
+
+
+def test_what_is_against_a_pair_is_against_it_in_either_order() -> None:
+    visits, volumes = two_visits(8)
+    rows = [pair_of(i, -1.0, comparable="no", remark="another scanner") for i in range(8)]
+    cohort = with_changes(make_cohort(visits, volumes), rows)
+    for pair in ("1:2", "2:1"):
+        group = replace(cohort.settings.group, pairs=(pair,))
+        found = rows_of(
+            change.tables(replace(cohort, settings=replace(cohort.settings, group=group)))[0].frame, method=NAME
+        )
+        assert len(found) == 8
+        assert set(found["comparable"]) == {"no"} and set(found["remark"]) == {"another scanner"}

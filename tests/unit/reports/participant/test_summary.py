@@ -64,4 +64,14 @@ def test_what_every_session_lacks_is_said_once() -> None:
 )  # fmt: skip
 def test_change_stands_beside_what_noise_may_do(percent: float, half: float | None, said: str) -> None:
     found = Trajectory("A", 12.0, [Point(0, 100.0, half, False), Point(2, percent, half, False)])
-    assert said in summary.trend(found)
+    assert said in summary.trend(found, {"ses-1": 0, "ses-2": 2})
+
+
+def test_change_of_visits_that_differ_and_of_an_earlier_visit() -> None:
+    doubtful = Trajectory("A", 12.0, [Point(0, 100.0, 0.02, False), Point(1, 97.0, 0.02, True)])
+    assert "nothing can be said" in summary.trend(doubtful, {"ses-1": 0, "ses-2": 1})
+    earlier = Trajectory("A", 12.0, [Point(0, 100.0, 0.02, False), Point(1, 97.0, 0.02, False)])
+    said = summary.trend(earlier, {"ses-1": 0, "ses-2": 1, "ses-3": 2})
+    assert said.startswith("\N{MINUS SIGN}3.0 % at ses-2 (no volume at ses-3);")
+    wide = Trajectory("A", 12.0, [Point(0, 100.0, 0.2, False), Point(1, 121.0, 0.2, False)])
+    assert "up to 22.1 % (95 %), so this is within noise" in summary.trend(wide, {"ses-1": 0, "ses-2": 1})

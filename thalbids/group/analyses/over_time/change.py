@@ -190,7 +190,9 @@ def _flagged(cohort: Cohort, frame: pd.DataFrame) -> pd.DataFrame:
     if known is None:
         return frame
     keys = [*comparability.KEYS, "method"]
-    told = known.assign(method=[registered(name) for name in known["method"]]).drop_duplicates(keys)
+    told = known.assign(method=[registered(name) for name in known["method"]])
+    swapped = {"session_id_baseline": "session_id_followup", "session_id_followup": "session_id_baseline"}
+    told = pd.concat([told, told.rename(columns=swapped)]).drop_duplicates(keys)  # a pair in either order
     own = frame[keys].merge(told[[*keys, "comparable", "remark"]], on=keys, how="left").fillna("")
     remarks = [
         "; ".join(dict.fromkeys(filter(None, [*one.split("; "), *two.split("; ")])))
@@ -252,6 +254,7 @@ def _tested(frame: pd.DataFrame, pair: str, couples: Sequence[tuple[str, str]], 
     wide = frame.pivot(
         index=["participant_id", "session_id_baseline", "session_id_followup"], columns="method", values="delta_percent"
     )
+    wide = wide.reindex(columns=list(dict.fromkeys([*wide.columns, *itertools.chain(*couples)])))
     repeated = wide.index.get_level_values("participant_id").has_duplicates
     rows = []
     for first, second in couples:

@@ -156,7 +156,7 @@ def tests_of(cohort: Cohort, own: Cohort, pair: str) -> list[dict[str, Any]]:
     people = [pd.Index(pairs(one, pair).table["participant_id"]) for one in (cohort, own)]
     place = people[0].get_indexer(people[1])  # samples of "common" may be of other people
     same = {mask_of(name): name for name in change}
-    beside = {name: np.where(place >= 0, volumes[name][place], np.nan) for name in same if name in volumes}
+    beside = {name: pd.Series(volumes[name]).reindex(place).to_numpy() for name in same if name in volumes}
     couples = [*itertools.combinations(change, 2), *((same[name], name) for name in beside)]
     return compare(change | beside, pbvc, couples, sessions=pair)
 
