@@ -347,8 +347,7 @@ def write_dataset(root: Path, subjects: int = 3, seed: int = 1, *, qmri: bool = 
     MissingToolError
         nilearn is not installed.
     """
-    if not 1 <= subjects <= 99 or seed < 0:
-        raise UsageError("--subjects must be 1 to 99 and --seed must not be negative.")
+    _check_numbers(subjects, seed)
     text = _README.format(subjects=subjects, seed=seed) + (_README_QMRI if qmri else "")
     if _is_complete(root, text):
         return
@@ -367,6 +366,23 @@ def write_dataset(root: Path, subjects: int = 3, seed: int = 1, *, qmri: bool = 
                     _write_image(root, person, session, suffix, template)
             yield f"sub-{person.label}_ses-{session}"
     write_json(root / "dataset_description.json", _DESCRIPTION)  # last: says that the dataset is complete
+
+
+def check_folder(folder: Path, subjects: int, seed: int) -> None:
+    """Refuse, before anything is written, numbers that make no demo and a folder that holds other things.
+
+    Raises
+    ------
+    UsageError
+    """
+    _check_numbers(subjects, seed)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "raw").exists():
+        raise UsageError("this folder holds something other than a demo.", "Name a new folder for it.", folder)
+
+
+def _check_numbers(subjects: int, seed: int) -> None:
+    if not 1 <= subjects <= 99 or seed < 0:
+        raise UsageError("--subjects must be 1 to 99 and --seed must not be negative.")
 
 
 def _is_complete(root: Path, readme: str) -> bool:

@@ -54,3 +54,14 @@ def test_a_folder_with_something_else_is_not_touched(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="not a folder"):
         list(demo.write_dataset(tmp_path / "mine.txt"))
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_folder_of_other_things_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "derivatives").mkdir()
+    with pytest.raises(UsageError, match="something other than a demo"):
+        demo.check_folder(tmp_path, 3, 1)
+    (tmp_path / "raw").mkdir()
+    demo.check_folder(tmp_path, 3, 1)
+    demo.check_folder(tmp_path / "new", 3, 1)
+    with pytest.raises(UsageError, match="--subjects"):
+        demo.check_folder(tmp_path / "new", 0, 1)

@@ -43,11 +43,12 @@ def parser() -> Parser:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Give the exit code of the run over the demo dataset (0 with ``--data-only``)."""
-    from thalbids.demo import write_dataset
+    from thalbids.demo import check_folder, write_dataset
     from thalbids.demo_cohort import write_cohort
 
     folder: Path = arguments.directory
     raw, out_dir, cohort = folder / "raw", folder / "derivatives" / "thalbids", folder / "cohort"
+    check_folder(folder, arguments.subjects, arguments.seed)
     whose = "one made-up person" if arguments.subjects == 1 else f"{arguments.subjects} made-up people"
     print(f"Images of {whose}, two sessions each: {raw}", flush=True)
     for name in write_dataset(raw, arguments.subjects, arguments.seed, qmri=arguments.qmri):

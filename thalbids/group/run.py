@@ -78,7 +78,7 @@ def group(
         from thalbids.group import reporting
 
         kept = without_folders(settings.to_toml())
-        page = reporting.write(out_dir, kept, notes, settings.run.nprocs)[0].name
+        page = reporting.write(out_dir, kept, notes, settings.run.nprocs)[0]
         if not terse:
             print(f"report: {page}")
     empty = sum(table.frame.empty for table in made)
@@ -105,7 +105,7 @@ def report_again(out_dir: Path, settings: Settings) -> int:
 
     kept = out_dir / "logs" / "group" / "settings.toml"
     earlier = kept.read_text(encoding="utf-8") if kept.is_file() else settings.to_toml()
-    print(f"report: {reporting.write(out_dir, without_folders(earlier), (), settings.run.nprocs)[0].name}")
+    print(f"report: {reporting.write(out_dir, without_folders(earlier), (), settings.run.nprocs)[0]}")
     return 0
 
 

@@ -255,11 +255,13 @@ def registration_flags(registration: Mapping[str, Any], reference: str = "T1w") 
     name, attempts = registration["image"], registration["attempts"]
     if registration["excluded"]:
         best = max((a["mi"] for a in attempts if a["mi"] is not None), default=None)
+        look = "Check that the image shows the same person and a whole head"
+        advice = look if attempts else "Nothing was tried: mend what the reason names"
         return [
             {
                 "rule": "registration_excluded", "severity": DISTRUST, "value": best, "limit": None,
                 "reason": _sentence(f"{name} could not be aligned with the {reference}: {registration['reason']}"),
-                "advice": "Check that the image shows the same person and a whole head; all that needs it is left out.",
+                "advice": f"{advice}; all that needs it is left out.",
             }
         ]  # fmt: skip
     chosen = [a for a in attempts if a["strategy"] == registration["chosen"]]

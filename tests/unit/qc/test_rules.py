@@ -42,3 +42,11 @@ def test_every_rule_speaks_in_words_and_has_a_limit():
         assert rule.reason.endswith(".")
         assert rule.advice.endswith(".")
         assert rule.severity in (rules.CHECK, rules.DISTRUST)
+
+
+def test_a_registration_that_was_never_tried_sends_nobody_to_the_image() -> None:
+    gone = {"image": "FLAIR", "excluded": True, "reason": "the T1w is empty", "attempts": []}
+    (flag,) = rules.registration_flags(gone)
+    assert flag["value"] is None and flag["advice"].startswith("Nothing was tried: mend what the reason names")
+    (flag,) = rules.registration_flags(gone | {"attempts": [{"mi": 0.1}]})
+    assert flag["value"] == 0.1 and "same person" in flag["advice"]
