@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from thalbids.bids.results.outputs import write_table
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
 from thalbids.families import embedded
@@ -20,6 +22,7 @@ COLUMNS = (
     "scan", "volume_mm3", "volume_left_mm3", "volume_right_mm3", "volume_soft_mm3", "voxels", "voxel_volume_mm3",
     "icv_mm3", "status", "reason",
 )  # fmt: skip
+MOST_LABELS = 64
 
 
 def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> int:
@@ -67,6 +70,16 @@ def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> 
     return 0 if good == len(scans) else 1
 
 
+def looks_like_labels(data: np.ndarray) -> str:
+    """Why an image (x, y, z) is probably no scan: it holds few different whole numbers, in every third voxel along each
+    axis; "" for a scan. FreeSurfer's aseg has 44, scans of 8 bits 200 and more.
+    """
+    values = np.unique(data[::3, ::3, ::3])
+    if values.size > MOST_LABELS or (values != np.rint(values)).any():
+        return ""
+    return f"The image holds {values.size} different whole numbers only, as a label map does: give the scan itself."
+
+
 def stem(scan: Path) -> str:
     """The file name without the extension of an image."""
     for extension in (".nii.gz", ".nii", ".mgz", ".mgh"):
@@ -79,8 +92,6 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     """Write ``NAME_thalamus.nii.gz`` (10 left, 49 right), ``NAME_thalamusprob.nii.gz``, ``NAME_brain.nii.gz`` and
     ``NAME_thalamus.tsv``; gives the table's row.
     """
-    import numpy as np
-
     from thalbids import qc
     from thalbids.image.io import load_image, save_image
     from thalbids.methods.synthal import segment_image
@@ -107,6 +118,9 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     )  # fmt: skip
     judged = volume_rows([PlannedMask(family, family, ("T1w",), "T1w")], document["Masks"])[0]
     row = {key: value for key, value in {**judged, "scan": scan.name, "icv_mm3": icv}.items() if key in COLUMNS}
+    labels = looks_like_labels(np.asarray(image.dataobj))
+    if labels:
+        row |= {"status": "excluded", "reason": labels}
     assert segmentation.brain is not None and segmentation.probability is not None
     save_image(segmentation.labels, segmentation.affine, folder / f"{name}_thalamus.nii.gz", dtype=np.uint8)
     save_image(segmentation.brain, segmentation.affine, folder / f"{name}_brain.nii.gz", dtype=np.uint8)
