@@ -20,8 +20,9 @@ import numpy as np
 
 from thalbids import families
 from thalbids.bids.results import names
-from thalbids.errors import MissingToolError, OutputError, UsageError
-from thalbids.files import read_json, read_table, write_json, write_table, write_text
+from thalbids.bids.results.outputs import description_in
+from thalbids.errors import MissingToolError, UsageError
+from thalbids.files import read_table, write_json, write_table, write_text
 from thalbids.image.io import save_image
 from thalbids.qmri import phantom
 
@@ -349,7 +350,7 @@ def write_dataset(root: Path, subjects: int = 3, seed: int = 1, *, qmri: bool = 
     """
     _check_numbers(subjects, seed)
     text = _README.format(subjects=subjects, seed=seed) + (_README_QMRI if qmri else "")
-    if _is_complete(root, text):
+    if description_in(root, text) == _DESCRIPTION:
         return
     cohort = people(subjects, seed)
     template = Template()
@@ -383,17 +384,6 @@ def check_folder(folder: Path, subjects: int, seed: int) -> None:
 def _check_numbers(subjects: int, seed: int) -> None:
     if not 1 <= subjects <= 99 or seed < 0:
         raise UsageError("--subjects must be 1 to 99 and --seed must not be negative.")
-
-
-def _is_complete(root: Path, readme: str) -> bool:
-    if not root.exists():
-        return False
-    if not root.is_dir():
-        raise OutputError("this is not a folder.", "Name a new folder for the demo.", root)
-    names = {path.name for path in root.iterdir()}
-    if names and ("README" not in names or (root / "README").read_text(encoding="utf-8", errors="replace") != readme):
-        raise UsageError("this folder holds something other than this demo.", "Name a new folder for it.", root)
-    return "dataset_description.json" in names and read_json(root / "dataset_description.json") == _DESCRIPTION
 
 
 def _write_image(root: Path, person: Person, session: str, suffix: str, template: Template) -> None:

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from thalbids.bids.results import dictionaries
-from thalbids.errors import OutputError, UsageError
-from thalbids.files import read_json, read_table, write_json, write_table, write_text
+from thalbids.bids.results.outputs import description_in
+from thalbids.files import read_table, write_json, write_table, write_text
 from thalbids.image.io import save_image
 from thalbids.registration.transforms import write_itk
 from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
@@ -155,7 +155,7 @@ def write_cohort(root: Path, seed: int = 1) -> Iterator[str]:
     """
     raw, out = root / "raw", root / "derivatives" / "thalbids"
     readme = _README.format(seed=seed, people=sum(group.people for group in DIAGNOSES.values()))
-    if _is_complete(raw, readme):
+    if description_in(raw, readme).get("Name") == NAME:
         return
     write_text(raw / "README", readme)
     cohort = people(seed)
@@ -175,17 +175,6 @@ def command(root: Path) -> list[str]:
     """The words of the group level's command after ``thalbids``."""
     given = [word for name in RATERS for word in ("--derivatives", f"{name}={root / 'derivatives' / name}")]
     return [str(root / "raw"), str(root / "derivatives" / "thalbids"), "group", *given]
-
-
-def _is_complete(raw: Path, readme: str) -> bool:
-    if not raw.exists():
-        return False
-    if not raw.is_dir():
-        raise OutputError("this is not a folder.", "Name a new folder for the demo.", raw)
-    names = {path.name for path in raw.iterdir()}
-    if names and ("README" not in names or (raw / "README").read_text(encoding="utf-8", errors="replace") != readme):
-        raise UsageError("this folder holds something other than this demo.", "Name a new folder for it.", raw)
-    return "dataset_description.json" in names and read_json(raw / "dataset_description.json").get("Name") == NAME
 
 
 def _write_raw(raw: Path, cohort: Sequence[Person]) -> None:

@@ -77,7 +77,7 @@ def test_a_folder_whose_description_lost_its_name_is_written_again(tmp_path: Pat
     raw.mkdir()
     (raw / "README").write_text("us", encoding="utf-8")
     (raw / "dataset_description.json").write_text("{}", encoding="utf-8")
-    assert not demo_cohort._is_complete(raw, "us")
+    assert demo_cohort.description_in(raw, "us").get("Name") != demo_cohort.NAME
 
 
 def test_facts_are_held_against_tables(tmp_path: Path) -> None:

@@ -226,3 +226,9 @@ class TestWriting:
             files.write_text(tmp_path / "file" / "x.txt", "a")
         with pytest.raises(OutputError):
             files.write_text(tmp_path, "a")
+
+
+def test_names_of_a_folder_and_none_of_what_is_no_folder(tmp_path) -> None:
+    (tmp_path / "a").touch()
+    assert files.names_in(tmp_path) == ["a"]
+    assert files.names_in(tmp_path / "a") == files.names_in(tmp_path / "gone") == []

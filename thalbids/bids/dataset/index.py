@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from thalbids.errors import MetadataError, OutputError, UsageError
+from thalbids.files import names_in
 
 LOG = logging.getLogger(__name__)
 
@@ -55,18 +56,11 @@ def index_anat(
 
 def _listed(subject: Path) -> Iterator[Path]:
     """Images of ours in ``anat`` of a subject and of its sessions; a folder that cannot be read has none."""
-    sessions = [name for name in _names(subject) if _SESSION.fullmatch(name)]
+    sessions = [name for name in names_in(subject) if _SESSION.fullmatch(name)]
     for folder in (subject, *(subject / session for session in sessions)):
         anat = folder / "anat"
-        images = (anat / name for name in _names(anat) if _IMAGE.fullmatch(name))
+        images = (anat / name for name in names_in(anat) if _IMAGE.fullmatch(name))
         yield from (path for path in images if not os.path.isdir(path))  # noqa: PTH112 (raises without permission)
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 (names only; Path objects cost ten times as much)
-    except OSError:
-        return []
 
 
 def _image_pattern(labels: str) -> str:

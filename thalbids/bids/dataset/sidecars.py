@@ -86,11 +86,9 @@ class Sidecars:
     def _down_to(self, folder: Path) -> list[BidsFile]:
         """The sidecars from the root down to a folder inside it, in each general names first."""
         if folder not in self._folders:
-            above = self._down_to(folder.parent) if folder != self.root and self.root in folder.parents else []
-            parsed = [parse(folder / name) for name in listing(folder) if name.endswith(".json")]
-            files = [file for file in parsed if file is not None and _has_sidecars(file.suffix)]
-            ours = sorted(files, key=lambda file: (len(file.entities), file.path.name))
-            self._folders[folder] = [*above, *ours] if self.root in (folder, *folder.parents) else []
+            inside = self.root in (folder, *folder.parents)
+            above = self._down_to(folder.parent) if folder != self.root and inside else []
+            self._folders[folder] = [*above, *_sidecars(folder)] if inside else []
         return self._folders[folder]
 
     def _content(self, path: Path) -> dict[str, Any]:
@@ -98,6 +96,13 @@ class Sidecars:
             check_content(path)
             self._contents[path] = read_json(path)
         return self._contents[path]
+
+
+def _sidecars(folder: Path) -> list[BidsFile]:
+    """The sidecars in a folder, general names first."""
+    parsed = [parse(folder / name) for name in listing(folder) if name.endswith(".json")]
+    files = [file for file in parsed if file is not None and _has_sidecars(file.suffix)]
+    return sorted(files, key=lambda file: (len(file.entities), file.path.name))
 
 
 def _has_sidecars(suffix: str) -> bool:

@@ -21,7 +21,7 @@ from thalbids.bids.tabular.labels import with_prefix
 from thalbids.bids.tabular.pbvc import COLUMNS, read_given
 from thalbids.bids.tabular.people import natural
 from thalbids.errors import MetadataError, NoInputError
-from thalbids.files import read_table
+from thalbids.files import names_in, read_table
 from thalbids.types import REFERENCES
 
 MORPH = "desc-thalamus_morph.tsv"
@@ -127,7 +127,7 @@ def find_places(root: Path, participants: Collection[str] = (), sessions: Collec
             if sessions and session.removeprefix("ses-") not in sessions:
                 continue
             folder = root / subject / session / "anat"
-            names = tuple(name for name in _names(folder) if not _OF_PERSON.search(name))
+            names = tuple(name for name in names_in(folder) if not _OF_PERSON.search(name))
             if names:
                 places.append(Place(subject, session, folder, names))
     return places
@@ -320,13 +320,6 @@ def _entities(name: str) -> str:
 def _runs(name: str) -> tuple[int, str]:
     match = re.search(r"_run-(\d+)", name)
     return (int(match[1]) if match else 0, name)
-
-
-def _names(folder: Path) -> tuple[str, ...]:
-    try:
-        return tuple(os.listdir(folder))  # noqa: PTH208 (names only; Path objects cost ten times as much)
-    except OSError:
-        return ()
 
 
 def _folders(root: Path, pattern: re.Pattern[str]) -> list[str] | None:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from thalbids.bids.dataset.inputs import raw_description
 from thalbids.bids.results import names
 from thalbids.bids.results.dictionaries import DESCRIPTIONS, ITK_SNAP_LABELS
-from thalbids.errors import MetadataError, UsageError
+from thalbids.errors import MetadataError, OutputError, UsageError
 from thalbids.files import read_json, read_table, write_json, write_table, write_text
 from thalbids.types import Session
 
@@ -173,6 +173,26 @@ def check_output(out_dir: Path | str, bids_dir: Path | str) -> None:
     root, raw = (Path(os.path.abspath(folder)) for folder in (out_dir, bids_dir))  # noqa: PTH100 (links are kept)
     _check_place(root, raw)
     _earlier(root)
+
+
+def description_in(raw: Path, readme: str) -> dict[str, Any]:
+    """The ``dataset_description.json`` of a demo, which is written last; {} where the demo is not complete.
+
+    Raises
+    ------
+    UsageError
+        The folder holds something else: its README is not ``readme``.
+    OutputError
+        It is no folder.
+    """
+    if not raw.exists():
+        return {}
+    if not raw.is_dir():
+        raise OutputError("this is not a folder.", "Name a new folder for the demo.", raw)
+    names = {path.name for path in raw.iterdir()}
+    if names and ("README" not in names or (raw / "README").read_text(encoding="utf-8", errors="replace") != readme):
+        raise UsageError("this folder holds something other than this demo.", "Name a new folder for it.", raw)
+    return read_json(raw / "dataset_description.json") if "dataset_description.json" in names else {}
 
 
 def _stem(entities: Mapping[str, str]) -> str:

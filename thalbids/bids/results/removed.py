@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from thalbids.bids.dataset.places import some
 from thalbids.bids.results.derivatives import Place, find_places
 from thalbids.bids.tabular.given import people_of
+from thalbids.files import names_in
 
 
 def removed(bids_dir: Path, places: Sequence[Place]) -> list[Place]:
@@ -49,13 +49,6 @@ def removed_from(bids_dir: Path, out_dir: Path) -> list[str]:
 def _has_images(bids_dir: Path, people: Mapping[str, set[str]]) -> bool:
     for person, sessions in people.items():
         for session in ("", *sessions):
-            if any(name.endswith((".nii", ".nii.gz")) for name in _listed(bids_dir / person / session / "anat")):
+            if any(name.endswith((".nii", ".nii.gz")) for name in names_in(bids_dir / person / session / "anat")):
                 return True
     return False
-
-
-def _listed(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 (names only)
-    except OSError:
-        return []

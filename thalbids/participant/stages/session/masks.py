@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from thalbids.bids.results.outputs import derivative, read_json, sidecar
 from thalbids.engine.params import IF_SET, LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import ImageError, ThalbidsError
+from thalbids.files import names_in
 from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.methods.base import Method, Request, own_settings, trait
 from thalbids.methods.embedded import SynthalSettings
@@ -68,11 +68,7 @@ def _found(out_dir: Path, session: Session) -> list[names.MaskKind]:
     pattern = out_dir / derivative(session, "mask", space=session.reference, label="thalamus", desc="0")
     start, end = pattern.name.split("0_mask")
     end = f"_mask{end}"
-    try:
-        found = sorted(os.listdir(pattern.parent))  # noqa: PTH208 (names only)
-    except OSError:
-        found = []
-    for name in found:
+    for name in sorted(names_in(pattern.parent)):
         if name.startswith(start) and name.endswith(end):
             with suppress(KeyError):  # of somebody else's method
                 kinds.append(names.by_desc(name.removeprefix(start).removesuffix(end)))
