@@ -16,7 +16,7 @@ from thalbids import families
 from thalbids.cli.parser import EXIT_CODES, Parser, add_config, add_general, add_tools
 from thalbids.programs import FslSettings
 from thalbids.settings import Settings
-from thalbids.tools.findings import EMBEDDED, FSL, FSL_LICENCE, Finding, of_check, without_us
+from thalbids.tools.findings import EMBEDDED, FSL, FSL_LICENCE, Finding, of_check
 
 WIDTH = 96
 OTHERS = "methods of other packages"
@@ -151,7 +151,7 @@ def _registration(settings: Settings) -> list[Finding]:
     ):
         problem = fsl.missing(program, settings.of(FslSettings)) or ""
         pieces.append(
-            of_check(FSL, name, problem, without_us(fsl.MEND) if problem else "",
+            of_check(FSL, name, problem, fsl.MEND if problem else "",
                      fsl.located(program, settings.of(FslSettings)),
                      partial(fsl.version, program, settings.of(FslSettings)), enables, FSL_LICENCE)
         )  # fmt: skip

@@ -6,19 +6,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from thalbids.methods.base import LabelMap, Request, Segmentation
-from thalbids.methods.tools import asked_once, problem_of, software, threads
+from thalbids.methods.tools import Programmed, Tool, asked_once, threads
 from thalbids.programs import DbSegmentSettings
 from thalbids.settings import MethodSettings
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from thalbids.tools.findings import Finding
 
 PROTOCOL = "DBSegment: thalamus with VPL and VIM (labels 24-27, 30, 31)"
 
 
-class DBSegment:
+class DBSegment(Programmed):
     """See :class:`thalbids.methods.base.Method`."""
 
     family = "dbsegment"
@@ -40,26 +39,11 @@ class DBSegment:
     )
     citations: tuple[str, ...] = ("baniasadi2023dbsegment",)
 
-    def unavailable(self) -> str | None:
-        return self.blocked(MethodSettings())
-
-    def blocked(self, settings: MethodSettings) -> str | None:
+    def tool(self) -> Tool:
         from thalbids.tools import dbsegment
 
-        return problem_of(dbsegment.check(settings.of(DbSegmentSettings)))
-
-    def pieces(self, settings: MethodSettings) -> list[Finding]:
-        """What ``thalbids doctor`` tells of it."""
-        from thalbids.tools import dbsegment
-        from thalbids.tools.findings import of_check
-
-        program = settings.of(DbSegmentSettings)
-        checked = dbsegment.check(program)
         enables = "DBSegment's masks; the paper's brain mask"
-        return [
-            of_check(self.shown, self.shown, checked.problem, checked.mend, checked.where,
-                     lambda: dbsegment.version(program), enables, "GPL-3"),
-        ]  # fmt: skip
+        return Tool("DBSegment", dbsegment.check, dbsegment.version, "DBSegment", enables, "GPL-3")
 
     def builds_on(self, settings: MethodSettings) -> tuple[str, ...]:
         return ()
@@ -80,13 +64,6 @@ class DBSegment:
         from thalbids.tools.runner import takes_gpu
 
         return takes_gpu(settings.of(DbSegmentSettings).device)
-
-    def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
-        from thalbids.tools import dbsegment
-        from thalbids.tools.check import container_name
-
-        said = asked_once(dbsegment.version, settings.of(DbSegmentSettings))
-        return software(said, "DBSegment", container_name(settings.of(DbSegmentSettings)))
 
     def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         from thalbids.tools import dbsegment

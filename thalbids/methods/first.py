@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from thalbids.methods.base import Request, Segmentation
-from thalbids.methods.tools import asked_once, problem_of, software
+from thalbids.methods.tools import Programmed, Tool
 from thalbids.programs import FslSettings
 from thalbids.settings import MethodSettings
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 PROTOCOL = "FIRST: shape model of manual labels (CMA protocol), whole thalamus"
 
 
-class First:
+class First(Programmed):
     """See :class:`thalbids.methods.base.Method`."""
 
     family = "first"
@@ -37,32 +38,18 @@ class First:
     )
     citations: tuple[str, ...] = ("patenaude2011first",)
 
-    def unavailable(self) -> str | None:
-        return self.blocked(MethodSettings())
-
-    def blocked(self, settings: MethodSettings) -> str | None:
+    def tool(self) -> Tool:
         from thalbids.tools import first
+        from thalbids.tools.findings import FSL_LICENCE
 
-        return problem_of(first.check(settings.of(FslSettings)))
+        enables = "FIRST's masks; the paper's envelope of MindGlide"
+        return Tool("FIRST", first.check, first.version, "FSL", enables, FSL_LICENCE)
 
     def pieces(self, settings: MethodSettings) -> list[Finding]:
-        """What ``thalbids doctor`` tells of it."""
-        from thalbids.tools import first
-        from thalbids.tools.findings import FSL, FSL_LICENCE, of_check, without_us
+        """What ``thalbids doctor`` tells of it, among the parts of FSL."""
+        from thalbids.tools.findings import FSL
 
-        checked = first.check(settings.of(FslSettings))
-        return [
-            of_check(FSL, "FIRST", checked.problem, without_us(checked.mend), checked.where,
-                     lambda: first.version(settings.of(FslSettings)),
-                     "FIRST's masks; the paper's envelope of MindGlide", FSL_LICENCE),
-        ]  # fmt: skip
-
-    def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
-        from thalbids.tools import first
-        from thalbids.tools.check import container_name
-
-        said = asked_once(first.version, settings.of(FslSettings))
-        return software(said, "FSL", container_name(settings.of(FslSettings)))
+        return [replace(piece, part=FSL) for piece in super().pieces(settings)]
 
     def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         return {"Software": list(self.software(settings))}

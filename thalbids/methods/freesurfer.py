@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from thalbids.errors import ThalbidsError
 from thalbids.families import Option
 from thalbids.files import read_json
-from thalbids.methods.base import LabelMap, Request, Segmentation
-from thalbids.methods.tools import asked_once, problem_of, software, threads, told
+from thalbids.methods.base import LabelMap, Request
+from thalbids.methods.tools import Tool, software, threads, told
+from thalbids.methods.whole_brain.labelled import Labelled, named, one
 from thalbids.programs import FreeSurferSettings
 from thalbids.settings import MethodSettings
 from thalbids.types import Session
@@ -27,7 +28,7 @@ CLOSING_MM = 5.0
 PROTOCOL = "FreeSurfer: aseg labels 10 and 49, whole thalamus (CMA protocol)"
 
 
-class FreeSurferResults:
+class FreeSurferResults(Labelled):
     """What is read of the folder of a subject, of either stream."""
 
     family = "freesurfer"
@@ -57,9 +58,6 @@ class FreeSurferResults:
         if path.suffix == ".json":
             return read_json(path).get("EstimatedTotalIntraCranialVolMm3")
         return read_stats(path).etiv_mm3
-
-    def builds_on(self, settings: MethodSettings) -> tuple[str, ...]:
-        return ()
 
     def shown_settings(self, settings: MethodSettings) -> dict[str, Any]:
         """For the page."""
@@ -106,8 +104,7 @@ class FreeSurferResults:
                 "StatsNVoxels": {str(n): s.voxels for n, s in results.stats.structures.items()},
                 "StatsVolumeMm3": {str(n): s.volume_mm3 for n, s in results.stats.structures.items()},
             }
-        names = {int(n): f"FreeSurfer label {n}" for n in np.unique(labels) if n}
-        return {"T1w": LabelMap(labels, names | {10: "Left-Thalamus", 49: "Right-Thalamus"}, metadata)}, {}
+        return one(request, named(labels, metadata, "FreeSurfer"))
 
     def brain(self, labels: np.ndarray, affine: np.ndarray) -> np.ndarray:
         """Everything that has a label in the aseg, with the fluid between: closed by 5 mm, holes filled."""
@@ -123,15 +120,6 @@ class FreeSurferResults:
         core = (slice(edge, -edge),) * 3
         inside: np.ndarray = closed[core] | (labels > 0)
         return inside
-
-    def segment(self, request: Request) -> Segmentation:
-        import numpy as np
-
-        assert request.labels is not None
-        labels = np.where(np.isin(request.labels, (10, 49)), request.labels, 0).astype(np.uint8)
-        kept = ("StatsNVoxels", "StatsVolumeMm3", "InBrainFraction", "CorrelationWithT1w")
-        metadata = {"Protocol": PROTOCOL} | {key: request.told[key] for key in kept if key in request.told}
-        return Segmentation(labels, request.image.affine, metadata=metadata)
 
 
 class FreeSurfer(FreeSurferResults):
@@ -150,36 +138,32 @@ class FreeSurfer(FreeSurferResults):
     only_by_name = "recon-all takes hours and runs only when --methods names freesurfer."
     run_memory_gb = 10.0
 
-    def unavailable(self) -> str | None:
-        return self.blocked(MethodSettings())
-
-    def blocked(self, settings: MethodSettings) -> str | None:
+    def tool(self) -> Tool:
         from thalbids.tools import freesurfer
 
-        return problem_of(freesurfer.check(settings.of(FreeSurferSettings)))
+        enables = "FreeSurfer's masks and eTIV, computed (hours for each session)"
+        return Tool("recon-all", freesurfer.check, freesurfer.version, "FreeSurfer", enables, "")
 
     def pieces(self, settings: MethodSettings) -> list[Finding]:
         """What ``thalbids doctor`` tells of it: the program, its licence, results that exist."""
         from thalbids.tools import freesurfer
-        from thalbids.tools.findings import Finding, of_check
+        from thalbids.tools.findings import Finding
 
         program = settings.of(FreeSurferSettings)
-        part, enables = self.shown, "FreeSurfer's masks and eTIV"
-        checked = freesurfer.check(program)
         licence = freesurfer.license_file(program)
         where = str(program.subjects_dir) if program.subjects_dir else ""
         there = program.subjects_dir is not None and program.subjects_dir.is_dir()
         text = "not given." if program.subjects_dir is None else "the folder is not there."
         return [
-            of_check(part, "recon-all", checked.problem, checked.mend, checked.where,
-                     lambda: freesurfer.version(program), enables + ", computed (hours for each session)", ""),
-            Finding(part, "licence", licence is not None, where=str(licence or ""),
+            *super().pieces(settings),
+            Finding(self.shown, "licence", licence is not None, where=str(licence or ""),
                     problem="" if licence else "no licence file.",
                     enables="recon-all; not needed to read existing results",
                     mend="Register, free of charge: https://surfer.nmr.mgh.harvard.edu/registration.html; "
                     "then --fs-license-file."),
-            Finding(part, "existing results", there, where=where, problem="" if there else text,
-                    enables=enables + ", read from results that you have", mend="Give them: --fs-subjects-dir DIR"),
+            Finding(self.shown, "existing results", there, where=where, problem="" if there else text,
+                    enables="FreeSurfer's masks and eTIV, read from results that you have",
+                    mend="Give them: --fs-subjects-dir DIR"),
         ]  # fmt: skip
 
     def icv_file(
@@ -225,10 +209,3 @@ class FreeSurfer(FreeSurferResults):
         if folder.exists():
             shutil.rmtree(folder)
         freesurfer.run(t1w, t2w, folder.parent, folder.name, settings.of(FreeSurferSettings), threads=threads())
-
-    def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
-        from thalbids.tools import freesurfer
-        from thalbids.tools.check import container_name
-
-        said = asked_once(freesurfer.version, settings.of(FreeSurferSettings))
-        return software(said, "FreeSurfer", container_name(settings.of(FreeSurferSettings)))

@@ -29,9 +29,6 @@ class FreeSurferLong(FreeSurferResults):
     )
     citations = ("reuter2012longitudinal",)
 
-    def unavailable(self) -> str | None:
-        return self.blocked(MethodSettings())
-
     def blocked(self, settings: MethodSettings) -> str | None:
         return "it is read where --fs-subjects-dir holds results of the longitudinal stream, and not run."
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from thalbids import families
 from thalbids.errors import ImageError
 from thalbids.methods.base import LabelMap, Request, Segmentation
-from thalbids.methods.tools import asked_once, problem_of, software, threads
+from thalbids.methods.tools import Programmed, Tool, threads
 from thalbids.programs import MindGlideSettings
 from thalbids.settings import MethodSettings
 
@@ -43,7 +43,7 @@ class EnvelopeSettings:
     envelope: str = field(default="first", metadata={"choices": families.envelopes})
 
 
-class MindGlide:
+class MindGlide(Programmed):
     """See :class:`thalbids.methods.base.Method`."""
 
     family = "mindglide"
@@ -66,13 +66,11 @@ class MindGlide:
     )
     citations: tuple[str, ...] = ("goebl2025mindglide",)
 
-    def unavailable(self) -> str | None:
-        return self.blocked(MethodSettings())
-
-    def blocked(self, settings: MethodSettings) -> str | None:
+    def tool(self) -> Tool:
         from thalbids.tools import mindglide
 
-        return problem_of(mindglide.check(settings.of(MindGlideSettings)))
+        enables = "MindGlide's masks of T1w, FLAIR and R1, and their ensembles (with FIRST or another envelope)"
+        return Tool("mindglide", mindglide.check, mindglide.version, "MindGlide", enables, "MIT")
 
     def pieces(self, settings: MethodSettings) -> list[Finding]:
         """What ``thalbids doctor`` tells of it: the program and its weights."""
@@ -81,7 +79,7 @@ class MindGlide:
         from thalbids.tools.findings import Finding, of_check
 
         own = settings.of(MindGlideSettings)
-        enables = "MindGlide's masks of T1w, FLAIR and R1, and their ensembles (with FIRST or another envelope)"
+        enables = self.tool().enables
         path = mindglide.checkpoint(own)
         there = path is not None and path.is_file()
         weights = Finding(
@@ -138,13 +136,6 @@ class MindGlide:
     def _near(self, settings: MethodSettings) -> bool:
         """Whether labels are made near the envelope only."""
         return not self._upstream(settings) and settings.of(MindGlideSettings).extent == "envelope"
-
-    def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
-        from thalbids.tools import mindglide
-        from thalbids.tools.check import container_name
-
-        said = asked_once(mindglide.version, settings.of(MindGlideSettings))
-        return software(said, "MindGlide", container_name(settings.of(MindGlideSettings)))
 
     def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         from thalbids.tools import mindglide

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalbids.errors import without_folders
+from thalbids.settings import MethodSettings
 from thalbids.types import tool_entry
 
 if TYPE_CHECKING:
     from thalbids.tools.check import Check
+    from thalbids.tools.findings import Finding
 
 
 def problem_of(check: Check) -> str | None:
@@ -50,3 +53,69 @@ def _told(option: str) -> str:
 def threads() -> int:
     """Threads of a step, as the engine sets them."""
     return int(os.environ.get("OMP_NUM_THREADS", "1") or 1)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """The program of a method: whether it can run, its version, and what ``thalbids doctor`` says of it.
+
+    Attributes
+    ----------
+    program : what is looked for on the PATH
+    check, version : functions of its table of settings; without ``version`` nobody can tell it
+    name : of the software, for sidecars
+    enables, licence : for ``doctor``
+    """
+
+    program: str
+    check: Callable[[Any], Check]
+    version: Callable[[Any], str | None] | None
+    name: str
+    enables: str
+    licence: str
+
+
+class Programmed:
+    """Part of :class:`thalbids.methods.base.Method`: what a method says of the program that it runs.
+
+    Attributes
+    ----------
+    tables : the first is that of its program, ``tools.NAME``, and the class
+    shown : its name for people
+    """
+
+    tables: Mapping[str, type] = {}
+    shown = ""
+
+    def own(self, settings: MethodSettings) -> Any:
+        """Its table of the settings."""
+        return settings.of(next(iter(self.tables.values())))
+
+    def unavailable(self) -> str | None:
+        return self.blocked(MethodSettings())
+
+    def tool(self) -> Tool:
+        """Its program; imported only where it is needed."""
+        raise NotImplementedError
+
+    def blocked(self, settings: MethodSettings) -> str | None:
+        return problem_of(self.tool().check(self.own(settings)))
+
+    def pieces(self, settings: MethodSettings) -> list[Finding]:
+        """What ``thalbids doctor`` tells of it."""
+        from thalbids.tools.findings import of_check
+
+        tool, table = self.tool(), self.own(settings)
+        checked = tool.check(table)
+        version = tool.version
+        return [
+            of_check(self.shown, tool.program, checked.problem, checked.mend, checked.where,
+                     lambda: None if version is None else version(table), tool.enables, tool.licence),
+        ]  # fmt: skip
+
+    def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
+        from thalbids.tools.check import container_name
+
+        tool, table = self.tool(), self.own(settings)
+        said = None if tool.version is None else asked_once(tool.version, table)
+        return software(said, tool.name, container_name(table))

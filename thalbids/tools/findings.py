@@ -42,12 +42,8 @@ def of_check(
     part: str, name: str, problem: str, mend: str, where: str, version: Callable[[], str | None], enables: str,
     licence: str,
 ) -> Finding:  # fmt: skip
-    """A finding; the version is asked for only where there is one."""
+    """A finding: the version is asked for only where there is one; advice does not name the command that gives it."""
     shown = where if not problem or Path(where.split(" ")[0]).is_absolute() else ""
     told = (version() or "version unknown") if not problem else ""
+    mend = mend.replace("; see: thalbids doctor", ".").replace(" (see: thalbids doctor)", "")
     return Finding(part, name, not problem, told, shown, problem, enables, mend, licence)
-
-
-def without_us(mend: str) -> str:
-    """Advice without the advice to ask this command."""
-    return mend.replace("; see: thalbids doctor", ".").replace(" (see: thalbids doctor)", "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thalbids.tools.findings import of_check, without_us
+from thalbids.tools.findings import of_check
 
 
 def test_the_version_is_asked_for_only_where_the_piece_is() -> None:
@@ -22,6 +22,9 @@ def test_the_version_is_asked_for_only_where_the_piece_is() -> None:
 
 
 def test_advice_does_not_name_the_command_that_gives_it() -> None:
-    assert without_us("Install FSL; see: thalbids doctor") == "Install FSL."
-    assert without_us("Install FSL (see: thalbids doctor).") == "Install FSL."
-    assert without_us("Install FSL.") == "Install FSL."
+    def mend(advice: str) -> str:
+        return of_check("FSL", "flirt", "not there.", advice, "PATH", lambda: None, "masks", "free").mend
+
+    assert mend("Install FSL; see: thalbids doctor") == "Install FSL."
+    assert mend("Install FSL (see: thalbids doctor).") == "Install FSL."
+    assert mend("Install FSL.") == "Install FSL."

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from thalbids.families import Option
 from thalbids.methods.base import LabelMap, Request
-from thalbids.methods.whole_brain.labelled import Existing, Tool, named, one
+from thalbids.methods.tools import Tool, threads
+from thalbids.methods.whole_brain.labelled import Existing, named, one
 from thalbids.programs import FastSurferSettings
 
 PROTOCOL = "FastSurfer: labels 10 and 49, whole thalamus (learnt from FreeSurfer's aseg)"
@@ -51,5 +52,5 @@ class FastSurfer(Existing):
             checked = self.checked(request, labels)
             return one(request, named(labels, {"Software": [{"Name": self.shown}], **checked}, self.shown))
         program = request.settings.of(FastSurferSettings)
-        labels = others.fastsurfer(request.image, request.workdir, program, threads=self.threads())
+        labels = others.fastsurfer(request.image, request.workdir, program, threads=threads())
         return one(request, named(labels, dict(request.params), self.shown))

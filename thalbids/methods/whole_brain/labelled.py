@@ -5,92 +5,29 @@ A method is one file: it names its table in the settings, its files, and what ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalbids.files import read_json
 from thalbids.methods.base import LabelMap, Request, Segmentation
-from thalbids.methods.tools import asked_once, problem_of, software, threads, told
+from thalbids.methods.tools import Programmed, told
 from thalbids.settings import MethodSettings
 from thalbids.types import Session
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from thalbids.tools.check import Check
-    from thalbids.tools.findings import Finding
 
 ICV = "IntracranialVolumeMm3"  # in the sidecar of a label map
-OWN = (ICV, "SoftVolumeMm3", "StatsVolumeMm3", "InBrainFraction", "CorrelationWithT1w", "GivenResults")
+OWN = (ICV, "SoftVolumeMm3", "StatsNVoxels", "StatsVolumeMm3", "InBrainFraction", "CorrelationWithT1w", "GivenResults")
 
 
-@dataclass(frozen=True)
-class Tool:
-    """The program of a method: whether it can run, its version, and what ``thalbids doctor`` says of it.
+class Labelled(Programmed):
+    """Part of :class:`thalbids.methods.base.Method`; ``protocol`` is the class's own."""
 
-    Attributes
-    ----------
-    program : what is looked for on the PATH
-    check, version : functions of its table of settings; without ``version`` nobody can tell it
-    name : of the software, for sidecars
-    enables, licence : for ``doctor``
-    """
-
-    program: str
-    check: Callable[[Any], Check]
-    version: Callable[[Any], str | None] | None
-    name: str
-    enables: str
-    licence: str
-
-
-class Labelled:
-    """Part of :class:`thalbids.methods.base.Method`; ``protocol`` is the class's own.
-
-    Attributes
-    ----------
-    tables : its table of settings, ``tools.NAME``, and the class
-    """
-
-    tables: Mapping[str, type] = {}
-    shown = ""
     protocol = ""
     images: tuple[str, ...] = ("T1w",)
-
-    def own(self, settings: MethodSettings) -> Any:
-        """Its table of the settings."""
-        return settings.of(next(iter(self.tables.values())))
-
-    def unavailable(self) -> str | None:
-        return self.blocked(MethodSettings())
-
-    def tool(self) -> Tool:
-        """Its program; imported only where it is needed."""
-        raise NotImplementedError
-
-    def blocked(self, settings: MethodSettings) -> str | None:
-        return problem_of(self.tool().check(self.own(settings)))
-
-    def pieces(self, settings: MethodSettings) -> list[Finding]:
-        """What ``thalbids doctor`` tells of it."""
-        from thalbids.tools.findings import of_check
-
-        tool, table = self.tool(), self.own(settings)
-        checked = tool.check(table)
-        version = tool.version
-        return [
-            of_check(self.shown, tool.program, checked.problem, checked.mend, checked.where,
-                     lambda: None if version is None else version(table), tool.enables, tool.licence),
-        ]  # fmt: skip
-
-    def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
-        from thalbids.tools.check import container_name
-
-        tool, table = self.tool(), self.own(settings)
-        said = None if tool.version is None else asked_once(tool.version, table)
-        return software(said, tool.name, container_name(table))
 
     def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         return {"Software": list(self.software(settings)), "Options": told(self.own(settings).options)}
@@ -106,9 +43,6 @@ class Labelled:
         labels = np.where(np.isin(request.labels, (10, 49)), request.labels, 0).astype(np.uint8)
         metadata = {"Protocol": self.protocol} | {key: request.told[key] for key in OWN if key in request.told}
         return Segmentation(labels, request.image.affine, metadata=metadata)
-
-    def threads(self) -> int:
-        return threads()
 
 
 class Existing(Labelled):

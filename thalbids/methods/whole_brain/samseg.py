@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from thalbids.families import Option
 from thalbids.methods.base import Further, LabelMap, Request
-from thalbids.methods.tools import told
-from thalbids.methods.whole_brain.labelled import ICV, Existing, Labelled, Tool, one
+from thalbids.methods.tools import Tool, threads, told
+from thalbids.methods.whole_brain.labelled import ICV, Existing, Labelled, one
 from thalbids.programs import SamsegSettings
 from thalbids.settings import MethodSettings
 
@@ -69,7 +69,7 @@ class Samsegs(Labelled):
 
         request = requests["T1w"]
         images = {name: requests[name].image for name in self.images}
-        results = samseg.segment(images, request.workdir, request.settings.of(SamsegSettings), threads=self.threads())
+        results = samseg.segment(images, request.workdir, request.settings.of(SamsegSettings), threads=threads())
         return one(request, labelled(results, request, dict(request.params)))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from thalbids.methods.base import LabelMap, Request
+from thalbids.methods.tools import threads
 from thalbids.methods.whole_brain.samseg import Samsegs, labelled
 from thalbids.programs import SamsegSettings
 
@@ -40,7 +41,7 @@ class SamsegLong(Samsegs):
         images = {visit: {"T1w": request.image} for visit, request in requests.items()}
         work = first.workdir / "samseg"
         results, failed = samseg.segment_long(
-            images, matrices, work, first.settings.of(SamsegSettings), threads=self.threads()
+            images, matrices, work, first.settings.of(SamsegSettings), threads=threads()
         )
         metadata = dict(first.params)
         told = {

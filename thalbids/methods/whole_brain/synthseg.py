@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from thalbids.families import Option
 from thalbids.methods.base import LabelMap, Request
-from thalbids.methods.whole_brain.labelled import ICV, Existing, Tool, named, one
+from thalbids.methods.tools import Tool, threads
+from thalbids.methods.whole_brain.labelled import ICV, Existing, named, one
 from thalbids.programs import SynthSegSettings
 
 PROTOCOL = "SynthSeg: labels 10 and 49, whole thalamus (CMA protocol)"
@@ -53,7 +54,7 @@ class SynthSeg(Existing):
             icv = others.synthseg_icv(request.files["volumes"]) if "volumes" in request.files else None
         else:
             program = request.settings.of(SynthSegSettings)
-            labels, icv = others.synthseg(request.image, request.workdir, program, threads=self.threads())
+            labels, icv = others.synthseg(request.image, request.workdir, program, threads=threads())
             metadata = dict(request.params)
         if icv is not None:
             metadata[ICV] = icv

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from thalbids.families import Option
 from thalbids.methods.base import LabelMap, Request, Segmentation
-from thalbids.methods.whole_brain.labelled import OWN, Existing, Tool, one
+from thalbids.methods.tools import Tool
+from thalbids.methods.whole_brain.labelled import OWN, Existing, one
 from thalbids.programs import ThomasSettings
 
 PROTOCOL = "THOMAS: whole thalamus and nuclei (Krauth-Morel atlas)"
