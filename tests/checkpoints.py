@@ -13,6 +13,8 @@ from thalbids.inference import mindglide
 
 STORAGES = {"f4": "FloatStorage", "f8": "DoubleStorage", "f2": "HalfStorage", "i8": "LongStorage"}
 EMPTY = b"ccollections\nOrderedDict\n)R"
+# what Module.state_dict() sets besides: BUILD with {"_metadata": {"": {"version": 1}}}
+VERSIONS = b"}(X\x09\x00\x00\x00_metadata" + EMPTY + b"(X\x00\x00\x00\x00}(X\x07\x00\x00\x00versionK\x01uuub"
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], same: Mapping[str, str] | None = None) -> Path:
@@ -39,7 +41,7 @@ def table(entries: list[tuple[str, str, str, tuple[int, ...]]]) -> bytes:
         stored = b"(" + text("storage") + f"ctorch\n{kind}\n".encode() + text(key) + text("cpu") + number(size) + b"tQ"
         out += text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n(" + stored + number(0) + numbers(shape)
         out += numbers(strides) + b"\x89" + EMPTY + b"tR"
-    return out + b"u."
+    return out + b"u" + VERSIONS + b"."
 
 
 def text(value: str) -> bytes:

@@ -32,6 +32,13 @@ def _refused(self: object, state: object) -> None:
     raise pickle.UnpicklingError("it changes what it has built")
 
 
+class _Table(dict[Any, Any]):
+    """An ``OrderedDict``, as ``Module.state_dict()`` gives it: with versions of its modules as an attribute."""
+
+    def __setstate__(self, state: object) -> None:
+        """Leave that attribute out: nothing of it is needed."""
+
+
 @dataclass(frozen=True)
 class _Storage:
     """The numbers of one or several tensors."""
@@ -158,7 +165,7 @@ class _Reader(pickle.Unpickler):
     """Knows the names below and no other."""
 
     known: Mapping[tuple[str, str], Callable[..., Any]] = {
-        ("collections", "OrderedDict"): dict,  # which has no attributes that the file could set
+        ("collections", "OrderedDict"): _Table,
         ("torch._utils", "_rebuild_tensor_v2"): _tensor,
         ("torch._utils", "_rebuild_parameter"): _parameter,
     }
