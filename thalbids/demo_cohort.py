@@ -437,7 +437,7 @@ def _facts() -> Iterator[Fact]:
         yield Fact(f"bias of {method} against the manual mask", known.bias, "mL", "group_agreement", where)
     for diagnosis, group in DIAGNOSES.items():
         where = {"method": "synthalT1w", "diagnosis": _GROUP[diagnosis], "measure": "delta_percent_per_year"}
-        what = f"change of the thalamus, {diagnosis}"
+        what = f"change of the thalamus, {_GROUP[diagnosis]}"
         yield Fact(what, group.change, "%/year", "group_change_summary", where, "mean", "", "")
     same = {"method": "synthalT1w", "subset": "all", "measure": "total", "sensitivity": "none"}
     for outcome, (level, _) in EFFECTS.items():
@@ -478,12 +478,12 @@ def _is_number(text: str) -> bool:
 
 
 _PER_ML = {"edss": "points/mL", "sdmt": "answers/mL"}
-_GROUP = {"HC": "HC", "RRMS": "RRMS", "SPMS": "PMS"}
+_GROUP = {"HC": "HC", "RRMS": "RRMS", "SPMS": "PMS"}  # as the tables and pages of the group level call them
 _FAMILY = {"freesurfer": "freesurfer", "first": "first", "synthalT1w": "synthal", "synthalFLAIR": "synthal"}
 _QMRI = tuple(dictionaries.QMRI_MORPH)
 TRUTH: tuple[Fact, ...] = tuple(_facts())
 TOLD = (  # of the facts, those that the terminal shows
-    "bias of synthalT1w against the manual mask", "change of the thalamus, HC", "change of the thalamus, SPMS",
+    "bias of synthalT1w against the manual mask", "change of the thalamus, HC", "change of the thalamus, PMS",
     "SDMT and volume at the first visit", "error of one scan, synthalT1w",
 )  # fmt: skip
 

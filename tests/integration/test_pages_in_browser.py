@@ -1,5 +1,6 @@
-"""Every page in a real browser without network: wide, narrow, dark, printed. Nothing sticks out, nothing is cut, text
-can be read, the console is silent, every link leads somewhere. Skipped where there is no Chromium (tests/browser.py).
+"""Every page in a real browser without network: wide, narrow, dark, printed. Nothing sticks out, nothing is cut,
+nothing lies over anything else, text can be read, the console is silent, every link leads somewhere. Skipped where there
+is no Chromium (tests/browser.py).
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import layout
 from tests.browser import Browser, Page, browser  # noqa: F401
+from tests.rated import write_derivatives
 from tests.unit.reports.participant.test_participant_page import Head
 from thalbids import demo_cohort
 from thalbids.cli.main import main
 from thalbids.files import write_json
+from thalbids.raters import rating_page
 from thalbids.reports import Failure, write_report
 from thalbids.reports.participant.sessions_page import Entry
 from thalbids.reports.participant.sessions_page import page as sessions_page
@@ -27,16 +31,9 @@ WAYS = [
     (375, "light", ""),
     (1280, "dark", ""),
     (900, "dark", ""),
-    (800, "light", "print"),
+    (700, "light", "print"),  # a page of A4 between its margins
 ]
-PAGES = ("participant", "qc", "group")
-
-# elements that hide a part of their own text
-CUT = """[...document.querySelectorAll("body *")].filter(e => {
-  const look = getComputedStyle(e);
-  return look.overflowX !== "visible" && !["auto", "scroll"].includes(look.overflowX) && e.innerText?.trim()
-    && !e.closest("svg, select") && e.scrollWidth > e.clientWidth + 1;
-}).map(e => e.outerHTML.slice(0, 120))"""
+PAGES = ("participant", "qc", "group", "rating")
 
 # text whose contrast with what is behind it is below 4.5 (WCAG 2.1, AA)
 FAINT = """(() => {
@@ -96,7 +93,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     list(demo_cohort.write_cohort(folder / "cohort"))
     assert main(demo_cohort.command(folder / "cohort")) == 0
     group = folder / "cohort" / "derivatives" / "thalbids" / "group.html"
-    return {"participant": files[0], "qc": folder / "qc.html", "group": group}
+    rating = rating_page.write(write_derivatives(folder / "rated"), folder / "rating.html", seed=1, sample=4)
+    return {"participant": files[0], "qc": folder / "qc.html", "group": group, "rating": rating.page}
 
 
 def opened(browser: Browser, path: Path, width: int, scheme: str, media: str) -> Page:  # noqa: F811
@@ -120,16 +118,57 @@ def test_every_page_is_whole(
     page = opened(browser, pages[name], width, scheme, media)
     sticks_out = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert sticks_out <= 0
-    assert page.evaluate(CUT) == []
+    assert layout.covered(page) == [] and layout.cut(page, printed=media == "print") == []
     assert page.evaluate(FAINT) == []
     if media == "print":
         folded = page.evaluate("[...document.querySelectorAll('main details')].filter(d => d.offsetHeight < 40).length")
         assert folded == 0  # what is folded on the screen is printed
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    assert layout.covered(page) == [] and layout.cut(page, printed=media == "print") == []
     page.quiet()
     page.close()
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    ("style", "covers", "cuts"),
+    [
+        ("h2 { margin-bottom: -30px }", True, False),
+        (".charts { margin-top: -40px }", True, False),
+        (".card h2 { position: absolute; left: 10px }", True, False),
+        ("#brief .quiet { width: 60px; overflow: hidden; white-space: nowrap }", False, True),
+        ("#brief p { height: 8px; overflow: hidden }", False, True),
+        (".charts text { font-size: 60px }", True, True),
+        (".scroll { width: 300px; overflow-x: auto }", False, True),
+    ],
+)
+def test_a_page_that_is_broken_is_found(
+    browser: Browser,  # noqa: F811
+    pages: dict[str, Path],
+    style: str,
+    covers: bool,
+    cuts: bool,
+) -> None:
+    page = opened(browser, pages["participant"], 900, "light", "")
+    page.evaluate(f"document.head.append(Object.assign(document.createElement('style'), {{textContent: {style!r}}}))")
+    assert bool(layout.covered(page)) == covers
+    assert bool(layout.cut(page, printed=True)) == cuts
+    page.close()
+
+
+def test_words_of_figures_lie_beside_each_other(browser: Browser, pages: dict[str, Path]) -> None:  # noqa: F811
+    figures = [
+        *(pages["group"].parent / "group_figures").glob("*.svg"),
+        *pages["participant"].parent.glob("*/figures/*.svg"),
+    ]
+    assert len(figures) > 25
+    for figure in figures:
+        page = browser.open(figure)
+        assert page.evaluate("document.querySelector('text, path') !== null")
+        assert (layout.covered(page), layout.cut(page)) == ([], []), figure.name
+        page.close()
+
+
+@pytest.mark.parametrize("name", PAGES[:-1])  # a page for raters leads nowhere
 def test_every_link_leads_somewhere(browser: Browser, pages: dict[str, Path], name: str) -> None:  # noqa: F811
     page = opened(browser, pages[name], 1280, "light", "")
     found = (

@@ -27,6 +27,8 @@ VERBS = {  # each is a module of this package with parser() and run(arguments, s
 }
 LEVELS = ("participant", "group")
 
+_SPACE = "masks lie in the space of the scan (T1w); --template NAME adds the transform to a template"
+
 # Options of other BIDS Apps and of FastSurfer (hyphenated): what they are called here, and what is different. What
 # means the same is an option of its own (--nthreads, --mem-gb, -w).
 ELSEWHERE: dict[str, tuple[str, str]] = {
@@ -49,8 +51,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "--session-id": ("--session-label LABEL", ""),
     "--session-labels": ("--session-label LABEL", ""),
     "--sessions": ("--session-label LABEL", ""),
-    "--output-spaces": ("--template NAME", "masks stay in the space of the scan; --template adds a transform"),
-    "--output-space": ("--template NAME", "masks stay in the space of the scan; --template adds a transform"),
+    "--output-spaces": ("", _SPACE),
+    "--output-space": ("", _SPACE),
     "--skull-strip-template": ("--derivatives brain=PATH", "for brain masks of your own"),
     "--bids-database": ("--bids-database-dir DIR", ""),
     "--fail-fast": ("--stop-on-first-crash", ""),

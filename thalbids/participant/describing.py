@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from thalbids.engine.step import Step
-from thalbids.methods.registry import Choice
+from thalbids.methods.registry import LEFT_OUT, Choice
 from thalbids.participant.session import REGISTERED, SessionPlan, SubjectPlan
 from thalbids.participant.stages.session.masks import STALE
 from thalbids.registration.strategies import note_on
@@ -48,7 +48,9 @@ def stale(subjects: Iterable[SubjectPlan]) -> list[str]:
 def dry_run(subjects: Sequence[SubjectPlan], steps: Sequence[Step], choice: Choice) -> str:
     """The plan for reading: per session what is there, what is missing, which mask comes from where, what would run."""
     lines = [f"methods: {', '.join(m.family for m in choice.methods if m.family not in choice.kept)}"]
-    lines += [f"  {name}: {note}" for name, note in choice.notes.items()]
+    lines += [f"  {name}: {note}" for name, note in choice.notes.items() if not note.startswith(LEFT_OUT)]
+    left = [name for name, note in choice.notes.items() if note.startswith(LEFT_OUT)]
+    lines += [f"  left out: {', '.join(left)}. Why, and how to get them: thalbids doctor"] if left else []
     by_session: dict[str, list[str]] = {}
     for step in steps:
         by_session.setdefault(step.session, []).append(step.name.removeprefix(f"{step.session} "))

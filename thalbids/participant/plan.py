@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from thalbids.bids.results.norms import Norm
 from thalbids.engine.step import Step
 from thalbids.families import SEVERAL_SESSIONS, of
 from thalbids.methods.base import Method
@@ -41,12 +42,14 @@ def plan(
     runnable: Collection[str] | None = None,
     kept: Collection[str] = (),
     years: Years | None = None,
+    norms: Mapping[str, tuple[Norm, ...]] | None = None,
 ) -> list[SubjectPlan]:
     """What a run does for each person.
 
     ``every`` holds all sessions of the people, also those that were not asked for: a participant's page shows what
     earlier runs made of them. ``runnable`` are the families that are run where there is no result yet (None: all),
-    ``kept`` those of earlier runs, which are looked up and not computed; ``years``: when the visits were.
+    ``kept`` those of earlier runs, which are looked up and not computed; ``years``: when the visits were; ``norms``:
+    what an earlier group level says of each session's volumes.
     """
     asked = {session.name for session in sessions}
     families = [method.family for method in methods] if runnable is None else runnable
@@ -60,7 +63,7 @@ def plan(
         complete = all(session.name in asked for session in named)
         plans = [one for one in plans if one.name in asked or one.qc.exists()]
         when = (years or {}).get(label, {})
-        subject = SubjectPlan(label, out_dir, settings, plans, asked, complete, years=when)
+        subject = SubjectPlan(label, out_dir, settings, plans, asked, complete, years=when, norms=norms or {})
         subjects.append(plan_subject(subject, methods))
     return subjects
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from thalbids import qc
 from thalbids.bids.results import names
 from thalbids.bids.results.documents import read_alignment
+from thalbids.bids.results.norms import Norm
 from thalbids.bids.results.outputs import read_json, read_table, sidecar
-from thalbids.engine.params import Params
+from thalbids.engine.params import IF_SET, Params
 from thalbids.engine.step import Upstream
 from thalbids.errors import MetadataError
 from thalbids.participant.session import REGISTERED
@@ -20,6 +21,7 @@ from thalbids.reports import Failure, MaskView, SessionReport, write_report
 from thalbids.reports.text import setting
 
 MAP, QUALITY, READOUT = "map ", "map quality", "maps in masks"  # keys of files
+PROBABILITY = "probability "
 T = TypeVar("T")
 Row = dict[str, str | None]
 
@@ -38,7 +40,9 @@ class ShownMask:
 
 @dataclass(frozen=True)
 class PageSession(Params):
-    """One session of a page; ``files`` by their keys, relative to the output folder; ``steps``: all of its steps."""
+    """One session of a page; ``files`` by their keys, relative to the output folder; ``steps``: all of its steps;
+    ``norms``: what an earlier group level says of its volumes.
+    """
 
     name: str
     session: str | None
@@ -46,6 +50,7 @@ class PageSession(Params):
     methods: tuple[ShownMask, ...]
     steps: tuple[str, ...]
     problem: str
+    norms: tuple[Norm, ...] = field(default=(), metadata=IF_SET)
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,10 @@ def session_report(out_dir: Path, session: PageSession, upstream: Upstream) -> S
         maps={key.removeprefix(MAP): path for key, path in there.items() if key.startswith(MAP) and key != QUALITY},
         maps_qc=maps_qc,
         readout=readout or [],
+        probabilities={
+            mask.method: there[PROBABILITY + mask.method] for mask in masks if PROBABILITY + mask.method in there
+        },
+        norms=session.norms,
     )
 
 

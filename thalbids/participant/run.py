@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version as installed
@@ -13,13 +14,15 @@ import thalbids
 from thalbids import families
 from thalbids.bids.dataset.filters import read_filters
 from thalbids.bids.dataset.inputs import Found, read_dataset
+from thalbids.bids.results.norms import TABLE as NORMS
+from thalbids.bids.results.norms import Norm, read_norms
 from thalbids.bids.results.outputs import check_output, open_dataset, read_json, write_json
 from thalbids.bids.results.removed import removed_from
 from thalbids.bids.tabular.given import check_tables
 from thalbids.engine import engine, lock, machine
 from thalbids.engine.log import Reporter
 from thalbids.engine.step import Step, StepResult
-from thalbids.errors import NoInputError
+from thalbids.errors import MetadataError, NoInputError, UsageError
 from thalbids.methods.base import own_settings
 from thalbids.methods.registry import check_options, check_places, chosen, with_earlier
 from thalbids.participant import all_sessions, describing
@@ -73,12 +76,14 @@ def participant(
     unmatched = [*check_results(sessions, every, choice, settings)]
     choice = with_earlier(choice, settings, masks.families_in(out_dir, every))
     years, undated = years_of(bids_dir, every, settings.clinical, settings.group)
-    subjects = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable, choice.kept, years)
-    unmatched += [undated] if undated else []
+    norms, unread = norms_of(out_dir, sessions)
+    subjects = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable, choice.kept, years, norms)
+    unmatched += [note for note in (undated, unread) if note]
     verdicts, told = effect.verdicts_on({session.name for session in sessions}, out_dir, settings.ratings)
     planned = rated(steps_of(subjects), verdicts)
     if reports_only:
         planned = reports_of(planned)
+    check_memory(planned, settings)
     if dry_run:
         warned = [f"warning: {note}" for note in unmatched]
         print("\n".join([*dataset.remarks, *warned, *told, describing.dry_run(subjects, planned, choice)]))
@@ -118,6 +123,33 @@ def participant(
             describe_methods(out_dir)
     code = exit_code([result for step, result in zip(planned, results, strict=True) if not step.look_up])
     return 1 if dataset.lost else code
+
+
+def check_memory(planned: Sequence[Step], settings: Settings) -> None:
+    """Refuse a limit of memory below what a single step needs, in place of going beyond it without a word.
+
+    Raises
+    ------
+    UsageError
+        ``--mem`` is too small. Jobs of a cluster have a memory of their own.
+    """
+    limit = settings.run.mem_gb
+    computed = [step for step in planned if not step.look_up]
+    if limit is None or settings.cluster.system != "none" or not computed:
+        return
+    largest = max(computed, key=lambda step: step.memory_gb)
+    if largest.memory_gb > limit:
+        problem = f"--mem {limit:g}: the step '{largest.name}' needs about {largest.memory_gb:.1f} GB alone."
+        needed = math.ceil(10 * largest.memory_gb) / 10
+        raise UsageError(problem, f"Give --mem {needed:g} or more, or leave it out; nothing was done.")
+
+
+def norms_of(out_dir: Path, sessions: Sequence[Session]) -> tuple[dict[str, tuple[Norm, ...]], str]:
+    """What an earlier group level says of these people's volumes, and why its table cannot be read."""
+    try:
+        return read_norms(out_dir, {f"sub-{session.subject}" for session in sessions}), ""
+    except MetadataError as error:
+        return {}, f"{NORMS} is left out of the pages: {error.problem} {error.mend}"
 
 
 def describe_methods(out_dir: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from thalbids import families
 from thalbids.bids.dataset.acquisition import facts
 from thalbids.bids.dataset.maps import GivenMap
+from thalbids.bids.results.norms import Norm
 from thalbids.bids.results.outputs import derivative, uri
 from thalbids.engine.step import Step, in_order
 from thalbids.image.io import header_voxels
@@ -253,6 +254,7 @@ class SubjectPlan:
     complete : whether this run was asked for all sessions of the person
     steps : steps that belong to no single session, in the order in which they were planned
     years : of each session that has a date, since the first of them
+    norms : what an earlier group level says of a session's volumes, by the session's name
     """
 
     subject: str
@@ -263,6 +265,7 @@ class SubjectPlan:
     complete: bool = True
     steps: list[Step] = field(default_factory=list)
     years: Mapping[str, float] = field(default_factory=dict)
+    norms: Mapping[str, tuple[Norm, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

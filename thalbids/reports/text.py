@@ -170,8 +170,16 @@ class Words:
                 group["advice"].append(flag["advice"])
         return list(groups.values())
 
-    def volumes(self, rows: Iterable[Mapping[str, object]], shown: Mapping[str, Shown]) -> dict[str, Any]:
-        """Rows of the volume table, in mL, and the definitions of the thalamus that they follow, marked a, b, ..."""
+    def volumes(
+        self,
+        rows: Iterable[Mapping[str, object]],
+        shown: Mapping[str, Shown],
+        norms: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """Rows of the volume table, in mL, and the definitions of the thalamus that they follow, marked a, b, ...
+
+        ``norms``: method -> what is said of its volume against the controls, which stands in each row as ``norm``.
+        """
         protocols = list(dict.fromkeys(view.protocol for view in shown.values() if view.protocol))
         marks = {protocol: chr(ord("a") + number % 26) for number, protocol in enumerate(protocols)}
         out = []
@@ -187,6 +195,7 @@ class Words:
                     "soft": number(row.get("volume_soft_mm3"), 2, 0.001), "interval": _interval(row),
                     "expected": number(row.get("expected_dice"), 2),
                     "mark": marks.get(view.protocol, "") if view else "", "status": str(row.get("status") or DASH),
+                    "norm": (norms or {}).get(method),
                     "reason": _said(row.get("reason")), "distrusted": view is not None and not self.trusted(method),
                 }
             )  # fmt: skip

@@ -55,7 +55,7 @@ def test_names_of_other_apps_for_the_same_are_taken(run: Recorder, raw: str, wor
     [
         (["--mem_mb", "8000"], "Here it is --mem GB (in GB, not MB)."),
         (["--threads=4"], "Here it is --omp-nthreads N (threads of one step; --nprocs N for workers)."),
-        (["--output-spaces", "T1w"], "--template NAME"),
+        (["--output-spaces", "T1w"], "masks lie in the space of the scan (T1w); --template NAME adds"),
         (["--notrack"], "--notrack is not needed: nothing is sent anywhere."),
         (["--participant-lable", "01"], "Did you mean --participant-label?"),
         (["--fs-licence-file", "x"], "Did you mean --fs-license-file?"),

@@ -40,3 +40,9 @@ def test_a_dry_run_says_why_an_image_cannot_be_used() -> None:
     subjects = plans.plan([damaged], OUT, (Fixed(),), load(None, {}))
     told = describing.dry_run(subjects, plans.steps_of(subjects), CHOICE)
     assert "FLAIR: cannot be used: it is empty. Copy it again." in told
+
+
+def test_methods_that_are_left_out_take_one_line_of_a_dry_run() -> None:
+    notes = {"synthal": "runs here", "first": "left out: no program.", "samseg": "left out: no other program."}
+    told = describing.dry_run([], [], replace(CHOICE, notes=notes))
+    assert "  synthal: runs here\n  left out: first, samseg. Why, and how to get them: thalbids doctor\n" in told

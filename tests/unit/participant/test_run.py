@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from thalbids.engine.step import Step, StepResult
-from thalbids.errors import NoInputError
+from thalbids.errors import NoInputError, UsageError
 from thalbids.files import read_json, write_json
-from thalbids.participant.run import add_software, participant
+from thalbids.participant.run import add_software, check_memory, norms_of, participant
 from thalbids.participant.stages.session import icv
 from thalbids.settings import load
 
@@ -40,3 +41,21 @@ def test_given_results_that_are_not_there_stop_the_run(tmp_path: Path) -> None:
     ):
         with pytest.raises(NoInputError, match="are not there"):
             participant(tmp_path, tmp_path / "out", load(None, tree))
+
+
+def test_a_limit_below_what_one_step_needs_is_refused(tmp_path: Path) -> None:
+    steps = [
+        Step(f"step {gb}", "sub-01", icv.icv, {}, {"x": tmp_path / f"{gb}.tsv"}, memory_gb=gb) for gb in (0.5, 2.02)
+    ]
+    with pytest.raises(UsageError, match=r"'step 2.02' needs about 2.0 GB alone. Give --mem 2.1 or more"):
+        check_memory(steps, load(None, {"run": {"mem_gb": 2.0}}))
+    looked_up = [steps[0], replace(steps[1], look_up=True)]
+    check_memory(looked_up, load(None, {"run": {"mem_gb": 0.5}}))
+    check_memory(steps, load(None, {}))
+    check_memory(steps, load(None, {"run": {"mem_gb": 0.1}, "cluster": {"system": "slurm"}}))
+
+
+def test_a_damaged_table_of_norms_costs_the_pages_their_z_alone(tmp_path: Path) -> None:
+    (tmp_path / "group_normative.tsv").write_text("x\n", encoding="utf-8")
+    found, told = norms_of(tmp_path, [])
+    assert found == {} and told.startswith("group_normative.tsv is left out of the pages: ")

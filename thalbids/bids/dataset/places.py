@@ -79,7 +79,7 @@ class Survey:
                     self.problems[label, None] = f"{entry.name} is {_NOWHERE}"
         if not labels:
             self.told()
-            mend = " ".join(["BIDS_DIR must be the folder that holds them.", *self.remarks])
+            mend = " ".join([_where_they_are(self.root), *self.remarks])
             raise NoInputError("no sub-* folder in the dataset.", mend, self.root)
         return sorted(labels)
 
@@ -265,6 +265,28 @@ def _chosen(what: str, asked: Sequence[str], existing: Sequence[str]) -> list[st
     if absent:
         raise NoInputError(f"the dataset has no {what} {', '.join(absent)}.", f"It has: {some(existing)}.")
     return [label for label in existing if label in labels or not asked]
+
+
+def _where_they_are(root: Path) -> str:
+    """What to give as BIDS_DIR in place of a folder that holds no subjects: the one above, or one inside."""
+    inside = [part for part in root.absolute().parts if part.startswith(("sub-", "ses-"))]
+    if inside and inside[0].startswith("sub-"):
+        options = {"sub-": "--participant-label", "ses-": "--session-label"}
+        wanted = " ".join(f"{options[part[:4]]} {part[4:]}" for part in inside)
+        top = next(above for above in root.absolute().parents if not set(inside) & set(above.parts))
+        return f"This is a folder inside a dataset. The command is: thalbids {top} OUTPUT_DIR participant {wanted}"
+    below = [entry.name for entry in _entries(root) if _leads(entry) == "folder" and _has_subjects(root / entry.name)]
+    if below:
+        return f"BIDS_DIR must be the folder that holds them: here {some([str(root / name) for name in below], 3)}."
+    return "BIDS_DIR must be the folder that holds them."
+
+
+def _has_subjects(folder: Path) -> bool:
+    """Whether a folder holds folders of subjects."""
+    try:
+        return any(entry.name.startswith("sub-") and _leads(entry) == "folder" for entry in _entries(folder))
+    except OSError:
+        return False
 
 
 def _mended(folder: str) -> str:

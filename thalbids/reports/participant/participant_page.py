@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from thalbids.bids.results.norms import Norm
 from thalbids.errors import ImageError
 from thalbids.files import write_text
 from thalbids.reports import palette, text, views
-from thalbids.reports.participant import map_section, since_first, summary, trajectory, viewer
+from thalbids.reports.participant import map_section, norms, since_first, summary, trajectory, viewer
 from thalbids.reports.participant.histogram import histogram
 from thalbids.reports.participant.histogram import svg as histogram_svg
 from thalbids.reports.svg import Panel, montage, panel, strip
@@ -99,6 +100,8 @@ class SessionReport:
     maps_qc : their QC document (``*_desc-qmri_qc.json``)
     readout : rows of the table of maps inside the masks
     brain_change : rows of the table of whole-brain change that end with this session
+    probabilities : ``desc-`` label of a mask -> probability of the thalamus on the T1w grid
+    norms : its volumes against the controls, from an earlier group level
     volumes, icv : rows of the tables, as written or as read back (text)
     failures : what went wrong beside what the QC document says
     links : name -> path of a sidecar or table, relative to the page
@@ -121,6 +124,8 @@ class SessionReport:
     maps_qc: Mapping[str, Any] | None = None
     readout: Sequence[Mapping[str, object]] = ()
     brain_change: Sequence[Mapping[str, object]] = ()
+    probabilities: Mapping[str, Path] = field(default_factory=dict)
+    norms: Sequence[Norm] = ()
     reference: str = "T1w"
 
 
@@ -328,7 +333,10 @@ class _Shown:
             "viewer": "",
             "has_t1w": self.t1w is not None,
             "thumbnail": self.thumbnail,
-            "volumes": words.volumes(session.volumes, {m.method: m for m in session.masks}),
+            "volumes": words.volumes(
+                session.volumes, {m.method: m for m in session.masks}, norms.cells(session.norms, session.volumes)
+            ),
+            "norms_note": norms.note(session.norms),
             "agreement": words.agreement(),
             "icv": words.icv(session.icv),
             "brain": words.brain(),
@@ -455,7 +463,13 @@ class _Shown:
         }
         usable = [mask for mask in self.masks if mask.volume.data.any()]
         shown = next((mask.key for mask in usable if not mask.distrusted), usable[0].key if usable else "")
-        content = json.dumps(viewer.content(images, self.masks, self.focus, shown), separators=(",", ":"))
+        shares = {
+            self.words.label(method): self._read(f"probability of {self.words.label(method)}", path)
+            for method, path in self.session.probabilities.items()
+        }
+        there = {label: share for label, share in shares.items() if share is not None}
+        made = viewer.content(images, self.masks, self.focus, shown, there)
+        content = json.dumps(made, separators=(",", ":"))
         return content.replace("<", "\\u003c")
 
     def _thumbnail(self, t1w: views.Volume, focus: views.Focus) -> str:

@@ -24,6 +24,7 @@ from thalbids.reports.views import Focus, Mask, Volume
 VERSION = "0.69.0"  # of NiiVue, see assets/niivue/README.md
 BOX_MM = (72.0, 62.0, 52.0)  # left-right, front-back, up-down
 FINEST_MM = 1.0  # finer grids are resampled: a grid of 0.5 mm would be eight times as large
+LEAST_SHARE = 0.02  # of a probability that is shown
 GREYS = 63  # levels of an image: on a screen hardly told from 255, and a third smaller
 
 
@@ -34,7 +35,13 @@ def program() -> str:
     return base64.b64encode(packed).decode()
 
 
-def content(images: Mapping[str, Volume], masks: Sequence[Mask], focus: Focus, shown: str) -> dict[str, Any]:
+def content(
+    images: Mapping[str, Volume],
+    masks: Sequence[Mask],
+    focus: Focus,
+    shown: str,
+    probabilities: Mapping[str, Volume] | None = None,
+) -> dict[str, Any]:
     """What the viewer of one session shows.
 
     Parameters
@@ -43,14 +50,16 @@ def content(images: Mapping[str, Volume], masks: Sequence[Mask], focus: Focus, s
     masks : all of the session; empty ones are left out
     focus : where the thalami are
     shown : key of the mask that is visible when the viewer opens
+    probabilities : label for people -> probability of the thalamus (0 to 1) at each voxel
 
     Returns
     -------
-    ``images``: label, range of intensities, data; ``masks``: key, label, colour, data, whether it is ticked.
+    ``images``: label, range of intensities, data; ``masks``: key, label, colour, data, whether it is ticked;
+    ``maps``: label, range that is shown, data.
     """
     first = next(iter(images.values()))
     shape, affine = crop_grid(first.affine, focus.centre)
-    out: dict[str, Any] = {"images": [], "masks": []}
+    out: dict[str, Any] = {"images": [], "masks": [], "maps": []}
     for label, image in images.items():
         values = on_grid(image, shape, affine, order=1)
         low, high = _range(values)
@@ -64,6 +73,9 @@ def content(images: Mapping[str, Volume], masks: Sequence[Mask], focus: Focus, s
             data = (on_grid(mask.volume, shape, affine, order=1) >= 0.5).astype(np.uint8)
             entry = {"key": mask.key, "label": mask.label, "colour": mask.style.colour, "distrusted": mask.distrusted}
             out["masks"].append({**entry, "shown": mask.key == shown, "data": nifti(data, affine)})
+    for label, share in (probabilities or {}).items():
+        data = np.rint(np.clip(on_grid(share, shape, affine, order=1), 0, 1) * GREYS).astype(np.uint8)
+        out["maps"].append({"label": label, "low": LEAST_SHARE, "high": 1.0, "data": nifti(data, affine, 1 / GREYS)})
     return out
 
 

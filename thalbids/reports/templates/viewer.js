@@ -35,11 +35,16 @@
     content.masks.forEach((mask, i) => masks.append(make("label", {},
       make("input", {type: "checkbox", value: i, checked: mask.shown, onchange: change}), swatch(mask.colour),
       " " + mask.label + (mask.distrusted ? " (do not trust)" : ""))));
-    const opacity = make("input", {type: "range", min: 0, max: 1, step: 0.05, value: 0.4, oninput: change, className: "opacity"});
+    const slider = className => make("input", {type: "range", min: 0, max: 1, step: 0.05, value: 0.4, oninput: change, className});
+    const opacity = slider("opacity");
+    const maps = make("fieldset", {className: "maps"}, make("legend", {textContent: "Probability of the thalamus"}));
+    content.maps.forEach((map, i) => maps.append(make("label", {},
+      make("input", {type: "checkbox", value: i, onchange: change}), " " + map.label)));
+    maps.append(make("label", {}, "0 ", make("span", {className: "scale"}), " 1"), make("label", {}, "Opacity ", slider("opacity2")));
     const slices = make("select", {onchange: view});
     for (const [value, label] of [[3, "three planes"], [0, "axial"], [1, "coronal"], [2, "sagittal"]])
       slices.append(make("option", {value, textContent: label}));
-    box.append(pick, masks, make("fieldset", {}, make("legend", {textContent: "View"}),
+    box.append(pick, masks, ...(content.maps.length ? [maps] : []), make("fieldset", {}, make("legend", {textContent: "View"}),
       make("label", {}, "Opacity of the masks ", opacity), make("label", {}, "Slices ", slices)));
     return box;
   };
@@ -86,8 +91,13 @@
         const mask = content.masks[input.value];
         wanted.push(await image(mask.key, {base64: mask.data, colormap: mask.key, cal_min: 0.3, cal_max: 0.7}));
       }
+      const last = wanted.length;
+      for (const input of panel.querySelectorAll(".maps input:checked")) {
+        const map = content.maps[input.value];
+        wanted.push(await image("probability " + map.label, {base64: map.data, colormap: "inferno", cal_min: map.low, cal_max: map.high}));
+      }
       if (mine !== turn) return;
-      for (const mask of wanted.slice(1)) mask.opacity = Number(panel.querySelector(".opacity").value);
+      wanted.slice(1).forEach((layer, i) => layer.opacity = Number(panel.querySelector(i + 1 < last ? ".opacity" : ".opacity2").value));
       nv.volumes = wanted;
       nv.setVolume(wanted[0], 0);
     };
@@ -99,7 +109,8 @@
     box.replaceChildren(panel, stage,
       make("p", {className: "quiet", textContent: "Click or drag: move the cross. Wheel: next slice. Right button: contrast. " +
         "Keys, after a click on the pictures: arrows (left, right, front, back), page up and down move the cross; " +
-        "1 to 9: a mask on or off; M: all masks off and on again; + and \u2212: opacity."}));
+        "1 to 9: a mask on or off; M: all masks off and on again; + and \u2212: opacity. " +
+        "There are no maps of local change (Jacobian): change between visits is one affine movement of each thalamus, a number and no map."}));
     await nv.attachToCanvas(canvas);
     for (const mask of content.masks) {
       const [r, g, b] = [1, 3, 5].map(i => parseInt(mask.colour.slice(i, i + 2), 16));

@@ -210,3 +210,21 @@ def test_all_of_it_in_a_run(tree, tmp_path: Path, monkeypatch, capsys) -> None:
     for text in ("sub-P_1", "yyyy", "sub-03", "leads nowhere"):
         assert text in last
     assert (tmp_path / "out" / "sub-02.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("inside", "said"),
+    [
+        ("raw/sub-01", "thalbids {0}/raw OUTPUT_DIR participant --participant-label 01"),
+        ("raw/sub-01/ses-1", "thalbids {0}/raw OUTPUT_DIR participant --participant-label 01 --session-label 1"),
+        ("raw/sub-01/ses-1/anat", "participant --participant-label 01 --session-label 1"),
+        ("", "BIDS_DIR must be the folder that holds them: here {0}/raw."),
+        ("empty", "BIDS_DIR must be the folder that holds them."),
+    ],
+)
+def test_a_folder_beside_the_dataset_is_answered_with_the_right_one(tmp_path: Path, inside: str, said: str) -> None:
+    (tmp_path / "raw" / "sub-01" / "ses-1" / "anat").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NoInputError) as caught:
+        read_dataset(tmp_path / inside)
+    assert str(caught.value).endswith(said.format(tmp_path))

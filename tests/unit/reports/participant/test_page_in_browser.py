@@ -38,9 +38,10 @@ def page_file(tmp_path: Path) -> Path:
     head.add("synthalT1FLAIR", radius=13.0)
     head.path("FLAIR", (120 - head.t1w).astype(np.float32))
     masks = [replace(mask, label=EVIL) if mask.method == "synthalFLAIR" else mask for mask in head.masks.values()]
+    share = head.path("probability", np.clip(head.t1w / head.t1w.max(), 0, 1).astype(np.float32))
     session = replace(
         head.report("1", failures=[Failure(EVIL, EVIL)]), masks=masks, registered={"FLAIR": head.path("FLAIR")},
-        links={EVIL: "sub-01/a.json"},
+        links={EVIL: "sub-01/a.json"}, probabilities={"synthalT1w": share},
     )  # fmt: skip
     session = replace(session, qc={**session.qc, "Notes": [EVIL]})
     return write_report(tmp_path / "sub-01.html", "01", [session], {EVIL: {EVIL: EVIL}})[0]
@@ -89,6 +90,25 @@ def test_the_viewer_obeys_the_keyboard_and_shows_six_letters(browser, page_file:
     page.press("-")
     assert page.evaluate("document.querySelector('.opacity').value") == "0.3"
     page.wait(f"Math.abs({nv}.volumes[1].opacity - 0.3) < 0.01")
+    page.quiet()
+
+
+def test_a_probability_map_is_a_layer_with_an_opacity_of_its_own(browser, page_file: Path):  # noqa: F811
+    page = browser.open(page_file)
+    page.click(".viewer button")
+    page.wait("document.querySelector('.viewer').dataset.state === 'open'")
+    nv = "document.querySelector('.viewer').niivue"
+    page.click(".viewer .masks input:checked")
+    page.wait(f"{nv}.volumes.length === 1")
+    before = page.evaluate(PIXELS)[1]
+    page.click(".viewer .maps input[type=checkbox]")
+    page.wait(f"{nv}.volumes.length === 2")
+    assert page.evaluate(f"{nv}.volumes[1].colormap") == "inferno"
+    assert page.evaluate(PIXELS)[1] > before + 0.01
+    page.evaluate("(s => { s.value = 0; s.dispatchEvent(new Event('input')) })(document.querySelector('.opacity2'))")
+    page.wait(f"{nv}.volumes[1].opacity === 0")
+    assert page.evaluate(PIXELS)[1] == pytest.approx(before, abs=0.002)
+    assert "no maps of local change" in page.text(".viewer")
     page.quiet()
 
 

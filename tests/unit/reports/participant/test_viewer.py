@@ -74,6 +74,18 @@ def test_a_mask_is_the_same_voxels(orientation: str):
     )
 
 
+def test_a_probability_keeps_its_values(orientation: str):
+    image = volume(orientation)
+    share = Volume(np.clip(image.data / image.data.max(), 0, 1).astype(np.float32), image.affine)
+    (got,) = viewer.content({"T1w": image}, [], FOCUS, "", {"SynThal T1w": share})["maps"]
+    assert (got["label"], got["low"], got["high"]) == ("SynThal T1w", viewer.LEAST_SHARE, 1.0)
+    found = unpack(got["data"])
+    values = found.get_fdata()
+    expected = np.clip(ramp(world_coordinates(found.affine, found.shape)) / image.data.max(), 0, 1)
+    seen = (np.abs(world_coordinates(found.affine, found.shape) - np.reshape(CENTRE, (3, 1, 1, 1))) < 20).all(axis=0)
+    assert np.abs(values - expected)[seen].max() <= 0.5 / viewer.GREYS + 1e-6
+
+
 def test_the_same_data_give_the_same_text():
     image = volume("RAS")
     assert viewer.content({"T1w": image}, [], FOCUS, "") == viewer.content({"T1w": image}, [], FOCUS, "")

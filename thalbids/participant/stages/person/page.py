@@ -9,7 +9,7 @@ import thalbids
 from thalbids import families
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.methods.base import own_settings, trait
-from thalbids.participant.reporting import PageParams, PageSession, ShownMask, write
+from thalbids.participant.reporting import PROBABILITY, PageParams, PageSession, ShownMask, write
 from thalbids.participant.session import REGISTERED, SessionPlan, SubjectPlan
 from thalbids.participant.stages.person import alignment, change, siena
 from thalbids.registration.strategies import configured_for
@@ -32,6 +32,7 @@ def add_steps(subject: SubjectPlan) -> None:
                 methods=tuple(ShownMask(mask.desc, mask.image, mask.protocol) for mask in plan.masks),
                 steps=_steps_of(plan),
                 problem=plan.session.problem or "",
+                norms=subject.norms.get(plan.name, ()),
             )
         )
     subject.add(
@@ -50,7 +51,7 @@ def add_steps(subject: SubjectPlan) -> None:
         ),
         after=tuple(step.name for step in subject.all_steps),
         record=subject.out_dir / subject.name / "figures" / f"{subject.name}_report.json",
-        version=2,  # the summary on top, local grey window, dark rims
+        version=3,  # probability maps in the viewer
     )
 
 
@@ -71,7 +72,17 @@ def shown_files(plan: SessionPlan, first: SessionPlan) -> dict[str, Path]:
         files |= {f"map {name}": path for name, path in plan.maps.items()}
     if plan is not first:
         files["alignment"] = alignment.path_of(plan, first)
+    files |= {f"{PROBABILITY}{desc}": path for desc, path in probabilities(plan).items()}
     return files | {mask.desc: plan.dseg(mask.desc) for mask in plan.masks if mask.step is not None}
+
+
+def probabilities(plan: SessionPlan) -> dict[str, Path]:
+    """The probability maps that this session's steps make (SynThal's, SAMSEG's posterior), by the mask's label."""
+    made = {path for step in plan.steps for path in step.outputs.values()}
+    paths = {
+        mask.desc: plan.path("probseg", space=plan.reference, label="thalamus", desc=mask.desc) for mask in plan.masks
+    }
+    return {desc: path for desc, path in paths.items() if path in made}
 
 
 def result_settings(settings: Settings) -> dict[str, Any]:
