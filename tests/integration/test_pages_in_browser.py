@@ -1,6 +1,6 @@
 """Every page in a real browser without network: wide, narrow, dark, printed. Nothing sticks out, nothing is cut,
-nothing lies over anything else, text can be read, the console is silent, every link leads somewhere. Skipped where there
-is no Chromium (tests/browser.py).
+nothing lies over anything else, text can be read, the console is silent, every link leads somewhere. Skipped
+where there is no Chromium (tests/browser.py).
 """
 
 from __future__ import annotations

@@ -36,13 +36,14 @@ def write(out_dir: Path, settings: str, notes: Iterable[str] = (), nprocs: int =
     -------
     The files written, the page first.
     """
-    paragraphs = boilerplate_facts.both(out_dir, methods().values())
+    tables = Tables(out_dir)
+    paragraphs = boilerplate_facts.both(out_dir, methods().values(), tables)
     notes = "\n".join(notes)
     provenance: dict[str, Mapping[str, object] | str] = {"Versions": boilerplate_facts.programs(), "Settings": settings}
     provenance |= {"Notes of the run": notes} if notes else {}
     made = {str(tool["Name"]): tool.get("Version", "") for tool in _generated_by(out_dir)}
     provenance |= {"Programs that made the masks": made} if made else {}
-    pages = write_group_report(out_dir, story(ANALYSES), provenance, paragraphs, nprocs, simulated=_simulated(out_dir))
+    pages = write_group_report(tables, story(ANALYSES), provenance, paragraphs, nprocs, simulated=_simulated(out_dir))
     return [*pages, *boilerplate.write(paragraphs, out_dir / "logs")]
 
 

@@ -16,7 +16,7 @@ from thalbids import families
 from thalbids.bids.results import names
 from thalbids.bids.results.documents import read_document
 from thalbids.errors import MetadataError
-from thalbids.files import read_json, read_table
+from thalbids.files import names_in, read_json, read_table
 from thalbids.reports import boilerplate
 from thalbids.reports.boilerplate import Paragraphs
 from thalbids.reports.group.figures import clinical, look
@@ -47,23 +47,39 @@ def participant(out_dir: Path, methods: Iterable[Any] = ()) -> Paragraphs:
     out_dir : the derivatives
     methods : every known method (:func:`thalbids.methods.registry.methods`), for the sentences they say of themselves
     """
+    results = _results(out_dir)
     documents = []
-    for path in sorted(out_dir.rglob("*_desc-thalamus_qc.json")):
+    for path in _ending(out_dir, results, "_desc-thalamus_qc.json"):
         with suppress(MetadataError):  # a damaged one costs its session, which pages and the group level say
             documents.append(read_document(path))
     if not documents:
         return Paragraphs([])
     facts: Found = {"software": {}, "orientation": {}}
     facts |= _registrations(documents)
-    facts |= _r1(out_dir)
+    facts |= _r1(_ending(out_dir, results, "_R1map.json"))
     facts |= _masks(documents, {method.family: method for method in methods})
-    facts |= _tables(out_dir)
+    facts |= _tables(out_dir, results)
     return boilerplate.assemble("participant", facts, versions(out_dir, documents))
 
 
-def both(out_dir: Path, methods: Iterable[Any] = ()) -> Paragraphs:
-    """The text for what a folder of derivatives holds, of both levels."""
-    return boilerplate.joined(participant(out_dir, methods), group(out_dir, programs()))
+def both(out_dir: Path, methods: Iterable[Any] = (), tables: Tables | None = None) -> Paragraphs:
+    """The text for what a folder of derivatives holds, of both levels; ``tables``: its tables, where they were read."""
+    return boilerplate.joined(participant(out_dir, methods), group(out_dir, programs(), tables))
+
+
+def _results(out_dir: Path) -> list[str]:
+    """What lies in the folders ``anat`` of people and sessions, relative to the folder, sorted; each is listed once."""
+    found = []
+    for person in names_in(out_dir):
+        if person.startswith("sub-"):
+            sessions = [name for name in names_in(out_dir / person) if name.startswith("ses-")]
+            for anat in (f"{person}/anat", *(f"{person}/{session}/anat" for session in sessions)):
+                found += [f"{anat}/{name}" for name in names_in(out_dir / anat)]
+    return sorted(found)
+
+
+def _ending(out_dir: Path, results: Iterable[str], end: str) -> list[Path]:
+    return [out_dir / name for name in results if name.endswith(end)]
 
 
 def programs() -> dict[str, str]:
@@ -72,9 +88,9 @@ def programs() -> dict[str, str]:
     return versions_of | {name: version(name) for name in PROGRAMS}
 
 
-def group(out_dir: Path, versions_: Mapping[str, str]) -> Paragraphs:
+def group(out_dir: Path, versions_: Mapping[str, str], tables: Tables | None = None) -> Paragraphs:
     """The text for the group level, from its tables; nothing where there are none."""
-    tables = Tables(out_dir)
+    tables = tables or Tables(out_dir)
     if not tables.names():
         return Paragraphs([])
     facts: Found = {"software": {}}
@@ -134,10 +150,10 @@ def _registrations(documents: Sequence[Mapping[str, Any]]) -> Found:
     return facts | ({"gate-excluded": {"n": excluded}} if excluded else {})
 
 
-def _r1(out_dir: Path) -> Found:
+def _r1(sidecars: Iterable[Path]) -> Found:
     """How R1 came about, by the sidecars that our steps wrote; names of files and of subjects say nothing."""
     facts: Found = {}
-    for path in sorted(out_dir.rglob("*_R1map.json")):
+    for path in sidecars:
         try:
             content = read_json(path)
         except MetadataError:
@@ -199,22 +215,23 @@ def _images(made: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
     return lines
 
 
-def _tables(out_dir: Path) -> Found:
+def _tables(out_dir: Path, results: Sequence[str]) -> Found:
     """Sources of the intracranial volume, and whether there is a PBVC, or change by registration."""
     facts: Found = {}
-    for row in _rows(out_dir, "icv"):
+    for row in _rows(out_dir, results, "icv"):
         if row.get("source") in families.icv_sources():
             facts.setdefault(f"icv-{row['source']}", {})
-    if any(row.get("pbvc") is not None for row in _rows(out_dir, "siena")):
+    if any(row.get("pbvc") is not None for row in _rows(out_dir, results, "siena")):
         facts["siena"] = {}
-    if any((row.get("measure"), row.get("status")) == ("registration", "ok") for row in _rows(out_dir, "change")):
+    change = _rows(out_dir, results, "change")
+    if any((row.get("measure"), row.get("status")) == ("registration", "ok") for row in change):
         facts["change-registration"] = {}
     return facts
 
 
-def _rows(out_dir: Path, desc: str) -> Iterator[dict[str, str | None]]:
+def _rows(out_dir: Path, results: Sequence[str], desc: str) -> Iterator[dict[str, str | None]]:
     """The rows of every table of a kind; one that is damaged, or vanished since it was found, has none."""
-    for path in sorted(out_dir.rglob(f"*_desc-{desc}_morph.tsv")):
+    for path in _ending(out_dir, results, f"_desc-{desc}_morph.tsv"):
         with suppress(MetadataError):
             yield from read_table(path)
 

@@ -38,7 +38,7 @@ class _Picture:
 
 
 def write_group_report(
-    out_dir: Path,
+    tables: Tables,
     story: Sequence[Callable[[Tables], Section]],
     provenance: Mapping[str, Mapping[str, object] | str],
     methods_paragraph: Paragraphs | None = None,
@@ -49,7 +49,7 @@ def write_group_report(
 
     Parameters
     ----------
-    out_dir : the derivatives, with ``group_*.tsv``
+    tables : those of the derivatives (``group_*.tsv``), beside which the page is written
     story : what makes the sections, in their order
     provenance : heading -> table (name -> value) or text, as in the participant's page
     methods_paragraph : from :func:`thalbids.reports.boilerplate.group`
@@ -67,7 +67,7 @@ def write_group_report(
     OutputError
         A file cannot be written.
     """
-    tables = Tables(out_dir)
+    out_dir = tables.folder
     sections = [make(tables) for make in story]
     every = canvas.draw_all([one for section in sections for one in section.figures], out_dir / FIGURES, nprocs)
     files = [path for one in every for path in one.files]

@@ -17,8 +17,11 @@ WORDS = {"icv_ml": "intracranial volume"}
 def cells(norms: Sequence[Norm], volumes: Sequence[Mapping[str, object]]) -> dict[str, dict[str, Any]]:
     """By method what the page shows: ``z``, ``percentile``, ``controls``, and ``remark``.
 
-    A z of another volume than that of the page is not shown: the masks were made anew since, or ComBat changed it.
+    Nothing where no volume has a z: a study without controls needs no word of it on every page. A z of another volume
+    than that of the page is not shown: the masks were made anew since, or ComBat changed it.
     """
+    if all(norm.z is None for norm in norms):
+        return {}
     now = {str(row["method"]): as_float(row.get("volume_mm3")) for row in volumes}
     found = {}
     for norm in norms:

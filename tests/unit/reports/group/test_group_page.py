@@ -59,7 +59,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def page_of(folder: Path) -> Page:
     text = boilerplate_facts.group(folder, {"thalbids": "1.0"})
-    return Page(write_group_report(folder, story(ANALYSES), {"Versions": {"thalbids": "1.0"}}, text)[0])
+    return Page(write_group_report(Tables(folder), story(ANALYSES), {"Versions": {"thalbids": "1.0"}}, text)[0])
 
 
 def test_the_story_has_the_papers_numbers(paper: Path, quick: None) -> None:
@@ -147,9 +147,9 @@ def test_one_method_and_no_reference_is_enough(tmp_path: Path, quick: None) -> N
 
 def test_a_simulated_dataset_says_so(tmp_path: Path, quick: None) -> None:
     paper_tables.write(tmp_path, methods=("first",))
-    plain = write_group_report(tmp_path, story(ANALYSES), {})[0].read_text(encoding="utf-8")
+    plain = write_group_report(Tables(tmp_path), story(ANALYSES), {})[0].read_text(encoding="utf-8")
     assert "Simulated" not in plain
-    told = write_group_report(tmp_path, story(ANALYSES), {}, simulated="a <simulated> cohort")[0]
+    told = write_group_report(Tables(tmp_path), story(ANALYSES), {}, simulated="a <simulated> cohort")[0]
     assert "<strong>Simulated.</strong> a &lt;simulated&gt; cohort" in told.read_text(encoding="utf-8")
 
 
@@ -162,7 +162,7 @@ def test_hostile_text_shows_as_text(tmp_path: Path) -> None:
     paper_tables.table(tmp_path, "odd", [{"method": EVIL, "note": EVIL}])
     described = {"variable": EVIL, "diagnosis": EVIL, "n": 3, "mean": 1.0, "sd": 1.0}
     paper_tables.table(tmp_path, "descriptives", [described])
-    path = write_group_report(tmp_path, story(ANALYSES), {EVIL: {EVIL: EVIL}, "text": EVIL})[0]
+    path = write_group_report(Tables(tmp_path), story(ANALYSES), {EVIL: {EVIL: EVIL}, "text": EVIL})[0]
     page = Page(path)
     assert not page.all("script")
     assert all(not name.startswith("on") for _, attributes in page.tags for name in attributes)
@@ -200,7 +200,7 @@ def test_the_same_tables_give_the_same_files(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_forty_methods_stay_small(tmp_path: Path) -> None:
     methods = (*paper_tables.METHODS, *(f"plugin{n:02d}T1w" for n in range(30)))
-    path = write_group_report(paper_tables.write(tmp_path, methods=methods), story(ANALYSES), {})[0]
+    path = write_group_report(Tables(paper_tables.write(tmp_path, methods=methods)), story(ANALYSES), {})[0]
     assert path.stat().st_size < 10e6
 
 
@@ -221,7 +221,7 @@ def test_figures_of_an_earlier_run_are_removed(tmp_path: Path) -> None:
     folder.mkdir()
     for name in ("agreement.svg", "agreement.png", "mine.txt"):
         (folder / name).write_text("of an earlier run")
-    write_group_report(tmp_path, story(ANALYSES), {})
+    write_group_report(Tables(tmp_path), story(ANALYSES), {})
     assert [path.name for path in folder.iterdir()] == ["mine.txt"]
 
 

@@ -26,9 +26,10 @@ def test_z_of_another_volume_is_not_shown() -> None:
 
 
 def test_why_there_is_no_z() -> None:
-    shown = norms.cells([replace(NORM, z=None, percentile=None, reason="no age")], VOLUMES)["synthalT1w"]
+    without = replace(NORM, z=None, percentile=None, reason="no age")
+    shown = norms.cells([without, replace(NORM, method="first")], VOLUMES)["synthalT1w"]
     assert (shown["z"], shown["remark"]) == (DASH, "no age")
-    assert norms.cells([replace(NORM, method="first")], VOLUMES) == {}
+    assert norms.cells([replace(NORM, method="first")], VOLUMES) == norms.cells([without], VOLUMES) == {}
 
 
 def test_the_note_says_of_how_many_and_what_was_not_adjusted_for() -> None:

@@ -245,12 +245,15 @@ def _paste(
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
     """Written under a temporary name and renamed."""
-    from matplotlib.image import imsave
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
+    about = PngInfo()
+    about.add_text("Software", "thalbids")
     temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        imsave(temporary, pixels, format="png", dpi=DPI, metadata={"Software": "thalbids"})
+        Image.fromarray(pixels).save(temporary, format="png", dpi=(DPI, DPI), pnginfo=about)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
