@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from thalbids.bids.tabular.tables import Table
 from thalbids.group.cohort import Cohort, baseline, visit_pairs
+
+MANY_WITHOUT = 3  # tables of models without one that was fitted, beyond which they share a line
 
 
 def describe(cohort: Cohort, ledgers: Sequence[Mapping[str, Any]]) -> str:
@@ -75,14 +78,39 @@ def clinical_lines(found: Mapping[str, Sequence[str]], unused: Sequence[str]) ->
 
 def shown(notes: Sequence[str], where: str = "see logs/group/notes.txt", most: int = 40) -> list[str]:
     """The notes for the terminal: warnings first, and not thousands of them."""
-    ordered = sorted(notes, key=lambda note: not note.startswith("warning:"))
+    ordered = sorted(folded(notes), key=lambda note: not note.startswith("warning:"))
     more = [f"and {len(ordered) - most} more, {where}"] if len(ordered) > most else []
     return [*ordered[:most], *more]
 
 
+def folded(notes: Sequence[str]) -> list[str]:
+    """Covariates that are left out of the same models for the same reason in one line.
+
+    Examples
+    --------
+    >>> folded([f"warning: mixed: {name} is left out of 4 of 16 models: does not vary." for name in ("age", "sex")])
+    ['warning: mixed: age, sex are left out of 4 of 16 models: does not vary.']
+    """
+    lines: dict[str, list[str]] = {}
+    for note in notes:
+        found = _LEFT_OUT.fullmatch(note)
+        key = note if found is None else f"{found['start']}{{}} {found['rest']}"
+        lines.setdefault(key, []).append("" if found is None else found["name"])
+    return [
+        key if not names[0] else key.format(f"{', '.join(names)} {'are' if len(names) > 1 else 'is'}")
+        for key, names in lines.items()
+    ]
+
+
+_LEFT_OUT = re.compile(
+    r"(?P<start>warning: [^:{}]+: )(?P<name>[^:{}]+) is (?P<rest>left out of \d+ of \d+ models: [^{}]*)"
+)
+
+
 def fitted_lines(tables: Iterable[Table], most: int = 3) -> list[str]:
     """Per table of models how many were fitted, and the most frequent reasons of the others, for the terminal."""
-    lines = []
+    lines: dict[str, str] = {}
+    without: dict[str, str] = {}
     for made in tables:
         if not {"term", "estimate", "reason"} <= set(made.frame.columns) or made.frame.empty:
             continue
@@ -96,9 +124,14 @@ def fitted_lines(tables: Iterable[Table], most: int = 3) -> list[str]:
         more = counted(len(told) - most, "more reason", "more reasons")
         told = [*told[:most], *([f"{more} in the table"] if len(told) > most else [])]
         name = made.name.removeprefix("group_")
+        if not fitted.any():
+            without[name] = f"{name} ({len(models)}: {reasons.index[0]})"
         line = f"{name}: {fitted.sum()} of {len(models)} models fitted"
-        lines.append(line + (f": {'; '.join(told)}" if told else "") + ".")
-    return lines
+        lines[name] = line + (f": {'; '.join(told)}" if told else "") + "."
+    if len(without) <= MANY_WITHOUT:
+        return list(lines.values())
+    kept = [line for name, line in lines.items() if name not in without]
+    return [*kept, f"no model could be fitted in: {'; '.join(without.values())}. The tables have every reason."]
 
 
 _MODEL = ("analysis", "outcome", "method", "threshold", "subset", "sensitivity", "measure", "sessions", "random")

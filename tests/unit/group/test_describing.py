@@ -29,6 +29,19 @@ def test_models_that_vanish_are_told_with_their_reasons(tmp_path: Path, capsys: 
     ]
 
 
+def test_many_tables_without_a_model_share_a_line() -> None:
+    frame = pd.DataFrame({"outcome": ["a", "b"], "term": "x", "estimate": np.nan, "reason": ["too few rows", None]})
+    columns = {name: {"Description": name} for name in frame}
+    tables = [Table(f"group_{name}", frame, columns) for name in ("one", "two", "three", "four")]
+    assert run.fitted_lines(tables[:3])[2] == "three: 0 of 2 models fitted: too few rows (1); no reason given (1)."
+    assert run.fitted_lines(tables) == [
+        (
+            "no model could be fitted in: one (2: too few rows); two (2: too few rows); three (2: too few rows); "
+            "four (2: too few rows). The tables have every reason."
+        )
+    ]
+
+
 def test_the_verdict_of_a_dry_run() -> None:
     from thalbids.group.describing import verdict
 
