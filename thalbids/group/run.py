@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +81,17 @@ def group(
         page = reporting.write(out_dir, kept, notes, settings.run.nprocs)[0]
         if not terse:
             print(f"report: {page}")
+            if has_norms(made) and any(out_dir.glob("sub-*.html")):
+                print("z against the controls: participant --reports-only puts it on the pages of the people.")
     empty = sum(table.frame.empty for table in made)
     print(f"  {tables_line(len(made), empty)}" if terse else f"{tables_line(len(made), empty)}: group_*.tsv")
     end(out_dir)
     return 1 if problems or cohort.lost else 0
+
+
+def has_norms(made: Iterable[Table]) -> bool:
+    """Whether somebody's volume has a z against the controls."""
+    return any(table.name == "group_normative" and bool(table.frame["z"].notna().any()) for table in made)
 
 
 def report_again(out_dir: Path, settings: Settings) -> int:

@@ -56,3 +56,10 @@ def test_the_verdict_of_a_dry_run() -> None:
         "  without rows: longitudinal: no steroid (2)",
     ]
     assert verdict(0, [])[0].startswith("Verdict: nothing can be analysed")
+
+
+def test_norms_are_told_only_where_somebody_has_one() -> None:
+    frame = pd.DataFrame({"z": [np.nan, -1.0]})
+    columns = {"z": {"Description": "z"}}
+    assert run.has_norms([Table("group_change", frame, columns), Table("group_normative", frame, columns)])
+    assert not run.has_norms([Table("group_normative", frame[:1], columns), Table("group_change", frame, columns)])
