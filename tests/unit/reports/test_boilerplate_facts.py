@@ -137,7 +137,7 @@ def test_change_by_registration_is_told_where_it_was_measured(tmp_path: Path, st
     path = tmp_path / "sub-01" / "anat" / "sub-01_desc-change_morph.tsv"
     path.parent.mkdir(parents=True)
     path.write_text(f"method\tmeasure\tstatus\nsynthalT1w\tregistration\t{status}\n")
-    assert ("change-registration" in boilerplate_facts._tables(tmp_path)) == said
+    assert ("change-registration" in boilerplate_facts._tables(tmp_path, boilerplate_facts._results(tmp_path))) == said
 
 
 @pytest.mark.parametrize("damaged", [b"a\tb\n1\n", b"", "n\u00e4\n".encode("latin-1")])
@@ -147,10 +147,10 @@ def test_a_damaged_table_of_another_person_costs_only_itself(tmp_path: Path, des
         path = tmp_path / f"sub-{person}/anat/sub-{person}_desc-{desc}_morph.tsv"
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
-    (tmp_path / "sub-03").mkdir()
-    (tmp_path / f"sub-03/sub-03_desc-{desc}_morph.tsv").symlink_to(tmp_path / "gone")  # as one that vanished
+    (tmp_path / "sub-03" / "anat").mkdir(parents=True)
+    (tmp_path / f"sub-03/anat/sub-03_desc-{desc}_morph.tsv").symlink_to(tmp_path / "gone")  # as one that vanished
     said = {"icv": "icv-given", "siena": "siena", "change": "change-registration"}[desc]
-    assert list(boilerplate_facts._tables(tmp_path)) == [said]
+    assert list(boilerplate_facts._tables(tmp_path, boilerplate_facts._results(tmp_path))) == [said]
 
 
 @pytest.mark.parametrize("content", ["{", "", '{"GeneratedBy": null}', '{"GeneratedBy": 3}'])
