@@ -181,6 +181,7 @@ def write_report(
     brief = summary.context(contexts, change)
     said = summary.shared(contexts)
     for context in contexts:
+        context["volumes"]["rows"] = summary.with_a_volume(context["volumes"]["rows"], context["failures"])
         context["failures"] = summary.grouped([one for one in context["failures"] if one not in said])
     page = _page(subject, contexts, shown, provenance, over_time, brief)
     for name, content in files.items():

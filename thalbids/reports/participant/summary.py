@@ -82,6 +82,22 @@ def shared(sessions: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
     return [failure for failure in sessions[0]["failures"] if failure in both]
 
 
+def with_a_volume(
+    rows: Sequence[Mapping[str, Any]], failures: Sequence[tuple[str, str, str]]
+) -> list[Mapping[str, Any]]:
+    """The rows of the volume table without those of masks that are missing and are named among the failures: what a
+    session lacks is said once, not in rows of dashes.
+
+    Examples
+    --------
+    >>> rows = [{"label": "A", "status": "ok"}, *({"label": label, "status": "missing"} for label in "BC")]
+    >>> with_a_volume(rows, [("B", "missing", "no FLAIR")])
+    [{'label': 'A', 'status': 'ok'}, {'label': 'C', 'status': 'missing'}]
+    """
+    named = {what for what, how, _ in failures if how == "missing"}
+    return [row for row in rows if row["status"] != "missing" or row["label"] not in named]
+
+
 def grouped(failures: Sequence[tuple[str, str, str]]) -> list[dict[str, str]]:
     """Failures (what, how, why) with the same way and reason in one row.
 
