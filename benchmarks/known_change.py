@@ -3,8 +3,10 @@
 Each case is one person seen twice. The first visit is the scan itself, the second the scan after both thalami changed
 by a known amount: each shrinks about its centroid, along all axes or from left to right only, and the movement fades
 to nothing 6 to 35 mm outside. Both visits are sampled from the denoised scan at a pose of their own, then get a bias
-field and noise of their own. The true change is counted, not derived: quadrature over points half a millimetre apart
-of how much of the labels lies there before and after. Nothing of the code that measures is used for it.
+field and noise of their own; the second may have other voxels (`--second-zooms`), another contrast (`--second-gamma`)
+or a contrast agent (`--second-agent`: choroid plexus and vessels of the label map are brighter by this share, the rest
+of the head by a thirtieth of it). The true change is counted, not derived: quadrature over points half a millimetre
+apart of how much of the labels lies there before and after. Nothing of the code that measures is used for it.
 
 The measures get what a run would give them: SynThal's masks of both visits, and the pose with an error like that of a
 registration (`REGISTRATION`). One case takes some 10 s of one processor core.
@@ -33,6 +35,8 @@ from thalbids.longitudinal.affine import Seen, measure
 from thalbids.longitudinal.space import mean_space
 
 SIDES = (10, 49)
+ENHANCING = (30, 31, 62, 63)  # vessels and choroid plexus of FreeSurfer's label maps
+ELSEWHERE = 1 / 30  # of their enhancement: blood is some 4 % of the brain
 MARGIN_MM = 50  # of the scan around the thalami
 QUADRATURE_MM = 0.5
 PERCENT = (0.0, -0.5, -1.0, -2.0, -5.0)
@@ -44,11 +48,14 @@ MEASURES = ("difference of volumes", "registration")
 
 @dataclass(frozen=True)
 class Person:
-    """A scan without its noise, cropped around the thalami: values (white matter about 1), labels, voxels to world."""
+    """A scan without its noise, cropped around the thalami: values (white matter about 1), labels, how much an agent
+    makes brighter (1 in `ENHANCING`), voxels to world.
+    """
 
     name: str
     values: np.ndarray
     labels: np.ndarray
+    enhanced: np.ndarray
     affine: np.ndarray
 
 
@@ -62,7 +69,9 @@ class Change:
 
 @dataclass(frozen=True)
 class Scanner:
-    """What a visit adds: noise (SD over white matter), bias field (range), pose (degrees, mm), voxel sizes (mm)."""
+    """What a visit adds: noise (SD over white matter), bias field (range), pose (degrees, mm), voxel sizes (mm),
+    contrast (exponent), enhancement by a contrast agent (share of the signal).
+    """
 
     noise: float = 0.03
     bias: float = 0.12
@@ -70,6 +79,7 @@ class Scanner:
     shift: float = 4.0
     zooms: tuple[float, float, float] = (1.0, 1.0, 1.0)
     gamma: float = 1.0
+    agent: float = 0.0
     extent: float = 88.0
 
 
@@ -93,7 +103,9 @@ def person_from(name: str, values: np.ndarray, labels: np.ndarray, affine: np.nd
     )
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ low
-    return Person(name, sitk.GetArrayFromImage(smooth), np.where(np.isin(label_box, SIDES), label_box, 0), moved)
+    thalami = np.where(np.isin(label_box, SIDES), label_box, 0)
+    enhanced = np.where(np.isin(label_box, ENHANCING), 1, ELSEWHERE).astype(np.float32)
+    return Person(name, sitk.GetArrayFromImage(smooth), thalami, enhanced, moved)
 
 
 class Field:
@@ -166,7 +178,8 @@ def scan_of(person: Person, field: Field | None, scanner: Scanner, seed: int) ->
     position = np.tensordot(index[:3, :3], grid, 1) + index[:3, 3].reshape(3, 1, 1, 1)
     if field is not None:
         position = field(position)
-    values = ndimage.map_coordinates(person.values, position, order=3, mode="nearest")
+    scanned = person.values * (1 + scanner.agent * person.enhanced) if scanner.agent else person.values
+    values = ndimage.map_coordinates(scanned, position, order=3, mode="nearest")
     values = np.maximum(values, 0) ** scanner.gamma
     values *= np.exp(bias_field(shape, scanner.bias, rng))
     values += rng.normal(0, scanner.noise, shape)
@@ -217,12 +230,14 @@ def measured(person: Person, field: Field | None, scanners: tuple[Scanner, Scann
     return {MEASURES[0]: volumes, MEASURES[1]: percent, "seconds": seconds}
 
 
-def cases(people: list[Person], percents: tuple[float, ...], repeats: int) -> Iterator[tuple]:
-    """(person, percent, kind, fade, seed); no change has no kind."""
+def cases(
+    people: list[Person], percents: tuple[float, ...], fields: list[tuple[str, float]], repeats: int
+) -> Iterator[tuple]:
+    """(person, percent, kind, fade, seed); no change has no kind. The seeds are those of any other second visit."""
     seeds = itertools.count(1)
     for person in people:
         for percent in percents:
-            for kind, fade in itertools.product(KINDS, FADES) if percent else [("none", 0.0)]:
+            for kind, fade in fields if percent else [("none", 0.0)]:
                 for _ in range(repeats):
                     yield person, percent, kind, fade, next(seeds)
 
@@ -251,17 +266,22 @@ def main() -> None:
     parser.add_argument("--scan", nargs=2, action="append", required=True, metavar=("T1W", "LABELS"))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--percent", type=float, nargs="+", default=PERCENT)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--fades", type=float, nargs="+", default=FADES, help="mm")
     parser.add_argument("--noise", type=float, default=Scanner.noise)
     parser.add_argument("--bias", type=float, default=Scanner.bias)
     parser.add_argument("--second-zooms", type=float, nargs=3, default=Scanner.zooms)
     parser.add_argument("--second-gamma", type=float, default=1.0, help="contrast of the second visit")
+    parser.add_argument("--second-agent", type=float, default=0.0, help="enhancement at the second visit, as .8")
     told = parser.parse_args()
     people = [load_person(scan, scan, labels) for scan, labels in told.scan]
     first = Scanner(noise=told.noise, bias=told.bias)
-    second = Scanner(noise=told.noise, bias=told.bias, zooms=tuple(told.second_zooms), gamma=told.second_gamma)
+    other = {"zooms": tuple(told.second_zooms), "gamma": told.second_gamma, "agent": told.second_agent}
+    second = Scanner(noise=told.noise, bias=told.bias, **other)
+    fields = list(itertools.product(told.kinds, told.fades))
     net = synthal.networks()[1]
     rows = []
-    for person, percent, kind, fade, seed in cases(people, tuple(told.percent), told.repeats):
+    for person, percent, kind, fade, seed in cases(people, tuple(told.percent), fields, told.repeats):
         field = Field(person, change_of(percent, kind, fade)) if percent else None
         true = true_change(person, field) if field else 0.0
         row = {"kind": kind, "fade": fade, "true": true} | measured(person, field, (first, second), seed, net)

@@ -18,6 +18,8 @@ from thalbids.settings import Settings, load
 
 SECTIONS = ("methods", "group", "checks", "clinical", "ratings")  # settings that shape the numbers
 UNPLANNED = {"ratings": ("files",)}  # not known before data are seen
+EARLIER = {"group": {"registration": False}}  # what was so before a plan could say it; else as it is by default
+VOLUMES_ALONE = "differences of volumes alone"
 FORMAT = "thalbids analysis plan 1"
 DEVIATIONS: dict[str, Column] = {
     "kind": column(
@@ -27,6 +29,7 @@ DEVIATIONS: dict[str, Column] = {
             "version": "The program's version",
             "setting": "A setting of this run, which was not used: the plan's was",
             "model": "How a model is built",
+            "test": "How something is tested, or which measures of change there are",
             "terms": "The terms of a model that was fitted",
             "not fitted": "A model of the plan that has no numbers",
         },
@@ -66,7 +69,7 @@ def planned(settings: Settings) -> dict[str, Any]:
 def _measures(settings: Settings) -> str:
     """What the plan says of changes by registration."""
     if not settings.group.registration:
-        return "differences of volumes alone"
+        return VOLUMES_ALONE
     return (
         "differences of volumes, and changes by registration (METHOD_registration) in the same models and tests where "
         "they were measured, as a family of their own in every correction"
@@ -102,9 +105,7 @@ def follow(path: Path, settings: Settings) -> tuple[Settings, dict[str, Any], li
     UsageError
         The file is no plan of ours.
     """
-    plan = read_json(path)
-    if not isinstance(plan, Mapping) or plan.get("format") != FORMAT:
-        raise UsageError("the file is no analysis plan.", "Write one with --plan FILE.", path)
+    plan = _read(path)
     now = planned(settings)
     rows = []
     if plan["version"] != now["version"]:
@@ -112,23 +113,48 @@ def follow(path: Path, settings: Settings) -> tuple[Settings, dict[str, Any], li
     if plan["seed"] != now["seed"]:
         rows.append(_row("setting", "run.seed", plan["seed"], now["seed"]))
     for name in SECTIONS:
-        usual = _plain(Settings(), name)  # what a plan of an earlier version does not know was as it is by default
+        usual = _plain(Settings(), name) | EARLIER.get(name, {})
         for key in {**plan["settings"].get(name, {}), **now["settings"][name]}:
             one, two = (source["settings"].get(name, {}).get(key, usual.get(key)) for source in (plan, now))
             if one != two:
                 rows.append(_row("setting", f"{name}.{key}", one, two))
-    given = {name: {k: v for k, v in own.items() if v is not None} for name, own in plan["settings"].items()}
+    told = {name: EARLIER.get(name, {}) | own for name, own in plan["settings"].items()}
+    given = {name: {k: v for k, v in own.items() if v is not None} for name, own in told.items()}
     theirs = load(None, {**given, "run": {"seed": plan["seed"]}})
     changed = {name: getattr(theirs, name) for name in SECTIONS}
     changed["ratings"] = replace(changed["ratings"], files=settings.ratings.files)
     followed = replace(settings, run=replace(settings.run, seed=plan["seed"]), **changed)
-    ours = {model["analysis"]: model for model in planned(followed)["models"]}
+    own = planned(followed)
+    tests = {"measures_of_change": VOLUMES_ALONE, **plan["tests"]}
+    for key, actual in own["tests"].items():
+        if tests.get(key) != actual:
+            rows.append(_row("test", key, tests.get(key, "not in the plan"), actual))
+    ours = {model["analysis"]: model for model in own["models"]}
     for model in plan["models"]:
         for key, value in model.items():
             actual = ours.get(model["analysis"], {}).get(key)
             if actual != value:
                 rows.append(_row("model", f"{model['analysis']}: {key}", value, actual))
     return followed, dict(plan), rows
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """A plan with everything that is compared."""
+    plan = read_json(path)
+    if not isinstance(plan, Mapping) or plan.get("format") != FORMAT:
+        raise UsageError("the file is no analysis plan.", "Write one with --plan FILE.", path)
+    parts = {"version": str, "seed": int, "settings": Mapping, "models": list, "tests": Mapping}
+    models = {"analysis": str, "outcomes": list, "covariates": list, "predictor": str}
+    damaged = [name for name, kind in parts.items() if not isinstance(plan.get(name), kind)]
+    if not damaged:
+        damaged += [f"settings.{name}" for name, own in plan["settings"].items() if not isinstance(own, Mapping)]
+        for place, model in enumerate(plan["models"]):
+            own = model if isinstance(model, Mapping) else {}
+            damaged += [f"models[{place}].{key}" for key, kind in models.items() if not isinstance(own.get(key), kind)]
+    if damaged:
+        problem = f"the analysis plan is damaged: {', '.join(damaged)}."
+        raise UsageError(problem, "Give the file as --plan wrote it.", path)
+    return plan
 
 
 def deviations(plan: Mapping[str, Any], before: Sequence[Mapping[str, str]], made: Sequence[Table]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 from tests.cohort import write_cohort
 from tests.people import make_cohort, two_visits
 from thalbids.cli.main import main
+from thalbids.errors import UsageError
 from thalbids.group import plan
 from thalbids.group.analyses.clinical import crosssectional, longitudinal
 from thalbids.settings import load
@@ -50,6 +52,45 @@ def test_settings_of_the_plan_win_and_others_are_told(tmp_path: Path) -> None:
     path.write_text(json.dumps(fixed))
     kinds = [row["kind"] for row in plan.follow(path, settings)[2]]
     assert kinds == ["version", "model"]
+
+
+def test_a_plan_from_before_changes_by_registration_is_followed_without_them(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    plan.write(path, load())
+    old = json.loads(path.read_text())
+    del old["settings"]["group"]["registration"], old["tests"]["measures_of_change"]
+    path.write_text(json.dumps(old))
+    settings, _, rows = plan.follow(path, load())
+    assert not settings.group.registration
+    assert [(row["what"], row["planned"], row["actual"]) for row in rows] == [("group.registration", "false", "true")]
+    assert plan.follow(path, load(None, {"group": {"registration": False}}))[2] == []
+
+
+def test_another_test_than_planned_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    plan.write(path, load())
+    old = json.loads(path.read_text())
+    old["tests"]["correction"] = "Bonferroni"
+    path.write_text(json.dumps(old))
+    assert [(row["kind"], row["what"]) for row in plan.follow(path, load())[2]] == [("test", "correction")]
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        ({"settings": [1]}, "settings"),
+        ({"settings": {"group": 3}}, "settings.group"),
+        ({"models": [{"analysis": "longitudinal"}]}, "models[0].outcomes"),
+        ({"models": None}, "models"),
+        ({"tests": "all"}, "tests"),
+        ({"seed": "one"}, "seed"),
+    ],
+)
+def test_a_damaged_plan_names_what_is_wrong(tmp_path: Path, damage: dict[str, object], named: str) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(plan.planned(load()) | damage))
+    with pytest.raises(UsageError, match=re.escape(named)):
+        plan.follow(path, load())
 
 
 def test_models_that_came_otherwise_are_told() -> None:

@@ -14,11 +14,11 @@ from scipy import stats
 
 from tests.people import make_cohort, two_visits
 from thalbids.bids.results.derivatives import CHANGES
-from thalbids.group.analyses.checks import influence, same_people
+from thalbids.group.analyses.checks import imputed, influence, same_people
 from thalbids.group.analyses.clinical import longitudinal, ordinal, plots, sides
 from thalbids.group.analyses.description import people
 from thalbids.group.analyses.over_time import change, comparability, detectable, mixed, pbvc
-from thalbids.group.analyses.trials import baseline_score, detection, progression, samplesize
+from thalbids.group.analyses.trials import baseline_score, detection, progression, retest, samplesize
 from thalbids.group.cohort import Cohort
 from thalbids.group.intake.reading import frame_of
 from thalbids.group.modelling import registered
@@ -195,25 +195,76 @@ def test_sample_size_and_response_by_hand() -> None:
     assert same["srm"].item() == pytest.approx(srm)
 
 
-def test_the_detectable_change_comes_from_rescans() -> None:
-    """1.96 sqrt(2) SEM of pairs; a rescan's change d from its scan has the sum of squares d^2 / 2 around their mean."""
-    cohort, _, _, volumes = made()
+def first_volumes() -> list[dict[str, Any]]:
+    return [v for v in made()[3] if v["method"] == "synthalT1w" and v["session_id"] == "ses-1"][:6]
+
+
+def with_rescans() -> tuple[Cohort, np.ndarray]:
+    """Six people scanned again, 10 % larger by their volumes; what registration says instead, in percent."""
+    cohort, _, _, _ = made()
     again = np.random.default_rng(3).normal(0, 0.4, 6)
-    first = [v for v in volumes if v["method"] == "synthalT1w" and v["session_id"] == "ses-1"][:6]
     repeats = [
         {**v, "entities": name, "volume_ml": v["volume_ml"] * factor, "volume_left_ml": 1.0, "volume_right_ml": 1.0}
-        for v in first
+        for v in first_volumes()
         for name, factor in (("ses-1", 1.0), ("ses-1b", 1.1))  # the volume of the rescan itself does not count
     ]
     rows = [pair_of(i, d, session_id_followup="ses-1b") for i, d in enumerate(again)]
     known = cohort.changes
     assert known is not None
     repeated = replace(cohort, repeats=make_cohort([], [], repeats=repeats).repeats)
-    repeated = with_changes(repeated, [*known.to_dict("records"), *rows])
+    return with_changes(repeated, [*known.to_dict("records"), *rows]), again
+
+
+def test_the_detectable_change_comes_from_rescans() -> None:
+    """1.96 sqrt(2) SEM of pairs; a rescan's change d from its scan has the sum of squares d^2 / 2 around their mean."""
+    repeated, again = with_rescans()
     found = rows_of(detectable.tables(repeated)[0].frame, method=NAME, unit="percent", diagnosis="all")
     relative = again / (1 + again / 200)  # percent of the mean of both
     assert found["source"].item() == "repeated scans"
     assert found["smallest_change"].item() == pytest.approx(1.96 * np.sqrt(np.mean(relative**2)))
+
+
+def test_repeated_scans_by_hand() -> None:
+    """Test-retest of rescans by registration: sem = sqrt(mean d^2 / 2), bias = mean d in mL; no ICC."""
+    cohort, again = with_rescans()
+    found, scans = (item.frame for item in retest.tables(cohort))
+    by_hand = np.array([v["volume_ml"] for v in first_volumes()]) * again / 100
+    mine = rows_of(found, method=NAME, measure="total").set_index("quantity")
+    assert mine.loc["sem", "estimate"] == pytest.approx(np.sqrt(np.mean(by_hand**2) / 2))
+    assert mine.loc["bias", "estimate"] == pytest.approx(by_hand.mean())
+    assert (
+        mine.loc["icc_a1", "estimate"] != mine.loc["icc_a1", "estimate"]
+        and "not measured" in mine.loc["icc_a1", "reason"]
+    )
+    assert set(mine["change_measure"]) == {"registration"} and (mine["n"] == 6).all()
+    volumes = rows_of(found, method="synthalT1w", measure="total").set_index("quantity")
+    assert volumes.loc["cv_percent", "estimate"] == pytest.approx(100 * 0.1 / 2.1 * np.sqrt(2))
+    assert dict(scans.groupby("method").size()) == {"synthalT1w": 12, NAME: 12}
+
+
+def test_imputation_and_the_other_sample_have_changes_by_registration() -> None:
+    """Five pairs were not registered: imputed they count again, and the common sample is of the others."""
+    cohort, _, _, _ = made()
+    known = cohort.changes
+    assert known is not None
+    twice = pd.concat([known[5:], known.assign(method="first")])  # two methods, so that samples differ
+    group = replace(cohort.settings.group, imputations=2, imputation_cycles=2)
+    cohort = replace(cohort, changes=twice, settings=replace(cohort.settings, group=group))
+    frame = imputed.tables(cohort)[0].frame
+    row = rows_of(
+        frame, method=NAME, outcome="d_sdmt", subset="all", term="delta_volume_ml", change_measure="registration"
+    )
+    assert (row["n_complete"].item(), row["n"].item(), row["n_imputed"].item()) == (N - 5, N, 5)
+    before = imputed.tables(replace(cohort, changes=None))[0].frame
+    pd.testing.assert_frame_equal(frame[: len(before)], before)
+    own = registered.by_registration(cohort)
+    assert own is not None
+    other, notes = same_people.other_sample(cohort, "common")
+    mine = [r for r in other if r["method"] == NAME and r["outcome"] == "d_sdmt" and r["term"] == "delta_volume_ml"]
+    alone = longitudinal.fitted(replace(own, changes=None), "first:last")
+    complete = next(r for r in alone if (r["method"], r["outcome"], r["term"]) == (NAME, "d_sdmt", "delta_volume_ml"))
+    assert mine[0]["n"] == N - 5 and mine[0]["estimate"] == pytest.approx(complete["estimate"])
+    assert any(f"{N - 5} of {N} pairs" in note and "by registration" in note for note in notes)
 
 
 def test_the_detectable_change_of_controls() -> None:

@@ -18,6 +18,7 @@ from thalbids.group.cohort import Cohort
 from thalbids.group.columns import ESTIMATE, FITTED, FORMULA, METHOD, OUTCOME, REASON, SESSIONS, SUBSET, TERM
 from thalbids.group.modelling.design import Design
 from thalbids.group.modelling.models import Plan, Rows
+from thalbids.group.modelling.registered import CHANGE_MEASURE, with_measure
 from thalbids.group.modelling.samples import Sample, baseline, pairs, subsets
 from thalbids.group.statistics.fits import fit
 from thalbids.group.statistics.fits.imputation import Imputed, impute, pooled
@@ -49,6 +50,7 @@ IMPUTED: dict[str, Column] = {
     "helped": column("Variables", "Variables of the imputation; other_methods: mean volume by the others, each in SD."),
     **REASON,
     **FORMULA,
+    **CHANGE_MEASURE,
 }
 
 
@@ -65,7 +67,7 @@ def tables(cohort: Cohort) -> list[Table]:
         return []
     if group.imputations == 1:
         raise UsageError("Rubin's rules need two imputations and more.", "Set group.imputations to 20, or to 0.")
-    rows = [row for plan, sample, pair in _models(cohort) for row in rows_of_plan(cohort, plan, sample, pair)]
+    rows = [row for own, *model in _models(cohort) for row in rows_of_plan(own, *model)]
     choices = {
         "imputations": group.imputations,
         "cycles": group.imputation_cycles,
@@ -73,15 +75,16 @@ def tables(cohort: Cohort) -> list[Table]:
         "seed": cohort.settings.run.seed,
         "method": "predictive mean matching in chained equations; pooled by Rubin's rules with Barnard and Rubin's df",
     }
-    return [table("group_imputed", rows, IMPUTED, settings=choices, notes=notes(rows))]
+    return [table("group_imputed", with_measure(rows), IMPUTED, settings=choices, notes=notes(rows))]
 
 
-def _models(cohort: Cohort) -> Iterator[tuple[Plan, Sample, str]]:
-    if not cohort.model_methods:
-        return
-    yield crosssectional.plan(cohort), baseline(cohort), ""
-    for pair in longitudinal.pairs_of(cohort):
-        yield longitudinal.plan(cohort), pairs(cohort, pair), pair
+def _models(cohort: Cohort) -> Iterator[tuple[Cohort, Plan, Sample, str]]:
+    """Those of the main tables, each with its cohort: changes by registration last."""
+    if cohort.model_methods:
+        yield cohort, crosssectional.plan(cohort), baseline(cohort), ""
+    for own, pair in longitudinal.measures_of(cohort):
+        if own.model_methods:
+            yield own, longitudinal.plan(own), pairs(own, pair), pair
 
 
 def rows_of_plan(cohort: Cohort, plan: Plan, sample: Sample, pair: str) -> Rows:

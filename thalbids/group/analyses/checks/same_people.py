@@ -107,28 +107,30 @@ def tables(cohort: Cohort) -> list[Table]:
     ]
 
 
-def _samples(cohort: Cohort, which: str) -> Iterator[tuple[Plan, Sample, str]]:
-    yield crosssectional.plan(cohort), baseline(cohort, which), ""
-    for pair in longitudinal.pairs_of(cohort):
-        yield longitudinal.plan(cohort), pairs(cohort, pair, which), pair
+def _samples(cohort: Cohort, which: str) -> Iterator[tuple[Cohort, Plan, Sample, str]]:
+    """The main models, each with its cohort: changes by registration last."""
+    yield cohort, crosssectional.plan(cohort), baseline(cohort, which), ""
+    for own, pair in longitudinal.measures_of(cohort):
+        yield own, longitudinal.plan(own), pairs(own, pair, which), pair
 
 
 def other_sample(cohort: Cohort, other: str) -> tuple[Rows, list[str]]:
     """Rows of ``group_samples``, and what to say; none where both samples are the same people."""
     rows: Rows = []
     notes = []
-    for (plan, sample, pair), (_, common, _), (_, available, _) in zip(
+    for (own, plan, sample, pair), (_, _, common, _), (_, _, available, _) in zip(
         *(_samples(cohort, which) for which in (other, "common", "available")), strict=True
     ):
-        some = available.volumes["total"][list(cohort.compared)].notna().any(axis=1).sum()
-        if len(common.table) == len(available.table) or not cohort.compared:
+        some = available.volumes["total"][list(own.compared)].notna().any(axis=1).sum()
+        if len(common.table) == len(available.table) or not own.compared:
             continue
+        by = "" if own is cohort else " by registration"
         what = "people" if not pair else f"pairs of sessions ({pair})"
         notes.append(
-            f"{plan.analysis}: {len(common.table)} of {some} {what} have all of {len(cohort.compared)} methods; "
+            f"{plan.analysis}: {len(common.table)} of {some} {what} have all of {len(own.compared)} methods{by}; "
             f"the models on the {other} sample are in group_samples."
         )
-        kept = replace(cohort, settings=_only(cohort))
+        kept = replace(own, settings=_only(own))
         more = {"sessions": pair} if pair else {}
         rows += [{"analysis": plan.analysis, "sample": other, **row} for row in models.rows(plan, kept, sample, **more)]
     return rows, notes
@@ -143,8 +145,8 @@ def _only(cohort: Cohort) -> Any:
 def compare(cohort: Cohort) -> Rows:
     """Rows of ``group_associations``: every pair of methods on the people who have all of them."""
     rows: Rows = []
-    for plan, sample, pair in _samples(cohort, "common") if len(cohort.compared) > 1 else ():
-        rows += _compared(cohort, cohort.compared, plan, sample, pair)
+    for own, plan, sample, pair in _samples(cohort, "common") if len(cohort.compared) > 1 else ():
+        rows += _compared(cohort, cohort.compared, plan, sample, pair) if own is cohort else []
     return _adjusted(rows)
 
 

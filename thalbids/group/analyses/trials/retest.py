@@ -1,19 +1,26 @@
-"""How well a volume comes back: repeated scans of one visit (runs, or sessions marked as rescans)."""
+"""How well a volume, or a change by registration, comes back: repeated scans of one visit (runs, or sessions marked as
+rescans).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Column, Table, column, count, table
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import METHOD, REASON, STATUS
+from thalbids.group.modelling.registered import CHANGE_MEASURE, REGISTRATION, by_registration, measure_of, with_measure
 from thalbids.group.statistics.concordance import retest
 from thalbids.reports.group.beyond import View
+from thalbids.types import Estimate
 
 MEASURES = {"total": "volume_ml", "left": "volume_left_ml", "right": "volume_right_ml"}
+OF_VOLUMES = ("icc_a1", "icc_c1")  # they compare a scan with a measurement of its own
+NO_ICC = "by registration the later volume is the earlier one times the change: not measured by itself"
 RETEST: dict[str, Column] = {
     **METHOD,
     "measure": column("Measure", "Volume of both thalami, of the left or of the right."),
@@ -38,6 +45,7 @@ RETEST: dict[str, Column] = {
     "n": count("Number of sessions", "With two and more usable scans."),
     "n_scans": count("Number of scans", "Of those sessions."),
     **REASON,
+    **CHANGE_MEASURE,
 }
 SCANS: dict[str, Column] = {
     **PARTICIPANT,
@@ -49,12 +57,14 @@ SCANS: dict[str, Column] = {
     "volume_right_ml": column("Right thalamus volume", "Volume of the right thalamus.", "mL"),
     **STATUS,
     **REASON,
+    **CHANGE_MEASURE,
 }
 
 
 def tables(cohort: Cohort) -> list[Table]:
-    """``group_retest`` and the scans behind it; no rows where nobody was scanned twice."""
-    repeats = cohort.repeats
+    """``group_retest`` and the scans behind it, by registration last; no rows where nobody was scanned twice."""
+    moved = by_registration(cohort)
+    repeats = pd.concat([one.repeats for one in (cohort, moved) if one is not None], ignore_index=True)
     rows: list[dict[str, Any]] = []
     good = repeats[repeats["status"] == "ok"] if len(repeats) else repeats
     for method in dict.fromkeys(good["method"]):
@@ -65,11 +75,14 @@ def tables(cohort: Cohort) -> list[Table]:
             several = [values for values in sessions if values.size > 1]
             sizes = {"n": len(several), "n_scans": sum(values.size for values in several)}
             for quantity, found in retest.retest(sessions).items():
+                if quantity in OF_VOLUMES and measure_of(method) == REGISTRATION:
+                    found = Estimate(reason=NO_ICC)
                 numbers = {"estimate": found.estimate, "ci_low": found.ci_low, "ci_high": found.ci_high}
                 key = {"method": method, "measure": measure, "quantity": quantity}
                 rows.append({**key, **numbers, **sizes, "reason": found.reason})
-    scans = repeats.rename(columns={"entities": "scan"})[list(SCANS)]
-    return [table("group_retest", rows, RETEST), Table("group_retest_scans", scans, SCANS)]
+    measures = [measure_of(method) for method in repeats["method"]]
+    scans = repeats.rename(columns={"entities": "scan"}).assign(change_measure=measures)[list(SCANS)]
+    return [table("group_retest", with_measure(rows), RETEST), Table("group_retest_scans", scans, SCANS)]
 
 
 VIEW = View(
