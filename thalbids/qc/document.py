@@ -99,7 +99,8 @@ def build(
     ``icv``, ``registration:FLAIR``, ``mask:synthalT1w``).
     """
     icv = [_icv(entry) for entry in icv]
-    registrations = [_registration(entry, reference) for entry in registrations]
+    failed = failure_of(reference, images or {})
+    registrations = [_registration(entry, reference, failed is not None) for entry in registrations]
     judged = _brain(brain, affine, icv, brain_source or families.embedded())
     trustworthy = judged is not None and not rules.distrusted(judged["flags"])
     document: dict[str, Any] = {
@@ -316,10 +317,16 @@ def _icv(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**full, "flags": flags}
 
 
-def _registration(entry: Mapping[str, Any], reference: str) -> dict[str, Any]:
-    """One registration with its flags."""
+def failure_of(reference: str, images: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Why the reference image of a session cannot be used; None where it can, or nothing is known."""
+    image = images.get(reference, {"status": "ok"})
+    return None if image["status"] == "ok" else str(image["reason"])
+
+
+def _registration(entry: Mapping[str, Any], reference: str, nothing: bool) -> dict[str, Any]:
+    """One registration with its flags; none where there was nothing to register with."""
     full = {**entry, "attempts": [dict(attempt) for attempt in entry["attempts"]]}
-    return {**full, "flags": rules.registration_flags(full, reference)}
+    return {**full, "flags": [] if nothing else rules.registration_flags(full, reference)}
 
 
 def _distrust(masks: Mapping[str, dict[str, Any]], flags: Sequence[dict[str, Any]]) -> None:
@@ -347,8 +354,9 @@ def _short(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 def _all_flags(document: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     """Every flag of the document with the thing it is about."""
-    brain = document["Brain"]
-    scoped = [("brain", brain["flags"] if brain else [])]
+    brain, reference = document["Brain"], document["Reference"]
+    scoped = [(f"image:{reference}", rules.reference_flags(reference, failure_of(reference, document["Images"])))]
+    scoped += [("brain", brain["flags"] if brain else [])]
     scoped += [("icv", entry["flags"]) for entry in document["ICV"]]
     scoped += [(f"registration:{entry['image']}", entry["flags"]) for entry in document["Registrations"]]
     scoped += [(f"mask:{name}", entry["flags"]) for name, entry in document["Masks"].items()]
@@ -356,7 +364,6 @@ def _all_flags(document: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
         (f"image:{name}", image_flags(name, entry.get("acquisition") or {}, entry.get("notes") or ()))
         for name, entry in document["Images"].items()
     ]
-    scoped.append((f"image:{document['Reference']}", rules.reference_flags(document["Reference"])))
     for scope, flags in scoped:
         for flag in flags:
             yield {"scope": scope, **flag}

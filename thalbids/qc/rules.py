@@ -237,8 +237,16 @@ def rater_flags(failed_by: str) -> list[dict[str, Any]]:
     return [flag | {"reason": _sentence(failed_by[0].upper() + failed_by[1:])}]
 
 
-def reference_flags(reference: str) -> list[dict[str, Any]]:
-    """The flag of a session that was not measured on a T1w."""
+def reference_flags(reference: str, failed: str | None = None) -> list[dict[str, Any]]:
+    """The flag of a session whose reference image cannot be used (``failed``: why), or is not a T1w."""
+    if failed is not None:
+        return [
+            {
+                "rule": "reference_failed", "severity": DISTRUST, "value": None, "limit": None,
+                "reason": _sentence(f"The {reference} cannot be used: {failed}"),
+                "advice": "Nothing of this session was measured: mend or replace the image.",
+            }
+        ]  # fmt: skip
     if reference == "T1w":
         return []
     return [

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from thalbids import families
 from thalbids.bids.dataset import acquisition
 from thalbids.bids.results import names
+from thalbids.qc.document import failure_of
 from thalbids.qc.measures import asymmetry_index
 
 DASH = "\N{EN DASH}"
@@ -133,7 +134,9 @@ class Words:
         bad = [self.scope(scope) for scope in ("brain", "icv") if scope in flagged]
         bad += [self.label(name) for name in measured if not self.trusted(name)]
         if not measured:
-            return "No mask was made."
+            reference = self.document.get("Reference", "T1w")
+            broken = failure_of(reference, self.document.get("Images", {})) is not None
+            return f"No mask was made: the {reference} cannot be used." if broken else "No mask was made."
         count = f"{len(measured)} mask{'s were' if len(measured) != 1 else ' was'} made"
         if bad:
             return f"{count}; do not trust: {', '.join(bad)}."
@@ -315,7 +318,9 @@ class Words:
     def failures(self, more: Sequence[tuple[str, str]]) -> list[tuple[str, str, str]]:
         """What is missing, failed or excluded: (what, how, why), each thing once."""
         failures: dict[str, tuple[str, str, str]] = {}
-        for name, image in self.document.get("Images", {}).items():
+        images = self.document.get("Images", {})
+        reference = self.document.get("Reference")  # first: everything waits for it
+        for name, image in sorted(images.items(), key=lambda item: item[0] != reference):
             if image["status"] != "ok":
                 failures[name] = (image_name(name), image["status"], image["reason"])
         for entry in self.document.get("Registrations", ()):

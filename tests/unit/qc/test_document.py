@@ -12,6 +12,7 @@ from thalbids import qc
 from thalbids.errors import MetadataError
 from thalbids.qc import MaskInput
 from thalbids.qc.document import schema
+from thalbids.reports.text import Words
 
 SHAPE = (70, 80, 60)
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -163,6 +164,27 @@ def test_what_the_gate_warns_of_is_a_flag_and_its_record_is_valid(tmp_path):
     doc = document(registrations=[entry])
     assert [flag["reason"] for flag in doc["Flags"]] == ["FLAIR: the match is not sharp."]
     qc.write(tmp_path / "qc.json", doc)
+
+
+def test_a_broken_reference_is_the_first_flag_and_what_waits_for_it_raises_none():
+    waiting = {"chosen": None, "reason": "T1w failed: cut off", "excluded": True, "attempts": []}
+    doc = qc.build(
+        subject="01", session="2", affine=None,
+        masks={"synthalT1w": MaskInput(None, "synthal", ("T1w",), "failed", "T1w failed: cut off")},
+        images={
+            "FLAIR": {"source": "bids:raw:y", "status": "failed", "reason": "T1w failed: cut off", "notes": []},
+            "T1w": {"source": "bids:raw:x", "status": "failed", "reason": "x.nii.gz: cut off", "notes": []},
+        },
+        registrations=[{"image": name, **waiting} for name in ("FLAIR", "R1map")],
+    )  # fmt: skip
+    assert [(flag["scope"], flag["rule"], flag["severity"]) for flag in doc["Flags"]] == [
+        ("image:T1w", "reference_failed", "distrust")
+    ]
+    assert doc["Flags"][0]["reason"] == "The T1w cannot be used: x.nii.gz: cut off."
+    assert [entry["excluded"] for entry in doc["Registrations"]] == [True, True]
+    words = Words(doc, {"synthalT1w": "SynThal T1w"})
+    assert words.verdict() == "No mask was made: the T1w cannot be used."
+    assert words.failures([])[0][:2] == ("T1w", "failed")
 
 
 def test_failed_masks_are_kept_with_their_reason():

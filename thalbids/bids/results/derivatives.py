@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -181,21 +181,24 @@ def read_documents(places: Iterable[Place]) -> dict[tuple[str, str], dict[str, A
     return documents
 
 
+def tables_of_people(root: Path, ending: str, participants: Collection[str] = ()) -> Iterator[tuple[str, Path]]:
+    """``sub-X`` and its table ``sub-X/anat/sub-X_ENDING``, of those who have it."""
+    for subject in _folders(root, _SUBJECT) or ():
+        path = root / subject / "anat" / f"{subject}_{ending}"
+        wanted = not participants or subject.removeprefix("sub-") in participants
+        if wanted and os.path.isfile(path):  # noqa: PTH113 (a name that is too long raises elsewhere)
+            yield subject, path
+
+
 def read_pbvc(root: Path, participants: Collection[str] = ()) -> tuple[list[dict[str, Any]], list[str]]:
     """The rows of every ``sub-X/anat/sub-X_desc-siena_morph.tsv``, and notes.
 
     The columns are participant_id, session_id_baseline, session_id_followup, pbvc (%, NaN when missing), source, status
     and reason.
     """
-    rows: list[dict[str, Any]] = []
     notes: list[str] = []
-    for subject in _folders(root, _SUBJECT) or ():
-        if participants and subject.removeprefix("sub-") not in participants:
-            continue
-        path = root / subject / "anat" / f"{subject}_{SIENA}"
-        if os.path.isfile(path):  # noqa: PTH113 (a name that is too long raises elsewhere)
-            rows += [_pbvc_row(subject, row) for row in _table(path, _PBVC, notes)]
-    return rows, notes
+    tables = tables_of_people(root, SIENA, participants)
+    return [_pbvc_row(subject, row) for subject, path in tables for row in _table(path, _PBVC, notes)], notes
 
 
 def read_changes(root: Path, participants: Collection[str] = ()) -> tuple[list[dict[str, Any]], list[str]]:
@@ -204,11 +207,8 @@ def read_changes(root: Path, participants: Collection[str] = ()) -> tuple[list[d
     """
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
-    for subject in _folders(root, _SUBJECT) or ():
-        if participants and subject.removeprefix("sub-") not in participants:
-            continue
-        path = root / subject / "anat" / f"{subject}_{CHANGE}"
-        for row in _table(path, CHANGES[1:], notes) if os.path.isfile(path) else ():  # noqa: PTH113 (as above)
+    for subject, path in tables_of_people(root, CHANGE, participants):
+        for row in _table(path, CHANGES[1:], notes):
             if row["measure"] != "registration" or not row["method"]:
                 continue
             cells = {name: row[name] for name in CHANGES[1:]}

@@ -13,7 +13,9 @@ import pandas as pd
 from thalbids import families
 from thalbids.bids.results import names
 from thalbids.bids.results.derivatives import (
+    CHANGE,
     CHANGES,
+    SIENA,
     Volumes,
     find_places,
     read_changes,
@@ -177,9 +179,13 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     volumes = volume_frame(read, icv, settings.group, notes)
     visit_frame["has_mri"] = _has_mri(visit_frame, volumes)
     check_tables((bids_dir, out_dir), pbvc=settings.siena.table)
-    pbvc, pbvc_notes = _pbvc(out_dir, settings.siena.table, inputs.derivatives.get("siena"), inputs.participant_label)
+    edited = [trust.changed_tables(out_dir, ending, places) for ending in (CHANGE, SIENA)]
+    pbvc, pbvc_notes = _pbvc(
+        out_dir, settings.siena.table, inputs.derivatives.get("siena"), inputs.participant_label, edited[1]
+    )
     pbvc_notes += _backwards(pbvc, visit_frame)
     changes, change_notes = read_changes(out_dir, inputs.participant_label)
+    changes = [row | _edited(row, edited[0]) for row in changes]
     cohort = Cohort(
         volumes=volumes, visits=visit_frame, pbvc=pbvc, settings=settings, bids_dir=bids_dir, out_dir=out_dir,
         repeats=frame_of(read.repeats, (*VOLUME_COLUMNS, "entities")).drop(columns=["icv_ml", "icv_source"]),
@@ -195,6 +201,8 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
             raise unknown_name("method of the clinical models (group.sample_methods)", name, cohort.model_methods)
     doubted = trust.distrusted(out_dir, places, [*read.rows, *read.repeats])
     told_of = [trust.note(row) for row in doubted]
+    for what, faults in zip(("change between visits", "whole-brain change"), edited, strict=True):
+        told_of += [f"warning: {person} {what} left out: {reason}." for person, reason in faults.items()]
     cohort = replace(cohort, notes=[*cohort.notes, *told_of], lost=[*cohort.lost, *told_of])
     left_out = [*summary.exclusions(out_dir, settings.ratings, cohort.volumes), *doubted]
     if left_out:
@@ -360,8 +368,14 @@ def _backwards(pbvc: pd.DataFrame, visit_frame: pd.DataFrame) -> list[str]:
     return [f"warning: {text}. Name the earlier session first, with the sign turned."]
 
 
+def _edited(row: Mapping[str, Any], faults: Mapping[str, str]) -> dict[str, str]:
+    """Status and reason of a row of a table that is not what its record tells of."""
+    person = str(row["participant_id"])
+    return {"status": "failed", "reason": faults[person]} if person in faults else {}
+
+
 def _pbvc(
-    out_dir: Path, table: Path | None, given: Path | None, labels: Sequence[str]
+    out_dir: Path, table: Path | None, given: Path | None, labels: Sequence[str], edited: Mapping[str, str]
 ) -> tuple[pd.DataFrame, list[str]]:
     """PBVC of a given table, of ``--derivatives siena=PATH`` and of our own derivatives; the first that is ok wins."""
     rows: list[dict[str, Any]] = []
@@ -370,7 +384,7 @@ def _pbvc(
         rows += read_pbvc_table(table, labels)
     for root in ([] if given is None else [given]) + [out_dir]:
         found, told = read_pbvc(root, labels)
-        rows += found
+        rows += [row | (_edited(row, edited) if root == out_dir else {}) for row in found]
         notes += told
     frame = frame_of(rows, PBVC_COLUMNS)
     keys = list(PBVC_COLUMNS[:3])

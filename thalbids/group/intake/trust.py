@@ -11,14 +11,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from thalbids.bids.results.derivatives import Place
+from thalbids.bids.results.derivatives import Place, tables_of_people
 from thalbids.bids.results.documents import read_document
 from thalbids.engine.fingerprint import file_sha256, json_sha256
 from thalbids.engine.record import KEY
 from thalbids.errors import MetadataError
 from thalbids.files import read_json
 
-QC, ICV, REORIENTED = "desc-thalamus_qc.json", "desc-icv_morph.json", "desc-reoriented"
+QC, MASK, REORIENTED = "desc-thalamus_qc.json", "mask.json", "desc-reoriented"
+TABLES = (  # and where their records are
+    ("desc-thalamus_morph.tsv", QC),
+    ("desc-icv_morph.tsv", "desc-icv_morph.json"),
+    ("desc-thalamusqmri_morph.tsv", "desc-thalamusqmri_morph.json"),
+)
 MEND = "run participant again"
 
 
@@ -57,23 +62,62 @@ def note(row: Mapping[str, str]) -> str:
 def _session_fault(out_dir: Path, place: Place) -> tuple[str, bool]:
     """Why the volumes of a session are not what its records tell of ("" when they are), and whether there are any."""
     recorded = False
-    for path in (*place.ending(QC)[:1], *place.ending(ICV)[:1]):
-        try:
-            document = read_json(path)
-            provenance = document.pop(KEY, None)
-            if provenance is None:
-                if path.name.endswith(QC):
-                    read_document(path)
-                continue
-            listed = dict(provenance["Outputs"])
-        except (MetadataError, KeyError, TypeError, ValueError):
-            return f"{path.name} is damaged", recorded
-        recorded = True
-        if listed.pop(path.relative_to(out_dir).as_posix(), None) != json_sha256(document):
-            return f"{path.name} was changed after it was written", recorded
-        if fault := _changed(out_dir, listed):
+    for path in (path for _, record in TABLES for path in place.ending(record)):
+        fault, known = _record_fault(out_dir, path)
+        if not known and not fault and path.name.endswith(QC):
+            try:
+                read_document(path)
+            except MetadataError:
+                fault = f"{path.name} is damaged"
+        if fault:
             return fault, recorded
+        recorded = recorded or known
+    if recorded or _recorded(out_dir, place):
+        lacking = (record for table, record in TABLES if place.ending(table) and not place.ending(record))
+        return next((f"{place.name}_{record}, the record of a table, is not there" for record in lacking), ""), recorded
     return "", recorded
+
+
+def _recorded(out_dir: Path, place: Place) -> bool:
+    """Whether a session has a mask with a record: a copy of tables alone has none."""
+    return any(_record_fault(out_dir, path)[1] for path in place.ending(MASK)[:1])
+
+
+def _record_fault(out_dir: Path, path: Path) -> tuple[str, bool]:
+    """Why the files of a record (a JSON file) are not what it tells of ("" when they are), and whether it is one."""
+    try:
+        document = read_json(path)
+        provenance = document.pop(KEY, None)
+        if provenance is None:
+            return "", False
+        listed = dict(provenance["Outputs"])
+    except (MetadataError, AttributeError, KeyError, TypeError, ValueError):
+        return f"{path.name} is damaged", False
+    if listed.pop(path.relative_to(out_dir).as_posix(), None) != json_sha256(document):
+        return f"{path.name} was changed after it was written", True
+    return _changed(out_dir, listed), True
+
+
+def changed_tables(out_dir: Path, ending: str, places: Sequence[Place]) -> dict[str, str]:
+    """Why the table of a person that looks at several sessions is not what its record tells of, by ``sub-X``.
+
+    Parameters
+    ----------
+    ending : of the table's name (``desc-change_morph.tsv``)
+    places : sessions; where one has records, its person's tables must have theirs
+    """
+    faults = {}
+    people = {place.participant_id.removeprefix("sub-") for place in places}
+    for person, path in tables_of_people(out_dir, ending, people):
+        record = path.with_suffix(".json")
+        fault = ""
+        if record.is_file():
+            fault = _record_fault(out_dir, record)[0]
+        elif any(place.participant_id == person and _recorded(out_dir, place) for place in places):
+            fault = f"{record.name}, the record of a table, is not there"
+        if fault:
+            faults[person] = f"{fault}: {MEND}"
+    return faults
 
 
 def _mask_fault(out_dir: Path, place: Place, method: str, recorded: bool) -> str:

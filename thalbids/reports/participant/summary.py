@@ -120,7 +120,7 @@ def _row(session: Mapping[str, Any], method: str) -> dict[str, Any]:
         "prefix": session["prefix"], "title": session["title"], "thumbnail": session["thumbnail"],
         "verdict": session["verdict"],
         **{key: own.get(key, DASH) for key in ("volume", "left", "right", "interval", "asymmetry")},
-        "norm": own.get("norm"),
+        "measured": own.get("volume", DASH) != DASH, "norm": own.get("norm"),
         "distrusted": bool(own.get("distrusted")), "flags": flags[:MOST_FLAGS], "more": max(0, len(flags) - MOST_FLAGS),
         "acquisition": _acquired(acquired, session["reference"]),
     }  # fmt: skip

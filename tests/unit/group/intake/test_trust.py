@@ -9,6 +9,7 @@ import pytest
 
 from tests.cohort import morph_row, write_rows
 from tests.unit.group.small import cohort_of
+from thalbids.bids.results.derivatives import CHANGES
 from thalbids.bids.results.outputs import UNFINISHED
 from thalbids.cli.main import main
 from thalbids.engine.fingerprint import file_sha256, json_sha256
@@ -111,6 +112,51 @@ def test_a_changed_qc_document_costs_its_session(root: Path) -> None:
     path = anat(root, "thalamus_qc.json")
     path.write_text(path.read_text().replace('"Flags": []', '"Flags": [1]'))
     assert lost(root) == BOTH
+
+
+@pytest.mark.parametrize("missing", ["thalamus_qc.json", "icv_morph.json"])
+def test_a_table_without_its_record_costs_its_session(root: Path, missing: str) -> None:
+    """Whoever deletes the record can edit the table; a copy of tables alone has no masks, and is taken as it stands."""
+    folder = anat(root, "thalamus_qc.json").parent
+    table = folder / "sub-01_ses-1_desc-icv_morph.tsv"
+    table.write_text("source\ticv_mm3\nsynthal\t1500000\n")
+    record(table.with_suffix(".json"), root / "out", {}, table)
+    assert lost(root) == set()
+    anat(root, missing).unlink()
+    assert lost(root) == BOTH
+    assert f"sub-01_ses-1_desc-{missing}, the record of a table, is not there" in cohort(root).lost[0]
+    for path in folder.iterdir():
+        if path.suffix != ".tsv":
+            path.unlink()
+    assert lost(root) == set()
+
+
+@pytest.mark.parametrize("what", ["untouched", "edited", "without its record", "with a damaged record"])
+@pytest.mark.parametrize("kind", ["change", "siena"])
+def test_tables_of_a_person_are_held_against_their_records(root: Path, kind: str, what: str) -> None:
+    folder = root / "out/sub-01/anat"
+    folder.mkdir()
+    table = folder / f"sub-01_desc-{kind}_morph.tsv"
+    if kind == "change":
+        row = {**dict.fromkeys(CHANGES[1:], "n/a"), "method": "first", "measure": "registration", "status": "ok"}
+        row |= {"session_id_baseline": "ses-1", "session_id_followup": "ses-2"}
+        write_rows(table, [row | {name: -0.5 for name in row if name.startswith("delta_")}])
+    else:
+        pair = {"session_id_baseline": "ses-1", "session_id_followup": "ses-2"}
+        write_rows(table, [pair | {"pbvc": -0.5, "source": "siena", "status": "ok", "reason": "n/a"}])
+    record(table.with_suffix(".json"), root / "out", {}, table)
+    if what == "edited":
+        table.write_text(table.read_text().replace("-0.5", "-5"))
+    elif what == "without its record":
+        table.with_suffix(".json").unlink()
+    elif what == "with a damaged record":
+        table.with_suffix(".json").write_text("{")
+    found = cohort(root)
+    frame = found.changes if kind == "change" else found.pbvc
+    assert frame is not None
+    assert frame["status"].tolist() == (["ok"] if what == "untouched" else ["failed"])
+    assert len(found.lost) == (0 if what == "untouched" else 1)
+    assert lost(root) == set()  # the volumes of the sessions stay
 
 
 @pytest.mark.parametrize("what", ["deleted", "deleted with its record", "damaged", "of another person"])

@@ -62,6 +62,21 @@ def test_the_row_of_a_pair(tmp_path: Path) -> None:
     assert (row["interval_source"], row["status"]) == ("known_change", "ok")
 
 
+def test_a_contrast_agent_in_one_visit_alone_is_read_as_growth(tmp_path: Path) -> None:
+    """The change of such a pair is excluded, its number stays for looking at; that of the volumes is flagged."""
+    person = Scanned(tmp_path, {"1": 0.0, "2": 2.0})
+    person.scan("1", seen((1.0, 1.0), 1), volume("synthalT1w", 16000.0))
+    person.scan("2", seen((1.0, 1.0), 2), volume("synthalT1w", 15900.0))
+    document = json.loads(person.subject.sessions[1].qc.read_text())
+    document["Images"]["T1w"]["acquisition"]["contrast_agent"] = "gadolinium"
+    person.subject.sessions[1].qc.write_text(json.dumps(document))
+    (row,) = person.made()
+    assert (row["status"], row["comparable"]) == ("excluded", "no")
+    assert "contrast agent in one of the two visits" in str(row["reason"]) and row["delta_percent"] is not None
+    volumes = next(row for row in read_table(table_of(person.subject)) if row["measure"] == "volume_difference")
+    assert (volumes["status"], volumes["comparable"]) == ("ok", "no")
+
+
 def test_what_cannot_be_measured_is_told(tmp_path: Path) -> None:
     person = Scanned(tmp_path)
     person.scan("1", seen((1.0, 1.0), 1), volume("synthalT1w", 16000.0))
