@@ -1,6 +1,6 @@
 """The whole participant run killed again and again at random moments.
 
-What comes out is what an undisturbed run gives.
+What comes out is what an undisturbed run gives, change between two visits included, with one process or two.
 """
 
 from __future__ import annotations
@@ -18,22 +18,33 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from thalbids.bids.results.outputs import read_table
+
 pytest.importorskip("nilearn")
 KILLS = 20
 
 
 def dataset(root: Path) -> Path:
+    """One person: a visit with three contrasts, and one a year later, moved and with noise."""
     from nilearn.datasets import load_mni152_template
 
     t1w = load_mni152_template(resolution=2)
     data = np.asarray(t1w.dataobj, dtype=np.float32)
     shifted = t1w.affine.copy()
     shifted[:3, 3] += (1.5, -2, 1)
-    (root / "sub-01/anat").mkdir(parents=True)
+    first, later = (root / f"sub-01/ses-{label}/anat/sub-01_ses-{label}" for label in "12")
+    first.parent.mkdir(parents=True)
+    later.parent.mkdir(parents=True)
     (root / "dataset_description.json").write_text('{"Name": "kill", "BIDSVersion": "1.10.0"}')
-    nib.save(t1w, root / "sub-01/anat/sub-01_T1w.nii.gz")
-    nib.save(nib.Nifti1Image(np.sqrt(data), shifted), root / "sub-01/anat/sub-01_FLAIR.nii.gz")
-    nib.save(nib.Nifti1Image(data, t1w.affine), root / "sub-01/anat/sub-01_R1map.nii.gz")
+    dates = "session_id\tacq_time\nses-1\t2020-01-01\nses-2\t2021-01-01\n"
+    (root / "sub-01/sub-01_sessions.tsv").write_text(dates)
+    nib.save(t1w, f"{first}_T1w.nii.gz")
+    nib.save(nib.Nifti1Image(np.sqrt(data), shifted), f"{first}_FLAIR.nii.gz")
+    nib.save(nib.Nifti1Image(data, t1w.affine), f"{first}_R1map.nii.gz")
+    noise = np.random.default_rng(1).normal(0, 0.01 * data.max(), data.shape)
+    nib.save(
+        nib.Nifti1Image(np.where(data > 0, np.abs(data + noise), 0).astype(np.float32), shifted), f"{later}_T1w.nii.gz"
+    )
     return root
 
 
@@ -73,6 +84,16 @@ def test_killed_twenty_times_and_resumed(tmp_path: Path, nprocs: int) -> None:
         process.wait()
     last = subprocess.run(command(raw, tmp_path / "killed", nprocs), capture_output=True, text=True)
     assert last.returncode == whole.returncode, last.stderr
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    pair = read_table(tmp_path / "killed/sub-01/anat/sub-01_desc-change_morph.tsv")
+    assert {(row["measure"], row["status"]) for row in pair if row["method"] == "synthalT1w"} == {
+        ("volume_difference", "ok"),
+        ("registration", "ok"),
+    }
+    record = tmp_path / "killed/sub-01/anat/sub-01_from-1_to-2_desc-change_qc.json"
+    record.write_bytes(record.read_bytes()[:100])  # a damaged record of what lies between is made again
+    mended = subprocess.run(command(raw, tmp_path / "killed", nprocs), capture_output=True, text=True)
+    assert mended.returncode == whole.returncode, mended.stderr
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
     again = subprocess.run(command(raw, tmp_path / "killed", nprocs), capture_output=True, text=True)
     assert " ok" not in again.stderr.splitlines()[-1], again.stderr

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from thalbids.image.grids import zooms
+from thalbids.inference.parts import pieces
 
 SPECK_MM3 = 1000.0  # what is bright and smaller is noise: a brain has a thousand times that
 FAINT = 0.1  # of what is bright: three SD of the air's noise up to which it is told from tissue
@@ -52,11 +53,8 @@ def without_air(data: np.ndarray, sizes: Sequence[float]) -> np.ndarray:
     away = np.abs(data - level)
     if not 0 < reach < FAINT * float(np.percentile(away, 98)):
         return data
-    bright = away > reach
-    parts, n = ndimage.label(bright)
-    large = np.bincount(parts.ravel(), minlength=n + 1) * np.prod(sizes) >= SPECK_MM3
-    large[0] = False
-    return np.where(large[parts], data, np.float32(0))
+    numbered, voxels = pieces(away > reach)
+    return np.where((voxels * np.prod(sizes) >= SPECK_MM3)[numbered], data, np.float32(0))
 
 
 def without_margin(data: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

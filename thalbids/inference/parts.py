@@ -12,14 +12,18 @@ def fill_holes(mask: np.ndarray) -> np.ndarray:
     return np.asarray(parts[1:-1, 1:-1, 1:-1] != parts[0, 0, 0]) if n else mask
 
 
+def pieces(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The face-connected components, numbered from 1, and how many voxels each number has (none for the outside, 0)."""
+    labels, n = ndimage.label(mask)
+    sizes = np.bincount(labels.ravel(), minlength=n + 1)
+    sizes[0] = 0
+    return labels, sizes
+
+
 def largest(mask: np.ndarray) -> np.ndarray:
     """The largest face-connected component (all False stays all False)."""
-    labels, n = ndimage.label(mask)
-    if n < 2:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return np.asarray(labels == sizes.argmax())
+    labels, sizes = pieces(mask)
+    return np.asarray(labels == sizes.argmax()) if sizes.any() else mask
 
 
 def clean(p: np.ndarray, threshold: float = 0.5) -> np.ndarray:

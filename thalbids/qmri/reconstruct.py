@@ -13,6 +13,7 @@ from scipy import ndimage
 from thalbids.errors import ImageError, ThalbidsError
 from thalbids.image.grids import resample_to, same_grid, zooms
 from thalbids.image.io import load_image
+from thalbids.inference.parts import largest
 from thalbids.qmri.acquisition import Acquisition, Part
 from thalbids.qmri.fields import Field, Receive
 from thalbids.qmri.models import b1, mp2rage
@@ -378,12 +379,7 @@ def head_mask(image: nib.Nifti1Image) -> nib.Nifti1Image:
     """The head of an image without brain mask: above Otsu's threshold after smoothing, the largest piece, filled."""
     data = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32))
     smoothed = ndimage.gaussian_filter(data, [3.0 / size for size in zooms(image.affine)])
-    inside = smoothed > _otsu(smoothed)
-    labels, n = ndimage.label(inside)
-    if n > 1:
-        sizes = np.bincount(labels.ravel())
-        sizes[0] = 0
-        inside = labels == sizes.argmax()
+    inside = largest(smoothed > _otsu(smoothed))
     return nib.Nifti1Image(ndimage.binary_fill_holes(inside).astype(np.uint8), image.affine)
 
 

@@ -6,6 +6,8 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from thalbids.inference.parts import pieces
+
 NOISY = 0.16  # local standard deviation as a share of the range: 0.2 - 0.29 in noise, 0.02 - 0.08 in tissue
 SHARE = 0.5  # of a voxel's surroundings that is noisy outside the head
 SURROUNDINGS = 3  # voxels
@@ -51,9 +53,5 @@ def _at_the_edge(noisy: np.ndarray) -> bool:
 
 def _large_pieces(mask: np.ndarray) -> np.ndarray:
     """The largest connected piece, and those of a fiftieth of its size: the skull, noisy too, parts scalp and brain."""
-    numbered, count = ndimage.label(mask)
-    if count < 2:
-        return mask
-    sizes = np.bincount(numbered.ravel())
-    sizes[0] = 0
-    return np.asarray((sizes >= sizes.max() / 50)[numbered])
+    numbered, sizes = pieces(mask)
+    return np.asarray((sizes >= max(sizes.max() / 50, 1))[numbered])

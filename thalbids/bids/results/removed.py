@@ -16,7 +16,11 @@ def removed(bids_dir: Path, places: Sequence[Place]) -> list[Place]:
 
     Nothing is told of a dataset without any image in ``anat``: tables alone are enough for the group level.
     """
-    people = people_of(bids_dir)
+    return _without_folder(bids_dir, people_of(bids_dir), places)
+
+
+def _without_folder(bids_dir: Path, people: Mapping[str, set[str]], places: Sequence[Place]) -> list[Place]:
+    """``people``: the sessions of each person that the raw dataset has."""
     if not _has_images(bids_dir, people):
         return []
     gone = []
@@ -41,7 +45,7 @@ def removed_from(bids_dir: Path, out_dir: Path) -> list[str]:
         for person, sessions in people_of(out_dir).items()
         if person not in people or sessions - people[person]
     ]
-    gone = removed(bids_dir, find_places(out_dir, suspects)) if suspects else []
+    gone = _without_folder(bids_dir, people, find_places(out_dir, suspects)) if suspects else []
     what = "The group level leaves them out; delete their folders and pages where consent was withdrawn."
     return [removal_note(gone, what)] if gone else []
 
