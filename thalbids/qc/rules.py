@@ -83,6 +83,10 @@ def _side_rules(side: str) -> tuple[Rule, ...]:
             f"Only {{value}} % of the {side} thalamus hang together.", _LOOK, scale=100.0,
         ),
         Rule(
+            f"torn_{side}", f"largest_fraction_{side}", 0.5, None,
+            f"The {side} thalamus is torn: its largest piece holds {{value}} % of it.", _REDO, DISTRUST, scale=100.0,
+        ),
+        Rule(
             f"centre_distance_{side}", f"centre_distance_{side}_mm", None, 14.0,
             f"The centre of the {side} thalamus lies {{value}} mm from where the brain mask puts it.",
             "Check the brain mask and the outline: the mask may sit on another structure.", DISTRUST,

@@ -59,6 +59,22 @@ def test_known_change_of_each_side_under_a_bias_field(factors: tuple[float, floa
     assert found.both == pytest.approx((found.left + found.right) / 2, abs=2e-4)
 
 
+def with_vessel(visit: Seen) -> Seen:
+    """A bright tube along the top of the left body, as a vein with a contrast agent."""
+    values = np.asarray(visit.image.dataobj).copy()
+    x, y, z = np.indices(SHAPE)
+    values[(np.hypot(x - 24, z - 36) < 1.5) & (np.abs(y - 27) < 4)] += 0.1
+    return replace(visit, image=nib.Nifti1Image(values, visit.image.affine))
+
+
+def test_what_one_visit_alone_shows_at_the_border_is_counted() -> None:
+    first, second = seen((1.0, 1.0), 1), seen((0.98, 1.0), 2, gain=0.05, matrix=POSE)
+    assert measure(first, second).odd < 0.001
+    odd = measure(first, with_vessel(second)).odd
+    assert odd > 0.003
+    assert measure(with_vessel(second), first).odd == pytest.approx(odd, rel=1e-6)
+
+
 def test_a_registration_that_missed_a_little_is_mended() -> None:
     off = POSE @ exponential(np.array([0.005, -0.004, 0.003, 0.3, -0.2, 0.2]))
     first, second = seen((1.0, 1.0), 1), seen((0.99, 0.99), 2, matrix=POSE)

@@ -53,6 +53,7 @@ def test_a_good_session_has_no_flags_and_a_trusted_mask():
     ("labels", "rule", "severity"),
     [
         (np.zeros(SHAPE, np.uint8), "empty", "distrust"),
+        (np.where(np.arange(SHAPE[2]) % 3 == 0, 0, thalami(radius=6.2)).astype(np.uint8), "torn_left", "distrust"),
         (thalami(radius=3), "volume_left", "distrust"),
         (thalami(radius=8, left=(26, 42, 29), right=(44, 42, 29)), "volume_right", "distrust"),
         (thalami(left=(41, 42, 29), right=(29, 42, 29)), "left_right_swapped", "distrust"),

@@ -64,7 +64,7 @@ def add_step(subject: SubjectPlan, first: SessionPlan, later: SessionPlan) -> st
         ),
         after=_waits(subject, (first, later), methods),
         record=record,
-        version=2,
+        version=3,  # OddShare
     )
     return step.name
 
@@ -104,8 +104,12 @@ def registered(inputs: Inputs, outputs: Outputs, params: RegisteredParams, upstr
             except ThalbidsError as error:
                 found[desc] = {"Reason": error.problem}
             else:
-                found[desc] = {"LogBoth": change.both, "LogLeft": change.left, "LogRight": change.right}
-    told = "Logarithm of the later over the earlier volume, by registration at the border of each mask."
+                logs = {"LogBoth": change.both, "LogLeft": change.left, "LogRight": change.right}
+                found[desc] = logs | {"OddShare": change.odd}
+    told = (
+        "Logarithm of the later over the earlier volume, by registration at the border of each mask; OddShare: share "
+        "of the border where the two differ by more than a movement explains."
+    )
     write_json(outputs["qc"], {"Description": told, "Changes": found} | params.to_json())
     return Done()
 

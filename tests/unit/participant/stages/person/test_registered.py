@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import pytest
 
-from tests.unit.longitudinal.test_affine import Seen, seen
+from tests.unit.longitudinal.test_affine import Seen, seen, with_vessel
 from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from tests.unit.participant.stages.person.test_change import Person, volume
 from tests.unit.participant.test_plan import OUT, session
@@ -57,7 +57,7 @@ def test_the_row_of_a_pair(tmp_path: Path) -> None:
     assert float(row["delta_percent_per_year"] or 0) == pytest.approx(percent / 2)
     assert float(row["volume_followup_ml"] or 0) == pytest.approx(16 * math.exp(change["LogBoth"]))
     assert float(row["delta_left_percent"] or 0) == pytest.approx(100 * math.expm1(change["LogLeft"]))
-    half = 1.959963984540054 * math.sqrt(0.0028**2 + (0.16 * change["LogBoth"]) ** 2)
+    half = 1.959963984540054 * math.sqrt(0.0037**2 + (0.16 * change["LogBoth"]) ** 2)
     assert float(row["delta_percent_high"] or 0) == pytest.approx(100 * math.expm1(change["LogBoth"] + half))
     assert (row["interval_source"], row["status"]) == ("known_change", "ok")
 
@@ -75,6 +75,18 @@ def test_a_contrast_agent_in_one_visit_alone_is_read_as_growth(tmp_path: Path) -
     assert "contrast agent in one of the two visits" in str(row["reason"]) and row["delta_percent"] is not None
     volumes = next(row for row in read_table(table_of(person.subject)) if row["measure"] == "volume_difference")
     assert (volumes["status"], volumes["comparable"]) == ("ok", "no")
+
+
+def test_what_one_visit_alone_shows_speaks_against_the_pair(tmp_path: Path) -> None:
+    """An agent that no sidecar names: the change by registration has no interval and is not called comparable."""
+    person = Scanned(tmp_path, {"1": 0.0, "2": 2.0})
+    person.scan("1", seen((1.0, 1.0), 1), volume("synthalT1w", 16000.0))
+    person.scan("2", with_vessel(seen((1.0, 1.0), 2)), volume("synthalT1w", 15900.0))
+    (row,) = person.made()
+    assert (row["status"], row["comparable"], row["flags"]) == ("ok", "no", "visit_border")
+    assert "% of the border differ" in str(row["remark"]) and row["delta_percent_low"] is None
+    volumes = next(row for row in read_table(table_of(person.subject)) if row["measure"] == "volume_difference")
+    assert (volumes["comparable"], volumes["remark"]) == ("yes", None)
 
 
 def test_what_cannot_be_measured_is_told(tmp_path: Path) -> None:
