@@ -122,7 +122,6 @@ def _row(session: Mapping[str, Any], method: str) -> dict[str, Any]:
         **{key: own.get(key, DASH) for key in ("volume", "left", "right", "interval", "asymmetry")},
         "measured": own.get("volume", DASH) != DASH, "norm": own.get("norm"),
         "distrusted": bool(own.get("distrusted")), "flags": flags[:MOST_FLAGS], "more": max(0, len(flags) - MOST_FLAGS),
-        "distrusted": bool(own.get("distrusted")), "flags": flags[:MOST_FLAGS], "more": max(0, len(flags) - MOST_FLAGS),
         "acquisition": _acquired(acquired, session["reference"]),
     }  # fmt: skip
 
