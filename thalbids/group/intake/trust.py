@@ -72,15 +72,23 @@ def _session_fault(out_dir: Path, place: Place) -> tuple[str, bool]:
         if fault:
             return fault, recorded
         recorded = recorded or known
-    if recorded or _recorded(out_dir, place):
+    if recorded or _recorded(place):
         lacking = (record for table, record in TABLES if place.ending(table) and not place.ending(record))
         return next((f"{place.name}_{record}, the record of a table, is not there" for record in lacking), ""), recorded
     return "", recorded
 
 
-def _recorded(out_dir: Path, place: Place) -> bool:
+def _recorded(place: Place) -> bool:
     """Whether a session has a mask with a record: a copy of tables alone has none."""
-    return any(_record_fault(out_dir, path)[1] for path in place.ending(MASK)[:1])
+    return any(_listed(path) for path in place.ending(MASK))
+
+
+def _listed(path: Path) -> dict[str, str]:
+    """The files of a record and their SHA-256; nothing where a JSON file is none, or cannot be read."""
+    try:
+        return dict(read_json(path)[KEY]["Outputs"])
+    except (MetadataError, KeyError, TypeError, ValueError):
+        return {}
 
 
 def _record_fault(out_dir: Path, path: Path) -> tuple[str, bool]:
@@ -113,7 +121,7 @@ def changed_tables(out_dir: Path, ending: str, places: Sequence[Place]) -> dict[
         fault = ""
         if record.is_file():
             fault = _record_fault(out_dir, record)[0]
-        elif any(place.participant_id == person and _recorded(out_dir, place) for place in places):
+        elif any(place.participant_id == person and _recorded(place) for place in places):
             fault = f"{record.name}, the record of a table, is not there"
         if fault:
             faults[person] = f"{fault}: {MEND}"
@@ -126,8 +134,14 @@ def _mask_fault(out_dir: Path, place: Place, method: str, recorded: bool) -> str
         try:
             provenance = read_json(path).get(KEY)
             listed = {} if provenance is None else dict(provenance["Outputs"])
-        except (MetadataError, KeyError, TypeError, ValueError):
+        except (MetadataError, AttributeError, KeyError, TypeError, ValueError):
             return f"{path.name}, the record of its mask, is damaged"
+        if provenance is None and recorded:  # a step with several masks has one record, beside the first
+            mask = path.with_suffix(".nii.gz").relative_to(out_dir).as_posix()
+            records = (_listed(path.with_name(name)) for name in place.names if name.endswith(".json"))
+            listed = next((found for found in records if mask in found), {})
+            if not listed:
+                return "no record tells of its mask"
         return _changed(out_dir, {name: d for name, d in listed.items() if not name.endswith(".json")})
     return "the record of its mask is not there" if recorded else ""
 
@@ -147,11 +161,7 @@ def same_scans(places: Sequence[Place]) -> list[str]:
     by_digest: dict[str, list[str]] = {}
     for place in places:
         for path in place.ending(f"{REORIENTED}_{place.reference}.json")[:1]:
-            try:
-                listed = dict(read_json(path)[KEY]["Outputs"])
-            except (MetadataError, KeyError, TypeError, ValueError):
-                continue
-            for name, digest in listed.items():
+            for name, digest in _listed(path).items():
                 if name.endswith(f"_{place.reference}.nii.gz"):
                     by_digest.setdefault(str(digest), []).append(place.name)
     groups = [names for names in by_digest.values() if len(names) > 1]

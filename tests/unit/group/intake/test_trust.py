@@ -159,6 +159,19 @@ def test_tables_of_a_person_are_held_against_their_records(root: Path, kind: str
     assert lost(root) == set()  # the volumes of the sessions stay
 
 
+def test_a_mask_of_which_no_record_tells(root: Path) -> None:
+    """A record may be that of several masks, beside the first; where none lists a mask, it cannot be trusted."""
+    first, other = (anat(root, f"desc-{name}_mask.json") for name in ("first", "dbsegment"))
+    masks = [path.with_suffix(".nii.gz") for path in (first, other)]
+    other.write_text("{}")
+    assert lost(root) == {("sub-01", "dbsegment")}
+    assert "no record tells of its mask" in cohort(root).lost[0]
+    record(first, root / "out", {}, *masks)
+    assert lost(root) == set()
+    masks[1].write_bytes(b"another")
+    assert ("sub-01", "dbsegment") in lost(root)
+
+
 @pytest.mark.parametrize("what", ["deleted", "deleted with its record", "damaged", "of another person"])
 def test_a_mask_that_is_not_the_one_that_was_measured(root: Path, what: str) -> None:
     mask = anat(root, "desc-first_mask.nii.gz")

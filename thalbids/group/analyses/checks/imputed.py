@@ -67,7 +67,7 @@ def tables(cohort: Cohort) -> list[Table]:
         return []
     if group.imputations == 1:
         raise UsageError("Rubin's rules need two imputations and more.", "Set group.imputations to 20, or to 0.")
-    rows = [row for own, *model in _models(cohort) for row in rows_of_plan(own, *model)]
+    rows = [row for own, plan, sample, pair in _models(cohort) for row in rows_of_plan(own, plan, sample, pair)]
     choices = {
         "imputations": group.imputations,
         "cycles": group.imputation_cycles,
