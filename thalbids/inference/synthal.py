@@ -50,7 +50,8 @@ class Thalami:
     centre : world position of the middle of the box that was looked at
     diagnostics : ``flip_dice`` (agreement of the mask with that of the mirrored box), ``confidence`` (mean probability
         inside the mask, scaled so that 1 is certain), ``in_view`` (share of the mask that lies inside the scan),
-        ``spread`` (SD of the volumes of the looks over their mean), ``settled`` (the box stopped moving)
+        ``spread`` (SD of the volumes of the looks over their mean), ``noise`` (:func:`relative_noise` around the
+        thalami), ``settled`` (the box stopped moving)
     """
 
     left: np.ndarray
@@ -75,7 +76,9 @@ def see_thalami(image: nib.Nifti1Image, centre: np.ndarray, net: Net, *, flip: b
     data, affine = boxes.average_blocks(data, image.affine, 1.0)
     box = settle(net, data, affine, centre)
     data, affine = boxes.part(data, affine, box.grid(), ROI_SHAPE, ASIDE)
-    return look(image, without_much_noise(data), affine, box, net, LOOKS if flip else LOOKS[:1])
+    noise = relative_noise(data)
+    thalami = look(image, without_much_noise(data, noise), affine, box, net, LOOKS if flip else LOOKS[:1])
+    return replace(thalami, diagnostics=thalami.diagnostics | {"noise": noise})
 
 
 def axes_at(image: nib.Nifti1Image, centre: np.ndarray, net: Net) -> np.ndarray | None:
@@ -85,16 +88,23 @@ def axes_at(image: nib.Nifti1Image, centre: np.ndarray, net: Net) -> np.ndarray 
     return box.axes if box.settled else None
 
 
-def without_much_noise(data: np.ndarray) -> np.ndarray:
+def relative_noise(data: np.ndarray) -> float:
+    """SD of the noise of a scan (x, y, z) over the 95th percentile of what is not 0; 0 where it cannot be told."""
+    return (noise_sd(data) or 0.0) / brightest(data)
+
+
+def brightest(data: np.ndarray) -> float:
+    """The 95th percentile of what is not 0; 1 where all is."""
+    return float(np.percentile(data[data > 0], 95)) if (data > 0).any() else 1.0
+
+
+def without_much_noise(data: np.ndarray, noise: float) -> np.ndarray:
     """A scan (x, y, z) with the noise removed that is worth it: a little is read well as it is.
 
-    From `LITTLE_NOISE` to `MUCH_NOISE`, relative to the 95th percentile of what is not 0, the share that is removed
-    rises from none to all.
+    From `LITTLE_NOISE` to `MUCH_NOISE` of :func:`relative_noise`, the share that is removed rises from none to all.
     """
-    bright = np.percentile(data[data > 0], 95) if (data > 0).any() else 1.0
-    sd = noise_sd(data) or 0.0
-    share = np.clip((sd / float(bright) - LITTLE_NOISE) / (MUCH_NOISE - LITTLE_NOISE), 0, 1)
-    return non_local_means(data, float(share) * sd)
+    share = np.clip((noise - LITTLE_NOISE) / (MUCH_NOISE - LITTLE_NOISE), 0, 1)
+    return non_local_means(data, float(share) * noise * brightest(data))
 
 
 def look(

@@ -82,6 +82,7 @@ def _segmentation(
         np.count_nonzero(labels) * voxel,
         largest_voxel=largest,
         spread=seen["spread"],
+        noise=seen["noise"],
         contrast=contrast,
     )
     metadata = {

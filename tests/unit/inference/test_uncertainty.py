@@ -27,7 +27,7 @@ def test_plug_in_dice_is_the_mean_dice_with_truths_drawn_from_the_probabilities(
 
 def interval(**changes: object) -> tuple[float, float]:
     mask = np.ones((2, 2, 2), bool)
-    given = {"largest_voxel": 1.0, "spread": 0.0, "contrast": "T1w"} | changes
+    given = {"largest_voxel": 1.0, "spread": 0.0, "noise": 0.0, "contrast": "T1w"} | changes
     found = u.uncertainty(mask, mask.astype(np.float32), 8000.0, **given)
     return found.low, found.high
 
@@ -39,7 +39,7 @@ def test_interval_lies_around_the_volume_on_the_log_scale():
     assert np.log(high / 8000) == pytest.approx(u.Z * u.REPEAT)
 
 
-@pytest.mark.parametrize("change", [{"largest_voxel": 3.0}, {"spread": 0.02}, {"contrast": "FLAIR"}])
+@pytest.mark.parametrize("change", [{"largest_voxel": 3.0}, {"spread": 0.02}, {"noise": 0.05}, {"contrast": "FLAIR"}])
 def test_interval_is_wider_where_less_is_known(change):
     narrow, wide = interval(), interval(**change)
     assert wide[0] < narrow[0] and wide[1] > narrow[1]
@@ -49,6 +49,11 @@ def test_parts_of_the_interval_add_as_variances():
     sd = [np.log(interval(**c)[1] / 8000) / u.Z for c in ({}, {"spread": 0.02}, {"contrast": "T2w"})]
     both = np.log(interval(spread=0.02, contrast="T2w")[1] / 8000) / u.Z
     assert both**2 == pytest.approx(sd[1] ** 2 + sd[2] ** 2 - sd[0] ** 2)
+
+
+def test_slices_count_by_the_square_of_what_they_are_thicker_than_one_millimetre():
+    of_3, of_5, of_1 = (np.log(interval(largest_voxel=mm)[1] / 8000) ** 2 for mm in (3.0, 5.0, 1.0))
+    assert (of_5 - of_1) / (of_3 - of_1) == pytest.approx((4 / 2) ** 4)
 
 
 def test_voxels_finer_than_one_millimetre_tell_no_more():
