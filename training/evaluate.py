@@ -127,6 +127,14 @@ def poses(scan: RealScan, centre: np.ndarray, roi: Net, times: int = 6) -> list[
     return changes
 
 
+# degrees about right-left, front-back, top-bottom
+TILTS = (
+    *((20, 0, 0), (25, 0, 0), (44, 0, 0), (-50, 0, 0)),
+    *((0, 20, 0), (0, 25, 0), (0, -30, 0)),
+    *((0, 0, -25), (0, 0, 44)),
+)
+
+
 def fields_of_view(image: nib.Nifti1Image) -> dict[str, nib.Nifti1Image]:
     """One whole head in other fields of view and poses."""
     image = nib.as_closest_canonical(image)
@@ -142,10 +150,10 @@ def fields_of_view(image: nib.Nifti1Image) -> dict[str, nib.Nifti1Image]:
         shifted[:3, 3] -= affine[:3, :3] @ np.full(3, pad)
         out[f"{pad} zeros around"] = nib.Nifti1Image(np.pad(data, pad), shifted)
     middle = (np.array(data.shape) - 1) / 2
-    for degrees in (20, 25, 44):
-        turn = rotation(np.deg2rad([degrees, 0, 0]))
+    for tilt in TILTS:
+        turn = rotation(np.deg2rad(tilt))
         tilted = ndimage.affine_transform(data, turn, middle - turn @ middle, order=1)
-        out[f"tilted {degrees}"] = nib.Nifti1Image(tilted, affine)
+        out[f"tilted {', '.join(map(str, tilt))}"] = nib.Nifti1Image(tilted, affine)
     large = np.zeros((400, 400, 450), np.float32)
     large[72:328, 72:328, 97:353] = data
     shifted = affine.copy()
