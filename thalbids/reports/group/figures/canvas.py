@@ -32,6 +32,7 @@ DPI = 150
 POINTS = 72
 FEW = 4  # figures that are drawn sooner than processes start
 _GAP = 0.15  # inches between panels
+_PAD = 0.4  # around the axes with their labels, in sizes of the font
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
@@ -134,10 +135,12 @@ def _panel(panel: Panel, salt: str) -> tuple[str, np.ndarray]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Sheet
+    from matplotlib.layout_engine import TightLayoutEngine
 
     with mpl.rc_context({**RC, "svg.hashsalt": salt}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a label in a script that the font lacks
-        sheet = Sheet(figsize=(panel.width, panel.height), dpi=DPI, layout="constrained")
+        layout = TightLayoutEngine(pad=_PAD)  # "constrained" measures every label twice
+        sheet = Sheet(figsize=(panel.width, panel.height), dpi=DPI, layout=layout)
         canvas = FigureCanvasAgg(sheet)
         axes = sheet.add_subplot()
         panel.draw(axes)
