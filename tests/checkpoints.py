@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 import struct
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from thalbids.inference import mindglide
+from thalbids.inference import mindglide, nnunet
 
 STORAGES = {"f4": "FloatStorage", "f8": "DoubleStorage", "f2": "HalfStorage", "i8": "LongStorage"}
 EMPTY = b"ccollections\nOrderedDict\n)R"
@@ -75,3 +78,47 @@ def random_mindglide(path: Path, seed: int) -> Path:
         spread = np.sqrt(2 / np.prod(shape[1:]))
         tensors[name] = random.normal(0, spread, shape).astype(np.float32)
     return write(path, tensors)
+
+
+def nnunet_fold(folder: Path, plans: dict[str, Any], tensors: Mapping[str, np.ndarray], **other: Any) -> Path:
+    """A fold of nnU-Net version 1: the checkpoint with its table among other things, and the plans beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = write(folder / nnunet.WEIGHTS, tensors)
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    losses = pickle.dumps(([np.float64(-0.5)], None), 2)[2:-1]
+    whole = b"\x80\x02}(" + text("epoch") + number(3) + text("plot_stuff") + losses + text("state_dict")
+    files["archive/data.pkl"] = whole + files["archive/data.pkl"][2:-1] + b"u."
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    info = {"init": ("plans.pkl", 0, None, None, True, 0, True, False, True), "name": nnunet.TRAINER, "plans": plans}
+    with (folder / f"{nnunet.WEIGHTS}.pkl").open("wb") as file:
+        pickle.dump(OrderedDict(info | other), file)
+    return folder
+
+
+def nnunet_plans(**other: Any) -> dict[str, Any]:
+    """Plans of a small network with 32 classes; ``other``: entries that differ, those of the stage included."""
+    stage = {
+        "patch_size": np.array([16, 12, 8]), "current_spacing": np.array([1.0, 1.0, 1.0]),
+        "pool_op_kernel_sizes": [[2, 2, 2], [2, 2, 1]], "conv_kernel_sizes": [[3, 3, 1], [3, 3, 3], [3, 3, 3]],
+    }  # fmt: skip
+    plans = {
+        "num_modalities": 1, "normalization_schemes": OrderedDict({0: "nonCT"}), "num_classes": 31,
+        "base_num_features": 2, "use_mask_for_norm": OrderedDict({0: np.bool_(False)}), "transpose_forward": [0, 1, 2],
+        "dataset_properties": {"intensityproperties": None, "all_spacings": [np.float64(1)]},
+    }  # fmt: skip
+    stage |= {name: other.pop(name) for name in tuple(other) if name in stage}
+    return plans | {"plans_per_stage": {0: stage}} | other
+
+
+def random_nnunet(folder: Path, seed: int, plans: dict[str, Any] | None = None, **other: Any) -> Path:
+    """A fold with random weights."""
+    plans, random = plans or nnunet_plans(), np.random.default_rng(seed)
+    nnunet_fold(folder, plans, {"none": np.zeros(1, np.float32)}, **other)
+    tensors = {}
+    for name, shape in nnunet.shapes(nnunet.plans(folder)).items():
+        spread = 3 if name.startswith("seg") else np.sqrt(2 / np.prod(shape[1:])) if len(shape) > 1 else 0.1
+        tensors[name] = (random.normal(0, spread, shape) + name.endswith("norm.weight")).astype(np.float32)
+    return nnunet_fold(folder, plans, tensors, **other)

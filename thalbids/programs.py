@@ -65,6 +65,11 @@ class DbSegmentSettings(Program):
 
     Attributes
     ----------
+    engine : what computes: ``thalbids`` itself (the models alone are needed), or DBSegment's own program
+        (``upstream``); ``auto``: that program in the mode ``paper``, where ``command``, ``runner`` or a GPU asks for
+        it, and where it is here and thalbids cannot use the models; else thalbids
+    extent : of ``thalbids``: ``auto`` labels near the thalami where the brain mask is not DBSegment's (fewer windows),
+        else everything; ``head``: everything
     models : folder of the models (``-mp``)
     mode : ``conformed`` takes the 1 mm result back to the scan by its header; ``paper`` uses the scan's own
         intensities, five folds, test-time augmentation and the tool's own way back (an ANTs registration that is not
@@ -76,6 +81,8 @@ class DbSegmentSettings(Program):
     """
 
     timeout_minutes: float = field(default=0.0, metadata={"min": 0})
+    engine: str = field(default="auto", metadata={"choices": ("auto", "thalbids", "upstream")})
+    extent: str = field(default="auto", metadata={"choices": ("auto", "head")})
     models: Path | None = None
     mode: str = field(default="conformed", metadata={"choices": ("conformed", "paper")})
     folds: tuple[int, ...] = field(default=(), metadata={"min": 0, "max": 6})

@@ -1,8 +1,8 @@
 """PyTorch checkpoints read without PyTorch, and without running what they hold.
 
 ``torch.save`` writes a zip file: ``data.pkl``, a pickle of the structure, and one stored file for the numbers of each
-tensor. A pickle can name any function to be called. Here only the few that build a table of tensors are known, and
-each stands for a function of this module: nothing of the file's choice is imported or called.
+tensor. A pickle can name any function to be called. Here only the few that build a table of tensors, and arrays of
+numpy, are known, and each stands for a function of this module: nothing of the file's choice is imported or called.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ DTYPES: Mapping[str, str] = {
     "FloatStorage": "f4", "DoubleStorage": "f8", "HalfStorage": "f2", "LongStorage": "i8", "IntStorage": "i4",
     "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?",
 }  # fmt: skip
+NUMBERS = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1")
 _AGAIN = "Fetch it again, or copy it again from where it is whole."
 
 
@@ -51,24 +52,50 @@ class _Storage:
 
 @dataclass(frozen=True)
 class Tensor:
-    """Where a tensor's numbers lie: in storage ``key`` from ``offset`` on, one after the other."""
+    """Where a tensor's numbers lie: in storage ``key`` from ``offset`` on, one after the other if ``packed``."""
 
     storage: _Storage
     offset: int
     shape: tuple[int, ...]
+    packed: bool
     __setstate__ = _refused
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
+class _Kind:
+    """A ``numpy.dtype`` of plain numbers."""
+
+    def __init__(self, text: Any, *further: Any):
+        if text not in NUMBERS:
+            raise pickle.UnpicklingError("it holds something else than numbers")
+        self.dtype = np.dtype(f"<{text}")
+
+    def __setstate__(self, state: Any) -> None:
+        if state[1] == ">":
+            self.dtype = self.dtype.newbyteorder(">")
+
+
+class Array:
+    """A ``numpy.ndarray``: ``values``, once the pickle has set them."""
+
+    def __init__(self, *further: Any):
+        self.values = np.zeros(0)
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, by_columns, raw = state
+        flat = np.frombuffer(raw, kind.dtype)
+        self.values = flat.reshape(tuple(shape), order="F" if by_columns else "C")
+
+
+def read(path: Path, inside: str = "") -> dict[str, np.ndarray]:
     """The tensors of a checkpoint that holds a table of tensors (a ``state_dict``), by name; those that share their
-    numbers share them here too.
+    numbers share them here too. ``inside``: the entry of the checkpoint that is the table, where it holds more.
 
     Raises
     ------
     MissingToolError
         As :func:`layout`, or the numbers are damaged (their checksum in the zip file).
     """
-    table, archive = _opened(path)
+    table, archive = _opened(path, inside)
     storages: dict[str, np.ndarray] = {}
     with archive:
         for name, tensor in table.items():
@@ -80,20 +107,36 @@ def read(path: Path) -> dict[str, np.ndarray]:
     }
 
 
-def layout(path: Path) -> dict[str, tuple[int, ...]]:
-    """The names and shapes of the tensors, without reading their numbers.
+def layout(path: Path, inside: str = "") -> dict[str, tuple[int, ...]]:
+    """The names and shapes of the tensors, without reading their numbers; ``inside`` as that of :func:`read`.
 
     Raises
     ------
     MissingToolError
         The file is missing, damaged, no checkpoint of PyTorch 1.6 or later, or holds something else than tensors.
     """
-    table, archive = _opened(path)
+    table, archive = _opened(path, inside)
     archive.close()
     return {name: tensor.shape for name, tensor in table.items()}
 
 
-def _opened(path: Path) -> tuple[dict[str, Tensor], zipfile.ZipFile]:
+def plain(path: Path) -> Any:
+    """What a pickle file of plain values holds (numbers, text, lists, tables); arrays of numpy as :class:`Array`.
+
+    Raises
+    ------
+    MissingToolError
+        The file is missing, damaged, or holds something else.
+    """
+    if not path.is_file():
+        raise MissingToolError("the file is not there.", _AGAIN, path)
+    try:
+        return _Plain(io.BytesIO(path.read_bytes())).load()
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise MissingToolError(f"the file cannot be read ({error}).", _AGAIN, path) from error
+
+
+def _opened(path: Path, inside: str) -> tuple[dict[str, Tensor], zipfile.ZipFile]:
     if not path.is_file():
         raise MissingToolError("the checkpoint is not there.", "Fetch it, or name the file that is.", path)
     try:
@@ -111,11 +154,16 @@ def _opened(path: Path) -> tuple[dict[str, Tensor], zipfile.ZipFile]:
     except Exception as error:  # a damaged pickle raises nearly anything
         archive.close()
         raise MissingToolError(f"the checkpoint cannot be read ({error}).", _AGAIN, path) from error
+    if inside and isinstance(table, dict):
+        table = table.get(inside)
     pairs = table.items() if isinstance(table, dict) else ()
     if not pairs or not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in pairs):
         archive.close()
         mend = "Name a file that holds the weights alone (a state_dict)."
         raise MissingToolError("the checkpoint holds something else than a table of tensors.", mend, path)
+    if not all(tensor.packed for _, tensor in pairs):
+        archive.close()
+        raise MissingToolError("a tensor of the checkpoint is not stored in the order of its axes.", _AGAIN, path)
     return dict(table), archive
 
 
@@ -150,22 +198,53 @@ def _size(shape: tuple[int, ...]) -> int:
 def _tensor(storage: _Storage, offset: int, size: Any, stride: Any, *further: Any) -> Tensor:
     shape = tuple(int(n) for n in size)
     packed = tuple(_size(shape[axis + 1 :]) for axis in range(len(shape)))
-    if any(n != 1 and step != one for n, step, one in zip(shape, stride, packed, strict=True)):
-        raise pickle.UnpicklingError("a tensor is not stored in the order of its axes")
+    ordered = all(n == 1 or step == one for n, step, one in zip(shape, stride, packed, strict=True))
     if offset < 0 or min(shape, default=1) < 0 or offset + _size(shape) > storage.size:
         raise pickle.UnpicklingError("a tensor reaches beyond its numbers")
-    return Tensor(storage, int(offset), shape)
+    return Tensor(storage, int(offset), shape, ordered)
 
 
 def _parameter(data: Tensor, *further: Any) -> Tensor:
     return data
 
 
-class _Reader(pickle.Unpickler):
+def _number(kind: _Kind, raw: bytes) -> Any:
+    return np.frombuffer(raw, kind.dtype, 1)[0].item()
+
+
+def _bytes(text: str, coding: str) -> bytes:
+    """How older pickles hold bytes."""
+    if coding != "latin1":
+        raise pickle.UnpicklingError("it holds bytes in an unknown coding")
+    return text.encode("latin1")
+
+
+class _Plain(pickle.Unpickler):
     """Knows the names below and no other."""
 
     known: Mapping[tuple[str, str], Callable[..., Any]] = {
         ("collections", "OrderedDict"): _Table,
+        ("_codecs", "encode"): _bytes,
+        ("numpy", "dtype"): _Kind,
+        ("numpy", "ndarray"): Array,
+        **{
+            (f"numpy.{core}.multiarray", name): function
+            for core in ("core", "_core")
+            for name, function in (("scalar", _number), ("_reconstruct", Array))
+        },
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.known:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which no plain data need")
+        return self.known[module, name]
+
+
+class _Reader(_Plain):
+    """Knows tensors besides."""
+
+    known: Mapping[tuple[str, str], Callable[..., Any]] = {
+        **_Plain.known,
         ("torch._utils", "_rebuild_tensor_v2"): _tensor,
         ("torch._utils", "_rebuild_parameter"): _parameter,
     }
@@ -173,9 +252,7 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in DTYPES:
             return DTYPES[name]
-        if (module, name) not in self.known:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which no table of tensors needs")
-        return self.known[module, name]
+        return super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key, _, size = pid

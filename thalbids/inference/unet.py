@@ -1,10 +1,10 @@
 """U-Nets of the nnU-Net family (Isensee et al. 2021), built for OpenVINO from their weights.
 
-A block is convolution, instance normalisation (of each channel over the image, without weights; 1e-5 is added to the
-variance) and leaky ReLU (slope 0.01), several times. On the way down the first convolution of a block has a stride; on
-the way up a transposed convolution, whose kernel is its stride, is put before what the same level had on the way down.
-A 1 x 1 x 1 convolution gives the scores of the classes. Heads of deep supervision serve training alone and are not
-built.
+A block is convolution, instance normalisation (of each channel over the image; 1e-5 is added to the variance) and
+leaky ReLU (slope 0.01), several times. A bias of such a convolution is not computed: the normalisation removes it. On
+the way down the first convolution of a block has a stride; on the way up a transposed convolution, whose kernel is its
+stride, is put before what the same level had on the way down. A 1 x 1 x 1 convolution gives the scores of the classes.
+Heads of deep supervision serve training alone and are not built.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from thalbids.inference.network import openvino
 
 EPSILON, SLOPE = 1e-5, 0.01
-BLOCK = 8  # voxels along each axis, of which the sides of every level are multiples, or smaller
+BLOCK = 8  # voxels at most along each axis of the blocks of which means are taken first
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,13 @@ class Layer:
     ----------
     weight : (out, in, x, y, z), odd kernels; the image is padded with zeros so that it keeps its size at stride 1
     stride : per axis
+    scale, shift : (out,), of the normalised channels; None: 1 and 0
     """
 
     weight: np.ndarray
     stride: tuple[int, ...] = (1, 1, 1)
+    scale: np.ndarray | None = None
+    shift: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,10 @@ class UNet:
     head: np.ndarray
     bias: np.ndarray
 
-    def model(self, shape: Sequence[int]) -> Any:
-        """The ``openvino.Model`` from an image (1, 1, x, y, z) of this shape to scores (1, class, x, y, z)."""
+    def model(self, shape: Sequence[int], *, probabilities: bool = False) -> Any:
+        """The ``openvino.Model`` from an image (1, 1, x, y, z) of this shape to scores (1, class, x, y, z), or to
+        probabilities, their softmax.
+        """
         ov, ops = openvino(), openvino().opset13
         image = ops.parameter((1, 1, *shape), np.float32)
         x, kept = image, []
@@ -70,7 +75,8 @@ class UNet:
             )  # fmt: skip
             x = _block(ops, ops.concat([x, beside], 1), up.layers)
         x = _convolution(ops, x, self.head, (1, 1, 1))
-        return ov.Model([ops.add(x, _constant(ops, self.bias.reshape(1, -1, 1, 1, 1)))], [image])
+        scores = ops.add(x, _constant(ops, self.bias.reshape(1, -1, 1, 1, 1)))
+        return ov.Model([ops.softmax(scores, 1) if probabilities else scores], [image])
 
 
 def _block(ops: Any, x: Any, layers: Sequence[Layer]) -> Any:
@@ -78,7 +84,12 @@ def _block(ops: Any, x: Any, layers: Sequence[Layer]) -> Any:
         x = _convolution(ops, x, layer.weight, layer.stride)
         away = ops.subtract(x, _mean(ops, x))
         variance = _mean(ops, ops.multiply(away, away))
-        x = ops.multiply(away, ops.power(ops.add(variance, np.float32(EPSILON)), np.float32(-0.5)))
+        factor = ops.power(ops.add(variance, np.float32(EPSILON)), np.float32(-0.5))
+        if layer.scale is not None:
+            factor = ops.multiply(factor, _constant(ops, layer.scale.reshape(1, -1, 1, 1, 1)))
+        x = ops.multiply(away, factor)
+        if layer.shift is not None:
+            x = ops.add(x, _constant(ops, layer.shift.reshape(1, -1, 1, 1, 1)))
         x = ops.prelu(x, ops.constant(np.array([SLOPE], np.float32)))
     return x
 
@@ -90,9 +101,7 @@ def _mean(ops: Any, x: Any) -> Any:
     digits, and labels of MindGlide's network changed by it (docs/tools.md).
     """
     sides = [int(n) for n in list(x.get_output_shape(0))[2:]]
-    block = [min(BLOCK, n) for n in sides]
-    if any(n % side for n, side in zip(sides, block, strict=True)):
-        raise ValueError(f"the sides of a level, {sides}, are no multiples of {BLOCK}")
+    block = [next(n for n in range(min(BLOCK, side), 0, -1) if side % n == 0) for side in sides]
     zeros = [0, 0, 0]
     return ops.reduce_mean(ops.avg_pool(x, block, zeros, zeros, block, False), np.array([2, 3, 4], np.int64), True)
 

@@ -1,12 +1,14 @@
 """A network slid over an image in overlapping windows; where they overlap, their scores are weighted by a Gaussian.
 
-The places of the windows and their weights are those of MONAI's ``sliding_window_inference``: the same windows in the
-same order, so that a voxel's scores are the same sum whether the whole image is asked for or a part of it.
+The places of the windows and their weights are those of MONAI's ``sliding_window_inference``, or of another
+:class:`Tiling`: the same windows in the same order, so that a voxel's scores are the same sum whether the whole image
+is asked for or a part of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby, product
 
 import numpy as np
@@ -43,16 +45,31 @@ def weights(side: Shape) -> np.ndarray:
     return np.maximum(gaussian, np.float32(max(float(gaussian.min()), LEAST)))
 
 
-def needed(shape: Sequence[int], side: Shape, box: Box) -> list[Shape]:
+@dataclass(frozen=True)
+class Tiling:
+    """Where windows begin along an axis (of its length and the side of a window), and the weights of the voxels of a
+    window (of its sides; float32).
+    """
+
+    starts: Callable[[int, int], list[int]] = starts
+    weights: Callable[[Shape], np.ndarray] = weights
+
+
+MONAI = Tiling()
+
+
+def needed(shape: Sequence[int], side: Shape, box: Box, tiling: Tiling = MONAI) -> list[Shape]:
     """Where the windows begin that hold a voxel of a box, in the order in which their scores are added."""
     axes = [
-        [at for at in starts(length, n) if at < part.stop and at + n > part.start]
+        [at for at in tiling.starts(length, n) if at < part.stop and at + n > part.start]
         for length, n, part in zip(shape, side, box, strict=True)
     ]
     return list(product(*axes))  # type: ignore[arg-type]
 
 
-def labels(net: Net, classes: int, image: np.ndarray, side: Shape, box: Box | None = None) -> np.ndarray:
+def labels(
+    net: Net, classes: int, image: np.ndarray, side: Shape, box: Box | None = None, tiling: Tiling = MONAI
+) -> np.ndarray:
     """The class with the highest score of each voxel, the first of equals.
 
     Parameters
@@ -72,20 +89,21 @@ def labels(net: Net, classes: int, image: np.ndarray, side: Shape, box: Box | No
     image = np.pad(image, [(n // 2, n - n // 2) for n in more])
     box = _moved(box, [-(n // 2) for n in more])
     low, size = [part.start for part in box], [part.stop - part.start for part in box]
-    out, shares = np.zeros(size, np.uint8), weights(side)
-    done, scores = low[0], np.zeros((classes, 0, *size[1:]), np.float32)  # of the planes x from `done` on
-    for x, group in groupby(needed(image.shape, side, box), lambda at: at[0]):
+    out, shares = np.zeros(size, np.uint8), tiling.weights(side)
+    done, scores = low[0], np.zeros((classes, min(side[0], size[0]), *size[1:]), np.float32)  # planes x from `done` on
+    for x, group in groupby(needed(image.shape, side, box, tiling), lambda at: at[0]):
         if x > done:  # no later window holds the planes before x
-            out[done - low[0] : x - low[0]] = scores[:, : x - done].argmax(0)
-            scores, done = scores[:, x - done :], x
-        fresh = min(x + side[0], box[0].stop) - done - scores.shape[1]
-        scores = np.concatenate([scores, np.zeros((classes, fresh, *size[1:]), np.float32)], 1)
+            ready = x - done
+            out[done - low[0] : x - low[0]] = scores[:, :ready].argmax(0)
+            for one in scores:
+                one[:-ready], one[-ready:] = one[ready:], 0
+            done = x
         for at in group:
             seen = net(image[_slices(at, side)])
             here = [slice(max(a, p.start), min(a + n, p.stop)) for a, n, p in zip(at, side, box, strict=True)]
             theirs = _moved(here, at)
             scores[:, *_moved(here, [done, *low[1:]])] += seen[:, *theirs] * shares[theirs]
-    out[done - low[0] :] = scores.argmax(0)
+    out[done - low[0] :] = scores[:, : box[0].stop - done].argmax(0)
     return out
 
 

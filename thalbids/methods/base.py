@@ -140,6 +140,7 @@ OPTIONAL: Mapping[str, Any] = {
     "blocked": None,  # why it cannot run with these settings; ``unavailable()`` without one
     "builds_on": ("brain",),  # "brain", and families whose mask of the T1w it needs
     "maps_build_on": (),  # families whose mask of the T1w its label maps need (``Request.masks``)
+    "without_brain": None,  # the settings where nobody takes the brain mask from its labels; None: the same
     "further": {},  # images that its label maps give besides (``LabelMap.further``): name -> Further
     "memory": None,  # peak memory of one image in GB, where it depends on the settings; ``memory_gb`` without one
     "minutes": None,  # what a session takes on one thread, told before a run from half an hour on

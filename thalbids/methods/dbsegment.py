@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from thalbids.methods.base import LabelMap, Request, Segmentation
@@ -13,7 +14,12 @@ from thalbids.settings import MethodSettings
 if TYPE_CHECKING:
     import numpy as np
 
-
+NEAR_WORDS = (
+    "Labels of DBSegment in a box of 81 mm around the middle of the thalami, 0 elsewhere; of the whole head where a "
+    "label of the thalamus touches the sides of the box."
+)
+OWN_MEMORY_GB = 4.0
+FOLD_GB = 0.3  # of each further fold
 PROTOCOL = "DBSegment: thalamus with VPL and VIM (labels 24-27, 30, 31)"
 
 
@@ -31,7 +37,7 @@ class DBSegment(Programmed):
     tables: Mapping[str, type] = {"tools.dbsegment": DbSegmentSettings}
     images: tuple[str, ...] = ("T1w",)
     protocol = PROTOCOL
-    memory_gb = 8.0
+    memory_gb = 8.0  # of its own program
     version = 1
     sentence = (
         "The thalamus was segmented with DBSegment [@baniasadi2023dbsegment]; its labels thalamus, VPL and VIM were "
@@ -58,12 +64,34 @@ class DBSegment(Programmed):
         """For the page."""
         program = settings.of(DbSegmentSettings)
         names = ("mode", "folds", "test_time_augmentation")
-        return {"DBSegment": {name: getattr(program, name) for name in names}}
+        told = {"engine": "upstream" if self._upstream(settings) else "thalbids"}
+        return {"DBSegment": {name: getattr(program, name) for name in names} | told}
 
     def gpu(self, settings: MethodSettings) -> bool:
         from thalbids.tools.runner import takes_gpu
 
-        return takes_gpu(settings.of(DbSegmentSettings).device)
+        return self._upstream(settings) and takes_gpu(settings.of(DbSegmentSettings).device)
+
+    def memory(self, settings: MethodSettings) -> float:
+        from thalbids.tools import dbsegment
+
+        if self._upstream(settings):
+            return self.memory_gb
+        return OWN_MEMORY_GB + FOLD_GB * (len(dbsegment.folds(settings.of(DbSegmentSettings))) - 1)
+
+    def without_brain(self, settings: MethodSettings) -> MethodSettings:
+        """The settings where nobody takes the brain mask from its labels: they are made near the thalami alone."""
+        program = settings.of(DbSegmentSettings)
+        if self._upstream(settings) or program.extent != "auto":
+            return settings
+        others = tuple(table for table in settings.tables if table is not program)
+        return replace(settings, tables=(*others, replace(program, extent="thalami")))
+
+    @staticmethod
+    def _upstream(settings: MethodSettings) -> bool:
+        from thalbids.tools import dbsegment
+
+        return dbsegment.upstream(settings.of(DbSegmentSettings))
 
     def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         from thalbids.tools import dbsegment
@@ -76,6 +104,7 @@ class DBSegment(Programmed):
             "TestTimeAugmentation": dbsegment.augmented(program),
             "Models": asked_once(dbsegment.models_digest, program),
             **({"Intensities": "as they are"} if program.mode == "paper" else {}),
+            **({} if self._upstream(settings) else _of_own(program, settings.run.precision)),
         }
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
@@ -83,12 +112,14 @@ class DBSegment(Programmed):
 
         maps = {}
         for name, request in requests.items():
+            if not self._upstream(request.settings):
+                labels, metadata = own_labels(request)
+                maps[name] = LabelMap(labels, dbsegment.LABELS, {**request.params, **metadata})
+                continue
             result = dbsegment.segment(
                 request.image, request.workdir, request.settings.of(DbSegmentSettings), threads=threads()
             )
             metadata = {**request.params, "WayBack": result.way_back}
-            if result.above_255:
-                metadata["IntensitiesAbove255"] = result.above_255
             maps[name] = LabelMap(result.labels, dbsegment.LABELS, metadata)
         return maps, {}
 
@@ -105,6 +136,44 @@ class DBSegment(Programmed):
         assert request.labels is not None
         left, right = np.isin(request.labels, dbsegment.LEFT), np.isin(request.labels, dbsegment.RIGHT)
         labels = (10 * left + 49 * right).astype(np.uint8)
-        kept = ("Mode", "Folds", "TestTimeAugmentation", "Models", "WayBack", "IntensitiesAbove255")
+        kept = ("Mode", "Folds", "TestTimeAugmentation", "Models", "WayBack", "Extent", "Precision")
         metadata = {"Protocol": PROTOCOL} | {key: request.told[key] for key in kept if key in request.told}
         return Segmentation(labels, request.image.affine, metadata=metadata)
+
+
+def own_labels(request: Request) -> tuple[np.ndarray, dict[str, Any]]:
+    """Labels of a T1w by the network in thalbids (uint8, on its grid), and what is told of them.
+
+    Raises
+    ------
+    MissingToolError
+        The models cannot be used.
+    ToolError
+        A side of the thalamus is missing, or no voxel is above 0.
+    """
+    import nibabel as nib
+
+    from thalbids.inference import dbsegment as network
+    from thalbids.inference import nnunet
+    from thalbids.tools import dbsegment
+
+    program = request.settings.of(DbSegmentSettings)
+    dbsegment.check(program).require()
+    folds = dbsegment.fold_folders(program)
+    net = nnunet.load(
+        folds, dbsegment.changed_ns(program), request.settings.run.precision, threads(), dbsegment.augmented(program)
+    )
+    image = request.image
+    prepared = dbsegment.readable(image) if program.mode == "paper" else dbsegment.safe_input(image)
+    conformed = network.conform(prepared)
+    centre = request.centre if program.extent == "thalami" else None
+    wanted = (*dbsegment.LEFT, *dbsegment.RIGHT)
+    found, everything = network.segment(conformed, net, centre, wanted, nnunet.largest_only(folds[0].parent))
+    net.rest()
+    labels = dbsegment.back(nib.Nifti1Image(found, conformed.affine), image)
+    return labels, {"WayBack": "header"} | ({} if everything else {"Description": NEAR_WORDS})
+
+
+def _of_own(program: DbSegmentSettings, precision: str) -> dict[str, Any]:
+    """What the result of the network in thalbids depends on besides."""
+    return {"Extent": "thalami" if program.extent == "thalami" else "head", "Precision": precision}

@@ -1,7 +1,8 @@
 """DBSegment 0.2.2 (Baniasadi et al. 2023; paper, 2.6.2): deep nuclei, thalamus and a brain mask of a T1w.
 
-Its input is a private copy with one geometry in sform and qform, in whole numbers from 0 to 255: the tool conforms it
-in 8 bits, where all above 255 becomes 255, replaces the sform by the qform whatever its code, writes into its input
+thalbids computes it itself (:mod:`thalbids.inference.dbsegment`), or its own program does. The input of that is a
+private copy with one geometry in sform and qform, in whole numbers from 0 to 255: the tool conforms it in 8 bits, whose
+steps a few bright voxels would make coarse, replaces the sform by the qform whatever its code, writes into its input
 folder, and skips an image with NaN without a word. Its result in conformed space shares the world with the scan and
 comes back by the header. The mode ``paper`` leaves the intensities as they are, as the study did, and keeps the tool's
 own way back, a registration that is not the same twice.
@@ -13,16 +14,19 @@ import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
 import nibabel as nib
 import numpy as np
 
-from thalbids.errors import ImageError
+from thalbids.errors import ImageError, MissingToolError
 from thalbids.image.grids import resample_to, same_grid, upright
 from thalbids.image.io import load_labels, save_image
 from thalbids.image.orientation import is_rotation_and_zooms
+from thalbids.inference import nnunet
+from thalbids.inference.dbsegment import N_LABELS, UPSTREAM, VERSION
 from thalbids.programs import DbSegmentSettings
 from thalbids.tools import environments
 from thalbids.tools.check import Check, package_version, program_check
@@ -62,7 +66,6 @@ class DbSegmentation:
     finished : the call
     folds, test_time_augmentation : what the network did
     way_back : ``header`` or ``ants``: how the labels came onto the T1w grid
-    above_255 : share of the voxels above 0 that the tool sets to 255; 0 but in the mode ``paper``
     """
 
     labels: np.ndarray
@@ -70,7 +73,6 @@ class DbSegmentation:
     folds: tuple[int, ...]
     test_time_augmentation: bool
     way_back: str
-    above_255: float = 0.0
 
     @property
     def thalamus(self) -> np.ndarray:
@@ -115,23 +117,74 @@ def runner(settings: DbSegmentSettings) -> Runner:
     return runner_of(environments.settled(settings, "dbsegment"))
 
 
+def upstream(settings: DbSegmentSettings) -> bool:
+    """Whether DBSegment's own program computes, and not thalbids itself."""
+    if settings.engine != "auto":
+        return settings.engine == "upstream"
+    if settings.mode == "paper" or settings.command or settings.runner != "local" or settings.device == "cuda":
+        return True
+    if not takes_gpu(settings.device) and own_check(settings).ok:
+        return False
+    return program_check(NAME, runner(settings), PROGRAM, "").ok
+
+
 def check(settings: DbSegmentSettings) -> Check:
     """Tell whether DBSegment can run here, without a download."""
+    if not upstream(settings):
+        return own_check(settings)
     mend = "Make it an environment of its own: thalbids setup dbsegment"
     program = program_check(NAME, runner(settings), PROGRAM, mend)
     if not program.ok:
         return program
     if settings.runner != "local" and settings.models is None:
         return program  # the image may hold the models; without network it cannot fetch them
+    return _gone(settings, program.where) or program
+
+
+def own_check(settings: DbSegmentSettings) -> Check:
+    """Tell whether thalbids itself can compute with the models."""
+    return _gone(settings, "") or _own_check(settings, changed_ns(settings))
+
+
+def _gone(settings: DbSegmentSettings, where: str) -> Check | None:
+    """What is wrong where folds are not here; None where they are."""
     folder = model_folder(settings)
-    gone = [fold for fold in folds(settings) if not (folder / _MODEL / f"fold_{fold}").is_dir()]
-    if gone:
-        problem = f"the models of the folds {', '.join(map(str, gone))} are not in {folder}."
-        mend = (
-            f"Unpack {_ADDRESS}/{folder.name}.zip there, and name the folder above it: [tools.dbsegment] models = ..."
-        )
-        return Check(NAME, problem, mend, program.where)
-    return program
+    gone = [path.name.removeprefix("fold_") for path in fold_folders(settings) if not path.is_dir()]
+    if not gone:
+        return None
+    problem = f"the models of the folds {', '.join(gone)} are not in {folder}."
+    mend = f"Unpack {_ADDRESS}/{folder.name}.zip there, and name the folder above it: [tools.dbsegment] models = ..."
+    return Check(NAME, problem, mend, where)
+
+
+@cache
+def _own_check(settings: DbSegmentSettings, changed: tuple[int, ...]) -> Check:
+    """Whether thalbids itself can compute with these models; read once a process unless they change."""
+    if takes_gpu(settings.device):
+        mend = '[tools.dbsegment] engine = "upstream", or device = "cpu".'
+        return Check(NAME, "its network in thalbids computes on the processor only.", mend)
+    try:
+        nnunet.largest_only(fold_folders(settings)[0].parent)
+        for fold in fold_folders(settings):
+            found = nnunet.check_layout(fold).classes
+            if found != N_LABELS:
+                problem = f"this network knows {found} labels with the background, DBSegment's {N_LABELS}."
+                raise MissingToolError(problem, "Name the folder of DBSegment's own models.", fold)
+    except MissingToolError as error:
+        return Check(NAME, f"{error.path}: {error.problem}", error.mend)
+    return Check(NAME, where=str(model_folder(settings)))
+
+
+def fold_folders(settings: DbSegmentSettings) -> tuple[Path, ...]:
+    """The folders of the folds."""
+    return tuple(model_folder(settings) / _MODEL / f"fold_{fold}" for fold in folds(settings))
+
+
+def changed_ns(settings: DbSegmentSettings) -> tuple[int, ...]:
+    """When the weights and plans of the folds changed last; 0 where there are none."""
+    names = (nnunet.WEIGHTS, f"{nnunet.WEIGHTS}.pkl")
+    files = [folder / name for folder in fold_folders(settings) for name in names]
+    return tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in files)
 
 
 def model_folder(settings: DbSegmentSettings) -> Path:
@@ -165,7 +218,9 @@ def models_digest(settings: DbSegmentSettings) -> str | None:
 
 
 def version(settings: DbSegmentSettings) -> str | None:
-    """``DBSegment 0.2.2``; None when it cannot be told."""
+    """``DBSegment 0.2.2``, and whose engine computes where that is not its own; None when it cannot be told."""
+    if not upstream(settings):
+        return f"{NAME} {UPSTREAM}, engine of thalbids {VERSION}"
     package = package_version(runner(settings), PROGRAM, "DBSegment")
     return None if package is None else f"{NAME} {package}"
 
@@ -230,12 +285,23 @@ def segment(
             )
     else:
         _check_conformed(labels, work / "in" / "preprocessed_v3" / f"{_STEM}_0000.nii.gz", call.expects[0])
-    back = np.asarray(resample_to(labels, t1, order=0).dataobj).astype(np.uint8)
+    on_scan = back(labels, t1, f" {said(finished.log)}", call.expects[0])
+    return DbSegmentation(on_scan, finished, folds(settings), augmented(settings), "ants" if paper else "header")
+
+
+def back(labels: nib.Nifti1Image, t1: nib.Nifti1Image, more: str = "", path: Path | None = None) -> np.ndarray:
+    """Labels (uint8) on the grid of the T1w, by the headers, nearest neighbour.
+
+    Raises
+    ------
+    ToolError
+        A side of the thalamus is missing; ``more`` and ``path`` are told with it.
+    """
+    on_scan = np.asarray(resample_to(labels, t1, order=0).dataobj).astype(np.uint8)
     for side, numbers in (("left", LEFT), ("right", RIGHT)):
-        if not np.isin(back, numbers).any():
-            raise ToolError(f"{NAME} found no {side} thalamus. {said(finished.log)}", path=call.expects[0])
-    cut = float((np.asarray(prepared.dataobj)[np.asarray(prepared.dataobj) > 0] > 255).mean())
-    return DbSegmentation(back, finished, folds(settings), augmented(settings), "ants" if paper else "header", cut)
+        if not np.isin(on_scan, numbers).any():
+            raise ToolError(f"{NAME} found no {side} thalamus.{more}", path=path)
+    return on_scan
 
 
 def safe_input(t1: nib.Nifti1Image) -> nib.Nifti1Image:

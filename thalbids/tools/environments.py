@@ -63,7 +63,7 @@ KNOWN: Mapping[str, Environment] = MappingProxyType(
             ),
             Environment(
                 "dbsegment", "DBSegment", ("DBSegment==0.2.2", "numpy<2"), (11, 10, 9),
-                "GPL-3; 7 GB with torch; its models come separately (docs/tools.md)",
+                "GPL-3; 7 GB with torch; only for engine = \"upstream\", the paper or a GPU (docs/tools.md)",
             ),
         )
     }

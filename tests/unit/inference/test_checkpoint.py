@@ -142,6 +142,26 @@ def test_what_was_checked_cannot_be_changed_afterwards(path: Path) -> None:
         checkpoint.layout(path)
 
 
+def test_plain_values_with_arrays_of_numpy(tmp_path: Path) -> None:
+    values = {"a": np.arange(6.0).reshape(2, 3), "b": np.float32(2.5), "c": [np.int64(3), "x"], "d": np.array([True])}
+    values["e"] = np.asfortranarray(values["a"])
+    for protocol in (2, 4):
+        (tmp_path / "plans.pkl").write_bytes(pickle.dumps(values, protocol))
+        found = checkpoint.plain(tmp_path / "plans.pkl")
+        for name in "ade":
+            np.testing.assert_array_equal(found[name].values, values[name])
+        assert found["b"] == 2.5 and found["c"] == [3, "x"]
+
+
+@pytest.mark.parametrize("value", [np.array([print]), Path("x"), print, {1}, np.datetime64("2020")])
+def test_other_values_are_refused(tmp_path: Path, value: object) -> None:
+    (tmp_path / "plans.pkl").write_bytes(pickle.dumps({"plans": value}))
+    with pytest.raises(MissingToolError, match=r"cannot be read"):
+        checkpoint.plain(tmp_path / "plans.pkl")
+    with pytest.raises(MissingToolError, match=r"is not there"):
+        checkpoint.plain(tmp_path / "other.pkl")
+
+
 def test_shapes_beyond_all_numbers_are_refused() -> None:
     with pytest.raises(pickle.UnpicklingError, match="beyond its numbers"):
         checkpoint._tensor(checkpoint._Storage("0", "f4", 24), 0, (2**32, 2**32), (2**32, 1))

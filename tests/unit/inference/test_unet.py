@@ -11,20 +11,25 @@ from thalbids.inference.unet import Layer, UNet, Up
 SHAPE = (8, 8, 4)
 
 
-def layer(random: np.random.Generator, before: int, after: int, stride: tuple[int, int, int] = (1, 1, 1)) -> Layer:
-    return Layer(random.normal(0, 0.3, (after, before, 3, 3, 3)), stride)
+def layer(
+    random: np.random.Generator, before: int, after: int, stride: tuple[int, int, int] = (1, 1, 1), affine: bool = False
+) -> Layer:
+    weight, scale, shift = random.normal(0, 0.3, (after, before, 3, 3, 3)), None, None
+    if affine:
+        scale, shift = random.normal(1, 0.3, after), random.normal(0, 0.3, after)
+    return Layer(weight, stride, scale, shift)
 
 
-def small(random: np.random.Generator) -> UNet:
+def small(random: np.random.Generator, affine: bool = False) -> UNet:
     """Three levels; the last stride leaves the third axis, as MindGlide's does."""
     down = (
-        (layer(random, 1, 3), layer(random, 3, 3)),
+        (layer(random, 1, 3, affine=affine), layer(random, 3, 3, affine=affine)),
         (layer(random, 3, 4, (2, 2, 2)), layer(random, 4, 4)),
         (layer(random, 4, 5, (2, 2, 1)), layer(random, 5, 5)),
     )
     up = (
         Up(random.normal(0, 0.5, (5, 4, 2, 2, 1)), (layer(random, 8, 4), layer(random, 4, 4))),
-        Up(random.normal(0, 0.5, (4, 3, 2, 2, 2)), (layer(random, 6, 3), layer(random, 3, 3))),
+        Up(random.normal(0, 0.5, (4, 3, 2, 2, 2)), (layer(random, 6, 3), layer(random, 3, 3, affine=affine))),
     )
     return UNet(down, up, random.normal(0, 1, (4, 3, 1, 1, 1)), random.normal(0, 1, 4))
 
@@ -45,6 +50,8 @@ def through(x: np.ndarray, layers: tuple[Layer, ...]) -> np.ndarray:
         x = convolved(x, one.weight, one.stride)
         mean, variance = x.mean((1, 2, 3), keepdims=True), x.var((1, 2, 3), keepdims=True)
         x = (x - mean) / np.sqrt(variance + 1e-5)
+        if one.scale is not None and one.shift is not None:
+            x = x * one.scale.reshape(-1, 1, 1, 1) + one.shift.reshape(-1, 1, 1, 1)
         x = np.where(x < 0, 0.01 * x, x)
     return x
 
@@ -60,9 +67,16 @@ def expected(net: UNet, image: np.ndarray) -> np.ndarray:
     return convolved(x, net.head, (1, 1, 1)) + net.bias.reshape(-1, 1, 1, 1)
 
 
-def test_sides_that_do_not_fall_into_blocks_are_refused() -> None:
-    with pytest.raises(ValueError, match="no multiples of 8"):
-        small(np.random.default_rng(1)).model((8, 8, 20))
+@pytest.mark.parametrize("shape", [SHAPE, (8, 12, 22), (28, 4, 4)])
+@pytest.mark.parametrize("affine", [False, True])
+def test_probabilities_are_those_of_plain_numpy(shape: tuple[int, int, int], affine: bool) -> None:
+    """Also with sides that no block of 8 divides, and with scale and shift after the normalisation."""
+    random = np.random.default_rng(7)
+    net, image = small(random, affine), random.normal(0, 1, shape).astype(np.float32)
+    found = compiled(net.model(shape, probabilities=True), "full", 1)([image[None, None]])[0][0]
+    scores = expected(net, image)
+    wanted = np.exp(scores - scores.max(0))
+    np.testing.assert_allclose(found, wanted / wanted.sum(0), atol=1e-3)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

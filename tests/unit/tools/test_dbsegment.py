@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from tests import checkpoints
 from tests.conftest import ORIENTATIONS
 from tests.unit.tools.conftest import scan, world_centres
 from thalbids.errors import MissingToolError
@@ -172,7 +174,8 @@ def put_folds(folder: Path, folds: tuple[int, ...]) -> None:
 
 def test_check_follows_program_and_models(tmp_path: Path, install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dbsegment, "_DEFAULT_MODELS", tmp_path / "default")
-    assert "PATH" in dbsegment.check(DbSegmentSettings()).problem
+    assert "PATH" in dbsegment.check(DbSegmentSettings(engine="upstream")).problem
+    assert "folds 4, 6 are not in" in dbsegment.check(DbSegmentSettings()).problem  # thalbids needs the models alone
     install("DBSegment")
     assert str(tmp_path / "default") in dbsegment.check(DbSegmentSettings()).problem
     settings, paper = DbSegmentSettings(models=tmp_path), DbSegmentSettings(models=tmp_path, mode="paper")
@@ -186,6 +189,38 @@ def test_check_follows_program_and_models(tmp_path: Path, install: Install, monk
         missing.require()
     put_folds(tmp_path / "deep_brain_seg_model_7f", tuple(range(7)))
     assert dbsegment.check(paper).ok
+
+
+def fold(tmp_path: Path, number: int, **plans: object) -> Path:
+    root = tmp_path / "deep_brain_seg_model_2f" / dbsegment._MODEL
+    return checkpoints.random_nnunet(root / f"fold_{number}", number, checkpoints.nnunet_plans(**plans))
+
+
+def test_thalbids_computes_where_the_models_are(tmp_path: Path, install: Install) -> None:
+    settings = DbSegmentSettings(models=tmp_path)
+    fold(tmp_path, 4)
+    assert "folds 6 are not in" in dbsegment.check(settings).problem
+    path = fold(tmp_path, 6)
+    assert dbsegment.check(settings).ok and not dbsegment.upstream(settings)
+    assert dbsegment.version(settings) == "DBSegment 0.2.2, engine of thalbids 1"
+    install("DBSegment")
+    assert not dbsegment.upstream(settings)
+    for other in ({"engine": "upstream"}, {"mode": "paper"}, {"command": ("DBSegment",)}, {"device": "cuda"}):
+        assert dbsegment.upstream(replace(settings, **other))
+    assert not dbsegment.upstream(replace(settings, mode="paper", engine="thalbids"))
+    gpu = dbsegment.check(replace(settings, device="cuda", engine="thalbids"))
+    assert "on the processor only" in gpu.problem
+    (path / "model_final_checkpoint.model").write_bytes(b"no zip file")
+    assert dbsegment.upstream(settings)  # its own program may read what thalbids cannot
+    bad = dbsegment.check(replace(settings, engine="thalbids"))
+    assert "fold_6" in bad.problem and "cannot be read" in bad.problem and not bad.ok
+
+
+def test_models_of_something_else_are_refused(tmp_path: Path) -> None:
+    fold(tmp_path, 4)
+    fold(tmp_path, 6, num_classes=3)
+    check = dbsegment.check(DbSegmentSettings(models=tmp_path))
+    assert "knows 4 labels with the background, DBSegment's 32" in check.problem
 
 
 def test_folds_4_and_6_are_taken_from_the_large_set_when_only_that_is_there(tmp_path: Path) -> None:
@@ -223,8 +258,7 @@ def test_the_paper_takes_the_intensities_as_they_are(tmp_path: Path, install: In
     found = dbsegment.segment(nib.Nifti1Image(data, image.affine), tmp_path, DbSegmentSettings(mode="paper"))
     given = np.asarray(nib.load(tmp_path / "in" / "T1w.nii.gz").dataobj)
     np.testing.assert_array_equal(given, np.nan_to_num(data))
-    assert found.above_255 == pytest.approx((data[data > 0] > 255).mean())
-    assert dbsegment.segment(image, tmp_path, DbSegmentSettings()).above_255 == 0
+    assert found.way_back == "ants"
 
 
 @pytest.mark.parametrize(

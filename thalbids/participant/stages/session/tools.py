@@ -93,6 +93,8 @@ def add_label_maps(
     family, settings = method.family, own_settings(method, plan.settings)
     if family in plan.prepared:
         return plan.prepared[family]
+    if plan.brain_source != family:
+        settings = trait(method, "without_brain", settings) or settings
     files, sources, before = _tool_files(plan, method)
     outputs: dict[str, Path] = {}
     for name in images if families.of(family).reads == families.ONE_IMAGE else images[:1]:
