@@ -92,7 +92,7 @@ def test_the_same_labels(tmp_path: Path, masked: str, mirrored: str, shape: tupl
     net = nnunet.Ensemble([tmp_path / "fold_0", tmp_path / "fold_3"], mirrored=mirrored == "mirrored")
     assert net.plans.masked == (masked == "masked") and net.plans.classes == 32
     ours = nnunet.segment(data, net)
-    assert len(np.unique(theirs)) > 5
+    assert len(np.unique(theirs)) > 3
     differ = np.count_nonzero(ours != theirs)
     print(f"differ: {differ} of {np.count_nonzero(data)}, labels {len(np.unique(theirs))}")
     assert differ <= 1e-4 * theirs.size  # random scores lie close together

@@ -36,8 +36,7 @@ def small(random: np.random.Generator, affine: bool = False) -> UNet:
 
 def convolved(x: np.ndarray, weight: np.ndarray, stride: tuple[int, ...]) -> np.ndarray:
     """Sum over the neighbours, with zeros around the image."""
-    reach = weight.shape[2] // 2
-    padded = np.pad(x, ((0, 0), *[(reach, reach)] * 3))
+    padded = np.pad(x, ((0, 0), *[(n // 2, n // 2) for n in weight.shape[2:]]))
     out = np.zeros((len(weight), *x.shape[1:]))
     for i, j, k in np.ndindex(*weight.shape[2:]):
         part = padded[:, i : i + x.shape[1], j : j + x.shape[2], k : k + x.shape[3]]

@@ -12,6 +12,7 @@ import pytest
 from tests import checkpoints
 from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from tests.unit.participant.test_plan import OUT, planned_session, session
+from thalbids.inference import dbsegment as network
 from thalbids.inference import nnunet
 from thalbids.methods.base import Request, own_settings
 from thalbids.methods.dbsegment import DBSegment
@@ -27,15 +28,15 @@ def test_a_kept_method_gives_no_brain_mask() -> None:
 
 
 class Sides:
-    """A network in place of DBSegment's: by brightness and side brain, left and right thalamus."""
+    """A network in place of DBSegment's: brain, and thalami by their brightness."""
 
-    plans = nnunet.Plans((64, 64, 64), (), (), 1, 2, 32, (0, 1, 2), "nonCT", masked=False)
+    plans = nnunet.Plans((32, 32, 32), (), (), 1, 2, 32, (0, 1, 2), "nonCT", masked=False)
     windows = 0
 
     def __call__(self, window: np.ndarray) -> np.ndarray:
         Sides.windows += 1
         out = np.zeros((32, *window.shape), np.float32)
-        out[1], out[24], out[25] = 2 + window, 0.7 * window, 0.6 * window + 0.1
+        out[1], out[24], out[25] = 2, 9 * (window > 17), 9 * ((window > 8) & (window < 17))
         return out
 
     def rest(self) -> None:
@@ -47,6 +48,7 @@ def request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, near: bool, **op
     for fold in (4, 6):
         checkpoints.random_nnunet(root / f"fold_{fold}", fold)
     monkeypatch.setattr(nnunet, "load", lambda *what: Sides())
+    monkeypatch.setattr(network, "SIDE", 160)
     settings = own_settings(DBSegment(), load(None, {"tools": {"dbsegment": {"models": str(tmp_path), **options}}}))
     if near:
         settings = DBSegment().without_brain(settings)
@@ -57,7 +59,7 @@ def request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, near: bool, **op
     affine[:3, 3] = -75, -60, -55
     params = DBSegment().params(settings)
     image = nib.Nifti1Image(data, affine)
-    return Request("T1w", image, tmp_path, (0, 0, 0), params, tmp_path, settings=settings)
+    return Request("T1w", image, tmp_path, (20, 0, 0), params, tmp_path, settings=settings)
 
 
 def test_thalbids_computes_the_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,14 +75,7 @@ def test_thalbids_computes_the_labels(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_near_the_thalami_the_labels_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Thalami(Sides):
-        def __call__(self, window: np.ndarray) -> np.ndarray:
-            out = super().__call__(window)
-            out[24], out[25] = 9 * (window > 4), 9 * ((window > 2) & (window < 4))
-            return out
-
     asked = request(tmp_path, monkeypatch, near=True)
-    monkeypatch.setattr(nnunet, "load", lambda *what: Thalami())
     Sides.windows = 0
     near = DBSegment().label_maps({"T1w": asked})[0]["T1w"]
     few = Sides.windows
