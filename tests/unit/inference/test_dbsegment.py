@@ -20,7 +20,7 @@ def test_the_conformed_image_is_sampled_around_the_middle() -> None:
     middle = affine @ [10, 15, 20, 1]
     np.testing.assert_allclose(found.affine[:3, :3], np.eye(3))
     np.testing.assert_allclose(found.affine[:3, 3], middle[:3] - 128)
-    step = (data.max() - 0) / 255
+    step = float(data.max()) / 255
     random = np.random.default_rng(1)
     for _ in range(200):
         at = random.integers((1, 1, 1), (18, 28, 38))
