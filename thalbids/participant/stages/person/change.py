@@ -32,7 +32,7 @@ AGENT = (
     "brighter, which registration reads as growth (4 to 8 % on simulated scans)"
 )
 ODD = 0.003  # share of the border: 0 on simulated second scans, .007 - .03 with a contrast agent
-ODD_WHY = "a contrast agent that no sidecar names, or something else that one visit alone shows"
+ODD_WHY = "a contrast agent that no sidecar names, something else that one visit alone shows, or a change of a part"
 NO_INTERVAL = "no interval: the method tells no uncertainty of its volumes"
 Row = dict[str, Any]
 T = TypeVar("T")
