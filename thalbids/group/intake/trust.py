@@ -142,7 +142,8 @@ def _mask_fault(out_dir: Path, place: Place, method: str, recorded: bool) -> str
             listed = next((found for found in records if mask in found), {})
             if not listed:
                 return "no record tells of its mask"
-        return _changed(out_dir, {name: d for name, d in listed.items() if not name.endswith(".json")})
+        unread = (".json", "_probseg.nii.gz")  # a copy may lack the probabilities
+        return _changed(out_dir, {name: d for name, d in listed.items() if not name.endswith(unread)})
     return "the record of its mask is not there" if recorded else ""
 
 

@@ -159,6 +159,16 @@ def test_tables_of_a_person_are_held_against_their_records(root: Path, kind: str
     assert lost(root) == set()  # the volumes of the sessions stay
 
 
+def test_probabilities_are_not_needed(root: Path) -> None:
+    """They are in no copy by `share --what masks`, take most of the room, and the group level reads none."""
+    mask = anat(root, "desc-first_mask.nii.gz")
+    soft = mask.with_name(mask.name.replace("_mask", "_probseg"))
+    soft.write_bytes(b"soft")
+    record(mask.with_name(mask.name.replace(".nii.gz", ".json")), root / "out", {}, mask, soft)
+    soft.unlink()
+    assert lost(root) == set()
+
+
 def test_a_mask_of_which_no_record_tells(root: Path) -> None:
     """A record may be that of several masks, beside the first; where none lists a mask, it cannot be trusted."""
     first, other = (anat(root, f"desc-{name}_mask.json") for name in ("first", "dbsegment"))
