@@ -209,7 +209,7 @@ def _write_raw(raw: Path, cohort: Sequence[Person]) -> None:
 def _visits(person: Person) -> list[dict[str, Any]]:
     """Clinical values at every visit: linear in the true volume of the first, and in what was lost since."""
     rng = person.random(1)
-    own = rng.normal(0, 1, 4)
+    deviates = rng.normal(0, 1, 4)
     patient = person.diagnosis != "HC"
     day = date(2020, 1, 15) + timedelta(days=int(rng.integers(300)))
     rows = []
@@ -217,10 +217,10 @@ def _visits(person: Person) -> list[dict[str, Any]]:
         noise = rng.normal(0, 1, 7)
         first, lost = person.volumes[0] - 13.0, volume - person.volumes[0]
         worse = {name: level * first + change * lost for name, (level, change) in EFFECTS.items()}
-        edss = 3.2 + worse["edss"] + 0.6 * own[0] + 0.2 * noise[0]
-        walk = np.exp(1.6 + worse["log_t25fw"] + 0.08 * own[1] + 0.03 * noise[1:3])
-        pegs = np.exp(3.0 + worse["log_nhpt"] + 0.07 * own[2] + 0.03 * noise[3:5])
-        digits = 54 + worse["sdmt"] + 5 * own[3] + 1.5 * noise[5]
+        edss = 3.2 + worse["edss"] + 0.6 * deviates[0] + 0.2 * noise[0]
+        walk = np.exp(1.6 + worse["log_t25fw"] + 0.08 * deviates[1] + 0.03 * noise[1:3])
+        pegs = np.exp(3.0 + worse["log_nhpt"] + 0.07 * deviates[2] + 0.03 * noise[3:5])
+        digits = 54 + worse["sdmt"] + 5 * deviates[3] + 1.5 * noise[5]
         steroid = None if visit == VISITS[0] else "yes" if patient and noise[6] > 1.2 else "no"
         rows.append(
             {
@@ -260,15 +260,15 @@ def measure(person: Person) -> dict[str, dict[str, int]]:
 
     The scan's own error does not depend on which other sessions there are.
     """
-    found: dict[str, dict[str, int]] = {}
+    volumes: dict[str, dict[str, int]] = {}
     for index, (name, method) in enumerate(METHODS.items()):
         rng = person.random(2, index)
         constant = method.bias + rng.normal(0, method.person)
         truths = dict(zip(VISITS, person.volumes, strict=True)) | {RESCAN: person.volumes[0]}
-        found[name] = {
+        volumes[name] = {
             session: round(1000 * (truth + constant + rng.normal(0, method.scan))) for session, truth in truths.items()
         }
-    return found
+    return volumes
 
 
 def _halves(volume: int) -> tuple[int, int]:
@@ -457,17 +457,21 @@ def held_against_truth(out_dir: Path) -> list[Found]:
     """Every fact of `TRUTH` beside what the tables of the group level say; without intervals of their own, mean and SD
     of the table give them (normal).
     """
-    found = []
+    facts = []
     for fact in TRUTH:
         path = out_dir / f"{fact.table}.tsv"
         rows = read_table(path) if path.is_file() else []
-        own = [row for row in rows if all(row.get(column) == value for column, value in fact.where.items())]
-        values = {name: float(value) for name, value in (own[0] if own else {}).items() if value and _is_number(value)}
+        matching = [row for row in rows if all(row.get(column) == value for column, value in fact.where.items())]
+        values = {
+            name: float(value)
+            for name, value in (matching[0] if matching else {}).items()
+            if value and _is_number(value)
+        }
         estimate = values.get(fact.estimate, math.nan)
         half = 1.96 * values["sd"] / math.sqrt(values["n"]) if {"sd", "n"} <= set(values) else math.nan
         low, high = values.get(fact.low, estimate - half), values.get(fact.high, estimate + half)
-        found.append(Found(fact, estimate, low, high))
-    return found
+        facts.append(Found(fact, estimate, low, high))
+    return facts
 
 
 def _is_number(text: str) -> bool:

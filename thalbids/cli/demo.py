@@ -89,11 +89,11 @@ def _found(raw: Path, out_dir: Path, results: Path) -> list[str]:
         lines.append(f"  {label}: true {truth:.2f}, measured " + ("missing" if measured is None else f"{measured:.2f}"))
     facts = held_against_truth(results)
     lines.append("Simulated cohort, what was put in and what the group level found (95 % interval):")
-    for found in facts:
-        if found.fact.what in TOLD:
-            estimate = f"{found.estimate:.2f} [{found.low:.2f}, {found.high:.2f}] {found.fact.unit}"
-            lines.append(f"  {found.fact.what}: {found.fact.truth:.2f}, found {estimate}")
-    held = sum(found.holds for found in facts)
+    for fact in facts:
+        if fact.fact.what in TOLD:
+            estimate = f"{fact.estimate:.2f} [{fact.low:.2f}, {fact.high:.2f}] {fact.fact.unit}"
+            lines.append(f"  {fact.fact.what}: {fact.fact.truth:.2f}, found {estimate}")
+    held = sum(fact.holds for fact in facts)
     lines.append(
         f"  {held} of {len(facts)} intervals hold what was put in (all: {results.parents[1] / 'raw/truth.tsv'})"
     )
@@ -108,10 +108,10 @@ def _next(folder: Path, out_dir: Path, results: Path) -> list[str]:
         results / "group.html": "the group level of the simulated cohort",
     }
     there = [f"  {path}  ({what})" for path, what in pages.items() if path.is_file()]
-    own = "thalbids BIDS_DIR BIDS_DIR/derivatives/thalbids participant"
+    command = "thalbids BIDS_DIR BIDS_DIR/derivatives/thalbids participant"
     return [
         *(["Open:", *there] if there else []),
-        f"Your own data: {own} --dry-run  (what would be done; then without --dry-run, then group)",
+        f"Your own data: {command} --dry-run  (what would be done; then without --dry-run, then group)",
     ]
 
 

@@ -57,12 +57,12 @@ def examine(settings: Settings) -> list[Finding]:
     return [*pieces, *_templates(), *_machine()]
 
 
-def table(found: list[Finding]) -> str:
+def table(findings: list[Finding]) -> str:
     """The findings for people."""
-    wide = max(len(finding.name) for finding in found)
+    wide = max(len(finding.name) for finding in findings)
     lines: list[str] = []
     part = ""
-    for finding in found:
+    for finding in findings:
         if finding.part != part:
             part = finding.part
             lines += ["", part] if lines else [part]
@@ -83,7 +83,7 @@ def table(found: list[Finding]) -> str:
                 indent = " " * 13
                 lines += textwrap.wrap(f"{name}: {text}", WIDTH, initial_indent=indent, subsequent_indent=indent + "  ",
                                        break_long_words=False, break_on_hyphens=False)  # fmt: skip
-    missing = sum(not finding.ok for finding in found)
+    missing = sum(not finding.ok for finding in findings)
     lines += [
         "",
         f"{missing} {'piece is' if missing == 1 else 'pieces are'} missing; none of that is needed for SynThal, the "
@@ -98,9 +98,9 @@ def _of_method(method: Any, settings: Settings) -> list[Finding]:
     """What a method says of its pieces; of one that says nothing, whether it can run."""
     from thalbids.methods.base import own_settings, trait
 
-    own, part = getattr(method, "pieces", None), own_settings(method, settings)
-    if own is not None:
-        return list(own(part))
+    pieces, part = getattr(method, "pieces", None), own_settings(method, settings)
+    if pieces is not None:
+        return list(pieces(part))
     problem = trait(method, "blocked", part) or ""
     entry = families.of(method.family)
     enables = f"{entry.label}'s masks"

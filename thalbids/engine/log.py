@@ -169,7 +169,7 @@ class Reporter:
             "remarks": self._last_words,
             "seconds": round(time.monotonic() - self._start, 3),
             "counts": {status: counts[status] for status in ORDER},
-            "sessions": {name: dict(found) for name, found in sessions.items()},
+            "sessions": {name: dict(counted) for name, counted in sessions.items()},
             "steps": [asdict(result) for result in self.results],
         }
 

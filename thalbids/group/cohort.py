@@ -140,12 +140,12 @@ def _scanned(cohort: Cohort) -> pd.DataFrame:
 
 
 def _baselines(cohort: Cohort) -> pd.DataFrame:
-    own, which = _scanned(cohort), cohort.settings.group.baseline
+    scanned, which = _scanned(cohort), cohort.settings.group.baseline
     if which == "first":
-        return own.drop_duplicates("participant_id")
+        return scanned.drop_duplicates("participant_id")
     if which == "first-visit":
-        return own[own["order"] == 0]
-    return own[own["session_id"] == "ses-" + which.removeprefix("ses-")]
+        return scanned[scanned["order"] == 0]
+    return scanned[scanned["session_id"] == "ses-" + which.removeprefix("ses-")]
 
 
 def visit_pairs(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:

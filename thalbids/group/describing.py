@@ -69,10 +69,10 @@ def tables_line(n: int, empty: int) -> str:
     return counted(n, "table", "tables") + (f" ({empty} without rows)" if empty else "")
 
 
-def clinical_lines(found: Mapping[str, Sequence[str]], unused: Sequence[str]) -> list[str]:
+def clinical_lines(columns: Mapping[str, Sequence[str]], unused: Sequence[str]) -> list[str]:
     """Which columns of the clinical tables stand for what, for reading."""
     lines = ["Clinical columns:"]
-    lines += [f"  {name}: {'; '.join(where)}" for name, where in sorted(found.items())] or ["  none"]
+    lines += [f"  {name}: {'; '.join(where)}" for name, where in sorted(columns.items())] or ["  none"]
     return lines + ([f"  not used: {', '.join(unused)}"] if unused else [])
 
 
@@ -93,9 +93,9 @@ def folded(notes: Sequence[str]) -> list[str]:
     """
     lines: dict[str, list[str]] = {}
     for note in notes:
-        found = _LEFT_OUT.fullmatch(note)
-        key = note if found is None else f"{found['start']}{{}} {found['rest']}"
-        lines.setdefault(key, []).append("" if found is None else found["name"])
+        match = _LEFT_OUT.fullmatch(note)
+        key = note if match is None else f"{match['start']}{{}} {match['rest']}"
+        lines.setdefault(key, []).append("" if match is None else match["name"])
     return [
         key if not names[0] else key.format(f"{', '.join(names)} {'are' if len(names) > 1 else 'is'}")
         for key, names in lines.items()
@@ -111,11 +111,11 @@ def fitted_lines(tables: Iterable[Table], most: int = 3) -> list[str]:
     """Per table of models how many were fitted, and the most frequent reasons of the others, for the terminal."""
     lines: dict[str, str] = {}
     without: dict[str, str] = {}
-    for made in tables:
-        if not {"term", "estimate", "reason"} <= set(made.frame.columns) or made.frame.empty:
+    for table in tables:
+        if not {"term", "estimate", "reason"} <= set(table.frame.columns) or table.frame.empty:
             continue
-        keys = [name for name in _MODEL if name in made.frame.columns]
-        models = made.frame.groupby(keys, dropna=False).agg(
+        keys = [name for name in _MODEL if name in table.frame.columns]
+        models = table.frame.groupby(keys, dropna=False).agg(
             fitted=("estimate", lambda values: values.notna().any()), reason=("reason", "first")
         )
         fitted = models["fitted"].astype(bool)
@@ -123,7 +123,7 @@ def fitted_lines(tables: Iterable[Table], most: int = 3) -> list[str]:
         told = [f"{reason} ({n})" for reason, n in reasons.items()]
         more = counted(len(told) - most, "more reason", "more reasons")
         told = [*told[:most], *([f"{more} in the table"] if len(told) > most else [])]
-        name = made.name.removeprefix("group_")
+        name = table.name.removeprefix("group_")
         if not fitted.any():
             without[name] = f"{name} ({len(models)}: {reasons.index[0]})"
         line = f"{name}: {fitted.sum()} of {len(models)} models fitted"

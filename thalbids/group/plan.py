@@ -118,18 +118,18 @@ def follow(path: Path, settings: Settings) -> tuple[Settings, dict[str, Any], li
             one, two = (source["settings"].get(name, {}).get(key, usual.get(key)) for source in (plan, now))
             if one != two:
                 rows.append(_row("setting", f"{name}.{key}", one, two))
-    told = {name: EARLIER.get(name, {}) | own for name, own in plan["settings"].items()}
-    given = {name: {k: v for k, v in own.items() if v is not None} for name, own in told.items()}
+    told = {name: EARLIER.get(name, {}) | values for name, values in plan["settings"].items()}
+    given = {name: {k: v for k, v in values.items() if v is not None} for name, values in told.items()}
     theirs = load(None, {**given, "run": {"seed": plan["seed"]}})
     changed = {name: getattr(theirs, name) for name in SECTIONS}
     changed["ratings"] = replace(changed["ratings"], files=settings.ratings.files)
     followed = replace(settings, run=replace(settings.run, seed=plan["seed"]), **changed)
-    own = planned(followed)
+    values = planned(followed)
     tests = {"measures_of_change": VOLUMES_ALONE, **plan["tests"]}
-    for key, actual in own["tests"].items():
+    for key, actual in values["tests"].items():
         if tests.get(key) != actual:
             rows.append(_row("test", key, tests.get(key, "not in the plan"), actual))
-    ours = {model["analysis"]: model for model in own["models"]}
+    ours = {model["analysis"]: model for model in values["models"]}
     for model in plan["models"]:
         for key, value in model.items():
             actual = ours.get(model["analysis"], {}).get(key)
@@ -147,20 +147,22 @@ def _read(path: Path) -> Mapping[str, Any]:
     models = {"analysis": str, "outcomes": list, "covariates": list, "predictor": str}
     damaged = [name for name, kind in parts.items() if not isinstance(plan.get(name), kind)]
     if not damaged:
-        damaged += [f"settings.{name}" for name, own in plan["settings"].items() if not isinstance(own, Mapping)]
+        damaged += [f"settings.{name}" for name, values in plan["settings"].items() if not isinstance(values, Mapping)]
         for place, model in enumerate(plan["models"]):
-            own = model if isinstance(model, Mapping) else {}
-            damaged += [f"models[{place}].{key}" for key, kind in models.items() if not isinstance(own.get(key), kind)]
+            values = model if isinstance(model, Mapping) else {}
+            damaged += [
+                f"models[{place}].{key}" for key, kind in models.items() if not isinstance(values.get(key), kind)
+            ]
     if damaged:
         problem = f"the analysis plan is damaged: {', '.join(damaged)}."
         raise UsageError(problem, "Give the file as --plan wrote it.", path)
     return plan
 
 
-def deviations(plan: Mapping[str, Any], before: Sequence[Mapping[str, str]], made: Sequence[Table]) -> Table:
+def deviations(plan: Mapping[str, Any], before: Sequence[Mapping[str, str]], written: Sequence[Table]) -> Table:
     """``group_plan_deviations``: what differed before the run, and models without numbers or with other terms."""
     rows = [dict(row) for row in before]
-    tables = {item.name: item.frame for item in made}
+    tables = {item.name: item.frame for item in written}
     for model in plan["models"]:
         frame = tables.get(f"group_{model['analysis']}")
         if frame is None or frame.empty:
@@ -171,12 +173,12 @@ def deviations(plan: Mapping[str, Any], before: Sequence[Mapping[str, str]], mad
         free = {"intercept"}  # ordinal models have thresholds
         if plan["settings"]["group"].get("site") == "auto" and "site" not in wanted:
             free.add("site")  # the plan says that it is added where there are several
-        for (outcome, method), own in main.groupby(["outcome", "method"], sort=False):
+        for (outcome, method), models in main.groupby(["outcome", "method"], sort=False):
             name = f"{model['analysis']}: {outcome}, {method}"
-            if own["estimate"].isna().all():
-                rows.append(_row("not fitted", name, "fitted", str(own["reason"].iloc[0])))
-            elif (found := {str(term).split("[")[0] for term in own["term"]} - free) != wanted:  # levels are one
-                rows.append(_row("terms", name, " ".join(sorted(wanted)), " ".join(sorted(found))))
+            if models["estimate"].isna().all():
+                rows.append(_row("not fitted", name, "fitted", str(models["reason"].iloc[0])))
+            elif (terms := {str(term).split("[")[0] for term in models["term"]} - free) != wanted:  # levels are one
+                rows.append(_row("terms", name, " ".join(sorted(wanted)), " ".join(sorted(terms))))
         for outcome in model["outcomes"]:
             if outcome not in set(main["outcome"]):
                 rows.append(_row("not fitted", f"{model['analysis']}: {outcome}", "fitted", "not in the table"))

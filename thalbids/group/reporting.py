@@ -41,8 +41,8 @@ def write(out_dir: Path, settings: str, notes: Iterable[str] = (), nprocs: int =
     notes = "\n".join(notes)
     provenance: dict[str, Mapping[str, object] | str] = {"Versions": boilerplate_facts.programs(), "Settings": settings}
     provenance |= {"Notes of the run": notes} if notes else {}
-    made = {str(tool["Name"]): tool.get("Version", "") for tool in _generated_by(out_dir)}
-    provenance |= {"Programs that made the masks": made} if made else {}
+    versions = {str(tool["Name"]): tool.get("Version", "") for tool in _generated_by(out_dir)}
+    provenance |= {"Programs that made the masks": versions} if versions else {}
     pages = write_group_report(tables, story(ANALYSES), provenance, paragraphs, nprocs, simulated=_simulated(out_dir))
     return [*pages, *boilerplate.write(paragraphs, out_dir / "logs")]
 

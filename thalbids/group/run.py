@@ -64,15 +64,15 @@ def group(
         print(describe(cohort, [row for ledgers_of in ledgers for row in ledgers_of(cohort)]))
         return 0
     begin(out_dir)
-    made, problems = run_analyses(cohort, ANALYSES)
-    made = [*harmonised, *made]
+    tables, problems = run_analyses(cohort, ANALYSES)
+    tables = [*harmonised, *tables]
     if fixed is not None:
-        made.append(plan.deviations(fixed, before, made))
-    write_all(made, out_dir)
-    notes = [*cohort.notes, *(note for table in made for note in table.notes), *problems]
+        tables.append(plan.deviations(fixed, before, tables))
+    write_all(tables, out_dir)
+    notes = [*cohort.notes, *(note for table in tables for note in table.notes), *problems]
     write_text(out_dir / "logs" / "group" / "settings.toml", settings.to_toml())
     write_text(out_dir / "logs" / "group" / "notes.txt", "".join(f"{note}\n" for note in notes))
-    for note in [*shown(notes), *fitted_lines(made)] if not terse else problems:
+    for note in [*shown(notes), *fitted_lines(tables)] if not terse else problems:
         print(note)
     if settings.outputs.report:
         from thalbids.group import reporting
@@ -81,17 +81,17 @@ def group(
         page = reporting.write(out_dir, kept, notes, settings.run.nprocs)[0]
         if not terse:
             print(f"report: {page}")
-            if has_norms(made) and any(out_dir.glob("sub-*.html")):
+            if has_norms(tables) and any(out_dir.glob("sub-*.html")):
                 print("z against the controls: participant --reports-only puts it on the pages of the people.")
-    empty = sum(table.frame.empty for table in made)
-    print(f"  {tables_line(len(made), empty)}" if terse else f"{tables_line(len(made), empty)}: group_*.tsv")
+    empty = sum(table.frame.empty for table in tables)
+    print(f"  {tables_line(len(tables), empty)}" if terse else f"{tables_line(len(tables), empty)}: group_*.tsv")
     end(out_dir)
     return 1 if problems or cohort.lost else 0
 
 
-def has_norms(made: Iterable[Table]) -> bool:
+def has_norms(tables: Iterable[Table]) -> bool:
     """Whether somebody's volume has a z against the controls."""
-    return any(table.name == "group_normative" and bool(table.frame["z"].notna().any()) for table in made)
+    return any(table.name == "group_normative" and bool(table.frame["z"].notna().any()) for table in tables)
 
 
 def report_again(out_dir: Path, settings: Settings) -> int:
@@ -135,8 +135,8 @@ def run_analyses(cohort: Cohort, analyses: Sequence[Analysis]) -> tuple[list[Tab
         except Exception as error:
             LOG.debug("analysis %s", analysis.name, exc_info=True)
             bugs.append(error)
-    made = joined(tables)
+    whole = joined(tables)
     if bugs:
-        write_all(made, cohort.out_dir)
+        write_all(whole, cohort.out_dir)
         raise bugs[0]
-    return made, problems
+    return whole, problems

@@ -28,18 +28,18 @@ def joined(tables: Sequence[Table]) -> list[Table]:
     by_name: dict[str, list[Table]] = {}
     for item in tables:
         by_name.setdefault(item.name, []).append(item)
-    made = []
+    whole = []
     for name, parts in by_name.items():
         if len(parts) == 1:
-            made.append(parts[0])
+            whole.append(parts[0])
             continue
         full = [part.frame for part in parts if len(part.frame)] or [parts[0].frame]
         columns = {key: value for part in parts for key, value in part.columns.items()}
         settings = {key: value for part in parts for key, value in part.settings.items()}
         notes = [note for part in parts for note in part.notes]
         files = [path for part in parts for path in part.files]
-        made.append(Table(name, pd.concat(full, ignore_index=True), columns, settings, notes, files))
-    return made
+        whole.append(Table(name, pd.concat(full, ignore_index=True), columns, settings, notes, files))
+    return whole
 
 
 def begin(out_dir: Path) -> None:
@@ -70,7 +70,7 @@ def unfinished(out_dir: Path) -> bool:
     return (out_dir / UNFINISHED).exists()
 
 
-def write_all(made: Sequence[Table], out_dir: Path) -> None:
+def write_all(tables: Sequence[Table], out_dir: Path) -> None:
     """Write the tables of a run; those that an earlier run wrote and this one did not are removed, with their images.
 
     ``logs/group/tables.txt`` names what was written, so that nothing else is ever removed.
@@ -80,10 +80,10 @@ def write_all(made: Sequence[Table], out_dir: Path) -> None:
     OutputError
         The folder cannot be written.
     """
-    own = dict.fromkeys(name for item in made for name in (item.name, *item.files))
-    earlier = announce(own, out_dir)  # nothing is forgotten when this run is ended early
+    names = dict.fromkeys(name for item in tables for name in (item.name, *item.files))
+    earlier = announce(names, out_dir)  # nothing is forgotten when this run is ended early
     for name in earlier:
-        if name in own:
+        if name in names:
             continue
         if _NAME.fullmatch(name):
             paths = [out_dir / f"{name}.tsv", out_dir / f"{name}.json"]
@@ -93,9 +93,9 @@ def write_all(made: Sequence[Table], out_dir: Path) -> None:
             continue
         for path in paths:
             path.unlink(missing_ok=True)
-    for item in made:
+    for item in tables:
         write(item, out_dir)
-    write_text(_record(out_dir), "".join(f"{name}\n" for name in own))
+    write_text(_record(out_dir), "".join(f"{name}\n" for name in names))
 
 
 def announce(names: Iterable[str], out_dir: Path) -> list[str]:

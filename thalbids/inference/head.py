@@ -105,8 +105,8 @@ class Look:
     @property
     def centre(self) -> np.ndarray | None:
         """World position of the middle of both thalami; None when they were not found."""
-        found = self.thalami_mm3 >= FOUND_MM3
-        return boxes.world(self.grid, ndimage.center_of_mass(self.thalami.sum(0))) if found else None
+        there = self.thalami_mm3 >= FOUND_MM3
+        return boxes.world(self.grid, ndimage.center_of_mass(self.thalami.sum(0))) if there else None
 
     @property
     def pose(self) -> np.ndarray:

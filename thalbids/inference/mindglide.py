@@ -87,12 +87,12 @@ def check_layout(path: Path) -> None:
     MissingToolError
         It is missing or damaged (:func:`thalbids.inference.checkpoint.layout`), or of another network.
     """
-    found, wanted = checkpoint.layout(path), shapes()
+    layout, wanted = checkpoint.layout(path), shapes()
     for name, shape in wanted.items():
-        if found.get(name) != shape:
-            told = f"its {name} has the shape {found[name]}, not {shape}" if name in found else f"it has no {name}"
+        if layout.get(name) != shape:
+            told = f"its {name} has the shape {layout[name]}, not {shape}" if name in layout else f"it has no {name}"
             raise MissingToolError(f"the checkpoint is not of MindGlide's network: {told}.", _FETCH, path)
-    more = next((name for name in found if name not in wanted and not name.startswith(_ELSEWHERE)), None)
+    more = next((name for name in layout if name not in wanted and not name.startswith(_ELSEWHERE)), None)
     if more is not None:
         raise MissingToolError(f"the checkpoint is not of MindGlide's network: it has {more}.", _FETCH, path)
 

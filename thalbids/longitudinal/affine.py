@@ -183,15 +183,15 @@ def _affine(
     distance = np.minimum(left, right)
     window = (distance < OUTSIDE_MM) & (distance > -INSIDE_MM)
     basis = []
-    for side, own in zip(sides, (left < right, left >= right), strict=True):
+    for side, of_side in zip(sides, (left < right, left >= right), strict=True):
         centre = (points * side).sum(axis=(1, 2, 3)) / side.sum()
-        basis += _affine_basis(points, centre, own)
-    found = np.zeros(len(basis))
+        basis += _affine_basis(points, centre, of_side)
+    steps = np.zeros(len(basis))
     for _ in range(ROUNDS):
-        start = moved + _field(basis, found)
+        start = moved + _field(basis, steps)
         more, left_over = _step(visits, box, points, start, basis, window, gain, curved=True)
-        found = found + more
-    linear = found.reshape(2, 3, 4)[:, :, :3] / UNIT_MM
+        steps = steps + more
+    linear = steps.reshape(2, 3, 4)[:, :, :3] / UNIT_MM
     logs = [_log_ratio(one) for one in linear]
     weights = [float(side.sum()) for side in sides]
     both = (weights[0] * logs[0] + weights[1] * logs[1]) / (weights[0] + weights[1])
@@ -201,10 +201,10 @@ def _affine(
     return Change(both, logs[0], logs[1], float(np.mean(size > FAR * 1.4826 * np.median(size))))
 
 
-def _affine_basis(points: np.ndarray, centre: np.ndarray, own: np.ndarray) -> list[np.ndarray]:
+def _affine_basis(points: np.ndarray, centre: np.ndarray, of_side: np.ndarray) -> list[np.ndarray]:
     """Twelve movements (3, x, y, z) of one side: along each axis by x, y, z about its centre, and as a whole."""
-    place = np.where(own, (points - centre.reshape(3, 1, 1, 1)) / UNIT_MM, 0.0)
-    terms = [*place, own.astype(np.float64)]
+    place = np.where(of_side, (points - centre.reshape(3, 1, 1, 1)) / UNIT_MM, 0.0)
+    terms = [*place, of_side.astype(np.float64)]
     basis = []
     for axis in range(3):
         for term in terms:
@@ -222,9 +222,9 @@ def _log_ratio(linear: np.ndarray) -> float:
     return float(np.log(after) - np.log(before))
 
 
-def _field(basis: Sequence[np.ndarray], found: np.ndarray) -> np.ndarray:
+def _field(basis: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
     moved = np.zeros_like(basis[0])
-    for movement, amount in zip(basis, found, strict=True):
+    for movement, amount in zip(basis, weights, strict=True):
         moved = moved + amount * movement
     return moved
 

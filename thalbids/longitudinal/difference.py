@@ -37,17 +37,17 @@ def difference(first: Volumes, later: Volumes, years: float | None) -> dict[str,
     ----------
     years : between the two visits; None or 0 gives no rate
     """
-    made = {"volume_baseline_ml": first["volume_ml"], "volume_followup_ml": later["volume_ml"]}
+    change = {"volume_baseline_ml": first["volume_ml"], "volume_followup_ml": later["volume_ml"]}
     for side in SIDES:
         before, after = first.get(f"volume_{side}ml"), later.get(f"volume_{side}ml")
         if before is None or after is None:
             continue
-        made[f"delta_{side}ml"] = after - before
+        change[f"delta_{side}ml"] = after - before
         if before > 0:
-            made[f"delta_{side}percent"] = percent = 100 * (after - before) / before
+            change[f"delta_{side}percent"] = percent = 100 * (after - before) / before
             if years:
-                made[f"delta_{side}percent_per_year"] = percent / years
-    return made
+                change[f"delta_{side}percent_per_year"] = percent / years
+    return change
 
 
 def interval(first: Volumes, later: Volumes, contrast: str) -> tuple[float, float] | None:

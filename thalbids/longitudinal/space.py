@@ -42,21 +42,21 @@ def mean_space(pairs: Mapping[tuple[int, int], np.ndarray], visits: int) -> list
     if wanted != set(pairs):
         raise ValueError("a transform is needed for every pair of visits, the earlier one first")
     both = {(i, j): m for (i, j), m in pairs.items()} | {(j, i): np.linalg.inv(m) for (i, j), m in pairs.items()}
-    found = [np.eye(4), *(both[0, k] for k in range(1, visits))]
+    matrices = [np.eye(4), *(both[0, k] for k in range(1, visits))]
     for _ in range(MOST_ROUNDS):
-        steps = [_step(k, found, both) for k in range(visits)]
-        found = [m @ exponential(step) for m, step in zip(found, steps, strict=True)]
-        middle = np.mean([logarithm(m) for m in found], axis=0)
-        found = [m @ exponential(-middle) for m in found]
+        steps = [_step(k, matrices, both) for k in range(visits)]
+        matrices = [m @ exponential(step) for m, step in zip(matrices, steps, strict=True)]
+        middle = np.mean([logarithm(m) for m in matrices], axis=0)
+        matrices = [m @ exponential(-middle) for m in matrices]
         if max(np.abs(middle).max(), *(np.abs(step).max() for step in steps)) < SETTLED:
             break
-    return found
+    return matrices
 
 
-def _step(k: int, found: list[np.ndarray], both: Mapping[tuple[int, int], np.ndarray]) -> np.ndarray:
+def _step(k: int, matrices: list[np.ndarray], both: Mapping[tuple[int, int], np.ndarray]) -> np.ndarray:
     """How far the other visits want one visit's transform to move, half of it."""
-    inverse = np.linalg.inv(found[k])
-    wishes = [logarithm(inverse @ both[j, k] @ found[j]) for j in range(len(found)) if j != k]
+    inverse = np.linalg.inv(matrices[k])
+    wishes = [logarithm(inverse @ both[j, k] @ matrices[j]) for j in range(len(matrices)) if j != k]
     return np.asarray(np.mean(wishes, axis=0) / 2)
 
 

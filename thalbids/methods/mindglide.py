@@ -78,24 +78,24 @@ class MindGlide(Programmed):
         from thalbids.tools.check import program_check
         from thalbids.tools.findings import Finding, of_check
 
-        own = settings.of(MindGlideSettings)
+        table = settings.of(MindGlideSettings)
         enables = self.tool().enables
-        path = mindglide.checkpoint(own)
+        path = mindglide.checkpoint(table)
         there = path is not None and path.is_file()
         weights = Finding(
             self.shown, "checkpoint", there, where=str(path or ""),
             problem="" if there else f"not at {path or mindglide.fetched_checkpoint().path}.", enables=enables,
             mend="thalbids fetch mindglide", licence="MIT",
         )  # fmt: skip
-        if not mindglide.upstream(own):
-            usable = mindglide.check(own)
+        if not mindglide.upstream(table):
+            usable = mindglide.check(table)
             if there and not usable.ok:
                 weights = replace(weights, ok=False, problem=usable.problem, mend=usable.mend)
-            engine = Finding(self.shown, "engine", True, mindglide.version(own) or "", enables=enables)
+            engine = Finding(self.shown, "engine", True, mindglide.version(table) or "", enables=enables)
             return [engine, weights]
-        program = program_check(self.shown, mindglide.runner(own), mindglide.PROGRAM, "thalbids setup mindglide")
+        program = program_check(self.shown, mindglide.runner(table), mindglide.PROGRAM, "thalbids setup mindglide")
         said = of_check(
-            self.shown, "mindglide", program.problem, program.mend, program.where, lambda: mindglide.version(own),
+            self.shown, "mindglide", program.problem, program.mend, program.where, lambda: mindglide.version(table),
             enables, "MIT",
         )  # fmt: skip
         return [said, weights]
@@ -169,8 +169,8 @@ class MindGlide(Programmed):
             family = first.params["Envelope"]
             around = _around(first.masks[family], first.image.affine, family)
             metadata |= {"Description": NEAR_WORDS.format(family), "Envelope": family}
-        found, failed = own_labels(images, first.settings, around)
-        return {name: LabelMap(labels, names, metadata) for name, labels in found.items()}, failed
+        labelled, failed = own_labels(images, first.settings, around)
+        return {name: LabelMap(labels, names, metadata) for name, labels in labelled.items()}, failed
 
     def segment(self, request: Request) -> Segmentation:
         from thalbids.methods import envelope
@@ -216,7 +216,7 @@ def own_labels(
     path = mindglide.checkpoint(program)
     assert path is not None  # the check saw to it
     net = network.load(path, path.stat().st_mtime_ns, settings.run.precision, threads())
-    found: dict[str, np.ndarray] = {}
+    labelled: dict[str, np.ndarray] = {}
     failed: dict[str, str] = {}
     for name, image in images.items():
         try:
@@ -226,13 +226,13 @@ def own_labels(
             if not (labels == mindglide.DEEP_GREY_MATTER).any():
                 where = "" if around is None else " near the envelope"
                 raise ImageError(f"MindGlide found no deep grey matter (label {mindglide.DEEP_GREY_MATTER}){where}.")
-            found[name] = labels
+            labelled[name] = labels
         except ImageError as error:
             failed[name] = str(error)
     net.rest()
-    if not found:
+    if not labelled:
         raise ImageError(f"MindGlide segmented none of {len(images)} images: {next(iter(failed.values()))}")
-    return found, failed
+    return labelled, failed
 
 
 def _around(outer: np.ndarray, affine: np.ndarray, family: str) -> np.ndarray:

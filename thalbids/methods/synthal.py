@@ -148,14 +148,19 @@ def segment_image(
     ras, orientation = to_ras(image)
     head = head_of(ras, precision)
     assert head.centre is not None  # head_of saw to it
-    found = _segmentation(
+    segmentation = _segmentation(
         ras, head.centre, synthal.networks(precision)[1], flip=flip, contrast=contrast, largest=max(zooms(ras.affine))
     )
 
     def native(data: np.ndarray) -> np.ndarray:
         return np.asarray(orientation.invert(nib.Nifti1Image(data, ras.affine)).dataobj)
 
-    assert found.probability is not None
-    metadata: dict[str, Any] = {**found.metadata, "IntracranialVolumeMm3": None if head.cut_off else head.icv_mm3}
+    assert segmentation.probability is not None
+    metadata: dict[str, Any] = {
+        **segmentation.metadata,
+        "IntracranialVolumeMm3": None if head.cut_off else head.icv_mm3,
+    }
     metadata["ThalamiSeen"] = head.places
-    return Segmentation(native(found.labels), image.affine, native(found.probability), metadata, native(head.brain))
+    return Segmentation(
+        native(segmentation.labels), image.affine, native(segmentation.probability), metadata, native(head.brain)
+    )

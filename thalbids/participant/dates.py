@@ -19,11 +19,11 @@ def years_of(bids_dir: Path, sessions: Iterable[Session], settings: Clinical, gr
 
     Clinical tables, or settings of them, that cannot be used cost the rates only: the group level stops for them.
     """
-    own: dict[str, list[str]] = {}
+    dates: dict[str, list[str]] = {}
     for session in sessions:
         if session.session is not None:
-            own.setdefault(f"sub-{session.subject}", []).append(f"ses-{session.session}")
-    several = {person: labels for person, labels in own.items() if len(labels) > 1}
+            dates.setdefault(f"sub-{session.subject}", []).append(f"ses-{session.session}")
+    several = {person: labels for person, labels in dates.items() if len(labels) > 1}
     if not several:
         return {}, ""
     try:
@@ -31,9 +31,9 @@ def years_of(bids_dir: Path, sessions: Iterable[Session], settings: Clinical, gr
         read = read_clinical(bids_dir, settings, people, own_columns(group), group.categorical)
     except ThalbidsError as error:
         return {}, f"the clinical tables cannot be used, so that changes have no rates: {error.problem}"
-    found: dict[str, dict[str, float]] = {}
+    years: dict[str, dict[str, float]] = {}
     for row in visits(read, several).rows:
         person, label = str(row["participant_id"]), str(row["session_id"])
         if row["years"] is not None and label in several.get(person, ()):
-            found.setdefault(person.removeprefix("sub-"), {})[label.removeprefix("ses-")] = float(row["years"])
-    return found, ""
+            years.setdefault(person.removeprefix("sub-"), {})[label.removeprefix("ses-")] = float(row["years"])
+    return years, ""

@@ -224,7 +224,7 @@ def fingerprints(out_dir: Path, sessions: Sequence[PageSession]) -> dict[str, st
 def _provenance(record: Path) -> dict[str, Any]:
     """How a result was made; nothing where its record is not there or cannot be read."""
     try:
-        made = read_json(record).get("Provenance") if record.exists() else None
+        provenance = read_json(record).get("Provenance") if record.exists() else None
     except MetadataError:
         return {}
-    return made if isinstance(made, dict) else {}
+    return provenance if isinstance(provenance, dict) else {}

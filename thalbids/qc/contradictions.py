@@ -148,7 +148,7 @@ def judge(
 
 def _farther(name: str, verdict: Verdict, away: Mapping[str, float]) -> bool:
     """Whether a mask lies clearly farther from what the whole-head network sees than all that contradict it."""
-    others = [away[found.other] for found in verdict.against if found.other in away]
+    others = [away[contradiction.other] for contradiction in verdict.against if contradiction.other in away]
     return bool(others) and away[name] >= FARTHER * max(others)
 
 
@@ -157,9 +157,11 @@ def _condemned(name: str, verdicts: Mapping[str, Verdict]) -> bool:
 
     The whole-head network alone, which sees 3 mm, condemns none.
     """
-    own = verdicts[name]
-    accusers = [verdicts[found.other] for found in own.against if found.other != HEAD]
-    return bool(accusers) and own.share > MOST and all(_rank(accuser)[:2] < _rank(own)[:2] for accuser in accusers)
+    verdict = verdicts[name]
+    accusers = [verdicts[contradiction.other] for contradiction in verdict.against if contradiction.other != HEAD]
+    return (
+        bool(accusers) and verdict.share > MOST and all(_rank(accuser)[:2] < _rank(verdict)[:2] for accuser in accusers)
+    )
 
 
 def against(mask: Witness, name: str, other: Witness, overlap: float | None) -> Contradiction | None:
@@ -226,9 +228,9 @@ def _size(mask: Witness, other: Witness, limit: float, ratio: float) -> Deviatio
 
 
 def _balance(mask: Witness, other: Witness, limits: Limits) -> Deviation:
-    own, others = _asymmetry(mask), _asymmetry(other)
-    words = f"left and right differ by {100 * own:+.0f} % in it and by {100 * others:+.0f} % in the other"
-    return abs(own - others) / limits.asymmetry, words
+    asymmetry, others = _asymmetry(mask), _asymmetry(other)
+    words = f"left and right differ by {100 * asymmetry:+.0f} % in it and by {100 * others:+.0f} % in the other"
+    return abs(asymmetry - others) / limits.asymmetry, words
 
 
 def _centre(mask: Witness, side: str) -> np.ndarray:
@@ -245,24 +247,24 @@ def _asymmetry(mask: Witness) -> float:
 
 
 def _verdict(row: Mapping[str, Contradiction | None], without: Mapping[str, Verdict]) -> Verdict:
-    heard = {name: found for name, found in row.items() if name not in without}
-    return Verdict(len(heard), tuple(found for found in heard.values() if found is not None))
+    heard = {name: contradiction for name, contradiction in row.items() if name not in without}
+    return Verdict(len(heard), tuple(contradiction for contradiction in heard.values() if contradiction is not None))
 
 
 def _rank(verdict: Verdict) -> tuple[float, bool, float]:
     """Worst last: the share that contradicts it, then whether the whole-head network does, then by how much."""
-    excess = sum(found.excess for found in verdict.against)
-    return verdict.share, any(found.other == HEAD for found in verdict.against), excess
+    excess = sum(contradiction.excess for contradiction in verdict.against)
+    return verdict.share, any(contradiction.other == HEAD for contradiction in verdict.against), excess
 
 
-def names_of(found: Sequence[Contradiction]) -> str:
+def names_of(contradictions: Sequence[Contradiction]) -> str:
     """Who contradicts, for people."""
-    return ", ".join(item.other for item in found)
+    return ", ".join(item.other for item in contradictions)
 
 
 def flag(verdict: Verdict, rule: str) -> dict[str, Any]:
     """The flag of a mask that others contradict; not trusted where most do, or one of the same protocol does."""
-    worst = max(verdict.against, key=lambda found: found.excess)
+    worst = max(verdict.against, key=lambda contradiction: contradiction.excess)
     told = "; ".join(worst.words)
     count = f"{len(verdict.against)} of {verdict.heard}"
     if rule == "odd_one_out" and verdict.share <= MOST:
@@ -274,10 +276,10 @@ def flag(verdict: Verdict, rule: str) -> dict[str, Any]:
     else:
         start = f"It and {names_of(verdict.against)} contradict each other, and nothing tells which is wrong."
         advice = "Look at both outlines; leave out the one that does not follow the thalamus."
-    masks = [found for found in verdict.against if found.other != HEAD]
-    gross = any(found.other == HEAD and found.excess >= GROSS for found in verdict.against)
+    masks = [contradiction for contradiction in verdict.against if contradiction.other != HEAD]
+    gross = any(contradiction.other == HEAD and contradiction.excess >= GROSS for contradiction in verdict.against)
     severe = (bool(masks) and verdict.share > MOST) or rule == "odd_one_out" or gross
-    severe = severe or any(found.measured for found in masks)
+    severe = severe or any(contradiction.measured for contradiction in masks)
     return {
         "rule": rule, "severity": DISTRUST if severe else CHECK, "value": verdict.share, "limit": MOST,
         "reason": f"{start} Against {worst.other}: {told}.", "advice": advice,

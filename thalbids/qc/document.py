@@ -287,10 +287,14 @@ def _common_box(arrays: Sequence[np.ndarray]) -> tuple[slice, ...]:
 
 def _best(name: str, masks: Mapping[str, MaskInput], row: Mapping[str, float | None]) -> Measures:
     """The best agreement with an independent mask of the same family (no image in common) and of another family."""
-    own = masks[name]
-    same = [row[o] for o, m in masks.items() if o in row and m.family == own.family and not {*m.images} & {*own.images}]
-    apart = {o for o, m in masks.items() if m.family not in (own.family, *own.builds_on)}
-    other = [row[o] for o, m in masks.items() if o in row and o in apart and own.family not in m.builds_on]
+    measures = masks[name]
+    same = [
+        row[o]
+        for o, m in masks.items()
+        if o in row and m.family == measures.family and not {*m.images} & {*measures.images}
+    ]
+    apart = {o for o, m in masks.items() if m.family not in (measures.family, *measures.builds_on)}
+    other = [row[o] for o, m in masks.items() if o in row and o in apart and measures.family not in m.builds_on]
     return {
         "best_dice_same_family": max((value for value in same if value is not None), default=None),
         "best_dice_other_family": max((value for value in other if value is not None), default=None),

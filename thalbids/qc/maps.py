@@ -66,4 +66,4 @@ def all_flags(maps: Mapping[str, Mapping[str, Any]], motion: Mapping[str, Mappin
     """The flags of all maps (``map:R1map``) and contrasts (``contrast:T1w``) with what they are about."""
     flags = [{"scope": f"map:{name}", **flag} for name, summary in maps.items() for flag in map_flags(summary)]
     moved = [(name, apply(MOTION_RULES, one)) for name, one in motion.items()]
-    return [*flags, *({"scope": f"contrast:{name}", **flag} for name, found in moved for flag in found)]
+    return [*flags, *({"scope": f"contrast:{name}", **flag} for name, moves in moved for flag in moves)]

@@ -88,13 +88,13 @@ def size_change(first: float | None, later: float | None) -> float | None:
     return None if not first or not later else _apart(first, later)
 
 
-def visit_flags(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[tuple[str, Flag]]:
+def visit_flags(visit: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[tuple[str, Flag]]:
     """What the person's other visits say of this one.
 
     Parameters
     ----------
-    own, others : ``session`` (label), ``acquisition`` (image -> facts), ``icv_mm3`` of the whole-head network or None,
-        ``stripped``: whether the T1w is skull-stripped
+    visit, others : ``session`` (label), ``acquisition`` (image -> facts), ``icv_mm3`` of the whole-head network or
+        None, ``stripped``: whether the T1w is skull-stripped
 
     Returns
     -------
@@ -104,7 +104,7 @@ def visit_flags(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> 
     flags: list[tuple[str, Flag]] = []
     far = []
     for other in others:
-        for rule, words in changes(other["acquisition"], own["acquisition"]):
+        for rule, words in changes(other["acquisition"], visit["acquisition"]):
             advice = "Read a change of volume between the two with this in mind, or leave the pair out."
             flags.append(
                 (
@@ -114,18 +114,18 @@ def visit_flags(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> 
                     ),
                 )
             )
-        apart = None if either_stripped(own, other) else size_change(other["icv_mm3"], own["icv_mm3"])
+        apart = None if either_stripped(visit, other) else size_change(other["icv_mm3"], visit["icv_mm3"])
         if apart is not None and apart > ICV_CHECK:
             far.append((apart, other))
             reason = (
-                f"The skull's inside has {own['icv_mm3'] / 1e6:.2f} L, and {other['icv_mm3'] / 1e6:.2f} L in session "
+                f"The skull's inside has {visit['icv_mm3'] / 1e6:.2f} L, and {other['icv_mm3'] / 1e6:.2f} L in session "
                 f"{other['session']}: one person's does not change."
             )
             advice = "Compare the voxel sizes in the two headers, and look whether it is the same person."
             flags.append((other["session"], _flag("visit_icv", apart, ICV_CHECK, reason, advice)))
-    known = [o for o in others if o["icv_mm3"] and not either_stripped(own, o)]
+    known = [o for o in others if o["icv_mm3"] and not either_stripped(visit, o)]
     much = [other for apart, other in far if apart > ICV_DISTRUST]
-    if own["icv_mm3"] and len(much) > len(known) / 2:
+    if visit["icv_mm3"] and len(much) > len(known) / 2:
         named = ", ".join(str(other["session"]) for other in much)
         reason = (
             f"The skull has another size than in most other visits of the person (session {named}): voxel sizes of the "
@@ -137,19 +137,19 @@ def visit_flags(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> 
     return flags
 
 
-def balance_flags(own: Mapping[str, float], others: Mapping[str, Mapping[str, float]]) -> dict[str, Flag]:
+def balance_flags(visit: Mapping[str, float], others: Mapping[str, Mapping[str, float]]) -> dict[str, Flag]:
     """The masks in which left and right are balanced otherwise than in the person's other visits (distrust).
 
     Of several visits one that most others contradict is wrong, of two the more lopsided one.
 
     Parameters
     ----------
-    own : ``desc-`` label -> asymmetry index, 2 (left - right) / (left + right)
+    visit : ``desc-`` label -> asymmetry index, 2 (left - right) / (left + right)
     others : label of the visit -> the same of its masks
     """
     flags = {}
-    for name, value in own.items():
-        seen = {label: found[name] for label, found in others.items() if name in found}
+    for name, value in visit.items():
+        seen = {label: asymmetries[name] for label, asymmetries in others.items() if name in asymmetries}
         far = {label: other for label, other in seen.items() if abs(other - value) > ASYMMETRY}
         if len(far) <= len(seen) / 2 or (len(seen) == 1 and abs(value) < abs(next(iter(far.values())))):
             continue
@@ -170,19 +170,19 @@ def pair_flags(first: Mapping[str, Any], later: Mapping[str, Any]) -> list[tuple
     """Why a change between two visits may be none of the thalamus, from their QC documents: (rule, words); [] when
     comparable.
     """
-    found = [(f"visit_{rule}", words) for rule, words in changes(acquired(first), acquired(later))]
+    flags = [(f"visit_{rule}", words) for rule, words in changes(acquired(first), acquired(later))]
     grids = first.get("Reference", "T1w"), later.get("Reference", "T1w")
     if grids[0] != grids[1]:
-        found.append(("visit_reference", f"measured on the {grids[0]} of one visit and the {grids[1]} of the other"))
+        flags.append(("visit_reference", f"measured on the {grids[0]} of one visit and the {grids[1]} of the other"))
     one, two = _icvs(first), _icvs(later)
     source = next((name for name in one if name in two), None)
     apart = None if source is None else size_change(one[source], two[source])
     if apart is not None and apart > ICV_CHECK:
-        found.append(("visit_icv", f"the intracranial volumes differ by {100 * apart:.0f} %"))
+        flags.append(("visit_icv", f"the intracranial volumes differ by {100 * apart:.0f} %"))
     for rule, words in (("thick_slices", "thick slices"), ("contrast_agent", "contrast agent")):
         named = {_scope(flag) for document in (first, later) for flag in _flags(document) if flag.get("rule") == rule}
-        found += [(rule, f"{name}: {words}") for name in sorted(named)]
-    return found
+        flags += [(rule, f"{name}: {words}") for name in sorted(named)]
+    return flags
 
 
 def pair_remarks(first: Mapping[str, Any], later: Mapping[str, Any]) -> list[str]:
@@ -192,12 +192,12 @@ def pair_remarks(first: Mapping[str, Any], later: Mapping[str, Any]) -> list[str
 
 def distrusted_masks(document: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """The masks of a session that must not be trusted, and the rules that say so."""
-    found: dict[str, dict[str, None]] = {}
+    distrusted: dict[str, dict[str, None]] = {}
     for flag in _flags(document):
         kind, _, name = str(flag.get("scope", "")).partition(":")
         if kind == "mask" and flag.get("severity") == DISTRUST:
-            found.setdefault(name, {})[str(flag.get("rule"))] = None
-    return {name: tuple(rules) for name, rules in found.items()}
+            distrusted.setdefault(name, {})[str(flag.get("rule"))] = None
+    return {name: tuple(rules) for name, rules in distrusted.items()}
 
 
 def balance_remark(first: float | None, later: float | None) -> str:
@@ -211,10 +211,10 @@ def balance_remark(first: float | None, later: float | None) -> str:
 def acquired(document: Mapping[str, Any]) -> dict[str, Facts]:
     """The acquisition of each image of a session, by its QC document."""
     images = document.get("Images")
-    found = images if isinstance(images, dict) else {}
+    facts = images if isinstance(images, dict) else {}
     return {
         name: e["acquisition"]
-        for name, e in found.items()
+        for name, e in facts.items()
         if isinstance(e, dict) and isinstance(e.get("acquisition"), dict)
     }
 

@@ -115,8 +115,8 @@ def read_acquisition(session: Session, kind: str) -> Acquisition:
         "MPM": _multi_echo, "MTS": _single_echo, "VFA": _flip_angles, "IRT1": _inversions,
         "MP2RAGE": _complex_pair, "UNIT1": _combined,
     }  # fmt: skip
-    found = readers[kind](images, session)
-    return Acquisition(found.kind, found.parts, found.protocol, tuple(notes))
+    acquisition = readers[kind](images, session)
+    return Acquisition(acquisition.kind, acquisition.parts, acquisition.protocol, tuple(notes))
 
 
 def _same_in_name(images: Sequence[InputImage]) -> None:
@@ -248,13 +248,13 @@ def _complex_pair(images: Sequence[InputImage], session: Session) -> Acquisition
     parts = []
     for inversion in (1, 2):
         pairs = [[by_key.get((inversion, name)) for name in names] for names in (("mag", "phase"), ("real", "imag"))]
-        found = next((tuple(image for image in pair if image) for pair in pairs if all(pair)), None)
-        if found is None:
+        pair_found = next((tuple(image for image in pair if image) for pair in pairs if all(pair)), None)
+        if pair_found is None:
             problem = (
                 f"inv-{inversion} needs an image with part-mag and one with part-phase, or part-real and part-imag."
             )
             raise MetadataError(problem, "Without phase, give the UNIT1 image of the scanner.", images[0].path)
-        parts.append(Part(f"inv{inversion}", found))
+        parts.append(Part(f"inv{inversion}", pair_found))
     return Acquisition("MP2RAGE", tuple(parts), read_mp2rage(parts[0].images[0], parts[1].images[0]))
 
 
@@ -262,14 +262,14 @@ def _combined(images: Sequence[InputImage], session: Session) -> Acquisition:
     if len(images) != 1:
         problem = f"several UNIT1 images: {', '.join(image.path.name for image in images[1:])}."
         raise MetadataError(problem, f"For one of them: {CHOOSE}.", images[0].path)
-    own = images[0]
-    if isinstance(own.metadata.get("InversionTime"), list):
-        protocol = read_mp2rage(own, own)
+    first = images[0]
+    if isinstance(first.metadata.get("InversionTime"), list):
+        protocol = read_mp2rage(first, first)
     else:
         inversions = {numbered(image, "inv"): image for image in reversed(session.raw_images("MP2RAGE"))}
         if not {1, 2} <= set(inversions):
             problem = "InversionTime and FlipAngle of both inversions are missing in the sidecars."
             mend = "Write both as lists of two into the JSON sidecar, or add the MP2RAGE images with theirs."
-            raise MetadataError(problem, mend, own.path)
+            raise MetadataError(problem, mend, first.path)
         protocol = read_mp2rage(inversions[1], inversions[2])
-    return Acquisition("UNIT1", (Part("unit1", (own,)),), protocol)
+    return Acquisition("UNIT1", (Part("unit1", (first,)),), protocol)

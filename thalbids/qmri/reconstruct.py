@@ -339,10 +339,10 @@ def transmit_on(field: Field, reference: nib.Nifti1Image, options: Options) -> t
     if any(image.shape != images[0].shape for image in images):
         raise ImageError(f"The {field.method} images differ in shape.", "Export them again.", field.images[0].path)
     try:
-        own, unit = _own_field(field, images, options)
+        field_values, unit = _own_field(field, images, options)
     except ThalbidsError as error:
         raise type(error)(error.problem, error.mend, field.images[0].path) from None
-    smoothed = b1.smooth(own, options.b1_fwhm, zooms(first.affine))
+    smoothed = b1.smooth(field_values, options.b1_fwhm, zooms(first.affine))
     on_grid = _known_on(nib.Nifti1Image(smoothed, first.affine), reference)
     how = f"{field.method}: {b1.METHODS[field.method]}{unit}; smoothed by {options.b1_fwhm:g} mm (FWHM)"
     return b1.valid(on_grid), how

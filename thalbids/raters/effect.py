@@ -102,11 +102,11 @@ def failed_masks(
     changed, notes = dict(masks), []
     for name, entries in rated.items():
         mask = masks.get(name)
-        found = ""
+        reason = ""
         if mask is not None and mask.labels is not None and affine is not None:
-            found = digest(mask.labels != 0, affine, np.uint8)
+            reason = digest(mask.labels != 0, affine, np.uint8)
         for entry in entries:
-            if mask is not None and entry["Sha256"] == found:
+            if mask is not None and entry["Sha256"] == reason:
                 changed[name] = replace(mask, failed_by=entry["Reason"])
             else:
                 notes.append(f"a rating of {name} is not applied, as the mask has changed: {entry['Reason']}")

@@ -71,11 +71,11 @@ def _picture(rows: Sequence[Sequence[Panel]], kind: str) -> str:
     lines, letters, y = [], [], 0
     for row, height in zip(rows, heights, strict=True):
         for column, panel in enumerate(row):
-            own = panel.grey.shape
-            top, left = y + (height - own[0]) // 2, column * (width + GAP) + (width - own[1]) // 2
-            grey[top : top + own[0], left : left + own[1]] = panel.grey
+            size = panel.grey.shape
+            top, left = y + (height - size[0]) // 2, column * (width + GAP) + (width - size[1]) // 2
+            grey[top : top + size[0], left : left + size[1]] = panel.grey
             if panel.edges is not None:
-                part = panel.edges[: 2 * own[0], : 2 * own[1]]
+                part = panel.edges[: 2 * size[0], : 2 * size[1]]
                 edges[2 * top : 2 * top + part.shape[0], 2 * left : 2 * left + part.shape[1]] = part
             scale = f"{1 / (UNIT * panel.plane.step):.6g}"
             lines += [

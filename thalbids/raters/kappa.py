@@ -95,7 +95,7 @@ def _between(ratings: Iterable[Rating], seed: int, draws: int) -> list[dict[str,
         shared = sorted(set(said[one]) & set(said[two]))
         rows.append(_pair("cohen_kappa", one, two, [said[one][i] for i in shared], [said[two][i] for i in shared]))
     if len(raters) > 2:
-        shared = sorted(set.intersection(*(set(own) for own in said.values())))
+        shared = sorted(set.intersection(*(set(of_rater) for of_rater in said.values())))
         counts = np.array([[[said[r][i] for r in raters].count(c) for c in RATINGS] for i in shared], dtype=float)
         counts = counts.reshape(len(shared), len(RATINGS))
         n = len(raters)
@@ -113,8 +113,8 @@ def _within(ratings: Iterable[Rating]) -> list[dict[str, Any]]:
         if before is not None:
             pairs.setdefault(rater, []).append((before.rating, rating.rating))
     return [
-        _pair("intra_kappa", rater, rater, [first for first, _ in own], [second for _, second in own])
-        for rater, own in sorted(pairs.items())
+        _pair("intra_kappa", rater, rater, [first for first, _ in of_rater], [second for _, second in of_rater])
+        for rater, of_rater in sorted(pairs.items())
     ]
 
 
@@ -123,7 +123,7 @@ def _pair(quantity: str, rater: str, rater2: str, first: Sequence[str], second: 
     return _row(quantity, rater, rater2, cohen(first, second), alike, len(first))
 
 
-def _row(quantity: str, rater: str, rater2: str, found: Estimate, alike: float, n: int) -> dict[str, Any]:
-    numbers = {"estimate": found.estimate, "ci_low": found.ci_low, "ci_high": found.ci_high}
+def _row(quantity: str, rater: str, rater2: str, estimate: Estimate, alike: float, n: int) -> dict[str, Any]:
+    numbers = {"estimate": estimate.estimate, "ci_low": estimate.ci_low, "ci_high": estimate.ci_high}
     people = {"rater": guarded(rater), "rater2": guarded(rater2)}
-    return {"quantity": quantity, **people, **numbers, "observed": alike, "n": n, "reason": found.reason}
+    return {"quantity": quantity, **people, **numbers, "observed": alike, "n": n, "reason": estimate.reason}

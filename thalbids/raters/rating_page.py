@@ -206,10 +206,10 @@ def _item(out_dir: Path, candidate: _Candidate) -> Item:
     )  # fmt: skip
 
 
-def tell(made: Made) -> None:
+def tell(page: Made) -> None:
     """Say what was written, and what was left out."""
-    for problem in made.problems:
+    for problem in page.problems:
         print(f"thalbids: {problem}", file=sys.stderr)
-    size = made.page.stat().st_size / 1e6
-    print(f"{made.items} items, {made.repeats} of them a second time ({size:.1f} MB): {made.page}")
-    print(f"The key is {made.key}; do not give it to raters.")
+    size = page.page.stat().st_size / 1e6
+    print(f"{page.items} items, {page.repeats} of them a second time ({size:.1f} MB): {page.page}")
+    print(f"The key is {page.key}; do not give it to raters.")

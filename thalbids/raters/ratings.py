@@ -249,21 +249,24 @@ def verdicts(ratings: Iterable[Rating], settings: Ratings) -> list[Verdict]:
     grouped: dict[tuple[str, str], list[Rating]] = {}
     for rating in first_ratings(ratings):
         grouped.setdefault(rating.item.rated, []).append(rating)
-    return [Verdict(own[0].item, _failed(own, settings), _words(own)) for _, own in sorted(grouped.items())]
+    return [
+        Verdict(ratings_of[0].item, _failed(ratings_of, settings), _words(ratings_of))
+        for _, ratings_of in sorted(grouped.items())
+    ]
 
 
-def _failed(own: Sequence[Rating], settings: Ratings) -> bool:
-    votes = [settings.unsure if rating.rating == "unsure" else rating.rating for rating in own]
+def _failed(ratings: Sequence[Rating], settings: Ratings) -> bool:
+    votes = [settings.unsure if rating.rating == "unsure" else rating.rating for rating in ratings]
     fails, passes = votes.count("fail"), votes.count("pass")
     if settings.rule == "any":
         return fails > 0
     return fails > passes if settings.rule == "majority" else fails > 0 and passes == 0
 
 
-def _words(own: Sequence[Rating]) -> str:
+def _words(ratings: Sequence[Rating]) -> str:
     parts = []
     for rating, word in (("fail", "failed by"), ("unsure", "not decided by"), ("pass", "passed by")):
-        named = [r.rater + (f" ({r.reason})" if r.reason else "") for r in own if r.rating == rating]
+        named = [r.rater + (f" ({r.reason})" if r.reason else "") for r in ratings if r.rating == rating]
         if named:
             parts.append(f"{word} rater{'s' if len(named) > 1 else ''} {', '.join(sorted(named))}")
     return "; ".join(parts)

@@ -13,21 +13,21 @@ TITLES = {"age": "Age (years)", "disease_duration": "Disease duration (years)", 
 COHORT, SAMPLE = "#0072B2", "#E69F00"  # Okabe and Ito: told apart by colour-blind people
 
 
-def draw(found: Selection, design: Design, svg: Path, png: Path) -> None:
+def draw(selection: Selection, design: Design, svg: Path, png: Path) -> None:
     """Write the figure as SVG and PNG; the same selection always gives the same bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context({"svg.hashsalt": "thalbids", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(9, 3.2), layout="constrained")
-        sample = [row for row in found.people if row["selected_as"] == SAMPLED]
+        sample = [row for row in selection.people if row["selected_as"] == SAMPLED]
         axes = figure.subplots(1, 3)
         for axis, criterion in zip(axes, CRITERIA, strict=True):
             borders = np.asarray(design.borders[criterion], dtype=np.float64)
-            cohort_share = _shares(found.frame[criterion].to_numpy(dtype=np.float64), borders)
+            cohort_share = _shares(selection.frame[criterion].to_numpy(dtype=np.float64), borders)
             sample_share = _shares(np.array([row[criterion] for row in sample], dtype=np.float64), borders)
             place = np.arange(len(borders) - 1)
-            axis.bar(place - 0.2, cohort_share, 0.4, color=COHORT, label=f"cohort (n = {len(found.frame)})")
+            axis.bar(place - 0.2, cohort_share, 0.4, color=COHORT, label=f"cohort (n = {len(selection.frame)})")
             axis.bar(place + 0.2, sample_share, 0.4, color=SAMPLE, hatch="//", edgecolor="white", linewidth=0,
                      label=f"sample (n = {len(sample)})")  # fmt: skip
             axis.set_xticks(place, [f"{a:g}\u2013{b:g}" for a, b in itertools.pairwise(borders)])

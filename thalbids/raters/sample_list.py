@@ -38,8 +38,8 @@ def select_gt(bids_dir: Path, out_file: Path, design: Design, clinical: Clinical
     _check_out_file(bids_dir, out_file)
     selection = select(first_visits(bids_dir, clinical, labels), design)
     stem = out_file.name.removesuffix(".tsv")
-    for made in tables(stem, selection, design):
-        write(made, out_file.parent)
+    for written in tables(stem, selection, design):
+        write(written, out_file.parent)
     figure = out_file.parent / f"{stem}_histograms"
     draw(selection, design, figure.with_suffix(".svg"), figure.with_suffix(".png"))
     print(told(selection, design))
@@ -57,39 +57,39 @@ def first_visits(bids_dir: Path, clinical: Clinical, labels: Sequence[str]) -> p
     for place in places:
         sessions.setdefault(place.participant_id, []).append(place.session_id)
     together = visits(read_clinical(bids_dir, clinical, labels), sessions)
-    own = [row for row in together.rows if row["session_id"] in sessions.get(row["participant_id"], ())]
-    rows = pd.DataFrame(sorted(own, key=lambda row: (row["participant_id"], row["order"])))
+    baseline = [row for row in together.rows if row["session_id"] in sessions.get(row["participant_id"], ())]
+    rows = pd.DataFrame(sorted(baseline, key=lambda row: (row["participant_id"], row["order"])))
     rows = rows.drop_duplicates("participant_id")
     numbers = {name: pd.to_numeric(rows[name]) for name in CRITERIA}
     words = rows["diagnosis"].where(rows["diagnosis"] != "")
     return rows[["participant_id", "session_id"]].assign(diagnosis=words, **numbers)
 
 
-def tables(stem: str, found: Selection, design: Design) -> list[Table]:
+def tables(stem: str, selection: Selection, design: Design) -> list[Table]:
     """The list of people and the table of strata."""
     settings: Mapping[str, object] = {**asdict(design), "borders": {k: list(v) for k, v in design.borders.items()}}
     return [
-        table(stem, found.people, PEOPLE, settings=settings),
-        table(f"{stem}_strata", found.strata, STRATA, settings=settings),
+        table(stem, selection.people, PEOPLE, settings=settings),
+        table(f"{stem}_strata", selection.strata, STRATA, settings=settings),
     ]
 
 
-def told(found: Selection, design: Design) -> str:
+def told(selection: Selection, design: Design) -> str:
     """What was drawn, for reading."""
-    sampled = sum(row["selected_as"] == SAMPLED for row in found.people)
-    filled = [row for row in found.strata if row["n_cohort"]]
+    sampled = sum(row["selected_as"] == SAMPLED for row in selection.people)
+    filled = [row for row in selection.strata if row["n_cohort"]]
     start = (
-        f"{sampled} of {len(found.frame)} people ({design.diagnosis or 'any diagnosis'}) drawn with seed {design.seed} "
-        f"from {len(filled)} strata that are not empty (age / disease duration / EDSS):"
+        f"{sampled} of {len(selection.frame)} people ({design.diagnosis or 'any diagnosis'}) drawn with seed "
+        f"{design.seed} from {len(filled)} strata that are not empty (age / disease duration / EDSS):"
     )
     lines = [start, *(f"  {row['stratum']:24}{row['n_sample']:4} of {row['n_cohort']}" for row in filled)]
-    whole = len(found.people) - sampled
+    whole = len(selection.people) - sampled
     if design.include:
         lines.append(f"{whole} people included whole ({', '.join(design.include)}).")
-    if found.left_out:
-        shown = ", ".join(f"{entry['participant_id']} ({entry['reason']})" for entry in found.left_out[:_SHOWN])
-        more = f" and {len(found.left_out) - _SHOWN} more" if len(found.left_out) > _SHOWN else ""
-        lines.append(f"{len(found.left_out)} people could not be drawn: {shown}{more}.")
+    if selection.left_out:
+        shown = ", ".join(f"{entry['participant_id']} ({entry['reason']})" for entry in selection.left_out[:_SHOWN])
+        more = f" and {len(selection.left_out) - _SHOWN} more" if len(selection.left_out) > _SHOWN else ""
+        lines.append(f"{len(selection.left_out)} people could not be drawn: {shown}{more}.")
     return "\n".join(lines)
 
 

@@ -264,9 +264,9 @@ def entries(text: str) -> Mapping[str, Mapping[str, str]]:
     return by_key
 
 
-def reference(key: str, own: Mapping[str, Mapping[str, str]] | None = None) -> Reference:
-    """An entry as people read it; a key of a method from elsewhere that has none in ``own`` stands for itself."""
-    entry = {**(own or {}), **bibliography()}.get(key)
+def reference(key: str, more: Mapping[str, Mapping[str, str]] | None = None) -> Reference:
+    """An entry as people read it; a key of a method from elsewhere that has none in ``more`` stands for itself."""
+    entry = {**(more or {}), **bibliography()}.get(key)
     if entry is None:
         return Reference(key, key, f"{key}: the method gives no reference.", "")
     authors = [_plain(author) for author in entry["author"].split(" and ")]
@@ -316,11 +316,11 @@ def quiet(word: Any) -> str:
     return " ".join(re.sub(r"[@\[\]*_`<>#\\|${}^~]", " ", str(word)).split())
 
 
-def _linked(text: str, own: Mapping[str, Mapping[str, str]]) -> str:
+def _linked(text: str, more: Mapping[str, Mapping[str, str]]) -> str:
     """Escaped text with citations as links to the list of references."""
 
     def link(key: str) -> str:
-        return f'<a href="#ref-{escape(key)}">{escape(reference(key, own).name)}</a>'
+        return f'<a href="#ref-{escape(key)}">{escape(reference(key, more).name)}</a>'
 
     parts, last = [], 0
     for match in _CITED.finditer(text):
@@ -388,8 +388,8 @@ def sentences_of(methods: Iterable[Any]) -> list[str]:
     out = []
     for method in methods:
         missing = [key for key in method.citations if key not in cited(method.sentence)]
-        own = method.sentence.rstrip()
+        sentence = method.sentence.rstrip()
         if missing:
-            own = f"{own.removesuffix('.')} [{'; '.join(f'@{key}' for key in missing)}]."
-        out.append(own)
+            sentence = f"{sentence.removesuffix('.')} [{'; '.join(f'@{key}' for key in missing)}]."
+        out.append(sentence)
     return out

@@ -69,13 +69,13 @@ def both(out_dir: Path, methods: Iterable[Any] = (), tables: Tables | None = Non
 
 def _results(out_dir: Path) -> list[str]:
     """What lies in the folders ``anat`` of people and sessions, relative to the folder, sorted; each is listed once."""
-    found = []
+    files = []
     for person in names_in(out_dir):
         if person.startswith("sub-"):
             sessions = [name for name in names_in(out_dir / person) if name.startswith("ses-")]
             for anat in (f"{person}/anat", *(f"{person}/{session}/anat" for session in sessions)):
-                found += [f"{anat}/{name}" for name in names_in(out_dir / anat)]
-    return sorted(found)
+                files += [f"{anat}/{name}" for name in names_in(out_dir / anat)]
+    return sorted(files)
 
 
 def _ending(out_dir: Path, results: Iterable[str], end: str) -> list[Path]:
@@ -201,10 +201,10 @@ def _masks(documents: Sequence[Mapping[str, Any]], registered: Mapping[str, Any]
     return facts | {"volume": {}, "quality": {"total": len(measured), "flagged": flagged}}
 
 
-def _images(made: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+def _images(sidecars: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
     """``on T1w, FLAIR and R1 by SynThal``."""
     by_family: dict[str, list[str]] = {}
-    for _, mask in made:
+    for _, mask in sidecars:
         if len(mask["images"]) == 1:
             by_family.setdefault(mask["family"], []).append(mask["images"][0])
     lines = []

@@ -264,15 +264,15 @@ class Words:
 
     def acquisition(self) -> dict[str, Any] | None:
         """How each image was acquired: headings, and a row per image; None where nothing is known."""
-        found = {
+        facts = {
             image_name(name): acquisition.words(entry["acquisition"])
             for name, entry in self.document.get("Images", {}).items()
             if entry.get("acquisition")
         }
-        if not found:
+        if not facts:
             return None
-        headings = list(dict.fromkeys(itertools.chain.from_iterable(found.values())))
-        rows = [{"label": name, "cells": [told.get(h, DASH) for h in headings]} for name, told in found.items()]
+        headings = list(dict.fromkeys(itertools.chain.from_iterable(facts.values())))
+        rows = [{"label": name, "cells": [told.get(h, DASH) for h in headings]} for name, told in facts.items()]
         return {"headings": headings, "rows": rows}
 
     def since(self, session: str | None) -> list[str]:

@@ -430,9 +430,9 @@ def local_range(image: Volume, masks: Sequence[Mask]) -> tuple[float, float] | N
         return None
     box = np.asarray(image.data[tuple(slice(a, b) for a, b in zip(low, high, strict=True))], np.float32)
     thalami = np.zeros(box.shape, dtype=bool)
-    for own in voxels:
-        inside = ((own >= low) & (own < high)).all(axis=1)
-        thalami[tuple((own[inside] - low).T)] = True
+    for values in voxels:
+        inside = ((values >= low) & (values < high)).all(axis=1)
+        thalami[tuple((values[inside] - low).T)] = True
     zooms = np.linalg.norm(image.affine[:3, :3], axis=0)
     near = ndimage.distance_transform_edt(~thalami, sampling=zooms) <= NEAR_MM
     around = box[near & ~thalami & (box != 0)]

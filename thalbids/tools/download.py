@@ -58,9 +58,9 @@ class DownloadError(ThalbidsError):
 class _WrongContentError(Exception):
     """The checksum of what came is another one."""
 
-    def __init__(self, found: str):
-        self.found = found
-        super().__init__(found)
+    def __init__(self, digest: str):
+        self.found = digest
+        super().__init__(digest)
 
 
 def fetch(download: Download, progress: Progress = lambda done, total: None) -> str:
@@ -222,8 +222,8 @@ def _remembered(path: Path) -> str | None:
         return None
 
 
-def _remember(path: Path, found: str) -> None:
-    _record(path).write_text(f"{found}  {path.name}\n", encoding="ascii")
+def _remember(path: Path, digest: str) -> None:
+    _record(path).write_text(f"{digest}  {path.name}\n", encoding="ascii")
 
 
 def _refused(download: Download, reason: str) -> DownloadError:
@@ -232,8 +232,8 @@ def _refused(download: Download, reason: str) -> DownloadError:
     return DownloadError(f"cannot be fetched: {reason}", mend, download.path)
 
 
-def _mismatch(download: Download, expected: str | None, found: str) -> DownloadError:
-    problem = f"what came from {download.url} has the SHA-256 {found}, not {expected}."
+def _mismatch(download: Download, expected: str | None, digest: str) -> DownloadError:
+    problem = f"what came from {download.url} has the SHA-256 {digest}, not {expected}."
     return DownloadError(
         problem, "It was thrown away. Something between here and there may change files.", download.path
     )

@@ -139,8 +139,8 @@ def find_long(subjects_dir: Path, subject: str, session: str | None) -> Path | N
     ToolError
         As in :func:`find`.
     """
-    own = f"sub-{subject}_ses-{session}" if session else f"sub-{subject}"
-    return _first_whole(sorted(subjects_dir.glob(f"{own}.long.*")) if subjects_dir.is_dir() else [])
+    name = f"sub-{subject}_ses-{session}" if session else f"sub-{subject}"
+    return _first_whole(sorted(subjects_dir.glob(f"{name}.long.*")) if subjects_dir.is_dir() else [])
 
 
 def _first_whole(places: Sequence[Path]) -> Path | None:

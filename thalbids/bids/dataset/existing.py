@@ -77,8 +77,8 @@ def _files(root: Path, session: Session) -> list[BidsFile]:
     return [f for f in parsed if f is not None and _belongs(f.entities, entities, t1w)]
 
 
-def _belongs(entities: Mapping[str, str], own: Mapping[str, str], t1w: Mapping[str, str]) -> bool:
-    if {key: entities[key] for key in ("sub", "ses") if key in entities} != dict(own):
+def _belongs(entities: Mapping[str, str], derived: Mapping[str, str], t1w: Mapping[str, str]) -> bool:
+    if {key: entities[key] for key in ("sub", "ses") if key in entities} != dict(derived):
         return False
     if entities.get("space", "").lower().startswith(TEMPLATES):
         return False

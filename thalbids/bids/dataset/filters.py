@@ -99,19 +99,19 @@ def matches(entities: Mapping[str, str], extension: str, wanted: Mapping[str, ob
     return all(_fits(name, values.get(name), value) for name, value in wanted.items())
 
 
-def _fits(name: str, found: str | None, wanted: object) -> bool:
+def _fits(name: str, value: str | None, wanted: object) -> bool:
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
-        return any(_fits(name, found, item) for item in wanted)
-    if wanted is None or found is None:
-        return wanted is None and found is None
+        return any(_fits(name, value, item) for item in wanted)
+    if wanted is None or value is None:
+        return wanted is None and value is None
     if wanted == _ANY:
         return True
     text = str(wanted).removeprefix(f"{name}-")
     if name == "extension":
-        return found.lstrip(".") == text.lstrip(".")
-    if name in _NUMBERS and found.isdecimal() and text.isdecimal():
-        return int(found) == int(text)
-    return found == text
+        return value.lstrip(".") == text.lstrip(".")
+    if name in _NUMBERS and value.isdecimal() and text.isdecimal():
+        return int(value) == int(text)
+    return value == text
 
 
 def _short(key: str, name: str) -> str:

@@ -212,15 +212,15 @@ def read_changes(root: Path, participants: Collection[str] = ()) -> tuple[list[d
             if row["measure"] != "registration" or not row["method"]:
                 continue
             cells = {name: row[name] for name in CHANGES[1:]}
-            made: dict[str, Any] = {
+            change: dict[str, Any] = {
                 name: number(cell) if name.startswith("delta_") else cell or "" for name, cell in cells.items()
             }
-            percents = [made[f"delta_{side}percent"] for side in ("", "left_", "right_")]
-            if made["status"] == "ok" and not (
+            percents = [change[f"delta_{side}percent"] for side in ("", "left_", "right_")]
+            if change["status"] == "ok" and not (
                 percents[0] > -100 and all(one > -100 for one in percents if one == one)
             ):
-                made |= {"status": "failed", "reason": "the change is no number above -100 %"}
-            rows.append({"participant_id": subject} | made)
+                change |= {"status": "failed", "reason": "the change is no number above -100 %"}
+            rows.append({"participant_id": subject} | change)
     return rows, notes
 
 
@@ -268,13 +268,13 @@ def _session_rows(place: Place, path: Path, notes: list[str]) -> list[dict[str, 
         if method is None:
             notes.append(f"warning: {path.name}: a row without a method is not used.")
             continue
-        made = start | _volume_row(method, row)
-        if method in rows and not _same(rows[method], made):
+        volume = start | _volume_row(method, row)
+        if method in rows and not _same(rows[method], volume):
             reason = "the table has this method twice, with different values"
             rows[method] |= {"status": "failed", "reason": reason}
             notes.append(f"warning: {path.name}: {method}: {reason}.")
         else:
-            rows[method] = made
+            rows[method] = volume
     return list(rows.values())
 
 

@@ -120,9 +120,9 @@ def by_desc(desc_id: str) -> MaskKind:
     'SynThal T1w, registration'
     """
     if desc_id.endswith(REGISTERED):
-        own = by_desc(mask_of(desc_id))
-        told = f"Change by registration, at the border of: {own.description}"
-        return replace(own, desc=desc_id, label=f"{own.label}, registration", description=told)
+        mask = by_desc(mask_of(desc_id))
+        told = f"Change by registration, at the border of: {mask.description}"
+        return replace(mask, desc=desc_id, label=f"{mask.label}, registration", description=told)
     known = _known().get(desc_id)
     if known is not None:
         return known

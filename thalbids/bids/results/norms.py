@@ -70,17 +70,17 @@ def read_norms(out_dir: Path, people: Collection[str]) -> dict[str, tuple[Norm, 
     columns = header.split("\t")
     if columns[0] != _COLUMNS[0] or not set(_COLUMNS) <= set(columns):
         raise MetadataError("it is a table of another version.", "Run group again.", path)
-    found: dict[str, list[Norm]] = {}
+    norms: dict[str, list[Norm]] = {}
     for number, line in enumerate(lines, start=2):
         person = line.partition("\t")[0]
         if person in people:
             cells = dict(zip(columns, line.split("\t"), strict=False))
             name = person if cells.get("session_id") == MISSING else f"{person}_{cells.get('session_id')}"
             try:
-                found.setdefault(name, []).append(_norm(cells))
+                norms.setdefault(name, []).append(_norm(cells))
             except (KeyError, ValueError):
                 raise MetadataError(f"row {number} cannot be read.", "Run group again.", path) from None
-    return {name: tuple(rows) for name, rows in found.items()}
+    return {name: tuple(rows) for name, rows in norms.items()}
 
 
 def _norm(cells: dict[str, str]) -> Norm:

@@ -78,7 +78,7 @@ def read_clinical(
     bids_dir: Path,
     settings: Clinical,
     participants: Collection[str] = (),
-    own: Collection[str] = (),
+    outcomes: Collection[str] = (),
     categorical: Collection[str] = (),
 ) -> ClinicalData:
     """Read every clinical table of the dataset.
@@ -86,8 +86,8 @@ def read_clinical(
     Parameters
     ----------
     participants : labels without ``sub-``; empty means all
-    own : further columns to read. One is of numbers where most of its cells are, else of words
-    categorical : those of ``own`` whose numbers are words
+    outcomes : further columns to read. One is of numbers where most of its cells are, else of words
+    categorical : those of ``outcomes`` whose numbers are words
 
     Raises
     ------
@@ -100,7 +100,7 @@ def read_clinical(
     """
     if not bids_dir.is_dir():
         raise NoInputError("the BIDS dataset is not there.", "Check the first argument, BIDS_DIR.", bids_dir)
-    of_own = {name.lower(): name for name in (*own, *settings.levels)}
+    of_own = {name.lower(): name for name in (*outcomes, *settings.levels)}
     renamed = _columns(settings, of_own)
     reading = _Reading(bids_dir, settings, Reader.of(settings), renamed, frozenset(participants), of_own)
     data = reading.data
@@ -193,12 +193,12 @@ def _listed(folder: Path) -> list[str]:
         return []
 
 
-def _columns(settings: Clinical, own: Mapping[str, str]) -> dict[str, str]:
+def _columns(settings: Clinical, columns: Mapping[str, str]) -> dict[str, str]:
     """Column (``name`` or ``file:name``) to our name, by the settings."""
     meanings = dict(settings.rename)
     for column, name in settings.rename.items():
         wide = _WIDE.fullmatch(name)
-        if _variable(wide["name"] if wide else name, own) is None and name not in _IDS:
+        if _variable(wide["name"] if wide else name, columns) is None and name not in _IDS:
             known = ", ".join((*PLAIN, "t25fw_1", "nhpt_1", "nhpt_dom_1", "nhpt_nondom_1"))
             raise UsageError(
                 f"clinical.rename: {column!r} is renamed to {name!r}, which means nothing.", f"There is: {known}."
@@ -212,11 +212,11 @@ def _columns(settings: Clinical, own: Mapping[str, str]) -> dict[str, str]:
     return meanings
 
 
-def _variable(name: str, own: Mapping[str, str]) -> str | None:
-    """The name of a variable or of a trial of one; None for a name that means nothing. ``own``: lower case to name."""
+def _variable(name: str, columns: Mapping[str, str]) -> str | None:
+    """The name of a variable or of a trial of one; None where it means nothing. ``columns``: lower case to name."""
     lower = name.lower()
-    known = lower in PLAIN or _TRIAL.fullmatch(lower) or (lower in SITES and lower not in own)
-    return lower if known else own.get(lower)
+    known = lower in PLAIN or _TRIAL.fullmatch(lower) or (lower in SITES and lower not in columns)
+    return lower if known else columns.get(lower)
 
 
 @dataclass
@@ -243,9 +243,9 @@ class _Reading:
             return
         self.data.found["site"] = self.data.found.pop(there[0])
         for values in self.data.values.values():
-            found = {name: values.pop(name) for name in there if name in values}
-            if there[0] in found:
-                values["site"] = found[there[0]]
+            sites = {name: values.pop(name) for name in there if name in values}
+            if there[0] in sites:
+                values["site"] = sites[there[0]]
 
     def type_own(self, categorical: Collection[str]) -> None:
         """Turn the cells of own columns into numbers where most of them are, or into the ranks of ``levels``."""
@@ -436,16 +436,16 @@ def visits(data: ClinicalData, sessions: Mapping[str, Collection[str]], scores: 
     scores : columns of the user's own that are outcomes: a value without a session is that of the first visit. One
         that is none holds for every visit
     """
-    own: dict[str, dict[str, None]] = {person: dict.fromkeys(labels) for person, labels in sessions.items()}
+    of_person: dict[str, dict[str, None]] = {person: dict.fromkeys(labels) for person, labels in sessions.items()}
     for person, session in data.values:
-        labels = own.setdefault(person, {})
+        labels = of_person.setdefault(person, {})
         if session is not None:
             labels[session] = None
     result = Visits()
-    for person in sorted(own, key=natural):
+    for person in sorted(of_person, key=natural):
         own_columns = {name: name not in scores for name in data.own}
         one = _Person(person, data.values, result, own_columns)
-        result.rows += one.rows(sorted(own[person], key=natural) or [""])
+        result.rows += one.rows(sorted(of_person[person], key=natural) or [""])
     return result
 
 
@@ -481,8 +481,8 @@ class _Person:
         if len(dates) < 2 or _can_be(list(dates.values())):
             return dates
         for rank in range(1, len(RANKS)):
-            own = {label: [e for e in self._entries(label, "acq_time") if e.rank == rank] for label in dates}
-            if all(own.values()) and _can_be(other := [str(entries[0].value) for entries in own.values()]):
+            dated = {label: [e for e in self._entries(label, "acq_time") if e.rank == rank] for label in dates}
+            if all(dated.values()) and _can_be(other := [str(entries[0].value) for entries in dated.values()]):
                 self.made.notes.append(
                     f"{self.name}: the dates of scans.tsv cannot all be true; those of {RANKS[rank]}.tsv count."
                 )

@@ -138,7 +138,7 @@ def meaning_of(
     return Meaning(replace(reader, factors=factors), shown, levels)
 
 
-def usual_names(unused: Collection[str], found: Collection[str]) -> list[str]:
+def usual_names(unused: Collection[str], columns: Collection[str]) -> list[str]:
     """Columns that probably are a variable that no table has, each with the line for the settings.
 
     ``unused`` are entries such as ``participants.tsv: gender``.
@@ -148,7 +148,7 @@ def usual_names(unused: Collection[str], found: Collection[str]) -> list[str]:
         column = where.rpartition(": ")[2]
         name = re.sub(r"[\s_\-.()]+", "", column).casefold()
         variable = next((variable for variable, names in USUAL.items() if name in names), None)
-        if variable is not None and variable not in found:
+        if variable is not None and variable not in columns:
             line = f'[clinical.rename] "{column}" = "{variable}"'
             notes.append(f"warning: {where} is not used; no column is called {variable}. If it is that, set {line}")
     return notes

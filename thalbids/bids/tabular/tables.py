@@ -64,7 +64,7 @@ def table(name: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Co
     return Table(name, pd.DataFrame(list(rows), columns=list(columns)), columns, **more)
 
 
-def write(made: Table, out_dir: Path) -> Path:
+def write(whole: Table, out_dir: Path) -> Path:
     """Write ``NAME.tsv`` and ``NAME.json``; gives the path of the table.
 
     Raises
@@ -74,20 +74,20 @@ def write(made: Table, out_dir: Path) -> Path:
     OutputError
         The folder cannot be written.
     """
-    unknown = [name for name in made.frame.columns if name not in made.columns]
+    unknown = [name for name in whole.frame.columns if name not in whole.columns]
     if unknown:
-        raise ValueError(f"{made.name}: columns without a description: {', '.join(unknown)}")
-    parts = ["\t".join(made.columns) + "\n"]
-    for start in range(0, len(made.frame), CHUNK):
-        rows = made.frame.iloc[start : start + CHUNK]
-        cells = [_cells(rows, name, description) for name, description in made.columns.items()]
+        raise ValueError(f"{whole.name}: columns without a description: {', '.join(unknown)}")
+    parts = ["\t".join(whole.columns) + "\n"]
+    for start in range(0, len(whole.frame), CHUNK):
+        rows = whole.frame.iloc[start : start + CHUNK]
+        cells = [_cells(rows, name, description) for name, description in whole.columns.items()]
         parts.append("".join("\t".join(row) + "\n" for row in zip(*cells, strict=True)))
-    path = out_dir / f"{made.name}.tsv"
+    path = out_dir / f"{whole.name}.tsv"
     write_text(path, "".join(parts))
-    dictionary: dict[str, object] = dict(made.columns)
-    if made.settings:
-        dictionary[SETTINGS_KEY] = dict(made.settings)
-    write_json(out_dir / f"{made.name}.json", dictionary, sort_keys=False)
+    dictionary: dict[str, object] = dict(whole.columns)
+    if whole.settings:
+        dictionary[SETTINGS_KEY] = dict(whole.settings)
+    write_json(out_dir / f"{whole.name}.json", dictionary, sort_keys=False)
     return path
 
 

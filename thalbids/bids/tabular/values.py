@@ -174,11 +174,11 @@ def _words(groups: Mapping[str | float, tuple[str, ...]]) -> dict[str, str | flo
     return {_plain(word): value for value, words in groups.items() for word in words}
 
 
-def _groups(own: Mapping[str, tuple[str, ...]]) -> dict[str, str | float]:
+def _groups(groups: Mapping[str, tuple[str, ...]]) -> dict[str, str | float]:
     """Diagnosis to group; a group's name belongs to it, and the user's groups win over the built-in ones."""
     group_of: dict[str, str | float] = {word: name for name, words in GROUPS.items() for word in words}
     given: dict[str, str] = {}
-    for name, words in own.items():
+    for name, words in groups.items():
         for word in (name, *words):
             if given.setdefault(squeezed(word), name) != name:
                 problem = f"clinical.diagnosis_groups: {word!r} is in two groups."

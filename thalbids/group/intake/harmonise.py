@@ -200,13 +200,13 @@ def learn(data: Data) -> Learned:
     Y = data.features.to_numpy(dtype=np.float64)
     continuous = [name for name in data.continuous if covariates[name].notna().all()]
     with contextlib.redirect_stdout(io.StringIO()):  # it tells of every step
-        found = neuroCombat(Y[first].T, covariates[["site", *continuous, *discrete]], "site", discrete, continuous)[
+        estimates = neuroCombat(Y[first].T, covariates[["site", *continuous, *discrete]], "site", discrete, continuous)[
             "estimates"
         ]
-    kept = (found["stand.mean"] + found["mod.mean"]).T
-    sd = np.sqrt(np.asarray(found["var.pooled"], dtype=np.float64)).ravel()
+    kept = (estimates["stand.mean"] + estimates["mod.mean"]).T
+    sd = np.sqrt(np.asarray(estimates["var.pooled"], dtype=np.float64)).ravel()
     people, sites = pd.Index(learned["participant_id"]), pd.Index(np.unique(covariates["site"]))
-    return Learned(people, sites, kept, sd, found["gamma.star"], found["delta.star"])
+    return Learned(people, sites, kept, sd, estimates["gamma.star"], estimates["delta.star"])
 
 
 def _repeats(repeats: pd.DataFrame, data: Data, learned: Learned) -> pd.DataFrame:

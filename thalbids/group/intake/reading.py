@@ -56,7 +56,7 @@ def keep_named(read: Volumes, wanted: Collection[str]) -> None:
         return
     there = dict.fromkeys(str(row["method"]) for row in read.rows)
     of = {method: {method, _family(method)} for method in there}
-    absent = [name for name in wanted if not any(name in own for own in of.values())]
+    absent = [name for name in wanted if not any(name in methods for methods in of.values())]
     if absent:
         problem = f"--methods: the derivatives have no volume of {', '.join(absent)}."
         raise UsageError(problem, f"There is: {', '.join(there)}.")
@@ -156,9 +156,9 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         mend = "Run the participant level first, or check OUTPUT_DIR and the labels."
         raise NoInputError("the derivatives hold no *_desc-thalamus_morph.tsv.", mend, out_dir)
     keep_named(read, settings.methods.names)
-    own = own_columns(settings.group)
-    clinical = read_clinical(bids_dir, settings.clinical, inputs.participant_label, own, settings.group.categorical)
-    check_own(own, clinical, settings.group)
+    columns = own_columns(settings.group)
+    clinical = read_clinical(bids_dir, settings.clinical, inputs.participant_label, columns, settings.group.categorical)
+    check_own(columns, clinical, settings.group)
     sessions: dict[str, list[str]] = {}
     for place in places:
         sessions.setdefault(place.participant_id, []).append(place.session_id)
@@ -230,8 +230,8 @@ def one_day(cohort: Cohort, clinical: ClinicalData) -> Cohort:
     if twice.empty:
         return cohort
     problems = [
-        f"{person}, acq_time: {' and '.join(own['session_id'])} are on one day"
-        for (person, _), own in twice.groupby(["participant_id", "day"], sort=False)
+        f"{person}, acq_time: {' and '.join(sessions['session_id'])} are on one day"
+        for (person, _), sessions in twice.groupby(["participant_id", "day"], sort=False)
     ]
     if cohort.settings.clinical.violations == "error":
         stop = impossible(problems, "Where one is a rescan, say so (column rescan_of). ")
@@ -245,7 +245,7 @@ def one_day(cohort: Cohort, clinical: ClinicalData) -> Cohort:
     )
 
 
-def check_own(own: Sequence[str], clinical: ClinicalData, group: Group) -> None:
+def check_own(columns: Sequence[str], clinical: ClinicalData, group: Group) -> None:
     """Refuse settings that name columns which no table has, or outcomes that are words.
 
     Raises
@@ -254,7 +254,7 @@ def check_own(own: Sequence[str], clinical: ClinicalData, group: Group) -> None:
         With the nearest column.
     """
     there = {column.split(": ", 1)[1] for column in clinical.unused} | set(clinical.own) | set(VISIT_COLUMNS[2:])
-    for name in own:
+    for name in columns:
         if name not in clinical.own:
             raise unknown_name("column of the clinical tables (settings of group)", name, there)
     for name in (*group.outcomes, *group.outcomes_change):
@@ -339,7 +339,7 @@ def _told(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]], conflic
             "warning: no participant of the clinical tables has derivatives: compare the labels (01 is not 1)."
         )
     seen = [
-        key for key, found in clinical.values.items() if key[1] and key[0] in sessions and set(found) - {"acq_time"}
+        key for key, values in clinical.values.items() if key[1] and key[0] in sessions and set(values) - {"acq_time"}
     ]
     if seen and not any(label in sessions[person] for person, label in seen):
         notes.append(
@@ -383,8 +383,8 @@ def _pbvc(
     if table is not None:
         rows += read_pbvc_table(table, labels)
     for root in ([] if given is None else [given]) + [out_dir]:
-        found, told = read_pbvc(root, labels)
-        rows += [row | (_edited(row, edited) if root == out_dir else {}) for row in found]
+        pairs, told = read_pbvc(root, labels)
+        rows += [row | (_edited(row, edited) if root == out_dir else {}) for row in pairs]
         notes += told
     frame = frame_of(rows, PBVC_COLUMNS)
     keys = list(PBVC_COLUMNS[:3])

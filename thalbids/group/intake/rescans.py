@@ -88,9 +88,11 @@ def _repeats(cohort: Cohort, pairs: dict[tuple[str, str], str]) -> pd.DataFrame:
     wanted = {(person, first) for (person, _), first in pairs.items()} - there
     firsts = volumes[[key in wanted for key in keys]]
     known = cohort.repeats.copy()
-    own = list(zip(known["participant_id"], known["session_id"], strict=True))
-    known["session_id"] = [pairs.get(key, key[1]) for key in own]  # runs of a rescan belong to its first session
-    rescans = rescans[[key not in set(own) for key in zip(rescans["participant_id"], rescans["entities"], strict=True)]]
+    sessions = list(zip(known["participant_id"], known["session_id"], strict=True))
+    known["session_id"] = [pairs.get(key, key[1]) for key in sessions]  # runs of a rescan belong to its first session
+    rescans = rescans[
+        [key not in set(sessions) for key in zip(rescans["participant_id"], rescans["entities"], strict=True)]
+    ]
     parts = [part[columns] for part in (known, firsts, rescans) if len(part)]
     result = pd.concat(parts, ignore_index=True) if parts else cohort.repeats
     return result.sort_values(_KEYS, kind="stable").reset_index(drop=True)

@@ -139,7 +139,7 @@ def _mask_fault(out_dir: Path, place: Place, method: str, recorded: bool) -> str
         if provenance is None and recorded:  # a step with several masks has one record, beside the first
             mask = path.with_suffix(".nii.gz").relative_to(out_dir).as_posix()
             records = (_listed(path.with_name(name)) for name in place.names if name.endswith(".json"))
-            listed = next((found for found in records if mask in found), {})
+            listed = next((record for record in records if mask in record), {})
             if not listed:
                 return "no record tells of its mask"
         unread = (".json", "_probseg.nii.gz")  # a copy may lack the probabilities

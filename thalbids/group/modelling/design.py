@@ -94,7 +94,7 @@ def design(
         if name in coded and not strict and _aliased(start, coded, rows) and not _aliased(start, others, rows):
             left_out[name], coded = ALIASED, others
             levels.pop(name, None)
-    columns = {name: values for made in coded.values() for name, values in made.items()}
+    columns = {name: values for coding in coded.values() for name, values in coding.items()}
     return Design(
         outcome=outcome,
         columns={**start, **columns},
@@ -126,11 +126,13 @@ def _choose(
     while True:
         kept = [name for name in covariates if name not in left_out]
         rows = np.all([start, *(there[name] for name in kept)], axis=0)
-        found = {name: _constant(covariates[name][rows], smallest) for name in kept} if rows.sum() > 1 else {}
-        if not any(found.values()):
+        constant = {name: _constant(covariates[name][rows], smallest) for name in kept} if rows.sum() > 1 else {}
+        if not any(constant.values()):
             return kept, {name: left_out[name] for name in covariates if name in left_out}
-        least = min(int((there[name] & start).sum()) for name, reason in found.items() if reason)
-        left_out |= {name: reason for name, reason in found.items() if reason and (there[name] & start).sum() == least}
+        least = min(int((there[name] & start).sum()) for name, reason in constant.items() if reason)
+        left_out |= {
+            name: reason for name, reason in constant.items() if reason and (there[name] & start).sum() == least
+        }
 
 
 def _constant(values: np.ndarray, smallest: int) -> str:
@@ -176,21 +178,21 @@ def dummies(name: str, values: np.ndarray, rows: np.ndarray, smallest: int) -> t
     pooled = sum(counts[level] for level in small) >= smallest
     there = known(values)
     groups = {level: [level] for level in large} | ({OTHER: small} if small and pooled else {})
-    made = {
+    columns = {
         f"{name}[{level}]": np.where(there, np.isin(values.astype(str), of).astype(float), np.nan)
         for level, of in groups.items()
     }
     first = " and ".join([*order[:1], *(small if not pooled else [])])
     words = [f"{first} (reference)", *large, *([f"{OTHER} ({', '.join(small)})"] if small and pooled else [])]
-    if made:
-        return made, ", ".join(words)
+    if columns:
+        return columns, ", ".join(words)
     return {name: np.where(there, 0.0, np.nan)}, ", ".join(words)  # one level: the checks of the fit name it
 
 
 def _aliased(start: Mapping[str, np.ndarray], coded: Mapping[str, Mapping[str, np.ndarray]], rows: np.ndarray) -> bool:
     """Whether a predictor is a combination of the others, or does not vary."""
     volume = {name: start[name] for name in list(start)[1:]}
-    columns = {**volume, **{name: values for made in coded.values() for name, values in made.items()}}
+    columns = {**volume, **{name: values for coding in coded.values() for name, values in coding.items()}}
     complete = {name: values[rows] for name, values in columns.items()}
     if not rows.any() or any(fit.constant(values) for values in complete.values()):
         return True

@@ -41,8 +41,8 @@ def readout(cohort: Cohort) -> tuple[pd.DataFrame, list[str]]:
     there = [place for place in cohort.places if place.ending(ENDING)]
     masks: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
     for row in cohort.volumes.itertuples() if there else ():
-        own = masks.setdefault((str(row.participant_id), str(row.session_id)), {})
-        own[str(row.method)] = (str(row.status), str(row.reason))
+        of_session = masks.setdefault((str(row.participant_id), str(row.session_id)), {})
+        of_session[str(row.method)] = (str(row.status), str(row.reason))
     rows = [
         row
         for place in there
@@ -75,9 +75,9 @@ def wide(cohort: Cohort, name: str, people: pd.Series[str], sessions: pd.Series[
         & (frame["status"] == "ok")
     ]
     values = chosen.set_index([*_KEYS, "method"])[group.map_statistic]
-    found = dict(values.items())
+    columns = dict(values.items())
     keys = list(zip(people, sessions, strict=True))
-    return pd.DataFrame({m: [found.get((*key, m), np.nan) for key in keys] for m in cohort.methods}, dtype=np.float64)
+    return pd.DataFrame({m: [columns.get((*key, m), np.nan) for key in keys] for m in cohort.methods}, dtype=np.float64)
 
 
 def in_place_of_volumes(cohort: Cohort, name: str) -> Cohort:
@@ -89,28 +89,28 @@ def in_place_of_volumes(cohort: Cohort, name: str) -> Cohort:
     keys = cohort.volumes["participant_id"], cohort.volumes["session_id"]
     values = wide(cohort, name, *keys)
     column = pd.Index(cohort.methods).get_indexer(cohort.volumes["method"])
-    own = values.to_numpy(dtype=np.float64)[np.arange(len(values)), column] if len(values) else np.empty(0)
+    of_map = values.to_numpy(dtype=np.float64)[np.arange(len(values)), column] if len(values) else np.empty(0)
     sides = {f"volume_{side}_ml": np.nan for side in ("left", "right")}
     group = replace(cohort.settings.group, covariates=cohort.settings.group.map_covariates)
     settings = replace(cohort.settings, group=group)
-    return replace(cohort, volumes=cohort.volumes.assign(volume_ml=own, **sides), settings=settings)
+    return replace(cohort, volumes=cohort.volumes.assign(volume_ml=of_map, **sides), settings=settings)
 
 
 def about_map(columns: Mapping[str, Column]) -> dict[str, Column]:
     """The columns of a table about volumes, with a map in their place."""
-    made: dict[str, Column] = {
+    described: dict[str, Column] = {
         "map": column("Map", "The quantitative map whose value inside the masks is the measure.")
     }
     for key, about in columns.items():
         words = {name: _of_map(text) for name, text in about.items()}
-        made[key] = {name: text for name, text in words.items() if text is not None}
-    return made
+        described[key] = {name: text for name, text in words.items() if text is not None}
+    return described
 
 
 def _of_map(text: Any) -> Any:
     """A word of a data dictionary; None for a unit of volume, as the unit is that of the map."""
     if isinstance(text, dict):
-        return {name: _of_map(own) for name, own in text.items()}
+        return {name: _of_map(words) for name, words in text.items()}
     if not isinstance(text, str):
         return text
     if text in ("mL", "mL per year"):
@@ -131,7 +131,7 @@ def _session(masks: Mapping[str, tuple[str, str]], place: Place, notes: list[str
 
     ``masks``: status and reason of the session's volumes by method.
     """
-    found = []
+    values = []
     for path in place.ending(ENDING)[:1]:
         try:
             rows = read_table(path)
@@ -148,5 +148,5 @@ def _session(masks: Mapping[str, tuple[str, str]], place: Place, notes: list[str
             told: dict[str, Any] = {name: row.get(name) or "" for name in ("map", "region", "side", "units")}
             told |= {name: number(row.get(name)) for name in _NUMBERS}
             ids = {"participant_id": place.participant_id, "session_id": place.session_id, "method": method}
-            found.append(ids | told | {"status": status, "reason": reason})
-    return found
+            values.append(ids | told | {"status": status, "reason": reason})
+    return values

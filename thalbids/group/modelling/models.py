@@ -83,12 +83,12 @@ class Plan:
             logged=logged,
         )
 
-    def fitted(self, made: Design) -> fit.Fitted:
+    def fitted(self, of_model: Design) -> fit.Fitted:
         """The model of a design: least squares, or proportional odds."""
-        if made.outcome in self.levels:
-            return ordinal.levels(made.outcome, made.predictors, made.columns)
-        cov_type = "HC3" if made.outcome in self.robust else "nonrobust"
-        return fit.ols(made.outcome, made.predictors, made.columns, cov_type, self.reference)
+        if of_model.outcome in self.levels:
+            return ordinal.levels(of_model.outcome, of_model.predictors, of_model.columns)
+        cov_type = "HC3" if of_model.outcome in self.robust else "nonrobust"
+        return fit.ols(of_model.outcome, of_model.predictors, of_model.columns, cov_type, self.reference)
 
 
 def rows(plan: Plan, cohort: Cohort, sample: Sample, chosen: tuple[str, ...] | None = None, **more: str) -> Rows:
@@ -97,7 +97,7 @@ def rows(plan: Plan, cohort: Cohort, sample: Sample, chosen: tuple[str, ...] | N
     ``p_fdr`` is adjusted over the methods x outcomes of a subset, ``p_fdr_outcome`` over the methods of an outcome;
     both on the volume term only.
     """
-    made: Rows = []
+    terms: Rows = []
     methods = cohort.model_methods
     for subset in subsets(cohort) if chosen is None else chosen:
         inside = sample.within(subset)
@@ -105,10 +105,10 @@ def rows(plan: Plan, cohort: Cohort, sample: Sample, chosen: tuple[str, ...] | N
             for method in methods:
                 model = plan.design(inside, outcome, method)
                 key = {"outcome": outcome, "method": method, "subset": subset, "sensitivity": plan.sensitivity}
-                made += [key | more | row | model.told() for row in _terms(plan, outcome, plan.fitted(model))]
-    adjust(made, {"p_fdr": ("subset",), "p_fdr_outcome": ("subset", "outcome")}, {"term": plan.predictor})
-    signs.warn(made)
-    return made
+                terms += [key | more | row | model.told() for row in _terms(plan, outcome, plan.fitted(model))]
+    adjust(terms, {"p_fdr": ("subset",), "p_fdr_outcome": ("subset", "outcome")}, {"term": plan.predictor})
+    signs.warn(terms)
+    return terms
 
 
 def ledgers(plan: Plan, cohort: Cohort, sample: Sample, pair: str = "") -> Rows:

@@ -54,8 +54,8 @@ def with_measure(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def measured(cohort: Cohort, pair: str = "first:last") -> list[tuple[str, Cohort]]:
     """The measures of change that a pair of sessions has, each with the cohort that analyses of it take."""
-    own = by_registration(cohort, pair)
-    return [(DIFFERENCE, cohort), *([] if own is None else [(REGISTRATION, own)])]
+    of_measure = by_registration(cohort, pair)
+    return [(DIFFERENCE, cohort), *([] if of_measure is None else [(REGISTRATION, of_measure)])]
 
 
 @functools.lru_cache(maxsize=8)

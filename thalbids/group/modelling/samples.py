@@ -69,8 +69,8 @@ class Sample:
 
 def subsets(cohort: Cohort) -> tuple[str, ...]:
     """Everybody, and the diagnosis group of the sensitivity analyses (setting ``group.subset``)."""
-    own = cohort.settings.group.subset
-    return (ALL, own) if own and own != ALL else (ALL,)
+    subset = cohort.settings.group.subset
+    return (ALL, subset) if subset and subset != ALL else (ALL,)
 
 
 SAMPLES = ("available", "common")
@@ -137,12 +137,12 @@ def _wide(cohort: Cohort, people: pd.Series, sessions: pd.Series, columns: Seque
     )
     merged = good[[*_KEYS, "method", *columns]].merge(rows, on=_KEYS, how="inner", validate="many_to_one")
     method = pd.Index(methods).get_indexer(merged["method"])
-    made = []
+    frames = []
     for name in columns:
         values = np.full((len(rows), len(methods)), np.nan)
         values[merged["row"].to_numpy(dtype=int), method] = merged[name].to_numpy(dtype=np.float64)
-        made.append(pd.DataFrame(values, columns=methods))
-    return made
+        frames.append(pd.DataFrame(values, columns=methods))
+    return frames
 
 
 def _prepared(table: pd.DataFrame) -> pd.DataFrame:

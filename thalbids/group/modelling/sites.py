@@ -39,10 +39,10 @@ def modelled(cohort: Cohort) -> bool:
 
 def notes(cohort: Cohort) -> list[str]:
     """What to say about the sites."""
-    found = people(cohort)
-    if len(found) < 2:
+    sites = people(cohort)
+    if len(sites) < 2:
         return []
-    told = ", ".join(f"{site} ({n})" for site, n in found.items())
+    told = ", ".join(f"{site} ({n})" for site, n in sites.items())
     group = cohort.settings.group
     if group.harmonise != "none":
         done = "volumes are harmonised"
@@ -55,7 +55,7 @@ def notes(cohort: Cohort) -> list[str]:
         done = "no model knows of it (group.site)"
     else:
         done = f"fewer than two have {group.smallest_level} participants, so no model knows of it"
-    lines = [f"warning: the data come from {len(found)} sites, {told}: {done}."]
+    lines = [f"warning: the data come from {len(sites)} sites, {told}: {done}."]
     scanned = cohort.visits[cohort.visits["has_mri"] & cohort.visits["site"].map(bool)]
     moved = scanned.groupby("participant_id")["site"].nunique()
     names = [str(person) for person in moved.index[moved > 1]]

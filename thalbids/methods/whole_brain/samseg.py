@@ -40,7 +40,7 @@ class Samsegs(Labelled):
 
         computed = "SAMSEG's masks, posteriors, intracranial volume and whole label map (10 - 15 min an image)"
         return Tool(
-            self.program, lambda own: samseg.check(own, self.program), samseg.version, "SAMSEG", computed, "MIT"
+            self.program, lambda table: samseg.check(table, self.program), samseg.version, "SAMSEG", computed, "MIT"
         )
 
     def pieces(self, settings: MethodSettings) -> list[Finding]:
@@ -108,20 +108,20 @@ class Samseg(Samsegs, Existing):
         return one(request, labelled(results, request, {"Software": [{"Name": "SAMSEG"}], **checked}))
 
 
-def labelled(found: Results, request: Request, metadata: Mapping[str, Any]) -> LabelMap:
+def labelled(results: Results, request: Request, metadata: Mapping[str, Any]) -> LabelMap:
     """What SAMSEG found, as a label map with its further images."""
     import numpy as np
 
     from thalbids.image.volumes import soft_volume_mm3
 
     told = dict(metadata)
-    if found.icv_mm3 is not None:
-        told[ICV] = found.icv_mm3
-    if found.soft_mm3:
-        told["StatsVolumeMm3"] = {str(label): volume for label, volume in found.soft_mm3.items()}
-    further: dict[str, Any] = {"lesions": found.lesions}
-    if found.probability is not None:
-        further["probability"] = found.probability
-        told["SoftVolumeMm3"] = soft_volume_mm3(found.probability, request.image.affine)
-    names = {int(n): found.names.get(int(n), f"FreeSurfer label {n}") for n in np.unique(found.labels) if n}
-    return LabelMap(found.labels, names, told, further)
+    if results.icv_mm3 is not None:
+        told[ICV] = results.icv_mm3
+    if results.soft_mm3:
+        told["StatsVolumeMm3"] = {str(label): volume for label, volume in results.soft_mm3.items()}
+    further: dict[str, Any] = {"lesions": results.lesions}
+    if results.probability is not None:
+        further["probability"] = results.probability
+        told["SoftVolumeMm3"] = soft_volume_mm3(results.probability, request.image.affine)
+    names = {int(n): results.names.get(int(n), f"FreeSurfer label {n}") for n in np.unique(results.labels) if n}
+    return LabelMap(results.labels, names, told, further)

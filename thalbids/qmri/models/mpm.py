@@ -99,10 +99,10 @@ def fit_maps(
         part = slice(start, start + chunk)
         signals = {name: np.stack([s[part] for s in volumes]).astype(np.float64) for name, volumes in flat.items()}
         b1 = 1.0 if field is None else np.asarray(field[part], dtype=np.float64)
-        found, spread = _fit_part(weighted, signals, b1, options)
-        undefined[part] = ~_defined(found["R1map"], found.get("R2starmap"), b1)
-        clamped[part] = ~undefined[part] & (found["R1map"] > options.largest_r1)
-        for name, value in found.items():
+        maps, spread = _fit_part(weighted, signals, b1, options)
+        undefined[part] = ~_defined(maps["R1map"], maps.get("R2starmap"), b1)
+        clamped[part] = ~undefined[part] & (maps["R1map"] > options.largest_r1)
+        for name, value in maps.items():
             low, high = limits.get(name, (-np.inf, np.inf))
             kept = np.where(undefined[part] | ~np.isfinite(value), 0, np.clip(value, low, high))
             values[name][part] = kept

@@ -75,18 +75,18 @@ def chosen_set(name: str, pd: Contrast, t1: Contrast, form: str, *, has_transmit
     UsageError
         The set is for another protocol or another form of the signal, or there is no B1+ map.
     """
-    found = SETS[name]
+    spoiling = SETS[name]
     if not has_transmit:
         raise UsageError(f"the spoiling correction {name} needs a B1+ map.", 'Set [qmri] spoiling = "none".')
-    if form != found.form:
-        mend = f'Set [qmri] form = "{found.form}", or spoiling = "none".'
-        raise UsageError(f"the spoiling correction {name} was computed for the form {found.form}, not {form}.", mend)
-    for what, own, theirs in (("PDw", pd, found.pd), ("T1w", t1, found.t1)):
-        pairs = ((own.flip_angle, theirs.flip_angle), (own.repetition_time, theirs.repetition_time))
+    if form != spoiling.form:
+        mend = f'Set [qmri] form = "{spoiling.form}", or spoiling = "none".'
+        raise UsageError(f"the spoiling correction {name} was computed for the form {spoiling.form}, not {form}.", mend)
+    for what, given, theirs in (("PDw", pd, spoiling.pd), ("T1w", t1, spoiling.t1)):
+        pairs = ((given.flip_angle, theirs.flip_angle), (given.repetition_time, theirs.repetition_time))
         if any(abs(x - y) > TOLERANCE * y for x, y in pairs):
-            problem = f"the spoiling correction {name} is for {what} images of {_words(theirs)}, not {_words(own)}."
+            problem = f"the spoiling correction {name} is for {what} images of {_words(theirs)}, not {_words(given)}."
             raise UsageError(problem, 'Set [qmri] spoiling = "none", or the set of your protocol.')
-    return found
+    return spoiling
 
 
 def correct(r1: np.ndarray, coefficients: SpoilingSet, transmit: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:

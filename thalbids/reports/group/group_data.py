@@ -79,8 +79,8 @@ class Tables:
 
     def names(self) -> list[str]:
         """What is there, without ``group_`` and ``.tsv``."""
-        found = self.folder.glob("group_*.tsv")
-        return sorted(path.name.removeprefix("group_").removesuffix(".tsv") for path in found)
+        tables = self.folder.glob("group_*.tsv")
+        return sorted(path.name.removeprefix("group_").removesuffix(".tsv") for path in tables)
 
     def get(self, name: str, needs: Iterable[str] = ()) -> pd.DataFrame:
         """A table; empty when the file is not there or lacks one of the columns that are needed.
@@ -147,7 +147,7 @@ def rows_of(table: pd.DataFrame, **equal: str) -> pd.DataFrame:
 def by_keys(table: pd.DataFrame, *columns: str) -> dict[tuple[str, ...], pd.DataFrame]:
     """The rows of each combination of these columns, in their order: one look at a table where `rows_of` takes many."""
     groups = table.groupby(list(columns), sort=False, observed=True)
-    return {tuple(str(part) for part in key): own for key, own in groups}
+    return {tuple(str(part) for part in key): rows for key, rows in groups}
 
 
 def values(table: pd.DataFrame, column: str) -> Any:
@@ -163,10 +163,10 @@ def methods_in(table: pd.DataFrame, column: str = "method") -> list[str]:
     return ordered(table[column].dropna().unique()) if column in table.columns else []
 
 
-def in_order(found: Iterable[str], preferred: Sequence[str]) -> list[str]:
+def in_order(names: Iterable[str], preferred: Sequence[str]) -> list[str]:
     """Each once: the preferred first, the others by name."""
     place = {name: number for number, name in enumerate(preferred)}
-    return sorted(dict.fromkeys(found), key=lambda name: (place.get(name, len(place)), name))
+    return sorted(dict.fromkeys(names), key=lambda name: (place.get(name, len(place)), name))
 
 
 def number(value: Any, digits: int = 2) -> str:

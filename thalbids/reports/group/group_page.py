@@ -94,15 +94,15 @@ def write_group_report(
 def write_tables(out_dir: Path, sections: Sequence[Section]) -> list[Path]:
     """The tables of the page for a manuscript: LaTeX, Word, and CSV; those of an earlier run go."""
     folder = out_dir / TABLES
-    made = {folder / f"{name}.csv": shown for _, name, _, shown in manuscript.numbered(sections)}
+    files = {folder / f"{name}.csv": shown for _, name, _, shown in manuscript.numbered(sections)}
     for path in folder.glob("*.csv"):
-        if path not in made:
+        if path not in files:
             path.unlink()
-    for path, shown in made.items():
+    for path, shown in files.items():
         write_text(path, manuscript.csv_text(shown))
     write_text(out_dir / f"{TABLES}.tex", latex(sections))
     write_bytes(out_dir / f"{TABLES}.docx", manuscript.docx(sections))
-    return [out_dir / f"{TABLES}.tex", out_dir / f"{TABLES}.docx", *made]
+    return [out_dir / f"{TABLES}.tex", out_dir / f"{TABLES}.docx", *files]
 
 
 @dataclass(frozen=True)

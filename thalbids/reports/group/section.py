@@ -59,11 +59,11 @@ class Section:
 def per_group(table: pd.DataFrame, cell: Callable[[Any], str]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table of methods times diagnoses; ``cell`` makes a text from a row of ``table``."""
     groups = [*(["all"] if (table["diagnosis"] == "all").any() else []), *descriptive.diagnoses_in(table)]
-    first = {key: own.iloc[0] for key, own in by_keys(table, "method", "diagnosis").items()}
+    first = {key: rows_of_key.iloc[0] for key, rows_of_key in by_keys(table, "method", "diagnosis").items()}
     rows = []
     for method in methods_in(table):
-        found = [first.get((method, group)) for group in groups]
-        rows.append([look.label(method), *("–" if row is None else cell(row) for row in found)])
+        cells = [first.get((method, group)) for group in groups]
+        rows.append([look.label(method), *("–" if row is None else cell(row) for row in cells)])
     return ["Method", *groups], rows
 
 
@@ -90,7 +90,7 @@ def by_measure(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
         return [("", table)]
     moved = table["change_measure"] == "registration"
     parts = [("", table[~moved]), (", with registration", table[moved])]
-    return [(words, own) for words, own in parts if len(own)]
+    return [(words, part) for words, part in parts if len(part)]
 
 
 def unions(methods: Sequence[str]) -> list[str]:

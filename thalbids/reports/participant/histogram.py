@@ -104,8 +104,8 @@ def svg(content: Histogram) -> str:
 def _lines(content: Histogram) -> list[tuple[float, str, str]]:
     """Vertical lines: value, label, on which side of it the label stands."""
     middle = (content.edges[0] + content.edges[-1]) / 2
-    found = [] if content.mark is None else [(content.mark, f"{content.mark_label} {content.mark:.4g}")]
-    return [(value, label, "end" if value > middle else "start") for value, label in found]
+    lines = [] if content.mark is None else [(content.mark, f"{content.mark_label} {content.mark:.4g}")]
+    return [(value, label, "end" if value > middle else "start") for value, label in lines]
 
 
 def ticks(low: float, high: float, wanted: int = 6) -> Sequence[float]:

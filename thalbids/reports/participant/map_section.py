@@ -72,15 +72,15 @@ def histograms(document: Mapping[str, Any]) -> dict[str, str]:
     maps = document.get("Maps", {})
     for name in ordered(maps):
         summary = maps[name]
-        found = summary.get("histogram") or {}
-        if not found:
+        bins = summary.get("histogram") or {}
+        if not bins:
             continue
         expected = (summary.get("expected") or {}).get("peaks", ())
         content = Histogram(
             title=f"{map_name(name)} in the brain",
             unit=summary.get("unit") or "no unit",
-            counts=np.asarray(found["counts"]),
-            edges=np.asarray(found["edges"]),
+            counts=np.asarray(bins["counts"]),
+            edges=np.asarray(bins["edges"]),
             median=float(summary["percentiles"]["50"]),
             expected=tuple(zip(expected, ("grey", "white"), strict=False)),
         )
@@ -148,7 +148,7 @@ def _readout(maps: Sequence[str], table: Sequence[Mapping[str, object]], words: 
     return {
         "headings": [f"{map_name(name)}{', eroded' if region == 'eroded' else ''}" for name, region in keys],
         "rows": [
-            {"label": words.label(method), "cells": [own.get(key, text.DASH) for key in keys]}
-            for method, own in cells.items()
+            {"label": words.label(method), "cells": [values.get(key, text.DASH) for key in keys]}
+            for method, values in cells.items()
         ],
     }

@@ -23,7 +23,7 @@ def cells(norms: Sequence[Norm], volumes: Sequence[Mapping[str, object]]) -> dic
     if all(norm.z is None for norm in norms):
         return {}
     now = {str(row["method"]): as_float(row.get("volume_mm3")) for row in volumes}
-    found = {}
+    z_of = {}
     for norm in norms:
         volume = now.get(norm.method)
         if volume is None:
@@ -31,12 +31,12 @@ def cells(norms: Sequence[Norm], volumes: Sequence[Mapping[str, object]]) -> dic
         same = math.isclose(volume / 1000, norm.volume_ml, abs_tol=TOLERANCE_ML)
         remark = norm.reason if same else f"the group level had {number(norm.volume_ml)} mL (older, or harmonised)"
         known = same and norm.z is not None
-        found[norm.method] = {
+        z_of[norm.method] = {
             "z": number(norm.z, 1, sign=True) if known else DASH,
             "percentile": _percentile(norm.percentile) if known else "",
             "controls": norm.controls, "remark": remark,
         }  # fmt: skip
-    return found
+    return z_of
 
 
 def note(norms: Sequence[Norm]) -> str:

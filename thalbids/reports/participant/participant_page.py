@@ -274,19 +274,19 @@ class _Shown:
         method = since_first.leading(before.masks, after.masks)
         if not method:
             return
-        found = self.session.alignment or {}
-        known = found.get("First") == first.session.session and found.get("Matrix") is not None
+        alignment = self.session.alignment or {}
+        known = alignment.get("First") == first.session.session and alignment.get("Matrix") is not None
         label = self.words.label(method)
         key = f"{self.prefix}c"
         if known:
-            later = since_first.aligned(after, np.asarray(found["Matrix"], np.float64))
+            later = since_first.aligned(after, np.asarray(alignment["Matrix"], np.float64))
             intro = CHANGE_INTRO.format(
                 first=before.title, later=after.title, first_image=before.reference, later_image=after.reference,
-                how=found.get("Chosen"),
+                how=alignment.get("Chosen"),
             )  # fmt: skip
             rows = since_first.overlay(before, later, method, key)
         else:
-            why = f" ({found['Reason']})" if found.get("Reason") else ""
+            why = f" ({alignment['Reason']})" if alignment.get("Reason") else ""
             intro = APART_INTRO.format(first=before.title, later=after.title, why=why)
             rows = since_first.side_by_side(before, after, method, key)
         legend = [(f"{label}, {before.title}", since_first.FIRST), (f"{label}, {after.title}", since_first.LATER)]
@@ -427,8 +427,8 @@ class _Shown:
             key = f"{self.prefix}e{number}"
             rows = views.registration_rows(image, name, self.t1w, self.brain, self.masks, focus, key, reference)
             intro = " ".join(filter(None, [self.words.registered(name), EDGES_INTRO.format(reference=reference)]))
-            own = [mask for mask in self.masks if mask.image == name]
-            legend = [(f"{reference} edges", palette.Style(palette.EDGES)), *_lines(own)]
+            masks = [mask for mask in self.masks if mask.image == name]
+            legend = [(f"{reference} edges", palette.Style(palette.EDGES)), *_lines(masks)]
             yield Figure(name, f"{text.image_name(name)} on the {reference} image", intro, rows, legend)
 
     def _maps(self) -> Iterable[Figure]:
@@ -449,11 +449,11 @@ class _Shown:
             return {}
         limit = text.as_float(self.session.scaling.get("Maximum"))
         mark = f"{text.number(self.session.scaling.get('Percentile'), 0)}th percentile"
-        made = {
+        histograms = {
             "R1before": histogram(views.inside(before, self.brain), "R1 before scaling", "R1 in 1/s", limit, mark),
             "R1after": histogram(views.inside(after, self.brain), "R1 after scaling", "scaled R1, 0 to 1000"),
         }
-        return {name: histogram_svg(content) for name, content in made.items() if content is not None}
+        return {name: histogram_svg(content) for name, content in histograms.items() if content is not None}
 
     def _viewer(self) -> str | None:
         """What the viewer shows, as JSON that may stand in a script element; None without a T1w."""

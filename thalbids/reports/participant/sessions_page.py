@@ -105,11 +105,11 @@ class _Column:
     usual: list[float] = field(default_factory=list)  # of what can be trusted
 
     def add(self, value: object, trusted: bool) -> None:
-        found = text.as_float(value)
-        found = None if found is None else found * self.measure.scale
-        self.values.append(found)
-        if found is not None and trusted:
-            self.usual.append(found)
+        number = text.as_float(value)
+        number = None if number is None else number * self.measure.scale
+        self.values.append(number)
+        if number is not None and trusted:
+            self.usual.append(number)
 
 
 def page(entries: Sequence[Entry]) -> str:
@@ -146,17 +146,17 @@ def content(entries: Sequence[Entry]) -> dict[str, Any]:
     for number, entry in enumerate(entries):
         row = _row(entry, flags)
         row["general"] = [_cell(column, z, number) for column, z in zip(general, scores, strict=True)]
-        found = {
+        told = {
             method: [_cell(column, z, number) for column, z in zip(masks[method], mask_scores[method], strict=True)]
             for method in methods
         }
         known = (entry.document or {}).get("Masks", {})
         row["masks"] = {
-            str(place): {"status": _status(known[method]), "cells": found[method]}
+            str(place): {"status": _status(known[method]), "cells": told[method]}
             for place, method in enumerate(methods)
             if method in known
         }
-        row["worst"] = _worst(row["general"], found)
+        row["worst"] = _worst(row["general"], told)
         rows.append(row)
     return {
         "general": [_head(column) for column in general],
@@ -291,9 +291,9 @@ def _head(column: _Column) -> dict[str, Any]:
 
 def _worst(general: Sequence[list[float | None]], masks: Mapping[str, Sequence[list[float | None]]]) -> list[Any]:
     """The largest |z| of a session: [z, what]; [] where there is no z."""
-    found = [(cell[1], m.label) for cell, m in zip(general, OF_SESSION, strict=True) if len(cell) == 2]
+    flagged = [(cell[1], m.label) for cell, m in zip(general, OF_SESSION, strict=True) if len(cell) == 2]
     for method, cells in masks.items():
-        found += [
+        flagged += [
             (cell[1], f"{label(method)}: {m.label}") for cell, m in zip(cells, OF_MASK, strict=True) if len(cell) == 2
         ]
-    return list(max(found, key=lambda pair: abs(pair[0] or 0.0), default=()))
+    return list(max(flagged, key=lambda pair: abs(pair[0] or 0.0), default=()))

@@ -85,12 +85,12 @@ def leading(*sessions: Sequence[views.Mask]) -> str:
 
     Of equals the first in the tables; "" when no method is in all sessions.
     """
-    found: list[str] | None = None
+    usable_in_all: list[str] | None = None
     for masks in sessions:
         usable = [m.method for m in masks if m.volume.data.any() and not m.distrusted]
         usable = usable or [m.method for m in masks if m.volume.data.any()]
-        found = usable if found is None else [method for method in found if method in usable]
-    return max(found or [""], key=_images_of)
+        usable_in_all = usable if usable_in_all is None else [method for method in usable_in_all if method in usable]
+    return max(usable_in_all or [""], key=_images_of)
 
 
 def _images_of(method: str) -> int:
@@ -137,9 +137,9 @@ def side_by_side(first: Visit, later: Visit, method: str, key: str) -> list[list
     """Each session through its own thalami, where the two could not be brought together."""
     out = []
     for visit, style, letter in ((first, FIRST, "f"), (later, LATER, "l")):
-        own = _of(visit, method)
-        focus = views.choose_focus(own, visit.brain, visit.t1w)
-        shown = [replace(m, style=style, key=f"{key}{letter}", label=f"{m.label}, {visit.title}") for m in own]
+        masks = _of(visit, method)
+        focus = views.choose_focus(masks, visit.brain, visit.t1w)
+        shown = [replace(m, style=style, key=f"{key}{letter}", label=f"{m.label}, {visit.title}") for m in masks]
         out.append(views.middle_row(visit.t1w, shown, focus, visit.image))
     return out
 

@@ -36,18 +36,18 @@ def context(sessions: Sequence[Mapping[str, Any]], change: Sequence[Row]) -> dic
     change : rows of the table of change
     """
     method = leading(sessions)
-    found = {one.label: one for one in trajectory.trajectories(change)}.get(method)
+    trajectory_of = {one.label: one for one in trajectory.trajectories(change)}.get(method)
     chart, said = "", ""
-    if found is not None:
-        chart = trajectory.chart(found, change)
-        said = trend(found, trajectory.places(change)[0])
+    if trajectory_of is not None:
+        chart = trajectory.chart(trajectory_of, change)
+        said = trend(trajectory_of, trajectory.places(change)[0])
     return {
         "method": method, "rows": [_row(session, method) for session in sessions], "chart": chart, "trend": said,
         "missing": grouped(shared(sessions)),
     }  # fmt: skip
 
 
-def trend(found: trajectory.Trajectory, along: Mapping[str, float]) -> str:
+def trend(course: trajectory.Trajectory, along: Mapping[str, float]) -> str:
     """The last change of a measure in a sentence, beside the smallest that is more than noise.
 
     ``along``: every visit and its place along the axis.
@@ -59,7 +59,7 @@ def trend(found: trajectory.Trajectory, along: Mapping[str, float]) -> str:
     >>> trend(change, {"ses-1": 0, "ses-2": 1})
     '−3.0 % at the last visit; two scans without any change differ by up to 1.0 % (95 %), so this is more than noise.'
     """
-    last = found.points[-1]
+    last = course.points[-1]
     number = f"{last.percent - 100:+.1f}".replace("-", "\N{MINUS SIGN}")
     later = [name for name, place in along.items() if place > last.x]
     visit = next((name for name, place in along.items() if place == last.x), "the last visit with a volume")
@@ -113,23 +113,24 @@ def grouped(failures: Sequence[tuple[str, str, str]]) -> list[dict[str, str]]:
 
 
 def _row(session: Mapping[str, Any], method: str) -> dict[str, Any]:
-    own: Mapping[str, Any] = next((row for row in session["volumes"]["rows"] if row["label"] == method), {})
+    volume: Mapping[str, Any] = next((row for row in session["volumes"]["rows"] if row["label"] == method), {})
     flags = session["flags"]
     acquired = session["acquisition"]
     return {
         "prefix": session["prefix"], "title": session["title"], "thumbnail": session["thumbnail"],
         "verdict": session["verdict"],
-        **{key: own.get(key, DASH) for key in ("volume", "left", "right", "interval", "asymmetry")},
-        "measured": own.get("volume", DASH) != DASH, "norm": own.get("norm"),
-        "distrusted": bool(own.get("distrusted")), "flags": flags[:MOST_FLAGS], "more": max(0, len(flags) - MOST_FLAGS),
+        **{key: volume.get(key, DASH) for key in ("volume", "left", "right", "interval", "asymmetry")},
+        "measured": volume.get("volume", DASH) != DASH, "norm": volume.get("norm"),
+        "distrusted": bool(volume.get("distrusted")),
+        "flags": flags[:MOST_FLAGS], "more": max(0, len(flags) - MOST_FLAGS),
         "acquisition": _acquired(acquired, session["reference"]),
     }  # fmt: skip
 
 
-def _acquired(found: Mapping[str, Any] | None, reference: str) -> str:
+def _acquired(facts: Mapping[str, Any] | None, reference: str) -> str:
     """How the measured image was acquired, in one line."""
-    rows = [row for row in (found or {}).get("rows", ()) if row["label"].startswith(reference)]
-    if not rows or found is None:
+    rows = [row for row in (facts or {}).get("rows", ()) if row["label"].startswith(reference)]
+    if not rows or facts is None:
         return ""
-    told = zip(found["headings"], rows[0]["cells"], strict=True)
+    told = zip(facts["headings"], rows[0]["cells"], strict=True)
     return "; ".join(f"{heading} {cell}" for heading, cell in told if cell != DASH)

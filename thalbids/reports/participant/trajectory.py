@@ -69,10 +69,10 @@ def places(rows: Sequence[Row]) -> tuple[dict[str, float], bool]:
 def trajectories(rows: Sequence[Row]) -> list[Trajectory]:
     """One for each method and measure that has a change since its first usable visit."""
     along, _ = places(rows) if rows else ({}, False)
-    made = []
+    courses = []
     for method, measure in dict.fromkeys((str(row["method"]), str(row["measure"])) for row in rows):
-        own = [row for row in rows if (row["method"], row["measure"]) == (method, measure)]
-        usable = [row for row in own if row["status"] == "ok" and as_float(row["delta_percent"]) is not None]
+        changes = [row for row in rows if (row["method"], row["measure"]) == (method, measure)]
+        usable = [row for row in changes if row["status"] == "ok" and as_float(row["delta_percent"]) is not None]
         if not usable:
             continue
         first = min((str(row["session_id_baseline"]) for row in usable), key=along.__getitem__)
@@ -81,8 +81,8 @@ def trajectories(rows: Sequence[Row]) -> list[Trajectory]:
         volume = as_float(next(row for row in usable if row["session_id_baseline"] == first)["volume_baseline_ml"])
         label = "Whole brain (SIENA)" if measure == "pbvc" else _label(method)
         label += ", registered" if measure == "registration" else ""
-        made.append(Trajectory(label, volume, sorted([start, *later], key=lambda point: point.x)))
-    return made
+        courses.append(Trajectory(label, volume, sorted([start, *later], key=lambda point: point.x)))
+    return courses
 
 
 def _label(method: str) -> str:
@@ -101,11 +101,11 @@ def _point(row: Row, along: Mapping[str, float]) -> Point:
 
 def context(rows: Sequence[Row], link: str) -> dict[str, Any] | None:
     """What the template shows; None where no measure has a change."""
-    found = trajectories(rows)
-    if not found:
+    courses = trajectories(rows)
+    if not courses:
         return None
     along, dated = places(rows)
-    charts = [svg(one, along, dated, _reach(found)) for one in found]
+    charts = [svg(one, along, dated, _reach(courses)) for one in courses]
     return {"charts": charts, "note": NOTE, "link": link}
 
 
@@ -114,10 +114,10 @@ def chart(one: Trajectory, rows: Sequence[Row]) -> str:
     return svg(one, *places(rows), _reach([one]))
 
 
-def _reach(found: Sequence[Trajectory]) -> float:
+def _reach(courses: Sequence[Trajectory]) -> float:
     """How far the axis goes from 100 % to both sides, for all of these."""
-    ends = [abs(point.percent - 100) for one in found for point in one.points]
-    ends += [100 * math.expm1(point.half) for one in found for point in one.points if point.half is not None]
+    ends = [abs(point.percent - 100) for one in courses for point in one.points]
+    ends += [100 * math.expm1(point.half) for one in courses for point in one.points if point.half is not None]
     return max(LEAST_PERCENT, 1.08 * max(ends))
 
 

@@ -71,11 +71,11 @@ def runner(settings: SamsegSettings, program: str = PROGRAM) -> Runner:
 def check(settings: SamsegSettings, program: str = PROGRAM) -> Check:
     """Tell whether SAMSEG can run here; reading results that exist needs nothing of this."""
     mend = "Make it an environment of its own: thalbids setup samseg"
-    found = program_check(NAME, runner(settings, program), program, mend)
-    if not found.ok or not settings.lesion or _has_tensorflow(settings):
-        return found
+    checked = program_check(NAME, runner(settings, program), program, mend)
+    if not checked.ok or not settings.lesion or _has_tensorflow(settings):
+        return checked
     problem = "[tools.samseg] lesion needs TensorFlow in SAMSEG's environment, and it is not there."
-    return Check(NAME, problem, "Make one that has it: thalbids setup samseg-lesion", found.where)
+    return Check(NAME, problem, "Make one that has it: thalbids setup samseg-lesion", checked.where)
 
 
 def version(settings: SamsegSettings) -> str | None:

@@ -67,7 +67,11 @@ def tables(cohort: Cohort) -> list[Table]:
         return []
     if group.imputations == 1:
         raise UsageError("Rubin's rules need two imputations and more.", "Set group.imputations to 20, or to 0.")
-    rows = [row for own, plan, sample, pair in _models(cohort) for row in rows_of_plan(own, plan, sample, pair)]
+    rows = [
+        row
+        for of_measure, plan, sample, pair in _models(cohort)
+        for row in rows_of_plan(of_measure, plan, sample, pair)
+    ]
     choices = {
         "imputations": group.imputations,
         "cycles": group.imputation_cycles,
@@ -82,14 +86,14 @@ def _models(cohort: Cohort) -> Iterator[tuple[Cohort, Plan, Sample, str]]:
     """Those of the main tables, each with its cohort: changes by registration last."""
     if cohort.model_methods:
         yield cohort, crosssectional.plan(cohort), baseline(cohort), ""
-    for own, pair in longitudinal.measures_of(cohort):
-        if own.model_methods:
-            yield own, longitudinal.plan(own), pairs(own, pair), pair
+    for of_measure, pair in longitudinal.measures_of(cohort):
+        if of_measure.model_methods:
+            yield of_measure, longitudinal.plan(of_measure), pairs(of_measure, pair), pair
 
 
 def rows_of_plan(cohort: Cohort, plan: Plan, sample: Sample, pair: str) -> Rows:
     """Every term of every model of a plan: methods x outcomes within each subset."""
-    made: Rows = []
+    imputed: Rows = []
     for subset in subsets(cohort):
         inside = sample.within(subset)
         for method in cohort.model_methods:
@@ -102,14 +106,14 @@ def rows_of_plan(cohort: Cohort, plan: Plan, sample: Sample, pair: str) -> Rows:
                     alike[right] = _impute(cohort, plan, inside, designs, model, method, seed)
                 key = {"analysis": plan.analysis, "outcome": outcome, "method": method, "subset": subset}
                 rows = _model(plan, inside, model, alike[right])
-                made += [key | {"sessions": pair} | row for row in rows]
+                imputed += [key | {"sessions": pair} | row for row in rows]
     volume = {"term": plan.predictor}
-    adjust(made, {"p_fdr": ("subset",), "p_fdr_outcome": ("subset", "outcome")}, volume)
-    complete = [{"p": row["p_complete"], "subset": row["subset"], "term": row["term"]} for row in made]
+    adjust(imputed, {"p_fdr": ("subset",), "p_fdr_outcome": ("subset", "outcome")}, volume)
+    complete = [{"p": row["p_complete"], "subset": row["subset"], "term": row["term"]} for row in imputed]
     adjust(complete, {"p_fdr_complete": ("subset",)}, volume)
-    for row, other in zip(made, complete, strict=True):
+    for row, other in zip(imputed, complete, strict=True):
         row["p_fdr_complete"] = other.get("p_fdr_complete", math.nan)
-    return made
+    return imputed
 
 
 def _impute(
@@ -129,7 +133,7 @@ def _impute(
             key: values for key, values in model.columns.items() if key == name or key.startswith(f"{name}[")
         }
     needed = tuple(blocks)
-    blocks |= {name: {name: own.columns[name]} for name, own in designs.items()}
+    blocks |= {name: {name: design.columns[name]} for name, design in designs.items()}
     scores = sample.columns([f"{name.removeprefix('d_')}_baseline" for name in plan.outcomes if name[:2] == "d_"])
     blocks |= {name: {name: values} for name, values in scores.items() if name not in blocks}
     others = _others(sample, plan.measure, method, cohort.model_methods)
@@ -189,9 +193,9 @@ def _asked(sample: Sample, model: Design) -> np.ndarray:
     diagnosis = sample.table["diagnosis"].to_numpy(dtype=object)
     asked = np.ones(len(diagnosis), dtype=bool)
     for group in {name for name in diagnosis if name}:
-        own = diagnosis == group
-        if any(not np.isfinite(model.columns[name][own]).any() for name in (model.outcome, *model.predictors)):
-            asked[own] = False
+        of_group = diagnosis == group
+        if any(not np.isfinite(model.columns[name][of_group]).any() for name in (model.outcome, *model.predictors)):
+            asked[of_group] = False
     return asked
 
 

@@ -101,9 +101,9 @@ def tables(cohort: Cohort) -> list[Table]:
     limits = _Limits(checks.outlier_z, checks.cook, checks.leverage)
     named: list[dict[str, Any]] = []
     models: list[dict[str, Any]] = []
-    for own, plan, sample, pair in _plans(cohort):
+    for of_measure, plan, sample, pair in _plans(cohort):
         for outcome in plan.outcomes:
-            for method in own.model_methods:
+            for method in of_measure.model_methods:
                 people, model = _model(plan, sample, outcome, method, limits)
                 key = {"analysis": plan.analysis, "outcome": outcome, "method": method, "sessions": pair}
                 named += [key | row for row in people]
@@ -151,20 +151,20 @@ def _values(cohort: Cohort) -> Iterator[tuple[Sample, str, str, str, np.ndarray]
     scores = first.columns(BELLS)
     for name, values in scores.items():
         yield first, "", name, "", np.log(np.where(values > 0, values, np.nan)) if name in LOGGED else values
-    for own, pair in longitudinal.measures_of(cohort):
-        sample = pairs(own, pair)
-        base = wide(own, sample.table["participant_id"], sample.table["session_id_baseline"])
+    for of_measure, pair in longitudinal.measures_of(cohort):
+        sample = pairs(of_measure, pair)
+        base = wide(of_measure, sample.table["participant_id"], sample.table["session_id_baseline"])
         percent = 100 * sample.volumes["total"] / base.where(base > 0)
-        for method in own.methods:
+        for method in of_measure.methods:
             yield sample, pair, "delta_percent", method, percent[method].to_numpy(dtype=np.float64)
-        for name, values in sample.columns([f"d_{name}" for name in BELLS]).items() if own is cohort else ():
+        for name, values in sample.columns([f"d_{name}" for name in BELLS]).items() if of_measure is cohort else ():
             yield sample, pair, name, "", values
 
 
 def _plans(cohort: Cohort) -> Iterator[tuple[Cohort, Plan, Sample, str]]:
     yield cohort, crosssectional.plan(cohort), baseline(cohort), ""
-    for own, pair in longitudinal.measures_of(cohort):
-        yield own, longitudinal.plan(own), pairs(own, pair), pair
+    for of_measure, pair in longitudinal.measures_of(cohort):
+        yield of_measure, longitudinal.plan(of_measure), pairs(of_measure, pair), pair
 
 
 def _model(

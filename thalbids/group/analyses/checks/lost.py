@@ -96,9 +96,9 @@ def compared(values: np.ndarray, kept: np.ndarray, variable: str) -> dict[str, A
     there = np.isfinite(values)
     a, b = values[there & kept], values[there & ~kept]
     row: dict[str, Any] = {"n_kept": a.size, "n_lost": b.size}
-    for name, own in (("kept", a), ("lost", b)):
-        row[f"mean_{name}"] = float(own.mean()) if own.size else math.nan
-        row[f"sd_{name}"] = float(own.std(ddof=1)) if own.size > 1 else math.nan
+    for name, values_of in (("kept", a), ("lost", b)):
+        row[f"mean_{name}"] = float(values_of.mean()) if values_of.size else math.nan
+        row[f"sd_{name}"] = float(values_of.std(ddof=1)) if values_of.size > 1 else math.nan
     row |= {"difference": row["mean_lost"] - row["mean_kept"], "p": math.nan, "reason": ""}
     if min(a.size, b.size) < LEAST:
         return row | {"reason": f"fewer than {LEAST} people are {'kept' if a.size < b.size else 'lost'}"}
@@ -109,7 +109,7 @@ def compared(values: np.ndarray, kept: np.ndarray, variable: str) -> dict[str, A
     group = np.r_[np.full(a.size, "kept"), np.full(b.size, "lost")]
     comparisons = contrasts.ancova(np.r_[a, b], group, [], [("lost", "kept")]).contrasts[0]
     if variable == "sex":
-        counts = [[int(own.sum()), int(own.size - own.sum())] for own in (a, b)]
+        counts = [[int(values_of.sum()), int(values_of.size - values_of.sum())] for values_of in (a, b)]
         p = float(stats.fisher_exact(counts).pvalue)
     else:
         p = float(stats.ttest_ind(b, a, equal_var=False).pvalue)

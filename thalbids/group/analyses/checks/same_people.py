@@ -110,27 +110,27 @@ def tables(cohort: Cohort) -> list[Table]:
 def _samples(cohort: Cohort, which: str) -> Iterator[tuple[Cohort, Plan, Sample, str]]:
     """The main models, each with its cohort: changes by registration last."""
     yield cohort, crosssectional.plan(cohort), baseline(cohort, which), ""
-    for own, pair in longitudinal.measures_of(cohort):
-        yield own, longitudinal.plan(own), pairs(own, pair, which), pair
+    for of_measure, pair in longitudinal.measures_of(cohort):
+        yield of_measure, longitudinal.plan(of_measure), pairs(of_measure, pair, which), pair
 
 
 def other_sample(cohort: Cohort, other: str) -> tuple[Rows, list[str]]:
     """Rows of ``group_samples``, and what to say; none where both samples are the same people."""
     rows: Rows = []
     notes = []
-    for (own, plan, sample, pair), (_, _, common, _), (_, _, available, _) in zip(
+    for (of_measure, plan, sample, pair), (_, _, common, _), (_, _, available, _) in zip(
         *(_samples(cohort, which) for which in (other, "common", "available")), strict=True
     ):
-        some = available.volumes["total"][list(own.compared)].notna().any(axis=1).sum()
-        if len(common.table) == len(available.table) or not own.compared:
+        some = available.volumes["total"][list(of_measure.compared)].notna().any(axis=1).sum()
+        if len(common.table) == len(available.table) or not of_measure.compared:
             continue
-        by = "" if own is cohort else " by registration"
+        by = "" if of_measure is cohort else " by registration"
         what = "people" if not pair else f"pairs of sessions ({pair})"
         notes.append(
-            f"{plan.analysis}: {len(common.table)} of {some} {what} have all of {len(own.compared)} methods{by}; "
-            f"the models on the {other} sample are in group_samples."
+            f"{plan.analysis}: {len(common.table)} of {some} {what} have all of {len(of_measure.compared)} methods"
+            f"{by}; the models on the {other} sample are in group_samples."
         )
-        kept = replace(own, settings=_only(own))
+        kept = replace(of_measure, settings=_only(of_measure))
         more = {"sessions": pair} if pair else {}
         rows += [{"analysis": plan.analysis, "sample": other, **row} for row in models.rows(plan, kept, sample, **more)]
     return rows, notes
@@ -145,8 +145,8 @@ def _only(cohort: Cohort) -> Any:
 def compare(cohort: Cohort) -> Rows:
     """Rows of ``group_associations``: every pair of methods on the people who have all of them."""
     rows: Rows = []
-    for own, plan, sample, pair in _samples(cohort, "common") if len(cohort.compared) > 1 else ():
-        rows += _compared(cohort, cohort.compared, plan, sample, pair) if own is cohort else []
+    for of_measure, plan, sample, pair in _samples(cohort, "common") if len(cohort.compared) > 1 else ():
+        rows += _compared(cohort, cohort.compared, plan, sample, pair) if of_measure is cohort else []
     return _adjusted(rows)
 
 
@@ -156,11 +156,11 @@ def compare_measures(cohort: Cohort) -> Rows:
     """
     rows: Rows = []
     for pair in longitudinal.pairs_of(cohort):
-        own = by_registration(cohort, pair)
-        if own is None:
+        registered = by_registration(cohort, pair)
+        if registered is None:
             continue
-        volumes, moved = (pairs(one, pair, "available") for one in (cohort, own))  # the same pairs in one order
-        for name in (name for name in own.compared if mask_of(name) in cohort.compared):
+        volumes, moved = (pairs(one, pair, "available") for one in (cohort, registered))  # the same pairs in one order
+        for name in (name for name in registered.compared if mask_of(name) in cohort.compared):
             of = {name: moved.volumes["total"][name], mask_of(name): volumes.volumes["total"][mask_of(name)]}
             total = pd.DataFrame({key: values.to_numpy() for key, values in of.items()})
             sample = Sample(volumes.table, {"total": total}).where(total.notna().all(axis=1).to_numpy())
@@ -234,16 +234,16 @@ def _fitted(cohort: Cohort, models: Sequence[_Model]) -> dict[str, _Fitted]:
     for model in models:
         if not model.reason:
             alike.setdefault(model.people, []).append(model)
-    found = {}
-    for own in alike.values():
-        Y = np.column_stack([model.y for model in own])
-        point = associations.fits(Y, own[0].V, own[0].X)
+    fits = {}
+    for of_people in alike.values():
+        Y = np.column_stack([model.y for model in of_people])
+        point = associations.fits(Y, of_people[0].V, of_people[0].X)
         settings = cohort.settings
-        drawn = associations.resampled(Y, own[0].V, own[0].X, settings.run.seed, settings.group.bootstrap)
-        for i, model in enumerate(own):
+        drawn = associations.resampled(Y, of_people[0].V, of_people[0].X, settings.run.seed, settings.group.bootstrap)
+        for i, model in enumerate(of_people):
             values = {"partial_r": point.partial[i], "beta_std": point.beta[i], "r2": point.r2[i]}
-            found[model.outcome] = _Fitted(values, {"beta_std": drawn.beta[:, i], "r2": drawn.r2[:, i]})
-    return found
+            fits[model.outcome] = _Fitted(values, {"beta_std": drawn.beta[:, i], "r2": drawn.r2[:, i]})
+    return fits
 
 
 def _rows(methods: Sequence[str], model: _Model, fitted: _Fitted | None) -> Iterator[dict[str, Any]]:
@@ -257,20 +257,23 @@ def _rows(methods: Sequence[str], model: _Model, fitted: _Fitted | None) -> Iter
                 nothing = dict.fromkeys(("estimate", "estimate2", "difference", "p"), math.nan)
                 yield {**names, **nothing, "reason": model.reason}
                 continue
-            found = fitted.values[quantity]
+            values = fitted.values[quantity]
             if quantity == "partial_r":
                 ends = left[:, 0], left[:, i + 1], left[:, j + 1]
                 test, difference = "steiger", associations.steiger_zou(*ends, model.X.shape[1] - 1)
             else:
-                own = fitted.draws[quantity]
-                test, difference = "bootstrap", associations.bootstrapped(found[i] - found[j], own[:, i] - own[:, j])
-            both = {"estimate": float(found[i]), "estimate2": float(found[j])}
+                draws = fitted.draws[quantity]
+                test, difference = (
+                    "bootstrap",
+                    associations.bootstrapped(values[i] - values[j], draws[:, i] - draws[:, j]),
+                )
+            both = {"estimate": float(values[i]), "estimate2": float(values[j])}
             yield {**names, "test": test, **both, **_numbers(difference)}
 
 
-def _numbers(found: Difference) -> dict[str, Any]:
+def _numbers(difference: Difference) -> dict[str, Any]:
     names = ("difference", "ci_low", "ci_high", "statistic", "p", "reason")
-    return {name: getattr(found, name) for name in names}
+    return {name: getattr(difference, name) for name in names}
 
 
 def section(tables: Tables) -> Section:
@@ -287,8 +290,8 @@ def section(tables: Tables) -> Section:
         return section
     for analysis in dict.fromkeys(tests["analysis"]):
         _differences(section, rows_of(tests, analysis=analysis, subset="all"), str(analysis))
-    for words, own in parts.items():
-        tested = rows_of(own, subset="all").dropna(subset=["p_fdr"])
+    for words, part in parts.items():
+        tested = rows_of(part, subset="all").dropna(subset=["p_fdr"])
         if words and len(tested):
             section.says.append(
                 "Change by registration and change of the same method's volumes differ in their associations, after "
@@ -309,12 +312,12 @@ def section(tables: Tables) -> Section:
     return section
 
 
-def _differences(section: Section, own: pd.DataFrame, analysis: str) -> None:
+def _differences(section: Section, differences: pd.DataFrame, analysis: str) -> None:
     """A sentence on one analysis."""
-    tested = own.dropna(subset=["p_fdr"])
+    tested = differences.dropna(subset=["p_fdr"])
     name = "Cross-sectional" if analysis == "crosssectional" else "Longitudinal"
     if tested.empty:
-        reasons = listed([str(reason) for reason in own["reason"].dropna().unique()], 3)
+        reasons = listed([str(reason) for reason in differences["reason"].dropna().unique()], 3)
         section.says.append(f"{name} associations could not be compared between methods ({reasons}).")
         return
     people = tested.groupby("outcome")["n"].first()
@@ -359,8 +362,8 @@ def _beside(tables: Tables, other: pd.DataFrame) -> Shown:
         beside = rows_of(other[other["term"] == term], analysis=analysis, subset="all")
         for outcome in clinical.outcomes_in(beside):
             for method in methods_in(beside):
-                pair = [rows_of(own, outcome=outcome, method=method) for own in (main, beside)]
-                cells = [_cell(own.iloc[0]) if len(own) else ["–"] * 3 for own in pair]
+                pair = [rows_of(frame, outcome=outcome, method=method) for frame in (main, beside)]
+                cells = [_cell(frame.iloc[0]) if len(frame) else ["–"] * 3 for frame in pair]
                 rows.append([clinical.outcome_name(outcome), look.label(method), *cells[0], *cells[1]])
     which = str(other["sample"].iloc[0])
     first = SAMPLES[SAMPLES.index(which) - 1]

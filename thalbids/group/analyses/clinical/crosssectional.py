@@ -240,7 +240,8 @@ def _families(tested: pd.DataFrame) -> str:
     if len(parts) == 1:
         return f"{len(tested)} models"
     return " and, as a family of its own, ".join(
-        f"{len(own)} models {'of change by registration' if words else 'of change of volumes'}" for words, own in parts
+        f"{len(part_rows)} models {'of change by registration' if words else 'of change of volumes'}"
+        for words, part_rows in parts
     )
 
 
@@ -260,9 +261,9 @@ def show_formulas(section: Section, table: pd.DataFrame) -> None:
         "proportional odds": fitted[fitted["transform"] == "ordinal"],
     }
     ways = [
-        f"{what}: {listed([clinical.outcome_name(o) for o in clinical.outcomes_in(own)], 12)}"
-        for what, own in told.items()
-        if len(own)
+        f"{what}: {listed([clinical.outcome_name(o) for o in clinical.outcomes_in(formulas)], 12)}"
+        for what, formulas in told.items()
+        if len(formulas)
     ]
     right = Counter(str(formula).split(" ~ ")[-1] for formula in fitted["formula"])
     shown = [f"outcome ~ {terms} ({counted(n, 'model')})" for terms, n in right.items()]

@@ -49,8 +49,12 @@ ANNUALISED: dict[str, Column] = LONGITUDINAL
 def tables(cohort: Cohort) -> list[Table]:
     """``group_longitudinal``, ``group_annualised`` (beyond the paper), and the ledger."""
     cohorts = measures_of(cohort)
-    rows = with_measure(row for own, pair in cohorts for row in (*fitted(own, pair), *winsorised(own, pair)))
-    rates = with_measure(row for own, pair in cohorts for row in rates_of(own, pair, pairs(own, pair)))
+    rows = with_measure(
+        row for of_measure, pair in cohorts for row in (*fitted(of_measure, pair), *winsorised(of_measure, pair))
+    )
+    rates = with_measure(
+        row for of_measure, pair in cohorts for row in rates_of(of_measure, pair, pairs(of_measure, pair))
+    )
     before = {
         name: [row for row in ledgers(cohort) if row["analysis"] == name] for name in ("longitudinal", "annualised")
     }
@@ -73,10 +77,10 @@ def tables(cohort: Cohort) -> list[Table]:
 def ledgers(cohort: Cohort) -> Rows:
     """How many rows each model has, without fitting it."""
     lines: Rows = []
-    for own, pair in measures_of(cohort):
-        sample = pairs(own, pair)
-        lines += models.ledgers(plan(own), own, sample, pair)
-        lines += models.ledgers(rate_plan(own), own, annual(sample), pair)
+    for of_measure, pair in measures_of(cohort):
+        sample = pairs(of_measure, pair)
+        lines += models.ledgers(plan(of_measure), of_measure, sample, pair)
+        lines += models.ledgers(rate_plan(of_measure), of_measure, annual(sample), pair)
     return lines
 
 
@@ -89,7 +93,10 @@ def measures_of(cohort: Cohort) -> list[tuple[Cohort, str]]:
     """The cohort with each of these pairs, then that of changes by registration with each pair that has any."""
     asked = pairs_of(cohort)
     moved = [(by_registration(cohort, pair), pair) for pair in asked]
-    return [*((cohort, pair) for pair in asked), *((own, pair) for own, pair in moved if own is not None)]
+    return [
+        *((cohort, pair) for pair in asked),
+        *((of_measure, pair) for of_measure, pair in moved if of_measure is not None),
+    ]
 
 
 @functools.lru_cache(maxsize=8)
@@ -106,11 +113,11 @@ def winsorised(cohort: Cohort, pair: str) -> Rows:
 
 def rates_of(cohort: Cohort, pair: str, sample: Sample) -> Rows:
     """Rows of ``group_annualised``: change per year of the score on change per year of the volume."""
-    made = models.rows(rate_plan(cohort), cohort, annual(sample), sessions=pair)
+    rates = models.rows(rate_plan(cohort), cohort, annual(sample), sessions=pair)
     years = sample.columns(["interval_years"])["interval_years"]
     if years.size and not (years > 0).any():  # not the scores are missing but what they are divided by
-        made = [row | {"reason": "interval_years is missing for everybody"} for row in made]
-    return made
+        rates = [row | {"reason": "interval_years is missing for everybody"} for row in rates]
+    return rates
 
 
 def plan(
@@ -140,13 +147,13 @@ def rate_plan(cohort: Cohort) -> Plan:
     return rates_of_plan(plan(cohort))
 
 
-def rates_of_plan(made: Plan) -> Plan:
+def rates_of_plan(of_changes: Plan) -> Plan:
     """The plan of rates to that of changes."""
     return replace(
-        made,
+        of_changes,
         analysis="annualised",
         predictor="delta_volume_ml_per_year",
-        covariates=tuple(name for name in made.covariates if name != "interval_years"),
+        covariates=tuple(name for name in of_changes.covariates if name != "interval_years"),
     )
 
 

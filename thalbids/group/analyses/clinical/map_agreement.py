@@ -40,10 +40,10 @@ def tables(cohort: Cohort) -> list[Table]:
         for first, second in itertools.combinations(usable, 2):
             x, y = values[first].to_numpy(), values[second].to_numpy()
             n = int((values[first].notna() & values[second].notna()).sum())
-            for quantity, found in agreement(x, y).items():
-                numbers = {"estimate": found.estimate, "ci_low": found.ci_low, "ci_high": found.ci_high}
+            for quantity, estimate in agreement(x, y).items():
+                numbers = {"estimate": estimate.estimate, "ci_low": estimate.ci_low, "ci_high": estimate.ci_high}
                 key = {"map": name, "method": first, "method2": second, "quantity": quantity}
-                rows.append(key | numbers | {"n": n, "reason": found.reason})
+                rows.append(key | numbers | {"n": n, "reason": estimate.reason})
     group = cohort.settings.group
     choices = {"region": group.map_region, "statistic": group.map_statistic}
     return [table("group_qmri_agreement", rows, AGREEMENT, settings=choices)]
@@ -120,11 +120,11 @@ def _models(section: Section, tables: Tables, models: pd.DataFrame) -> None:
 def _agreement(section: Section, tables: Tables) -> None:
     agreements = tables.get("qmri_agreement", ("map", "method", "method2", "quantity", "estimate", "n"))
     rows = []
-    for (name, first, second), own in agreements.groupby(["map", "method", "method2"], sort=False):
-        values = dict(zip(own["quantity"], own["estimate"], strict=True))
+    for (name, first, second), of_pair in agreements.groupby(["map", "method", "method2"], sort=False):
+        values = dict(zip(of_pair["quantity"], of_pair["estimate"], strict=True))
         pair = f"{look.label(str(first))} \N{EN DASH} {look.label(str(second))}"
         cells = [number(values.get(quantity), 3) for quantity in SHOWN]
-        rows.append([map_name(str(name)), pair, number(own["n"].iloc[0], 0), *cells])
+        rows.append([map_name(str(name)), pair, number(of_pair["n"].iloc[0], 0), *cells])
     if rows:
         header = ["Map", "Methods", "n", "CCC", "Bias", "95 % limits from", "to"]
         title = "Agreement between methods of the value inside their masks"

@@ -66,7 +66,9 @@ ORDINAL: dict[str, Column] = {
 
 def tables(cohort: Cohort) -> list[Table]:
     """``group_ordinal``, and the ledger."""
-    rows = with_measure(row for own, pair in longitudinal.measures_of(cohort) for row in models_of(own, pair))
+    rows = with_measure(
+        row for of_measure, pair in longitudinal.measures_of(cohort) for row in models_of(of_measure, pair)
+    )
     choices = longitudinal.choices(cohort) | {
         "thresholds": ordinal.THRESHOLDS,
         "model": "proportional odds, logit link",
@@ -81,8 +83,8 @@ def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
     plan = replace(longitudinal.plan(cohort), analysis="ordinal", outcomes=(ordinal.OUTCOME,))
     return [
         row
-        for own, pair in longitudinal.measures_of(cohort)
-        for row in models.ledgers(plan, own, pairs(own, pair), pair)
+        for of_measure, pair in longitudinal.measures_of(cohort)
+        for row in models.ledgers(plan, of_measure, pairs(of_measure, pair), pair)
     ]
 
 
@@ -125,9 +127,9 @@ def section(tables: Tables) -> Section:
     tested = table.dropna(subset=["p_fdr"])
     if len(tested):
         parts = []
-        for (subset, variant), own in tested.groupby(["subset", "sensitivity"], sort=False):
+        for (subset, variant), tested_alike in tested.groupby(["subset", "sensitivity"], sort=False):
             name = f"{subset}, {clinical.VARIANTS.get(str(variant), str(variant))}"
-            parts.append(f"{int((own['p_fdr'] < clinical.ALPHA).sum())} of {len(own)} ({name})")
+            parts.append(f"{int((tested_alike['p_fdr'] < clinical.ALPHA).sum())} of {len(tested_alike)} ({name})")
         section.says.append(f"Models with a corrected p below 0.05: {listed(parts, 8)}.")
     ordinal = tables.get("ordinal", ("method", "threshold", "term", "estimate", "p_fdr"))
     ordinal = ordinal[ordinal["term"] == "delta_volume_ml"].dropna(subset=["p_fdr"])

@@ -63,9 +63,9 @@ def tables(cohort: Cohort) -> list[Table]:
     """
     rows: list[dict[str, Any]] = []
     checked: list[dict[str, Any]] = []
-    for own, plan, sample, pair, fitted in _models(cohort):
+    for of_measure, plan, sample, pair, fitted in _models(cohort):
         claimed = claims(fitted, plan.predictor)
-        for method in own.model_methods:
+        for method in of_measure.model_methods:
             for residuals in _residuals(plan, sample, pair, method):
                 claim = (residuals.key["outcome"], method) in claimed
                 checked += [{**row, "claim": claim} for row in checks(residuals)]
@@ -115,15 +115,15 @@ class Residuals:
         ]
 
 
-def checks(own: Residuals) -> list[dict[str, Any]]:
+def checks(residuals: Residuals) -> list[dict[str, Any]]:
     """The row of ``group_residual_checks`` of a model with three and more residuals."""
-    if own.residual.size < MIN_RESIDUALS:
+    if residuals.residual.size < MIN_RESIDUALS:
         return []
-    size = np.abs(own.residual)
-    r = math.nan if fit.constant(own.residual) else float(stats.probplot(own.residual)[1][2])
-    flat = fit.constant(own.fitted) or fit.constant(size)
-    rho = math.nan if flat else float(stats.spearmanr(own.fitted, size).statistic)
-    return [{**own.key, "n": own.residual.size, "qq_r": r, "spread_rho": rho}]
+    size = np.abs(residuals.residual)
+    r = math.nan if fit.constant(residuals.residual) else float(stats.probplot(residuals.residual)[1][2])
+    flat = fit.constant(residuals.fitted) or fit.constant(size)
+    rho = math.nan if flat else float(stats.spearmanr(residuals.fitted, size).statistic)
+    return [{**residuals.key, "n": residuals.residual.size, "qq_r": r, "spread_rho": rho}]
 
 
 def _models(cohort: Cohort) -> Iterator[tuple[Cohort, Plan, Sample, str, models.Rows]]:
@@ -133,8 +133,14 @@ def _models(cohort: Cohort) -> Iterator[tuple[Cohort, Plan, Sample, str, models.
     yield cohort, crosssectional.plan(cohort), baseline(cohort), "", crosssectional.fitted(cohort)
     yield cohort, plan_without_logarithm(cohort), baseline(cohort), "", []
     for pair in longitudinal.pairs_of(cohort)[:1]:
-        for _, own in measured(cohort, pair):
-            yield own, longitudinal.plan(own), pairs(own, pair), pair, longitudinal.fitted(own, pair)
+        for _, of_measure in measured(cohort, pair):
+            yield (
+                of_measure,
+                longitudinal.plan(of_measure),
+                pairs(of_measure, pair),
+                pair,
+                longitudinal.fitted(of_measure, pair),
+            )
 
 
 def _residuals(plan: Plan, sample: Sample, pair: str, method: str) -> Iterator[Residuals]:

@@ -23,7 +23,7 @@ SIDES: dict[str, Column] = {
 def tables(cohort: Cohort) -> list[Table]:
     """``group_sides``, and the ledger; each measure of each analysis is a family of its own."""
     cross = baseline(cohort)
-    changes = [(own, pair, pairs(own, pair)) for own, pair in longitudinal.measures_of(cohort)]
+    changes = [(of_measure, pair, pairs(of_measure, pair)) for of_measure, pair in longitudinal.measures_of(cohort)]
     rows: Rows = []
     lost: Rows = []
     for measure in MEASURES[1:]:
@@ -32,10 +32,10 @@ def tables(cohort: Cohort) -> list[Table]:
         rows += _named("crosssectional", fitted)
         lost += after_fit(models.ledgers(plan, cohort, cross), fitted)
         plan = longitudinal.plan(cohort, measure=measure)
-        for own, pair, sample in changes:
-            fitted = models.rows(plan, own, sample, (ALL,), sessions=pair)
+        for of_measure, pair, sample in changes:
+            fitted = models.rows(plan, of_measure, sample, (ALL,), sessions=pair)
             rows += _named("longitudinal", fitted)
-            lost += after_fit(models.ledgers(plan, own, sample, pair), fitted)
+            lost += after_fit(models.ledgers(plan, of_measure, sample, pair), fitted)
     everybody = [row for row in lost if row["subset"] == ALL]
     return [
         table("group_sides", with_measure(rows), SIDES, settings=longitudinal.choices(cohort)),

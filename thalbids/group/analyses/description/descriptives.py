@@ -229,7 +229,7 @@ def _where(section: Section, tables: Tables) -> None:
 def _descriptives(tables: Tables, table: pd.DataFrame, sample: str | None) -> Shown:
     groups = [*(["all"] if (table["diagnosis"] == "all").any() else []), *descriptive.diagnoses_in(table)]
     rows = []
-    first = {key: own.iloc[0] for key, own in by_keys(table, "variable", "diagnosis").items()}
+    first = {key: rows_of_key.iloc[0] for key, rows_of_key in by_keys(table, "variable", "diagnosis").items()}
     for variable in dict.fromkeys(table.loc[table["n"] > 0, "variable"].dropna()):
         cells = []
         for group in groups:
@@ -264,8 +264,8 @@ def _ledger(tables: Tables, table: pd.DataFrame) -> Shown:
     table = table[table["analysis"].isin(["crosssectional", "longitudinal", "ordinal", "pbvc"])]
     reasons = [c for c in table.columns if c.startswith("lost_") and (table[c].fillna(0) > 0).any()]
     rows = []
-    for (analysis, outcome), own in table.groupby(["analysis", "outcome"], sort=False, dropna=False):
-        counts = [span(own[c]) for c in ("n_total", "n_used", *reasons)]
+    for (analysis, outcome), entries in table.groupby(["analysis", "outcome"], sort=False, dropna=False):
+        counts = [span(entries[c]) for c in ("n_total", "n_used", *reasons)]
         rows.append([ANALYSES.get(str(analysis), word(analysis)), clinical.outcome_name(str(outcome)), *counts])
     header = ["Analysis", "Outcome", "n in all", "n used", *(word(r.removeprefix("lost_")) for r in reasons)]
     return Shown("Rows used, and lost by reason; a range where methods differ", header, rows, tables.file("missing"))

@@ -100,13 +100,13 @@ def tables(cohort: Cohort) -> list[Table]:
 
 def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
     """How many people each comparison has."""
-    sample, made = baseline(cohort), []
+    sample, entries = baseline(cohort), []
     for method in cohort.model_methods:
         model, group = model_of(cohort, sample, method)
         lost = {f"no {name}".replace("icv_z", "icv"): mask for name, mask in model.lost.items()}
         lost |= {"no diagnosis": sample.table["diagnosis"].to_numpy() == "", "small diagnosis group": group == ""}
-        made.append(ledger("diagnosis_contrasts", "volume_ml", method, lost))
-    return made
+        entries.append(ledger("diagnosis_contrasts", "volume_ml", method, lost))
+    return entries
 
 
 def covariates_of(cohort: Cohort) -> tuple[str, ...]:
@@ -222,9 +222,9 @@ def small_groups(cohort: Cohort, sample: Sample) -> list[str]:
 
 def left_out(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Which covariates the comparisons do without, in sentences, and what that means where it is the site."""
-    own = [row for row in rows if row["group"] == OMNIBUS]
-    notes = models.left_out_notes("diagnosis contrasts", own)
-    if any(f"site ({ALIASED})" in str(row["left_out"]) for row in own):
+    omnibus = [row for row in rows if row["group"] == OMNIBUS]
+    notes = models.left_out_notes("diagnosis contrasts", omnibus)
+    if any(f"site ({ALIASED})" in str(row["left_out"]) for row in omnibus):
         notes.append(
             "warning: diagnosis contrasts: diagnosis groups and sites go together, so that a difference between groups "
             "may be one between sites."
@@ -267,17 +267,22 @@ def section(tables: Tables) -> Section:
 
 def _contrasts(tested: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     """Group, reference and rows of each contrast, in the order of the paper's diagnoses."""
-    found = dict(iter(tested.groupby(["group", "reference"], sort=False)))
-    order = {name: place for place, name in enumerate(in_order({name for name, _ in found}, descriptive.DIAGNOSES))}
-    return [(*key, found[key]) for key in sorted(found, key=lambda key: (order[key[0]], key[1]))]
+    rows_of_contrast = dict(iter(tested.groupby(["group", "reference"], sort=False)))
+    order = {
+        name: place
+        for place, name in enumerate(in_order({name for name, _ in rows_of_contrast}, descriptive.DIAGNOSES))
+    }
+    return [(*key, rows_of_contrast[key]) for key in sorted(rows_of_contrast, key=lambda key: (order[key[0]], key[1]))]
 
 
 def _in_short(tested: pd.DataFrame) -> str:
     """Of each contrast how many methods differ, and by how much, in one sentence."""
     parts: list[str] = []
-    for group, reference, own in _contrasts(tested):
-        differ = f"{(own['p_fdr'] < clinical.ALPHA).sum()} of {counted(len(own), 'method') if not parts else len(own)}"
-        ends = f"d {number(own['d'].min())} to {number(own['d'].max())}"
+    for group, reference, rows in _contrasts(tested):
+        differ = (
+            f"{(rows['p_fdr'] < clinical.ALPHA).sum()} of {counted(len(rows), 'method') if not parts else len(rows)}"
+        )
+        ends = f"d {number(rows['d'].min())} to {number(rows['d'].max())}"
         parts.append(f"{group} against {reference}: {differ}{' differ' if not parts else ''} ({ends})")
     return f"{'; '.join(parts)}. Adjusted; corrected p below 0.05."
 
@@ -335,10 +340,10 @@ def _figure(tables: Tables) -> Figure | None:
     """The d of every contrast, a panel each."""
     table = tables.get("diagnosis_contrasts", ("method", "group", "reference", "d", "d_ci_low", "d_ci_high", "p_fdr"))
     panels = []
-    for group, reference, own in _contrasts(table.dropna(subset=["d"])):
+    for group, reference, contrast in _contrasts(table.dropna(subset=["d"])):
         rows, said = [], []
-        for method in methods_in(own):
-            row = own[own["method"] == method].iloc[0]
+        for method in methods_in(contrast):
+            row = contrast[contrast["method"] == method].iloc[0]
             good = bool(row["p_fdr"] < clinical.ALPHA)
             shape = look.colour(method), look.marker(method), good, stars(row["p_fdr"])
             rows.append(marks.Dot(look.label(method), row["d"], row["d_ci_low"], row["d_ci_high"], *shape))

@@ -21,9 +21,11 @@ def tables(cohort: Cohort) -> list[Table]:
     """``group_qmri_contrasts``, and the ledger; each map is a family of its own for the correction."""
     rows: list[dict[str, Any]] = []
     for name in maps_of(cohort):
-        own = in_place_of_volumes(cohort, name)
-        sample = baseline(own)
-        rows += [{"map": name, **row} for method in own.model_methods for row in groups.compared(own, sample, method)]
+        of_map = in_place_of_volumes(cohort, name)
+        sample = baseline(of_map)
+        rows += [
+            {"map": name, **row} for method in of_map.model_methods for row in groups.compared(of_map, sample, method)
+        ]
     adjust([row for row in rows if row["group"] != groups.OMNIBUS], {"p_fdr": ("map",)})
     adjust([row for row in rows if row["group"] == groups.OMNIBUS], {"p_fdr": ("map",)})
     choices = {

@@ -68,7 +68,7 @@ def tables(cohort: Cohort) -> list[Table]:
     if not group.strict:
         covariates = tuple(name for name in covariates if not fit.constant(data[name].dropna().to_numpy(dtype=float)))
     smallest = group.smallest_level if sites.modelled(cohort) else 0
-    parts = [scores(own, covariates, controls, smallest) for _, own in data.groupby("method", sort=False)]
+    parts = [scores(rows, covariates, controls, smallest) for _, rows in data.groupby("method", sort=False)]
     scored = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(NORMATIVE))
     choices = {"controls": controls, "covariates": list(covariates), "smallest_df": MIN_DF, "site": bool(smallest)}
     absent = [name for name in COVARIATES if name not in covariates]
@@ -84,9 +84,9 @@ def tables(cohort: Cohort) -> list[Table]:
     ]
 
 
-def without(made: pd.DataFrame) -> list[str]:
+def without(scored: pd.DataFrame) -> list[str]:
     """How many people have no z by any method, and why; a warning where others have one."""
-    people = made.groupby("participant_id", sort=False).agg(known=("z", "count"), reason=("reason", "first"))
+    people = scored.groupby("participant_id", sort=False).agg(known=("z", "count"), reason=("reason", "first"))
     none = people[people["known"] == 0]
     if none.empty:
         return []
@@ -95,10 +95,10 @@ def without(made: pd.DataFrame) -> list[str]:
     return [f"{first}normative scores: {len(none)} of {len(people)} people have none: {why}."]
 
 
-def summary(cohort: Cohort, made: pd.DataFrame) -> list[dict[str, Any]]:
+def summary(cohort: Cohort, all_scores: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of ``group_normative_summary``: per method and diagnosis, at everybody's baseline session."""
     first = baseline(cohort)[_KEYS]
-    scored = made.merge(first, on=_KEYS).dropna(subset=["z"])
+    scored = all_scores.merge(first, on=_KEYS).dropna(subset=["z"])
     rows = []
     for (method, diagnosis), part in scored[scored["diagnosis"] != ""].groupby(["method", "diagnosis"], sort=False):
         z, n = part["z"].to_numpy(dtype=np.float64), len(part)
@@ -127,44 +127,44 @@ def frame(cohort: Cohort) -> pd.DataFrame:
     return merged.reset_index(drop=True)
 
 
-def scores(own: pd.DataFrame, covariates: tuple[str, ...], controls: str, smallest: int = 0) -> pd.DataFrame:
+def scores(volumes: pd.DataFrame, covariates: tuple[str, ...], controls: str, smallest: int = 0) -> pd.DataFrame:
     """``expected_ml``, ``prediction_sd_ml``, ``z`` and ``percentile`` of the rows of one method.
 
     ``smallest``: controls that a site needs, each of which then has a level of its own; 0 where models know of no site.
     A covariate that does not vary among the controls is left out, and people with another value have no z.
     """
-    columns = {name: own[name].to_numpy(dtype=np.float64) for name in covariates}
-    y = own["volume_ml"].to_numpy(dtype=np.float64)
+    columns = {name: volumes[name].to_numpy(dtype=np.float64) for name in covariates}
+    y = volumes["volume_ml"].to_numpy(dtype=np.float64)
     complete = np.all([np.isfinite(y), *(np.isfinite(values) for values in columns.values())], axis=0)
-    used = (own["diagnosis"] == controls).to_numpy() & complete & own["first"].to_numpy(dtype=bool)
-    why, columns = _known_of_controls(own, columns, used, smallest)
+    used = (volumes["diagnosis"] == controls).to_numpy() & complete & volumes["first"].to_numpy(dtype=bool)
+    why, columns = _known_of_controls(volumes, columns, used, smallest)
     used &= why == ""
     names = tuple(columns)
-    X = np.column_stack([*columns.values(), np.ones(len(own))])
-    result = own[[*_KEYS, "method", "volume_ml", "diagnosis"]].copy()
+    X = np.column_stack([*columns.values(), np.ones(len(volumes))])
+    result = volumes[[*_KEYS, "method", "volume_ml", "diagnosis"]].copy()
     result["n_controls"] = int(used.sum())
     result["adjusted_for"] = " ".join(dict.fromkeys(name.split("[")[0] for name in names))
     reason = _unfit(X[used], y[used], names, controls)
     if smallest and "combination" in reason:
-        return scores(own, covariates, controls)  # the site cannot be told from the rest, as in the clinical models
+        return scores(volumes, covariates, controls)  # the site cannot be told from the rest, as in the clinical models
     if reason:
         return result.assign(expected_ml=np.nan, prediction_sd_ml=np.nan, z=np.nan, percentile=np.nan, reason=reason)
     expected, spread, df = predict(X[used], y[used], X)
     degrees = np.full(y.size, float(df))
-    _left_out(own["participant_id"].to_numpy(dtype=object), X, y, used, (expected, spread, degrees))
+    _left_out(volumes["participant_id"].to_numpy(dtype=object), X, y, used, (expected, spread, degrees))
     expected[why != ""] = spread[why != ""] = np.nan
     z = (y - expected) / spread
     result = result.assign(expected_ml=expected, prediction_sd_ml=spread, z=z, percentile=100 * stats.t.cdf(z, degrees))
-    raw = {name: own[name].to_numpy(dtype=np.float64) for name in covariates}
+    raw = {name: volumes[name].to_numpy(dtype=np.float64) for name in covariates}
     result["reason"] = _notes(raw, used, why, complete, z)
     return result
 
 
 def _known_of_controls(
-    own: pd.DataFrame, columns: dict[str, np.ndarray], used: np.ndarray, smallest: int
+    volumes: pd.DataFrame, columns: dict[str, np.ndarray], used: np.ndarray, smallest: int
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Why a row is like no control ("" where it is), and the columns of the controls' model."""
-    why = np.full(len(own), "", dtype=object)
+    why = np.full(len(volumes), "", dtype=object)
     kept = {}
     for name, values in columns.items():
         if used.sum() > 1 and fit.constant(values[used]):
@@ -172,7 +172,7 @@ def _known_of_controls(
         else:
             kept[name] = values
     if smallest and used.any():
-        site = own["site"].to_numpy(dtype=object)
+        site = volumes["site"].to_numpy(dtype=object)
         counts = pd.Series(site[used]).value_counts()
         large = [name for name in counts.index if counts[name] >= smallest]
         why[~np.isin(site, large)] = f"fewer than {smallest} controls of this site"
@@ -181,12 +181,16 @@ def _known_of_controls(
 
 
 def _left_out(
-    people: np.ndarray, X: np.ndarray, y: np.ndarray, used: np.ndarray, found: tuple[np.ndarray, np.ndarray, np.ndarray]
+    people: np.ndarray,
+    X: np.ndarray,
+    y: np.ndarray,
+    used: np.ndarray,
+    fitted: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     """Write what the model without them says of the controls into expectation, SD and degrees of freedom: each of them
     is one row of it, which is taken out of its sums (Sherman and Morrison).
     """
-    expected, spread, degrees = found
+    expected, spread, degrees = fitted
     scale = np.linalg.norm(X[used], axis=0)
     rows = X / scale
     inverse = np.linalg.inv(rows[used].T @ rows[used])
@@ -194,18 +198,22 @@ def _left_out(
     residual = y[used] - rows[used] @ beta
     df = int(used.sum()) - X.shape[1] - 1
     place = {person: i for i, person in enumerate(people[used])}
-    own = np.flatnonzero([person in place for person in people])  # np.isin takes n^2 for words
-    their = np.array([place[person] for person in people[own]], dtype=int)
-    x, new = rows[used][their], rows[own]
+    of_controls = np.flatnonzero([person in place for person in people])  # np.isin takes n^2 for words
+    their = np.array([place[person] for person in people[of_controls]], dtype=int)
+    x, new = rows[used][their], rows[of_controls]
     leverage = np.einsum("ij,jk,ik->i", x, inverse, x)
     with np.errstate(invalid="ignore", divide="ignore"):
         free = np.where(1 - leverage > _ALONE, 1 - leverage, np.nan)  # one who alone determines a coefficient: no norm
         cross = np.einsum("ij,jk,ik->i", new, inverse, x)
         ahead = np.einsum("ij,jk,ik->i", new, inverse, new) + cross**2 / free
-        s2 = (residual @ residual - residual[their] ** 2 / free) / df if df >= MIN_DF else np.full(own.size, np.nan)
-        expected[own] = new @ beta - cross * residual[their] / free
-        spread[own] = np.sqrt(s2 * (1 + ahead))
-    degrees[own] = df
+        s2 = (
+            (residual @ residual - residual[their] ** 2 / free) / df
+            if df >= MIN_DF
+            else np.full(of_controls.size, np.nan)
+        )
+        expected[of_controls] = new @ beta - cross * residual[their] / free
+        spread[of_controls] = np.sqrt(s2 * (1 + ahead))
+    degrees[of_controls] = df
 
 
 def predict(X: np.ndarray, y: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:

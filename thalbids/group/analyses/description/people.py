@@ -151,15 +151,15 @@ def _acquired(cohort: Cohort, frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[s
     """How each image of the visit was acquired, in columns ``IMAGE_NAME``, and what they are."""
     rows = pd.DataFrame(comparability.acquisitions(cohort), columns=list(comparability.ACQUISITION))
     here = pd.MultiIndex.from_frame(frame[_KEYS])
-    made: dict[str, np.ndarray] = {}
+    columns: dict[str, np.ndarray] = {}
     told: dict[str, Column] = {}
     for image in dict.fromkeys(rows["image"]):
-        own = rows[rows["image"] == image].drop_duplicates(_KEYS).set_index(_KEYS).reindex(here)
+        of_image = rows[rows["image"] == image].drop_duplicates(_KEYS).set_index(_KEYS).reindex(here)
         for name in ACQUIRED:
             known = comparability.ACQUISITION[name]
-            made[f"{image}_{name}"] = own[name].to_numpy()
+            columns[f"{image}_{name}"] = of_image[name].to_numpy()
             told[f"{image}_{name}"] = {**known, "LongName": f"{known['LongName']}, {image}"}
-    return pd.DataFrame(made, index=frame.index), told
+    return pd.DataFrame(columns, index=frame.index), told
 
 
 def _extra(name: str) -> Column:

@@ -63,12 +63,12 @@ def _without_t1w(volumes: pd.DataFrame) -> list[str]:
     """How many sessions have no T1w, and what they were measured on; nothing where all have one, or none is known."""
     if "reference" not in volumes:
         return []
-    own = volumes.drop_duplicates(["participant_id", "session_id"])["reference"]
-    other = Counter(str(name) for name in own if isinstance(name, str) and name not in ("", "T1w"))
+    references = volumes.drop_duplicates(["participant_id", "session_id"])["reference"]
+    other = Counter(str(name) for name in references if isinstance(name, str) and name not in ("", "T1w"))
     if not other:
         return []
     told = ", ".join(f"{count} on {name}" for name, count in sorted(other.items()))
-    n = f"{sum(other.values())} of {len(own)}"
+    n = f"{sum(other.values())} of {len(references)}"
     return [f"warning: {n} sessions have no T1w and were measured on another image: {told}."]
 
 

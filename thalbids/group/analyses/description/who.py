@@ -100,11 +100,11 @@ def _moved(rows: Iterable[dict[str, Any]]) -> list[str]:
     later = [row for row in rows if row["session_id"]]
     without = [row for row in rows if not row["session_id"]]
     lines = []
-    for found, what in ((later, "is not their first session"), (without, "is missing")):
-        if found:
-            names = [f"{row['participant_id']} {row['session_id']}".strip() for row in found[:5]]
-            shown = ", ".join(names) + (" ..." if len(found) > 5 else "")
-            lines.append(f"warning: the baseline of {len(found)} participants {what}: {shown} (group_baselines).")
+    for people, what in ((later, "is not their first session"), (without, "is missing")):
+        if people:
+            names = [f"{row['participant_id']} {row['session_id']}".strip() for row in people[:5]]
+            shown = ", ".join(names) + (" ..." if len(people) > 5 else "")
+            lines.append(f"warning: the baseline of {len(people)} participants {what}: {shown} (group_baselines).")
     return lines
 
 

@@ -155,7 +155,7 @@ def contained_methods(cohort: Cohort) -> tuple[str, ...]:
 
 def overlap_tables(cohort: Cohort, compared: Sequence[Compared], notes: Sequence[str]) -> list[Table]:
     """``group_overlap`` and what is computed from it."""
-    rows = table("group_overlap", [row for made in compared for row in made.overlap], OVERLAP)
+    rows = table("group_overlap", [row for person in compared for row in person.overlap], OVERLAP)
     frame = rows.frame
     group, seed = cohort.settings.group, cohort.settings.run.seed
     shaped: dict[str, object] = {"another_person": group.another_person}
@@ -178,7 +178,7 @@ def overlap_tables(cohort: Cohort, compared: Sequence[Compared], notes: Sequence
 
 def containment_table(cohort: Cohort, compared: Sequence[Compared]) -> Table:
     """``group_containment``, over one session per participant."""
-    rows = containment.containment([made for made in compared if len(made.names) > 1])
+    rows = containment.containment([person for person in compared if len(person.names) > 1])
     settings = {"containment": cohort.settings.group.containment}
     notes = [
         f"warning: {row['method_inner']} must lie in {row['method_outer']} by construction and does not in "

@@ -39,7 +39,9 @@ def _summary(cohort: Cohort, frame: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
     for (method, name, region), part in usable.groupby(["method", "map", "region"], sort=False):
         start = {"method": method, "map": name, "region": region, "units": part["units"].iloc[0]}
-        rows += [start | {"diagnosis": word, **spread(own["mean"])} for word, own in by_diagnosis(part)]
+        rows += [
+            start | {"diagnosis": word, **spread(rows_of_group["mean"])} for word, rows_of_group in by_diagnosis(part)
+        ]
     return rows
 
 

@@ -117,7 +117,7 @@ def tables(cohort: Cohort) -> list[Table]:
     rows = pd.concat([*frames.values(), *(frame for frame in moved.values() if len(frame))], ignore_index=True)
     names = tuple(registered(name) for name in cohort.compared)
     used = {pair: sampled(cohort, frame, cohort.compared) for pair, frame in frames.items()}
-    found = {pair: sampled(cohort, frame, names) for pair, frame in moved.items()}
+    samples = {pair: sampled(cohort, frame, names) for pair, frame in moved.items()}
     choices = {"pairs": list(pairs), "icv": cohort.settings.group.icv, "sample": cohort.settings.group.sample}
     methods, how = cohort.model_methods, cohort.settings.group.wilcoxon
     tests = {
@@ -127,9 +127,9 @@ def tables(cohort: Cohort) -> list[Table]:
         "methods_left_out": [name for name in cohort.methods if name not in methods],
     }
     notes = [] if len(rows) else ["change: no participant has two sessions with volumes."]
-    summaries = [row for part in (used, found) for pair in pairs for row in summary(part[pair], pair)]
+    summaries = [row for part in (used, samples) for pair in pairs for row in summary(part[pair], pair)]
     tested = [row for pair in pairs for row in between(used[pair], pair, methods, how)]
-    tested += [row for pair in pairs for row in between_measures(used[pair], found[pair], pair, methods, how)]
+    tested += [row for pair in pairs for row in between_measures(used[pair], samples[pair], pair, methods, how)]
     return [
         Table("group_change", rows, CHANGE, choices, notes),
         table("group_change_summary", with_measure(summaries), CHANGE_SUMMARY, settings=choices),
@@ -168,16 +168,16 @@ def change_by_registration(cohort: Cohort, pair: str = "first:last") -> pd.DataF
     its own first session.
     """
     if pair != "consecutive":
-        own = by_registration(cohort, pair)
-        return change(cohort, pair).iloc[:0] if own is None else _flagged(cohort, change(own, pair))
+        of_measure = by_registration(cohort, pair)
+        return change(cohort, pair).iloc[:0] if of_measure is None else _flagged(cohort, change(of_measure, pair))
     visits = visit_pairs(cohort, pair)[comparability.KEYS]
     place = visits.groupby("participant_id").cumcount()
     parts = []
     for n in sorted(set(place)):
         part = visits[place == n]
-        own = since(cohort, part["participant_id"], part["session_id_baseline"])
-        if own is not None:
-            every = change.__wrapped__(own, pair)
+        of_measure = since(cohort, part["participant_id"], part["session_id_baseline"])
+        if of_measure is not None:
+            every = change.__wrapped__(of_measure, pair)
             parts.append(every.merge(part, on=comparability.KEYS, how="inner"))
     if not parts:
         return change(cohort, pair).iloc[:0]
@@ -193,14 +193,14 @@ def _flagged(cohort: Cohort, frame: pd.DataFrame) -> pd.DataFrame:
     told = known.assign(method=[registered(name) for name in known["method"]])
     swapped = {"session_id_baseline": "session_id_followup", "session_id_followup": "session_id_baseline"}
     told = pd.concat([told, told.rename(columns=swapped)]).drop_duplicates(keys)  # a pair in either order
-    own = frame[keys].merge(told[[*keys, "comparable", "remark"]], on=keys, how="left").fillna("")
+    flagged = frame[keys].merge(told[[*keys, "comparable", "remark"]], on=keys, how="left").fillna("")
     remarks = [
         "; ".join(dict.fromkeys(filter(None, [*one.split("; "), *two.split("; ")])))
-        for one, two in zip(frame["remark"], own["remark"], strict=True)
+        for one, two in zip(frame["remark"], flagged["remark"], strict=True)
     ]
     comparable = [
         comparability.NO if comparability.NO in both else both[0] or both[1]
-        for both in zip(frame["comparable"], own["comparable"], strict=True)
+        for both in zip(frame["comparable"], flagged["comparable"], strict=True)
     ]
     return frame.assign(comparable=comparable, remark=remarks)
 
@@ -220,8 +220,8 @@ def sampled(cohort: Cohort, frame: pd.DataFrame, compared: Collection[str]) -> p
 def summary(frame: pd.DataFrame, pair: str) -> list[dict[str, Any]]:
     """Rows of ``group_change_summary``: every method, diagnosis (and all) and measure."""
     rows = []
-    for method, own in frame.groupby("method", sort=False):
-        for diagnosis, part in by_diagnosis(own):
+    for method, changes in frame.groupby("method", sort=False):
+        for diagnosis, part in by_diagnosis(changes):
             for measure in MEASURES:
                 start = {"method": method, "diagnosis": diagnosis, "measure": measure, "sessions": pair}
                 rows.append(start | spread(part[measure]))
@@ -274,13 +274,13 @@ def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
     pairs, rows = cohort.settings.group.pairs, []
     frames = [(pair, change(cohort, pair)) for pair in pairs]
     for pair, frame in [*frames, *((pair, change_by_registration(cohort, pair)) for pair in pairs)]:
-        for method, own in frame.groupby("method", sort=False):
+        for method, changes in frame.groupby("method", sort=False):
             lost = {
-                "no volume at baseline": own["volume_baseline_ml"].isna(),
-                "no volume at follow up": own["volume_followup_ml"].isna(),
+                "no volume at baseline": changes["volume_baseline_ml"].isna(),
+                "no volume at follow up": changes["volume_followup_ml"].isna(),
             }
             rows.append(ledger("change", "delta_ml", str(method), lost, sessions=pair))
-            lost |= {"no interval": ~(own["interval_years"] > 0)}
+            lost |= {"no interval": ~(changes["interval_years"] > 0)}
             rows.append(ledger("change", "delta_percent_per_year", str(method), lost, sessions=pair))
     return rows
 
@@ -338,13 +338,13 @@ def _asymmetry(frame: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _comparable(
-    cohort: Cohort, frame: pd.DataFrame, made: Mapping[str, pd.Series | str | list[str]], pair: str
+    cohort: Cohort, frame: pd.DataFrame, columns: Mapping[str, pd.Series | str | list[str]], pair: str
 ) -> dict[str, list[str]]:
     """Whether the visits were acquired alike, and that left and right of a mask did not part."""
     told = frame[comparability.KEYS].merge(comparability.pairs(cohort, pair), on=comparability.KEYS, how="left")
     balance = [
         balance_remark(*(None if value != value else float(value) for value in both))
-        for both in zip(made["asymmetry_baseline"], made["asymmetry_followup"], strict=True)
+        for both in zip(columns["asymmetry_baseline"], columns["asymmetry_followup"], strict=True)
     ]
     remarks = ["; ".join(filter(None, both)) for both in zip(told["remark"], balance, strict=True)]
     known = zip(told["comparable"], balance, strict=True)
@@ -392,18 +392,18 @@ def section(tables: Tables) -> Section:
             text += f", the most negative, and {_mean_of(last)}, the least negative"
         section.says.append(f"{text}.")
     for measure, digits, unit in (("delta_percent", 2, "% of baseline"), ("delta_ml", 3, "mL")):
-        found = rows_of(summary, measure=measure)
-        if len(found):
-            header, rows = per_group(found, functools.partial(_spread_cell, digits=digits))
+        summaries = rows_of(summary, measure=measure)
+        if len(summaries):
+            header, rows = per_group(summaries, functools.partial(_spread_cell, digits=digits))
             section.tables.append(Shown(f"Mean ± SD in {unit}; n", header, rows, tables.file("change_summary")))
     tests = tables.get("change_tests", ("method", "method2", "p_fdr")).dropna(subset=["p_fdr"])
-    for words, own in by_measure(tests):
+    for words, part in by_measure(tests):
         title = f"Change in percent, pairs of methods{words}: corrected p"
-        section.tables += matrix(title, own, tables.file("change_tests"))
-        below = int((own["p_fdr"] < clinical.ALPHA).sum())
+        section.tables += matrix(title, part, tables.file("change_tests"))
+        below = int((part["p_fdr"] < clinical.ALPHA).sum())
         which = "with a change by registration" if words else "of methods"
         section.says.append(
-            f"{below} of {counted(len(own), 'pair')} {which} differ (paired Wilcoxon, corrected over the pairs)."
+            f"{below} of {counted(len(part), 'pair')} {which} differ (paired Wilcoxon, corrected over the pairs)."
         )
     if len(tests) and "n" in tests.columns and tests["n"].max() < LEAST_PAIRS:
         section.caveats.append(
@@ -423,11 +423,11 @@ def detecting_most(tables: Tables) -> list[str]:
     sessions the first, as in all of the page.
     """
     needed = ("method", "measure", "population", "rank", "n", "srm", "n_per_arm", "behind_ci_low", "sessions")
-    own = rows_of(tables.get("detection", needed), population="patients").dropna(subset=["rank"])
-    if own.empty:
+    ranks = rows_of(tables.get("detection", needed), population="patients").dropna(subset=["rank"])
+    if ranks.empty:
         return []
-    own = own.sort_values("rank")
-    first, others = own.iloc[0], own.iloc[1:]
+    ranks = ranks.sort_values("rank")
+    first, others = ranks.iloc[0], ranks.iloc[1:]
     by = " by registration" if first["measure"] == "registration" else ""
     text = f"On the same {counted(int(first['n']), 'patient')} {look.label(first['method'])}{by} detects most: "
     text += f"standardised response mean {number(first['srm'])}"

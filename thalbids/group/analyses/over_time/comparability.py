@@ -134,10 +134,10 @@ def summaries(cohort: Cohort, pair: str) -> list[dict[str, Any]]:
     """Rows of ``group_change_comparable``: every method and measure, over all pairs and without the flagged ones."""
     frames = [change.change(cohort, pair), change.change_by_registration(cohort, pair)]
     return [
-        {"method": method, "measure": measure, "pairs": which, "sessions": pair} | change.spread(own[measure])
+        {"method": method, "measure": measure, "pairs": which, "sessions": pair} | change.spread(of_method[measure])
         for frame in frames
         for which, part in (("all", frame), (WITHOUT, frame[frame["comparable"] != comparability.NO]))
-        for method, own in part.groupby("method", sort=False)
+        for method, of_method in part.groupby("method", sort=False)
         for measure in MEASURES
     ]
 
@@ -145,23 +145,23 @@ def summaries(cohort: Cohort, pair: str) -> list[dict[str, Any]]:
 def models_without(cohort: Cohort) -> list[dict[str, Any]]:
     """Rows of ``group_longitudinal_comparable``; none where no pair is flagged, as they would repeat the main ones."""
     rows = []
-    for own, pair in longitudinal.measures_of(cohort):
-        sample = changes(own, pair)
+    for of_measure, pair in longitudinal.measures_of(cohort):
+        sample = changes(of_measure, pair)
         told = sample.table[comparability.KEYS].merge(
             comparability.pairs(cohort, pair), on=comparability.KEYS, how="left"
         )
         flagged = (told["comparable"] == comparability.NO).to_numpy()
         if flagged.any():
             sample = sample.where(np.logical_not(flagged))
-            rows += models.rows(longitudinal.plan(own, WITHOUT), own, sample, (ALL,), sessions=pair)
+            rows += models.rows(longitudinal.plan(of_measure, WITHOUT), of_measure, sample, (ALL,), sessions=pair)
     return rows
 
 
-def section(found: Tables) -> Section:
+def section(written: Tables) -> Section:
     """Acquisition and comparability."""
     result = Section("comparability", "Acquisition and comparability of the visits")
-    images = found.get("acquisition", ("image", "flags"))
-    volumes = found.get("icv", ("status",))
+    images = written.get("acquisition", ("image", "flags"))
+    volumes = written.get("icv", ("status",))
     distrusted = int((volumes["status"] == "excluded").sum()) if len(volumes) else 0
     if distrusted:
         whose = "is distrusted by its" if distrusted == 1 else "are distrusted by their"
@@ -177,30 +177,32 @@ def section(found: Tables) -> Section:
         n = int(flagged["flags"].astype(str).str.contains(rule).sum()) if len(flagged) else 0
         if n:
             result.says.append(f"{n} of {counted(len(images), 'image')} {'has' if n == 1 else 'have'} {what}.")
-    _pairs_of_the_page(result, found)
+    _pairs_of_the_page(result, written)
     return result
 
 
-def _pairs_of_the_page(made: Section, found: Tables) -> None:
+def _pairs_of_the_page(page: Section, written: Tables) -> None:
     """What the page says of pairs of visits, with change in percent over all and over comparable pairs."""
-    visits = found.get("comparability", ("comparable", "remark"))
+    visits = written.get("comparability", ("comparable", "remark"))
     bad = rows_of(visits, comparable=comparability.NO) if len(visits) else visits
     if not len(visits):
         return
-    made.says.append(f"{len(bad)} of {counted(len(visits), 'pair')} of visits differ in acquisition or are flagged.")
+    page.says.append(f"{len(bad)} of {counted(len(visits), 'pair')} of visits differ in acquisition or are flagged.")
     if not len(bad):
         return
-    made.warnings.append(
+    page.warnings.append(
         "Changes of these pairs may be none of the thalamus; the table gives the mean change with and without them, "
-        f"{found.file('longitudinal_comparable')} the clinical models without them."
+        f"{written.file('longitudinal_comparable')} the clinical models without them."
     )
-    summary = rows_of(found.get("change_comparable", ("method", "measure", "pairs")), measure="delta_percent")
+    summary = rows_of(written.get("change_comparable", ("method", "measure", "pairs")), measure="delta_percent")
     rows = []
     for method in dict.fromkeys(summary["method"]):
         summaries = [rows_of(summary, method=method, pairs=which) for which in ("all", WITHOUT)]
         rows.append([look.label(str(method)), *(_cell(part) for part in summaries)])
     title = "Change in % of baseline, mean ± SD; n"
-    made.tables.append(Shown(title, ["Method", "All pairs", "Comparable pairs"], rows, found.file("change_comparable")))
+    page.tables.append(
+        Shown(title, ["Method", "All pairs", "Comparable pairs"], rows, written.file("change_comparable"))
+    )
 
 
 def _cell(part: pd.DataFrame) -> str:

@@ -74,15 +74,15 @@ class Limit:
 def tables(cohort: Cohort) -> list[Table]:
     """``group_detectable``."""
     rows: list[dict[str, Any]] = []
-    for own, pair in measures_of(cohort):
-        sample = pairs(own, pair)
-        base = wide(own, sample.table["participant_id"], sample.table["session_id_baseline"])
+    for of_measure, pair in measures_of(cohort):
+        sample = pairs(of_measure, pair)
+        base = wide(of_measure, sample.table["participant_id"], sample.table["session_id_baseline"])
         change = {"ml": sample.volumes["total"], "percent": 100 * sample.volumes["total"] / base.where(base > 0)}
         diagnosis = sample.table["diagnosis"].to_numpy(dtype=object)
-        for method in own.methods:
+        for method in of_measure.methods:
             for unit in UNITS:
                 values = change[unit][method].to_numpy(dtype=np.float64)
-                limit = limits(own.repeats, method, unit, values[diagnosis == cohort.settings.checks.controls])
+                limit = limits(of_measure.repeats, method, unit, values[diagnosis == cohort.settings.checks.controls])
                 rows += [
                     {"method": method, "unit": unit, "sessions": pair, **row}
                     for row in shares(limit, values, diagnosis)
@@ -96,9 +96,9 @@ def tables(cohort: Cohort) -> list[Table]:
 
 def limits(repeats: pd.DataFrame, method: str, unit: str, controls: np.ndarray) -> Limit:
     """From repeated scans of a session where there are any of the method, else from the controls' change."""
-    found = repeated(repeats, method, unit)
-    if found.n:
-        return found
+    limit = repeated(repeats, method, unit)
+    if limit.n:
+        return limit
     values = controls[np.isfinite(controls)]
     if values.size < MIN_CONTROLS:
         reason = f"no repeated scans; controls with a change: {values.size}, at least {MIN_CONTROLS} are needed"
@@ -154,12 +154,12 @@ def _beyond(values: np.ndarray, threshold: float) -> dict[str, float]:
         return {}
     from statsmodels.stats.proportion import proportion_confint
 
-    made: dict[str, float] = {}
+    counts: dict[str, float] = {}
     for word, beyond in (("loss", int(np.sum(values < -threshold))), ("gain", int(np.sum(values > threshold)))):
         low, high = proportion_confint(beyond, values.size, method="wilson")
-        made |= {f"n_{word}": beyond, f"share_{word}": beyond / values.size}
-        made |= {f"share_{word}_ci_low": float(low), f"share_{word}_ci_high": float(high)}
-    return made
+        counts |= {f"n_{word}": beyond, f"share_{word}": beyond / values.size}
+        counts |= {f"share_{word}_ci_low": float(low), f"share_{word}_ci_high": float(high)}
+    return counts
 
 
 VIEW = View(

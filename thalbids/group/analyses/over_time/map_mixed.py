@@ -22,12 +22,12 @@ def tables(cohort: Cohort) -> list[Table]:
     rows: list[dict[str, Any]] = []
     lost: list[dict[str, Any]] = []
     for name in maps_of(cohort):
-        own = [
+        fits = [
             {"map": name, **row, "formula": row["formula"].replace("volume_ml", name)}
             for row in mixed.fitted(in_place_of_volumes(cohort, name))
         ]
-        rows += own
-        lost += after_fit(_ledgers(cohort, name), own)
+        rows += fits
+        lost += after_fit(_ledgers(cohort, name), fits)
     adjust(rows, {"p_fdr": ("map", "subset", "random")}, {"term": "years"})
     choices = {
         "model": "value ~ years + " + " + ".join(cohort.settings.group.map_covariates),
@@ -45,8 +45,8 @@ def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
 
 
 def _ledgers(cohort: Cohort, name: str) -> list[dict[str, Any]]:
-    found = mixed.ledgers(in_place_of_volumes(cohort, name))
-    return [row | {"analysis": f"{row['analysis']}_{name}", "outcome": name} for row in found]
+    ledger = mixed.ledgers(in_place_of_volumes(cohort, name))
+    return [row | {"analysis": f"{row['analysis']}_{name}", "outcome": name} for row in ledger]
 
 
 VIEW = View(

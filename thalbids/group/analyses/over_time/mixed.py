@@ -64,7 +64,7 @@ MIXED: dict[str, Column] = {
 
 def tables(cohort: Cohort) -> list[Table]:
     """``group_mixed``, and the ledger."""
-    rows = with_measure(row for _, own in measured(cohort) for row in fitted(own))
+    rows = with_measure(row for _, of_measure in measured(cohort) for row in fitted(of_measure))
     adjust(rows, {"p_fdr": ("change_measure", "subset", "random")}, {"term": "years"})
     choices = {
         "model": "volume ~ years + " + " + ".join(_covariates(cohort)),
@@ -83,8 +83,8 @@ def fitted(cohort: Cohort) -> list[dict[str, Any]]:
     for subset in subsets(cohort):
         inside = data if subset == ALL else data[data["diagnosis"] == subset]
         for method in cohort.model_methods:
-            own = inside[inside["method"] == method]
-            rows += [{"method": method, "subset": subset, **row} for row in _terms(cohort, own)]
+            of_method = inside[inside["method"] == method]
+            rows += [{"method": method, "subset": subset, **row} for row in _terms(cohort, of_method)]
     return rows
 
 
@@ -94,17 +94,17 @@ def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
     for _, of_measure in measured(cohort):
         data = frame(of_measure)
         for method in of_measure.model_methods:
-            own = _design(of_measure, data[data["method"] == method])
-            lost = {f"no {name}".replace("icv_z", "icv"): mask for name, mask in own.lost.items()}
+            of_method = _design(of_measure, data[data["method"] == method])
+            lost = {f"no {name}".replace("icv_z", "icv"): mask for name, mask in of_method.lost.items()}
             lines.append(ledger("mixed", "volume_ml", method, lost, subset=ALL))
     return lines
 
 
-def _terms(cohort: Cohort, own: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _terms(cohort: Cohort, rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """The models of one method and subset."""
-    designed = _design(cohort, own)
-    people = own["participant_id"].to_numpy(dtype=str)
-    site = site_words(own["site"]) if sites.modelled(cohort) else None
+    designed = _design(cohort, rows)
+    people = rows["participant_id"].to_numpy(dtype=str)
+    site = site_words(rows["site"]) if sites.modelled(cohort) else None
     told = designed.told()
     if site is not None and len(set(site)) < 2:
         site = None
@@ -121,11 +121,11 @@ def _covariates(cohort: Cohort) -> tuple[str, ...]:
     return tuple(name for name in named if name != "site" or not sites.modelled(cohort))
 
 
-def _design(cohort: Cohort, own: pd.DataFrame) -> Design:
+def _design(cohort: Cohort, rows: pd.DataFrame) -> Design:
     """Volume ~ years + covariates of the first session."""
     group = cohort.settings.group
-    start = {name: own[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("volume_ml", "years")}
-    covariates = Sample(own, {}).covariates(_covariates(cohort))
+    start = {name: rows[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("volume_ml", "years")}
+    covariates = Sample(rows, {}).covariates(_covariates(cohort))
     return design("volume_ml", start, covariates, strict=group.strict, smallest=group.smallest_level)
 
 

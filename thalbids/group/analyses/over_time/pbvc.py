@@ -83,8 +83,10 @@ PBVC_TESTS: dict[str, Column] = {
 
 def tables(cohort: Cohort) -> list[Table]:
     """``group_pbvc``, ``group_pbvc_tests``, and the ledger."""
-    rows = with_measure(row for own, pair in measures_of(cohort) for row in correlate(*frame(own, pair), sessions=pair))
-    tests = with_measure(row for own, pair in measures_of(cohort) for row in tests_of(cohort, own, pair))
+    rows = with_measure(
+        row for of_measure, pair in measures_of(cohort) for row in correlate(*frame(of_measure, pair), sessions=pair)
+    )
+    tests = with_measure(row for of_measure, pair in measures_of(cohort) for row in tests_of(cohort, of_measure, pair))
     choices = {
         "on": "change of the volume in percent of baseline",
         "note": NO_WILCOXON,
@@ -101,8 +103,8 @@ def tables(cohort: Cohort) -> list[Table]:
 def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
     """How many pairs each correlation has."""
     lines = []
-    for own, pair in measures_of(cohort):
-        change, pbvc = frame(own, pair)
+    for of_measure, pair in measures_of(cohort):
+        change, pbvc = frame(of_measure, pair)
         for method, values in change.items():
             lost = {"no pbvc": ~np.isfinite(pbvc), "no volume": ~np.isfinite(values)}
             lines.append(ledger("pbvc", "pbvc", method, lost, sessions=pair))
@@ -145,15 +147,15 @@ def correlate(change: dict[str, np.ndarray], pbvc: np.ndarray, **more: str) -> l
     return rows
 
 
-def tests_of(cohort: Cohort, own: Cohort, pair: str) -> list[dict[str, Any]]:
-    """Rows of ``group_pbvc_tests`` of a measure of change (``own``): its pairs of methods, and, of changes by
+def tests_of(cohort: Cohort, of_measure: Cohort, pair: str) -> list[dict[str, Any]]:
+    """Rows of ``group_pbvc_tests`` of a measure of change (``of_measure``): its pairs of methods, and, of changes by
     registration, each with the difference of volumes of the same method.
     """
-    change, pbvc = frame(own, pair)
-    if own is cohort:
+    change, pbvc = frame(of_measure, pair)
+    if of_measure is cohort:
         return compare(change, pbvc, sessions=pair)
     volumes, _ = frame(cohort, pair)
-    people = [pd.Index(pairs(one, pair).table["participant_id"]) for one in (cohort, own)]
+    people = [pd.Index(pairs(one, pair).table["participant_id"]) for one in (cohort, of_measure)]
     place = people[0].get_indexer(people[1])  # samples of "common" may be of other people
     same = {mask_of(name): name for name in change}
     beside = {name: pd.Series(volumes[name]).reindex(place).to_numpy() for name in same if name in volumes}
@@ -231,11 +233,11 @@ def section(tables: Tables) -> Section:
         section.says.append(f"The mean PBVC is {number(row['mean'])} ± {number(row['sd'])} % (n = {row['n']:.0f}).")
     tests = tables.get("pbvc_tests", ("method", "method2", "test", "p_fdr"))
     for test in dict.fromkeys(tests["test"].dropna()):
-        own = rows_of(tests, test=test).dropna(subset=["p_fdr"])
-        if len(own):
-            below = int((own["p_fdr"] < clinical.ALPHA).sum())
+        part = rows_of(tests, test=test).dropna(subset=["p_fdr"])
+        if len(part):
+            below = int((part["p_fdr"] < clinical.ALPHA).sum())
             section.says.append(
-                f"By the test of {word(test)}, {below} of {counted(len(own), 'pair')} of correlations differ."
+                f"By the test of {word(test)}, {below} of {counted(len(part), 'pair')} of correlations differ."
             )
     rows = [
         [
@@ -252,9 +254,9 @@ def section(tables: Tables) -> Section:
         Shown("Pearson correlations", ["Method", "r", "95 % interval", "p corrected", "n"], rows, tables.file("pbvc"))
     )
     for test in dict.fromkeys(tests["test"].dropna()):
-        for words, own in by_measure(rows_of(tests, test=test)):
+        for words, part in by_measure(rows_of(tests, test=test)):
             title = f"Correlations compared by {word(test)}{words}, corrected p"
-            section.tables += matrix(title, own, tables.file("pbvc_tests"))
+            section.tables += matrix(title, part, tables.file("pbvc_tests"))
     section.caveats += [
         (
             "The paper names a Wilcoxon test between methods on PBVC. It cannot be done: there is one PBVC per person, "

@@ -33,9 +33,9 @@ COLUMNS: dict[str, Column] = {
 def tables(cohort: Cohort) -> list[Table]:
     """``group_baseline_adjusted``."""
     rows: Rows = []
-    for own, pair in longitudinal.measures_of(cohort):
+    for of_measure, pair in longitudinal.measures_of(cohort):
         for name in OUTCOMES:
-            rows += with_measure(_of_score(own, pair, name))
+            rows += with_measure(_of_score(of_measure, pair, name))
     family = ("change_measure", "sessions", "subset")
     families = {"p_fdr": family, "p_fdr_outcome": (*family, "outcome")}
     adjust(rows, families, {"term": longitudinal.plan(cohort).predictor})

@@ -85,9 +85,9 @@ def rows_of_pair(cohort: Cohort, pair: str, draws: int, seed: int) -> list[dict[
     for population in (name for name in populations(diagnosis) if name != controls):
         chosen = patients(diagnosis, controls) if population == power.PATIENTS else diagnosis == population
         complete = values[chosen & np.isfinite(values).all(axis=1)]
-        found = ranked(dict(zip(percent, complete.T, strict=True)), seed, draws)
+        ranks = ranked(dict(zip(percent, complete.T, strict=True)), seed, draws)
         rows += [
-            {"population": population, "sessions": pair, **noise[row["method"], row["measure"]], **row} for row in found
+            {"population": population, "sessions": pair, **noise[row["method"], row["measure"]], **row} for row in ranks
         ]
     return rows
 
@@ -97,21 +97,21 @@ def changes(cohort: Cohort, pair: str) -> dict[Key, np.ndarray]:
     sample = pairs(cohort, pair)
     base = wide(cohort, sample.table["participant_id"], sample.table["session_id_baseline"])
     percent = 100 * sample.volumes["total"] / base.where(base > 0)
-    made: dict[Key, np.ndarray] = {}
-    own = by_registration(cohort, pair)
-    moved = pd.DataFrame() if own is None else _of_pairs(own, pair, sample.table)
+    changes_of: dict[Key, np.ndarray] = {}
+    of_measure = by_registration(cohort, pair)
+    moved = pd.DataFrame() if of_measure is None else _of_pairs(of_measure, pair, sample.table)
     for method in cohort.compared:
-        made[method, DIFFERENCE] = percent[method].to_numpy(dtype=np.float64)
+        changes_of[method, DIFFERENCE] = percent[method].to_numpy(dtype=np.float64)
         if registered(method) in moved:
-            made[method, REGISTRATION] = moved[registered(method)].to_numpy(dtype=np.float64)
-    made[WHOLE_BRAIN, PBVC] = _joined(sample.table, cohort.pbvc[cohort.pbvc["status"] == "ok"], "pbvc")
-    return {key: values for key, values in made.items() if np.isfinite(values).any()}
+            changes_of[method, REGISTRATION] = moved[registered(method)].to_numpy(dtype=np.float64)
+    changes_of[WHOLE_BRAIN, PBVC] = _joined(sample.table, cohort.pbvc[cohort.pbvc["status"] == "ok"], "pbvc")
+    return {key: values for key, values in changes_of.items() if np.isfinite(values).any()}
 
 
-def _of_pairs(own: Cohort, pair: str, table: pd.DataFrame) -> pd.DataFrame:
+def _of_pairs(of_measure: Cohort, pair: str, table: pd.DataFrame) -> pd.DataFrame:
     """Change in percent by registration (a column per method) of the pairs of another sample, in its order."""
-    sample = pairs(own, pair, "available")
-    base = wide(own, sample.table["participant_id"], sample.table["session_id_baseline"])
+    sample = pairs(of_measure, pair, "available")
+    base = wide(of_measure, sample.table["participant_id"], sample.table["session_id_baseline"])
     percent = (100 * sample.volumes["total"] / base.where(base > 0)).set_axis(sample.table["participant_id"])
     return percent.reindex(table["participant_id"])
 
@@ -119,8 +119,8 @@ def _of_pairs(own: Cohort, pair: str, table: pd.DataFrame) -> pd.DataFrame:
 def _joined(table: pd.DataFrame, known: pd.DataFrame, column: str) -> np.ndarray:
     """The values of a column for the pairs of visits of a table; NaN where there is none."""
     known = known.drop_duplicates(KEYS)[[*KEYS, column]]
-    found = table[KEYS].merge(known, on=KEYS, how="left", validate="one_to_one")[column]
-    return found.to_numpy(dtype=np.float64, na_value=np.nan)
+    values = table[KEYS].merge(known, on=KEYS, how="left", validate="one_to_one")[column]
+    return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def ranked(rates: Mapping[Key, np.ndarray], seed: int, draws: int = power.DRAWS) -> list[dict[str, Any]]:
@@ -176,12 +176,12 @@ def resampled(values: np.ndarray, seed: int, draws: int) -> np.ndarray:
 
 def _limit(cohort: Cohort, pair: str, key: Key, controls: np.ndarray) -> dict[str, Any]:
     """The smallest detectable change of a measure in percent, and where it comes from."""
-    own = by_registration(cohort, pair) if key[1] == REGISTRATION else cohort
-    repeats = cohort.repeats.iloc[:0] if own is None or key[1] == PBVC else own.repeats
+    of_measure = by_registration(cohort, pair) if key[1] == REGISTRATION else cohort
+    repeats = cohort.repeats.iloc[:0] if of_measure is None or key[1] == PBVC else of_measure.repeats
     name = registered(key[0]) if key[1] == REGISTRATION else key[0]
-    found = limits(repeats, name, "percent", controls)
-    value = found.factor * found.noise.estimate
-    return {"smallest_change": value, "smallest_change_source": found.source if math.isfinite(value) else ""}
+    limit = limits(repeats, name, "percent", controls)
+    value = limit.factor * limit.noise.estimate
+    return {"smallest_change": value, "smallest_change_source": limit.source if math.isfinite(value) else ""}
 
 
 VIEW = View(

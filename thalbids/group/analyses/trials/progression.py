@@ -84,7 +84,9 @@ def tables(cohort: Cohort) -> list[Table]:
     checks = cohort.settings.checks
     people = courses(cohort)
     models = with_measure(
-        row for own, plan, sample, pair in _plans(cohort) for row in _models(own, plan, sample, pair, people)
+        row
+        for of_measure, plan, sample, pair in _plans(cohort)
+        for row in _models(of_measure, plan, sample, pair, people)
     )
     family = ("change_measure", "predictor", "subset", "sessions")
     adjust(models, {"p_fdr": family}, {"term": ("volume_ml", "delta_volume_ml")})
@@ -107,8 +109,8 @@ def courses(cohort: Cohort) -> pd.DataFrame:
     nowhere = np.empty(0, dtype=int)
     rows = []
     for one in start.to_dict("records"):
-        own = places.get(one["participant_id"], nowhere)
-        later = own[order[own] > one["order"]]
+        place = places.get(one["participant_id"], nowhere)
+        later = place[order[place] > one["order"]]
         years, edss = years_[later] - one["years"], edss_[later]
         course = progression.course(one["edss"], edss, years, checks.edss_high, checks.confirm_weeks)
         labels = sessions[later].tolist()
@@ -129,14 +131,14 @@ def courses(cohort: Cohort) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(PROGRESSION))
 
 
-def _reason(edss: float, visits: int, found: progression.Course) -> str:
+def _reason(edss: float, visits: int, course: progression.Course) -> str:
     if edss != edss:
         return "no EDSS at baseline"
     if not visits:
         return "no later EDSS"
     if visits < 2:
         return "one later EDSS: nothing can be confirmed"
-    return "" if found.confirmed == found.confirmed else "no visit is late enough to confirm the progression"
+    return "" if course.confirmed == course.confirmed else "no visit is late enough to confirm the progression"
 
 
 def summary(people: pd.DataFrame) -> list[dict[str, Any]]:
@@ -158,8 +160,8 @@ def summary(people: pd.DataFrame) -> list[dict[str, Any]]:
 def _plans(cohort: Cohort) -> Iterator[tuple[Cohort, Plan, Sample, str]]:
     yield cohort, crosssectional.plan(cohort), first_visits(cohort), ""
     for pair in longitudinal.pairs_of(cohort)[:1]:
-        for _, own in measured(cohort, pair):
-            yield own, longitudinal.plan(own), pairs(own, pair), pair
+        for _, of_measure in measured(cohort, pair):
+            yield of_measure, longitudinal.plan(of_measure), pairs(of_measure, pair), pair
 
 
 def _models(cohort: Cohort, plan: Plan, sample: Sample, pair: str, people: pd.DataFrame) -> list[dict[str, Any]]:

@@ -74,12 +74,12 @@ def tables(cohort: Cohort) -> list[Table]:
             sessions = [values.dropna().to_numpy(dtype=np.float64) for _, values in groups]
             several = [values for values in sessions if values.size > 1]
             sizes = {"n": len(several), "n_scans": sum(values.size for values in several)}
-            for quantity, found in retest.retest(sessions).items():
+            for quantity, estimate in retest.retest(sessions).items():
                 if quantity in OF_VOLUMES and measure_of(method) == REGISTRATION:
-                    found = Estimate(reason=NO_ICC)
-                numbers = {"estimate": found.estimate, "ci_low": found.ci_low, "ci_high": found.ci_high}
+                    estimate = Estimate(reason=NO_ICC)
+                numbers = {"estimate": estimate.estimate, "ci_low": estimate.ci_low, "ci_high": estimate.ci_high}
                 key = {"method": method, "measure": measure, "quantity": quantity}
-                rows.append({**key, **numbers, **sizes, "reason": found.reason})
+                rows.append({**key, **numbers, **sizes, "reason": estimate.reason})
     measures = [measure_of(method) for method in repeats["method"]]
     scans = repeats.rename(columns={"entities": "scan"}).assign(change_measure=measures)[list(SCANS)]
     return [table("group_retest", with_measure(rows), RETEST), Table("group_retest_scans", scans, SCANS)]

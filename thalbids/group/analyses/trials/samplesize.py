@@ -65,8 +65,8 @@ def tables(cohort: Cohort) -> list[Table]:
     rows: list[dict[str, Any]] = []
     responses: list[dict[str, Any]] = []
     draws, seed, checks = cohort.settings.group.bootstrap, cohort.settings.run.seed, cohort.settings.checks
-    for own, pair in measures_of(cohort):
-        diagnosis, rates = annual_percent(own, pair)
+    for of_measure, pair in measures_of(cohort):
+        diagnosis, rates = annual_percent(of_measure, pair)
         for method, values in rates.items():
             controls = values[diagnosis == checks.controls]
             for population in (power.PATIENTS, *(name for name in subsets(cohort) if name != ALL)):

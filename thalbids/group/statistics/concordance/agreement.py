@@ -76,10 +76,10 @@ def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     for (rater, method), group in one_per_person(table, ["rater", "method"]).groupby(["rater", "method"], sort=False):
         x, y = (drawn(group[name]) for name in ("volume_rater_ml", "volume_ml"))
         n = pairs(x, y)[0].size
-        for quantity, found in agreement(x, y).items():
-            numbers = {"estimate": found.estimate, "ci_low": found.ci_low, "ci_high": found.ci_high}
+        for quantity, estimate in agreement(x, y).items():
+            numbers = {"estimate": estimate.estimate, "ci_low": estimate.ci_low, "ci_high": estimate.ci_high}
             result.append(
-                {"rater": rater, "method": method, "quantity": quantity, **numbers, "n": n, "reason": found.reason}
+                {"rater": rater, "method": method, "quantity": quantity, **numbers, "n": n, "reason": estimate.reason}
             )
     return result
 

@@ -96,11 +96,11 @@ def volumetric(x: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int, draws: in
     result = []
     for name in VOLUMETRIC:
         first, second = point[name]
-        found = bootstrapped(first - second, resamples[name][:, 0] - resamples[name][:, 1])
+        estimate = bootstrapped(first - second, resamples[name][:, 0] - resamples[name][:, 1])
         perfect = max(abs(first), abs(second)) > 1 - _EXACT
         q = math.nan if perfect else math.atanh(first) - math.atanh(second)
         numbers = {"estimate": first, "estimate2": second, "difference": first - second, "effect_size": q}
-        tested = {key: getattr(found, key) for key in ("ci_low", "ci_high", "statistic", "p", "reason")}
+        tested = {key: getattr(estimate, key) for key in ("ci_low", "ci_high", "statistic", "p", "reason")}
         result.append({"quantity": name, **shared, **numbers, **tested})
     return result
 

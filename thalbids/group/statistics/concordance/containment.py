@@ -31,16 +31,16 @@ def containment(compared: Iterable[Compared]) -> list[dict[str, Any]]:
     shares: dict[tuple[str, str], list[float]] = {}
     broken: dict[tuple[str, str], list[str]] = {}
     order: dict[str, None] = {}
-    for made in compared:
-        order |= dict.fromkeys(made.names)
-        for i, inner in enumerate(made.names):
-            size = made.common[i][i]
-            for j, outer in enumerate(made.names):
+    for person in compared:
+        order |= dict.fromkeys(person.names)
+        for i, inner in enumerate(person.names):
+            size = person.common[i][i]
+            for j, outer in enumerate(person.names):
                 if i != j:
-                    value = made.common[i][j] / size if size else math.nan
+                    value = person.common[i][j] / size if size else math.nan
                     shares.setdefault((inner, outer), []).append(value)
-                    if made.common[i][j] < size and constructed(inner, outer):
-                        broken.setdefault((inner, outer), []).append(made.participant_id)
+                    if person.common[i][j] < size and constructed(inner, outer):
+                        broken.setdefault((inner, outer), []).append(person.participant_id)
     rows = []
     for inner in order:
         for outer in order:

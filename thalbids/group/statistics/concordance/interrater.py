@@ -40,7 +40,7 @@ def between_raters(table: pd.DataFrame, seed: int, draws: int = 2000) -> list[di
             rows.append(pair | _row(f"median_{metric}", Estimate(median, low, high, reason), int(values.size)))
         x, y = drawn(group["volume_ml"]), drawn(group["volume2_ml"])
         n = pairs(x, y)[0].size
-        rows += [pair | _row(name, found, n) for name, found in agreement(x, y).items()]
+        rows += [pair | _row(name, estimate, n) for name, estimate in agreement(x, y).items()]
     return rows + _all_raters(chosen)
 
 
@@ -52,12 +52,14 @@ def _all_raters(chosen: pd.DataFrame) -> list[dict[str, Any]]:
                 volumes.setdefault(str(rater), {})[str(row.participant_id)] = float(volume)
     if len(volumes) < 3:
         return []
-    shared = sorted(set.intersection(*(set(own) for own in volumes.values())))
-    ratings = np.array([[own[person] for own in volumes.values()] for person in shared]).reshape(len(shared), -1)
-    found = dict(zip(("icc_c1", "icc_a1"), icc(ratings), strict=True))
-    return [{"rater": ALL, "rater2": ALL} | _row(name, value, len(shared)) for name, value in found.items()]
+    shared = sorted(set.intersection(*(set(of_rater) for of_rater in volumes.values())))
+    ratings = np.array([[of_rater[person] for of_rater in volumes.values()] for person in shared]).reshape(
+        len(shared), -1
+    )
+    estimates = dict(zip(("icc_c1", "icc_a1"), icc(ratings), strict=True))
+    return [{"rater": ALL, "rater2": ALL} | _row(name, value, len(shared)) for name, value in estimates.items()]
 
 
-def _row(quantity: str, found: Estimate, n: int) -> dict[str, Any]:
-    numbers = {"estimate": found.estimate, "ci_low": found.ci_low, "ci_high": found.ci_high}
-    return {"quantity": quantity, **numbers, "n": n, "reason": found.reason}
+def _row(quantity: str, estimate: Estimate, n: int) -> dict[str, Any]:
+    numbers = {"estimate": estimate.estimate, "ci_low": estimate.ci_low, "ci_high": estimate.ci_high}
+    return {"quantity": quantity, **numbers, "n": n, "reason": estimate.reason}

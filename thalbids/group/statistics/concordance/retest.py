@@ -61,5 +61,7 @@ def _within(scans: Sequence[np.ndarray]) -> Estimate:
     return agreement.sd(np.empty(df + 1), df, squares)
 
 
-def _times(found: Estimate, factor: float) -> Estimate:
-    return Estimate(factor * found.estimate, factor * found.ci_low, factor * found.ci_high, reason=found.reason)
+def _times(estimate: Estimate, factor: float) -> Estimate:
+    return Estimate(
+        factor * estimate.estimate, factor * estimate.ci_low, factor * estimate.ci_high, reason=estimate.reason
+    )

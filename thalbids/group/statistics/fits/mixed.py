@@ -102,21 +102,21 @@ def terms(
         reason = f"people with three and more visits: {many}, at least {MIN_PEOPLE} are needed"
     if not reason:
         reason = fit.unfit("volume_ml", predictors, rows)
-    found = Mixed(tuple(fit.Term(name) for name in names), np.full((2, 2), np.nan), reason=reason)
+    model = Mixed(tuple(fit.Term(name) for name in names), np.full((2, 2), np.nan), reason=reason)
     if not reason:
-        found = _fitted(rows, predictors, people[used], random, None if site is None else site[used])
+        model = _fitted(rows, predictors, people[used], random, None if site is None else site[used])
     mean = float(rows["volume_ml"].mean()) if used.any() else math.nan
-    q = found.covariance.shape[0]
+    q = model.covariance.shape[0]
     shared = {
         "random": random,
-        "sd_intercept": math.sqrt(found.covariance[0, 0]),
-        "sd_slope": math.sqrt(found.covariance[1, 1]) if q == 2 and random == RANDOM[1] else math.nan,
-        "sd_residual": math.sqrt(found.residual_variance),
-        "sd_site": math.sqrt(found.site_variance),
+        "sd_intercept": math.sqrt(model.covariance[0, 0]),
+        "sd_slope": math.sqrt(model.covariance[1, 1]) if q == 2 and random == RANDOM[1] else math.nan,
+        "sd_residual": math.sqrt(model.residual_variance),
+        "sd_site": math.sqrt(model.site_variance),
         "n_participants": counted.size,
         "n_three": many,
         "n": int(used.sum()),
-        "reason": found.reason,
+        "reason": model.reason,
     }
     return [
         {
@@ -124,7 +124,7 @@ def terms(
             "percent": 100 * term.estimate / mean if term.name == "years" else math.nan,
             **shared,
         }
-        for term in found.terms
+        for term in model.terms
     ]
 
 
@@ -145,9 +145,9 @@ def _fitted(
     return replace(fitted, terms=(*fitted.terms[:-1], _moved(fitted, means, float(y.mean()))))
 
 
-def _moved(found: Mixed, means: np.ndarray, mean: float) -> fit.Term:
+def _moved(model: Mixed, means: np.ndarray, mean: float) -> fit.Term:
     """The intercept at the means of the covariates, as it is estimated; said so in the dictionary."""
-    last = found.terms[-1]
+    last = model.terms[-1]
     return replace(
         last,
         estimate=last.estimate + mean,

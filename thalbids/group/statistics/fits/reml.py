@@ -68,24 +68,24 @@ def maximise(
     data = _Reduced(Q, y - Q @ start, Z @ T, person)
     if data.left() <= _EXACT * float(np.sum((y - y.mean()) ** 2)):
         return "the model fits without error: there is no standard error"
-    (L, found, converged), t = _best(data), 0.0
+    (L, point, converged), t = _best(data), 0.0
     if site is not None:
         W = (site[:, None] == np.unique(site)).astype(np.float64)
         with_sites = _Reduced(Q, y - Q @ start, Z @ T, person, W)
-        (L, found, converged), t = _with_sites(with_sites, (L, found, converged))
+        (L, point, converged), t = _with_sites(with_sites, (L, point, converged))
     if not converged:
         return "the likelihood did not converge"
     back = np.linalg.inv(R)
     root = T @ L
     p = X.shape[1]
     return Maximum(
-        back @ (start + found.b[:p]),
-        found.variance * back @ found.inverse[:p, :p] @ back.T,
-        found.variance * root @ root.T,
-        found.variance,
+        back @ (start + point.b[:p]),
+        point.variance * back @ point.inverse[:p, :p] @ back.T,
+        point.variance * root @ root.T,
+        point.variance,
         L.shape[1],
-        found.value,
-        math.nan if site is None else found.variance * t**2,
+        point.value,
+        math.nan if site is None else point.variance * t**2,
     )
 
 
@@ -111,10 +111,10 @@ def _with_sites(data: _Reduced, none: tuple[np.ndarray, _Point, bool]) -> tuple[
     options = {"xatol": 1e-9}
     ended = minimize_scalar(value, bounds=(best - width, best + width), method="bounded", options=options)
     data.t = math.exp(float(ended.x))
-    found = _best(data)
-    if none[1].value <= found[1].value + _SAME:
+    first = _best(data)
+    if none[1].value <= first[1].value + _SAME:
         return none, 0.0
-    return found, data.t
+    return first, data.t
 
 
 @dataclass(frozen=True)
@@ -224,12 +224,12 @@ def _inverse(B: np.ndarray) -> tuple[np.ndarray, float]:
 def _best(data: _Reduced) -> tuple[np.ndarray, _Point, bool]:
     """The best L of every rank; of these the smallest rank that is as good as the best. Whether that one converged."""
     L = np.zeros((data.q, 0))
-    found = [(L, data.at(L), True)]
+    candidates = [(L, data.at(L), True)]
     for rank in range(1, data.q + 1):
-        runs = [_minimum(data, start) for start in _starts(data.q, rank, found[-1][0])]
-        found.append(min(runs, key=lambda run: run[1].value))
-    least = min(point.value for _, point, _ in found)
-    return next(run for run in found if run[1].value <= least + _SAME)
+        runs = [_minimum(data, start) for start in _starts(data.q, rank, candidates[-1][0])]
+        candidates.append(min(runs, key=lambda run: run[1].value))
+    least = min(point.value for _, point, _ in candidates)
+    return next(run for run in candidates if run[1].value <= least + _SAME)
 
 
 def _starts(q: int, rank: int, smaller: np.ndarray) -> Iterator[np.ndarray]:

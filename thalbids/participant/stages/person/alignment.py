@@ -122,8 +122,8 @@ def align(inputs: Inputs, outputs: Outputs, params: AlignmentParams, upstream: U
     if outcome.matrix is not None and image_of(params.sources[0]) == image_of(source):
         moved = np.asarray(resample_to(image, reference, order=1, matrix=outcome.matrix).dataobj)
         inside = (np.asarray(mask.dataobj) != 0) & (moved > 0)
-        found = correlation(np.asarray(reference.dataobj), moved, inside)
-        content["Correlation"] = None if math.isnan(found) else found
+        correlations = correlation(np.asarray(reference.dataobj), moved, inside)
+        content["Correlation"] = None if math.isnan(correlations) else correlations
     write_json(outputs["alignment"], content)
     return Done()
 
@@ -144,7 +144,7 @@ def other_person(record: Mapping[str, Any]) -> str:
     first = f"ses-{record['First']}"
     if record["Chosen"] is None:
         return f"its image could not be brought to that of {first} ({record['Reason']}): is it the same person?"
-    found = record["Correlation"]
-    if found is not None and found < SAME_PERSON:
-        return f"its image does not look like that of {first} (correlation in the brain {found:.2f}): the same person?"
+    alike = record["Correlation"]
+    if alike is not None and alike < SAME_PERSON:
+        return f"its image does not look like that of {first} (correlation in the brain {alike:.2f}): the same person?"
     return ""

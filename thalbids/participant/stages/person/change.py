@@ -111,12 +111,12 @@ def add_steps(subject: SubjectPlan) -> None:
 
 def in_time(plans: Sequence[SessionPlan], years: Mapping[str, float]) -> tuple[ChangeVisit, ...]:
     """The visits in order of time where all are dated, else as they stand."""
-    made = [
+    visits = [
         ChangeVisit(str(plan.session.session), years.get(str(plan.session.session)), plan.session.problem or "")
         for plan in plans
     ]
-    dated = all(visit.years is not None for visit in made)
-    return tuple(sorted(made, key=lambda visit: visit.years or 0.0) if dated else made)
+    dated = all(visit.years is not None for visit in visits)
+    return tuple(sorted(visits, key=lambda visit: visit.years or 0.0) if dated else visits)
 
 
 def dated_pairs(visits: Sequence[ChangeVisit]) -> list[tuple[str, str]]:
@@ -189,8 +189,8 @@ def row_of(first: Seen, later: Seen, method: str) -> Row:
     row |= _flags(first, later, method)
     lacking = [_lacking(one, method) for one in (first, later)]
     if any(lacking):
-        status = next(name for name in RANK if any(found and found[0] == name for found in lacking))
-        return row | {"status": status, "reason": "; ".join(found[1] for found in lacking if found)}
+        status = next(name for name in RANK if any(lack and lack[0] == name for lack in lacking))
+        return row | {"status": status, "reason": "; ".join(lack[1] for lack in lacking if lack)}
     before, after = (_volumes(one.rows[method]) for one in (first, later))
     years = _years(first, later)
     row |= difference(before, after, years)
@@ -204,36 +204,43 @@ def row_of(first: Seen, later: Seen, method: str) -> Row:
     return row | {"status": "excluded" if apart else "ok", "reason": "; ".join([*first.told, *later.told, *reasons])}
 
 
-def by_registration(row: Row, first: Seen, later: Seen, found: Mapping[str, Any]) -> Row:
+def by_registration(row: Row, first: Seen, later: Seen, measured: Mapping[str, Any]) -> Row:
     """The row of the same pair and method by registration, beside that of the volumes (``row``)."""
     kept = ("session_id_baseline", "session_id_followup", "interval_years", "method", "comparable", "flags", "remark")
-    made = {name: row[name] for name in kept if name in row} | {"measure": REGISTRATION, "status": row["status"]}
+    row_of_change = {name: row[name] for name in kept if name in row} | {
+        "measure": REGISTRATION,
+        "status": row["status"],
+    }
     before = row.get("volume_baseline_ml")
-    if before is None or "Reason" in found:
-        status = made["status"] if before is None else found.get("Status", "failed")
-        return made | {"status": status, "reason": row["reason"] if before is None else found["Reason"]}
-    if found["OddShare"] > ODD:
-        remark = f"{100 * found['OddShare']:.1f} % of the border differ by more than a movement explains: {ODD_WHY}"
+    if before is None or "Reason" in measured:
+        status = row_of_change["status"] if before is None else measured.get("Status", "failed")
+        return row_of_change | {"status": status, "reason": row["reason"] if before is None else measured["Reason"]}
+    if measured["OddShare"] > ODD:
+        remark = f"{100 * measured['OddShare']:.1f} % of the border differ by more than a movement explains: {ODD_WHY}"
         told = [part for part in (row.get("flags"), "visit_border") if part]
-        made |= {"comparable": "no", "flags": ", ".join(told)}
-        made["remark"] = "; ".join(part for part in (row.get("remark"), remark) if part)
+        row_of_change |= {"comparable": "no", "flags": ", ".join(told)}
+        row_of_change["remark"] = "; ".join(part for part in (row.get("remark"), remark) if part)
     years = _years(first, later)
     volumes = _volumes(first.rows[row["method"]])
     grown = {"volume_ml": "LogBoth", "volume_left_ml": "LogLeft", "volume_right_ml": "LogRight"}
-    after = {name: volumes[name] * math.exp(found[key]) for name, key in grown.items() if name in volumes}
-    made |= difference(volumes, after, years)
+    after = {name: volumes[name] * math.exp(measured[key]) for name, key in grown.items() if name in volumes}
+    row_of_change |= difference(volumes, after, years)
     reasons = [] if years else [_no_rate(years)]
-    if made.get("comparable") == "yes":
-        sd = math.hypot(KNOWN_SD, KNOWN_SHARE * found["LogBoth"])
-        ends = [100 * math.expm1(found["LogBoth"] + sign * Z95 * sd) for sign in (-1, 1)]
-        made |= {"delta_percent_low": ends[0], "delta_percent_high": ends[1], "interval_source": "known_change"}
-    elif made.get("comparable") == "no":
+    if row_of_change.get("comparable") == "yes":
+        sd = math.hypot(KNOWN_SD, KNOWN_SHARE * measured["LogBoth"])
+        ends = [100 * math.expm1(measured["LogBoth"] + sign * Z95 * sd) for sign in (-1, 1)]
+        row_of_change |= {
+            "delta_percent_low": ends[0],
+            "delta_percent_high": ends[1],
+            "interval_source": "known_change",
+        }
+    elif row_of_change.get("comparable") == "no":
         reasons.append("no interval: not known for visits that are not comparable")
     else:
         reasons.append("no interval: comparability unknown")
     agent = "visit_contrast_agent" in str(row.get("flags")).split(", ")
-    made |= {"status": "excluded"} if agent else {}
-    return made | {"reason": "; ".join([*first.told, *later.told, *([AGENT] if agent else []), *reasons])}
+    row_of_change |= {"status": "excluded"} if agent else {}
+    return row_of_change | {"reason": "; ".join([*first.told, *later.told, *([AGENT] if agent else []), *reasons])}
 
 
 def _contrasts(first: Seen, later: Seen) -> str:
@@ -285,23 +292,23 @@ def _lacking(seen: Seen, method: str) -> tuple[str, str] | None:
 
 def _volumes(row: Mapping[str, str | None]) -> dict[str, float]:
     """The volumes of a row in mL, without those that are missing."""
-    found = {name.replace("_mm3", "_ml"): number(row.get(name)) / 1000 for name in VOLUMES}
-    return {name: value for name, value in found.items() if not math.isnan(value)}
+    volumes = {name.replace("_mm3", "_ml"): number(row.get(name)) / 1000 for name in VOLUMES}
+    return {name: value for name, value in volumes.items() if not math.isnan(value)}
 
 
 def _flags(first: Seen, later: Seen, method: str) -> Row:
     """What the quality control of both visits says against a comparison."""
     if not all(seen.image and qc_visits.acquired(seen.document) for seen in (first, later)):
         return {}
-    found = qc_visits.pair_flags(first.document, later.document)
+    flags = qc_visits.pair_flags(first.document, later.document)
     for seen in (first, later):
         for rule in qc_visits.distrusted_masks(seen.document).get(method, ()):
-            found.append((rule, f"ses-{seen.visit.session}: the mask must not be trusted"))
+            flags.append((rule, f"ses-{seen.visit.session}: the mask must not be trusted"))
     balance = qc_visits.balance_remark(*(_asymmetry(seen.rows.get(method, {})) for seen in (first, later)))
-    found += [("visit_asymmetry", balance)] if balance else []
-    rules = ", ".join(dict.fromkeys(rule for rule, _ in found))
-    remark = "; ".join(dict.fromkeys(words for _, words in found))
-    return {"comparable": "no" if found else "yes", "flags": rules, "remark": remark}
+    flags += [("visit_asymmetry", balance)] if balance else []
+    rules = ", ".join(dict.fromkeys(rule for rule, _ in flags))
+    remark = "; ".join(dict.fromkeys(words for _, words in flags))
+    return {"comparable": "no" if flags else "yes", "flags": rules, "remark": remark}
 
 
 def _asymmetry(row: Mapping[str, str | None]) -> float | None:
@@ -313,16 +320,16 @@ def _whole_brain(row: Mapping[str, str | None], seen: Mapping[str, Seen]) -> Row
     """A row of the table of whole-brain change."""
     labels = [str(row[f"session_id_{when}"]).removeprefix("ses-") for when in ("baseline", "followup")]
     visits = [seen.get(label) for label in labels]
-    made: Row = {f"session_id_{when}": row[f"session_id_{when}"] for when in ("baseline", "followup")}
-    made |= {"method": "siena", "measure": PBVC, "status": row["status"]}
+    pbvc: Row = {f"session_id_{when}": row[f"session_id_{when}"] for when in ("baseline", "followup")}
+    pbvc |= {"method": "siena", "measure": PBVC, "status": row["status"]}
     value, years = number(row["pbvc"]), None
     if visits[0] is not None and visits[1] is not None:
         years = _years(visits[0], visits[1])
-    made["interval_years"] = years
+    pbvc["interval_years"] = years
     reasons = [row["reason"] or ""]
     if not math.isnan(value):
-        made["delta_percent"] = value
-        made |= {"delta_percent_per_year": value / years} if years else {}
+        pbvc["delta_percent"] = value
+        pbvc |= {"delta_percent_per_year": value / years} if years else {}
         reasons += [] if years else [_no_rate(years)]
         reasons.append("no interval: SIENA tells none")
-    return made | {"reason": "; ".join(filter(None, reasons))}
+    return pbvc | {"reason": "; ".join(filter(None, reasons))}

@@ -78,11 +78,11 @@ def shown_files(plan: SessionPlan, first: SessionPlan) -> dict[str, Path]:
 
 def probabilities(plan: SessionPlan) -> dict[str, Path]:
     """The probability maps that this session's steps make (SynThal's, SAMSEG's posterior), by the mask's label."""
-    made = {path for step in plan.steps for path in step.outputs.values()}
+    outputs = {path for step in plan.steps for path in step.outputs.values()}
     paths = {
         mask.desc: plan.path("probseg", space=plan.reference, label="thalamus", desc=mask.desc) for mask in plan.masks
     }
-    return {desc: path for desc, path in paths.items() if path in made}
+    return {desc: path for desc, path in paths.items() if path in outputs}
 
 
 def result_settings(settings: Settings) -> dict[str, Any]:

@@ -86,31 +86,31 @@ def _masks(plan: SessionPlan) -> list[str]:
 def registered(inputs: Inputs, outputs: Outputs, params: RegisteredParams, upstream: Upstream) -> Done:
     """The change of a pair with the mask of every method; one that fails costs only its own."""
     between = _between(inputs, params.pair, upstream)
-    found: dict[str, dict[str, Any]] = {}
+    changes: dict[str, dict[str, Any]] = {}
     if not isinstance(between, np.ndarray):
-        found = {desc: dict(between) for desc in params.methods}
+        changes = {desc: dict(between) for desc in params.methods}
     else:
         spaces = mean_space({(0, 1): between}, 2)
         images = [load_image(given(inputs, f"{when} image")) for when in ("first", "later")]
         for desc in params.methods:
             keys = [f"{when} {desc}" for when in ("first", "later")]
             if not all(there(inputs, key) for key in keys):
-                found[desc] = {"Reason": "a visit has no mask"}
+                changes[desc] = {"Reason": "a visit has no mask"}
                 continue
             labels = [labels_of(inputs, key) for key in keys]
             seen = [affine.Seen(*one) for one in zip(images, labels, spaces, strict=True)]
             try:
                 change = affine.measure(*seen)
             except ThalbidsError as error:
-                found[desc] = {"Reason": error.problem}
+                changes[desc] = {"Reason": error.problem}
             else:
                 logs = {"LogBoth": change.both, "LogLeft": change.left, "LogRight": change.right}
-                found[desc] = logs | {"OddShare": change.odd}
+                changes[desc] = logs | {"OddShare": change.odd}
     told = (
         "Logarithm of the later over the earlier volume, by registration at the border of each mask; OddShare: share "
         "of the border where the two differ by more than a movement explains."
     )
-    write_json(outputs["qc"], {"Description": told, "Changes": found} | params.to_json())
+    write_json(outputs["qc"], {"Description": told, "Changes": changes} | params.to_json())
     return Done()
 
 
@@ -146,7 +146,7 @@ def _between(inputs: Inputs, pair: tuple[str, str], upstream: Upstream) -> np.nd
         lacking.append(("missing", f"{session}: its alignment is with ses-{record['First']}"))
     common = next((session for session in places[0] if session in places[1]), None)
     if common is None:
-        status = "failed" if any(found == "failed" for found, _ in lacking) else "missing"
+        status = "failed" if any(what == "failed" for what, _ in lacking) else "missing"
         reason = "; ".join(["the visits are not aligned with each other", *(told for _, told in lacking)])
         return {"Status": status, "Reason": reason}
     return np.asarray(places[1][common] @ np.linalg.inv(places[0][common]))

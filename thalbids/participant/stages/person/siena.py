@@ -52,7 +52,7 @@ class SienaTableParams(Params):
     dictionary: Mapping[str, Any]
 
 
-def check(own: Siena, program: FslSettings) -> str:
+def check(table: Siena, program: FslSettings) -> str:
     """What will be done about whole-brain change, in a sentence; to be called before a run.
 
     Raises
@@ -60,32 +60,34 @@ def check(own: Siena, program: FslSettings) -> str:
     UsageError, MissingToolError
         A table and a folder are both given; SIENA is asked for and not installed; a given table cannot be read.
     """
-    if own.table is not None:
-        read_given(own.table)
+    if table.table is not None:
+        read_given(table.table)
         return "whole-brain change: read from the given table"
-    if own.directory is not None:
-        if not own.directory.is_dir():
-            raise MetadataError("The folder of SIENA results is not there.", "Check [siena] directory.", own.directory)
+    if table.directory is not None:
+        if not table.directory.is_dir():
+            raise MetadataError(
+                "The folder of SIENA results is not there.", "Check [siena] directory.", table.directory
+            )
         return "whole-brain change: read from existing SIENA results"
-    if own.run == "no":
+    if table.run == "no":
         return "whole-brain change: not wanted"
     siena.command(program.siena_options)
-    if own.run == "yes":
+    if table.run == "yes":
         fsl.required("siena", program)
     elif fsl.missing("siena", program) is not None:
         return "whole-brain change: not measured, FSL's SIENA is not installed"
     return "whole-brain change: by FSL's SIENA, for participants with two sessions or more"
 
 
-def source_of(own: Siena, program: FslSettings) -> str | None:
+def source_of(table: Siena, program: FslSettings) -> str | None:
     """``table``, ``directory`` or ``siena``; None when there is nothing to do."""
-    if own.table is not None:
+    if table.table is not None:
         return "table"
-    if own.directory is not None:
+    if table.directory is not None:
         return "directory"
-    if own.run == "no":
+    if table.run == "no":
         return None
-    if own.run == "auto" and fsl.missing("siena", program) is not None:
+    if table.run == "auto" and fsl.missing("siena", program) is not None:
         return None
     return "siena"
 

@@ -146,18 +146,18 @@ def session_maps(inputs: Inputs, outputs: Outputs, params: SessionMapsParams, up
     return Done(sidecars, partial=bool(failed) and len(requests) > 1)
 
 
-def _request(own: Inputs, visit: Visit, params: SessionMapsParams, folder: Path) -> Request:
-    images = {name: load_image(given(own, f"image {name}")) for name in visit.images}
+def _request(inputs: Inputs, visit: Visit, params: SessionMapsParams, folder: Path) -> Request:
+    images = {name: load_image(given(inputs, f"image {name}")) for name in visit.images}
     first = next(iter(images))
     return Request(
         first,
         images[first],
-        own.get("brain") or Path("there is no brain mask"),
-        tuple(read_json(given(own, "seen"))["ThalamiCentreMm"]),
+        inputs.get("brain") or Path("there is no brain mask"),
+        tuple(read_json(given(inputs, "seen"))["ThalamiCentreMm"]),
         params.method,
         folder,
-        path=given(own, f"image {first}"),
+        path=given(inputs, f"image {first}"),
         settings=params.settings,
-        masks={key.removeprefix("mask "): labels_of(own, key) for key in own if key.startswith("mask ")},
+        masks={key.removeprefix("mask "): labels_of(inputs, key) for key in inputs if key.startswith("mask ")},
         images=images,
     )

@@ -22,8 +22,8 @@ def add_steps(subject: SubjectPlan) -> None:
 def _tell(subject: SubjectPlan, plan: SessionPlan) -> None:
     others = [other for other in subject.usable if other is not plan]
     masks = {other.name: [mask for mask in other.masks if mask.step is not None] for other in others}
-    own = _visit(plan, f"sidecar {plan.reference}", {})
-    told = (own, *(_visit(other, f"visit {other.name}", _keys(other, masks[other.name])) for other in others))
+    visit = _visit(plan, f"sidecar {plan.reference}", {})
+    told = (visit, *(_visit(other, f"visit {other.name}", _keys(other, masks[other.name])) for other in others))
     files = {f"visit {other.name}": sidecar(other.t1w) for other in others}
     for other in others:
         keys = _keys(other, masks[other.name])

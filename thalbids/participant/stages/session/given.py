@@ -71,18 +71,18 @@ def refused(plan: SessionPlan, mask: PlannedMask, error: ThalbidsError) -> Plann
     return replace(mask, step=step, roots=(plan.anatomy,))
 
 
-def _add(plan: SessionPlan, mask: PlannedMask, found: existing.Existing) -> str:
-    told = sidecar(found.path)
+def _add(plan: SessionPlan, mask: PlannedMask, existing_mask: existing.Existing) -> str:
+    told = sidecar(existing_mask.path)
     return plan.add(
         mask.desc,
         given_mask,
         inputs={
-            "mask": found.path, "told": told if told.exists() else None,
+            "mask": existing_mask.path, "told": told if told.exists() else None,
             "raw": plan.session.images[plan.reference].path,
             "T1w": plan.t1w, "seen": sidecar(plan.t1w), "brain": plan.seen_brain,
         },
         outputs=files_of(plan, mask.desc),
-        params=GivenMaskParams(mask.desc, found.uri, found.labelled, plan.t1w_uri, mask.protocol),
+        params=GivenMaskParams(mask.desc, existing_mask.uri, existing_mask.labelled, plan.t1w_uri, mask.protocol),
         needs=(plan.anatomy,),
         memory_gb=plan.memory(1.0),
     )  # fmt: skip

@@ -108,24 +108,26 @@ def _step(plan: SessionPlan, one: GivenMap, target: Path) -> str:
 @recorded_as("thalbids.qmri.bring")
 def bring(inputs: Inputs, outputs: Outputs, params: GivenMapParams, upstream: Upstream) -> Done:
     """A given map on the T1w grid: where its header says, by the transform of R1, or registered as FLAIR is."""
-    own = params.registration
+    registration = params.registration
     t1w = load_image(given(inputs, "T1w"))
     loaded = load_image(given(inputs, "image"))
     place, matrix = _place(loaded, inputs, on_t1w=params.on_t1w)
     if place is None:
-        return register(inputs, outputs, own, upstream)
+        return register(inputs, outputs, registration, upstream)
     moving, _ = to_ras(loaded)
     save_image(
         np.asarray(resample_to(moving, t1w, matrix=matrix).dataobj), t1w.affine, outputs["image"], dtype=np.float32
     )
     told = {
-        "Units": str(own.units or "arbitrary"),
-        "Sources": [own.source, own.t1w_uri],
-        "SpatialReference": own.t1w_uri,
+        "Units": str(registration.units or "arbitrary"),
+        "Sources": [registration.source, registration.t1w_uri],
+        "SpatialReference": registration.t1w_uri,
         "SkullStripped": False,
-        "Description": f"{own.image} on the grid of the T1w, {place}, linear interpolation.",
+        "Description": f"{registration.image} on the grid of the T1w, {place}, linear interpolation.",
     }
-    return Done({"image": told, "record": {"Image": own.image, "Sources": [own.source], "Place": place}})
+    return Done(
+        {"image": told, "record": {"Image": registration.image, "Sources": [registration.source], "Place": place}}
+    )
 
 
 def _place(image: nib.Nifti1Image, inputs: Inputs, *, on_t1w: bool) -> tuple[str | None, np.ndarray | None]:

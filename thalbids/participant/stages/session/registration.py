@@ -193,7 +193,7 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
         SCANNED: [float(zoom) for zoom in zooms(moving.affine)],
         NOISE: _noise(moving, brain, outcome.matrix),
         "Notes": notes,
-        **{key: getattr(params, own) for key, own in COPIED.items() if getattr(params, own) is not None},
+        **{key: getattr(params, name) for key, name in COPIED.items() if getattr(params, name) is not None},
     } | converted
     return Done({"image": metadata, "transform": record})
 

@@ -136,9 +136,9 @@ def unused(session: Session, chosen: str, transmit: Field | None, told: Collecti
     notes = []
     if chosen != GIVEN and "R1map" in session.images:
         others.append(f"the {session.images['R1map'].suffix} that is there")
-    made = chosen != GIVEN or "R1map" in session.images
+    computed = chosen != GIVEN or "R1map" in session.images
     if others:
-        why = "by the order of [qmri] source" if made else "as [qmri] source does not name them"
+        why = "by the order of [qmri] source" if computed else "as [qmri] source does not name them"
         notes.append(f"R1map: {' and '.join(others)} are not used, {why}.")
     fields = [name for name in FIELDS if session.raw_images(name)]
     left = [name for name in fields if transmit is not None and name != transmit.method]
@@ -235,7 +235,7 @@ class Fields:
     def inputs(self) -> dict[str, Path | None]:
         """The files by the keys of inputs."""
         sets = {"transmit": self.transmit, "receive": self.receive}
-        return {f"{n} {k}": image.path for n, own in sets.items() if own for k, image in enumerate(own.images)}
+        return {f"{n} {k}": image.path for n, images in sets.items() if images for k, image in enumerate(images.images)}
 
 
 def _fit(plan: SessionPlan, acquisition: Acquisition, measured: Fields, aligned: Mapping[str, str]) -> None:
@@ -290,10 +290,10 @@ def unring_images(inputs: Inputs, outputs: Outputs, params: UnringingParams, ups
     from thalbids.qmri.unringing import unring
 
     sidecars = {}
-    for (raw, made), source in zip(params.paths, params.sources, strict=True):
+    for (raw, path), source in zip(params.paths, params.sources, strict=True):
         image = load_image(given(inputs, raw))
-        save_image(unring(np.asarray(image.dataobj)), image.affine, outputs[made])
-        sidecars[made] = {
+        save_image(unring(np.asarray(image.dataobj)), image.affine, outputs[path])
+        sidecars[path] = {
             "Sources": [source],
             "SkullStripped": False,
             "Description": "Raw image without Gibbs ringing (local subvoxel shifts in slices; Kellner et al. 2016).",

@@ -206,9 +206,9 @@ def write_map(
     return sidecars
 
 
-def software(found: Mapping[str, Any]) -> list[Any]:
+def software(told: Mapping[str, Any]) -> list[Any]:
     """The programs that made label maps."""
-    return next((list(labelled.metadata.get("Software", ())) for labelled in found.values()), [])
+    return next((list(labelled.metadata.get("Software", ())) for labelled in told.values()), [])
 
 
 @recorded_as("thalbids.pipeline.mask_steps.run_tool")

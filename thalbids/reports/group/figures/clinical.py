@@ -140,9 +140,9 @@ def sensitivity(tables: Tables) -> Figure | None:
         margin = 0.05 * (high - low)
         ends = (min(low, 0) - margin, max(high, 0) + margin) if np.isfinite(margin) else None  # for each of its panels
         for subset, variant in kinds:
-            own = rows_of(every, subset=subset, sensitivity=variant)
-            if own["estimate"].notna().any():
-                built = _panel(own, outcome, ends)
+            rows = rows_of(every, subset=subset, sensitivity=variant)
+            if rows["estimate"].notna().any():
+                built = _panel(rows, outcome, ends)
                 what = f"{subset}, {VARIANTS.get(variant, variant)}"
                 panels.append(Panel(f"{built.title}: {what}", f"{what}. {built.alt}", built.draw, height=built.height))
     if not panels:
@@ -183,10 +183,10 @@ def ordinal(tables: Tables) -> Figure | None:
     return Figure("ordinal", "EDSS categories", intro, panels, tables.file("ordinal"), 2)
 
 
-def _odds(own: pd.DataFrame, threshold: str, subset: str) -> list[Panel]:
+def _odds(models: pd.DataFrame, threshold: str, subset: str) -> list[Panel]:
     rows, said = [], []
-    for method in methods_in(own):
-        row = own[own["method"] == method].iloc[0]
+    for method in methods_in(models):
+        row = models[models["method"] == method].iloc[0]
         value, low, high = (float(np.exp(np.clip(row[c], -60, 60))) for c in ("estimate", "ci_low", "ci_high"))
         good = bool(np.isfinite(row["p_fdr"]) and row["p_fdr"] < ALPHA)
         rows.append(
@@ -233,7 +233,7 @@ def residuals(tables: Tables, analysis: str) -> Figure | None:
                 Panel(
                     f"{name}: QQ",
                     f"{name}, quantiles of residuals against a normal distribution: r = {number(r, 3)}.",
-                    partial(_qq, own=of_outcome, method=method, r=r),
+                    partial(_qq, rows=of_outcome, method=method, r=r),
                     SMALL,
                     2.8,
                 )
@@ -242,7 +242,7 @@ def residuals(tables: Tables, analysis: str) -> Figure | None:
                 Panel(
                     f"{name}: residuals",
                     f"{name}, residuals over fitted values; rank correlation of their size with the fit {number(rho)}.",
-                    partial(_spread, own=of_outcome, method=method, rho=rho),
+                    partial(_spread, rows=of_outcome, method=method, rho=rho),
                     SMALL,
                     2.8,
                 )
@@ -276,7 +276,7 @@ def claimed(tables: Tables, analysis: str) -> Figure | None:
             r = float(said["qq_r"].iloc[0])
             title = f"{outcome_name(outcome)}: {look.short(look.label(method))}"
             alt = f"{title}, quantiles of residuals against a normal distribution: r = {number(r, 3)}."
-            panels.append(Panel(title, alt, partial(_qq, own=of_model, method=method, r=r), SMALL, 2.8))
+            panels.append(Panel(title, alt, partial(_qq, rows=of_model, method=method, r=r), SMALL, 2.8))
     if not panels:
         return None
     intro = (
@@ -287,18 +287,18 @@ def claimed(tables: Tables, analysis: str) -> Figure | None:
     return Figure(f"claims_{analysis}", f"{kind} models of a claim: Q-Q", intro, panels, tables.file("residuals"), 4)
 
 
-def _qq(axes: Any, own: pd.DataFrame, method: str, r: float) -> None:
+def _qq(axes: Any, rows: pd.DataFrame, method: str, r: float) -> None:
     from scipy import stats
 
-    (x, y), (slope, intercept, _) = stats.probplot(own["residual"].to_numpy())
+    (x, y), (slope, intercept, _) = stats.probplot(rows["residual"].to_numpy())
     marks.cloud(axes, x, y, method)
     axes.plot(x[[0, -1]], intercept + slope * x[[0, -1]], color=look.INK, linewidth=1.2)
     axes.set(xlabel="Normal quantile", ylabel="Residual")
     marks.note(axes, f"r = {number(r, 3)}")
 
 
-def _spread(axes: Any, own: pd.DataFrame, method: str, rho: float) -> None:
+def _spread(axes: Any, rows: pd.DataFrame, method: str, rho: float) -> None:
     axes.axhline(0, color=look.QUIET, linewidth=1, linestyle=(0, (4, 3)))
-    marks.cloud(axes, own["fitted"].to_numpy(), own["residual"].to_numpy(), method)
+    marks.cloud(axes, rows["fitted"].to_numpy(), rows["residual"].to_numpy(), method)
     axes.set(xlabel="Fitted value", ylabel="Residual")
     marks.note(axes, f"ρ = {number(rho)}")

@@ -72,11 +72,11 @@ def volumes(tables: Tables) -> Figure | None:
         panels = [
             _boxes(
                 look.short(look.label(m)),
-                [(f"{g} (n = {len(part)})", part, look.colour(m)) for g, part in own],
+                [(f"{g} (n = {len(part)})", part, look.colour(m)) for g, part in rows],
                 "volume_ml",
                 "Volume (mL)",
             )
-            for m, own in of_method.items()
+            for m, rows in of_method.items()
         ]
         panels = [*manual, *panels]
     intro = (
@@ -118,15 +118,15 @@ def change(tables: Tables) -> Figure | None:
     low, high = table["delta_percent"].min(), table["delta_percent"].max()
     ends = (low - 0.05 * (high - low), high + 0.05 * (high - low)) if high > low else None  # the same in every panel
 
-    def panel(title: str, own: pd.DataFrame) -> Panel:
-        rows = [(look.label(m), own[own["method"] == m], look.colour(m)) for m in methods]
+    def panel(title: str, of_group: pd.DataFrame) -> Panel:
+        rows = [(look.label(m), of_group[of_group["method"] == m], look.colour(m)) for m in methods]
         return _boxes(title, rows, "delta_percent", "Change (% of baseline)", 0.0, ends)
 
     people = "participant_id"
     panels = [panel(f"All (n = {table[people].nunique()})", table)]
     for group in diagnoses_in(table):
-        own = table[table["diagnosis"] == group]
-        panels.append(panel(f"{group} (n = {own[people].nunique()})", own))
+        of_group = table[table["diagnosis"] == group]
+        panels.append(panel(f"{group} (n = {of_group[people].nunique()})", of_group))
     intro = (
         "Change between the two visits in percent of the first; negative is loss. Groups are shown as they are, "
         "without a test between them: some are small. Not adjusted for the interval between visits."
@@ -179,15 +179,15 @@ def _pbvc_clouds(tables: Tables, estimates: pd.DataFrame) -> Figure | None:
     table = table.dropna(subset=["delta_percent", "pbvc"])
     panels = []
     for method in methods_in(table):
-        own, known = table[table["method"] == method], estimates[estimates["method"] == method]
+        rows, known = table[table["method"] == method], estimates[estimates["method"] == method]
         words = (
             f"r {number(known.iloc[0]['r'])} {interval(known.iloc[0]['ci_low'], known.iloc[0]['ci_high'])}"
             if len(known)
             else ""
         )
 
-        draw = partial(_pbvc_cloud, own=own, words=words, method=method)
-        alt = f"{look.label(method)}: thalamic change over PBVC, n = {len(own)}. {words}."
+        draw = partial(_pbvc_cloud, rows=rows, words=words, method=method)
+        alt = f"{look.label(method)}: thalamic change over PBVC, n = {len(rows)}. {words}."
         panels.append(Panel(look.short(look.label(method)), alt, draw, SMALL, 2.8))
     if not panels:
         return None
@@ -195,8 +195,8 @@ def _pbvc_clouds(tables: Tables, estimates: pd.DataFrame) -> Figure | None:
     return Figure("pbvc_scatter", "Thalamic change over PBVC", intro, panels, tables.file("wholebrain"), 4)
 
 
-def _pbvc_cloud(axes: Any, own: pd.DataFrame, words: str, method: str) -> None:
-    x, y = own["pbvc"].to_numpy(), own["delta_percent"].to_numpy()
+def _pbvc_cloud(axes: Any, rows: pd.DataFrame, words: str, method: str) -> None:
+    x, y = rows["pbvc"].to_numpy(), rows["delta_percent"].to_numpy()
     marks.cloud(axes, x, y, method)
     marks.fitted(axes, x, y)
     axes.set(xlabel="PBVC (%)", ylabel="Thalamic change (%)")
@@ -273,8 +273,8 @@ def _boxes(
     reference: float | None = None,
     ends: tuple[float, float] | None = None,
 ) -> Panel:
-    found = [marks.Box(name, values(own, column), colour) for name, own, colour in rows]
-    found = [row for row in found if row.values.size]
-    said = listed([f"{row.name} {number(float(np.median(row.values)))}" for row in found], 12)
-    draw = partial(marks.boxes, rows=found, xlabel=xlabel, reference=reference, ends=ends)
-    return Panel(title, f"{title}, medians: {said}.", draw, height=marks.height(len(found)))
+    boxes = [marks.Box(name, values(table, column), colour) for name, table, colour in rows]
+    boxes = [row for row in boxes if row.values.size]
+    said = listed([f"{row.name} {number(float(np.median(row.values)))}" for row in boxes], 12)
+    draw = partial(marks.boxes, rows=boxes, xlabel=xlabel, reference=reference, ends=ends)
+    return Panel(title, f"{title}, medians: {said}.", draw, height=marks.height(len(boxes)))

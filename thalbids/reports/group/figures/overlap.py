@@ -46,8 +46,8 @@ def boxes(tables: Tables, rater: str | None = None) -> Figure | None:
             )  # fmt: skip
     if not panels:
         return None
-    own = table.groupby("method", observed=True)["participant_id"].nunique() if "participant_id" in table else [0]
-    n = " to ".join(dict.fromkeys(str(int(size)) for size in (min(own), max(own))))
+    people = table.groupby("method", observed=True)["participant_id"].nunique() if "participant_id" in table else [0]
+    n = " to ".join(dict.fromkeys(str(int(size)) for size in (min(people), max(people))))
     intro = (
         f"n = {n} per method. Box: quartiles, thick line: median, whiskers: last values within 1.5 IQR of the "
         "box, circles: beyond."
@@ -63,14 +63,14 @@ def containment(tables: Tables) -> Figure | None:
         return None
     place = {name: number_ for number_, name in enumerate(names)}
     matrix = np.full((len(names), len(names)), np.nan)
-    made = np.zeros(matrix.shape, dtype=bool)
+    drawn = np.zeros(matrix.shape, dtype=bool)
     for row in table.to_dict("records"):
         inner, outer = place[row["method_inner"]], place[row["method_outer"]]
         matrix[inner, outer] = row["mean"]
-        made[inner, outer] = constructed(row)
+        drawn[inner, outer] = constructed(row)
     np.fill_diagonal(matrix, np.nan)
-    np.fill_diagonal(made, False)
-    free = np.where(made, np.nan, matrix)
+    np.fill_diagonal(drawn, False)
+    free = np.where(drawn, np.nan, matrix)
     alt = f"Containment of {len(names)} methods in each other."
     if np.isfinite(free).any():
         low, high = np.unravel_index(np.nanargmin(free), free.shape), np.unravel_index(np.nanargmax(free), free.shape)
@@ -80,7 +80,7 @@ def containment(tables: Tables) -> Figure | None:
         )
     side = 1.9 + 0.42 * len(names)
     draw = partial(
-        marks.heat, values=matrix, names=[look.label(name) for name in names], marks=made,
+        marks.heat, values=matrix, names=[look.label(name) for name in names], marks=drawn,
         xlabel="… in this mask (outer)", ylabel="Share of this mask (inner) …",
     )  # fmt: skip
     sizes = dict.fromkeys(str(int(size)) for size in (table["n"].min(), table["n"].max()) if size == size)
@@ -89,7 +89,7 @@ def containment(tables: Tables) -> Figure | None:
         f"{n}Mean share of the row's mask that lies inside the column's mask. Light rows and dark columns: smaller "
         "masks; dark rows and light columns: larger masks. Without a manual mask this says nothing about who is right."
     )
-    if made.any():
+    if drawn.any():
         intro += " Starred and hatched: fixed by how the masks are made, not a finding."
     panel = Panel("Containment", alt, draw, width=side, height=side - 0.1)
     return Figure("containment", "Containment between methods", intro, [panel], tables.file("containment"), 1)

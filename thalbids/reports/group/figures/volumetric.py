@@ -77,26 +77,26 @@ def _range(values: np.ndarray) -> tuple[float, float]:
     return low - 0.05 * (high - low) - 0.1, high + 0.05 * (high - low) + 0.1
 
 
-def _said(found: Estimates, quantity: str, name: str, digits: int = 2) -> str:
-    row = found.get(quantity)
+def _said(values: Estimates, quantity: str, name: str, digits: int = 2) -> str:
+    row = values.get(quantity)
     if row is None or not np.isfinite(row["estimate"]):
         return ""
     ci = interval(row.get("ci_low", np.nan), row.get("ci_high", np.nan), digits)
     return f"{name} {number(row['estimate'], digits)}" + ("" if ci == "–" else f" {ci}")
 
 
-def _scatter(method: str, own: pd.DataFrame, found: Estimates, ends: tuple[float, float]) -> Panel:
-    words = [_said(found, "ccc", "CCC"), _said(found, "slope", "slope"), _said(found, "sd_e", "SDe"),
-             _said(found, "icc_c1", "ICC(C,1)")]  # fmt: skip
+def _scatter(method: str, rows: pd.DataFrame, told: Estimates, ends: tuple[float, float]) -> Panel:
+    words = [_said(told, "ccc", "CCC"), _said(told, "slope", "slope"), _said(told, "sd_e", "SDe"),
+             _said(told, "icc_c1", "ICC(C,1)")]  # fmt: skip
     words = [word for word in words if word]
 
-    draw = partial(_cloud, method=method, own=own, words=words, ends=ends)
-    alt = f"{look.label(method)} against manual volume, n = {len(own)}. {'; '.join(words) or 'No estimates'}."
+    draw = partial(_cloud, method=method, rows=rows, words=words, ends=ends)
+    alt = f"{look.label(method)} against manual volume, n = {len(rows)}. {'; '.join(words) or 'No estimates'}."
     return Panel(look.short(look.label(method)), alt, draw, **SIZE)
 
 
-def _cloud(axes: Any, method: str, own: pd.DataFrame, words: list[str], ends: tuple[float, float]) -> None:
-    x, y = own["volume_rater_ml"].to_numpy(), own["volume_ml"].to_numpy()
+def _cloud(axes: Any, method: str, rows: pd.DataFrame, words: list[str], ends: tuple[float, float]) -> None:
+    x, y = rows["volume_rater_ml"].to_numpy(), rows["volume_ml"].to_numpy()
     axes.plot(ends, ends, color=look.QUIET, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
     marks.cloud(axes, x, y, method)
     marks.fitted(axes, x, y)
@@ -105,27 +105,25 @@ def _cloud(axes: Any, method: str, own: pd.DataFrame, words: list[str], ends: tu
         marks.note(axes, "\n".join(words), low=float(np.mean(y - x)) > 0)  # where there are no points
 
 
-def _bland_altman(method: str, own: pd.DataFrame, found: Estimates, ends: tuple[float, float]) -> Panel:
-    words = [_said(found, "bias", "bias"), _said(found, "proportional_slope", "slope on mean"),
-             _said(found, "proportional_slope_on_reference", "slope on manual")]  # fmt: skip
-    lines: dict[str, float] = {
-        name: found[name]["estimate"] for name in ("bias", "loa_low", "loa_high") if name in found
-    }
+def _bland_altman(method: str, rows: pd.DataFrame, told: Estimates, ends: tuple[float, float]) -> Panel:
+    words = [_said(told, "bias", "bias"), _said(told, "proportional_slope", "slope on mean"),
+             _said(told, "proportional_slope_on_reference", "slope on manual")]  # fmt: skip
+    lines: dict[str, float] = {name: told[name]["estimate"] for name in ("bias", "loa_low", "loa_high") if name in told}
     if "loa_low" in lines and "loa_high" in lines:
         words.insert(1, f"limits {interval(lines['loa_low'], lines['loa_high'])}")
     words = [word for word in words if word]
-    if "bias_sd" in found and np.isfinite(found["bias_sd"]["estimate"]):
-        words.insert(1, f"SD {number(found['bias_sd']['estimate'])}")
+    if "bias_sd" in told and np.isfinite(told["bias_sd"]["estimate"]):
+        words.insert(1, f"SD {number(told['bias_sd']['estimate'])}")
 
-    draw = partial(_differences, method=method, own=own, words=words, lines=lines, ends=ends)
-    alt = f"{look.label(method)} minus manual volume over their mean, n = {len(own)}. {'; '.join(words)}."
+    draw = partial(_differences, method=method, rows=rows, words=words, lines=lines, ends=ends)
+    alt = f"{look.label(method)} minus manual volume over their mean, n = {len(rows)}. {'; '.join(words)}."
     return Panel(look.short(look.label(method)), alt, draw, **SIZE)
 
 
 def _differences(
-    axes: Any, method: str, own: pd.DataFrame, words: list[str], lines: dict[str, float], ends: tuple[float, float]
+    axes: Any, method: str, rows: pd.DataFrame, words: list[str], lines: dict[str, float], ends: tuple[float, float]
 ) -> None:
-    x, y = own["volume_rater_ml"].to_numpy(), own["volume_ml"].to_numpy()
+    x, y = rows["volume_rater_ml"].to_numpy(), rows["volume_ml"].to_numpy()
     axes.axhline(0, color=look.GRID, linewidth=1)
     for name, value in lines.items():
         dashes = "-" if name == "bias" else (0, (5, 3))
