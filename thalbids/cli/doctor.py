@@ -67,13 +67,13 @@ def table(findings: list[Finding]) -> str:
             part = finding.part
             lines += ["", part] if lines else [part]
         state = "ok     " if finding.ok else "missing"
-        lines.append(
-            f"  {state}  {finding.name:<{wide}}  {finding.version or finding.where or finding.problem}".rstrip()
-        )
+        start, told = f"  {state}  {finding.name:<{wide}}  ", finding.version or finding.where
+        short = bool(told) or len(start + finding.problem) <= WIDTH
+        lines.append((start + (told or (finding.problem if short else ""))).rstrip())
         if finding.ok:
             continue
         details = {
-            "why": finding.problem if finding.version or finding.where else "",  # else the line above says it
+            "why": finding.problem if told or not short else "",  # else the line above says it
             "enables": finding.enables,
             "get it": finding.mend,
             "licence": finding.licence,

@@ -118,7 +118,7 @@ def follow(path: Path, settings: Settings) -> tuple[Settings, dict[str, Any], li
             one, two = (source["settings"].get(name, {}).get(key, usual.get(key)) for source in (plan, now))
             if one != two:
                 rows.append(_row("setting", f"{name}.{key}", one, two))
-    told = {name: EARLIER.get(name, {}) | values for name, values in plan["settings"].items()}
+    told = {name: EARLIER.get(name, {}) | plan["settings"].get(name, {}) for name in SECTIONS}
     given = {name: {k: v for k, v in values.items() if v is not None} for name, values in told.items()}
     theirs = load(None, {**given, "run": {"seed": plan["seed"]}})
     changed = {name: getattr(theirs, name) for name in SECTIONS}
@@ -135,6 +135,8 @@ def follow(path: Path, settings: Settings) -> tuple[Settings, dict[str, Any], li
             actual = ours.get(model["analysis"], {}).get(key)
             if actual != value:
                 rows.append(_row("model", f"{model['analysis']}: {key}", value, actual))
+    planned_too = {model["analysis"] for model in plan["models"]}
+    rows += [_row("model", name, "not in the plan", "fitted") for name in ours if name not in planned_too]
     return followed, dict(plan), rows
 
 

@@ -3,6 +3,8 @@
 ``torch.save`` writes a zip file: ``data.pkl``, a pickle of the structure, and one stored file for the numbers of each
 tensor. A pickle can name any function to be called. Here only the few that build a table of tensors, and arrays of
 numpy, are known, and each stands for a function of this module: nothing of the file's choice is imported or called.
+Only the instructions that such files need are carried out, keys are text or numbers, and sizes have limits: a small
+file cannot ask for much memory or time.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import io
 import math
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ DTYPES: Mapping[str, str] = {
     "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?",
 }  # fmt: skip
 NUMBERS = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1")
+MOST_BYTES = 2**24  # of a pickle; those of nnU-Net and MindGlide have less than one
+MOST_AXES = 8
 _AGAIN = "Fetch it again, or copy it again from where it is whole."
 
 
@@ -35,6 +39,10 @@ def _refused(self: object, state: object) -> None:
 
 class _Table(dict[Any, Any]):
     """An ``OrderedDict``, as ``Module.state_dict()`` gives it: with versions of its modules as an attribute."""
+
+    def __init__(self) -> None:
+        """Empty: its entries come afterwards, where their keys are looked at."""
+        super().__init__()
 
     def __setstate__(self, state: object) -> None:
         """Leave that attribute out: nothing of it is needed."""
@@ -82,6 +90,8 @@ class Array:
 
     def __setstate__(self, state: Any) -> None:
         _, shape, kind, by_columns, raw = state
+        if not 0 <= len(shape) <= MOST_AXES or not all(shape):
+            raise pickle.UnpicklingError("an array has no numbers")
         flat = np.frombuffer(raw, kind.dtype)
         self.values = flat.reshape(tuple(shape), order="F" if by_columns else "C")
 
@@ -131,6 +141,8 @@ def plain(path: Path) -> Any:
     if not path.is_file():
         raise MissingToolError("the file is not there.", _AGAIN, path)
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise pickle.UnpicklingError("it is too large")
         return _Plain(io.BytesIO(path.read_bytes())).load()
     except Exception as error:  # a damaged pickle raises nearly anything
         raise MissingToolError(f"the file cannot be read ({error}).", _AGAIN, path) from error
@@ -147,6 +159,8 @@ def _opened(path: Path, inside: str) -> tuple[dict[str, Tensor], zipfile.ZipFile
         index = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
         if index is None:
             raise MissingToolError("this is no checkpoint of PyTorch (it has no data.pkl).", _AGAIN, path)
+        if archive.getinfo(index).file_size > MOST_BYTES:
+            raise pickle.UnpicklingError("its data.pkl is too large")
         table = _Reader(io.BytesIO(_content(archive, index, path))).load()
     except MissingToolError:
         archive.close()
@@ -169,7 +183,8 @@ def _opened(path: Path, inside: str) -> tuple[dict[str, Tensor], zipfile.ZipFile
 
 def _content(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
     """One file of the archive; PyTorch stores them as they are, so that none is larger than the archive."""
-    if archive.getinfo(name).file_size > path.stat().st_size:
+    entry = archive.getinfo(name)
+    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > path.stat().st_size:
         raise MissingToolError(f"the checkpoint is compressed ({name}), which PyTorch never does.", _AGAIN, path)
     return archive.read(name)
 
@@ -199,6 +214,8 @@ def _tensor(storage: _Storage, offset: int, size: Any, stride: Any, *further: An
     shape = tuple(int(n) for n in size)
     packed = tuple(_size(shape[axis + 1 :]) for axis in range(len(shape)))
     ordered = all(n == 1 or step == one for n, step, one in zip(shape, stride, packed, strict=True))
+    if len(shape) > MOST_AXES or max(shape, default=0) > storage.size:
+        raise pickle.UnpicklingError("a tensor reaches beyond its numbers")
     if offset < 0 or min(shape, default=1) < 0 or offset + _size(shape) > storage.size:
         raise pickle.UnpicklingError("a tensor reaches beyond its numbers")
     return Tensor(storage, int(offset), shape, ordered)
@@ -219,8 +236,29 @@ def _bytes(text: str, coding: str) -> bytes:
     return text.encode("latin1")
 
 
-class _Plain(pickle.Unpickler):
-    """Knows the names below and no other."""
+class _Instructions(dict[int, Callable[[Any], None]]):
+    """What a pickle may ask for, by the number of the instruction."""
+
+    def __missing__(self, number: int) -> Callable[[Any], None]:
+        raise pickle.UnpicklingError(f"its instruction {number} is none that plain data need")
+
+
+# of all instructions those that sets, numbers of the reader's registry, buffers and classes would need are left out
+_NAMES = (
+    "PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT "
+    "BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 UNICODE BINUNICODE "
+    "SHORT_BINUNICODE BINUNICODE8 EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS "
+    "EMPTY_DICT DICT SETITEM SETITEMS GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE GLOBAL "
+    "STACK_GLOBAL REDUCE BUILD BINPERSID"
+)
+_ALL: Any = pickle._Unpickler.dispatch
+_USUAL = {number: _ALL[number] for number in (getattr(pickle, name)[0] for name in _NAMES.split())}
+
+
+class _Plain(pickle._Unpickler):
+    """Knows the names below and no other. That of the two readers of Python which is written in Python: what it does
+    for an instruction can be limited, and it keeps what is to be used again in a table that grows with the file.
+    """
 
     known: Mapping[tuple[str, str], Callable[..., Any]] = {
         ("collections", "OrderedDict"): _Table,
@@ -233,11 +271,46 @@ class _Plain(pickle.Unpickler):
             for name, function in (("scalar", _number), ("_reconstruct", Array))
         },
     }
+    dispatch = _Instructions(_USUAL)
+    stack: list[Any]
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.known:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which no plain data need")
         return self.known[module, name]
+
+    def _keys(self, keys: Sequence[Any]) -> None:
+        """Keys that are text or numbers: others could take for ever to tell apart."""
+        if not all(isinstance(key, str | int | float | bool | None) for key in keys):
+            raise pickle.UnpicklingError("a key is neither text nor a number")
+
+    def load_build(self) -> None:
+        """Only what was made here may be given its contents."""
+        if not isinstance(self.stack[-2], _Table | _Kind | Array | _Storage | Tensor):
+            raise pickle.UnpicklingError("it changes what it has built")
+        _USUAL[pickle.BUILD[0]](self)
+
+    def load_dict(self) -> None:
+        """A table of what was put since the last mark."""
+        self._keys(self.stack[::2])
+        _USUAL[pickle.DICT[0]](self)
+
+    def load_setitem(self) -> None:
+        """One entry of a table."""
+        self._keys(self.stack[-2:-1])
+        _USUAL[pickle.SETITEM[0]](self)
+
+    def load_setitems(self) -> None:
+        """Entries of a table."""
+        self._keys(self.stack[::2])
+        _USUAL[pickle.SETITEMS[0]](self)
+
+    dispatch |= {
+        pickle.BUILD[0]: load_build,
+        pickle.DICT[0]: load_dict,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+    }
 
 
 class _Reader(_Plain):
@@ -256,6 +329,6 @@ class _Reader(_Plain):
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key, _, size = pid
-        if kind != "storage" or dtype not in DTYPES.values():
+        if kind != "storage" or dtype not in DTYPES.values() or not isinstance(key, str):
             raise pickle.UnpicklingError("it holds something else than tensors")
-        return _Storage(str(key), dtype, int(size))
+        return _Storage(key, dtype, int(size))

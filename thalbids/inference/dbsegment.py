@@ -7,7 +7,7 @@ network that hold a voxel of the box there are computed: the labels in that box 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import nibabel as nib
 import numpy as np
@@ -54,7 +54,8 @@ def _through_8_bits(data: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
 
 
 def segment(
-    conformed: nib.Nifti1Image, net: nnunet.Ensemble, centre: Sequence[float] | None, wanted: Iterable[int],
+    conformed: nib.Nifti1Image, net: nnunet.Ensemble, centre: Sequence[float] | None,
+    sides: Sequence[Sequence[int]],
     largest_only: Sequence[Sequence[int]] = (),
 ) -> tuple[np.ndarray, bool]:  # fmt: skip
     """DBSegment's labels.
@@ -63,7 +64,8 @@ def segment(
     ----------
     conformed : of :func:`conform`
     centre : of the box that is labelled, mm; None: everything is
-    wanted : labels that must lie inside that box; where one of them touches its sides, everything is labelled
+    sides : labels of the left and of the right thalamus; where a side is not in that box, or touches the border of it,
+        everything is labelled
     largest_only : of :func:`thalbids.inference.nnunet.largest_only`; where there are any, everything is labelled
 
     Returns
@@ -80,8 +82,7 @@ def segment(
         box = around(conformed.affine, centre)
         labels = nnunet.segment(image, net, box)
         inner = tuple(slice(part.start + 1, part.stop - 1) for part in box)
-        found = np.isin(labels, list(wanted))
-        if np.count_nonzero(found) == np.count_nonzero(found[inner]):
+        if all(0 < np.count_nonzero(s) == np.count_nonzero(s[inner]) for s in (np.isin(labels, s) for s in sides)):
             return labels, False
     return nnunet.keep_largest(nnunet.segment(image, net), largest_only), True
 

@@ -30,6 +30,9 @@ WEIGHTS = "model_final_checkpoint.model"
 TABLE = "state_dict"
 TRAINER = "nnUNetTrainerV2"
 MOST_FEATURES = 320
+AFTERWARDS = "postprocessing.json"  # beside the folds
+MOST_VOXELS = 2**24  # of a window; DBSegment's have 2 ** 21
+MOST_CONVOLUTIONS = 8
 SIGMA = 1 / 8  # of the Gaussian, in sides of the window
 _UPSTREAM = 'Name the folder of DBSegment\'s own models, or compute with its program: engine = "upstream".'
 
@@ -75,7 +78,9 @@ def plans(fold: Path) -> Plans:
     info = checkpoint.plain(path)
     try:
         return _plans(info, path)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
+    except MissingToolError:
+        raise
+    except Exception as error:  # damaged plans raise nearly anything
         problem = f"these are no plans of nnU-Net version 1 ({type(error).__name__}: {error})."
         raise MissingToolError(problem, _UPSTREAM, path) from error
 
@@ -85,14 +90,14 @@ def _plans(info: Any, path: Path) -> Plans:
     stages, stage = said["plans_per_stage"], info["init"][5]
     planned = stages[next(iter(stages)) if stage is None else stage]
     scheme, spacing = said["normalization_schemes"][0], _values(planned["current_spacing"])
+    name, preprocessor = str(info["name"]), str(said.get("preprocessor_name", "GenericPreprocessor"))
     needs = {
-        f"the trainer {info['name']}": info["name"] == TRAINER,
-        f"the preprocessor {said.get('preprocessor_name')}": said.get("preprocessor_name")
-        in (None, "GenericPreprocessor"),
+        f"the trainer {name:.80}": name == TRAINER,
+        f"the preprocessor {preprocessor:.80}": preprocessor in ("None", "GenericPreprocessor"),
         f"voxels of {spacing} mm": bool(np.allclose(spacing, 1, atol=1e-3)),
-        f"{said['num_modalities']} images": said["num_modalities"] == 1,
+        f"{said['num_modalities']!s:.20} images": said["num_modalities"] == 1,
         f"a window of {len(_values(planned['patch_size']))} axes": len(_values(planned["patch_size"])) == 3,
-        f"the normalisation {scheme}": scheme in ("nonCT", "CT"),
+        f"the normalisation {scheme!s:.20}": scheme in ("nonCT", "CT"),
     }
     other = next((name for name, usual in needs.items() if not usual), None)
     if other is not None:
@@ -100,26 +105,48 @@ def _plans(info: Any, path: Path) -> Plans:
     x, y, z = (int(n) for n in _values(planned["patch_size"]))
     names = ("mean", "sd", "percentile_00_5", "percentile_99_5")
     seen = said["dataset_properties"]["intensityproperties"] if scheme == "CT" else None
-    return Plans(
-        window=(x, y, z),
-        pools=_triples(planned["pool_op_kernel_sizes"]),
-        kernels=_triples(planned["conv_kernel_sizes"]),
-        features=int(said["base_num_features"]),
-        convolutions=int(said.get("conv_per_stage", 2)),
-        classes=int(said["num_classes"]) + 1,
-        axes=tuple(int(axis) for axis in _values(said.get("transpose_forward") or (0, 1, 2))),
-        scheme=scheme,
-        masked=bool(said["use_mask_for_norm"][0]),
-        intensities=() if seen is None else tuple(float(seen[0][name]) for name in names),
+    return _sound(
+        Plans(
+            window=(x, y, z),
+            pools=_triples(planned["pool_op_kernel_sizes"]),
+            kernels=_triples(planned["conv_kernel_sizes"]),
+            features=int(said["base_num_features"]),
+            convolutions=int(said.get("conv_per_stage", 2)),
+            classes=int(said["num_classes"]) + 1,
+            axes=tuple(int(axis) for axis in _values(said.get("transpose_forward") or (0, 1, 2))),
+            scheme=scheme,
+            masked=bool(said["use_mask_for_norm"][0]),
+            intensities=() if seen is None else tuple(float(seen[0][name]) for name in names),
+        )
     )
 
 
-def _values(found: Any) -> tuple[float, ...]:
-    return tuple(found.values.tolist() if isinstance(found, checkpoint.Array) else found)
+def _sound(planned: Plans) -> Plans:
+    """The plans, where a network can be built of them; ValueError otherwise."""
+    pooled = np.prod(np.array(planned.pools or [(1, 1, 1)]), 0)
+    rules = {
+        "one kernel more than pools": len(planned.kernels) == len(planned.pools) + 1,
+        "pools of 1 or 2": all(len(one) == 3 and set(one) <= {1, 2} for one in planned.pools),
+        "kernels of 1 or 3": all(len(one) == 3 and set(one) <= {1, 3} for one in planned.kernels),
+        "axes 0, 1 and 2": sorted(planned.axes) == [0, 1, 2],
+        "convolutions": 1 <= planned.convolutions <= MOST_CONVOLUTIONS,
+        "features": 1 <= planned.features <= MOST_FEATURES,
+        "classes": 2 <= planned.classes <= MOST_FEATURES,
+        "a window that the pools divide": min(planned.window) > 0 and not (np.array(planned.window) % pooled).any(),
+        "a window of ordinary size": np.prod(planned.window, dtype=np.float64) <= MOST_VOXELS,
+    }
+    for rule, kept in rules.items():
+        if not kept:
+            raise ValueError(f"not {rule}")
+    return planned
 
 
-def _triples(found: Any) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(int(n) for n in _values(one)) for one in _values(found))
+def _values(numbers: Any) -> tuple[float, ...]:
+    return tuple(numbers.values.tolist() if isinstance(numbers, checkpoint.Array) else numbers)
+
+
+def _triples(rows: Any) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(int(n) for n in _values(one)) for one in _values(rows))
 
 
 def features(planned: Plans) -> list[int]:
@@ -162,10 +189,10 @@ def check_layout(fold: Path) -> Plans:
         another network.
     """
     planned, path = plans(fold), fold / WEIGHTS
-    found = {name.removeprefix("module."): shape for name, shape in checkpoint.layout(path, TABLE).items()}
+    layout = {name.removeprefix("module."): shape for name, shape in checkpoint.layout(path, TABLE).items()}
     for name, shape in shapes(planned).items():
-        if found.get(name) != shape:
-            told = f"its {name} has the shape {found[name]}, not {shape}" if name in found else f"it has no {name}"
+        if layout.get(name) != shape:
+            told = f"its {name} has the shape {layout[name]}, not {shape}" if name in layout else f"it has no {name}"
             raise MissingToolError(f"the checkpoint is not of the network of its plans: {told}.", _UPSTREAM, path)
     return planned
 
@@ -224,8 +251,8 @@ class Ensemble:
         for net in self._nets:
             for axes in self._axes:
                 seen = np.ascontiguousarray(np.flip(window, axes)[None, None], np.float32)
-                found = net([seen], share_outputs=True)[0][0]
-                total += np.flip(found, [axis + 1 for axis in axes]) * share
+                probabilities = net([seen], share_outputs=True)[0][0]
+                total += np.flip(probabilities, [axis + 1 for axis in axes]) * share
             if len(self._nets) > 1:  # the memory of one network at a time
                 net.release_memory()
         return total
@@ -321,8 +348,10 @@ def segment(image: np.ndarray, net: Any, around: Box | None = None) -> np.ndarra
     if asked is not None:
         inside = [slice(p.start - q.start, p.stop - q.start) for p, q in zip(asked, box, strict=True)]
         x, y, z = (inside[axis] for axis in planned.axes)
-        found = windows.labels(net, planned.classes, normalise(seen, mask, planned), planned.window, (x, y, z), TILING)
-        out[asked] = found.transpose(np.argsort(planned.axes))
+        classes = windows.labels(
+            net, planned.classes, normalise(seen, mask, planned), planned.window, (x, y, z), TILING
+        )
+        out[asked] = classes.transpose(np.argsort(planned.axes))
     return np.ascontiguousarray(out.T)
 
 
@@ -339,19 +368,19 @@ def largest_only(model: Path) -> tuple[tuple[int, ...], ...]:
     MissingToolError
         The file is damaged, or asks for what is not computed here (smallest sizes).
     """
-    path = model / "postprocessing.json"
+    path = model / AFTERWARDS
     if not path.is_file():
         return ()
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         sets = said["for_which_classes"]
         sizes = said.get("min_valid_object_sizes", "None")
-        found = tuple(tuple(int(n) for n in (one if isinstance(one, list) else [one])) for one in sets)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        kept = tuple(tuple(int(n) for n in (one if isinstance(one, list) else [one])) for one in sets)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MissingToolError(f"nnU-Net's post-processing cannot be read ({error}).", _UPSTREAM, path) from error
-    if found and str(sizes) not in ("None", "{}"):
+    if kept and str(sizes) not in ("None", "{}"):
         raise MissingToolError("nnU-Net's post-processing has smallest sizes, which are not computed.", _UPSTREAM, path)
-    return found
+    return kept
 
 
 def keep_largest(labels: np.ndarray, sets: Sequence[Sequence[int]]) -> np.ndarray:

@@ -18,7 +18,7 @@ NEAR_WORDS = (
     "Labels of DBSegment in a box of 81 mm around the middle of the thalami, 0 elsewhere; of the whole head where a "
     "label of the thalamus touches the sides of the box."
 )
-OWN_MEMORY_GB = 4.0
+OWN_MEMORY_GB = 5.0
 FOLD_GB = 0.3  # of each further fold
 PROTOCOL = "DBSegment: thalamus with VPL and VIM (labels 24-27, 30, 31)"
 
@@ -64,34 +64,33 @@ class DBSegment(Programmed):
         """For the page."""
         program = settings.of(DbSegmentSettings)
         names = ("mode", "folds", "test_time_augmentation")
-        told = {"engine": "upstream" if self._upstream(settings) else "thalbids"}
+        told = {"engine": "thalbids" if self.within(settings) else "upstream"}
         return {"DBSegment": {name: getattr(program, name) for name in names} | told}
 
     def gpu(self, settings: MethodSettings) -> bool:
         from thalbids.tools.runner import takes_gpu
 
-        return self._upstream(settings) and takes_gpu(settings.of(DbSegmentSettings).device)
+        return not self.within(settings) and takes_gpu(settings.of(DbSegmentSettings).device)
 
     def memory(self, settings: MethodSettings) -> float:
         from thalbids.tools import dbsegment
 
-        if self._upstream(settings):
+        if not self.within(settings):
             return self.memory_gb
         return OWN_MEMORY_GB + FOLD_GB * (len(dbsegment.folds(settings.of(DbSegmentSettings))) - 1)
 
     def without_brain(self, settings: MethodSettings) -> MethodSettings:
         """The settings where nobody takes the brain mask from its labels: they are made near the thalami alone."""
         program = settings.of(DbSegmentSettings)
-        if self._upstream(settings) or program.extent != "auto":
+        if not self.within(settings) or program.extent != "auto":
             return settings
         others = tuple(table for table in settings.tables if table is not program)
         return replace(settings, tables=(*others, replace(program, extent="thalami")))
 
-    @staticmethod
-    def _upstream(settings: MethodSettings) -> bool:
+    def within(self, settings: MethodSettings) -> bool:
         from thalbids.tools import dbsegment
 
-        return dbsegment.upstream(settings.of(DbSegmentSettings))
+        return not dbsegment.upstream(settings.of(DbSegmentSettings))
 
     def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         from thalbids.tools import dbsegment
@@ -104,7 +103,7 @@ class DBSegment(Programmed):
             "TestTimeAugmentation": dbsegment.augmented(program),
             "Models": asked_once(dbsegment.models_digest, program),
             **({"Intensities": "as they are"} if program.mode == "paper" else {}),
-            **({} if self._upstream(settings) else _of_own(program, settings.run.precision)),
+            **(_of_own(program, settings.run.precision) if self.within(settings) else {}),
         }
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
@@ -112,7 +111,7 @@ class DBSegment(Programmed):
 
         maps = {}
         for name, request in requests.items():
-            if not self._upstream(request.settings):
+            if self.within(request.settings):
                 labels, metadata = own_labels(request)
                 maps[name] = LabelMap(labels, dbsegment.LABELS, {**request.params, **metadata})
                 continue
@@ -167,11 +166,12 @@ def own_labels(request: Request) -> tuple[np.ndarray, dict[str, Any]]:
     prepared = dbsegment.readable(image) if program.mode == "paper" else dbsegment.safe_input(image)
     conformed = network.conform(prepared)
     centre = request.centre if program.extent == "thalami" else None
-    wanted = (*dbsegment.LEFT, *dbsegment.RIGHT)
-    found, everything = network.segment(conformed, net, centre, wanted, nnunet.largest_only(folds[0].parent))
+    sides = (dbsegment.LEFT, dbsegment.RIGHT)
+    found, everything = network.segment(conformed, net, centre, sides, nnunet.largest_only(folds[0].parent))
     net.rest()
     labels = dbsegment.back(nib.Nifti1Image(found, conformed.affine), image)
-    return labels, {"WayBack": "header"} | ({} if everything else {"Description": NEAR_WORDS})
+    told = {"Extent": "head"} if everything else {"Extent": "thalami", "Description": NEAR_WORDS}
+    return labels, {"WayBack": "header"} | told
 
 
 def _of_own(program: DbSegmentSettings, precision: str) -> dict[str, Any]:

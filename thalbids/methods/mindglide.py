@@ -113,29 +113,28 @@ class MindGlide(Programmed):
         """For the page."""
         program = settings.of(MindGlideSettings)
         told = {"device": program.device, "reorient": program.reorient, "keep_largest": program.keep_largest}
-        told |= {"engine": "upstream" if self._upstream(settings) else "thalbids"}
+        told |= {"engine": "thalbids" if self.within(settings) else "upstream"}
         return {"MindGlide": {"envelope": settings.of(EnvelopeSettings).envelope} | told}
 
     def gpu(self, settings: MethodSettings) -> bool:
         from thalbids.tools.runner import takes_gpu
 
-        return self._upstream(settings) and takes_gpu(settings.of(MindGlideSettings).device)
+        return not self.within(settings) and takes_gpu(settings.of(MindGlideSettings).device)
 
     def memory(self, settings: MethodSettings) -> float:
-        return self.memory_gb if self._upstream(settings) else OWN_MEMORY_GB
+        return OWN_MEMORY_GB if self.within(settings) else self.memory_gb
 
     def maps_build_on(self, settings: MethodSettings) -> tuple[str, ...]:
         return self.builds_on(settings) if self._near(settings) else ()
 
-    @staticmethod
-    def _upstream(settings: MethodSettings) -> bool:
+    def within(self, settings: MethodSettings) -> bool:
         from thalbids.tools import mindglide
 
-        return mindglide.upstream(settings.of(MindGlideSettings))
+        return not mindglide.upstream(settings.of(MindGlideSettings))
 
     def _near(self, settings: MethodSettings) -> bool:
         """Whether labels are made near the envelope only."""
-        return not self._upstream(settings) and settings.of(MindGlideSettings).extent == "envelope"
+        return self.within(settings) and settings.of(MindGlideSettings).extent == "envelope"
 
     def params(self, settings: MethodSettings) -> Mapping[str, Any]:
         from thalbids.tools import mindglide
@@ -151,7 +150,7 @@ class MindGlide(Programmed):
             "KeepLargest": program.keep_largest,
             "Envelope": settings.of(EnvelopeSettings).envelope,
             **({"Device": "cuda"} if self.gpu(settings) else {}),  # may give slightly other masks
-            **({} if self._upstream(settings) else {"Extent": program.extent, "Precision": settings.run.precision}),
+            **({"Extent": program.extent, "Precision": settings.run.precision} if self.within(settings) else {}),
         }
 
     def label_maps(self, requests: Mapping[str, Request]) -> tuple[Mapping[str, LabelMap], Mapping[str, str]]:
@@ -161,7 +160,7 @@ class MindGlide(Programmed):
         images = {name: request.image for name, request in requests.items()}
         names = {n: NAMES.get(n, f"MindGlide label {n}") for n in range(1, mindglide.N_LABELS)}
         metadata = {key: value for key, value in first.params.items() if key != "Envelope"}
-        if self._upstream(first.settings):
+        if not self.within(first.settings):
             result = mindglide.segment(images, first.workdir, first.settings.of(MindGlideSettings), threads=threads())
             return {name: LabelMap(labels, names, metadata) for name, labels in result.labels.items()}, result.failed
         around = None

@@ -113,9 +113,13 @@ class Programmed:
                      lambda: None if version is None else version(table), tool.enables, tool.licence),
         ]  # fmt: skip
 
+    def within(self, settings: MethodSettings) -> bool:
+        """Whether thalbids itself computes, in place of the program."""
+        return False
+
     def software(self, settings: MethodSettings) -> tuple[dict[str, Any], ...]:
         from thalbids.tools.check import container_name
 
         tool, table = self.tool(), self.own(settings)
         said = None if tool.version is None else asked_once(tool.version, table)
-        return software(said, tool.name, container_name(table))
+        return software(said, tool.name, "" if self.within(settings) else container_name(table))

@@ -126,7 +126,8 @@ def participant(
 
 
 def check_memory(planned: Sequence[Step], settings: Settings) -> None:
-    """Refuse a limit of memory below what a single step needs, in place of going beyond it without a word.
+    """Refuse a limit of memory below what a single step needs that was never computed, in place of going beyond it
+    without a word.
 
     Raises
     ------
@@ -134,7 +135,7 @@ def check_memory(planned: Sequence[Step], settings: Settings) -> None:
         ``--mem`` is too small. Jobs of a cluster have a memory of their own.
     """
     limit = settings.run.mem_gb
-    computed = [step for step in planned if not step.look_up]
+    computed = [step for step in planned if not step.look_up and not step.record_path.is_file()]
     if limit is None or settings.cluster.system != "none" or not computed:
         return
     largest = max(computed, key=lambda step: step.memory_gb)

@@ -166,9 +166,9 @@ def _own_check(settings: DbSegmentSettings, changed: tuple[int, ...]) -> Check:
     try:
         nnunet.largest_only(fold_folders(settings)[0].parent)
         for fold in fold_folders(settings):
-            found = nnunet.check_layout(fold).classes
-            if found != N_LABELS:
-                problem = f"this network knows {found} labels with the background, DBSegment's {N_LABELS}."
+            classes = nnunet.check_layout(fold).classes
+            if classes != N_LABELS:
+                problem = f"this network knows {classes} labels with the background, DBSegment's {N_LABELS}."
                 raise MissingToolError(problem, "Name the folder of DBSegment's own models.", fold)
     except MissingToolError as error:
         return Check(NAME, f"{error.path}: {error.problem}", error.mend)
@@ -181,9 +181,10 @@ def fold_folders(settings: DbSegmentSettings) -> tuple[Path, ...]:
 
 
 def changed_ns(settings: DbSegmentSettings) -> tuple[int, ...]:
-    """When the weights and plans of the folds changed last; 0 where there are none."""
+    """When the weights and plans of the folds, and what follows prediction, changed last; 0 where there is none."""
     names = (nnunet.WEIGHTS, f"{nnunet.WEIGHTS}.pkl")
     files = [folder / name for folder in fold_folders(settings) for name in names]
+    files.append(model_folder(settings) / _MODEL / nnunet.AFTERWARDS)
     return tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in files)
 
 
@@ -207,7 +208,8 @@ def models_digest(settings: DbSegmentSettings) -> str | None:
     if not files:
         return None
     checksum = hashlib.sha256()
-    for path in [*sorted(root.glob("*.pkl")), *files]:
+    further = [path for path in (root / nnunet.AFTERWARDS,) if path.is_file()]
+    for path in [*sorted(root.glob("*.pkl")), *further, *files]:
         size = path.stat().st_size
         checksum.update(f"{path.relative_to(root).as_posix()} {size}\n".encode())
         with path.open("rb") as stream:

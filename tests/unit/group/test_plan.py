@@ -66,6 +66,17 @@ def test_a_plan_from_before_changes_by_registration_is_followed_without_them(tmp
     assert plan.follow(path, load(None, {"group": {"registration": False}}))[2] == []
 
 
+def test_a_plan_that_lacks_a_section_or_a_model_is_followed_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    old = plan.planned(load(None, {}))
+    del old["settings"]["group"]
+    gone = old["models"].pop()["analysis"]
+    path.write_text(json.dumps(old), encoding="utf-8")
+    settings, _, rows = plan.follow(path, load(None, {}))
+    assert not settings.group.registration
+    assert {"kind": "model", "what": gone, "planned": "not in the plan", "actual": "fitted"} in rows
+
+
 def test_another_test_than_planned_is_told(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     plan.write(path, load())

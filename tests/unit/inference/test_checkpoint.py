@@ -162,6 +162,35 @@ def test_other_values_are_refused(tmp_path: Path, value: object) -> None:
         checkpoint.plain(tmp_path / "other.pkl")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x80\x02(" + b")" + b"\x85" * 300_000 + b"Nd.", "a key is neither"),  # as deep as a hash would go
+        (b"\x80\x02})" + b"q\x00h\x00\x86" * 40 + b"Ns.", "a key is neither"),  # 2 to the 40 to compare
+        (b"\x80\x02]\x8f.", "instruction 143"),  # a set
+        (b"\x80\x02c_codecs\nencode\n}X\x01\x00\x00\x00aNsb.", "changes what it has built"),
+        (b"\x80\x02ccollections\nOrderedDict\n](]NeeR.", "cannot be read"),
+        (b"\x80\x02X" + (2**24).to_bytes(4, "little") + b"x" * 2**24 + b".", "too large"),
+    ],
+)
+def test_small_files_ask_for_little(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "plans.pkl").write_bytes(content)
+    with pytest.raises(MissingToolError, match=message):
+        checkpoint.plain(tmp_path / "plans.pkl")
+
+
+def test_a_place_in_the_reader_costs_no_memory(tmp_path: Path) -> None:
+    """A place of 2 to the 32 in the table of what is used again would be 64 GB in the reader written in C."""
+    (tmp_path / "plans.pkl").write_bytes(b"\x80\x02Nr\xff\xff\xff\xff.")
+    assert checkpoint.plain(tmp_path / "plans.pkl") is None
+
+
+def test_arrays_without_numbers_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "plans.pkl").write_bytes(pickle.dumps(np.zeros((2 * 10**7, 0))))
+    with pytest.raises(MissingToolError, match="no numbers"):
+        checkpoint.plain(tmp_path / "plans.pkl")
+
+
 def test_shapes_beyond_all_numbers_are_refused() -> None:
     with pytest.raises(pickle.UnpicklingError, match="beyond its numbers"):
         checkpoint._tensor(checkpoint._Storage("0", "f4", 24), 0, (2**32, 2**32), (2**32, 1))

@@ -38,18 +38,21 @@ def test_intensities_keep_their_range_in_256_steps() -> None:
     assert found.max() == pytest.approx(3000, rel=1e-3) and len(np.unique(found)) <= 256
 
 
-@pytest.mark.parametrize("wanted", [(4,), (5,)])
-def test_labels_in_the_box_are_those_of_the_head(wanted: tuple[int, ...]) -> None:
-    """Label 4 is everywhere and touches the sides of the box: then the whole head is labelled. There is no 5."""
-    net = Levels(planned(window=(32, 32, 32)))
+def head(middle: float, spread: float) -> nib.Nifti1Image:
     data = np.zeros((256, 256, 256), np.float32)
-    data[90:200, 120:170, 120:160] = np.random.default_rng(1).uniform(1, 200, (110, 50, 40))
-    image = nib.Nifti1Image(data, np.array([[1, 0, 0, -128], [0, 1, 0, -128], [0, 0, 1, -100], [0, 0, 0, 1.0]]))
-    whole, everything = dbsegment.segment(image, net, None, wanted)
-    assert everything
+    data[90:200, 120:170, 120:160] = np.random.default_rng(1).uniform(middle - spread, middle + spread, (110, 50, 40))
+    data[100:110, 130:140, 130:140] = 900
+    return nib.Nifti1Image(data, np.array([[1, 0, 0, -128], [0, 1, 0, -128], [0, 0, 1, -100], [0, 0, 0, 1.0]]))
+
+
+@pytest.mark.parametrize(("sides", "everything"), [([(4,)], False), ([(4,), (2, 3)], True), ([(4,), (5,)], True)])
+def test_labels_in_the_box_are_those_of_the_head(sides: list[tuple[int, ...]], everything: bool) -> None:
+    """Label 4 lies inside the box, 2 and 3 go beyond it, there is no 5: then the whole head is labelled."""
+    net, image = Levels(planned(window=(32, 32, 32))), head(100, 10)
+    whole, _ = dbsegment.segment(image, net, None, sides)
     many, net.windows = net.windows, 0
-    found, everything = dbsegment.segment(image, net, (-8.2, 10, 40), wanted)
-    assert everything == (wanted == (4,))
+    found, told = dbsegment.segment(image, net, (-8.2, 10, 40), sides)
+    assert told == everything
     box = dbsegment.around(image.affine, (-8.2, 10, 40))
     assert [part.start for part in box] == [80, 98, 100] and box[0].stop == 161
     assert (found[box] == whole[box]).all()
@@ -57,4 +60,4 @@ def test_labels_in_the_box_are_those_of_the_head(wanted: tuple[int, ...]) -> Non
         assert net.windows < many and np.count_nonzero(found) == np.count_nonzero(found[box])
     else:
         assert (found == whole).all()
-    assert dbsegment.segment(image, net, (-8.2, 10, 40), (5,), ((1,),))[1]  # post-processing needs the head
+    assert dbsegment.segment(image, net, (-8.2, 10, 40), [(4,)], ((1,),))[1]  # post-processing needs the head

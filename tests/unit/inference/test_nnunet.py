@@ -47,6 +47,16 @@ def test_plans_and_weights_are_those_of_the_files(tmp_path: Path) -> None:
         ({}, {"name": "nnUNetTrainer"}, "trainer nnUNetTrainer"),
         ({}, {"init": ("plans.pkl", 0)}, r"no plans of nnU-Net version 1 \(IndexError"),
         ({}, {"init": ("plans.pkl", 0, None, None, True, 3)}, r"no plans of nnU-Net version 1 \(KeyError"),
+        ({"conv_kernel_sizes": [[3, 3, 3]]}, {}, "not one kernel more than pools"),
+        ({"pool_op_kernel_sizes": [[2, 2, 2], [2, 5, 1]]}, {}, "not pools of 1 or 2"),
+        ({"conv_kernel_sizes": [[3, 3, 1], [3, 3, 3], [3, 3]]}, {}, "not kernels of 1 or 3"),
+        ({"transpose_forward": [0, 0, 1]}, {}, "not axes 0, 1 and 2"),
+        ({"conv_per_stage": 3 * 10**6}, {}, "not convolutions"),
+        ({"base_num_features": float("inf")}, {}, "no plans of nnU-Net version 1 .OverflowError"),
+        ({"base_num_features": 0}, {}, "not features"),
+        ({"patch_size": np.array([16, 12, 9]), "pool_op_kernel_sizes": [[2, 2, 2]] * 2}, {}, "that the pools divide"),
+        ({"patch_size": np.array([2**20, 2**20, 2**20])}, {}, "of ordinary size"),
+        ({}, {"name": "x" * 10**6}, r"the trainer x{80}, which"),
     ],
 )
 def test_other_plans_are_refused(tmp_path: Path, plans: dict[str, Any], info: dict[str, Any], message: str) -> None:
@@ -54,6 +64,12 @@ def test_other_plans_are_refused(tmp_path: Path, plans: dict[str, Any], info: di
     checkpoints.nnunet_fold(fold, checkpoints.nnunet_plans(**plans), {"x": np.zeros(1, np.float32)}, **info)
     with pytest.raises(MissingToolError, match=message):
         nnunet.plans(fold)
+
+
+def test_post_processing_that_is_damaged_is_refused(tmp_path: Path) -> None:
+    (tmp_path / nnunet.AFTERWARDS).write_text("[" * 100_000)
+    with pytest.raises(MissingToolError, match="post-processing cannot be read"):
+        nnunet.largest_only(tmp_path)
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:

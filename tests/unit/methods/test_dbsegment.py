@@ -93,6 +93,15 @@ def request_of_head(asked: Request) -> Request:
     return replace(asked, settings=replace(asked.settings, tables=(program,)))
 
 
+def test_a_container_is_named_only_where_it_computes(tmp_path: Path) -> None:
+    def software(engine: str) -> dict[str, object]:
+        given = {"models": str(tmp_path), "engine": engine, "runner": "docker", "image": "x/dbsegment:1"}
+        settings = own_settings(DBSegment(), load(None, {"tools": {"dbsegment": given}}))
+        return dict(DBSegment().software(settings)[0])
+
+    assert "Container" not in software("thalbids")
+
+
 def test_a_missing_side_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = request(tmp_path, monkeypatch, near=False)
 

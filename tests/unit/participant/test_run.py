@@ -49,6 +49,9 @@ def test_a_limit_below_what_one_step_needs_is_refused(tmp_path: Path) -> None:
     ]
     with pytest.raises(UsageError, match=r"'step 2.02' needs about 2.0 GB alone. Give --mem 2.1 or more"):
         check_memory(steps, load(None, {"run": {"mem_gb": 2.0}}))
+    steps[1].record_path.write_text("{}")  # it was computed once
+    check_memory(steps, load(None, {"run": {"mem_gb": 1.0}}))
+    steps[1].record_path.unlink()
     looked_up = [steps[0], replace(steps[1], look_up=True)]
     check_memory(looked_up, load(None, {"run": {"mem_gb": 0.5}}))
     check_memory(steps, load(None, {}))

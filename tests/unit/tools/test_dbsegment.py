@@ -247,6 +247,10 @@ def test_other_models_have_another_digest(tmp_path: Path) -> None:
     assert dbsegment.models_digest(settings) == before
     (root / "fold_6" / "model_final_checkpoint.model").write_bytes(data)
     assert before != dbsegment.models_digest(settings) is not None
+    before = dbsegment.models_digest(settings)
+    root = dbsegment.fold_folders(settings)[0].parent
+    (root / "postprocessing.json").write_text('{"for_which_classes": [24]}', encoding="utf-8")
+    assert before != dbsegment.models_digest(settings)
     assert DBSegment().params(load(None, {"tools": {"dbsegment": {"models": str(tmp_path)}}}))["Models"] != before
 
 

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from thalbids.bids.dataset.filters import Filters
@@ -269,11 +270,13 @@ def _chosen(what: str, asked: Sequence[str], existing: Sequence[str]) -> list[st
 
 def _where_they_are(root: Path) -> str:
     """What to give as BIDS_DIR in place of a folder that holds no subjects: the one above, or one inside."""
-    inside = [part for part in root.absolute().parts if part.startswith(("sub-", "ses-"))]
+    parts = root.absolute().parts
+    ends = parts if parts[-1].startswith(("sub-", "ses-")) else parts[:-1]  # anat, func ...
+    inside = [*takewhile(lambda part: part.startswith(("sub-", "ses-")), reversed(ends))][::-1]
     if inside and inside[0].startswith("sub-"):
         options = {"sub-": "--participant-label", "ses-": "--session-label"}
         wanted = " ".join(f"{options[part[:4]]} {part[4:]}" for part in inside)
-        top = next(above for above in root.absolute().parents if not set(inside) & set(above.parts))
+        top = Path(*ends[: len(ends) - len(inside)])
         return f"This is a folder inside a dataset. The command is: thalbids {top} OUTPUT_DIR participant {wanted}"
     below = [entry.name for entry in _entries(root) if _leads(entry) == "folder" and _has_subjects(root / entry.name)]
     if below:

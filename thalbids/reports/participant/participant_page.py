@@ -469,8 +469,8 @@ class _Shown:
             for method, path in self.session.probabilities.items()
         }
         there = {label: share for label, share in shares.items() if share is not None}
-        made = viewer.content(images, self.masks, self.focus, shown, there)
-        content = json.dumps(made, separators=(",", ":"))
+        page = viewer.content(images, self.masks, self.focus, shown, there)
+        content = json.dumps(page, separators=(",", ":"))
         return content.replace("<", "\\u003c")
 
     def _thumbnail(self, t1w: views.Volume, focus: views.Focus) -> str:
