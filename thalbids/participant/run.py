@@ -16,7 +16,7 @@ from thalbids.bids.dataset.filters import read_filters
 from thalbids.bids.dataset.inputs import Found, read_dataset
 from thalbids.bids.results.norms import TABLE as NORMS
 from thalbids.bids.results.norms import Norm, read_norms
-from thalbids.bids.results.outputs import check_output, open_dataset, read_json, write_json
+from thalbids.bids.results.outputs import check_output, open_dataset, read_json, read_table, write_json
 from thalbids.bids.results.removed import removed_from
 from thalbids.bids.tabular.given import check_tables
 from thalbids.engine import engine, lock, machine
@@ -32,7 +32,7 @@ from thalbids.participant.plan import plan, rated, steps_of
 from thalbids.participant.reporting import PageParams
 from thalbids.participant.session import REGISTERED
 from thalbids.participant.stages.person import siena
-from thalbids.participant.stages.session import icv, masks
+from thalbids.participant.stages.session import icv, masks, measures
 from thalbids.programs import FslSettings
 from thalbids.qmri import unringing
 from thalbids.raters import effect
@@ -40,6 +40,8 @@ from thalbids.registration.strategies import configured_for
 from thalbids.scratch import remove_dead
 from thalbids.settings import Inputs, Settings
 from thalbids.types import Session
+
+MOST_TOLD = 10  # excluded masks on the terminal
 
 
 def participant(
@@ -115,6 +117,8 @@ def participant(
                 stop_on_first_crash=settings.run.stop_on_first_crash,
                 cluster=settings.cluster,
             )
+            for line in excluded_masks(planned, results):
+                reporter.remark(line)
         with lock.shared_files(out_dir):
             add_software(out_dir, planned, results)
     if settings.outputs.report:
@@ -143,6 +147,18 @@ def check_memory(planned: Sequence[Step], settings: Settings) -> None:
         problem = f"--mem {limit:g}: the step '{largest.name}' needs about {largest.memory_gb:.1f} GB alone."
         needed = math.ceil(10 * largest.memory_gb) / 10
         raise UsageError(problem, f"Give --mem {needed:g} or more, or leave it out; nothing was done.")
+
+
+def excluded_masks(planned: Sequence[Step], results: Sequence[StepResult]) -> list[str]:
+    """The masks that quality control excludes in sessions measured in this run, a line each."""
+    lines = []
+    for step, result in zip(planned, results, strict=True):
+        if step.function is measures.measures and result.status == "ok" and not result.cached:
+            for row in read_table(step.outputs["volumes"]):
+                if row["status"] == "excluded":
+                    lines.append(f"excluded: {step.session} {row['method']}: {str(row['reason']).split('; ')[0]}")
+    more = [f"excluded: {len(lines) - MOST_TOLD} further masks, see the tables of volumes"]
+    return lines[:MOST_TOLD] + (more if len(lines) > MOST_TOLD else [])
 
 
 def norms_of(out_dir: Path, sessions: Sequence[Session]) -> tuple[dict[str, tuple[Norm, ...]], str]:

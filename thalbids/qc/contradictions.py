@@ -8,7 +8,7 @@ judged again without it, so that one wrong mask does not throw doubt on good one
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -262,8 +262,11 @@ def names_of(contradictions: Sequence[Contradiction]) -> str:
     return ", ".join(item.other for item in contradictions)
 
 
-def flag(verdict: Verdict, rule: str) -> dict[str, Any]:
-    """The flag of a mask that others contradict; not trusted where most do, or one of the same protocol does."""
+def flag(verdict: Verdict, rule: str, odd: Collection[str] = ()) -> dict[str, Any]:
+    """The flag of a mask that others contradict; not trusted where most do, or one of the same protocol does.
+
+    ``odd``: names of the masks that were found odd.
+    """
     worst = max(verdict.against, key=lambda contradiction: contradiction.excess)
     told = "; ".join(worst.words)
     count = f"{len(verdict.against)} of {verdict.heard}"
@@ -273,6 +276,12 @@ def flag(verdict: Verdict, rule: str) -> dict[str, Any]:
     elif rule == "odd_one_out":
         start = f"Most others contradict this mask ({count}: {names_of(verdict.against)})."
         advice = "Do not use it; look at its outline beside the others'."
+    elif all(contradiction.other in odd for contradiction in verdict.against):
+        start = (
+            f"It and {names_of(verdict.against)} contradict each other. This one lies nearer to {HEAD}, which is too "
+            "coarse to prove it right."
+        )
+        advice = "Look at both outlines; where this one follows the thalamus, run again without the other."
     else:
         start = f"It and {names_of(verdict.against)} contradict each other, and nothing tells which is wrong."
         advice = "Look at both outlines; leave out the one that does not follow the thalamus."

@@ -230,7 +230,7 @@ def _compare(
         if name in odd:
             entry["flags"].append(contradictions.flag(odd[name], "odd_one_out"))
         elif name in undecided:
-            entry["flags"].append(contradictions.flag(undecided[name], "contradiction"))
+            entry["flags"].append(contradictions.flag(undecided[name], "contradiction", odd))
         elif name not in doubtful:
             entry["flags"] += rules.apply(rules.AGREEMENT_RULES, entry["measures"])
 

@@ -152,8 +152,13 @@ def _gone(settings: DbSegmentSettings, where: str) -> Check | None:
     gone = [path.name.removeprefix("fold_") for path in fold_folders(settings) if not path.is_dir()]
     if not gone:
         return None
-    problem = f"the models of the folds {', '.join(gone)} are not in {folder}."
-    mend = f"Unpack {_ADDRESS}/{folder.name}.zip there, and name the folder above it: [tools.dbsegment] models = ..."
+    many = "model of the fold" if len(gone) == 1 else "models of the folds"
+    verb = "is" if len(gone) == 1 else "are"
+    problem = f"the {many} {', '.join(gone)} {verb} not in {folder}."
+    mend = (
+        f"Unpack {_ADDRESS}/{folder.name}.zip there, so that it holds {_MODEL}/fold_{gone[0]}, and name the folder "
+        "above it: [tools.dbsegment] models = ..."
+    )
     return Check(NAME, problem, mend, where)
 
 

@@ -10,8 +10,8 @@ import pytest
 from thalbids.engine.step import Step, StepResult
 from thalbids.errors import NoInputError, UsageError
 from thalbids.files import read_json, write_json
-from thalbids.participant.run import add_software, check_memory, norms_of, participant
-from thalbids.participant.stages.session import icv
+from thalbids.participant.run import add_software, check_memory, excluded_masks, norms_of, participant
+from thalbids.participant.stages.session import icv, measures
 from thalbids.settings import load
 
 SHAPE = (24, 24, 24)
@@ -56,6 +56,19 @@ def test_a_limit_below_what_one_step_needs_is_refused(tmp_path: Path) -> None:
     check_memory(looked_up, load(None, {"run": {"mem_gb": 0.5}}))
     check_memory(steps, load(None, {}))
     check_memory(steps, load(None, {"run": {"mem_gb": 0.1}, "cluster": {"system": "slurm"}}))
+
+
+def test_masks_that_quality_control_excludes_are_named(tmp_path: Path) -> None:
+    step = Step("measures", "sub-01", measures.measures, {}, {"volumes": tmp_path / "volumes.tsv"})
+    (tmp_path / "volumes.tsv").write_text("method\tstatus\treason\na\tok\tn/a\nb\texcluded\tit is torn; small\n")
+    other = replace(step, function=icv.icv, outputs={})
+    ok = StepResult("measures", "ok", session="sub-01")
+    assert excluded_masks([step, other], [ok, ok]) == ["excluded: sub-01 b: it is torn"]
+    assert excluded_masks([step], [replace(ok, cached=True)]) == []
+    rows = "".join(f"m{n}\texcluded\tfar\n" for n in range(12))
+    (tmp_path / "volumes.tsv").write_text("method\tstatus\treason\n" + rows)
+    lines = excluded_masks([step], [ok])
+    assert len(lines) == 11 and lines[-1] == "excluded: 2 further masks, see the tables of volumes"
 
 
 def test_a_damaged_table_of_norms_costs_the_pages_their_z_alone(tmp_path: Path) -> None:

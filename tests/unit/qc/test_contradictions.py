@@ -164,3 +164,11 @@ def test_limits_are_those_of_the_documentation() -> None:
     same, other, head = contradictions.SAME_PROTOCOL, contradictions.OTHER_PROTOCOL, contradictions.WITH_HEAD
     assert (same.centre_mm, same.end_mm, same.asymmetry, same.volume, same.overlap) == (3.5, 3.5, 0.12, 0.25, 0.82)
     assert other.centre_mm > same.centre_mm and head.volume is None
+
+
+def test_a_doubtful_mask_says_whether_the_other_one_is_odd() -> None:
+    verdict = contradictions.Verdict(1, (contradictions.Contradiction("first", ("it is far",), 2.0, False),))
+    alone = contradictions.flag(verdict, "contradiction")["reason"]
+    assert "nothing tells which is wrong" in alone
+    beside = contradictions.flag(verdict, "contradiction", {"first": verdict})["reason"]
+    assert "lies nearer to the whole-head network" in beside and "nothing tells" not in beside

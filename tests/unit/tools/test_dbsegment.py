@@ -199,7 +199,7 @@ def fold(tmp_path: Path, number: int, **plans: object) -> Path:
 def test_thalbids_computes_where_the_models_are(tmp_path: Path, install: Install) -> None:
     settings = DbSegmentSettings(models=tmp_path)
     fold(tmp_path, 4)
-    assert "folds 6 are not in" in dbsegment.check(settings).problem
+    assert "fold 6 is not in" in dbsegment.check(settings).problem
     path = fold(tmp_path, 6)
     assert dbsegment.check(settings).ok and not dbsegment.upstream(settings)
     assert dbsegment.version(settings) == "DBSegment 0.2.2, engine of thalbids 1"

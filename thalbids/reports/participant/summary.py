@@ -66,7 +66,8 @@ def trend(course: trajectory.Trajectory, along: Mapping[str, float]) -> str:
     where = f"{visit} (no volume at {', '.join(later)})" if later else "the last visit"
     start = f"{number} % at {where}"
     if last.doubtful:
-        return f"{start}; these visits were not acquired alike (see Change), so nothing can be said about it."
+        why = f" ({last.why})" if last.why else ""
+        return f"{start}; these visits cannot be compared{why}, so nothing can be said about it."
     if last.half is None:
         return f"{start}; the smallest change that is more than noise is not known for this method."
     limit = 100 * math.expm1(last.half)

@@ -33,12 +33,15 @@ Row = Mapping[str, str | None]
 
 @dataclass(frozen=True)
 class Point:
-    """A visit: its place along the axis, percent of the first, half of the band there (log scale), whether doubtful."""
+    """A visit: its place along the axis, percent of the first, half of the band there (log scale), whether doubtful and
+    why.
+    """
 
     x: float
     percent: float
     half: float | None
     doubtful: bool
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ def _point(row: Row, along: Mapping[str, float]) -> Point:
     change, low, high = (as_float(row[f"delta_percent{end}"]) for end in ("", "_low", "_high"))
     assert change is not None
     half = None if low is None or high is None else math.log((100 + high) / (100 + low)) / 2
-    return Point(along[str(row["session_id_followup"])], 100 + change, half, row["comparable"] == "no")
+    why = str(row.get("remark") or "").removeprefix("n/a")
+    return Point(along[str(row["session_id_followup"])], 100 + change, half, row["comparable"] == "no", why)
 
 
 def context(rows: Sequence[Row], link: str) -> dict[str, Any] | None:

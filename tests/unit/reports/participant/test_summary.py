@@ -68,8 +68,10 @@ def test_change_stands_beside_what_noise_may_do(percent: float, half: float | No
 
 
 def test_change_of_visits_that_differ_and_of_an_earlier_visit() -> None:
-    doubtful = Trajectory("A", 12.0, [Point(0, 100.0, 0.02, False), Point(1, 97.0, 0.02, True)])
-    assert "nothing can be said" in summary.trend(doubtful, {"ses-1": 0, "ses-2": 1})
+    doubtful = Trajectory("A", 12.0, [Point(0, 100.0, 0.02, False), Point(1, 97.0, 0.02, True, "slices of 3 mm")])
+    assert "cannot be compared (slices of 3 mm), so nothing can be said" in summary.trend(
+        doubtful, {"ses-1": 0, "ses-2": 1}
+    )
     earlier = Trajectory("A", 12.0, [Point(0, 100.0, 0.02, False), Point(1, 97.0, 0.02, False)])
     said = summary.trend(earlier, {"ses-1": 0, "ses-2": 1, "ses-3": 2})
     assert said.startswith("\N{MINUS SIGN}3.0 % at ses-2 (no volume at ses-3);")
