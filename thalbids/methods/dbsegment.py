@@ -167,9 +167,9 @@ def own_labels(request: Request) -> tuple[np.ndarray, dict[str, Any]]:
     conformed = network.conform(prepared)
     centre = request.centre if program.extent == "thalami" else None
     sides = (dbsegment.LEFT, dbsegment.RIGHT)
-    found, everything = network.segment(conformed, net, centre, sides, nnunet.largest_only(folds[0].parent))
+    segmented, everything = network.segment(conformed, net, centre, sides, nnunet.largest_only(folds[0].parent))
     net.rest()
-    labels = dbsegment.back(nib.Nifti1Image(found, conformed.affine), image)
+    labels = dbsegment.back(nib.Nifti1Image(segmented, conformed.affine), image)
     told = {"Extent": "head"} if everything else {"Extent": "thalami", "Description": NEAR_WORDS}
     return labels, {"WayBack": "header"} | told
 
