@@ -118,6 +118,8 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     )  # fmt: skip
     judged = volume_rows([PlannedMask(family, family, ("T1w",), "T1w")], document["Masks"])[0]
     row = {key: value for key, value in {**judged, "scan": scan.name, "icv_mm3": icv}.items() if key in COLUMNS}
+    for flag in (document["Brain"] or {}).get("flags", []):
+        print(f"{scan}: {flag['reason']} {flag['advice']}", file=sys.stderr)
     labels = looks_like_labels(np.asarray(image.dataobj))
     if labels:
         row |= {"status": "excluded", "reason": labels}

@@ -191,8 +191,8 @@ BRAIN_RULES = (
     Rule(
         "brain_volume", "volume_mm3", 700_000.0, 2_000_000.0,
         "The brain mask has {value} L; {limit} L is the limit of what is plausible in adults.",
-        "Look at the brain outline: a wrong brain mask spoils registration metrics, R1 scaling and the intracranial "
-        "volume.", DISTRUST, scale=1e-6, digits=2,
+        "Look at the brain outline, which R1 scaling and the intracranial volume depend on; where it is right, the "
+        "voxel sizes of the scan may be wrong, and with them every volume.", DISTRUST, scale=1e-6, digits=2,
     ),
     Rule(
         "brain_icv_fraction", "icv_fraction", 0.55, 1.15,
