@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from thalbids.image.digest import digest
+from thalbids.image.io import load_image, save_intensities
 from thalbids.qc import MaskInput
 from thalbids.raters.ratings import MASK, REGISTRATION, Verdict, read_verdicts, standing
 from thalbids.registration.gate import Attempt
+from thalbids.scratch import scratch
 from thalbids.settings import Ratings
 
 
@@ -81,8 +83,11 @@ class Registrations:
         asked = [entry for entry in self._rejected if entry["Strategy"] == attempt.strategy]
         if not asked or attempt.image is None:
             return ""
-        checksum = digest(np.asarray(attempt.image.dataobj), self._affine, np.float32)
-        same = [dict(entry) for entry in asked if entry["Sha256"] == checksum]
+        data = np.asarray(attempt.image.dataobj, dtype=np.float32)
+        with scratch("rated") as folder:  # raters saw what was stored, whose steps may be those of 16 bits
+            stored = np.asarray(load_image(save_intensities(data, self._affine, folder / "seen.nii.gz")).dataobj)
+        checksums = {digest(values, self._affine, np.float32) for values in (data, stored)}
+        same = [dict(entry) for entry in asked if entry["Sha256"] in checksums]
         self.applied += same
         return same[0]["Reason"] if same else ""
 
