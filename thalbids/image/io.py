@@ -221,15 +221,27 @@ def save_intensities(data: np.ndarray, affine: np.ndarray, path: Path | str) -> 
     divided by 65535 (by 32767 where there are negative values). An image stays float32 where that is more than a
     `_FINE`-th of its bright parts, because of single voxels that are much brighter, or where values are not finite.
     """
+    steps, slope = _in_steps(data)
+    return save_image(steps, affine, path, dtype=steps.dtype, slope=1.0 if slope is None else slope)
+
+
+def as_stored(data: np.ndarray) -> np.ndarray:
+    """The values (float32) that are read from what :func:`save_intensities` writes."""
+    steps, slope = _in_steps(data)
+    return steps if slope is None else (steps * np.float64(slope)).astype(np.float32)
+
+
+def _in_steps(data: np.ndarray) -> tuple[np.ndarray, float | None]:
+    """The steps of 16 bits and their size; float32 and None where an image stays as it is."""
     data = np.asarray(data, dtype=np.float32)
     low, high = (float(data.min()), float(data.max())) if data.size else (0.0, 0.0)
     kind = np.dtype(np.uint16 if low >= 0 else np.int16)
     slope = np.float32(max(-low, high) / np.iinfo(kind).max)
     bright = np.percentile(np.abs(data[data != 0]), 98) if (data != 0).any() else 0.0
     if not np.isfinite(slope) or slope < np.finfo(np.float32).tiny or slope * _FINE > bright:
-        return save_image(data, affine, path, dtype=np.float32)
+        return data, None
     steps = np.rint(data / np.float64(slope)).clip(np.iinfo(kind).min, np.iinfo(kind).max)
-    return save_image(steps, affine, path, dtype=kind, slope=float(slope))
+    return steps.astype(kind), float(slope)
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

@@ -139,11 +139,12 @@ def check_memory(planned: Sequence[Step], settings: Settings) -> None:
         ``--mem`` is too small. Jobs of a cluster have a memory of their own.
     """
     limit = settings.run.mem_gb
-    computed = [step for step in planned if not step.look_up and not step.record_path.is_file()]
-    if limit is None or settings.cluster.system != "none" or not computed:
+    if limit is None or settings.cluster.system != "none":
         return
-    largest = max(computed, key=lambda step: step.memory_gb)
-    if largest.memory_gb > limit:
+    too_large = (step for step in planned if step.memory_gb > limit and not step.look_up)
+    never_computed = (step for step in too_large if not step.record_path.is_file())
+    largest = max(never_computed, key=lambda step: step.memory_gb, default=None)
+    if largest is not None:
         problem = f"--mem {limit:g}: the step '{largest.name}' needs about {largest.memory_gb:.1f} GB alone."
         needed = math.ceil(10 * largest.memory_gb) / 10
         raise UsageError(problem, f"Give --mem {needed:g} or more, or leave it out; nothing was done.")

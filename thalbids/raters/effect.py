@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from thalbids.image.digest import digest
-from thalbids.image.io import load_image, save_intensities
+from thalbids.image.io import as_stored
 from thalbids.qc import MaskInput
 from thalbids.raters.ratings import MASK, REGISTRATION, Verdict, read_verdicts, standing
 from thalbids.registration.gate import Attempt
-from thalbids.scratch import scratch
 from thalbids.settings import Ratings
 
 
@@ -84,9 +83,8 @@ class Registrations:
         if not asked or attempt.image is None:
             return ""
         data = np.asarray(attempt.image.dataobj, dtype=np.float32)
-        with scratch("rated") as folder:  # raters saw what was stored, whose steps may be those of 16 bits
-            stored = np.asarray(load_image(save_intensities(data, self._affine, folder / "seen.nii.gz")).dataobj)
-        checksums = {digest(values, self._affine, np.float32) for values in (data, stored)}
+        # raters saw what was stored: in steps of 16 bits, or as it is by an earlier version
+        checksums = {digest(values, self._affine, np.float32) for values in (data, as_stored(data))}
         same = [dict(entry) for entry in asked if entry["Sha256"] in checksums]
         self.applied += same
         return same[0]["Reason"] if same else ""
@@ -107,11 +105,11 @@ def failed_masks(
     changed, notes = dict(masks), []
     for name, entries in rated.items():
         mask = masks.get(name)
-        reason = ""
+        checksum = ""
         if mask is not None and mask.labels is not None and affine is not None:
-            reason = digest(mask.labels != 0, affine, np.uint8)
+            checksum = digest(mask.labels != 0, affine, np.uint8)
         for entry in entries:
-            if mask is not None and entry["Sha256"] == reason:
+            if mask is not None and entry["Sha256"] == checksum:
                 changed[name] = replace(mask, failed_by=entry["Reason"])
             else:
                 notes.append(f"a rating of {name} is not applied, as the mask has changed: {entry['Reason']}")

@@ -14,7 +14,15 @@ import pytest
 from tests.conftest import ORIENTATIONS, affine_of, ramp, with_header, world_coordinates, world_image
 from thalbids.errors import ImageError, OutputError
 from thalbids.image.grids import voxel_volume
-from thalbids.image.io import header_voxels, load_image, load_labels, save_image, save_intensities, shape_and_affine
+from thalbids.image.io import (
+    as_stored,
+    header_voxels,
+    load_image,
+    load_labels,
+    save_image,
+    save_intensities,
+    shape_and_affine,
+)
 from thalbids.image.sparse import load_mask
 
 
@@ -411,3 +419,12 @@ def test_a_single_bright_voxel_does_not_coarsen_the_rest(tmp_path, spike):
     data[0, 0, 0] = spike
     read = nib.load(save_intensities(data, np.eye(4), tmp_path / "x.nii.gz")).get_fdata()
     np.testing.assert_allclose(read[1:], data[1:], atol=1e-6)
+
+
+@pytest.mark.parametrize("low", [0.0, -700.0])
+@pytest.mark.parametrize("spike", [1.0, 1e9])
+def test_what_is_read_back_is_known_beforehand(tmp_path, low, spike):
+    data = np.random.default_rng(4).uniform(low, 1100, (9, 10, 11)).astype(np.float32)
+    data[1, 2, 3] *= spike
+    read = np.asarray(load_image(save_intensities(data, np.eye(4), tmp_path / "x.nii.gz")).dataobj)
+    np.testing.assert_array_equal(read, as_stored(data))

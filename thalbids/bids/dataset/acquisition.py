@@ -89,25 +89,25 @@ def _number(value: object) -> float | None:
     return number if np.isfinite(number) else None
 
 
-def words(sidecar: Mapping[str, Any]) -> dict[str, str]:
+def words(facts: Mapping[str, Any]) -> dict[str, str]:
     """The facts for people: heading -> text, those that are known."""
 
     def sizes(key: str, digits: int) -> str:
-        return " x ".join(f"{value:.{digits}f}" for value in sidecar.get(key) or ())
+        return " x ".join(f"{value:.{digits}f}" for value in facts.get(key) or ())
 
     def quantity(key: str, unit: str, factor: float = 1.0) -> str:
-        value = sidecar.get(key)
+        value = facts.get(key)
         return "" if value is None else f"{value * factor:g} {unit}"
 
     rows = {
-        "Voxel (R, A, S)": f"{sizes('voxel_size_mm', 2)} mm" if sidecar.get("voxel_size_mm") else "",
-        "Slices": " ".join(filter(None, [quantity("slice_thickness_mm", "mm"), sidecar.get("slice_direction")])),
-        "Field of view": f"{sizes('field_of_view_mm', 0)} mm" if sidecar.get("field_of_view_mm") else "",
-        "Scanner": " ".join(filter(None, [sidecar.get("scanner"), quantity("field_strength_t", "T")])),
+        "Voxel (R, A, S)": f"{sizes('voxel_size_mm', 2)} mm" if facts.get("voxel_size_mm") else "",
+        "Slices": " ".join(filter(None, [quantity("slice_thickness_mm", "mm"), facts.get("slice_direction")])),
+        "Field of view": f"{sizes('field_of_view_mm', 0)} mm" if facts.get("field_of_view_mm") else "",
+        "Scanner": " ".join(filter(None, [facts.get("scanner"), quantity("field_strength_t", "T")])),
         "TR / TE / TI": " / ".join(
             quantity(key, "ms", 1000) or "?" for key in ("repetition_time_s", "echo_time_s", "inversion_time_s")
         ).replace("? / ? / ?", ""),
         "Flip angle": quantity("flip_angle_deg", "degrees"),
-        "Contrast agent": str(sidecar.get("contrast_agent") or "none named"),
+        "Contrast agent": str(facts.get("contrast_agent") or "none named"),
     }
     return {name: text for name, text in rows.items() if text}

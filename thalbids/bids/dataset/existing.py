@@ -77,8 +77,8 @@ def _files(root: Path, session: Session) -> list[BidsFile]:
     return [f for f in parsed if f is not None and _belongs(f.entities, entities, t1w)]
 
 
-def _belongs(entities: Mapping[str, str], derived: Mapping[str, str], t1w: Mapping[str, str]) -> bool:
-    if {key: entities[key] for key in ("sub", "ses") if key in entities} != dict(derived):
+def _belongs(entities: Mapping[str, str], session: Mapping[str, str], t1w: Mapping[str, str]) -> bool:
+    if {key: entities[key] for key in ("sub", "ses") if key in entities} != dict(session):
         return False
     if entities.get("space", "").lower().startswith(TEMPLATES):
         return False

@@ -178,12 +178,12 @@ class _Finder:
         if problem is None and "T1w" not in images:
             problem = self._without_t1w(subject, session, files, images)
         raw = self._raw(self.root / f"sub-{subject}" / (f"ses-{session}" if session else "")) if problem is None else ()
-        inputs = Session(subject, session, images, (*self.dataset_notes, *self.notes), problem, raw)
+        whole = Session(subject, session, images, (*self.dataset_notes, *self.notes), problem, raw)
         for note in self.notes:
-            LOG.info("%s: %s", inputs.name, note)
+            LOG.info("%s: %s", whole.name, note)
         if problem:
-            LOG.warning("%s: %s", inputs.name, problem)
-        return inputs
+            LOG.warning("%s: %s", whole.name, problem)
+        return whole
 
     def _raw(self, folder: Path) -> tuple[InputImage, ...]:
         """The raw quantitative images of the session; a folder that may not be read is noted."""

@@ -115,13 +115,16 @@ def changed_tables(out_dir: Path, ending: str, places: Sequence[Place]) -> dict[
     places : sessions; where one has records, its person's tables must have theirs
     """
     faults = {}
-    people = {place.participant_id.removeprefix("sub-") for place in places}
+    of_person: dict[str, list[Place]] = {}
+    for place in places:
+        of_person.setdefault(place.participant_id, []).append(place)
+    people = {person.removeprefix("sub-") for person in of_person}
     for person, path in tables_of_people(out_dir, ending, people):
         record = path.with_suffix(".json")
         fault = ""
         if record.is_file():
             fault = _record_fault(out_dir, record)[0]
-        elif any(place.participant_id == person and _recorded(place) for place in places):
+        elif any(map(_recorded, of_person.get(person, ()))):
             fault = f"{record.name}, the record of a table, is not there"
         if fault:
             faults[person] = f"{fault}: {MEND}"

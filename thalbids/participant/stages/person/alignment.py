@@ -122,8 +122,8 @@ def align(inputs: Inputs, outputs: Outputs, params: AlignmentParams, upstream: U
     if outcome.matrix is not None and image_of(params.sources[0]) == image_of(source):
         moved = np.asarray(resample_to(image, reference, order=1, matrix=outcome.matrix).dataobj)
         inside = (np.asarray(mask.dataobj) != 0) & (moved > 0)
-        correlations = correlation(np.asarray(reference.dataobj), moved, inside)
-        content["Correlation"] = None if math.isnan(correlations) else correlations
+        alike = correlation(np.asarray(reference.dataobj), moved, inside)
+        content["Correlation"] = None if math.isnan(alike) else alike
     write_json(outputs["alignment"], content)
     return Done()
 

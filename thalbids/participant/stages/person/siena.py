@@ -52,7 +52,7 @@ class SienaTableParams(Params):
     dictionary: Mapping[str, Any]
 
 
-def check(table: Siena, program: FslSettings) -> str:
+def check(asked: Siena, program: FslSettings) -> str:
     """What will be done about whole-brain change, in a sentence; to be called before a run.
 
     Raises
@@ -60,34 +60,34 @@ def check(table: Siena, program: FslSettings) -> str:
     UsageError, MissingToolError
         A table and a folder are both given; SIENA is asked for and not installed; a given table cannot be read.
     """
-    if table.table is not None:
-        read_given(table.table)
+    if asked.table is not None:
+        read_given(asked.table)
         return "whole-brain change: read from the given table"
-    if table.directory is not None:
-        if not table.directory.is_dir():
+    if asked.directory is not None:
+        if not asked.directory.is_dir():
             raise MetadataError(
-                "The folder of SIENA results is not there.", "Check [siena] directory.", table.directory
+                "The folder of SIENA results is not there.", "Check [siena] directory.", asked.directory
             )
         return "whole-brain change: read from existing SIENA results"
-    if table.run == "no":
+    if asked.run == "no":
         return "whole-brain change: not wanted"
     siena.command(program.siena_options)
-    if table.run == "yes":
+    if asked.run == "yes":
         fsl.required("siena", program)
     elif fsl.missing("siena", program) is not None:
         return "whole-brain change: not measured, FSL's SIENA is not installed"
     return "whole-brain change: by FSL's SIENA, for participants with two sessions or more"
 
 
-def source_of(table: Siena, program: FslSettings) -> str | None:
+def source_of(asked: Siena, program: FslSettings) -> str | None:
     """``table``, ``directory`` or ``siena``; None when there is nothing to do."""
-    if table.table is not None:
+    if asked.table is not None:
         return "table"
-    if table.directory is not None:
+    if asked.directory is not None:
         return "directory"
-    if table.run == "no":
+    if asked.run == "no":
         return None
-    if table.run == "auto" and fsl.missing("siena", program) is not None:
+    if asked.run == "auto" and fsl.missing("siena", program) is not None:
         return None
     return "siena"
 
