@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The demo from end to end: the files that it writes are those of tests/demo_files.txt, the BIDS validator finds no error,
-# and a second run computes nothing. Needs thalbids and bids-validator-deno on the PATH.
+# and a second run computes nothing. Nothing that was fetched or set up before is taken. Needs thalbids and bids-validator-deno on the PATH.
 #   tests/demo_check.sh FOLDER            checks
 #   tests/demo_check.sh FOLDER --update   writes the list anew
 set -euo pipefail
@@ -8,6 +8,9 @@ set -euo pipefail
 folder=$1
 list="$(dirname "$0")/demo_files.txt"
 out="$folder/derivatives/thalbids"
+cache=$(mktemp -d)
+trap 'rm -rf "$cache"' EXIT
+export THALBIDS_CACHE="$cache" # programs that somebody set up here would add their masks
 
 thalbids demo "$folder" --subjects 1 --nprocs 2
 # of the simulated cohort what the group level wrote, not the 42 people
