@@ -25,27 +25,54 @@ KILLS = 12
 
 
 def dataset(root: Path) -> Path:
-    """One person: a visit with three contrasts, and one a year later, moved and with noise."""
-    from nilearn.datasets import load_mni152_template
+    """One person with three contrasts."""
+    describe(root)
+    add_visit(root, "sub-01/anat/sub-01")
+    return root
 
-    t1w = load_mni152_template(resolution=2)
-    data = np.asarray(t1w.dataobj, dtype=np.float32)
-    shifted = t1w.affine.copy()
-    shifted[:3, 3] += (1.5, -2, 1)
-    first, later = (root / f"sub-01/ses-{label}/anat/sub-01_ses-{label}" for label in "12")
-    first.parent.mkdir(parents=True)
-    later.parent.mkdir(parents=True)
-    (root / "dataset_description.json").write_text('{"Name": "kill", "BIDSVersion": "1.10.0"}')
+
+def two_visits(root: Path) -> Path:
+    """The same person, and a visit a year later, moved and with noise."""
+    describe(root)
+    add_visit(root, "sub-01/ses-1/anat/sub-01_ses-1")
     dates = "session_id\tacq_time\nses-1\t2020-01-01\nses-2\t2021-01-01\n"
     (root / "sub-01/sub-01_sessions.tsv").write_text(dates)
-    nib.save(t1w, f"{first}_T1w.nii.gz")
-    nib.save(nib.Nifti1Image(np.sqrt(data), shifted), f"{first}_FLAIR.nii.gz")
-    nib.save(nib.Nifti1Image(data, t1w.affine), f"{first}_R1map.nii.gz")
+    template = mni152()
+    data = template.get_fdata(dtype=np.float32)
     noise = np.random.default_rng(1).normal(0, 0.01 * data.max(), data.shape)
-    nib.save(
-        nib.Nifti1Image(np.where(data > 0, np.abs(data + noise), 0).astype(np.float32), shifted), f"{later}_T1w.nii.gz"
-    )
+    later = np.where(data > 0, np.abs(data + noise), 0).astype(np.float32)
+    save(later, moved(template), root / "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz")
     return root
+
+
+def describe(root: Path) -> None:
+    root.mkdir(parents=True)
+    (root / "dataset_description.json").write_text('{"Name": "kill", "BIDSVersion": "1.10.0"}')
+
+
+def add_visit(root: Path, stem: str) -> None:
+    template = mni152()
+    data = template.get_fdata(dtype=np.float32)
+    save(data, template.affine, root / f"{stem}_T1w.nii.gz")
+    save(np.sqrt(data), moved(template), root / f"{stem}_FLAIR.nii.gz")
+    save(data, template.affine, root / f"{stem}_R1map.nii.gz")
+
+
+def mni152() -> nib.Nifti1Image:
+    from nilearn.datasets import load_mni152_template
+
+    return load_mni152_template(resolution=2)
+
+
+def moved(image: nib.Nifti1Image) -> np.ndarray:
+    affine: np.ndarray = image.affine.copy()
+    affine[:3, 3] += (1.5, -2, 1)
+    return affine
+
+
+def save(data: np.ndarray, affine: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(data, affine), path)
 
 
 def command(raw: Path, out: Path, nprocs: int) -> list[str]:
@@ -65,7 +92,7 @@ def contents(out: Path) -> dict[str, str]:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("nprocs", [1, 2])
 def test_killed_again_and_again_and_resumed(tmp_path: Path, nprocs: int) -> None:
-    raw = dataset(tmp_path / "raw")
+    raw = two_visits(tmp_path / "raw")
     began = time.monotonic()
     whole = subprocess.run(command(raw, tmp_path / "whole", 1), capture_output=True, text=True)
     length = time.monotonic() - began
