@@ -194,7 +194,7 @@ def test_a_task_of_the_array_does_one_participant_and_ends_as_thalbids_does(arra
         "--participant-label",
         "sub-02",
     ]
-    expected += ["--nprocs", "1", "--omp-nthreads", "4", "--mem", "6", "--config", "my settings.toml"]
+    expected += ["--nprocs", "1", "--omp-nthreads", "4", "--mem", "6.288", "--config", "my settings.toml"]
     assert ended.stdout.splitlines() == expected
     assert ended.returncode == 3
 

@@ -83,7 +83,7 @@ def _add(subject: SubjectPlan, plan: SessionPlan, first: SessionPlan, between: S
         ),
         needs=(plan.anatomy,) if others else (*before, plan.anatomy),
         after=(*before, *subject.needs(*between)) if others else (),
-        memory_gb=2.0,
+        memory_gb=1.5,
         version=2,
     )
 

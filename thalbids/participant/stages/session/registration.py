@@ -81,7 +81,7 @@ def add_steps(plan: SessionPlan, name: str) -> None:
         params=RefusalParams(image.problem) if image.problem else params_of(plan, name, image),
         needs=tuple(dict.fromkeys((plan.anatomy, plan.brain_step, *before))),
         record=record_of(plan, name),
-        memory_gb=plan.memory(2.0),
+        memory_gb=plan.memory(1.5),
         version=6,  # written as 16-bit integers
     )
     plan.segmentable[name] = target
