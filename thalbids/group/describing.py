@@ -24,7 +24,20 @@ def describe(cohort: Cohort, ledgers: Sequence[Mapping[str, Any]]) -> str:
     lines.append("Rows per analysis, before anything is fitted:")
     lines += [f"  {line}" for line in ledger_lines(ledgers)]
     lines += shown(cohort.notes, "all of them in the notes of a real run")
-    return "\n".join([*lines, *verdict(len(base), ledgers), "Nothing was written."])
+    return "\n".join([*lines, *verdict(len(base), ledgers), *lost_lines(cohort.lost), "Nothing was written."])
+
+
+def lost_lines(lost: Sequence[str], most: int = 5) -> list[str]:
+    """Why a run ends with exit code 1 although its tables were written, for its last lines.
+
+    Examples
+    --------
+    >>> lost_lines(["warning: sub-01 left out: its mask is not there."])
+    ['exit code 1, people or sessions are lost: sub-01 left out: its mask is not there.']
+    """
+    more = [f"exit code 1, and {len(lost) - most} more of this kind"] if len(lost) > most else []
+    named = [warning.removeprefix("warning: ") for warning in lost[:most]]
+    return [*(f"exit code 1, people or sessions are lost: {text}" for text in named), *more]
 
 
 def verdict(people: int, ledgers: Sequence[Mapping[str, Any]], few: int = 30) -> list[str]:

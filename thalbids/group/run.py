@@ -15,7 +15,7 @@ from thalbids.files import write_text
 from thalbids.group import plan
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
-from thalbids.group.describing import clinical_lines, describe, fitted_lines, shown, tables_line
+from thalbids.group.describing import clinical_lines, describe, fitted_lines, lost_lines, shown, tables_line
 from thalbids.group.intake import harmonise
 from thalbids.group.intake.reading import read_cohort
 from thalbids.group.registry import ANALYSES
@@ -62,7 +62,7 @@ def group(
     if dry_run:
         ledgers = [item.ledgers for item in ANALYSES if item.ledgers is not None]
         print(describe(cohort, [row for ledgers_of in ledgers for row in ledgers_of(cohort)]))
-        return 0
+        return 1 if cohort.lost else 0
     begin(out_dir)
     tables, problems = run_analyses(cohort, ANALYSES)
     tables = [*harmonised, *tables]
@@ -85,6 +85,8 @@ def group(
                 print("z against the controls: participant --reports-only puts it on the pages of the people.")
     empty = sum(table.frame.empty for table in tables)
     print(f"  {tables_line(len(tables), empty)}" if terse else f"{tables_line(len(tables), empty)}: group_*.tsv")
+    for line in lost_lines(cohort.lost):
+        print(line)
     end(out_dir)
     return 1 if problems or cohort.lost else 0
 

@@ -175,9 +175,10 @@ def test_who_is_in_one_place_only(tmp_path: Path, capsys: pytest.CaptureFixture[
     (raw / "sub-02" / "sub-02_sessions.tsv").unlink()
     lines = (raw / "participants.tsv").read_text().split("\n")
     (raw / "participants.tsv").write_text("\n".join(line for line in lines if not line.startswith("sub-02")))
-    assert main([str(raw), str(out), "group"]) == 0
-    shown = capsys.readouterr().out
-    assert "1 participants with derivatives are in no clinical table: sub-02." in shown
+    for more in (["--dry-run"], []):
+        assert main([str(raw), str(out), "group", *more]) == 1
+        shown = capsys.readouterr().out
+        assert "exit code 1, people or sessions are lost: 1 of 3 participants with derivatives have no row" in shown
     assert "1 participants of the clinical tables have no derivatives: sub-01." in shown
     assert {row["participant_id"] for row in read(out / "group_volumes.tsv")} == {"sub-02", "sub-03", "sub-04"}
 

@@ -58,6 +58,7 @@ class ClinicalData:
     problems : impossible values, each with file, row, column and value
     notes : what was repaired
     own : columns of the user's own that were found, True for one of numbers and False for one of words
+    listed : the people that have a row in participants.tsv
     """
 
     values: dict[tuple[str, str | None], dict[str, list[Entry]]] = field(default_factory=dict)
@@ -66,6 +67,7 @@ class ClinicalData:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     own: dict[str, bool] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)
 
 
 class ClinicalError(MetadataError):
@@ -306,6 +308,8 @@ class _Reading:
                 continue
             seen[key] = (number, cells)
             self.data.values.setdefault(key, {})  # the person and the visit exist, also without values
+            if rank == RANKS.index("participants"):
+                self.data.listed.add(key[0])
             self._row(row, variables, key, f"{shown}, row {number}", rank)
         self.data.notes += self.meaning.notes()
 

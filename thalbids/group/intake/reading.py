@@ -163,7 +163,7 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     for place in places:
         sessions.setdefault(place.participant_id, []).append(place.session_id)
     together = visits(clinical, sessions, {*settings.group.outcomes, *settings.group.outcomes_change})
-    lost = nearly(clinical, sessions)
+    lost = [*nearly(clinical, sessions), *unlisted(clinical, sessions)]
     notes = [*read.notes, *clinical.notes, *together.notes, *lost, *_told(clinical, sessions, together.conflicts)]
     if gone:
         kept = "They are kept (group.keep_removed)." if settings.group.keep_removed else "They are left out."
@@ -322,22 +322,38 @@ def nearly(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]]) -> lis
     return lost + ([f"warning: {told(pairs, f'{len(pairs)} sessions {here}', there)}"] if pairs else [])
 
 
+def unlisted(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]]) -> list[str]:
+    """Warnings about people with derivatives who have no row in participants.tsv where there is that table, and about
+    clinical tables that are of none of them; people whose label nearly matches a row are named by `nearly`.
+
+    A sessions.tsv of theirs does not replace the row: age, sex and diagnosis stand there.
+    """
+    people = {person for person, _ in clinical.values}
+    lost = [person for person in sessions if person not in clinical.listed] if clinical.listed else []
+    alike = partners(lost, clinical.listed)
+    lost = [person for person in lost if person not in alike]
+    warnings = []
+    if lost:
+        count = f"{len(lost)} of {len(sessions)} participants with derivatives have no row in participants.tsv"
+        warnings.append(f"warning: {count}, and nothing of what stands there: {_some(lost)}. Add or correct their rows.")
+    if people and not people & set(sessions):
+        text = "no participant of the clinical tables has derivatives: compare the labels (01 is not 1)."
+        warnings.append(f"warning: {text}")
+    return warnings
+
+
 def _told(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]], conflicts: Sequence[object]) -> list[str]:
     """What to say about the clinical tables."""
     people = {person for person, _ in clinical.values}
     notes = [f"warning: taken for missing: {problem}." for problem in clinical.problems]
     if conflicts:
         notes.append(f"warning: {len(conflicts)} values differ between clinical tables, see group_conflicts.tsv.")
-    without = [person for person in sessions if person not in people]
+    without = [] if clinical.listed else [person for person in sessions if person not in people]
     only = [person for person in people if person not in sessions]
     if without:
         notes.append(f"{len(without)} participants with derivatives are in no clinical table: {_some(without)}.")
     if only:
         notes.append(f"{len(only)} participants of the clinical tables have no derivatives: {_some(sorted(only))}.")
-    if people and len(only) == len(people):
-        notes.append(
-            "warning: no participant of the clinical tables has derivatives: compare the labels (01 is not 1)."
-        )
     seen = [
         key for key, values in clinical.values.items() if key[1] and key[0] in sessions and set(values) - {"acq_time"}
     ]

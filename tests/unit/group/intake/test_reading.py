@@ -110,3 +110,28 @@ def test_people_and_sessions_that_nearly_match_are_lost_and_named(tmp_path: Path
     assert "sub-10 ses-01 for ses-1" in sessions
     assert set(cohort.lost) <= set(cohort.notes)
     assert cohort_of(*write_cohort(tmp_path / "other", 3)[:2]).lost == []
+
+
+def test_people_without_a_row_are_lost_although_they_have_a_sessions_table(tmp_path: Path) -> None:
+    raw, out, _ = write_cohort(tmp_path, 4)
+    table = raw / "participants.tsv"
+    everybody = table.read_text()
+    table.write_text(everybody.replace("sub-02", "sub-7x"))
+    (warning,) = cohort_of(raw, out).lost
+    assert "1 of 4 participants with derivatives have no row in participants.tsv" in warning and "sub-02." in warning
+    table.write_text(everybody.replace("sub-0", "sub-x"))
+    (warning,) = cohort_of(raw, out).lost  # the sessions tables are still of the right people
+    assert "4 of 4 participants" in warning
+    for person in ("sub-01", "sub-02", "sub-03", "sub-04"):
+        (raw / person / f"{person}_sessions.tsv").unlink()
+    assert "no participant of the clinical tables has derivatives" in cohort_of(raw, out).lost[1]
+    table.unlink()
+    assert cohort_of(raw, out).lost == []
+
+
+def test_further_people_of_participants_tsv_are_no_loss(tmp_path: Path) -> None:
+    raw, out, _ = write_cohort(tmp_path, 4)
+    with (raw / "participants.tsv").open("a") as stream:
+        stream.write((raw / "participants.tsv").read_text().splitlines()[-1].replace("sub-04", "sub-99") + "\n")
+    cohort = cohort_of(raw, out)
+    assert cohort.lost == [] and any("have no derivatives: sub-99" in note for note in cohort.notes)
