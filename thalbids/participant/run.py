@@ -163,11 +163,14 @@ def excluded_masks(planned: Sequence[Step], results: Sequence[StepResult]) -> li
 
 
 def norms_of(out_dir: Path, sessions: Sequence[Session]) -> tuple[dict[str, tuple[Norm, ...]], str]:
-    """What an earlier group level says of these people's volumes, and why its table cannot be read."""
+    """What an earlier group level says of these people's volumes, and why its table, or rows of it, cannot be read."""
     try:
-        return read_norms(out_dir, {f"sub-{session.subject}" for session in sessions}), ""
+        norms, unread = read_norms(out_dir, {f"sub-{session.subject}" for session in sessions})
     except MetadataError as error:
         return {}, f"{NORMS} is left out of the pages: {error.problem} {error.mend}"
+    more = f" and {len(unread) - MOST_TOLD} more" if len(unread) > MOST_TOLD else ""
+    named = f"{', '.join(unread[:MOST_TOLD])}{more}"
+    return norms, f"warning: {NORMS}: {named} cannot be read; no z for it. Run group again." if unread else ""
 
 
 def describe_methods(out_dir: Path) -> None:

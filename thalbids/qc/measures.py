@@ -197,18 +197,19 @@ def _volumes(mask: np.ndarray, sides: Sides, affine: np.ndarray, soft: float | N
 def _shape(mask: np.ndarray, sides: Sides) -> Measures:
     """Connected components (26 neighbours) and the share of the largest; of the whole mask when it has no sides."""
     if sides[0] is None or sides[1] is None:
-        count, _ = _components(mask)
+        count, both = _components(mask, 2)
         return {
             "components": count, "components_left": None, "components_right": None,
-            "largest_fraction_left": None, "largest_fraction_right": None,
+            "largest_fraction_left": None, "largest_fraction_right": None, "two_largest_fraction": both,
         }  # fmt: skip
-    (n_left, f_left), (n_right, f_right) = _components(sides[0]), _components(sides[1])
+    (n_left, f_left), (n_right, f_right) = _components(sides[0], 1), _components(sides[1], 1)
     return {
         "components": n_left + n_right,
         "components_left": n_left,
         "components_right": n_right,
         "largest_fraction_left": f_left,
         "largest_fraction_right": f_right,
+        "two_largest_fraction": None,
     }
 
 
@@ -243,13 +244,13 @@ def _sides(labels: np.ndarray) -> Sides:
     return labels == LEFT_THALAMUS, labels == RIGHT_THALAMUS
 
 
-def _components(mask: np.ndarray) -> tuple[int, float | None]:
-    """Number of components and the share of the mask that the largest holds (None when the mask is empty)."""
+def _components(mask: np.ndarray, largest: int) -> tuple[int, float | None]:
+    """Number of components and the share of the mask that the ``largest`` ones hold (None when the mask is empty)."""
     numbered, count = ndimage.label(mask, CONNECTIVITY_26)
     if count == 0:
         return 0, None
     sizes = np.bincount(numbered.ravel())[1:]
-    return int(count), float(sizes.max() / sizes.sum())
+    return int(count), float(np.sort(sizes)[-largest:].sum() / sizes.sum())
 
 
 def _centre(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:

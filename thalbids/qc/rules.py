@@ -101,6 +101,10 @@ UNSIDED_RULES = (
         _REDO, DISTRUST, scale=0.001, digits=2,
     ),
     Rule("components", "components", None, 6, "The mask falls into {value} separate pieces.", _LOOK, digits=0),
+    Rule(
+        "torn", "two_largest_fraction", 0.5, None,
+        "The mask is torn: its two largest pieces hold {value} % of it together.", _REDO, DISTRUST, scale=100.0,
+    ),
 )  # fmt: skip
 
 SIDED_RULES = (

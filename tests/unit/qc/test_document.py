@@ -38,6 +38,12 @@ def document(labels=None, others=None, **more) -> dict:
     return qc.build(subject="01", session="2", affine=AFFINE, masks=masks, brain=head(), **more)
 
 
+def one_label_torn() -> np.ndarray:
+    """Both thalami apart from each other under one label, every third slice left out."""
+    mask = thalami(radius=6.2, left=(28, 42, 29), right=(42, 42, 29)) != 0
+    return (mask & (np.arange(SHAPE[2]) % 3 != 0)).astype(np.uint8)
+
+
 def raised(doc: dict) -> set[str]:
     return {flag["rule"] for flag in doc["Flags"]}
 
@@ -54,6 +60,7 @@ def test_a_good_session_has_no_flags_and_a_trusted_mask():
     [
         (np.zeros(SHAPE, np.uint8), "empty", "distrust"),
         (np.where(np.arange(SHAPE[2]) % 3 == 0, 0, thalami(radius=6.2)).astype(np.uint8), "torn_left", "distrust"),
+        (one_label_torn(), "torn", "distrust"),
         (thalami(radius=3), "volume_left", "distrust"),
         (thalami(radius=8, left=(26, 42, 29), right=(44, 42, 29)), "volume_right", "distrust"),
         (thalami(left=(41, 42, 29), right=(29, 42, 29)), "left_right_swapped", "distrust"),
@@ -73,6 +80,10 @@ def test_each_implausible_mask_is_flagged_in_words(labels, rule, severity):
     assert flag["advice"]
     if severity == "distrust":
         assert not doc["Masks"]["synthalT1w"]["trusted"]
+
+
+def test_a_whole_mask_without_sides_is_not_torn():
+    assert "torn" not in raised(document((thalami() != 0).astype(np.uint8)))
 
 
 def test_an_empty_mask_raises_one_flag_only():

@@ -52,35 +52,38 @@ class Norm:
         return dict(vars(self))
 
 
-def read_norms(out_dir: Path, people: Collection[str]) -> dict[str, tuple[Norm, ...]]:
-    """What the last group level in this folder says of these people (``sub-01``), by session (``sub-01_ses-1``); {}
-    where there was none.
+def read_norms(out_dir: Path, people: Collection[str]) -> tuple[dict[str, tuple[Norm, ...]], list[str]]:
+    """What the last group level in this folder says of these people (``sub-01``), by session (``sub-01_ses-1``), and
+    which of their rows cannot be read; nothing where there was none.
 
     Only the rows of these people are taken apart: the table of a large study has a million.
 
     Raises
     ------
     MetadataError
-        The table cannot be read, or is another.
+        The whole table cannot be read, or is another.
     """
     path = out_dir / TABLE
     if not path.is_file():
-        return {}
+        return {}, []
     header, *lines = read_text(path).split("\n")
     columns = header.split("\t")
     if columns[0] != _COLUMNS[0] or not set(_COLUMNS) <= set(columns):
         raise MetadataError("it is a table of another version.", "Run group again.", path)
     norms: dict[str, list[Norm]] = {}
+    unread = []
     for number, line in enumerate(lines, start=2):
         person = line.partition("\t")[0]
         if person in people:
             cells = dict(zip(columns, line.split("\t"), strict=False))
             name = person if cells.get("session_id") == MISSING else f"{person}_{cells.get('session_id')}"
             try:
-                norms.setdefault(name, []).append(_norm(cells))
+                norm = _norm(cells)
             except (KeyError, ValueError):
-                raise MetadataError(f"row {number} cannot be read.", "Run group again.", path) from None
-    return {name: tuple(rows) for name, rows in norms.items()}
+                unread.append(f"row {number} ({name} {cells.get('method', '')})")
+            else:
+                norms.setdefault(name, []).append(norm)
+    return {name: tuple(rows) for name, rows in norms.items()}, unread
 
 
 def _norm(cells: dict[str, str]) -> Norm:

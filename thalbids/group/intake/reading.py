@@ -335,7 +335,9 @@ def unlisted(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]]) -> l
     warnings = []
     if lost:
         count = f"{len(lost)} of {len(sessions)} participants with derivatives have no row in participants.tsv"
-        warnings.append(f"warning: {count}, and nothing of what stands there: {_some(lost)}. Add or correct their rows.")
+        warnings.append(
+            f"warning: {count}, and nothing of what stands there: {_some(lost)}. Add or correct their rows."
+        )
     if people and not people & set(sessions):
         text = "no participant of the clinical tables has derivatives: compare the labels (01 is not 1)."
         warnings.append(f"warning: {text}")

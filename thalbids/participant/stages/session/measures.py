@@ -123,7 +123,7 @@ def add_steps(plan: SessionPlan) -> None:
         ),
         record=plan.qc,
         memory_gb=plan.memory(1.0),
-        version=3,  # noise, balance of left and right between visits
+        version=4,  # torn masks without sides
     )
 
 
