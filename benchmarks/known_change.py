@@ -31,7 +31,7 @@ from scipy.spatial.transform import Rotation
 
 from thalbids.errors import ThalbidsError
 from thalbids.inference import synthal
-from thalbids.longitudinal.affine import Seen, measure
+from thalbids.longitudinal.affine import LabelledVisit, measure
 from thalbids.longitudinal.space import mean_space
 
 SIDES = (10, 49)
@@ -217,7 +217,7 @@ def measured(person: Person, field: Field | None, scanners: tuple[Scanner, Scann
     masks = [seen_of(scan, middle, net) for scan in (first, second)]
     matrix = registered(first, second, middle, np.random.default_rng(seed))
     spaces = mean_space({(0, 1): matrix}, 2)
-    visits = [Seen(s.image, m, t) for s, (m, _), t in zip((first, second), masks, spaces, strict=True)]
+    visits = [LabelledVisit(s.image, m, t) for s, (m, _), t in zip((first, second), masks, spaces, strict=True)]
     began = time.process_time()
     try:
         change = measure(*visits)

@@ -47,7 +47,7 @@ def own(weights: Path, image: Path, out: Path, near: bool, precision: str) -> No
     """One image by thalbids; prints the windows and the seconds of processor time for each."""
     from thalbids.inference import mindglide
 
-    net, scan = mindglide.Network(weights, precision), load_image(image)
+    net, scan = mindglide.MindGlideNetwork(weights, precision), load_image(image)
     spent: list[float] = []
 
     def timed(window: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from thalbids.group.comparison import Job, compare, compare_all
+from thalbids.group.comparison import SessionMasks, compare, compare_all
 from thalbids.group.statistics.concordance import agreement, containment, paired
 from thalbids.image.io import load_labels, save_image
 
@@ -43,7 +43,7 @@ def thalami(rng: np.random.Generator) -> np.ndarray:
     return mask
 
 
-def cohort(folder: Path, participants: int, raters: int, variants: int = 24) -> list[Job]:
+def cohort(folder: Path, participants: int, raters: int, variants: int = 24) -> list[SessionMasks]:
     """Files of a cohort; ``variants`` different masks, each linked under many names."""
     rng = np.random.default_rng(1)
     affine = np.diag([ZOOM, ZOOM, ZOOM, 1.0])
@@ -58,7 +58,7 @@ def cohort(folder: Path, participants: int, raters: int, variants: int = 24) -> 
     for person in range(participants):
         methods = {method: link(f"sub-{person}_{method}") for method in METHODS}
         rater = {"manual": link(f"sub-{person}_manual")} if person < raters else {}
-        jobs.append(Job(f"sub-{person}", None, methods, rater, containment.t1w_derived(METHODS)))
+        jobs.append(SessionMasks(f"sub-{person}", None, methods, rater, containment.t1w_derived(METHODS)))
     return jobs
 
 
@@ -69,7 +69,7 @@ def seconds(function: object, *arguments: object) -> float:
     return time.process_time() - start
 
 
-def one_session(job: Job) -> None:
+def one_session(job: SessionMasks) -> None:
     """The ratio that matters: everything of one session against inflating its files."""
     files = [*job.methods.values(), *job.raters.values()]
     for path in files:  # into the page cache

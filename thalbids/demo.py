@@ -39,7 +39,7 @@ CORE, FADED = 1.35, 2.2  # contraction is even up to CORE times the ellipsoid an
 
 
 @dataclass(frozen=True)
-class Grid:
+class SamplingGrid:
     """Where an image is sampled: voxel sizes (mm), shape, storage order of the axes, and a tilt about x (degrees)."""
 
     zooms: tuple[float, float, float]
@@ -60,13 +60,13 @@ class Grid:
 
 
 GRIDS = {
-    "T1w": Grid((1.0, 1.0, 1.0), (192, 176, 160), "PSR"),  # sagittal, as 3-D T1w are mostly stored
-    "FLAIR": Grid((1.0, 1.0, 2.0), (160, 192, 88), "LAS", tilt=6.0),
-    "R1map": Grid((1.2, 1.2, 1.2), (132, 160, 146), "RAS"),
+    "T1w": SamplingGrid((1.0, 1.0, 1.0), (192, 176, 160), "PSR"),  # sagittal, as 3-D T1w are mostly stored
+    "FLAIR": SamplingGrid((1.0, 1.0, 2.0), (160, 192, 88), "LAS", tilt=6.0),
+    "R1map": SamplingGrid((1.2, 1.2, 1.2), (132, 160, 146), "RAS"),
 }
 # Intensity of CSF, grey and white matter. FLAIR: fluid suppressed, grey above white. R1 in 1/s at 3 T.
 TISSUES = {"FLAIR": (40.0, 430.0, 340.0), "R1map": (0.25, 0.65, 1.0)}
-MPM_GRID = Grid((2.0, 2.0, 2.0), (84, 100, 88), "RAS")  # of multi-parameter mapping, in place of the R1 map
+MPM_GRID = SamplingGrid((2.0, 2.0, 2.0), (84, 100, 88), "RAS")  # of multi-parameter mapping, in place of the R1 map
 MPM_TIMES = tuple(0.00246 * k for k in (1, 3, 5))  # s
 MPM_RINGING = 0.9  # share of the frequencies that are measured: edges ring
 T1W_MAXIMUM = 900.0
@@ -207,7 +207,7 @@ def rotation(degrees: Sequence[float] | np.ndarray) -> np.ndarray:
     return matrix
 
 
-class Template:
+class TemplateImages:
     """The template's images on their common grid, ready to be sampled."""
 
     def __init__(self) -> None:
@@ -268,7 +268,7 @@ def _properties() -> dict[str, tuple[float, float, float]]:
     return {name: tuple(getattr(tissue, name) for tissue in tissues) for name in names}
 
 
-def render_properties(person: Person, session: str, contrast: str, template: Template) -> phantom.Properties:
+def render_properties(person: Person, session: str, contrast: str, template: TemplateImages) -> phantom.Properties:
     """The head as multi-parameter mapping sees it; it moves a little from contrast to contrast."""
     random = np.random.default_rng(
         [person.seed, person.number, 7, int(session), sorted(phantom.FLIP_ENTITIES).index(contrast)]
@@ -292,7 +292,7 @@ def render_properties(person: Person, session: str, contrast: str, template: Tem
     return phantom.Properties(**volumes)
 
 
-def render(person: Person, session: str, suffix: str, template: Template) -> tuple[np.ndarray, np.ndarray]:
+def render(person: Person, session: str, suffix: str, template: TemplateImages) -> tuple[np.ndarray, np.ndarray]:
     """One image and its affine: the template through the person's warp, with shading (not R1) and noise."""
     grid = GRIDS[suffix]
     affine = grid.affine(np.array([0.0, -16.0, 6.0]))
@@ -353,7 +353,7 @@ def write_dataset(root: Path, subjects: int = 3, seed: int = 1, *, qmri: bool = 
     if description_in(root, text) == _DESCRIPTION:
         return
     cohort = people(subjects, seed)
-    template = Template()
+    template = TemplateImages()
     write_text(root / "README", text)
     _write_tables(root, cohort)
     if not qmri:
@@ -386,7 +386,7 @@ def _check_numbers(subjects: int, seed: int) -> None:
         raise UsageError("--subjects must be 1 to 99 and --seed must not be negative.")
 
 
-def _write_image(root: Path, person: Person, session: str, suffix: str, template: Template) -> None:
+def _write_image(root: Path, person: Person, session: str, suffix: str, template: TemplateImages) -> None:
     folder = root / f"sub-{person.label}" / f"ses-{session}" / "anat"
     stem = f"sub-{person.label}_ses-{session}_{suffix}"
     save_image(*render(person, session, suffix, template), folder / f"{stem}.nii.gz")
@@ -395,7 +395,7 @@ def _write_image(root: Path, person: Person, session: str, suffix: str, template
         write_json(folder / f"{stem}.json", {"TrueRigidFromT1w": moved.tolist()})
 
 
-def _write_raw(root: Path, person: Person, session: str, template: Template) -> None:
+def _write_raw(root: Path, person: Person, session: str, template: TemplateImages) -> None:
     """Multi-parameter mapping by the paper's protocol, with three echoes."""
     stem = f"sub-{person.label}_ses-{session}"
     seed = (person.seed, person.number, 8, int(session))

@@ -88,7 +88,7 @@ CENTRE, RADII, TURN = (12.5, -18.0, 6.5), (8.5, 16.0, 9.5), 25.0  # mm, mm, degr
 
 
 @dataclass(frozen=True)
-class Person:
+class SimulatedPerson:
     """One simulated person: what is true of them. ``volumes`` (mL) and ``years`` per visit."""
 
     label: str
@@ -119,13 +119,13 @@ class Person:
         raise ValueError(self.diagnosis)
 
 
-def people(seed: int) -> list[Person]:
+def people(seed: int) -> list[SimulatedPerson]:
     """Everybody, controls first."""
     names = [name for name, group in DIAGNOSES.items() for _ in range(group.people)]
     return [_person(number, name, seed) for number, name in enumerate(names)]
 
 
-def _person(number: int, diagnosis: str, seed: int) -> Person:
+def _person(number: int, diagnosis: str, seed: int) -> SimulatedPerson:
     group, rng = DIAGNOSES[diagnosis], np.random.default_rng([seed, number, 0])
     age = round(float(group.age + rng.uniform(-12, 12)), 1)
     sex = "F" if rng.uniform() < 0.6 else "M"
@@ -138,7 +138,7 @@ def _person(number: int, diagnosis: str, seed: int) -> Person:
     volumes = tuple(float(start * (1 + rate * when / 100)) for when in years)
     r1 = float(rng.normal(group.r1, R1_SPREAD))
     site, label = "AB"[int(rng.integers(2))], f"sim{number + 1:02d}"
-    return Person(label, number, seed, diagnosis, age, sex, icv, duration, site, years, volumes, r1)
+    return SimulatedPerson(label, number, seed, diagnosis, age, sex, icv, duration, site, years, volumes, r1)
 
 
 def write_cohort(root: Path, seed: int = 1) -> Iterator[str]:
@@ -177,7 +177,7 @@ def command(root: Path) -> list[str]:
     return [str(root / "raw"), str(root / "derivatives" / "thalbids"), "group", *given]
 
 
-def _write_raw(raw: Path, cohort: Sequence[Person]) -> None:
+def _write_raw(raw: Path, cohort: Sequence[SimulatedPerson]) -> None:
     """The clinical tables, their dictionaries, and the truth."""
     write_text(raw / ".bidsignore", "truth*\n")
     rows = [
@@ -206,7 +206,7 @@ def _write_raw(raw: Path, cohort: Sequence[Person]) -> None:
         write_json(raw / f"{name}.json", content, sort_keys=False)
 
 
-def _visits(person: Person) -> list[dict[str, Any]]:
+def _visits(person: SimulatedPerson) -> list[dict[str, Any]]:
     """Clinical values at every visit: linear in the true volume of the first, and in what was lost since."""
     rng = person.random(1)
     deviates = rng.normal(0, 1, 4)
@@ -243,7 +243,7 @@ def _visits(person: Person) -> list[dict[str, Any]]:
     return rows
 
 
-def _write_person(root: Path, person: Person, base: np.ndarray) -> None:
+def _write_person(root: Path, person: SimulatedPerson, base: np.ndarray) -> None:
     """The derivatives of a person: volumes, intracranial volume, quality control, R1, change; masks of the baseline."""
     out = root / "derivatives" / "thalbids"
     measured = measure(person)
@@ -255,7 +255,7 @@ def _write_person(root: Path, person: Person, base: np.ndarray) -> None:
     _write_masks(root, person, base, {name: values[VISITS[0]] for name, values in measured.items()})
 
 
-def measure(person: Person) -> dict[str, dict[str, int]]:
+def measure(person: SimulatedPerson) -> dict[str, dict[str, int]]:
     """By method and session what it measures, in mm3: the true volume with the method's bias and errors.
 
     The scan's own error does not depend on which other sessions there are.
@@ -277,7 +277,7 @@ def _halves(volume: int) -> tuple[int, int]:
     return left, volume - left
 
 
-def _write_session(out: Path, person: Person, session: str, volumes: Mapping[str, int]) -> None:
+def _write_session(out: Path, person: SimulatedPerson, session: str, volumes: Mapping[str, int]) -> None:
     stem, folder = f"sub-{person.label}_ses-{session}", out / f"sub-{person.label}" / f"ses-{session}" / "anat"
     rows = []
     for name, volume in volumes.items():
@@ -306,7 +306,7 @@ def _document(volumes: Mapping[str, int]) -> dict[str, Any]:
     return {"Flags": [], "Registrations": [], "ICV": [], "Masks": masks, "Brain": None, "Images": {"T1w": image}}
 
 
-def _r1(person: Person, session: str, volumes: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+def _r1(person: SimulatedPerson, session: str, volumes: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     """R1 inside the masks: the person's own, with an error of each method and session."""
     place = (*VISITS, RESCAN).index(session)
     for index, (name, volume) in enumerate(volumes.items()):
@@ -320,7 +320,7 @@ def _r1(person: Person, session: str, volumes: Mapping[str, int]) -> Iterator[di
 
 
 def _write_change(
-    out: Path, person: Person, sessions: Sequence[str], measured: Mapping[str, Mapping[str, int]]
+    out: Path, person: SimulatedPerson, sessions: Sequence[str], measured: Mapping[str, Mapping[str, int]]
 ) -> None:
     """Whole-brain change, and change of the thalami by registration, of all pairs of visits."""
     rng, folder = person.random(4), out / f"sub-{person.label}" / "anat"
@@ -341,7 +341,7 @@ def _write_change(
     write_table(folder / f"sub-{person.label}_desc-change_morph.tsv", change, dictionaries.CHANGE_COLUMNS)
 
 
-def _write_masks(root: Path, person: Person, base: np.ndarray, volumes: Mapping[str, int]) -> None:
+def _write_masks(root: Path, person: SimulatedPerson, base: np.ndarray, volumes: Mapping[str, int]) -> None:
     """The masks of the baseline: those of the methods have just the volume of the table, on the border of the truth."""
     out, ids = root / "derivatives" / "thalbids", (f"sub-{person.label}", f"ses-{VISITS[0]}")
     shape = base * (1 + 0.06 * _wobble(person.random(5)))
@@ -417,7 +417,7 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Found:
+class RecoveredFact:
     """What the group level says of a fact; NaN where its table has no such row."""
 
     fact: Fact
@@ -453,7 +453,7 @@ def _facts() -> Iterator[Fact]:
         yield Fact(f"error of one scan, {method}", known.scan, "mL", "group_retest", where)
 
 
-def held_against_truth(out_dir: Path) -> list[Found]:
+def held_against_truth(out_dir: Path) -> list[RecoveredFact]:
     """Every fact of `TRUTH` beside what the tables of the group level say; without intervals of their own, mean and SD
     of the table give them (normal).
     """
@@ -470,7 +470,7 @@ def held_against_truth(out_dir: Path) -> list[Found]:
         estimate = values.get(fact.estimate, math.nan)
         half = 1.96 * values["sd"] / math.sqrt(values["n"]) if {"sd", "n"} <= set(values) else math.nan
         low, high = values.get(fact.low, estimate - half), values.get(fact.high, estimate + half)
-        facts.append(Found(fact, estimate, low, high))
+        facts.append(RecoveredFact(fact, estimate, low, high))
     return facts
 
 

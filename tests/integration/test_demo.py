@@ -126,7 +126,7 @@ class BlurredThalami:
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_the_truth_is_what_the_images_show(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "NOISE", dict.fromkeys(demo.NOISE, 0.0))
-    monkeypatch.setattr(demo, "GRIDS", demo.GRIDS | {"R1map": demo.Grid((1.0, 1.0, 1.0), (72, 80, 64), "RAS")})
+    monkeypatch.setattr(demo, "GRIDS", demo.GRIDS | {"R1map": demo.SamplingGrid((1.0, 1.0, 1.0), (72, 80, 64), "RAS")})
     person = demo.people(3, seed=7)[number]
     first, second = (
         float(demo.render(person, session, "R1map", BlurredThalami())[0].sum()) for session in demo.SESSIONS

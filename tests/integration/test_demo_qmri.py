@@ -52,7 +52,7 @@ def truth_inside(out: Path) -> dict[str, np.ndarray]:
     world = np.argwhere(inside) @ image.affine[:3, :3].T + image.affine[:3, 3]
     to_head = np.linalg.inv(demo.pose(person, "1", "T1w"))
     points = demo.Warp.of(person)(world @ to_head[:3, :3].T + to_head[:3, 3])
-    template = demo.Template()
+    template = demo.TemplateImages()
     return {name: template.sample(name, points) for name in MAPS.values()}
 
 

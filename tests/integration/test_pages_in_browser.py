@@ -21,7 +21,7 @@ from thalbids.cli.main import main
 from thalbids.files import write_json
 from thalbids.raters import rating_page
 from thalbids.reports import Failure, write_report
-from thalbids.reports.participant.sessions_page import Entry
+from thalbids.reports.participant.sessions_page import SessionEntry
 from thalbids.reports.participant.sessions_page import page as sessions_page
 
 pytestmark = pytest.mark.slow
@@ -88,7 +88,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         write_json(folder / name, {})
     picture = "sub-01/figures/sub-01_ses-1_desc-thumbnail_thalamus.svg"
     assert folder / picture in files
-    entries = [Entry(f"{i:02d}", "1", visits[0].qc, page="sub-01.html", thumbnail=picture) for i in range(60)]
+    entries = [SessionEntry(f"{i:02d}", "1", visits[0].qc, page="sub-01.html", thumbnail=picture) for i in range(60)]
     (folder / "qc.html").write_text(sessions_page(entries), encoding="utf-8")
     list(demo_cohort.write_cohort(folder / "cohort"))
     assert main(demo_cohort.command(folder / "cohort")) == 0

@@ -52,7 +52,7 @@ def test_stripped_scans_and_whole_heads(raw: Path, name: str, stripped: bool) ->
 def test_the_demo_is_seen_as_stripped_and_its_icv_is_that_of_the_mask(tmp_path: Path) -> None:
     pytest.importorskip("nilearn")
     (person,) = demo.people(1, 1)
-    image = nib.Nifti1Image(*demo.render(person, "1", "T1w", demo.Template()))
+    image = nib.Nifti1Image(*demo.render(person, "1", "T1w", demo.TemplateImages()))
     nib.save(image, tmp_path / "T1w.nii.gz")
     image, head = seen(tmp_path / "T1w.nii.gz")
     assert head.stripped

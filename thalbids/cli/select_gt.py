@@ -50,13 +50,13 @@ def parser() -> Parser:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Give the exit code."""
-    from thalbids.raters.sample import Design
+    from thalbids.raters.sample import SamplingDesign
     from thalbids.raters.sample_list import select_gt
 
     borders = {_OPTIONS[name]: _numbers(name, getattr(arguments, f"{name}_borders")) for name in _BORDERS}
     if arguments.seed < 0 or arguments.min_per_stratum < 0:
         raise UsageError("--seed and --min-per-stratum are 0 or more.", "See: thalbids select-gt --help")
-    design = Design(
+    design = SamplingDesign(
         n=arguments.n,
         diagnosis=None if arguments.diagnosis.lower() == "all" else arguments.diagnosis,
         include=tuple(dict.fromkeys(arguments.include)),

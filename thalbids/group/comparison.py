@@ -29,7 +29,7 @@ OUTSIDE = 0.01  # and so is a larger share of a mask beyond the field of view
 
 
 @dataclass(frozen=True)
-class Job:
+class SessionMasks:
     """The masks of one session.
 
     Attributes
@@ -75,7 +75,9 @@ class Compared:
     problems: list[str] = field(default_factory=list)
 
 
-def compare_all(jobs: Sequence[Job], nprocs: int = 1, another_person: float = ANOTHER_PERSON) -> list[Compared]:
+def compare_all(
+    jobs: Sequence[SessionMasks], nprocs: int = 1, another_person: float = ANOTHER_PERSON
+) -> list[Compared]:
     """Compare the masks of every job, in the order of the jobs.
 
     Raises
@@ -95,7 +97,7 @@ def compare_all(jobs: Sequence[Job], nprocs: int = 1, another_person: float = AN
         raise ThalbidsError(problem, "Memory may be short: run again with fewer --nprocs.") from None
 
 
-def compare(job: Job, another_person: float = ANOTHER_PERSON) -> Compared:
+def compare(job: SessionMasks, another_person: float = ANOTHER_PERSON) -> Compared:
     """Read the masks of one session and compare them."""
     compared = Compared(job.participant_id, job.session_id)
     wanted = list(job.methods) if job.raters else [name for name in job.methods if name in job.contained]
@@ -136,7 +138,7 @@ def metrics(c: Counts, one: Surface, other: Surface) -> dict[str, object]:
     }
 
 
-def _read(job: Job, paths: Mapping[str, Path], compared: Compared) -> dict[str, SparseMask]:
+def _read(job: SessionMasks, paths: Mapping[str, Path], compared: Compared) -> dict[str, SparseMask]:
     """The masks that can be read; the others become problems."""
     masks = {}
     for name, path in paths.items():
@@ -149,7 +151,7 @@ def _read(job: Job, paths: Mapping[str, Path], compared: Compared) -> dict[str, 
     return masks
 
 
-def _onto(job: Job, name: str, mask: SparseMask, reference: SparseMask, compared: Compared) -> SparseMask:
+def _onto(job: SessionMasks, name: str, mask: SparseMask, reference: SparseMask, compared: Compared) -> SparseMask:
     """The mask on the session's grid, with what that did to it."""
     if mask.same_grid(reference):
         return mask

@@ -118,7 +118,7 @@ def unet(tensors: Mapping[str, np.ndarray]) -> UNet:
     )
 
 
-class Network:
+class MindGlideNetwork:
     """MindGlide's network: a window (128, 128, 64) of z-scores to scores (class, x, y, z).
 
     Raises
@@ -141,9 +141,9 @@ class Network:
 
 
 @lru_cache(maxsize=1)
-def load(path: Path, changed_ns: int, precision: str, threads: int) -> Network:
+def load(path: Path, changed_ns: int, precision: str, threads: int) -> MindGlideNetwork:
     """The network of a checkpoint, made once a process unless the file changes (``changed_ns``)."""
-    return Network(path, precision, threads)
+    return MindGlideNetwork(path, precision, threads)
 
 
 def segment(

@@ -108,7 +108,7 @@ def without_much_noise(data: np.ndarray, noise: float) -> np.ndarray:
 
 
 def look(
-    image: nib.Nifti1Image, data: np.ndarray, affine: np.ndarray, box: Box, net: Net, looks: Sequence[Look]
+    image: nib.Nifti1Image, data: np.ndarray, affine: np.ndarray, box: OrientedBox, net: Net, looks: Sequence[Look]
 ) -> Thalami:
     """The mean over looks into a box, on the grid of `image`; they see `data`, of `affine`."""
     sides, masks = np.zeros((2, *image.shape), np.float32), []
@@ -129,7 +129,7 @@ def look(
 
 
 @dataclass(frozen=True)
-class Box:
+class OrientedBox:
     """Where the second network looks: its middle (world, mm), its axes as columns, and whether it came to rest."""
 
     centre: np.ndarray
@@ -141,13 +141,13 @@ class Box:
         return boxes.grid_around(self.centre, ROI_SHAPE, 1.0, self.axes if turn is None else self.axes @ turn)
 
 
-def settle(net: Net, data: np.ndarray, affine: np.ndarray, centre: np.ndarray) -> Box:
+def settle(net: Net, data: np.ndarray, affine: np.ndarray, centre: np.ndarray) -> OrientedBox:
     """Move and turn the box until it sits on the thalami that are seen in it, along their own axes.
 
     What the network says depends a little on how the head lies in the box; along the thalami's axes the same head lies
     in it in the same way, whatever its pose in the scanner.
     """
-    box = Box(centre, np.eye(3))
+    box = OrientedBox(centre, np.eye(3))
     for left in reversed(range(MOVES)):
         grid = box.grid()
         values = normalise(boxes.sample(data, affine, grid, ROI_SHAPE, 3))
@@ -160,7 +160,7 @@ def settle(net: Net, data: np.ndarray, affine: np.ndarray, centre: np.ndarray) -
         if np.linalg.norm(middle - box.centre) <= RECENTRE_MM and angle <= TURN_DEGREES:
             return replace(box, settled=True)
         if left:
-            box = Box(middle, along)
+            box = OrientedBox(middle, along)
     return box
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import ndimage
 
 from thalbids.errors import ImageError, RegistrationError
-from thalbids.longitudinal.visits import Box, Visit, covered, prepare, values_at
+from thalbids.longitudinal.visits import AxisAlignedBox, VisitInterpolator, covered, prepare, values_at
 
 LEFT, RIGHT = 10, 49
 MARGIN_MM = 12.0  # of the box around the thalami
@@ -36,7 +36,7 @@ MOST = 0.4  # a change of volume (logarithm) beyond this is none of one person's
 
 
 @dataclass(frozen=True)
-class Seen:
+class LabelledVisit:
     """What is known of a visit: image, labels 10 and 49 on its grid, and mm of the mean space to mm of the visit."""
 
     image: nib.Nifti1Image
@@ -58,7 +58,7 @@ class Change:
     odd: float
 
 
-def measure(first: Seen, second: Seen) -> Change:
+def measure(first: LabelledVisit, second: LabelledVisit) -> Change:
     """By how much the thalami changed; swapping the visits gives exactly the negative.
 
     Raises
@@ -81,7 +81,7 @@ def measure(first: Seen, second: Seen) -> Change:
     return _affine(visits, box, points, moved, sides, gain)
 
 
-def _level(seen: Seen) -> float:
+def _level(seen: LabelledVisit) -> float:
     """The thalami's median intensity."""
     level = float(np.median(np.asarray(seen.image.dataobj)[np.isin(seen.labels, (LEFT, RIGHT))]))
     if not level > 0:
@@ -89,7 +89,7 @@ def _level(seen: Seen) -> float:
     return level
 
 
-def _cropped(seen: Seen) -> Seen:
+def _cropped(seen: LabelledVisit) -> LabelledVisit:
     """The part of a visit around its thalami, to save time."""
     if not all((seen.labels == side).any() for side in (LEFT, RIGHT)):
         raise ImageError("A visit has no mask of both thalami.")
@@ -100,10 +100,10 @@ def _cropped(seen: Seen) -> Seen:
     affine = seen.image.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ low
     values = np.asarray(seen.image.dataobj[part], dtype=np.float32)
-    return Seen(nib.Nifti1Image(values, affine), seen.labels[part], seen.matrix)
+    return LabelledVisit(nib.Nifti1Image(values, affine), seen.labels[part], seen.matrix)
 
 
-def box_of(first: Seen, second: Seen) -> Box:
+def box_of(first: LabelledVisit, second: LabelledVisit) -> AxisAlignedBox:
     """Both visits' thalami with a margin, in whole mm of the mean space."""
     ends = []
     for seen in (first, second):
@@ -112,10 +112,10 @@ def box_of(first: Seen, second: Seen) -> Box:
         ends.append(voxels @ back[:3, :3].T + back[:3, 3])
     low = np.floor(np.minimum(*(e.min(0) for e in ends)) - MARGIN_MM)
     high = np.ceil(np.maximum(*(e.max(0) for e in ends)) + MARGIN_MM)
-    return Box(tuple(int(n) + 1 for n in high - low), 1.0, low)
+    return AxisAlignedBox(tuple(int(n) + 1 for n in high - low), 1.0, low)
 
 
-def _sides(first: Seen, second: Seen, points: np.ndarray, moved: np.ndarray) -> list[np.ndarray]:
+def _sides(first: LabelledVisit, second: LabelledVisit, points: np.ndarray, moved: np.ndarray) -> list[np.ndarray]:
     """Left and right mask (x, y, z; 0 - 1) between the visits: the mean of both, each brought half the way."""
     sides = []
     for label in (LEFT, RIGHT):
@@ -126,7 +126,7 @@ def _sides(first: Seen, second: Seen, points: np.ndarray, moved: np.ndarray) -> 
     return sides
 
 
-def _soft(seen: Seen, label: int, points: np.ndarray) -> np.ndarray:
+def _soft(seen: LabelledVisit, label: int, points: np.ndarray) -> np.ndarray:
     index = np.linalg.inv(seen.image.affine) @ seen.matrix
     position = np.tensordot(index[:3, :3], points, 1) + index[:3, 3].reshape(3, 1, 1, 1)
     return np.asarray(ndimage.map_coordinates((seen.labels == label).astype(np.float32), position, order=1))
@@ -139,7 +139,7 @@ def _signed(mask: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(inside, 0.5 - within, out - 0.5))
 
 
-def _check_view(visits: Sequence[Visit], points: np.ndarray, needed: np.ndarray) -> None:
+def _check_view(visits: Sequence[VisitInterpolator], points: np.ndarray, needed: np.ndarray) -> None:
     seen = covered(visits[0], points) & covered(visits[1], points)
     if not seen[needed].all():
         raise ImageError("The field of view of a visit does not reach around the thalami.")
@@ -153,7 +153,11 @@ def _polynomials(points: np.ndarray) -> list[np.ndarray]:
 
 
 def _rigid(
-    visits: Sequence[Visit], box: Box, points: np.ndarray, window: np.ndarray, gain: list[np.ndarray]
+    visits: Sequence[VisitInterpolator],
+    box: AxisAlignedBox,
+    points: np.ndarray,
+    window: np.ndarray,
+    gain: list[np.ndarray],
 ) -> np.ndarray:
     """The small rigid movement (3, x, y, z; mm) from first to second visit that the registration missed."""
     centre = points[:, window].mean(axis=1).reshape(3, 1, 1, 1)
@@ -171,8 +175,8 @@ def _rigid(
 
 
 def _affine(
-    visits: Sequence[Visit],
-    box: Box,
+    visits: Sequence[VisitInterpolator],
+    box: AxisAlignedBox,
     points: np.ndarray,
     moved: np.ndarray,
     sides: list[np.ndarray],
@@ -230,8 +234,8 @@ def _field(basis: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
 
 
 def _step(
-    visits: Sequence[Visit],
-    box: Box,
+    visits: Sequence[VisitInterpolator],
+    box: AxisAlignedBox,
     points: np.ndarray,
     moved: np.ndarray,
     basis: Sequence[np.ndarray],

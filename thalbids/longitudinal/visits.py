@@ -12,7 +12,7 @@ from thalbids.image.grids import zooms
 
 
 @dataclass(frozen=True)
-class Box:
+class AxisAlignedBox:
     """A box of the mean space, its axes those of the world.
 
     Attributes
@@ -33,7 +33,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Visit:
+class VisitInterpolator:
     """One visit, ready to be sampled anywhere, once, from its own grid.
 
     Attributes
@@ -51,17 +51,17 @@ class Visit:
         return np.asarray(np.tensordot(self.index[:3, :3], points, 1) + shift)
 
 
-def prepare(image: nib.Nifti1Image, matrix: np.ndarray, smoothing: float, scale: float) -> Visit:
+def prepare(image: nib.Nifti1Image, matrix: np.ndarray, smoothing: float, scale: float) -> VisitInterpolator:
     """A visit from its image; `matrix` maps mm of the mean space to mm of the visit, `smoothing` is the SD of a Gauss
     filter in mm, and values are multiplied by `scale`.
     """
     data = np.asarray(image.dataobj, np.float64) * scale
     if smoothing:
         data = ndimage.gaussian_filter(data, smoothing / np.array(zooms(image.affine)), mode="nearest")
-    return Visit(ndimage.spline_filter(data, 3, mode="nearest"), np.linalg.inv(image.affine) @ matrix)
+    return VisitInterpolator(ndimage.spline_filter(data, 3, mode="nearest"), np.linalg.inv(image.affine) @ matrix)
 
 
-def values_at(visit: Visit, points: np.ndarray) -> np.ndarray:
+def values_at(visit: VisitInterpolator, points: np.ndarray) -> np.ndarray:
     """float32 values at world positions (3, ...) of the mean space, by cubic splines; the nearest outside the scan."""
     return np.asarray(
         ndimage.map_coordinates(
@@ -70,7 +70,7 @@ def values_at(visit: Visit, points: np.ndarray) -> np.ndarray:
     )
 
 
-def covered(visit: Visit, points: np.ndarray) -> np.ndarray:
+def covered(visit: VisitInterpolator, points: np.ndarray) -> np.ndarray:
     """Which positions (3, ...) of the mean space the scan shows."""
     limits = np.array(visit.coefficients.shape).reshape(3, *[1] * (points.ndim - 1))
     position = visit.positions(points)

@@ -16,7 +16,7 @@ from thalbids.engine.disk import output_error
 from thalbids.errors import MetadataError
 from thalbids.files import read_json, write_text
 from thalbids.reports.participant.participant_page import COHORT_PAGE
-from thalbids.reports.participant.sessions_page import Entry, page
+from thalbids.reports.participant.sessions_page import SessionEntry, page
 
 DOCUMENTS = ("sub-*/anat/*_desc-thalamus_qc.json", "sub-*/ses-*/anat/*_desc-thalamus_qc.json")
 REQUEST = "cohort_{}.request"
@@ -86,9 +86,9 @@ def _ask(folder: Path) -> Path:
     raise AssertionError("count never ends")
 
 
-def entries(out_dir: Path) -> list[Entry]:
+def entries(out_dir: Path) -> list[SessionEntry]:
     """Every session that has a QC document or a participant's page, in the order of names."""
-    by_session: dict[tuple[str, str], Entry] = {}
+    by_session: dict[tuple[str, str], SessionEntry] = {}
     for path in _by_age(out_dir):  # a newer document of the same session replaces an older one
         entry = _entry(out_dir, path)
         by_session[entry.subject, entry.session or ""] = entry
@@ -106,7 +106,7 @@ def _by_age(out_dir: Path) -> list[Path]:
     return sorted(ages, key=lambda path: (ages[path], path.name))
 
 
-def _entry(out_dir: Path, path: Path) -> Entry:
+def _entry(out_dir: Path, path: Path) -> SessionEntry:
     """One session by its document; who it is comes from the folder, so that a damaged document is told too."""
     parts = path.relative_to(out_dir).parts
     subject = parts[0].removeprefix("sub-")
@@ -120,7 +120,7 @@ def _entry(out_dir: Path, path: Path) -> Entry:
     return _beside(out_dir, subject, session, document, problem)
 
 
-def _without_document(out_dir: Path) -> Iterator[Entry]:
+def _without_document(out_dir: Path) -> Iterator[SessionEntry]:
     """Sessions that a participant's page tells of, though they gave no QC document."""
     for path in sorted(out_dir.glob(PAGES)):
         try:
@@ -134,10 +134,10 @@ def _without_document(out_dir: Path) -> Iterator[Entry]:
 
 def _beside(
     out_dir: Path, subject: str, session: str | None, document: Mapping[str, Any] | None, problem: str
-) -> Entry:
+) -> SessionEntry:
     """The entry with the addresses of the report and of the small picture, where they are there."""
     report = f"sub-{subject}.html"
     stem = f"sub-{subject}" + (f"_ses-{session}" if session else "")
     picture = f"sub-{subject}/figures/{stem}_desc-thumbnail_thalamus.svg"
     here = [name if (out_dir / name).exists() else "" for name in (report, picture)]
-    return Entry(subject, session, document, problem, *here)
+    return SessionEntry(subject, session, document, problem, *here)

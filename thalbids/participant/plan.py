@@ -28,7 +28,7 @@ from thalbids.participant.stages.session import (
     template,
 )
 from thalbids.participant.step_io import RefusalParams, refuse
-from thalbids.raters.ratings import Verdict
+from thalbids.raters.ratings import RatersVerdict
 from thalbids.settings import Settings
 from thalbids.types import Session
 
@@ -148,9 +148,9 @@ def steps_of(subjects: Iterable[SubjectPlan]) -> list[Step]:
 RATED = {registration.RegistrationParams.kind: registration.rated, measures.MeasuresParams.kind: measures.rated}
 
 
-def rated(steps: Iterable[Step], verdicts: Sequence[Verdict]) -> list[Step]:
+def rated(steps: Iterable[Step], verdicts: Sequence[RatersVerdict]) -> list[Step]:
     """The steps with what raters failed among their parameters."""
-    by_session: dict[str, list[Verdict]] = {}
+    by_session: dict[str, list[RatersVerdict]] = {}
     for verdict in verdicts:
         by_session.setdefault(verdict.item.session, []).append(verdict)
     return [

@@ -13,7 +13,7 @@ from typing import Any
 import thalbids
 from thalbids import families
 from thalbids.bids.dataset.filters import read_filters
-from thalbids.bids.dataset.inputs import Found, read_dataset
+from thalbids.bids.dataset.inputs import DatasetSessions, read_dataset
 from thalbids.bids.results.norms import TABLE as NORMS
 from thalbids.bids.results.norms import Norm, read_norms
 from thalbids.bids.results.outputs import check_output, open_dataset, read_json, read_table, write_json
@@ -209,7 +209,7 @@ def every_session(bids_dir: Path, inputs: Inputs, asked: Sequence[Session]) -> l
     return [known.get(session.name, session) for session in every]
 
 
-def sessions_of(bids_dir: Path, inputs: Inputs, *, dry_run: bool = False) -> Found:
+def sessions_of(bids_dir: Path, inputs: Inputs, *, dry_run: bool = False) -> DatasetSessions:
     """The sessions that the settings ask for; a dry run makes no database."""
     database = inputs.bids_database_dir
     if dry_run and database is not None and not database.exists():

@@ -93,7 +93,7 @@ class Contradiction:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MaskContradictions:
     """What the others say of a mask: who could say something, and who contradicts it."""
 
     heard: int = 0
@@ -109,7 +109,7 @@ def judge(
     masks: Mapping[str, Witness],
     overlaps: Mapping[str, Mapping[str, float | None]],
     head: Mapping[str, Side] | None = None,
-) -> tuple[dict[str, Verdict], dict[str, Verdict]]:
+) -> tuple[dict[str, MaskContradictions], dict[str, MaskContradictions]]:
     """The masks that most others contradict, and those of which it cannot be said which one is wrong.
 
     Parameters
@@ -134,7 +134,7 @@ def judge(
             seen = Witness(head, HEAD, ("T1w",))
             pairs[name][HEAD] = against(mask, HEAD, seen, None)
             away[name] = deviations(mask, seen)[0][0]
-    odd: dict[str, Verdict] = {}
+    odd: dict[str, MaskContradictions] = {}
     while True:
         left = {name: _verdict(row, odd) for name, row in pairs.items() if name not in odd}
         worst = max((name for name in left if _condemned(name, left)), key=lambda name: _rank(left[name]), default=None)
@@ -146,13 +146,13 @@ def judge(
     return odd | farther, {name: verdict for name, verdict in undecided.items() if name not in farther}
 
 
-def _farther(name: str, verdict: Verdict, away: Mapping[str, float]) -> bool:
+def _farther(name: str, verdict: MaskContradictions, away: Mapping[str, float]) -> bool:
     """Whether a mask lies clearly farther from what the whole-head network sees than all that contradict it."""
     others = [away[contradiction.other] for contradiction in verdict.against if contradiction.other in away]
     return bool(others) and away[name] >= FARTHER * max(others)
 
 
-def _condemned(name: str, verdicts: Mapping[str, Verdict]) -> bool:
+def _condemned(name: str, verdicts: Mapping[str, MaskContradictions]) -> bool:
     """Whether most others contradict a mask, and each of those stands better than it.
 
     The whole-head network alone, which sees 3 mm, condemns none.
@@ -246,12 +246,14 @@ def _asymmetry(mask: Witness) -> float:
     return 2 * (left - right) / (left + right)
 
 
-def _verdict(row: Mapping[str, Contradiction | None], without: Mapping[str, Verdict]) -> Verdict:
+def _verdict(row: Mapping[str, Contradiction | None], without: Mapping[str, MaskContradictions]) -> MaskContradictions:
     heard = {name: contradiction for name, contradiction in row.items() if name not in without}
-    return Verdict(len(heard), tuple(contradiction for contradiction in heard.values() if contradiction is not None))
+    return MaskContradictions(
+        len(heard), tuple(contradiction for contradiction in heard.values() if contradiction is not None)
+    )
 
 
-def _rank(verdict: Verdict) -> tuple[float, bool, float]:
+def _rank(verdict: MaskContradictions) -> tuple[float, bool, float]:
     """Worst last: the share that contradicts it, then whether the whole-head network does, then by how much."""
     excess = sum(contradiction.excess for contradiction in verdict.against)
     return verdict.share, any(contradiction.other == HEAD for contradiction in verdict.against), excess
@@ -262,7 +264,7 @@ def names_of(contradictions: Sequence[Contradiction]) -> str:
     return ", ".join(item.other for item in contradictions)
 
 
-def flag(verdict: Verdict, rule: str, odd: Collection[str] = ()) -> dict[str, Any]:
+def flag(verdict: MaskContradictions, rule: str, odd: Collection[str] = ()) -> dict[str, Any]:
     """The flag of a mask that others contradict; not trusted where most do, or one of the same protocol does.
 
     ``odd``: names of the masks that were found odd.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from thalbids.errors import MetadataError
 from thalbids.qmri.images import CHOOSE, magnitudes, numbered, one_of_each, readable
-from thalbids.qmri.models.flash import Contrast
+from thalbids.qmri.models.flash import Weighting
 from thalbids.qmri.models.mp2rage import Mp2rage
 from thalbids.qmri.models.mpm import MTW, PDW, T1W
 from thalbids.qmri.mp2rage_protocol import read_mp2rage
@@ -37,7 +37,7 @@ class Part:
 
     name: str
     images: tuple[InputImage, ...]
-    contrast: Contrast | None = None
+    contrast: Weighting | None = None
     times: tuple[float, ...] = ()  # echo times, or inversion times
 
     def to_json(self) -> dict[str, object]:
@@ -182,7 +182,7 @@ def _multi_echo(images: Sequence[InputImage], session: Session) -> Acquisition:
             problem = f"the {name} contrast has one echo; at least two are needed for R2*."
             raise MetadataError(problem, "Name single echoes MTS or VFA.", ordered[0].path)
         repetition = agreed(ordered, "RepetitionTimeExcitation", high=LONGEST_TR)
-        parts.append(Part(name, ordered, Contrast(contrast_of(ordered[0]).flip_angle, repetition), times))
+        parts.append(Part(name, ordered, Weighting(contrast_of(ordered[0]).flip_angle, repetition), times))
     return Acquisition("MPM", tuple(parts))
 
 
@@ -223,7 +223,7 @@ def _flip_angles(images: Sequence[InputImage], session: Session) -> Acquisition:
         problem = f"at least two different FlipAngle are needed, each once; there are: {', '.join(map(str, angles))}."
         raise MetadataError(problem, "Correct FlipAngle in the sidecars.", ordered[0].path)
     pairs = zip(angles, ordered, strict=True)
-    parts = [Part(f"flip{k}", (image,), Contrast(a, repetition)) for k, (a, image) in enumerate(pairs, start=1)]
+    parts = [Part(f"flip{k}", (image,), Weighting(a, repetition)) for k, (a, image) in enumerate(pairs, start=1)]
     return Acquisition("VFA", tuple(parts))
 
 

@@ -10,13 +10,13 @@ import numpy as np
 from thalbids.image.io import load_image
 from thalbids.qmri.acquisition import Part
 from thalbids.qmri.reconstruct import head_mask
-from thalbids.registration.gate import Outcome, register
+from thalbids.registration.gate import RegistrationOutcome, register
 from thalbids.registration.strategies import Strategy
 
 RULE = "paper"  # the mutual information decides
 
 
-def align(reference: Part, part: Part, strategies: Sequence[Strategy], *, bins: int, seed: int) -> Outcome:
+def align(reference: Part, part: Part, strategies: Sequence[Strategy], *, bins: int, seed: int) -> RegistrationOutcome:
     """The first image of a part on that of the reference; the matrix goes from the reference to the part.
 
     The gate looks at the head instead of the brain, of which there is no mask yet. What is known of sharpness and gain

@@ -12,13 +12,13 @@ import numpy as np
 from thalbids.files import write_json
 from thalbids.image.grids import resample_to
 from thalbids.image.io import save_image
-from thalbids.qmri.models.flash import Contrast, ernst
+from thalbids.qmri.models.flash import Weighting, ernst
 
 PAPER_TIMES = tuple(0.00246 * k for k in range(1, 7))  # s (paper, 2.4: six echoes from 2.46 to 14.78 ms)
-PAPER_PROTOCOL: Mapping[str, Contrast] = {  # paper, 2.4: repetition times; flip angles as in Cooper et al. 2020
-    "PDw": Contrast(4.0, 0.018),
-    "T1w": Contrast(25.0, 0.018),
-    "MTw": Contrast(5.0, 0.037),
+PAPER_PROTOCOL: Mapping[str, Weighting] = {  # paper, 2.4: repetition times; flip angles as in Cooper et al. 2020
+    "PDw": Weighting(4.0, 0.018),
+    "T1w": Weighting(25.0, 0.018),
+    "MTw": Weighting(5.0, 0.037),
 }
 
 
@@ -103,7 +103,7 @@ def transmit_field(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarra
 
 def echoes(
     head_there: Properties,
-    contrast: Contrast,
+    contrast: Weighting,
     echo_times: Sequence[float],
     transmit: np.ndarray | float = 1.0,
     *,
@@ -152,7 +152,7 @@ def truncated(image: np.ndarray, share: float) -> np.ndarray:
 class Scanner:
     """How a phantom is measured: protocol, noise (as in `echoes`), ringing, and the seed of the noise."""
 
-    protocol: Mapping[str, Contrast]
+    protocol: Mapping[str, Weighting]
     echo_times: Sequence[float] = PAPER_TIMES
     noise: float = 0.02
     ringing: float = 1.0

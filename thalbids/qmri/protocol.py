@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from thalbids.errors import MetadataError
-from thalbids.qmri.models.flash import Contrast
+from thalbids.qmri.models.flash import Weighting
 from thalbids.types import InputImage
 
 LONGEST_TR = 1.0  # s, of an excitation of a spoiled gradient echo; more is milliseconds
@@ -62,9 +62,9 @@ def flip_angle_of(image: InputImage, high: float = 179.9) -> float:
     return number(image, "FlipAngle", low=SMALLEST_ANGLE, high=high)
 
 
-def contrast_of(image: InputImage) -> Contrast:
+def contrast_of(image: InputImage) -> Weighting:
     """Flip angle and time from one excitation to the next."""
-    return Contrast(flip_angle_of(image), number(image, "RepetitionTimeExcitation", high=LONGEST_TR))
+    return Weighting(flip_angle_of(image), number(image, "RepetitionTimeExcitation", high=LONGEST_TR))
 
 
 def agreed(images: Sequence[InputImage], key: str, *, high: float, low: float = 0.0) -> float:

@@ -15,12 +15,12 @@ import numpy as np
 from thalbids.image.digest import digest
 from thalbids.image.io import as_stored
 from thalbids.qc import MaskInput
-from thalbids.raters.ratings import MASK, REGISTRATION, Verdict, read_verdicts, standing
+from thalbids.raters.ratings import MASK, REGISTRATION, RatersVerdict, read_verdicts, standing
 from thalbids.registration.gate import Attempt
 from thalbids.settings import Ratings
 
 
-def verdicts_on(sessions: Collection[str], out_dir: Path, rule: Ratings) -> tuple[list[Verdict], list[str]]:
+def verdicts_on(sessions: Collection[str], out_dir: Path, rule: Ratings) -> tuple[list[RatersVerdict], list[str]]:
     """What raters failed of these sessions, and what there is to say about the ratings.
 
     Raises
@@ -44,13 +44,13 @@ def verdicts_on(sessions: Collection[str], out_dir: Path, rule: Ratings) -> tupl
     return of_sessions, notes
 
 
-def rejected(verdicts: Iterable[Verdict], image: str) -> tuple[dict[str, str], ...]:
+def rejected(verdicts: Iterable[RatersVerdict], image: str) -> tuple[dict[str, str], ...]:
     """The registrations of an image among the verdicts: strategy, SHA-256 of the registered image, reason."""
     mine = [v for v in verdicts if v.item.kind == REGISTRATION and v.item.target == image]
     return tuple({"Strategy": v.item.strategy, "Sha256": v.item.sha256, "Reason": v.reason} for v in mine)
 
 
-def failed(verdicts: Iterable[Verdict]) -> dict[str, list[dict[str, str]]]:
+def failed(verdicts: Iterable[RatersVerdict]) -> dict[str, list[dict[str, str]]]:
     """The masks among the verdicts, by name: SHA-256 and reason of each."""
     masks: dict[str, list[dict[str, str]]] = {}
     for verdict in verdicts:
@@ -59,7 +59,7 @@ def failed(verdicts: Iterable[Verdict]) -> dict[str, list[dict[str, str]]]:
     return masks
 
 
-def _name(verdict: Verdict) -> str:
+def _name(verdict: RatersVerdict) -> str:
     item = verdict.item
     return f"{item.session}: {item.kind} {item.target}" + (f" by {item.strategy}" if item.strategy else "")
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from thalbids.raters.ratings import COLUMNS, DICTIONARY, MASK, REGISTRATION
 from thalbids.reports.planes import ENDS
-from thalbids.reports.svg import UNIT, Panel
+from thalbids.reports.svg import UNIT, SlicePicture
 from thalbids.reports.templating import template
 from thalbids.reports.views import PLANES, Focus, Mask, Volume, crop_rows, registration_rows
 
@@ -60,7 +60,7 @@ def mask_picture(mask: Mask, t1w: Volume, focus: Focus) -> str:
     return _picture(crop_rows(t1w, [mask], focus), MASK)
 
 
-def _picture(rows: Sequence[Sequence[Panel]], kind: str) -> str:
+def _picture(rows: Sequence[Sequence[SlicePicture]], kind: str) -> str:
     """All panels as one grey picture with the lines above it; columns and rows of equal pitch."""
     shapes = [[panel.grey.shape for panel in row] for row in rows]
     heights = [max(shape[0] for shape in row) for row in shapes]
@@ -95,7 +95,7 @@ def _picture(rows: Sequence[Sequence[Panel]], kind: str) -> str:
     )
 
 
-def _letters(panel: Panel, left: int, top: int) -> list[str]:
+def _letters(panel: SlicePicture, left: int, top: int) -> list[str]:
     """What lies at the sides of a panel."""
     rows, columns = panel.grey.shape
     ends = zip((left + 3, left + columns - 3), ("start", "end"), ENDS[panel.plane.name], strict=True)

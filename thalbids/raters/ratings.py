@@ -100,7 +100,7 @@ class Rating:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RatersVerdict:
     """What all raters together say of one file.
 
     Attributes
@@ -244,13 +244,13 @@ def first_ratings(ratings: Iterable[Rating]) -> list[Rating]:
     return list(chosen.values())
 
 
-def verdicts(ratings: Iterable[Rating], settings: Ratings) -> list[Verdict]:
+def verdicts(ratings: Iterable[Rating], settings: Ratings) -> list[RatersVerdict]:
     """What the raters say together of each file, by the rule of the settings (docs/rating.md)."""
     grouped: dict[tuple[str, str], list[Rating]] = {}
     for rating in first_ratings(ratings):
         grouped.setdefault(rating.item.rated, []).append(rating)
     return [
-        Verdict(ratings_of[0].item, _failed(ratings_of, settings), _words(ratings_of))
+        RatersVerdict(ratings_of[0].item, _failed(ratings_of, settings), _words(ratings_of))
         for _, ratings_of in sorted(grouped.items())
     ]
 
@@ -272,7 +272,7 @@ def _words(ratings: Sequence[Rating]) -> str:
     return "; ".join(parts)
 
 
-def read_verdicts(out_dir: Path, settings: Ratings) -> list[Verdict]:
+def read_verdicts(out_dir: Path, settings: Ratings) -> list[RatersVerdict]:
     """The verdicts of the files of the settings; MetadataError as in :func:`read_ratings`."""
     return verdicts(read_ratings(out_dir, settings.files), settings)
 

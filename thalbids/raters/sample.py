@@ -40,7 +40,7 @@ STRATA_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Design:
+class SamplingDesign:
     """How to draw.
 
     Attributes
@@ -80,7 +80,7 @@ class Selection:
     left_out: list[dict[str, str]]
 
 
-def select(cohort: pd.DataFrame, design: Design) -> Selection:
+def select(cohort: pd.DataFrame, design: SamplingDesign) -> Selection:
     """Draw the sample.
 
     Parameters
@@ -191,7 +191,7 @@ def allocate(sizes: Mapping[str, int], n: int, minimum: int = 0) -> dict[str, in
     return {name: quota[name] + whole[name] + (name in extra) for name in sizes}
 
 
-def _check(cohort: pd.DataFrame, design: Design) -> None:
+def _check(cohort: pd.DataFrame, design: SamplingDesign) -> None:
     needed = [*CRITERIA, *(["diagnosis"] if design.diagnosis is not None or design.include else [])]
     missing = [name for name in needed if name not in cohort or cohort[name].isna().all()]
     if missing:
@@ -224,7 +224,7 @@ def _row(row: Mapping[Any, Any], stratum: str | None, how: str) -> dict[str, Any
     return {**shown, "stratum": stratum, "selected_as": how}
 
 
-def _strata_rows(design: Design, sizes: pd.Series, quota: Mapping[str, int]) -> list[dict[str, Any]]:
+def _strata_rows(design: SamplingDesign, sizes: pd.Series, quota: Mapping[str, int]) -> list[dict[str, Any]]:
     rows = []
     for name, groups in combinations(design.borders):
         size = int(sizes.get(name, 0))

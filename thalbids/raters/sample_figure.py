@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from thalbids.raters.sample import CRITERIA, SAMPLED, Design, Selection
+from thalbids.raters.sample import CRITERIA, SAMPLED, SamplingDesign, Selection
 
 TITLES = {"age": "Age (years)", "disease_duration": "Disease duration (years)", "edss": "EDSS"}
 COHORT, SAMPLE = "#0072B2", "#E69F00"  # Okabe and Ito: told apart by colour-blind people
 
 
-def draw(selection: Selection, design: Design, svg: Path, png: Path) -> None:
+def draw(selection: Selection, design: SamplingDesign, svg: Path, png: Path) -> None:
     """Write the figure as SVG and PNG; the same selection always gives the same bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure

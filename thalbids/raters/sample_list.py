@@ -11,7 +11,7 @@ from thalbids.bids.results.derivatives import find_places
 from thalbids.bids.tabular.clinical import read_clinical, visits
 from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Table, column, count, table, write
 from thalbids.errors import NoInputError, UsageError
-from thalbids.raters.sample import CRITERIA, SAMPLED, Design, Selection, select
+from thalbids.raters.sample import CRITERIA, SAMPLED, SamplingDesign, Selection, select
 from thalbids.settings import Clinical
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ _T1W = ("_T1w.nii.gz", "_T1w.nii")
 _SHOWN = 10
 
 
-def select_gt(bids_dir: Path, out_file: Path, design: Design, clinical: Clinical, labels: Sequence[str] = ()) -> int:
+def select_gt(
+    bids_dir: Path, out_file: Path, design: SamplingDesign, clinical: Clinical, labels: Sequence[str] = ()
+) -> int:
     """Draw the sample and write ``OUT_FILE.tsv``, ``_strata.tsv`` and ``_histograms.svg`` and ``.png``; gives 0.
 
     Raises
@@ -65,7 +67,7 @@ def first_visits(bids_dir: Path, clinical: Clinical, labels: Sequence[str]) -> p
     return rows[["participant_id", "session_id"]].assign(diagnosis=words, **numbers)
 
 
-def tables(stem: str, selection: Selection, design: Design) -> list[Table]:
+def tables(stem: str, selection: Selection, design: SamplingDesign) -> list[Table]:
     """The list of people and the table of strata."""
     settings: Mapping[str, object] = {**asdict(design), "borders": {k: list(v) for k, v in design.borders.items()}}
     return [
@@ -74,7 +76,7 @@ def tables(stem: str, selection: Selection, design: Design) -> list[Table]:
     ]
 
 
-def told(selection: Selection, design: Design) -> str:
+def told(selection: Selection, design: SamplingDesign) -> str:
     """What was drawn, for reading."""
     sampled = sum(row["selected_as"] == SAMPLED for row in selection.people)
     filled = [row for row in selection.strata if row["n_cohort"]]

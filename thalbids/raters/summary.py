@@ -14,8 +14,8 @@ from thalbids.raters.ratings import (
     DICTIONARY,
     MASK,
     REGISTRATION,
+    RatersVerdict,
     Rating,
-    Verdict,
     guarded,
     read_ratings,
     read_verdicts,
@@ -157,7 +157,7 @@ def write(out_dir: Path, rule: Ratings, seed: int, draws: int) -> list[str]:
     return lines
 
 
-def _failed_line(verdict: Verdict) -> str:
+def _failed_line(verdict: RatersVerdict) -> str:
     item = verdict.item
     return f"{item.session}: {item.kind} {item.target}: {verdict.reason}"
 

@@ -106,7 +106,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RegistrationOutcome:
     """What became of an image.
 
     Attributes
@@ -144,7 +144,7 @@ def register(
     minimum: float | None = None,
     review: Callable[[Attempt], str] | None = None,
     choice: str = "any",
-) -> Outcome:
+) -> RegistrationOutcome:
     """Register an image to the T1w with every strategy that is needed, and choose.
 
     Groups of strategies are tried in order, all members of a group; the first group with a passing member ends the
@@ -187,8 +187,8 @@ def register(
             break
     best = choose(attempts, choice)
     if best is None:
-        return Outcome(None, tuple(attempts), reason=_why_excluded(attempts))
-    return Outcome(best.strategy, tuple(attempts), best.image, best.matrix, warnings=best.warnings)
+        return RegistrationOutcome(None, tuple(attempts), reason=_why_excluded(attempts))
+    return RegistrationOutcome(best.strategy, tuple(attempts), best.image, best.matrix, warnings=best.warnings)
 
 
 def _reviewed(attempt: Attempt, review: Callable[[Attempt], str] | None) -> Attempt:

@@ -44,7 +44,7 @@ class Outline:
 
 
 @dataclass(frozen=True)
-class Panel:
+class SlicePicture:
     """One picture: a plane, its grey image, what is drawn on it, and the text for those who cannot see it."""
 
     plane: Plane
@@ -105,7 +105,7 @@ def contour(values: np.ndarray, step: float, level: float = 0.5) -> str:
     return "".join(parts)
 
 
-def panel(content: Panel) -> str:
+def panel(content: SlicePicture) -> str:
     """The SVG element of one picture, to stand in a page."""
     width, height = content.size
     head = (
@@ -116,7 +116,7 @@ def panel(content: Panel) -> str:
 
 
 def montage(
-    title: str, rows: Sequence[Sequence[Panel]], legend: Iterable[tuple[str, palette.Style]] = (), note: str = ""
+    title: str, rows: Sequence[Sequence[SlicePicture]], legend: Iterable[tuple[str, palette.Style]] = (), note: str = ""
 ) -> str:
     """A file with all pictures of a figure: title, legend, rows of panels, and a note below."""
     gap, line, cell = 6, 22, 380
@@ -149,7 +149,7 @@ def montage(
     )
 
 
-def strip(panels: Sequence[Panel]) -> str:
+def strip(panels: Sequence[SlicePicture]) -> str:
     """A small file of panels side by side, without letters."""
     width, height = (sum(sizes) for sizes in zip(*(content.size for content in panels), strict=True))
     height //= len(panels)
@@ -162,7 +162,7 @@ def strip(panels: Sequence[Panel]) -> str:
     return f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}'>{''.join(parts)}</svg>\n"
 
 
-def _inside(content: Panel, letters: bool = True) -> str:
+def _inside(content: SlicePicture, letters: bool = True) -> str:
     """Image, edges, boxes, outlines and letters of a panel."""
     width, height = content.size
     parts = [f"<rect width='{width}' height='{height}'/>", _image(png(content.grey), width, height)]
@@ -201,7 +201,7 @@ def _stroke(style: palette.Style, width: float) -> str:
     )
 
 
-def _letters(content: Panel, width: int, height: int) -> str:
+def _letters(content: SlicePicture, width: int, height: int) -> str:
     """L and R (or P and A) at the sides, the position and the caption, on a dark rim that keeps them readable."""
     size = round(0.05 * width)
     left, right = ENDS[content.plane.name]

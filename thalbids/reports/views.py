@@ -17,7 +17,7 @@ from thalbids.qc.measures import expected_centre, mask_box
 from thalbids.qc.visits import THICK_MM
 from thalbids.reports import palette
 from thalbids.reports.planes import AXES, Plane, sample, world_box
-from thalbids.reports.svg import Outline, Panel, contour, window
+from thalbids.reports.svg import Outline, SlicePicture, contour, window
 
 PLANES = ("axial", "coronal", "sagittal")
 CROP_MM = 80.0  # side of the pictures of the thalamus
@@ -215,7 +215,7 @@ def _sample_mask(volume: Volume, plane: Plane) -> np.ndarray:
     return sample(volume.data, volume.affine, plane, order=0 if thick else 1)
 
 
-def crop_rows(t1w: Volume, masks: Sequence[Mask], focus: Focus, reference: str = "T1w") -> list[list[Panel]]:
+def crop_rows(t1w: Volume, masks: Sequence[Mask], focus: Focus, reference: str = "T1w") -> list[list[SlicePicture]]:
     """Three slices per plane of the T1w around the thalami, with every mask's outline.
 
     ``reference``: what ``t1w`` is: T1w, or the image that takes its place; here and below.
@@ -226,7 +226,7 @@ def crop_rows(t1w: Volume, masks: Sequence[Mask], focus: Focus, reference: str =
     names = ", ".join(mask.label for mask in masks if mask.volume.data.any()) or "no mask"
     return [
         [
-            Panel(
+            SlicePicture(
                 plane, window(value, low, high),
                 f"{_where(plane)} of the {reference} around the thalami with the outlines of: {names}.",
                 outlines(masks, plane), caption=caption,
@@ -239,7 +239,7 @@ def crop_rows(t1w: Volume, masks: Sequence[Mask], focus: Focus, reference: str =
 
 def head_row(
     t1w: Volume, brain: Volume | None, masks: Sequence[Mask], centre: Point, what: str, key: str
-) -> list[Panel]:
+) -> list[SlicePicture]:
     """The whole head through a point, one slice per plane, with the outline of the brain mask and of the masks."""
     low, high = head_box(t1w, brain)
     planes = [head_plane(name, centre[AXES[name]], low, high) for name in PLANES]
@@ -255,7 +255,7 @@ def head_row(
         side = CROP_MM / plane.step
         box = ((x - side / 2, y - side / 2, side, side),) if what == "" else ()
         text = f"{_where(plane)} of the whole head with the outline of the brain mask{what}."
-        panels.append(Panel(plane, window(value, *grey), text, [*drawn, *outlines(masks, plane)], boxes=box))
+        panels.append(SlicePicture(plane, window(value, *grey), text, [*drawn, *outlines(masks, plane)], boxes=box))
     return panels
 
 
@@ -278,7 +278,7 @@ def head_box(t1w: Volume, brain: Volume | None, margin: float = HEAD_MARGIN) -> 
 def registration_rows(
     image: Volume, name: str, t1w: Volume, brain: Volume | None, masks: Sequence[Mask], focus: Focus, key: str,
     reference: str = "T1w",
-) -> list[list[Panel]]:  # fmt: skip
+) -> list[list[SlicePicture]]:  # fmt: skip
     """A registered image with the edges of the T1w: three evenly spaced slices per plane, and the thalami close up."""
     low, high = head_box(t1w, brain, BRAIN_MARGIN)
     rows = []
@@ -292,7 +292,7 @@ def registration_rows(
     of_image = [mask for mask in masks if mask.image == name]
     return [
         [
-            Panel(
+            SlicePicture(
                 plane, window(value, *grey),
                 f"{_where(plane)} of the registered {name} with the edges of the {reference} image.",
                 outlines(of_image, plane) if row is rows[-1] else (), _edges_on(t1w, brain, plane), key,
@@ -305,14 +305,14 @@ def registration_rows(
 
 def middle_row(
     image: Volume, masks: Sequence[Mask], focus: Focus, what: str, grey: tuple[float, float] | None = None
-) -> list[Panel]:
+) -> list[SlicePicture]:
     """One slice per plane through the thalami with the outlines of masks; ``grey``: what is black and white."""
     planes = _middle_planes(focus)
     values = [sample(image.data, image.affine, plane) for plane in planes]
     grey = grey or grey_range([values])
     names = ", ".join(dict.fromkeys(mask.label for mask in masks if mask.volume.data.any())) or "no mask"
     return [
-        Panel(
+        SlicePicture(
             plane, window(value, *grey), f"{_where(plane)} of the {what} with the outlines of: {names}.",
             outlines(masks, plane),
         )
@@ -322,14 +322,14 @@ def middle_row(
 
 def edge_row(
     image: Volume, what: str, other: Volume, other_what: str, brain: Volume | None, focus: Focus, key: str
-) -> list[Panel]:
+) -> list[SlicePicture]:
     """One slice per plane of the whole brain, of one image with the edges of another, whose brain mask is given."""
     low, high = head_box(other, brain, BRAIN_MARGIN)
     planes = [head_plane(name, focus.positions[name][1], low, high) for name in PLANES]
     values = [sample(image.data, image.affine, plane) for plane in planes]
     grey = grey_range([values])
     return [
-        Panel(
+        SlicePicture(
             plane, window(value, *grey), f"{_where(plane)} of the {what} with the edges of the {other_what}.",
             edges=_edges_on(other, brain, plane), edges_key=key,
         )
@@ -337,7 +337,7 @@ def edge_row(
     ]  # fmt: skip
 
 
-def thumbnail(t1w: Volume, masks: Sequence[Mask], focus: Focus, reference: str = "T1w") -> list[Panel]:
+def thumbnail(t1w: Volume, masks: Sequence[Mask], focus: Focus, reference: str = "T1w") -> list[SlicePicture]:
     """Two small pictures for a page with many sessions: axial and coronal, through the middle of the thalami."""
     planes = [
         Plane(name, _moved(focus.centre, name, focus.positions[name][1]), SMALL_MM, SMALL_MM, SMALL_STEP)
@@ -346,7 +346,7 @@ def thumbnail(t1w: Volume, masks: Sequence[Mask], focus: Focus, reference: str =
     values = [sample(t1w.data, t1w.affine, plane) for plane in planes]
     grey = grey_range([values])
     return [
-        Panel(
+        SlicePicture(
             plane,
             window(value, *grey),
             f"{_where(plane)} of the {reference} with the thalamus masks.",

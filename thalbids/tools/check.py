@@ -55,6 +55,12 @@ def program_check(tool: str, runner: Runner, program: str, mend: str) -> Check:
     return Check(tool, missing or "", mend if missing else "", where_of(runner, program))
 
 
+def processor_only(tool: str, section: str) -> Check:
+    """Tell that a GPU is wanted where thalbids computes the tool's network itself, and what to write in the section."""
+    mend = f'[{section}] engine = "upstream", or device = "cpu".'
+    return Check(tool, "its network in thalbids computes on the processor only.", mend)
+
+
 def where_of(runner: Runner, program: str) -> str:
     """Path of the program, or the name of the image."""
     if isinstance(runner, (Docker, Apptainer)):

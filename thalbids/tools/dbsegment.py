@@ -29,7 +29,7 @@ from thalbids.inference import nnunet
 from thalbids.inference.dbsegment import N_LABELS, UPSTREAM, VERSION
 from thalbids.programs import DbSegmentSettings
 from thalbids.tools import environments
-from thalbids.tools.check import Check, package_version, program_check
+from thalbids.tools.check import Check, package_version, processor_only, program_check
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, takes_gpu, with_limit
 
 NAME = "DBSegment"
@@ -166,8 +166,7 @@ def _gone(settings: DbSegmentSettings, where: str) -> Check | None:
 def _own_check(settings: DbSegmentSettings, changed: tuple[int, ...]) -> Check:
     """Whether thalbids itself can compute with these models; read once a process unless they change."""
     if takes_gpu(settings.device):
-        mend = '[tools.dbsegment] engine = "upstream", or device = "cpu".'
-        return Check(NAME, "its network in thalbids computes on the processor only.", mend)
+        return processor_only(NAME, "tools.dbsegment")
     try:
         nnunet.largest_only(fold_folders(settings)[0].parent)
         for fold in fold_folders(settings):

@@ -58,7 +58,7 @@ class Stats:
 
 
 @dataclass(frozen=True)
-class Results:
+class ReconAllResults:
     """Results of one session.
 
     Attributes
@@ -151,7 +151,7 @@ def _first_whole(places: Sequence[Path]) -> Path | None:
     return None
 
 
-def read(folder: Path) -> Results:
+def read(folder: Path) -> ReconAllResults:
     """Read the results of one session.
 
     Raises
@@ -166,7 +166,7 @@ def read(folder: Path) -> Results:
     path = folder / "stats" / "aseg.stats"
     stats = read_stats(path) if path.is_file() else None
     version = _stamped(folder) or (stats.version if stats else "")
-    return Results(folder, aseg, stats, version, _from_session(folder))
+    return ReconAllResults(folder, aseg, stats, version, _from_session(folder))
 
 
 def read_stats(path: Path) -> Stats:
@@ -276,7 +276,7 @@ def command(
 def run(
     t1: Path, t2: Path | None, subjects_dir: Path, name: str, settings: FreeSurferSettings, *, threads: int = 1,
     runs: Runner | None = None,
-) -> tuple[Results, Finished]:  # fmt: skip
+) -> tuple[ReconAllResults, Finished]:  # fmt: skip
     """Run recon-all into ``subjects_dir/name``, which must not exist.
 
     Raises

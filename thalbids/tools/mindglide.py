@@ -24,7 +24,7 @@ from thalbids.image.io import load_labels, save_image
 from thalbids.inference.mindglide import UPSTREAM, VERSION, check_layout
 from thalbids.programs import MindGlideSettings
 from thalbids.tools import environments
-from thalbids.tools.check import Check, program_check, said_version
+from thalbids.tools.check import Check, processor_only, program_check, said_version
 from thalbids.tools.download import Download
 from thalbids.tools.runner import Command, Finished, Runner, ToolError, runner_of, said, takes_gpu, with_limit
 from thalbids.tools.weights import cache_folder, here
@@ -86,8 +86,7 @@ def check(settings: MindGlideSettings) -> Check:
 def _own_check(settings: MindGlideSettings, path: Path, changed_ns: int) -> Check:
     """Whether thalbids itself can compute with a checkpoint; read once a process unless it changes (``changed_ns``)."""
     if takes_gpu(settings.device):
-        mend = '[tools.mindglide] engine = "upstream", or device = "cpu".'
-        return Check(NAME, "its network in thalbids computes on the processor only.", mend)
+        return processor_only(NAME, "tools.mindglide")
     try:
         check_layout(path)
     except MissingToolError as error:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import rotation_matrix, with_header
-from thalbids.group.comparison import Job, compare, compare_all
+from thalbids.group.comparison import SessionMasks, compare, compare_all
 from thalbids.group.statistics.concordance import containment, paired
 
 SHAPE = (40, 36, 32)
@@ -33,9 +33,11 @@ def save(path: Path, data: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
     return path
 
 
-def job(folder: Path, methods: dict[str, np.ndarray], manual: dict[str, np.ndarray], person: str = "sub-1") -> Job:
+def job(
+    folder: Path, methods: dict[str, np.ndarray], manual: dict[str, np.ndarray], person: str = "sub-1"
+) -> SessionMasks:
     files = {name: save(folder / f"{person}_{name}.nii.gz", data) for name, data in (methods | manual).items()}
-    return Job(person, "ses-1", {m: files[m] for m in methods}, {r: files[r] for r in manual}, tuple(methods))
+    return SessionMasks(person, "ses-1", {m: files[m] for m in methods}, {r: files[r] for r in manual}, tuple(methods))
 
 
 def test_counts_of_shifted_boxes(tmp_path: Path) -> None:
@@ -69,7 +71,7 @@ def test_a_mask_drawn_on_the_raw_scan_before_reorientation(tmp_path: Path, kind:
     raw.set_sform(raw.affine, code=1)
     raw.set_qform(raw.affine, code=1)
     nib.save(with_header(raw, kind), tmp_path / "manual.nii.gz")
-    made = compare(Job("sub-1", None, methods, {"manual": tmp_path / "manual.nii.gz"}))
+    made = compare(SessionMasks("sub-1", None, methods, {"manual": tmp_path / "manual.nii.gz"}))
     assert made.overlap[0]["dice"] == pytest.approx(0.9)
     assert "was put on the session's grid" in made.notes[0]
     assert "(+0.00 %)" in made.notes[0]
@@ -82,7 +84,7 @@ def test_a_mask_on_a_much_other_grid_is_warned_of(tmp_path: Path) -> None:
     coarse[3:6, 3:6, 15] = 1
     affine = np.diag([3.0, 3.0, 3.0, 1.0])
     affine[:3, 3] = [24.0, 0.0, 0.0]  # 0.8 mm voxels end at 31.6 mm: the plate reaches from 31.5 to 40.5
-    made = compare(Job("sub-1", None, methods, {"manual": save(tmp_path / "manual.nii.gz", coarse, affine)}))
+    made = compare(SessionMasks("sub-1", None, methods, {"manual": save(tmp_path / "manual.nii.gz", coarse, affine)}))
     assert made.notes[0].startswith("warning: sub-1: the mask of manual (16 x 16 x 16 voxels, RAS)")
     assert "outside the field of view" in made.notes[0]
 
@@ -136,7 +138,9 @@ def test_processes_do_not_change_the_result(tmp_path: Path) -> None:
 
 def test_without_raters_only_the_contained_masks_are_read(tmp_path: Path) -> None:
     made = job(tmp_path, {"first": box(10), "dbsegment": box(12)}, {})
-    nowhere = Job("sub-1", "ses-1", {**made.methods, "synthalFLAIR": tmp_path / "missing.nii.gz"}, {}, made.contained)
+    nowhere = SessionMasks(
+        "sub-1", "ses-1", {**made.methods, "synthalFLAIR": tmp_path / "missing.nii.gz"}, {}, made.contained
+    )
     assert not compare(nowhere).problems
     assert not compare(nowhere).overlap
 

@@ -178,7 +178,7 @@ def test_a_checkpoint_of_another_network_is_refused(
 
 
 def test_the_network_is_made_once_a_process_and_again_when_the_file_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mindglide, "Network", lambda *what: list(what))
+    monkeypatch.setattr(mindglide, "MindGlideNetwork", lambda *what: list(what))
     mindglide.load.cache_clear()
     first = mindglide.load(Path("model.pt"), 1, "full", 2)
     assert mindglide.load(Path("model.pt"), 1, "full", 2) is first == [Path("model.pt"), "full", 2]
@@ -274,6 +274,6 @@ def test_labels_of_random_weights_are_mindglides(tmp_path: Path, seed: int, name
     upstream(WEIGHTS, str(seed), str(weights))
     paths = written(tmp_path, names)
     upstream(UPSTREAM, str(weights), "", *map(str, paths))
-    net = mindglide.Network(weights)
+    net = mindglide.MindGlideNetwork(weights)
     for path in paths:
         assert check_equal(path, net) > 3

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from thalbids.errors import ImageError, RegistrationError
-from thalbids.longitudinal.affine import Seen, measure
+from thalbids.longitudinal.affine import LabelledVisit, measure
 from thalbids.longitudinal.space import exponential
 
 SHAPE = (72, 56, 56)
@@ -20,7 +20,7 @@ LENGTHS = np.array([8.0, 10.0, 8.0])  # half axes, mm
 
 def seen(
     factors: tuple[float, float], seed: int, *, noise: float = 0.01, gain: float = 0.0, matrix: np.ndarray | None = None
-) -> Seen:
+) -> LabelledVisit:
     """Two ellipsoids of 1 in 1.4 with a soft edge and a brighter lower half, each scaled in length by its factor; the
     pose is that of ``matrix`` (mean space to visit).
     """
@@ -37,7 +37,7 @@ def seen(
         values -= 0.4 / (1 + np.exp(2 * away)) * (1 + 0.1 * np.tanh(place[2]))
     rng = np.random.default_rng(seed)
     values = values * np.exp(gain * (grid[0] - 36) / 36) + rng.normal(0, noise, SHAPE)
-    return Seen(nib.Nifti1Image(values.astype(np.float32), np.eye(4)), labels, matrix)
+    return LabelledVisit(nib.Nifti1Image(values.astype(np.float32), np.eye(4)), labels, matrix)
 
 
 POSE = exponential(np.array([0.02, 0.01, 0, 0.4, 0, 1]))
@@ -59,7 +59,7 @@ def test_known_change_of_each_side_under_a_bias_field(factors: tuple[float, floa
     assert found.both == pytest.approx((found.left + found.right) / 2, abs=2e-4)
 
 
-def with_vessel(visit: Seen) -> Seen:
+def with_vessel(visit: LabelledVisit) -> LabelledVisit:
     """A bright tube along the top of the left body, as a vein with a contrast agent."""
     values = np.asarray(visit.image.dataobj).copy()
     x, y, z = np.indices(SHAPE)
@@ -93,7 +93,7 @@ def test_a_field_of_view_that_ends_at_the_thalami_is_refused() -> None:
         np.asarray(whole.image.dataobj)[:, :, 20:], whole.image.affine @ exponential(np.array([0, 0, 0, 0, 0, 20.0]))
     )
     with pytest.raises(ImageError, match="field of view"):
-        measure(whole, Seen(low, whole.labels[:, :, 20:], whole.matrix))
+        measure(whole, LabelledVisit(low, whole.labels[:, :, 20:], whole.matrix))
 
 
 @pytest.mark.parametrize("shift", [22.0, 21.7])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import rotation_matrix
-from thalbids.longitudinal.visits import Box, covered, prepare, values_at
+from thalbids.longitudinal.visits import AxisAlignedBox, covered, prepare, values_at
 
 SHAPE = (14, 12, 10)
 
@@ -22,7 +22,7 @@ def ramp(affine: np.ndarray) -> nib.Nifti1Image:
 def test_a_ramp_keeps_its_place_whatever_the_pose() -> None:
     affine = np.array([[0, 1.5, 0, -7], [-1.2, 0, 0, 8], [0, 0, 2.0, -9], [0, 0, 0, 1.0]])
     matrix = rotation_matrix(3, -2, 4)
-    box = Box((4, 3, 2), 1.0, np.array([-1.0, -1.0, -1.0]))
+    box = AxisAlignedBox((4, 3, 2), 1.0, np.array([-1.0, -1.0, -1.0]))
     points = box.points()
     assert points.shape == (3, 4, 3, 2) and points[:, 1, 2, 1].tolist() == [0.0, 1.0, 0.0]
     moved = np.tensordot(matrix[:3, :3], points, 1) + matrix[:3, 3].reshape(3, 1, 1, 1)

@@ -19,7 +19,7 @@ from thalbids.participant import plan as plans
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.stages.session import masks, measures
 from thalbids.participant.step_io import refuse
-from thalbids.raters.ratings import Item, Verdict
+from thalbids.raters.ratings import Item, RatersVerdict
 from thalbids.settings import load
 from thalbids.types import InputImage, Session
 
@@ -201,9 +201,9 @@ def test_a_step_that_looks_at_several_sessions_goes_before_what_waits_for_it() -
 
 
 def test_a_rating_changes_the_steps_that_it_is_about_and_no_other() -> None:
-    def verdict(kind: str, target: str, strategy: str = "", name: str = "sub-01") -> Verdict:
+    def verdict(kind: str, target: str, strategy: str = "", name: str = "sub-01") -> RatersVerdict:
         item = Item("1", "", kind, name, "ses-1", target, strategy, "x.nii.gz", "0" * 64, "0" * 64)
-        return Verdict(item, True, "failed by rater AB")
+        return RatersVerdict(item, True, "failed by rater AB")
 
     steps = planned_steps([session(MIXTURES[-1])], OUT, (Fixed(),), load(None, {}))
     verdicts = [verdict("registration", "FLAIR", "ants"), verdict("mask", "synthalT1w")]

@@ -167,7 +167,7 @@ def test_limits_are_those_of_the_documentation() -> None:
 
 
 def test_a_doubtful_mask_says_whether_the_other_one_is_odd() -> None:
-    verdict = contradictions.Verdict(1, (contradictions.Contradiction("first", ("it is far",), 2.0, False),))
+    verdict = contradictions.MaskContradictions(1, (contradictions.Contradiction("first", ("it is far",), 2.0, False),))
     alone = contradictions.flag(verdict, "contradiction")["reason"]
     assert "nothing tells which is wrong" in alone
     beside = contradictions.flag(verdict, "contradiction", {"first": verdict})["reason"]

@@ -13,7 +13,7 @@ from thalbids.bids.dataset.sidecars import Sidecars
 from thalbids.errors import MetadataError
 from thalbids.qmri.acquisition import acquired, read_acquisition
 from thalbids.qmri.fields import read_field
-from thalbids.qmri.models.flash import Contrast
+from thalbids.qmri.models.flash import Weighting
 from thalbids.types import InputImage, Session
 
 EXAMPLES = Path(os.environ.get("THALBIDS_TEST_DATA", "absent")) / "bids_examples"
@@ -22,8 +22,8 @@ EXAMPLES = Path(os.environ.get("THALBIDS_TEST_DATA", "absent")) / "bids_examples
 def test_contrasts_of_mpm() -> None:
     found = read_acquisition(session(*reversed(mpm())), "MPM")
     assert [part.name for part in found.parts] == ["PDw", "T1w", "MTw"]
-    assert found.part("T1w").contrast == Contrast(25, 0.018)
-    assert found.part("MTw").contrast == Contrast(5, 0.037)
+    assert found.part("T1w").contrast == Weighting(25, 0.018)
+    assert found.part("MTw").contrast == Weighting(5, 0.037)
     assert found.part("PDw").times == pytest.approx((0.00246, 0.00492, 0.00738))
     assert [i.entities["echo"] for i in found.part("PDw").images] == ["1", "2", "3"]
     assert len(found.images) == 9
@@ -84,7 +84,7 @@ def vfa(*angles: float, tr: float = 0.015) -> list[InputImage]:
 
 def test_vfa_in_the_order_of_angles() -> None:
     found = read_acquisition(session(*vfa(20, 3)), "VFA")
-    assert [p.contrast for p in found.parts] == [Contrast(3, 0.015), Contrast(20, 0.015)]
+    assert [p.contrast for p in found.parts] == [Weighting(3, 0.015), Weighting(20, 0.015)]
 
 
 @pytest.mark.parametrize("angles", [(3,), (3, 3)])

@@ -10,7 +10,7 @@ import pytest
 from thalbids.files import read_json
 from thalbids.image.io import load_image
 from thalbids.qmri import phantom
-from thalbids.qmri.models.flash import Contrast
+from thalbids.qmri.models.flash import Weighting
 
 AFFINE = np.array([[8.0, 0, 0, -88], [0, 8.0, 0, -104], [0, 0, 8.0, -92], [0, 0, 0, 1]])
 SHAPE = (22, 26, 23)
@@ -28,7 +28,7 @@ def test_the_head_has_every_tissue_and_is_symmetric_about_the_midline() -> None:
 def test_signal_of_one_tissue_by_hand() -> None:
     one = np.ones((1, 1, 1), np.float32)
     there = phantom.Properties(r1=one, r2star=20 * one, density=80 * one, saturation=0 * one)
-    first, second = phantom.echoes(there, Contrast(20.0, 0.02), (0.0, 0.05))
+    first, second = phantom.echoes(there, Weighting(20.0, 0.02), (0.0, 0.05))
     decay, angle = np.exp(-0.02), np.deg2rad(20)
     expected = 80 * np.sin(angle) * (1 - decay) / (1 - decay * np.cos(angle))
     assert first.item() == pytest.approx(expected, rel=1e-5)

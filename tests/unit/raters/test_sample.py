@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from thalbids.errors import UsageError
-from thalbids.raters.sample import COLUMNS, CRITERIA, Design, allocate, combinations, group_of, select
+from thalbids.raters.sample import COLUMNS, CRITERIA, SamplingDesign, allocate, combinations, group_of, select
 
 
 def cohort(n: int = 200, seed: int = 0) -> pd.DataFrame:
@@ -65,14 +65,14 @@ def test_groups_hold_their_lower_border_and_the_last_both() -> None:
 
 
 def test_the_papers_27_strata() -> None:
-    names = [name for name, _ in combinations(Design().borders)]
+    names = [name for name, _ in combinations(SamplingDesign().borders)]
     assert len(set(names)) == 27
     assert names[0] == "18-30 / 0-5 / 0-1"
 
 
 def test_sample_of_the_paper() -> None:
     table = cohort()
-    found = select(table, Design(include=("PMS",)))
+    found = select(table, SamplingDesign(include=("PMS",)))
     counts = Counter((row["diagnosis"], row["selected_as"]) for row in found.people)
     assert counts == {("RRMS", "sampled"): 34, ("PMS", "included whole"): 20}
     drawn = [row for row in found.people if row["selected_as"] == "sampled"]
@@ -91,9 +91,9 @@ def test_sample_of_the_paper() -> None:
 
 def test_the_draw_depends_on_the_seed_and_not_on_the_order_of_rows() -> None:
     table = cohort()
-    first = select(table, Design())
-    again = select(table.sample(frac=1, random_state=3), Design())
-    other = select(table, Design(seed=2))
+    first = select(table, SamplingDesign())
+    again = select(table.sample(frac=1, random_state=3), SamplingDesign())
+    other = select(table, SamplingDesign(seed=2))
     assert first.people == again.people
     assert first.people != other.people
     assert [row["n_sample"] for row in first.strata] == [row["n_sample"] for row in other.strata]
@@ -101,8 +101,10 @@ def test_the_draw_depends_on_the_seed_and_not_on_the_order_of_rows() -> None:
 
 def test_everybody_of_a_stratum_is_drawn_equally_often() -> None:
     table = cohort(40)
-    hits = Counter(row["participant_id"] for s in range(400) for row in select(table, Design(n=12, seed=s)).people)
-    found = select(table, Design(n=12))
+    hits = Counter(
+        row["participant_id"] for s in range(400) for row in select(table, SamplingDesign(n=12, seed=s)).people
+    )
+    found = select(table, SamplingDesign(n=12))
     size = {row["stratum"]: (row["n_sample"], row["n_cohort"]) for row in found.strata}
     for person in found.frame.to_dict("records"):
         n, of = size[person["stratum"]]
@@ -114,7 +116,7 @@ def test_missing_values_and_values_outside_are_named() -> None:
     table = cohort(30).assign(diagnosis="RRMS")
     table.loc[0, "edss"] = np.nan
     table.loc[1, "age"] = 83.0
-    found = {entry["participant_id"]: entry["reason"] for entry in select(table, Design(n=3)).left_out}
+    found = {entry["participant_id"]: entry["reason"] for entry in select(table, SamplingDesign(n=3)).left_out}
     assert found["sub-000"] == "edss is missing"
     assert "age 83 is outside" in found["sub-001"]
 
@@ -122,19 +124,19 @@ def test_missing_values_and_values_outside_are_named() -> None:
 @pytest.mark.parametrize(
     ("change", "design", "word"),
     [
-        ({"drop": "edss"}, Design(), "no edss"),
-        ({"empty": "disease_duration"}, Design(), "no disease_duration"),
-        ({"drop": "diagnosis"}, Design(), "no diagnosis"),
-        ({}, Design(n=500), "500 people are to be drawn"),
-        ({}, Design(n=0), "cannot be drawn"),
-        ({}, Design(diagnosis="NMOSD"), "nobody has the diagnosis 'NMOSD'"),
-        ({}, Design(include=("RRMS",)), "both drawn from and included"),
-        ({}, Design(minimum=3), "strata with fewer than 3 people"),
-        ({}, Design(borders={"age": (30, 18), "disease_duration": (0, 40), "edss": (0, 7)}), "do not rise"),
-        ({"twice": True}, Design(), "there twice: sub-004"),
+        ({"drop": "edss"}, SamplingDesign(), "no edss"),
+        ({"empty": "disease_duration"}, SamplingDesign(), "no disease_duration"),
+        ({"drop": "diagnosis"}, SamplingDesign(), "no diagnosis"),
+        ({}, SamplingDesign(n=500), "500 people are to be drawn"),
+        ({}, SamplingDesign(n=0), "cannot be drawn"),
+        ({}, SamplingDesign(diagnosis="NMOSD"), "nobody has the diagnosis 'NMOSD'"),
+        ({}, SamplingDesign(include=("RRMS",)), "both drawn from and included"),
+        ({}, SamplingDesign(minimum=3), "strata with fewer than 3 people"),
+        ({}, SamplingDesign(borders={"age": (30, 18), "disease_duration": (0, 40), "edss": (0, 7)}), "do not rise"),
+        ({"twice": True}, SamplingDesign(), "there twice: sub-004"),
     ],
 )
-def test_errors_say_what_is_wrong(change: dict[str, object], design: Design, word: str) -> None:
+def test_errors_say_what_is_wrong(change: dict[str, object], design: SamplingDesign, word: str) -> None:
     table = cohort()
     if "drop" in change:
         table = table.drop(columns=str(change["drop"]))
@@ -148,4 +150,4 @@ def test_errors_say_what_is_wrong(change: dict[str, object], design: Design, wor
 
 def test_everybody_can_be_drawn_from_without_a_diagnosis() -> None:
     table = cohort().drop(columns="diagnosis")
-    assert len(select(table, Design(n=20, diagnosis=None)).people) == 20
+    assert len(select(table, SamplingDesign(n=20, diagnosis=None)).people) == 20

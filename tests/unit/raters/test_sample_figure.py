@@ -6,13 +6,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from tests.unit.raters.test_sample import cohort
-from thalbids.raters.sample import Design, select
+from thalbids.raters.sample import SamplingDesign, select
 
 
 def test_the_histograms_are_written_and_always_the_same(tmp_path: Path) -> None:
     from thalbids.raters.sample_figure import draw
 
-    design = Design(include=("PMS",))
+    design = SamplingDesign(include=("PMS",))
     found = select(cohort(), design)
     for name in ("a", "b"):
         draw(found, design, tmp_path / f"{name}.svg", tmp_path / f"{name}.png")

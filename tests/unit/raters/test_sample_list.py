@@ -8,11 +8,11 @@ import pytest
 
 from tests.cohort import write_rows
 from thalbids.errors import NoInputError, UsageError
-from thalbids.raters.sample import Design
+from thalbids.raters.sample import SamplingDesign
 from thalbids.raters.sample_list import first_visits, select_gt
 from thalbids.settings import Clinical
 
-DESIGN = Design(n=2, diagnosis="RRMS", borders={"age": (18, 80), "disease_duration": (0, 60), "edss": (0, 10)})
+DESIGN = SamplingDesign(n=2, diagnosis="RRMS", borders={"age": (18, 80), "disease_duration": (0, 60), "edss": (0, 10)})
 
 
 def dataset(root: Path) -> Path:

@@ -77,7 +77,7 @@ def make_panel(alt="A <picture> & 'more'", key="m0", name="<b>x</b>"):
     disc = np.zeros(plane.shape, np.float32)
     disc[5:15, 5:15] = 1
     line = svg.Outline(svg.contour(disc, 0.5), palette.style("synthalT1w"), key, name, distrusted=True)
-    return svg.Panel(plane, np.zeros(plane.shape, np.uint8), alt, [line], disc > 0, "e0", "caption")
+    return svg.SlicePicture(plane, np.zeros(plane.shape, np.uint8), alt, [line], disc > 0, "e0", "caption")
 
 
 def test_panel_is_well_formed_says_where_it_is_and_escapes_text():

@@ -24,7 +24,7 @@ from thalbids.errors import MetadataError, NoInputError
 from thalbids.files import read_json
 from thalbids.types import REFERENCES, InputImage, Session
 
-__all__ = ["Found", "find_sessions", "raw_description", "read_dataset", "read_filters"]
+__all__ = ["DatasetSessions", "find_sessions", "raw_description", "read_dataset", "read_filters"]
 
 LOG = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ USABLE_ENTITIES = frozenset({"task", "acq", "ce", "rec", "run"})
 
 
 @dataclass(frozen=True)
-class Found:
+class DatasetSessions:
     """The sessions of a dataset, and what became of the rest of it.
 
     Attributes
@@ -63,7 +63,7 @@ def read_dataset(
     database_dir: Path | str | None = None,
     *,
     validate: bool = True,
-) -> Found:
+) -> DatasetSessions:
     """Every asked session of a dataset, and what there is to say about what is no session.
 
     Parameters
@@ -100,7 +100,7 @@ def read_dataset(
     files = _by_place(paths, root, surveyed.remarks)
     finder = _Finder(root, files, asked, Sidecars(root), notes, surveyed, ignored(root), database_dir is not None)
     sessions = [finder.session(*place) for place in surveyed.places]
-    return Found(sessions, (*(f"warning: {note}" for note in notes), *surveyed.remarks), tuple(surveyed.lost))
+    return DatasetSessions(sessions, (*(f"warning: {note}" for note in notes), *surveyed.remarks), tuple(surveyed.lost))
 
 
 def raw_description(bids_dir: Path | str, *, validate: bool = True) -> tuple[dict[str, Any], tuple[str, ...]]:

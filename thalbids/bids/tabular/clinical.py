@@ -38,7 +38,7 @@ ROUNDED = 0.051  # seconds by which a mean in a table may differ from that of th
 
 
 @dataclass(frozen=True)
-class Entry:
+class SourcedValue:
     """A value, and where it stands: file, row and column; ``rank`` 0 is the source that wins."""
 
     value: Value
@@ -61,7 +61,7 @@ class ClinicalData:
     listed : the people that have a row in participants.tsv
     """
 
-    values: dict[tuple[str, str | None], dict[str, list[Entry]]] = field(default_factory=dict)
+    values: dict[tuple[str, str | None], dict[str, list[SourcedValue]]] = field(default_factory=dict)
     found: dict[str, list[str]] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -265,7 +265,7 @@ class _Reading:
             for entries in lists if self.data.own[name] else ():
                 entries[:] = [new for entry in entries if (new := self._number(name, entry, ranks)) is not None]
 
-    def _number(self, name: str, entry: Entry, ranks: Mapping[str, float]) -> Entry | None:
+    def _number(self, name: str, entry: SourcedValue, ranks: Mapping[str, float]) -> SourcedValue | None:
         text = str(entry.value)
         try:
             value = ranks[text.strip().casefold()] if ranks else self.reader.number(text)
@@ -273,7 +273,7 @@ class _Reading:
             why = f"is not one of {', '.join(ranks)}" if isinstance(error, KeyError) else str(error)
             self.data.problems.append(f"{entry.where}: {text!r} {why}")
             return None
-        return Entry(value, entry.where, entry.rank)
+        return SourcedValue(value, entry.where, entry.rank)
 
     def table(self, path: Path, shown: str, rank: int) -> None:
         """Read one table."""
@@ -413,10 +413,10 @@ class _Reading:
                 continue
             place = (key[0], session) if session is not None else key
             cells = self.data.values.setdefault(place, {})
-            entry = Entry(value, f"{where}, {column}", rank)
+            entry = SourcedValue(value, f"{where}, {column}", rank)
             cells.setdefault(variable, []).append(entry)
             if variable == "diagnosis":
-                cells.setdefault("diagnosis_given", []).append(Entry(text, entry.where, rank))
+                cells.setdefault("diagnosis_given", []).append(SourcedValue(text, entry.where, rank))
 
 
 @dataclass
@@ -458,7 +458,7 @@ class _Person:
     """Puts the visits of one participant together."""
 
     name: str
-    values: Mapping[tuple[str, str | None], Mapping[str, list[Entry]]]
+    values: Mapping[tuple[str, str | None], Mapping[str, list[SourcedValue]]]
     made: Visits
     own: Mapping[str, bool] = field(default_factory=dict)  # column: whether a value without a session is for all visits
 
@@ -495,7 +495,7 @@ class _Person:
 
     def _date(self, label: str, only: bool) -> str:
         entries = [*self._entries(label, "acq_time"), *(self._entries(None, "acq_time") if only else ())]
-        earliest: dict[int, Entry] = {}
+        earliest: dict[int, SourcedValue] = {}
         for entry in entries:  # a scans table has a date for every image
             if entry.rank not in earliest or str(entry.value) < str(earliest[entry.rank].value):
                 earliest[entry.rank] = entry
@@ -534,14 +534,14 @@ class _Person:
             self.made.notes.append(f"warning: {self.name} {label}: the disease duration exceeds the age.")
         return row
 
-    def _entries(self, label: str | None, variable: str) -> list[Entry]:
+    def _entries(self, label: str | None, variable: str) -> list[SourcedValue]:
         return self.values.get((self.name, label), {}).get(variable, [])
 
     def _value(self, label: str, variable: str, person_too: bool) -> Value | None:
         entries = [*self._entries(label, variable), *(self._entries(None, variable) if person_too else ())]
         return self._choose(label, variable, entries)
 
-    def _choose(self, label: str, variable: str, entries: list[Entry]) -> Value | None:
+    def _choose(self, label: str, variable: str, entries: list[SourcedValue]) -> Value | None:
         """The value of the source that wins; others that say something else are reported."""
         if not entries:
             return None

@@ -14,7 +14,7 @@ from thalbids.settings import MethodSettings
 
 if TYPE_CHECKING:
     from thalbids.tools.findings import Finding
-    from thalbids.tools.whole_brain.samseg import Results
+    from thalbids.tools.whole_brain.samseg import SamsegResults
 
 FILES = {"labels": "seg.mgz", "image": "mode01_bias_corrected.mgz", "several": "mode02_bias_corrected.mgz"}
 PROTOCOL = "SAMSEG: labels 10 and 49, whole thalamus (CMA protocol)"
@@ -108,7 +108,7 @@ class Samseg(Samsegs, Existing):
         return one(request, labelled(results, request, {"Software": [{"Name": "SAMSEG"}], **checked}))
 
 
-def labelled(results: Results, request: Request, metadata: Mapping[str, Any]) -> LabelMap:
+def labelled(results: SamsegResults, request: Request, metadata: Mapping[str, Any]) -> LabelMap:
     """What SAMSEG found, as a label map with its further images."""
     import numpy as np
 

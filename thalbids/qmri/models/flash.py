@@ -20,7 +20,7 @@ LARGEST_R1 = 20.0  # 1/s; keeps the iteration finite in noise
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Weighting:
     """The protocol of one weighting: nominal flip angle in degrees, repetition time in s."""
 
     flip_angle: float
@@ -85,8 +85,8 @@ class DualAngle:
 def dual_angle(
     pd_signal: np.ndarray,
     t1_signal: np.ndarray,
-    pd: Contrast,
-    t1: Contrast,
+    pd: Weighting,
+    t1: Weighting,
     transmit: np.ndarray | float = 1.0,
     form: str = "exact",
 ) -> DualAngle:
@@ -130,8 +130,8 @@ class _Terms:
         cls,
         pd_signal: np.ndarray,
         t1_signal: np.ndarray,
-        pd: Contrast,
-        t1: Contrast,
+        pd: Weighting,
+        t1: Weighting,
         transmit: np.ndarray | float,
         form: str,
     ) -> _Terms:
@@ -182,7 +182,7 @@ class Saturation:
 
 
 def mt_saturation(
-    mt_signal: np.ndarray, mt: Contrast, small: DualAngle, transmit: np.ndarray | float = 1.0, residual: float = 0.4
+    mt_signal: np.ndarray, mt: Weighting, small: DualAngle, transmit: np.ndarray | float = 1.0, residual: float = 0.4
 ) -> Saturation:
     """MT saturation in percent units (Helms et al. 2008).
 

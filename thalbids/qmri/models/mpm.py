@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from thalbids.qmri.models.estatics import fit_decay
-from thalbids.qmri.models.flash import Contrast, DualAngle, dual_angle, mt_saturation
+from thalbids.qmri.models.flash import DualAngle, Weighting, dual_angle, mt_saturation
 from thalbids.qmri.models.spoiling import SpoilingSet, correct
 
 CHUNK = 100_000  # voxels at a time: about 150 MB with 20 echoes
@@ -27,7 +27,7 @@ class Weighted:
     signals : magnitude volumes on one grid, the same of all weightings
     """
 
-    contrast: Contrast
+    contrast: Weighting
     echo_times: Sequence[float]
     signals: Sequence[np.ndarray]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from thalbids.errors import UsageError
-from thalbids.qmri.models.flash import Contrast
+from thalbids.qmri.models.flash import Weighting
 
 TOLERANCE = 1e-6  # relative, between the protocol of a set and that of the data
 
@@ -21,8 +21,8 @@ TOLERANCE = 1e-6  # relative, between the protocol of a set and that of the data
 class SpoilingSet:
     """Coefficients of one protocol: of f_T^2, f_T and 1; A in ms."""
 
-    pd: Contrast
-    t1: Contrast
+    pd: Weighting
+    t1: Weighting
     a: tuple[float, float, float]
     b: tuple[float, float, float]
     form: str = "small-angle"
@@ -30,44 +30,44 @@ class SpoilingSet:
 
 SETS = {
     "ClassicFIL": SpoilingSet(
-        Contrast(6, 0.0237), Contrast(20, 0.0187),
+        Weighting(6, 0.0237), Weighting(20, 0.0187),
         (78.9228195006542, -101.113338489192, 47.8783287525126),
         (-0.147476233142129, 0.126487385091045, 0.956824374979504),
     ),
     "NewFILHelms": SpoilingSet(
-        Contrast(5, 0.0245), Contrast(29, 0.0245),
+        Weighting(5, 0.0245), Weighting(29, 0.0245),
         (93.45503484593048, -120.5752858196904, 55.91107791336906),
         (-0.167301931434861, 0.113507432776106, 0.961765216743606),
     ),
     "SiemPrLausGK": SpoilingSet(
-        Contrast(6, 0.024), Contrast(20, 0.019),
+        Weighting(6, 0.024), Weighting(20, 0.019),
         (67.02310202710088, -86.83411710384154, 43.81581859234987),
         (-0.130876849571103, 0.117721807209409, 0.959180058389875),
     ),
     "HResFIL": SpoilingSet(
-        Contrast(6, 0.0237), Contrast(28, 0.0237),
+        Weighting(6, 0.0237), Weighting(28, 0.0237),
         (131.7257319014170, -169.9833074433892, 73.37259567737165),
         (-0.218804328507184, 0.178745853134922, 0.939514554747592),
     ),
     "NHResFIL": SpoilingSet(
-        Contrast(5, 0.02525), Contrast(29, 0.02525),
+        Weighting(5, 0.02525), Weighting(29, 0.02525),
         (88.8623036106612, -114.526218941363, 53.8168602253166),
         (-0.132904017579521, 0.113959390779008, 0.960799295622202),
     ),
     "v2k": SpoilingSet(
-        Contrast(6, 0.0245), Contrast(21, 0.0245),
+        Weighting(6, 0.0245), Weighting(21, 0.0245),
         (71.2817617982844, -92.2992876164017, 45.8278193851731),
         (-0.137859046784839, 0.122423212397157, 0.957642744668469),
     ),
     "v3star": SpoilingSet(
-        Contrast(6, 0.025), Contrast(21, 0.025),
+        Weighting(6, 0.025), Weighting(21, 0.025),
         (57.427573706259864, -79.30074289881044, 39.21858475186388),
         (-0.121114060111119, 0.121684347499374, 0.955987357483519),
     ),
 }  # fmt: skip
 
 
-def chosen_set(name: str, pd: Contrast, t1: Contrast, form: str, *, has_transmit: bool) -> SpoilingSet:
+def chosen_set(name: str, pd: Weighting, t1: Weighting, form: str, *, has_transmit: bool) -> SpoilingSet:
     """The set of coefficients of this name, when it fits the data.
 
     Raises
@@ -97,5 +97,5 @@ def correct(r1: np.ndarray, coefficients: SpoilingSet, transmit: np.ndarray | fl
         return r1 / divisor, b / divisor**2
 
 
-def _words(contrast: Contrast) -> str:
+def _words(contrast: Weighting) -> str:
     return f"{contrast.flip_angle:g} degrees and TR {contrast.repetition_time * 1000:g} ms"

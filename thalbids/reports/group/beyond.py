@@ -11,7 +11,7 @@ import numpy as np
 from thalbids.reports import words
 from thalbids.reports.group.figures import clinical, descriptive, look
 from thalbids.reports.group.group_data import Tables
-from thalbids.reports.group.section import MOST_ROWS, Section, Shown, word
+from thalbids.reports.group.section import MOST_ROWS, PageTable, Section, word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def unfitted(table: pd.DataFrame) -> str:
     return words.listed([str(reason) for reason in table["reason"].dropna().unique()], 3)
 
 
-def generic(tables: Tables, name: str, view: View) -> Shown:
+def generic(tables: Tables, name: str, view: View) -> PageTable:
     """A table as it is, or the part of it that people want first."""
     table = tables.get(name)
     for column, values in view.rows.items():
@@ -71,7 +71,7 @@ def generic(tables: Tables, name: str, view: View) -> Shown:
     table = table[[c for c in view.columns if c in table.columns]] if view.columns else table
     table = table.dropna(axis="columns", how="all")
     rows = [[_named(c, v) for c, v in row.items()] for row in table.head(MOST_ROWS + 1).to_dict("records")]
-    return Shown(view.title, [COLUMNS.get(c, word(c)) for c in table.columns], rows, tables.file(name))
+    return PageTable(view.title, [COLUMNS.get(c, word(c)) for c in table.columns], rows, tables.file(name))
 
 
 def _named(column: str, value: Any) -> str:

@@ -18,7 +18,7 @@ from thalbids.reports.group import manuscript
 from thalbids.reports.group.figures import canvas
 from thalbids.reports.group.group_data import Tables
 from thalbids.reports.group.latex import latex
-from thalbids.reports.group.section import MOST_ROWS, Section, Shown
+from thalbids.reports.group.section import MOST_ROWS, PageTable, Section
 from thalbids.reports.templating import template
 
 TABLES = "group_tables"  # .tex and .docx, and a folder with a .csv of each table
@@ -156,7 +156,7 @@ def _picture(panel: canvas.Panel, svg: str) -> _Picture:
     return _Picture(source, panel.alt, *size, wide=panel.width > WIDE)
 
 
-def _table(shown: Shown) -> dict[str, Any]:
+def _table(shown: PageTable) -> dict[str, Any]:
     rows = [list(row) for row in shown.rows[:MOST_ROWS]]
     return {
         "title": shown.title,

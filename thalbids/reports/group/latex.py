@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from thalbids.reports.group.section import Section, Shown
+from thalbids.reports.group.section import PageTable, Section
 
 HEAD = (
     "% Tables of the group report, rounded as on the page; unrounded numbers are in the files that are named.\n"
@@ -32,7 +32,7 @@ def latex(sections: Sequence[Section]) -> str:
     return "\n".join(parts)
 
 
-def _table(section: Section, shown: Shown, label: str) -> str:
+def _table(section: Section, shown: PageTable, label: str) -> str:
     import pandas as pd
 
     header = [_text(name) for name in shown.header]

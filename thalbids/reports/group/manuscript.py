@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from thalbids.reports.group.section import MOST_ROWS, Section, Shown
+from thalbids.reports.group.section import MOST_ROWS, PageTable, Section
 
 if TYPE_CHECKING:
     from docx.document import Document
@@ -22,7 +22,7 @@ POINTS = 8
 CELL, HEAD = "TableCell", "TableHead"  # paragraphs of a table
 
 
-def numbered(sections: Sequence[Section]) -> Iterator[tuple[int, str, Section, Shown]]:
+def numbered(sections: Sequence[Section]) -> Iterator[tuple[int, str, Section, PageTable]]:
     """Every table that has rows: its number, a name for its file, its section, and itself."""
     seen: Counter[str] = Counter()
     for section in sections:
@@ -34,7 +34,7 @@ def numbered(sections: Sequence[Section]) -> Iterator[tuple[int, str, Section, S
                 yield seen.total(), name + repeated, section, shown
 
 
-def csv_text(shown: Shown) -> str:
+def csv_text(shown: PageTable) -> str:
     """A table as CSV with its header, all rows, rounded as on the page.
 
     Examples
@@ -80,7 +80,7 @@ def docx(sections: Sequence[Section]) -> bytes:
     return _same_bytes(document)
 
 
-def _table(document: Document, number: int, section: Section, shown: Shown) -> None:
+def _table(document: Document, number: int, section: Section, shown: PageTable) -> None:
     from docx.shared import Pt
 
     caption = document.add_paragraph()

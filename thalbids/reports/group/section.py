@@ -19,7 +19,7 @@ MOST_ROWS = 60  # of a table on the page; the file has all
 
 
 @dataclass(frozen=True)
-class Shown:
+class PageTable:
     """A table on the page, as text, and the file that holds its numbers."""
 
     title: str
@@ -46,7 +46,7 @@ class Section:
     says: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
-    tables: list[Shown] = field(default_factory=list)
+    tables: list[PageTable] = field(default_factory=list)
     caveats: list[str] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     nothing: str = ""
@@ -67,7 +67,7 @@ def per_group(table: pd.DataFrame, cell: Callable[[Any], str]) -> tuple[list[str
     return ["Method", *groups], rows
 
 
-def matrix(title: str, tests: pd.DataFrame, file: str) -> list[Shown]:
+def matrix(title: str, tests: pd.DataFrame, file: str) -> list[PageTable]:
     """Corrected p of every pair of methods, methods times methods; none of one pair, or of more methods than a page has
     room for.
 
@@ -81,7 +81,7 @@ def matrix(title: str, tests: pd.DataFrame, file: str) -> list[Shown]:
         [look.label(one), *("" if one == two else p_value(p_of.get(frozenset((one, two)))) for two in names)]
         for one in names
     ]
-    return [Shown(title, ["", *(look.short(look.label(name)) for name in names)], rows, file)]
+    return [PageTable(title, ["", *(look.short(look.label(name)) for name in names)], rows, file)]
 
 
 def by_measure(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

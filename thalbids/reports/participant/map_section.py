@@ -11,7 +11,7 @@ import numpy as np
 from thalbids.qmri.plausible import WINDOWS
 from thalbids.reports import text, views
 from thalbids.reports.participant.histogram import Histogram, svg
-from thalbids.reports.svg import Panel
+from thalbids.reports.svg import SlicePicture
 
 NAMES = {"R1map": "R1", "R2starmap": "R2*", "MTsat": "MTsat", "PDmap": "PD (relative)"}
 PICTURES = (
@@ -41,7 +41,7 @@ def map_name(name: str) -> str:
 
 def rows(
     maps: Mapping[str, views.Volume], brain: views.Volume | None, masks: Sequence[views.Mask], focus: views.Focus
-) -> tuple[list[list[Panel]], str]:
+) -> tuple[list[list[SlicePicture]], str]:
     """A row of pictures per map, and the introduction."""
     pictures, windows = [], []
     for name in ordered(maps):

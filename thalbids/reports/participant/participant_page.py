@@ -21,7 +21,7 @@ from thalbids.reports import palette, text, views
 from thalbids.reports.participant import map_section, norms, since_first, summary, trajectory, viewer
 from thalbids.reports.participant.histogram import histogram
 from thalbids.reports.participant.histogram import svg as histogram_svg
-from thalbids.reports.svg import Panel, montage, panel, strip
+from thalbids.reports.svg import SlicePicture, montage, panel, strip
 from thalbids.reports.templating import template
 
 COHORT_PAGE = "qc.html"  # beside the page
@@ -130,13 +130,13 @@ class SessionReport:
 
 
 @dataclass(frozen=True)
-class Figure:
+class PictureBlock:
     """A titled block of pictures: rows of panels, shown in the page and written as one file with a legend."""
 
     name: str
     title: str
     intro: str
-    rows: Sequence[Sequence[Panel]]
+    rows: Sequence[Sequence[SlicePicture]]
     legend: Sequence[tuple[str, palette.Style]] = ()
 
 
@@ -253,11 +253,11 @@ class _Shown:
         self.images = {}  # no longer needed, and large
 
     @property
-    def visit(self) -> since_first.Visit | None:
+    def visit(self) -> since_first.ComparedSession | None:
         """What a later session can be compared with; None without a T1w."""
         if self.t1w is None:
             return None
-        return since_first.Visit(
+        return since_first.ComparedSession(
             self.title, self.t1w, self.brain, self.masks, self.session.volumes, self.words, self.session.reference
         )
 
@@ -291,7 +291,7 @@ class _Shown:
             rows = since_first.side_by_side(before, after, method, key)
         legend = [(f"{label}, {before.title}", since_first.FIRST), (f"{label}, {after.title}", since_first.LATER)]
         title = f"{label} in {before.title} and {after.title}"
-        self.figures.append(Figure("change", title, intro, rows, legend))
+        self.figures.append(PictureBlock("change", title, intro, rows, legend))
 
     def files(self, start: str, who: str) -> dict[str, str]:
         """Name (relative to the page) and content of each picture that is written beside the page."""
@@ -348,7 +348,7 @@ class _Shown:
             "links": sorted((session.links or {}).items()),
         }  # fmt: skip
 
-    def _figure_entry(self, figure: Figure, start: str) -> dict[str, Any]:
+    def _figure_entry(self, figure: PictureBlock, start: str) -> dict[str, Any]:
         rows = [[panel(p) for p in row] for row in figure.rows]
         return {
             "name": figure.name, "title": figure.title, "intro": figure.intro, "rows": rows,
@@ -390,27 +390,27 @@ class _Shown:
                 style = palette.Style(palette.DISTRUST)
                 yield replace(mask, volume=ends, style=style, key=f"{mask.key}cut", distrusted=False)
 
-    def _figures(self) -> Iterable[Figure]:
+    def _figures(self) -> Iterable[PictureBlock]:
         """The figures that can be drawn from what is there."""
         if self.t1w is None or self.focus is None:
             return
         focus, reference = self.focus, self.session.reference
         single = [mask for mask in self.masks if mask.image != "ensemble"]
         ensembles = [mask for mask in self.masks if mask.image == "ensemble"]
-        yield Figure(
+        yield PictureBlock(
             "masks", f"Thalamus masks on the {reference} image",
             "Three slices per plane around the thalami, 80 mm wide, with the masks made from one image each.",
             views.crop_rows(self.t1w, single, focus, reference), _lines(single),
         )  # fmt: skip
         if ensembles:
-            yield Figure(
+            yield PictureBlock(
                 "ensembles", f"Ensembles on the {reference} image",
                 "The same slices with the masks combined from several images.",
                 views.crop_rows(self.t1w, ensembles, focus, reference), _lines(ensembles),
             )  # fmt: skip
         cut = list(self._cuts())
         if cut:
-            yield Figure(
+            yield PictureBlock(
                 "envelope", "Where the envelope cuts", CUT_INTRO,
                 views.crop_rows(self.t1w, cut, focus, reference),
                 [("the envelope's surface", cut[-1].style), *_lines(cut[::2])],
@@ -422,16 +422,16 @@ class _Shown:
             rows.append(views.head_row(self.t1w, self.brain, self.masks, middle, what, f"{self.prefix}brain"))
             intro += f" {mask.label} lies outside that frame: the next row is through its middle."
         brain = [("Brain mask", palette.Style(palette.BRAIN)), *_lines(self.masks)]
-        yield Figure("head", "Whole head and brain mask", intro, rows, brain)
+        yield PictureBlock("head", "Whole head and brain mask", intro, rows, brain)
         for number, (name, image) in enumerate(self.images.items()):
             key = f"{self.prefix}e{number}"
             rows = views.registration_rows(image, name, self.t1w, self.brain, self.masks, focus, key, reference)
             intro = " ".join(filter(None, [self.words.registered(name), EDGES_INTRO.format(reference=reference)]))
             masks = [mask for mask in self.masks if mask.image == name]
             legend = [(f"{reference} edges", palette.Style(palette.EDGES)), *_lines(masks)]
-            yield Figure(name, f"{text.image_name(name)} on the {reference} image", intro, rows, legend)
+            yield PictureBlock(name, f"{text.image_name(name)} on the {reference} image", intro, rows, legend)
 
-    def _maps(self) -> Iterable[Figure]:
+    def _maps(self) -> Iterable[PictureBlock]:
         """The quantitative maps, a row each; read here, and not kept."""
         if self.t1w is None or self.focus is None or not self.session.maps:
             return
@@ -440,7 +440,7 @@ class _Shown:
         usable = [mask for mask in self.masks if not mask.distrusted]
         if shown:
             rows, intro = map_section.rows(shown, self.brain, usable, self.focus)
-            yield Figure("maps", "Maps", intro, rows, _lines(usable))
+            yield PictureBlock("maps", "Maps", intro, rows, _lines(usable))
 
     def _histograms(self) -> dict[str, str]:
         """R1 in the brain before and after it was scaled, where there is both."""

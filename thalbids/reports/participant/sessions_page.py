@@ -77,7 +77,7 @@ MAIN = 4  # of the columns of a mask, those that are shown where there is no roo
 
 
 @dataclass(frozen=True)
-class Entry:
+class SessionEntry:
     """One session.
 
     Attributes
@@ -112,7 +112,7 @@ class _Column:
             self.usual.append(number)
 
 
-def page(entries: Sequence[Entry]) -> str:
+def page(entries: Sequence[SessionEntry]) -> str:
     """The page as HTML; its rows are data, drawn by its script."""
     data = content(entries)
     packed = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
@@ -125,7 +125,7 @@ def page(entries: Sequence[Entry]) -> str:
     )  # fmt: skip
 
 
-def content(entries: Sequence[Entry]) -> dict[str, Any]:
+def content(entries: Sequence[SessionEntry]) -> dict[str, Any]:
     """What the page's script draws: columns, methods, and a row per session with values and robust z."""
     methods = _methods(entries)
     general = [_Column(measure) for measure in OF_SESSION]
@@ -205,7 +205,7 @@ def label(method: str) -> str:
         return method
 
 
-def _methods(entries: Iterable[Entry]) -> list[str]:
+def _methods(entries: Iterable[SessionEntry]) -> list[str]:
     """Methods that any session has a row for, in the order of the tables; those of third parties last."""
     methods = {method for entry in entries for method in (entry.document or {}).get("Masks", {})}
     known = [method.desc for method in names.methods()]
@@ -225,7 +225,7 @@ def _of_session(document: Mapping[str, Any]) -> list[tuple[object, bool]]:
     return [(brain.get("volume_mm3"), True), (icv, True), *registered]  # type: ignore[list-item]
 
 
-def _row(entry: Entry, known: dict[str, int]) -> dict[str, Any]:
+def _row(entry: SessionEntry, known: dict[str, int]) -> dict[str, Any]:
     """Name, state and flags of a session; each flag's text is kept once, in ``known``."""
     flags = (entry.document or {}).get("Flags", ())
     said = [
@@ -239,7 +239,7 @@ def _row(entry: Entry, known: dict[str, int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _state(entry: Entry) -> str:
+def _state(entry: SessionEntry) -> str:
     """The key of ``STATES`` that holds."""
     document = entry.document
     if document is None or not any(mask["measures"] for mask in document["Masks"].values()):

@@ -14,7 +14,7 @@ import numpy as np
 
 from thalbids.bids.results import names
 from thalbids.reports import palette, views
-from thalbids.reports.svg import Panel
+from thalbids.reports.svg import SlicePicture
 from thalbids.reports.text import Words, as_float, number
 
 FIRST = palette.Style("#FFFFFF")
@@ -26,7 +26,7 @@ NUMBERS_NOTE = (
 
 
 @dataclass(frozen=True)
-class Visit:
+class ComparedSession:
     """One session, as far as it is needed for the comparison."""
 
     title: str
@@ -43,7 +43,7 @@ class Visit:
         return f"{self.reference} of {self.title}"
 
 
-def rows(first: Visit, later: Visit) -> list[dict[str, Any]]:
+def rows(first: ComparedSession, later: ComparedSession) -> list[dict[str, Any]]:
     """Volumes of the methods that gave a number in both sessions, and their difference."""
     before = {str(row["method"]): row for row in first.volumes}
     out = []
@@ -100,7 +100,7 @@ def _images_of(method: str) -> int:
         return 0
 
 
-def aligned(later: Visit, matrix: np.ndarray) -> Visit:
+def aligned(later: ComparedSession, matrix: np.ndarray) -> ComparedSession:
     """The later session in the space of the first one: only the affines change, nothing is resampled.
 
     ``matrix`` maps RAS+ mm of the first image to RAS+ mm of the later one.
@@ -115,7 +115,7 @@ def aligned(later: Visit, matrix: np.ndarray) -> Visit:
     return replace(later, t1w=moved(later.t1w), brain=brain, masks=masks)
 
 
-def overlay(first: Visit, later: Visit, method: str, key: str) -> list[list[Panel]]:
+def overlay(first: ComparedSession, later: ComparedSession, method: str, key: str) -> list[list[SlicePicture]]:
     """Three rows: the later image with the edges of the first, both masks on the first image, and on the later one.
 
     ``later`` is in the space of the first session.
@@ -133,7 +133,7 @@ def overlay(first: Visit, later: Visit, method: str, key: str) -> list[list[Pane
     ]
 
 
-def side_by_side(first: Visit, later: Visit, method: str, key: str) -> list[list[Panel]]:
+def side_by_side(first: ComparedSession, later: ComparedSession, method: str, key: str) -> list[list[SlicePicture]]:
     """Each session through its own thalami, where the two could not be brought together."""
     out = []
     for visit, style, letter in ((first, FIRST, "f"), (later, LATER, "l")):
@@ -144,5 +144,5 @@ def side_by_side(first: Visit, later: Visit, method: str, key: str) -> list[list
     return out
 
 
-def _of(visit: Visit, method: str) -> list[views.Mask]:
+def _of(visit: ComparedSession, method: str) -> list[views.Mask]:
     return [mask for mask in visit.masks if mask.method == method]

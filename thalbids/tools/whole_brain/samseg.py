@@ -34,7 +34,7 @@ _ROW = re.compile(r"^\s*\d+\s+(\d+)\s+\S+\s+\S+\s+(\S+)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Results:
+class SamsegResults:
     """What SAMSEG found in one session, on the grid of the T1w.
 
     Attributes
@@ -126,7 +126,7 @@ def segment(
     *,
     threads: int = 1,
     runs: Runner | None = None,
-) -> Results:
+) -> SamsegResults:
     """Run SAMSEG on the images of a session, the T1w first, all on one grid.
 
     Parameters
@@ -171,7 +171,7 @@ def command_long(
 def segment_long(
     visits: Mapping[str, Mapping[str, nib.Nifti1Image]], matrices: Mapping[str, np.ndarray], work: Path,
     settings: SamsegSettings, *, threads: int = 1, runs: Runner | None = None,
-) -> tuple[dict[str, Results], dict[str, str]]:  # fmt: skip
+) -> tuple[dict[str, SamsegResults], dict[str, str]]:  # fmt: skip
     """Run SAMSEG on several visits of a person together.
 
     Every image is resampled once (cubic) onto one grid of 1 mm in the space between the visits; labels come back to
@@ -226,7 +226,7 @@ def write(image: nib.Nifti1Image, path: Path) -> None:
     save_image(data, image.affine, path)
 
 
-def read(folder: Path, reference: nib.Nifti1Image, matrix: np.ndarray | None = None) -> Results:
+def read(folder: Path, reference: nib.Nifti1Image, matrix: np.ndarray | None = None) -> SamsegResults:
     """The results in a folder, brought to the grid of a T1w by nearest neighbour (posteriors linearly).
 
     ``matrix``: (4, 4) RAS+ mm of the T1w to that of the results; identity when absent.
@@ -242,7 +242,7 @@ def read(folder: Path, reference: nib.Nifti1Image, matrix: np.ndarray | None = N
     moved = on_grid(path, reference, NAME, matrix)
     stats = dict(measures(folder))
     soft = {n: stats[key] for n, side in ((LEFT, SIDES[0]), (RIGHT, SIDES[1])) for key in _called(side) if key in stats}
-    return Results(moved, _names(folder), _posterior(folder, reference, matrix), stats.get("Intra-Cranial"), soft)
+    return SamsegResults(moved, _names(folder), _posterior(folder, reference, matrix), stats.get("Intra-Cranial"), soft)
 
 
 def on_grid(path: Path, reference: nib.Nifti1Image, tool: str, matrix: np.ndarray | None = None) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import world_image
-from thalbids.bids.dataset.inputs import Found, read_dataset
+from thalbids.bids.dataset.inputs import DatasetSessions, read_dataset
 from thalbids.cli.main import main
 from thalbids.errors import NoInputError
 
@@ -16,7 +16,7 @@ T1W = "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz"
 GOOD = "sub-good/anat/sub-good_T1w.nii.gz"
 
 
-def names(found: Found) -> dict[str, str | None]:
+def names(found: DatasetSessions) -> dict[str, str | None]:
     """Every session and its problem."""
     return {session.name: session.problem for session in found.sessions}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thalbids.qmri.models.flash import FORMS, Contrast, dual_angle, ernst, mt_saturation
+from thalbids.qmri.models.flash import FORMS, Weighting, dual_angle, ernst, mt_saturation
 
 PROTOCOLS = {  # PDw, T1w: flip angle in degrees, TR in s
-    "paper": (Contrast(4, 0.018), Contrast(25, 0.018)),
-    "v2k": (Contrast(6, 0.0245), Contrast(21, 0.0245)),
-    "two TRs": (Contrast(6, 0.0237), Contrast(20, 0.0187)),
-    "long TR": (Contrast(5, 0.037), Contrast(28, 0.025)),
+    "paper": (Weighting(4, 0.018), Weighting(25, 0.018)),
+    "v2k": (Weighting(6, 0.0245), Weighting(21, 0.0245)),
+    "two TRs": (Weighting(6, 0.0237), Weighting(20, 0.0187)),
+    "long TR": (Weighting(5, 0.037), Weighting(28, 0.025)),
 }
 
 
@@ -75,7 +75,7 @@ def test_derivatives_against_differences(protocol: str, form: str) -> None:
 @pytest.mark.parametrize("delta", [0.0, 0.005, 0.012, 0.02])
 def test_saturation_of_simulated_pulses(delta: float) -> None:
     pd_signal, t1_signal, pd, t1 = signals("paper", np.array(0.9), 1.0)
-    mt = Contrast(5, 0.037)
+    mt = Weighting(5, 0.037)
     mt_signal = ernst(1000.0, np.array(0.9), np.deg2rad(5.0), mt.repetition_time, saturation=delta)
     small = dual_angle(pd_signal, t1_signal, pd, t1, 1.0, "small-angle")
     found = mt_saturation(mt_signal, mt, small)
@@ -84,7 +84,7 @@ def test_saturation_of_simulated_pulses(delta: float) -> None:
 
 def test_transmit_field_leaves_the_saturation_of_nominal_angles() -> None:
     """Pulses that saturate with the square of the field, and nothing else, leave no trace of the field."""
-    mt, values = Contrast(5, 0.037), []
+    mt, values = Weighting(5, 0.037), []
     for transmit in (0.8, 1.0, 1.2):
         pd_signal, t1_signal, pd, t1 = signals("paper", np.array(0.9), transmit)
         angle = np.deg2rad(5.0) * transmit
@@ -98,14 +98,14 @@ def test_transmit_field_leaves_the_saturation_of_nominal_angles() -> None:
 def test_residual_of_the_field_is_taken_out() -> None:
     pd_signal, t1_signal, pd, t1 = signals("paper", np.array(0.9), 1.1)
     small = dual_angle(pd_signal, t1_signal, pd, t1, 1.1, "small-angle")
-    mt, mt_signal = Contrast(5, 0.037), np.array(30.0)
+    mt, mt_signal = Weighting(5, 0.037), np.array(30.0)
     with_it, without = (mt_saturation(mt_signal, mt, small, 1.1, residual).value for residual in (0.4, 0.0))
     assert with_it / without == pytest.approx(0.6 / (1 - 0.44))
 
 
 def test_saturation_derivatives_against_differences() -> None:
     pd_signal, t1_signal, pd, t1 = signals("paper", np.linspace(0.4, 1.5, 5), 1.1)
-    mt, step = Contrast(5, 0.037), 1e-5
+    mt, step = Weighting(5, 0.037), 1e-5
     mt_signal = ernst(1000.0, np.linspace(0.4, 1.5, 5), np.deg2rad(5.5), mt.repetition_time, saturation=0.01)
 
     def value(up: tuple[float, float, float]) -> np.ndarray:
@@ -129,7 +129,7 @@ def test_no_solution_is_no_number() -> None:
 @pytest.mark.parametrize(("angle", "tr"), [(0, 0.018), (180, 0.018), (20, 0), (20, float("nan"))])
 def test_impossible_protocols_are_refused(angle: float, tr: float) -> None:
     with pytest.raises(ValueError, match="no flip angle"):
-        Contrast(angle, tr)
+        Weighting(angle, tr)
 
 
 def test_unknown_form_is_refused() -> None:

@@ -9,12 +9,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from thalbids.qmri.models.flash import Contrast, ernst
+from thalbids.qmri.models.flash import Weighting, ernst
 from thalbids.qmri.models.mpm import FitOptions, Weighted, fit_maps, relative_density
 from thalbids.qmri.models.spoiling import SETS, correct
 
 TE = np.arange(1, 7) * 0.00246
-PROTOCOL = {"PDw": Contrast(4, 0.018), "T1w": Contrast(25, 0.018), "MTw": Contrast(5, 0.037)}
+PROTOCOL = {"PDw": Weighting(4, 0.018), "T1w": Weighting(25, 0.018), "MTw": Weighting(5, 0.037)}
 DATA = Path(os.environ.get("THALBIDS_TEST_DATA", "absent")) / "mpm_subvolume"
 
 
@@ -143,7 +143,7 @@ def test_supplied_maps_of_real_data(form: str, below: float) -> None:
     echoes = {"PDw": ("pdw", 8, 6.0), "T1w": ("t1w", 8, 21.0), "MTw": ("mtw", 6, 6.0)}
     data = {
         name: Weighted(
-            Contrast(angle, 0.025), np.arange(1, n + 1) * 0.0023, [volume(f"{stem}_{k}") for k in range(1, n + 1)]
+            Weighting(angle, 0.025), np.arange(1, n + 1) * 0.0023, [volume(f"{stem}_{k}") for k in range(1, n + 1)]
         )
         for name, (stem, n, angle) in echoes.items()
     }

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from thalbids.errors import UsageError
-from thalbids.qmri.models.flash import Contrast
+from thalbids.qmri.models.flash import Weighting
 from thalbids.qmri.models.spoiling import SETS, chosen_set, correct
 
-V2K = (Contrast(6, 0.0245), Contrast(21, 0.0245))
+V2K = (Weighting(6, 0.0245), Weighting(21, 0.0245))
 
 
 def test_formula_in_milliseconds() -> None:
@@ -46,12 +46,12 @@ def test_the_set_of_the_protocol_is_given() -> None:
     [
         (*V2K, "exact", True, "for the form small-angle, not exact"),
         (*V2K, "small-angle", False, "needs a B1"),
-        (Contrast(4, 0.0245), V2K[1], "small-angle", True, "6 degrees and TR 24.5 ms, not 4 degrees"),
-        (V2K[0], Contrast(21, 0.018), "small-angle", True, "T1w images"),
+        (Weighting(4, 0.0245), V2K[1], "small-angle", True, "6 degrees and TR 24.5 ms, not 4 degrees"),
+        (V2K[0], Weighting(21, 0.018), "small-angle", True, "T1w images"),
     ],
 )
 def test_a_set_that_does_not_fit_is_refused(
-    pd: Contrast, t1: Contrast, form: str, has_transmit: bool, words: str
+    pd: Weighting, t1: Weighting, form: str, has_transmit: bool, words: str
 ) -> None:
     with pytest.raises(UsageError, match=words):
         chosen_set("v2k", pd, t1, form, has_transmit=has_transmit)

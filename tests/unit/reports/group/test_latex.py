@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from thalbids.reports.group.latex import latex
-from thalbids.reports.group.section import Section, Shown
+from thalbids.reports.group.section import PageTable, Section
 
 
 def test_every_table_with_its_cells() -> None:
-    one = Shown("Mean ± SD", ["", "n", "n"], [["a_b & 50 %", "1", "< 0.001"], ["β", "{x}", "\\"]], "group_a.tsv")
-    two = Shown("Nothing", ["x"], [], "group_b.tsv")
+    one = PageTable("Mean ± SD", ["", "n", "n"], [["a_b & 50 %", "1", "< 0.001"], ["β", "{x}", "\\"]], "group_a.tsv")
+    two = PageTable("Nothing", ["x"], [], "group_b.tsv")
     text = latex([Section("change", "Change", tables=[one, two]), Section("empty", "Empty", nothing="no data")])
     assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == 1
     assert r"a\_b \& 50 \% & 1 & $<$ 0.001 \\" in text

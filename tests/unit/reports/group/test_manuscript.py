@@ -10,11 +10,11 @@ import docx as library
 import pytest
 
 from thalbids.reports.group import manuscript
-from thalbids.reports.group.section import MOST_ROWS, Section, Shown
+from thalbids.reports.group.section import MOST_ROWS, PageTable, Section
 
-ONE = Shown("Mean ± SD", ["", "n", "n"], [['a, "b"', "1", "< 0.001"], ["=1+1", "-0.4", "–"]], "group_a.tsv")
-LONG = Shown("Long", ["i"], [[str(i)] for i in range(MOST_ROWS + 5)], "group_b.tsv")
-EMPTY = Shown("Nothing", ["x"], [], "group_c.tsv")
+ONE = PageTable("Mean ± SD", ["", "n", "n"], [['a, "b"', "1", "< 0.001"], ["=1+1", "-0.4", "–"]], "group_a.tsv")
+LONG = PageTable("Long", ["i"], [[str(i)] for i in range(MOST_ROWS + 5)], "group_b.tsv")
+EMPTY = PageTable("Nothing", ["x"], [], "group_c.tsv")
 
 
 def sections() -> list[Section]:

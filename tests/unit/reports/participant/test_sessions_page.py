@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.reports.participant.test_participant_page import Head, Page
 from thalbids.reports.participant import sessions_page
-from thalbids.reports.participant.sessions_page import Entry, content, page, robust_z
+from thalbids.reports.participant.sessions_page import SessionEntry, content, page, robust_z
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def changed(document: dict[str, Any], factor: float = 1.0, **flags: str) -> dict
     return made
 
 
-def many(document: dict[str, Any], factors: list[float]) -> list[Entry]:
-    return [Entry(f"{i:02d}", None, changed(document, f)) for i, f in enumerate(factors)]
+def many(document: dict[str, Any], factors: list[float]) -> list[SessionEntry]:
+    return [SessionEntry(f"{i:02d}", None, changed(document, f)) for i, f in enumerate(factors)]
 
 
 def test_robust_z_of_a_known_sample():
@@ -94,14 +94,14 @@ def test_states(document):
         changed(document), changed(document, brain="check"), changed(document, brain="distrust", icv="check"),
         part, failed, None,
     ]  # fmt: skip
-    got = content([Entry(str(i), None, d) for i, d in enumerate(made)])["rows"]
+    got = content([SessionEntry(str(i), None, d) for i, d in enumerate(made)])["rows"]
     assert [row["state"] for row in got] == ["ok", "check", "distrust", "incomplete", "failed", "failed"]
 
 
 def test_methods_stand_in_the_order_of_the_tables_and_unknown_ones_last(document):
     made = changed(document)
     made["Masks"] |= {"aThirdParty": made["Masks"]["synthalT1w"], "freesurfer": made["Masks"]["synthalT1w"]}
-    labels = [method["label"] for method in content([Entry("1", None, made)])["methods"]]
+    labels = [method["label"] for method in content([SessionEntry("1", None, made)])["methods"]]
     assert labels == ["FreeSurfer", "SynThal T1w", "SynThal FLAIR", "aThirdParty"]
 
 
@@ -109,7 +109,7 @@ def test_hostile_text_stays_data(document):
     evil = "</script><script>alert(1)</script>"
     made = changed(document, **{evil: "check"})
     made["Masks"][evil] = made["Masks"]["synthalT1w"]
-    text = page([Entry("1", evil, made, evil)])
+    text = page([SessionEntry("1", evil, made, evil)])
     assert text.count("<script") == 2
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S).group(1))
     assert data["rows"][0]["name"] == f"sub-1 ses-{evil}"

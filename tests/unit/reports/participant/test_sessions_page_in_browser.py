@@ -9,14 +9,14 @@ import pytest
 
 from tests.browser import browser  # noqa: F401
 from tests.unit.reports.participant.test_sessions_page import changed, document  # noqa: F401
-from thalbids.reports.participant.sessions_page import Entry, page
+from thalbids.reports.participant.sessions_page import SessionEntry, page
 
 pytestmark = pytest.mark.slow
 NAMES = "[...document.querySelectorAll('tbody th')].map(th => th.innerText)"
 CELLS = "[...document.querySelectorAll('tbody tr')].map(tr => Number(tr.children[6].innerText))"
 
 
-def write(folder: Path, entries: list[Entry]) -> Path:
+def write(folder: Path, entries: list[SessionEntry]) -> Path:
     path = folder / "qc.html"
     path.write_text(page(entries), "utf-8")
     return path
@@ -30,10 +30,10 @@ def choose(tab, selector: str, value: str) -> None:
 
 
 @pytest.fixture
-def entries(document) -> list[Entry]:  # noqa: F811
-    made = [Entry(f"{i:03d}", None, changed(document, 1 + 0.01 * (i * 7 % 11))) for i in range(120)]
-    made[77] = Entry("077", None, changed(document, 0.5, brain="distrust"), page="sub-077.html")
-    made[5] = Entry("005", "<b>1</b>", None, "<img src=x onerror='window.evil=1'>")
+def entries(document) -> list[SessionEntry]:  # noqa: F811
+    made = [SessionEntry(f"{i:03d}", None, changed(document, 1 + 0.01 * (i * 7 % 11))) for i in range(120)]
+    made[77] = SessionEntry("077", None, changed(document, 0.5, brain="distrust"), page="sub-077.html")
+    made[5] = SessionEntry("005", "<b>1</b>", None, "<img src=x onerror='window.evil=1'>")
     return made
 
 
@@ -74,7 +74,9 @@ def test_it_sorts_filters_and_turns_pages(browser, tmp_path: Path, entries):  # 
 
 
 def test_two_thousand_sessions_stay_usable(browser, tmp_path: Path, document):  # noqa: F811
-    made = [Entry(f"{i:04d}", s, changed(document, 1 + 0.001 * (i % 90))) for i in range(1000) for s in ("1", "2")]
+    made = [
+        SessionEntry(f"{i:04d}", s, changed(document, 1 + 0.001 * (i % 90))) for i in range(1000) for s in ("1", "2")
+    ]
     path = write(tmp_path, made)
     assert path.stat().st_size < 6_000_000
     before = time.monotonic()
@@ -112,7 +114,9 @@ def test_selected_sessions_are_exported(browser, tmp_path: Path, entries):  # no
 def test_it_opens_on_the_method_that_most_have(browser, tmp_path: Path, document):  # noqa: F811
     few = {**document, "Masks": {"synthalT1w": {**document["Masks"]["synthalT1w"], "measures": None}}}
     other = {**document, "Masks": {"synthalFLAIR": {**document["Masks"]["synthalT1w"]}}}
-    tab = browser.open(write(tmp_path, [Entry("1", None, few), Entry("2", None, other), Entry("3", None, other)]))
+    tab = browser.open(
+        write(tmp_path, [SessionEntry("1", None, few), SessionEntry("2", None, other), SessionEntry("3", None, other)])
+    )
     assert tab.evaluate("document.querySelector('#method').selectedOptions[0].innerText") == "SynThal FLAIR (2)"
 
 

@@ -25,7 +25,7 @@ from thalbids.group.statistics.fits.imputation import Imputed, impute, pooled
 from thalbids.group.statistics.testing.correction import adjust
 from thalbids.reports.group.figures import clinical, look
 from thalbids.reports.group.group_data import Tables, interval, listed, number, p_value
-from thalbids.reports.group.section import Section, Shown, counted, remark
+from thalbids.reports.group.section import PageTable, Section, counted, remark
 
 OTHERS = "other_methods"  # the size of the thalamus by the other methods
 IMPUTED: dict[str, Column] = {
@@ -248,7 +248,7 @@ def section(tables: Tables) -> Section:
             f"({clinical.outcome_name(most['outcome'])} by {look.label(most['method'])})."
         )
     section.tables.append(
-        Shown("The volume's coefficient with and without imputation", HEADER, _cells(rows), tables.file("imputed"))
+        PageTable("The volume's coefficient with and without imputation", HEADER, _cells(rows), tables.file("imputed"))
     )
     section.caveats.append(
         "Imputation takes values to be missing at random given the variables that it knows: the model, the other "

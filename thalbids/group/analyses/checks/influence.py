@@ -22,7 +22,7 @@ from thalbids.group.statistics.fits.influence import influence, robust_z
 from thalbids.group.statistics.testing.correction import adjust
 from thalbids.reports.group.figures import clinical, look
 from thalbids.reports.group.group_data import Tables, interval, listed, number, p_value
-from thalbids.reports.group.section import Section, Shown, counted
+from thalbids.reports.group.section import PageTable, Section, counted
 
 LOGGED = ("t25fw", "nhpt")
 BELLS = tuple(name for name in OUTCOMES if name != "edss")  # scores in which a robust z means something
@@ -307,7 +307,7 @@ def section(tables: Tables) -> Section:
             for row in far.sort_values("robust_z", key=abs, ascending=False).to_dict("records")
         ]  # fmt: skip
         header = ["Participant", "Variable", "Value", "Median of all", "Robust z"]
-        section.tables.append(Shown("Values far from the others", header, rows, tables.file("outliers")))
+        section.tables.append(PageTable("Values far from the others", header, rows, tables.file("outliers")))
     touched = models[models["n_removed"].fillna(0) > 0]
     if len(touched):
         section.tables.append(_shown(tables, touched))
@@ -329,7 +329,7 @@ def _variable(row: dict[str, Any]) -> str:
     return f"{name}{log}, {look.label(row['method'])}" if isinstance(row.get("method"), str) else f"{name}{log}"
 
 
-def _shown(tables: Tables, touched: Any) -> Shown:
+def _shown(tables: Tables, touched: Any) -> PageTable:
     rows = [
         [
             clinical.outcome_name(row["outcome"]),
@@ -346,7 +346,7 @@ def _shown(tables: Tables, touched: Any) -> Shown:
     ]
     header = ["Outcome", "Method", "β", "p corrected", "β without", "p corrected without", "Left out",
               "Largest Cook", "Turns"]  # fmt: skip
-    return Shown("Models with and without the people named", header, rows, tables.file("influence_models"))
+    return PageTable("Models with and without the people named", header, rows, tables.file("influence_models"))
 
 
 ANALYSIS = Analysis(

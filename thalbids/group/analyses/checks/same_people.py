@@ -32,7 +32,7 @@ from thalbids.group.statistics.testing.associations import Difference
 from thalbids.group.statistics.testing.correction import adjust
 from thalbids.reports.group.figures import clinical, look
 from thalbids.reports.group.group_data import Tables, interval, listed, methods_in, number, p_value, rows_of
-from thalbids.reports.group.section import Section, Shown, by_measure
+from thalbids.reports.group.section import PageTable, Section, by_measure
 
 ANALYSIS_COLUMN = {
     "analysis": column("Analysis", "crosssectional or longitudinal: the models of the table of that name.")
@@ -303,7 +303,7 @@ def section(tables: Tables) -> Section:
     header = ["Models", "Outcome", "Methods", "Quantity", "Values", "Difference", "95 % interval", "p corrected", "n"]
     if shown:
         section.tables.append(
-            Shown("Differences with a corrected p below 0.05", header, shown, tables.file("associations"))
+            PageTable("Differences with a corrected p below 0.05", header, shown, tables.file("associations"))
         )
     section.caveats += [
         "Every comparison is on people who have all of the methods compared (setting group.sample_methods).",
@@ -354,7 +354,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _beside(tables: Tables, other: pd.DataFrame) -> Shown:
+def _beside(tables: Tables, other: pd.DataFrame) -> PageTable:
     """The volume's coefficients on both samples, each with its own n."""
     rows = []
     for analysis, term in clinical.VOLUME_TERMS.items():
@@ -368,7 +368,7 @@ def _beside(tables: Tables, other: pd.DataFrame) -> Shown:
     which = str(other["sample"].iloc[0])
     first = SAMPLES[SAMPLES.index(which) - 1]
     header = ["Outcome", "Method", f"β ({first})", "p corrected", "n", f"β ({which})", "p corrected", "n"]
-    return Shown("The volume's coefficient on both samples", header, rows, tables.file("samples"))
+    return PageTable("The volume's coefficient on both samples", header, rows, tables.file("samples"))
 
 
 def _cell(row: pd.Series) -> list[str]:

@@ -14,7 +14,7 @@ from thalbids.group.analysis import Analysis
 from thalbids.group.statistics.fits import signs
 from thalbids.reports.group.figures import clinical, look
 from thalbids.reports.group.group_data import Tables, by_keys, interval, listed, methods_in, number, p_value, rows_of
-from thalbids.reports.group.section import Section, Shown, by_measure, counted, remark
+from thalbids.reports.group.section import PageTable, Section, by_measure, counted, remark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,7 +147,7 @@ def show_subsets(section: Section, tables: Tables, name: str) -> None:
             rows.append([look.label(method), *(_coefficient(by_outcome.get(outcome)) for outcome in outcomes)])
         if outcomes:
             header = ["Method", *(clinical.outcome_name(outcome) for outcome in outcomes)]
-            section.tables.append(Shown(f"{subset} only: β (corrected p); n", header, rows, tables.file(name)))
+            section.tables.append(PageTable(f"{subset} only: β (corrected p); n", header, rows, tables.file(name)))
 
 
 def _file(subset: str) -> str:
@@ -179,7 +179,7 @@ def show_residuals(section: Section, tables: Tables, analysis: str) -> None:
     ]
     if rows:
         header = ["Outcome", "Method", "n", "r of Q-Q", "ρ of spread and fit", "Claim"]
-        section.tables.append(Shown("Residuals of every model", header, rows, tables.file("residual_checks")))
+        section.tables.append(PageTable("Residuals of every model", header, rows, tables.file("residual_checks")))
 
 
 def show_models(section: Section, tables: Tables, table: pd.DataFrame, name: str) -> None:
@@ -231,7 +231,9 @@ def show_models(section: Section, tables: Tables, table: pd.DataFrame, name: str
             ]
         )
     header = ["Outcome", "Method", "β", "95 % interval", "p", "p corrected", "p within outcome", "n", "R²", "Remark"]
-    section.tables.append(Shown("The volume's coefficient; every term is in the file", header, rows, tables.file(name)))
+    section.tables.append(
+        PageTable("The volume's coefficient; every term is in the file", header, rows, tables.file(name))
+    )
 
 
 def _families(tested: pd.DataFrame) -> str:

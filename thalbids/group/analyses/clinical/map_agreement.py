@@ -16,7 +16,7 @@ from thalbids.group.modelling.map_values import maps_of
 from thalbids.group.statistics.concordance.agreement import agreement
 from thalbids.reports.group.figures import clinical, look
 from thalbids.reports.group.group_data import Tables, interval, listed, number, p_value, rows_of
-from thalbids.reports.group.section import Section, Shown, counted, remark
+from thalbids.reports.group.section import PageTable, Section, counted, remark
 
 SHOWN = ("ccc", "bias", "loa_low", "loa_high")
 NAMES = {"R1map": "R1", "R2starmap": "R2*", "PDmap": "PD (relative)"}
@@ -88,7 +88,7 @@ def _values(section: Section, tables: Tables, summary: pd.DataFrame) -> None:
         for r in whole.to_dict("records")
     ]
     header = ["Map", "Method", "Region", "n", "Mean", "SD between people"]
-    section.tables.append(Shown("At the baseline, everybody", header, rows, tables.file("qmri_summary")))
+    section.tables.append(PageTable("At the baseline, everybody", header, rows, tables.file("qmri_summary")))
 
 
 def _models(section: Section, tables: Tables, models: pd.DataFrame) -> None:
@@ -114,7 +114,7 @@ def _models(section: Section, tables: Tables, models: pd.DataFrame) -> None:
     header = ["Map", "Analysis", "Outcome", "Method", "β", "95 % interval", "p corrected", "n", "Remark"]
     if rows:
         title = "Clinical scores: the map's coefficient per unit of the map; every term is in the file"
-        section.tables.append(Shown(title, header, rows, tables.file("qmri_models")))
+        section.tables.append(PageTable(title, header, rows, tables.file("qmri_models")))
 
 
 def _agreement(section: Section, tables: Tables) -> None:
@@ -128,7 +128,7 @@ def _agreement(section: Section, tables: Tables) -> None:
     if rows:
         header = ["Map", "Methods", "n", "CCC", "Bias", "95 % limits from", "to"]
         title = "Agreement between methods of the value inside their masks"
-        section.tables.append(Shown(title, header, rows, tables.file("qmri_agreement")))
+        section.tables.append(PageTable(title, header, rows, tables.file("qmri_agreement")))
 
 
 ANALYSIS = Analysis(

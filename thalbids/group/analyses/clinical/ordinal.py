@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from thalbids.group.analysis import Analysis
 from thalbids.reports.group.figures import clinical, look
 from thalbids.reports.group.group_data import Tables, interval, listed, number, p_value
-from thalbids.reports.group.section import Section, Shown, remark
+from thalbids.reports.group.section import PageTable, Section, remark
 
 if TYPE_CHECKING:
     pass
@@ -168,7 +168,7 @@ def section(tables: Tables) -> Section:
             "improved / stable / worse",
             "p of proportional odds",
         ]
-        section.tables.append(Shown("Ordinal models", header, rows, tables.file("ordinal")))
+        section.tables.append(PageTable("Ordinal models", header, rows, tables.file("ordinal")))
     section.caveats.append(
         "Clipping is done on the change of volume (numpy's linear quantiles), before rows are dropped."
     )

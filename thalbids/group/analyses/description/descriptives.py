@@ -9,7 +9,7 @@ import numpy as np
 from thalbids.group.analysis import Analysis
 from thalbids.reports.group.figures import clinical, descriptive, look
 from thalbids.reports.group.group_data import Tables, by_keys, in_order, interval, listed, methods_in, number, rows_of
-from thalbids.reports.group.section import Section, Shown, counted, span, word
+from thalbids.reports.group.section import PageTable, Section, counted, span, word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,7 +226,7 @@ def _where(section: Section, tables: Tables) -> None:
         )
 
 
-def _descriptives(tables: Tables, table: pd.DataFrame, sample: str | None) -> Shown:
+def _descriptives(tables: Tables, table: pd.DataFrame, sample: str | None) -> PageTable:
     groups = [*(["all"] if (table["diagnosis"] == "all").any() else []), *descriptive.diagnoses_in(table)]
     rows = []
     first = {key: rows_of_key.iloc[0] for key, rows_of_key in by_keys(table, "variable", "diagnosis").items()}
@@ -237,7 +237,7 @@ def _descriptives(tables: Tables, table: pd.DataFrame, sample: str | None) -> Sh
             cells.append(_described(variable, row) if row is not None and row["n"] > 0 else "–")
         rows.append([_variable(variable), *cells])
     title = "Mean ± SD, for EDSS and attacks median [quartiles]; (n)"
-    return Shown(
+    return PageTable(
         title if sample is None else f"{word(sample)}: {title[0].lower()}{title[1:]}",
         ["", *groups],
         rows,
@@ -259,7 +259,7 @@ def _variable(name: str) -> str:
     return VARIABLES.get(name, word(name))
 
 
-def _ledger(tables: Tables, table: pd.DataFrame) -> Shown:
+def _ledger(tables: Tables, table: pd.DataFrame) -> PageTable:
     table = rows_of(table, subset="all") if "subset" in table.columns else table
     table = table[table["analysis"].isin(["crosssectional", "longitudinal", "ordinal", "pbvc"])]
     reasons = [c for c in table.columns if c.startswith("lost_") and (table[c].fillna(0) > 0).any()]
@@ -268,7 +268,9 @@ def _ledger(tables: Tables, table: pd.DataFrame) -> Shown:
         counts = [span(entries[c]) for c in ("n_total", "n_used", *reasons)]
         rows.append([ANALYSES.get(str(analysis), word(analysis)), clinical.outcome_name(str(outcome)), *counts])
     header = ["Analysis", "Outcome", "n in all", "n used", *(word(r.removeprefix("lost_")) for r in reasons)]
-    return Shown("Rows used, and lost by reason; a range where methods differ", header, rows, tables.file("missing"))
+    return PageTable(
+        "Rows used, and lost by reason; a range where methods differ", header, rows, tables.file("missing")
+    )
 
 
 ANALYSIS = Analysis("descriptives", tables, sections={"people": section}, told=("descriptives", "missing"))

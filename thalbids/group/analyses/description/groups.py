@@ -34,7 +34,7 @@ from thalbids.reports.group.group_data import (
     rows_of,
     stars,
 )
-from thalbids.reports.group.section import Section, Shown, counted, remark
+from thalbids.reports.group.section import PageTable, Section, counted, remark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -298,7 +298,7 @@ def clinical_word(name: str) -> str:
     return {"icv_z": "intracranial volume", "icv_ml": "intracranial volume"}.get(name, name.replace("_", " "))
 
 
-def _shown(tables: Tables, tested: Any) -> Shown:
+def _shown(tables: Tables, tested: Any) -> PageTable:
     rows = [
         [
             f"{row['group']} – {row['reference']}",
@@ -318,10 +318,10 @@ def _shown(tables: Tables, tested: Any) -> Shown:
     order = [f"{group} – {reference}" for group, reference, _ in _contrasts(tested)]
     rows.sort(key=lambda row: order.index(row[0]))
     header = ["Contrast", "Method", "Difference (mL)", "95 % interval", "%", "d", "p", "p corrected", "n", "Remark"]
-    return Shown("Adjusted differences", header, rows, tables.file("diagnosis_contrasts"))
+    return PageTable("Adjusted differences", header, rows, tables.file("diagnosis_contrasts"))
 
 
-def _norms(tables: Tables, summary: Any) -> Shown:
+def _norms(tables: Tables, summary: Any) -> PageTable:
     groups = descriptive.diagnoses_in(summary)
     rows = []
     for method in methods_in(summary):
@@ -333,7 +333,7 @@ def _norms(tables: Tables, summary: Any) -> Shown:
             cells.append(text if row is None else f"{text} ({number(row['n'], 0)})")
         rows.append([look.label(method), *cells])
     title = "Normative scores at baseline: mean z; share below the controls' 5th percentile (n)"
-    return Shown(title, ["Method", *groups], rows, tables.file("normative_summary"))
+    return PageTable(title, ["Method", *groups], rows, tables.file("normative_summary"))
 
 
 def _figure(tables: Tables) -> Figure | None:

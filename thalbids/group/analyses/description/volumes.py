@@ -13,7 +13,7 @@ from thalbids.group.cohort import Cohort, baseline
 from thalbids.group.columns import METHOD, REASON, STATUS
 from thalbids.reports.group.figures import descriptive, look
 from thalbids.reports.group.group_data import Tables, interval, methods_in, number, rows_of
-from thalbids.reports.group.section import Section, Shown, per_group, unions
+from thalbids.reports.group.section import PageTable, Section, per_group, unions
 
 if TYPE_CHECKING:
     pass
@@ -95,7 +95,7 @@ def section(tables: Tables) -> Section:
             described, lambda row: f"{number(row['median'])} {interval(row['q1'], row['q3'])}; {number(row['n'], 0)}"
         )
         title = "Median [quartiles] at baseline, mL; n"
-        section.tables.append(Shown(title, header, rows, tables.file("descriptives")))
+        section.tables.append(PageTable(title, header, rows, tables.file("descriptives")))
     section.warnings += [line.removeprefix("warning: ") for line in _without_t1w(tables.get("volumes"))]
     if len(tables.get("harmonised")):
         section.caveats.append("Volumes were harmonised over sites by ComBat before anything was computed from them.")

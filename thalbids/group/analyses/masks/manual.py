@@ -12,7 +12,7 @@ from thalbids.group.analysis import Analysis
 from thalbids.reports.group.beyond import View, generic
 from thalbids.reports.group.figures import clinical, look, overlap, volumetric
 from thalbids.reports.group.group_data import Tables, in_order, interval, methods_in, number, rows_of
-from thalbids.reports.group.section import Section, Shown, counted, matrix, unions, word
+from thalbids.reports.group.section import PageTable, Section, counted, matrix, unions, word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ from thalbids.bids.results.derivatives import Place, find_places
 from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Table, column, count, table
 from thalbids.group.cohort import Cohort, baseline
 from thalbids.group.columns import EXACT, METHOD, METHOD2, REASON
-from thalbids.group.comparison import Compared, Job, compare_all, problems_of
+from thalbids.group.comparison import Compared, SessionMasks, compare_all, problems_of
 from thalbids.group.statistics.concordance import agreement, agreement_tests, containment, interrater, paired
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def compare_cohort(cohort: Cohort, manual: Manual) -> tuple[list[Compared], list
             without.append(place.name)
         inside = tuple(name for name in automatic if name in wanted) if key in cross else ()
         if drawn or len(inside) > 1:
-            jobs.append(Job(place.participant_id, place.session_id, automatic, drawn, inside))
+            jobs.append(SessionMasks(place.participant_id, place.session_id, automatic, drawn, inside))
     settings = cohort.settings
     compared = compare_all(jobs, settings.run.nprocs, settings.group.another_person)
     notes, problems = problems_of(compared)
@@ -470,10 +470,10 @@ def _different(section: Section, tables: Tables) -> None:
     header = ["Methods", "Quantity", "Values", "Difference", "95 % interval", "n"]
     if rows:
         title = "Agreement that differs between methods (corrected p below 0.05)"
-        section.tables.append(Shown(title, header, rows, tables.file("agreement_tests")))
+        section.tables.append(PageTable(title, header, rows, tables.file("agreement_tests")))
 
 
-def _summary(tables: Tables, summary: pd.DataFrame, rater: str | None) -> Shown:
+def _summary(tables: Tables, summary: pd.DataFrame, rater: str | None) -> PageTable:
     metrics = in_order(summary["metric"].dropna().unique(), [*overlap.METRICS, "hd95_mm", "assd_mm"])
     rows = []
     for method in methods_in(summary):
@@ -487,7 +487,7 @@ def _summary(tables: Tables, summary: pd.DataFrame, rater: str | None) -> Shown:
             cells.append(f"{median} ({q1}–{q3})")
         rows.append([look.label(method), *cells])
     title = "Median (quartiles)" + ("" if rater is None else f", rater {rater}")
-    return Shown(
+    return PageTable(
         title, ["Method", *(overlap.METRICS.get(m, word(m)) for m in metrics)], rows, tables.file("overlap_summary")
     )
 
@@ -582,7 +582,7 @@ def _agreement_sentences(table: pd.DataFrame, rater: str | None) -> list[str]:
     return says
 
 
-def _agreement_table(tables: Tables, table: pd.DataFrame, rater: str | None) -> Shown:
+def _agreement_table(tables: Tables, table: pd.DataFrame, rater: str | None) -> PageTable:
     columns = (
         ("ccc", "CCC"),
         ("icc_c1", "ICC(C,1)"),
@@ -607,7 +607,7 @@ def _agreement_table(tables: Tables, table: pd.DataFrame, rater: str | None) -> 
             cells.append(number(row["estimate"]) + ("" if ends == "–" else f" {ends}"))
         rows.append([look.label(method), *cells])
     title = "Estimate [95 % interval]" + ("" if rater is None else f", rater {rater}")
-    return Shown(title, ["Method", *(name for _, name in columns)], rows, tables.file("agreement"))
+    return PageTable(title, ["Method", *(name for _, name in columns)], rows, tables.file("agreement"))
 
 
 ANALYSIS = Analysis(

@@ -42,7 +42,7 @@ Box = tuple[tuple[int, int, int], tuple[int, int, int]]  # start and stop
 
 
 @dataclass(frozen=True)
-class Grid:
+class TemplateGrid:
     """The template's grid."""
 
     template: str
@@ -61,7 +61,7 @@ class MapJob:
 
     name: str
     transform: Path
-    grid: Grid
+    grid: TemplateGrid
     methods: Mapping[str, Path]
     raters: Mapping[str, Path] = field(default_factory=dict)
     another_person: float = ANOTHER_PERSON
@@ -193,7 +193,7 @@ def session_maps(job: MapJob) -> Sums:
     return sums
 
 
-def write_maps(sums: Sums, grid: Grid, out_dir: Path) -> list[dict[str, object]]:
+def write_maps(sums: Sums, grid: TemplateGrid, out_dir: Path) -> list[dict[str, object]]:
     """Write every map on the whole grid of the template; gives the rows of ``group_maps``."""
     rows: list[dict[str, object]] = []
     for (method, rater, kind), total in sorted(sums.total.items()):
@@ -234,7 +234,7 @@ def _chunk_sums(jobs: Sequence[MapJob]) -> Sums:
     return total
 
 
-def _transforms(place: Place) -> Iterator[tuple[Path, Grid]]:
+def _transforms(place: Place) -> Iterator[tuple[Path, TemplateGrid]]:
     """The transforms of a session to templates, and their grids from the sidecars."""
     for name in sorted(place.names):
         match = _XFM.search(name)
@@ -245,7 +245,7 @@ def _transforms(place: Place) -> Iterator[tuple[Path, Grid]]:
         affine = tuple(tuple(float(value) for value in row) for row in told["Affine"])
         if np.shape(affine) != (4, 4):
             raise ValueError("no 4 x 4 affine")
-        yield path, Grid(match["template"], _three(told["Shape"]), affine)
+        yield path, TemplateGrid(match["template"], _three(told["Shape"]), affine)
 
 
 def _onto(mask: SparseMask, reference: SparseMask) -> SparseMask:
@@ -266,7 +266,7 @@ def _cropped(mask: SparseMask, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _box_in_template(
-    transform: sitk.Transform, grid: Grid, reference: SparseMask, low: np.ndarray, high: np.ndarray
+    transform: sitk.Transform, grid: TemplateGrid, reference: SparseMask, low: np.ndarray, high: np.ndarray
 ) -> Box:
     """The box of the template that holds what lies between two corners of the session's grid: looked for on a coarse
     grid.
@@ -296,7 +296,7 @@ def _three(values: Sequence[float] | np.ndarray) -> tuple[int, int, int]:
     return x, y, z
 
 
-def _voxel_ml(grid: Grid) -> float:
+def _voxel_ml(grid: TemplateGrid) -> float:
     return float(abs(np.linalg.det(grid.matrix[:3, :3]))) / 1000
 
 

@@ -29,7 +29,7 @@ from thalbids.group.statistics.testing.correction import benjamini_hochberg
 from thalbids.qc.visits import balance_remark
 from thalbids.reports.group.figures import clinical, descriptive, look
 from thalbids.reports.group.group_data import Tables, number, rows_of
-from thalbids.reports.group.section import Section, Shown, by_measure, counted, matrix, per_group
+from thalbids.reports.group.section import PageTable, Section, by_measure, counted, matrix, per_group
 
 MEASURES = (
     "delta_ml", "delta_percent", "delta_percent_per_year", "delta_left_ml", "delta_left_percent",
@@ -395,7 +395,7 @@ def section(tables: Tables) -> Section:
         summaries = rows_of(summary, measure=measure)
         if len(summaries):
             header, rows = per_group(summaries, functools.partial(_spread_cell, digits=digits))
-            section.tables.append(Shown(f"Mean ± SD in {unit}; n", header, rows, tables.file("change_summary")))
+            section.tables.append(PageTable(f"Mean ± SD in {unit}; n", header, rows, tables.file("change_summary")))
     tests = tables.get("change_tests", ("method", "method2", "p_fdr")).dropna(subset=["p_fdr"])
     for words, part in by_measure(tests):
         title = f"Change in percent, pairs of methods{words}: corrected p"

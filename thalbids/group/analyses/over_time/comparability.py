@@ -23,7 +23,7 @@ from thalbids.qc.visits import acquired
 from thalbids.reports.group.beyond import View
 from thalbids.reports.group.figures import look
 from thalbids.reports.group.group_data import Tables, number, rows_of
-from thalbids.reports.group.section import Section, Shown, counted
+from thalbids.reports.group.section import PageTable, Section, counted
 
 MEASURES = ("delta_percent", "delta_percent_per_year")
 WITHOUT = "comparable"  # what the sensitivity analysis is called
@@ -201,7 +201,7 @@ def _pairs_of_the_page(page: Section, written: Tables) -> None:
         rows.append([look.label(str(method)), *(_cell(part) for part in summaries)])
     title = "Change in % of baseline, mean ± SD; n"
     page.tables.append(
-        Shown(title, ["Method", "All pairs", "Comparable pairs"], rows, written.file("change_comparable"))
+        PageTable(title, ["Method", "All pairs", "Comparable pairs"], rows, written.file("change_comparable"))
     )
 
 

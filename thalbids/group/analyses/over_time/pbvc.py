@@ -29,7 +29,7 @@ from thalbids.group.statistics.testing import correlations
 from thalbids.group.statistics.testing.correction import adjust
 from thalbids.reports.group.figures import clinical, descriptive, look
 from thalbids.reports.group.group_data import Tables, interval, methods_in, number, p_value, rows_of
-from thalbids.reports.group.section import Section, Shown, by_measure, counted, matrix, word
+from thalbids.reports.group.section import PageTable, Section, by_measure, counted, matrix, word
 
 MIN_PAIRS = 4  # Fisher's z divides by n - 3
 _EXACT = 1e-12
@@ -251,7 +251,9 @@ def section(tables: Tables) -> Section:
         for r in rows_of(table, method=m).to_dict("records")
     ]
     section.tables.append(
-        Shown("Pearson correlations", ["Method", "r", "95 % interval", "p corrected", "n"], rows, tables.file("pbvc"))
+        PageTable(
+            "Pearson correlations", ["Method", "r", "95 % interval", "p corrected", "n"], rows, tables.file("pbvc")
+        )
     )
     for test in dict.fromkeys(tests["test"].dropna()):
         for words, part in by_measure(rows_of(tests, test=test)):

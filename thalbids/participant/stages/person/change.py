@@ -57,7 +57,7 @@ class ChangeParams(Params):
 
 
 @dataclass(frozen=True)
-class Seen:
+class VisitResults:
     """What is known of a visit: rows by method, the QC document, whether there is an image, why it does not lie on the
     first one, and which files cannot be read.
     """
@@ -155,7 +155,7 @@ def change(inputs: Inputs, outputs: Outputs, params: ChangeParams, upstream: Ups
     return Done({"table": params.dictionary})
 
 
-def _seen(inputs: Inputs, visit: ChangeVisit) -> Seen:
+def _seen(inputs: Inputs, visit: ChangeVisit) -> VisitResults:
     paths = {what: there(inputs, f"{visit.session} {what}") for what in ("volumes", "qc", "alignment")}
     faults: dict[str, str] = {}
     volumes = _readable(_volume_rows, paths["volumes"], "volumes", faults) or []
@@ -163,7 +163,7 @@ def _seen(inputs: Inputs, visit: ChangeVisit) -> Seen:
     record = _readable(read_alignment, paths["alignment"], "alignment", faults)
     apart = alignment.other_person(record) if record else ""
     image = there(inputs, f"{visit.session} image") is not None
-    return Seen(visit, {str(row["method"]): row for row in volumes}, document, image, apart, faults)
+    return VisitResults(visit, {str(row["method"]): row for row in volumes}, document, image, apart, faults)
 
 
 def _readable(read: Callable[[Path], T], path: Path | None, what: str, faults: dict[str, str]) -> T | None:
@@ -183,7 +183,7 @@ def _volume_rows(path: Path) -> list[dict[str, str | None]]:
     return rows
 
 
-def row_of(first: Seen, later: Seen, method: str) -> Row:
+def row_of(first: VisitResults, later: VisitResults, method: str) -> Row:
     """One pair by one method; ``method`` is "" where neither visit has a volume table."""
     row = _start(first, later) | {"method": method, "measure": DIFFERENCE}
     row |= _flags(first, later, method)
@@ -204,7 +204,7 @@ def row_of(first: Seen, later: Seen, method: str) -> Row:
     return row | {"status": "excluded" if apart else "ok", "reason": "; ".join([*first.told, *later.told, *reasons])}
 
 
-def by_registration(row: Row, first: Seen, later: Seen, measured: Mapping[str, Any]) -> Row:
+def by_registration(row: Row, first: VisitResults, later: VisitResults, measured: Mapping[str, Any]) -> Row:
     """The row of the same pair and method by registration, beside that of the volumes (``row``)."""
     kept = ("session_id_baseline", "session_id_followup", "interval_years", "method", "comparable", "flags", "remark")
     row_of_change = {name: row[name] for name in kept if name in row} | {
@@ -243,7 +243,7 @@ def by_registration(row: Row, first: Seen, later: Seen, measured: Mapping[str, A
     return row_of_change | {"reason": "; ".join([*first.told, *later.told, *([AGENT] if agent else []), *reasons])}
 
 
-def _contrasts(first: Seen, later: Seen) -> str:
+def _contrasts(first: VisitResults, later: VisitResults) -> str:
     """Why two visits are not registered with each other: their images are of two contrasts; "" where they are not."""
     told = [seen.document.get("Reference") for seen in (first, later)]
     if not all(isinstance(name, str) for name in told) or told[0] == told[1]:
@@ -252,12 +252,12 @@ def _contrasts(first: Seen, later: Seen) -> str:
     return f"images of two contrasts are not registered with each other: {' and '.join(names)}"
 
 
-def _of_reference(first: Seen, later: Seen, method: str) -> bool:
+def _of_reference(first: VisitResults, later: VisitResults, method: str) -> bool:
     """Whether a visit has a mask of this method that was made from its reference image alone."""
     return any(seen.rows.get(method, {}).get("image") == seen.document.get("Reference") for seen in (first, later))
 
 
-def _start(first: Seen, later: Seen) -> Row:
+def _start(first: VisitResults, later: VisitResults) -> Row:
     return {
         "session_id_baseline": f"ses-{first.visit.session}",
         "session_id_followup": f"ses-{later.visit.session}",
@@ -265,7 +265,7 @@ def _start(first: Seen, later: Seen) -> Row:
     }
 
 
-def _years(first: Seen, later: Seen) -> float | None:
+def _years(first: VisitResults, later: VisitResults) -> float | None:
     one, two = first.visit.years, later.visit.years
     return None if one is None or two is None else two - one
 
@@ -274,7 +274,7 @@ def _no_rate(years: float | None) -> str:
     return "no rate: a session without a date" if years is None else "no rate: both visits are of one day"
 
 
-def _lacking(seen: Seen, method: str) -> tuple[str, str] | None:
+def _lacking(seen: VisitResults, method: str) -> tuple[str, str] | None:
     """Status and reason where a visit has no usable volume of a method."""
     session, row = f"ses-{seen.visit.session}", seen.rows.get(method)
     if row is None:
@@ -296,7 +296,7 @@ def _volumes(row: Mapping[str, str | None]) -> dict[str, float]:
     return {name: value for name, value in volumes.items() if not math.isnan(value)}
 
 
-def _flags(first: Seen, later: Seen, method: str) -> Row:
+def _flags(first: VisitResults, later: VisitResults, method: str) -> Row:
     """What the quality control of both visits says against a comparison."""
     if not all(seen.image and qc_visits.acquired(seen.document) for seen in (first, later)):
         return {}
@@ -316,7 +316,7 @@ def _asymmetry(row: Mapping[str, str | None]) -> float | None:
     return None if math.isnan(left + right) else asymmetry_index(left, right)
 
 
-def _whole_brain(row: Mapping[str, str | None], seen: Mapping[str, Seen]) -> Row:
+def _whole_brain(row: Mapping[str, str | None], seen: Mapping[str, VisitResults]) -> Row:
     """A row of the table of whole-brain change."""
     labels = [str(row[f"session_id_{when}"]).removeprefix("ses-") for when in ("baseline", "followup")]
     visits = [seen.get(label) for label in labels]

@@ -98,7 +98,7 @@ def registered(inputs: Inputs, outputs: Outputs, params: RegisteredParams, upstr
                 changes[desc] = {"Reason": "a visit has no mask"}
                 continue
             labels = [labels_of(inputs, key) for key in keys]
-            seen = [affine.Seen(*one) for one in zip(images, labels, spaces, strict=True)]
+            seen = [affine.LabelledVisit(*one) for one in zip(images, labels, spaces, strict=True)]
             try:
                 change = affine.measure(*seen)
             except ThalbidsError as error:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from thalbids.bids.results.outputs import sidecar
 from thalbids.participant.session import PlannedMask, SessionPlan, SubjectPlan
-from thalbids.participant.stages.session.measures import MeasuresParams, Visit
+from thalbids.participant.stages.session.measures import MeasuresParams, VisitAcquisition
 
 
 def add_steps(subject: SubjectPlan) -> None:
@@ -44,6 +44,6 @@ def _keys(plan: SessionPlan, masks: Sequence[PlannedMask]) -> dict[str, str]:
     return {mask.desc: f"visit {plan.name} {mask.desc}" for mask in masks}
 
 
-def _visit(plan: SessionPlan, key: str, masks: Mapping[str, str]) -> Visit:
+def _visit(plan: SessionPlan, key: str, masks: Mapping[str, str]) -> VisitAcquisition:
     images = {name: plan.acquired(name) for name in plan.session.images if name in plan.images}
-    return Visit(plan.session.session or "without a label", images, key, masks)
+    return VisitAcquisition(plan.session.session or "without a label", images, key, masks)

@@ -19,7 +19,7 @@ from thalbids.participant.stages.session.masks import STALE
 from thalbids.participant.stages.session.registration import record_of
 from thalbids.participant.step_io import ASYMMETRY, NOISE, given, there
 from thalbids.raters import effect
-from thalbids.raters.ratings import Verdict
+from thalbids.raters.ratings import RatersVerdict
 
 DIAGNOSTICS = {  # in rules and tables: in sidecars
     "flip_dice": "FlipDice", "confidence": "Confidence", "in_view": "InView", "expected_dice": "ExpectedDice",
@@ -40,7 +40,7 @@ class ImageSource:
 
 
 @dataclass(frozen=True)
-class Visit:
+class VisitAcquisition:
     """What another visit's quality control needs of a visit: its label, how each image was acquired, and which inputs
     hold the sidecars of its reference image and of its masks.
     """
@@ -78,7 +78,7 @@ class MeasuresParams(Params):
     brain_source: str
     missing: tuple[Mapping[str, str], ...]
     rated: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict, metadata=IF_SET)
-    visits: tuple[Visit, ...] = field(default=(), metadata=IF_SET)
+    visits: tuple[VisitAcquisition, ...] = field(default=(), metadata=IF_SET)
     maps: bool = field(
         default=False, metadata=IF_SET
     )  # whether there are quantitative maps, which have a QC of their own
@@ -127,7 +127,7 @@ def add_steps(plan: SessionPlan) -> None:
     )
 
 
-def rated(step: Step, verdicts: Sequence[Verdict]) -> Step:
+def rated(step: Step, verdicts: Sequence[RatersVerdict]) -> Step:
     """The step with the masks that raters failed; a step without keeps its fingerprint."""
     assert isinstance(step.params, MeasuresParams)
     failed = effect.failed(verdicts)
@@ -258,7 +258,7 @@ def image_entries(params: MeasuresParams, inputs: Inputs, upstream: Upstream) ->
     return entries
 
 
-def visits_of(visits: Sequence[Visit], inputs: Inputs) -> list[dict[str, Any]]:
+def visits_of(visits: Sequence[VisitAcquisition], inputs: Inputs) -> list[dict[str, Any]]:
     """What the quality control compares: this visit, then the person's others whose T1w was made."""
     told = {visit.session: there(inputs, visit.sidecar) for visit in visits}
     if not visits or told[visits[0].session] is None:
@@ -280,7 +280,7 @@ def visits_of(visits: Sequence[Visit], inputs: Inputs) -> list[dict[str, Any]]:
     return others
 
 
-def _asymmetries(visit: Visit, inputs: Inputs) -> dict[str, float]:
+def _asymmetries(visit: VisitAcquisition, inputs: Inputs) -> dict[str, float]:
     """The asymmetry index of each mask of another visit that is there."""
     told = {name: path for name, key in visit.masks.items() if (path := there(inputs, key)) is not None}
     indices = {name: read_json(path).get(ASYMMETRY) for name, path in told.items()}

@@ -24,7 +24,7 @@ from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import NOISE, RefusalParams, given, image_of, refuse
 from thalbids.programs import FslSettings, Program
 from thalbids.raters import effect
-from thalbids.raters.ratings import Verdict
+from thalbids.raters.ratings import RatersVerdict
 from thalbids.registration.strategies import configured_for, note_on
 from thalbids.types import InputImage
 
@@ -127,7 +127,7 @@ def params_of(plan: SessionPlan, name: str, image: InputImage) -> RegistrationPa
     )
 
 
-def rated(step: Step, verdicts: Sequence[Verdict]) -> Step:
+def rated(step: Step, verdicts: Sequence[RatersVerdict]) -> Step:
     """The step with what raters failed of this image; a step without keeps its fingerprint."""
     assert isinstance(step.params, RegistrationParams)
     rejected = effect.rejected(verdicts, step.params.image)

@@ -273,7 +273,7 @@ def _boxes(
     reference: float | None = None,
     ends: tuple[float, float] | None = None,
 ) -> Panel:
-    boxes = [marks.Box(name, values(table, column), colour) for name, table, colour in rows]
+    boxes = [marks.BoxPlotRow(name, values(table, column), colour) for name, table, colour in rows]
     boxes = [row for row in boxes if row.values.size]
     said = listed([f"{row.name} {number(float(np.median(row.values)))}" for row in boxes], 12)
     draw = partial(marks.boxes, rows=boxes, xlabel=xlabel, reference=reference, ends=ends)

@@ -23,7 +23,7 @@ REASON = 46  # characters of a line that says why there is no estimate
 
 
 @dataclass(frozen=True)
-class Box:
+class BoxPlotRow:
     """A row of a box plot: its values, and the look of its method."""
 
     name: str
@@ -71,7 +71,7 @@ def tukey(values: np.ndarray) -> dict[str, Any]:
 
 def boxes(
     axes: Any,
-    rows: Sequence[Box],
+    rows: Sequence[BoxPlotRow],
     xlabel: str,
     reference: float | None = None,
     ends: tuple[float, float] | None = None,

@@ -35,7 +35,10 @@ def boxes(tables: Tables, rater: str | None = None) -> Figure | None:
     methods = methods_in(table)
     panels = []
     for metric, title in METRICS.items():
-        rows = [marks.Box(look.label(m), values(table[table["method"] == m], metric), look.colour(m)) for m in methods]
+        rows = [
+            marks.BoxPlotRow(look.label(m), values(table[table["method"] == m], metric), look.colour(m))
+            for m in methods
+        ]
         rows = [row for row in rows if row.values.size]
         if rows:
             said = listed([f"{r.name} {number(float(np.median(r.values)), 3)}" for r in rows], 12)

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.group.analyses.masks.test_manual import draw, group, place, read, study
 from thalbids.cli.main import main
 from thalbids.group.analyses.masks import maps
-from thalbids.group.analyses.masks.maps import Grid, MapJob, add_up
+from thalbids.group.analyses.masks.maps import MapJob, TemplateGrid, add_up
 from thalbids.registration.transforms import write_itk
 
 __all__ = ["study"]
@@ -106,7 +106,7 @@ def test_damaged_transforms_cost_themselves_only(
 
 
 def jobs(out: Path, people: int) -> list[MapJob]:
-    grid = Grid("Own", SHAPE, tuple(map(tuple, TEMPLATE.tolist())))
+    grid = TemplateGrid("Own", SHAPE, tuple(map(tuple, TEMPLATE.tolist())))
     made = []
     for i in range(people):
         folder = out / f"sub-{i:02d}" / "ses-1" / "anat"

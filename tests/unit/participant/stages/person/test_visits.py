@@ -12,7 +12,7 @@ from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from thalbids.engine.step import Step, check_plan
 from thalbids.participant import plan as plans
 from thalbids.participant.stages.session import icv, measures
-from thalbids.participant.stages.session.measures import MeasuresParams, Visit
+from thalbids.participant.stages.session.measures import MeasuresParams, VisitAcquisition
 from thalbids.settings import load
 from thalbids.types import InputImage, Session
 
@@ -51,7 +51,7 @@ def sidecar_of(folder: Path, name: str, icv: float | None) -> Path:
 
 
 def test_visits_whose_t1w_was_not_made_are_left_out(tmp_path: Path) -> None:
-    told = [Visit("1", {}, "own"), Visit("2", {}, "no"), Visit("3", {}, "yes")]
+    told = [VisitAcquisition("1", {}, "own"), VisitAcquisition("2", {}, "no"), VisitAcquisition("3", {}, "yes")]
     inputs = {"own": sidecar_of(tmp_path, "a.json", 1.5e6), "no": tmp_path / "none.json"}
     inputs |= {"yes": sidecar_of(tmp_path, "b.json", None)}
     found = measures.visits_of(told, inputs)

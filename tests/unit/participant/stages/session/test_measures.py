@@ -67,14 +67,14 @@ def table_of(
         write_json(folder / f"{desc}_dseg.json", {})
         family, image = ("synthal", desc.removeprefix("synthal")) if desc.startswith("synthal") else (desc, "T1w")
         planned.append(PlannedMask(desc, family, (image,), image, step=desc))
-    visits = [measures.Visit("1", {}, "sidecar T1w")]
+    visits = [measures.VisitAcquisition("1", {}, "sidecar T1w")]
     for label, (volume, balance) in (others or {}).items():
         inputs[label] = folder / f"{label}.json"
         write_json(inputs[label], {"IntracranialVolumeMm3": volume, "SkullStripped": False})
         for desc, value in balance.items():
             inputs[f"{label} {desc}"] = folder / f"{label}_{desc}.json"
             write_json(inputs[f"{label} {desc}"], {"AsymmetryIndex": value})
-        visits.append(measures.Visit(label, {}, label, {desc: f"{label} {desc}" for desc in balance}))
+        visits.append(measures.VisitAcquisition(label, {}, label, {desc: f"{label} {desc}" for desc in balance}))
     params = measures.MeasuresParams(
         subject="01", session="1", methods=tuple(planned), columns=tuple(THALAMUS_MORPH), dictionary=THALAMUS_MORPH,
         registered=(), images={"T1w": measures.ImageSource("bids:raw:x", "anatomy")}, notes=(), brain_source="synthal",

@@ -23,9 +23,9 @@ def test_tukeys_box() -> None:
 
 def test_boxes_are_drawn_at_their_rows() -> None:
     rows = [
-        marks.Box("a", np.array([*range(1, 10), 30.0, np.nan]), "#ff0000"),
-        marks.Box("none", np.array([np.nan]), "#00ff00"),
-        marks.Box("b", np.arange(1.0, 6.0), "#0000ff"),
+        marks.BoxPlotRow("a", np.array([*range(1, 10), 30.0, np.nan]), "#ff0000"),
+        marks.BoxPlotRow("none", np.array([np.nan]), "#00ff00"),
+        marks.BoxPlotRow("b", np.arange(1.0, 6.0), "#0000ff"),
     ]
     drawn = axes()
     marks.boxes(drawn, rows, "x", ends=(0, 40))
