@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import pytest
 
-from tests.unit.longitudinal.test_affine import Seen, seen, with_vessel
+from tests.unit.longitudinal.test_affine import LabelledVisit, seen, with_vessel
 from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from tests.unit.participant.stages.person.test_change import Person, volume
 from tests.unit.participant.test_plan import OUT, session
@@ -27,7 +27,7 @@ from thalbids.types import InputImage
 class Scanned(Person):
     """Visits with images and masks of SynThal."""
 
-    def scan(self, label: str, found: Seen, *rows: dict[str, object]) -> None:
+    def scan(self, label: str, found: LabelledVisit, *rows: dict[str, object]) -> None:
         plan = self.visit(label, *rows)
         plan.masks.append(PlannedMask("synthalT1w", "synthal", ("T1w",), "T1w", step="made"))
         nib.save(found.image, plan.t1w)
