@@ -26,14 +26,8 @@ from pathlib import Path
 from thalbids.bids.dataset.inputs import read_dataset
 print(len(read_dataset(Path(sys.argv[1])).sessions), "sessions")
 """
-NAMED_INSIDE = {
-    ".json",
-    ".tsv",
-    ".md",
-    ".txt",
-    ".bib",
-    ".tex",
-}  # whose copies must not name the person they were copied from
+# whose copies must not name the person they were copied from
+NAMED_INSIDE = {".json", ".tsv", ".md", ".txt", ".bib", ".tex"}
 
 
 def dataset(root: Path, people: int) -> Path:
