@@ -16,7 +16,7 @@ import torch
 from scipy import ndimage
 
 from thalbids.inference.head import HEAD_SHAPE, HEAD_SPACING
-from thalbids.inference.intensity import normalise
+from thalbids.inference.normalisation import normalise
 from thalbids.inference.synthal import ROI_SHAPE
 from training.maps import BRAIN, CODE, FADE_LEVELS, HEAD_CLASS, MIRROR, NAMES, ROI_CLASS
 

@@ -23,11 +23,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import world_image
-from tests.unit.bids.tabular.test_given import PBVC
+from tests.unit.bids.tabular.test_given_tables import PBVC
 from tests.unit.qc.test_contradictions import AFFINE, GOOD
 from tests.unit.qc.test_contradictions import session as session_of
 from thalbids import qc
-from thalbids.bids.dataset.acquisition import facts
+from thalbids.bids.dataset.acquisition_facts import facts
 from thalbids.bids.dataset.ignored import Ignored
 from thalbids.bids.dataset.inputs import find_sessions
 from thalbids.bids.results.derivatives import (
@@ -40,9 +40,9 @@ from thalbids.bids.results.derivatives import (
     read_volumes,
 )
 from thalbids.bids.tabular.clinical import read_clinical, visits
-from thalbids.bids.tabular.given import ICV_RANGE
-from thalbids.bids.tabular.given import read_icv as read_given_icv
-from thalbids.bids.tabular.labels import alike
+from thalbids.bids.tabular.given_tables import ICV_RANGE
+from thalbids.bids.tabular.given_tables import read_icv as read_given_icv
+from thalbids.bids.tabular.near_labels import alike
 from thalbids.bids.tabular.pbvc import read_given
 from thalbids.bids.tabular.values import RANGES
 from thalbids.errors import ThalbidsError, printable

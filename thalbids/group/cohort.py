@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thalbids.bids.results.derivatives import Place
+from thalbids.bids.tabular.counting import natural
 from thalbids.bids.tabular.own import OUTCOMES, own_columns
-from thalbids.bids.tabular.people import natural
 from thalbids.errors import UsageError
 from thalbids.settings import Settings
 

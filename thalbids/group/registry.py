@@ -22,7 +22,7 @@ from thalbids.group.analyses.description import (
     volumes,
     who,
 )
-from thalbids.group.analyses.masks import manual, maps, microstructure, ratings
+from thalbids.group.analyses.masks import manual, microstructure, ratings, template_maps
 from thalbids.group.analyses.over_time import change, comparability, detectable, map_mixed, mixed, pbvc
 from thalbids.group.analyses.trials import baseline_score, detection, progression, retest, samplesize
 from thalbids.group.analysis import Analysis
@@ -60,7 +60,7 @@ ANALYSES: tuple[Analysis, ...] = (
     baseline_score.ANALYSIS,
     normative.ANALYSIS,
     manual.ANALYSIS,
-    maps.ANALYSIS,
+    template_maps.ANALYSIS,
     plots.ANALYSIS,
     ratings.ANALYSIS,
 )

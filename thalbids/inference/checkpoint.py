@@ -161,7 +161,7 @@ def _opened(path: Path, inside: str) -> tuple[dict[str, Tensor], zipfile.ZipFile
             raise MissingToolError("this is no checkpoint of PyTorch (it has no data.pkl).", _AGAIN, path)
         if archive.getinfo(index).file_size > MOST_BYTES:
             raise pickle.UnpicklingError("its data.pkl is too large")
-        table = _Reader(io.BytesIO(_content(archive, index, path))).load()
+        table = _CheckpointReader(io.BytesIO(_content(archive, index, path))).load()
     except MissingToolError:
         archive.close()
         raise
@@ -313,7 +313,7 @@ class _Plain(pickle._Unpickler):
     }
 
 
-class _Reader(_Plain):
+class _CheckpointReader(_Plain):
     """Knows tensors besides."""
 
     known: Mapping[tuple[str, str], Callable[..., Any]] = {

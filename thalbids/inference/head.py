@@ -17,7 +17,7 @@ from scipy import ndimage
 from thalbids.image import landmarks
 from thalbids.image.grids import voxel_volume, zooms
 from thalbids.inference import boxes
-from thalbids.inference.intensity import normalise
+from thalbids.inference.normalisation import normalise
 from thalbids.inference.parts import clean, fill_holes, largest
 
 HEAD_SPACING = 3.0

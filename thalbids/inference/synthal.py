@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 from thalbids.image.noise import noise_sd, non_local_means
 from thalbids.inference import boxes, network
 from thalbids.inference.head import FOUND_MM3
-from thalbids.inference.intensity import normalise
+from thalbids.inference.normalisation import normalise
 from thalbids.inference.parts import clean
 
 WEIGHTS = Path(__file__).parents[1] / "data" / "synthal"

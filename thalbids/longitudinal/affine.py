@@ -20,7 +20,7 @@ import numpy as np
 from scipy import ndimage
 
 from thalbids.errors import ImageError, RegistrationError
-from thalbids.longitudinal.visits import AxisAlignedBox, VisitInterpolator, covered, prepare, values_at
+from thalbids.longitudinal.sampling import AxisAlignedBox, VisitInterpolator, covered, prepare, values_at
 
 LEFT, RIGHT = 10, 49
 MARGIN_MM = 12.0  # of the box around the thalami

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from thalbids.methods.base import LabelMap, Request, Segmentation
-from thalbids.methods.tools import Programmed, Tool, asked_once, threads
+from thalbids.methods.programmed import Programmed, Tool, asked_once, threads
 from thalbids.programs import DbSegmentSettings
 from thalbids.settings import MethodSettings
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thalbids.inference.protocol import PROTOCOL
+from thalbids.inference.label_protocol import PROTOCOL
 from thalbids.methods.base import Request, Segmentation
 from thalbids.settings import MethodSettings
 

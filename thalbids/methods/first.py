@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from thalbids.methods.base import Request, Segmentation
-from thalbids.methods.tools import Programmed, Tool
+from thalbids.methods.programmed import Programmed, Tool
 from thalbids.programs import FslSettings
 from thalbids.settings import MethodSettings
 

@@ -12,7 +12,7 @@ from thalbids.errors import ThalbidsError
 from thalbids.families import Option
 from thalbids.files import read_json
 from thalbids.methods.base import LabelMap, Request
-from thalbids.methods.tools import Tool, software, threads, told
+from thalbids.methods.programmed import Tool, software, threads, told
 from thalbids.methods.whole_brain.labelled import Labelled, named, one
 from thalbids.programs import FreeSurferSettings
 from thalbids.settings import MethodSettings

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from thalbids import families
 from thalbids.errors import ImageError
 from thalbids.methods.base import LabelMap, Request, Segmentation
-from thalbids.methods.tools import Programmed, Tool, threads
+from thalbids.methods.programmed import Programmed, Tool, threads
 from thalbids.programs import MindGlideSettings
 from thalbids.settings import MethodSettings
 

@@ -15,7 +15,7 @@ from thalbids.image.io import load_image
 from thalbids.image.orientation import to_ras
 from thalbids.inference import synthal
 from thalbids.inference.head import Head, see_head
-from thalbids.inference.protocol import PROTOCOL
+from thalbids.inference.label_protocol import PROTOCOL
 from thalbids.inference.uncertainty import uncertainty
 from thalbids.methods.base import Request, Segmentation
 

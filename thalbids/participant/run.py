@@ -18,7 +18,7 @@ from thalbids.bids.results.norms import TABLE as NORMS
 from thalbids.bids.results.norms import Norm, read_norms
 from thalbids.bids.results.outputs import check_output, open_dataset, read_json, read_table, write_json
 from thalbids.bids.results.removed import removed_from
-from thalbids.bids.tabular.given import check_tables
+from thalbids.bids.tabular.given_tables import check_tables
 from thalbids.engine import engine, lock, machine
 from thalbids.engine.log import Reporter
 from thalbids.engine.step import Step, StepResult

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from thalbids import families
-from thalbids.bids.dataset.acquisition import facts
-from thalbids.bids.dataset.maps import GivenMap
+from thalbids.bids.dataset.acquisition_facts import facts
+from thalbids.bids.dataset.given_maps import GivenMap
 from thalbids.bids.results.norms import Norm
 from thalbids.bids.results.outputs import derivative, uri
 from thalbids.engine.step import Step, in_order

@@ -150,7 +150,9 @@ def reconstruct(
     notes = [] if transmit is not None or acquisition.kind == "IRT1" else ["R1 is not corrected for B1+: no map."]
     if transmit is not None and field_on_grid is not None:
         notes += _covered(field_on_grid, reference, transmit)
-    reader = _Reader(reference, matrices or {}, ORDERS[options.interpolation], threads, receive, options.receive_fwhm)
+    reader = _PartReader(
+        reference, matrices or {}, ORDERS[options.interpolation], threads, receive, options.receive_fwhm
+    )
     fitters = {"MPM": _fit_weighted, "MTS": _fit_weighted, "VFA": _fit_angles, "IRT1": _fit_times}
     fitter = fitters.get(acquisition.kind, _fit_mp2rage)
     fitted = fitter(acquisition, reader, field_on_grid, options)
@@ -202,7 +204,7 @@ def _parameters(acquisition: Acquisition, options: Options) -> dict[str, object]
 
 
 @dataclass(frozen=True)
-class _Reader:
+class _PartReader:
     """Images on the reference grid."""
 
     reference: nib.Nifti1Image
@@ -249,7 +251,7 @@ class _Reader:
 
 
 def _fit_weighted(
-    acquisition: Acquisition, reader: _Reader, transmit: np.ndarray | None, options: Options
+    acquisition: Acquisition, reader: _PartReader, transmit: np.ndarray | None, options: Options
 ) -> FittedMaps:
     weighted = {}
     for part in acquisition.parts:
@@ -266,7 +268,9 @@ def _fit_weighted(
     return fit_maps(weighted, transmit, chosen, head=head, threads=reader.threads)
 
 
-def _fit_angles(acquisition: Acquisition, reader: _Reader, transmit: np.ndarray | None, options: Options) -> FittedMaps:
+def _fit_angles(
+    acquisition: Acquisition, reader: _PartReader, transmit: np.ndarray | None, options: Options
+) -> FittedMaps:
     contrasts = [part.contrast for part in acquisition.parts if part.contrast is not None]
     angles, repetition = [c.flip_angle for c in contrasts], contrasts[0].repetition_time
 
@@ -277,13 +281,15 @@ def _fit_angles(acquisition: Acquisition, reader: _Reader, transmit: np.ndarray 
     return _in_parts(volumes, transmit, fit, options)
 
 
-def _fit_times(acquisition: Acquisition, reader: _Reader, transmit: np.ndarray | None, options: Options) -> FittedMaps:
+def _fit_times(
+    acquisition: Acquisition, reader: _PartReader, transmit: np.ndarray | None, options: Options
+) -> FittedMaps:
     part = acquisition.parts[0]
     return _in_parts(reader.part(part), None, lambda signals, _: fit_inversion(signals, part.times), options)
 
 
 def _fit_mp2rage(
-    acquisition: Acquisition, reader: _Reader, transmit: np.ndarray | None, options: Options
+    acquisition: Acquisition, reader: _PartReader, transmit: np.ndarray | None, options: Options
 ) -> FittedMaps:
     assert acquisition.protocol is not None
     protocol = mp2rage.Mp2rage(**{**vars(acquisition.protocol), "efficiency": options.inversion_efficiency})
@@ -300,7 +306,7 @@ def _fit_mp2rage(
     return _finished(mp2rage.look_up_r1(unit1, protocol, transmit), options)
 
 
-def _complex(part: Part, reader: _Reader) -> np.ndarray:
+def _complex(part: Part, reader: _PartReader) -> np.ndarray:
     first, second = part.images
     if first.entities.get("part") == "real":
         return mp2rage.from_parts(*reader.part(part))

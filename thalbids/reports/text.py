@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from thalbids import families
-from thalbids.bids.dataset import acquisition
+from thalbids.bids.dataset import acquisition_facts
 from thalbids.bids.results import names
 from thalbids.qc.document import failure_of
 from thalbids.qc.measures import asymmetry_index
@@ -265,7 +265,7 @@ class Words:
     def acquisition(self) -> dict[str, Any] | None:
         """How each image was acquired: headings, and a row per image; None where nothing is known."""
         facts = {
-            image_name(name): acquisition.words(entry["acquisition"])
+            image_name(name): acquisition_facts.words(entry["acquisition"])
             for name, entry in self.document.get("Images", {}).items()
             if entry.get("acquisition")
         }

@@ -29,7 +29,7 @@ _SINGLE = {"first-L_Thal_corr.nii.gz": LEFT, "first-R_Thal_corr.nii.gz": RIGHT}
 
 
 @dataclass(frozen=True)
-class First:
+class FirstResult:
     """Result of FIRST.
 
     Attributes
@@ -79,7 +79,7 @@ def command(work: Path, settings: FslSettings) -> Command:
 
 def segment(
     t1: nib.Nifti1Image, brain: np.ndarray, work: Path, settings: FslSettings, runs: Runner | None = None
-) -> First:
+) -> FirstResult:
     """Run FIRST on a T1w masked by the brain.
 
     Parameters
@@ -103,7 +103,7 @@ def segment(
     finished = (runs or fsl.runner(settings)).run(call)
     labels, source = read(work, ras)
     native = orientation.invert(nib.Nifti1Image(labels, ras.affine))
-    return First(np.asarray(native.dataobj), finished, source)
+    return FirstResult(np.asarray(native.dataobj), finished, source)
 
 
 def read(work: Path, reference: nib.Nifti1Image) -> tuple[np.ndarray, str]:

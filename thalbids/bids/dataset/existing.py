@@ -17,7 +17,7 @@ TEMPLATES = ("mni", "icbm", "fsaverage", "fslr", "talairach", "unc", "oasis", "n
 
 
 @dataclass(frozen=True)
-class Existing:
+class GivenMask:
     """A file that the user already has.
 
     Attributes
@@ -32,7 +32,7 @@ class Existing:
     labelled: bool
 
 
-def thalamus_mask(name: str, root: Path, session: Session, *, desc: str, exact: bool = False) -> Existing | None:
+def thalamus_mask(name: str, root: Path, session: Session, *, desc: str, exact: bool = False) -> GivenMask | None:
     """The thalamus mask of a session in the results called ``name``; None when there is none.
 
     Looked for are ``*_label-thalamus_*_mask`` and ``*_seg-thalamus_*_dseg`` in the session's ``anat`` folder. Names
@@ -58,7 +58,7 @@ def thalamus_mask(name: str, root: Path, session: Session, *, desc: str, exact: 
     return _one(name, root, session, [f for f in _files(root, session) if wanted(f)], desc, exact)
 
 
-def brain_mask(name: str, root: Path, session: Session) -> Existing | None:
+def brain_mask(name: str, root: Path, session: Session) -> GivenMask | None:
     """The brain mask of a session: ``*_desc-brain_mask`` or ``*_label-brain_mask``; else as :func:`thalamus_mask`."""
     files = [
         f
@@ -85,7 +85,9 @@ def _belongs(entities: Mapping[str, str], session: Mapping[str, str], t1w: Mappi
     return all(entities[key] == t1w.get(key) for key in SHARED if key in entities)
 
 
-def _one(name: str, root: Path, session: Session, files: Sequence[BidsFile], desc: str, exact: bool) -> Existing | None:
+def _one(
+    name: str, root: Path, session: Session, files: Sequence[BidsFile], desc: str, exact: bool
+) -> GivenMask | None:
     named = [f for f in files if f.entities.get("desc", "").lower() == desc.lower()]
     left = named if named or exact else list(files)
     if len({f.entities.get("desc") for f in left}) == 1:
@@ -97,4 +99,4 @@ def _one(name: str, root: Path, session: Session, files: Sequence[BidsFile], des
         raise MetadataError(problem, f"Keep one of them in the folder, or call it desc-{desc}.")
     check_content(left[0].path)
     uri = f"bids:{name}:{left[0].path.relative_to(root).as_posix()}"
-    return Existing(left[0].path, uri, left[0].suffix == "dseg")
+    return GivenMask(left[0].path, uri, left[0].suffix == "dseg")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thalbids.bids.dataset.acquisition import contrast_agent
+from thalbids.bids.dataset.acquisition_facts import contrast_agent
 from thalbids.bids.dataset.filters import Filters, matches, read_filters
 from thalbids.bids.dataset.ignored import Ignored, ignored
 from thalbids.bids.dataset.index import index_anat

@@ -17,9 +17,9 @@ from typing import Any
 
 from thalbids.bids.dataset.index import LABEL
 from thalbids.bids.results.documents import read_document
-from thalbids.bids.tabular.labels import with_prefix
+from thalbids.bids.tabular.counting import natural
+from thalbids.bids.tabular.near_labels import with_prefix
 from thalbids.bids.tabular.pbvc import COLUMNS, read_given
-from thalbids.bids.tabular.people import natural
 from thalbids.errors import MetadataError, NoInputError
 from thalbids.files import names_in, read_table
 from thalbids.types import REFERENCES

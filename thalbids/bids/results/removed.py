@@ -7,7 +7,7 @@ from pathlib import Path
 
 from thalbids.bids.dataset.places import some
 from thalbids.bids.results.derivatives import Place, find_places
-from thalbids.bids.tabular.given import people_of
+from thalbids.bids.tabular.given_tables import people_of
 from thalbids.files import names_in
 
 

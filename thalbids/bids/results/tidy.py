@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalbids.bids.results import derivatives
-from thalbids.bids.tabular.labels import with_prefix
+from thalbids.bids.tabular.near_labels import with_prefix
 from thalbids.errors import NoInputError
 
 if TYPE_CHECKING:

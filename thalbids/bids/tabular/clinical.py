@@ -15,9 +15,9 @@ from typing import Any
 
 from thalbids.bids.dataset.index import LABEL
 from thalbids.bids.dataset.sidecars import check_content
-from thalbids.bids.tabular.labels import with_prefix
+from thalbids.bids.tabular.counting import natural
 from thalbids.bids.tabular.meaning import Meaning, meaning_of, usual_names
-from thalbids.bids.tabular.people import natural
+from thalbids.bids.tabular.near_labels import with_prefix
 from thalbids.bids.tabular.values import SITES, NotAValueError, Reader, Value, days_between
 from thalbids.errors import MetadataError, NoInputError, UsageError
 from thalbids.files import read_header, read_lines

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from thalbids.bids.tabular.given import PBVC_COLUMNS as COLUMNS
-from thalbids.bids.tabular.given import PBVC_WHAT, Strict
+from thalbids.bids.tabular.given_tables import PBVC_COLUMNS as COLUMNS
+from thalbids.bids.tabular.given_tables import PBVC_WHAT, Strict
 
 __all__ = ["COLUMNS", "Given", "Pair", "read_given"]
 

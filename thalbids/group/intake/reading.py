@@ -27,8 +27,8 @@ from thalbids.bids.results.derivatives import (
 )
 from thalbids.bids.results.removed import removal_note, removed
 from thalbids.bids.tabular.clinical import ClinicalData, impossible, read_clinical, visits
-from thalbids.bids.tabular.given import check_tables
-from thalbids.bids.tabular.labels import partners, told
+from thalbids.bids.tabular.given_tables import check_tables
+from thalbids.bids.tabular.near_labels import partners, told
 from thalbids.bids.tabular.own import VISIT_COLUMNS, own_columns
 from thalbids.errors import NoInputError, UsageError
 from thalbids.group.cohort import PBVC_COLUMNS, VOLUME_COLUMNS, Cohort, check_pair

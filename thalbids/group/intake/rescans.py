@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from thalbids.bids.tabular.labels import with_prefix
+from thalbids.bids.tabular.near_labels import with_prefix
 from thalbids.errors import UsageError
 from thalbids.group.cohort import Cohort
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from thalbids.bids.tabular.people import natural
+from thalbids.bids.tabular.counting import natural
 from thalbids.group.cohort import Cohort
 from thalbids.qc.visits import acquired
 

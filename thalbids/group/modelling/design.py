@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from thalbids.bids.tabular.people import natural
+from thalbids.bids.tabular.counting import natural
 from thalbids.group.statistics.fits import fit
 
 ABSENT = "missing for everybody"

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import pandas as pd
 
-from thalbids.bids.tabular.people import natural
+from thalbids.bids.tabular.counting import natural
 from thalbids.group.cohort import Cohort, baseline
 
 UNKNOWN = "unknown"

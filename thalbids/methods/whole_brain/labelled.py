@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from thalbids.files import read_json
 from thalbids.methods.base import LabelMap, Request, Segmentation
-from thalbids.methods.tools import Programmed, told
+from thalbids.methods.programmed import Programmed, told
 from thalbids.settings import MethodSettings
 from thalbids.types import Session
 

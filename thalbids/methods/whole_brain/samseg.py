@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from thalbids.families import Option
 from thalbids.methods.base import Further, LabelMap, Request
-from thalbids.methods.tools import Tool, threads, told
+from thalbids.methods.programmed import Tool, threads, told
 from thalbids.methods.whole_brain.labelled import ICV, Existing, Labelled, one
 from thalbids.programs import SamsegSettings
 from thalbids.settings import MethodSettings

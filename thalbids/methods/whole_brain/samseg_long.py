@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from thalbids.methods.base import LabelMap, Request
-from thalbids.methods.tools import threads
+from thalbids.methods.programmed import threads
 from thalbids.methods.whole_brain.samseg import Samsegs, labelled
 from thalbids.programs import SamsegSettings
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from thalbids.families import Option
 from thalbids.methods.base import LabelMap, Request
-from thalbids.methods.tools import Tool, threads
+from thalbids.methods.programmed import Tool, threads
 from thalbids.methods.whole_brain.labelled import ICV, Existing, named, one
 from thalbids.programs import SynthSegSettings
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from thalbids.families import Option
 from thalbids.methods.base import LabelMap, Request, Segmentation
-from thalbids.methods.tools import Tool
+from thalbids.methods.programmed import Tool
 from thalbids.methods.whole_brain.labelled import OWN, Existing, one
 from thalbids.programs import ThomasSettings
 

@@ -18,7 +18,7 @@ from thalbids.bids.results.norms import Norm
 from thalbids.errors import ImageError
 from thalbids.files import write_text
 from thalbids.reports import palette, text, views
-from thalbids.reports.participant import map_section, norms, since_first, summary, trajectory, viewer
+from thalbids.reports.participant import map_section, norms, overview, since_first, trajectory, viewer
 from thalbids.reports.participant.histogram import histogram
 from thalbids.reports.participant.histogram import svg as histogram_svg
 from thalbids.reports.svg import SlicePicture, montage, panel, strip
@@ -178,11 +178,11 @@ def write_report(
         files |= one.files(f"{folder}/sub-{subject}", f"sub-{subject}")
     contexts = [one.context(f"{folder}/sub-{subject}") for one in shown]
     over_time = trajectory.context(change, f"sub-{subject}/anat/sub-{subject}_desc-change_morph.tsv")
-    brief = summary.context(contexts, change)
-    said = summary.shared(contexts)
+    brief = overview.context(contexts, change)
+    said = overview.shared(contexts)
     for context in contexts:
-        context["volumes"]["rows"] = summary.with_a_volume(context["volumes"]["rows"], context["failures"])
-        context["failures"] = summary.grouped([one for one in context["failures"] if one not in said])
+        context["volumes"]["rows"] = overview.with_a_volume(context["volumes"]["rows"], context["failures"])
+        context["failures"] = overview.grouped([one for one in context["failures"] if one not in said])
     page = _page(subject, contexts, shown, provenance, over_time, brief)
     for name, content in files.items():
         write_text(out_path.parent / name, content)

@@ -18,7 +18,7 @@ from thalbids.files import write_json
 from thalbids.image.io import load_image, save_image
 from thalbids.methods.whole_brain.samseg import Samseg
 from thalbids.participant.session import SessionPlan
-from thalbids.participant.stages.session import tools
+from thalbids.participant.stages.session import label_maps
 from thalbids.settings import Settings, load
 from thalbids.types import InputImage, Session
 
@@ -42,10 +42,10 @@ def planned(folder: Path, settings: Settings, alone: bool = True) -> SessionPlan
 
 def made(plan: SessionPlan) -> tuple[dict[str, Path], dict[str, Any], Any]:
     """The step of label maps, carried out."""
-    tools.add_label_maps(plan, METHOD, ["T1w"])
+    label_maps.add_label_maps(plan, METHOD, ["T1w"])
     step = plan.steps[-1]
     outputs = {key: Path(path) for key, path in step.outputs.items()}
-    done = tools.label_maps(step.inputs, outputs, step.params, {"anatomy": StepResult("anatomy", "ok")})
+    done = label_maps.label_maps(step.inputs, outputs, step.params, {"anatomy": StepResult("anatomy", "ok")})
     return outputs, dict(done.sidecars), step.params
 
 
@@ -97,7 +97,7 @@ def test_results_that_exist_are_read_in_place_of_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "alone", "found"), [("sub-01", True, True), ("sub-01", False, False)])
 def test_a_folder_of_a_person_is_that_of_the_only_session(tmp_path: Path, name: str, alone: bool, found: bool) -> None:
     settings = with_results(tmp_path, name=name)
-    assert tools.has_results(planned(tmp_path, settings, alone=alone), METHOD) is found
+    assert label_maps.has_results(planned(tmp_path, settings, alone=alone), METHOD) is found
 
 
 @pytest.mark.parametrize("gone", ["seg.mgz", "samseg.stats"])
@@ -105,7 +105,7 @@ def test_results_that_were_not_written_to_their_end_are_refused(tmp_path: Path, 
     settings = with_results(tmp_path)
     (tmp_path / "my results" / "sub-01_ses-1" / gone).unlink()
     with pytest.raises(ThalbidsError, match=f"no {gone}"):
-        tools.has_results(planned(tmp_path, settings), METHOD)
+        label_maps.has_results(planned(tmp_path, settings), METHOD)
 
 
 def test_results_of_another_head_in_the_same_place_are_refused(tmp_path: Path) -> None:

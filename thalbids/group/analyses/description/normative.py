@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from thalbids.bids.tabular.people import natural
+from thalbids.bids.tabular.counting import natural
 from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Column, Table, column, count, table
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort, baseline

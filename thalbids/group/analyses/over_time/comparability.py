@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from thalbids.bids.dataset.acquisition import NUMBERS
+from thalbids.bids.dataset.acquisition_facts import NUMBERS
 from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Column, Table, column, table
 from thalbids.group import comparability
 from thalbids.group.analyses.clinical import longitudinal

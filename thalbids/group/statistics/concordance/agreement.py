@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from thalbids.bids.tabular.people import one_per_person
+from thalbids.bids.tabular.counting import one_per_person
 from thalbids.types import Estimate
 
 if TYPE_CHECKING:

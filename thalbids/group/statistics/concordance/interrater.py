@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thalbids.bids.tabular.people import one_per_person
+from thalbids.bids.tabular.counting import one_per_person
 from thalbids.group.comparison import METRICS
 from thalbids.group.statistics.concordance.agreement import agreement, bootstrap, drawn, icc, pairs
 from thalbids.types import Estimate

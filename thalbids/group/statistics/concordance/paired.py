@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from thalbids.bids.tabular.people import one_per_person
+from thalbids.bids.tabular.counting import one_per_person
 from thalbids.group.comparison import METRICS
 from thalbids.group.statistics.concordance.agreement import bootstrap
 from thalbids.group.statistics.testing.correction import benjamini_hochberg

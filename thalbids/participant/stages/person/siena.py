@@ -14,7 +14,7 @@ from thalbids.bids.tabular.pbvc import read_given
 from thalbids.engine.params import LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, StepResult, Upstream, recorded_as
 from thalbids.errors import ImageError, MetadataError, ThalbidsError
-from thalbids.methods.tools import told
+from thalbids.methods.programmed import told
 from thalbids.participant.session import SessionPlan, SubjectPlan
 from thalbids.participant.step_io import given, image_of
 from thalbids.programs import FslSettings

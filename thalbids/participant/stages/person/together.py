@@ -15,7 +15,7 @@ from thalbids.errors import without_folders
 from thalbids.image.io import load_image
 from thalbids.methods.base import Method, Request, own_settings, trait
 from thalbids.participant.session import PlannedMask, SessionPlan, SubjectPlan
-from thalbids.participant.stages.session import masks, tools
+from thalbids.participant.stages.session import label_maps, masks
 from thalbids.participant.step_io import given, labels_of, there, work_folder
 from thalbids.settings import MethodSettings
 
@@ -71,7 +71,7 @@ def _add_maps(subject: SubjectPlan, method: Method, plans: list[SessionPlan]) ->
         read, waited_for = _read(plan, method)
         inputs |= {f"{plan.name} {key}": path for key, path in read.items()}
         after += waited_for
-        outputs |= tools.map_files(plan, method, method.images[0], plan.name)
+        outputs |= label_maps.map_files(plan, method, method.images[0], plan.name)
         visits[plan.name] = Visit(
             images={name: plan.image_step(name) for name in method.images},
             sources=tuple(plan.uri_of(plan.segmentable[name]) for name in method.images),
@@ -85,7 +85,7 @@ def _add_maps(subject: SubjectPlan, method: Method, plans: list[SessionPlan]) ->
         outputs=outputs,
         params=SessionMapsParams(family, visits, dict(method.params(settings)), settings),
         after=tuple(dict.fromkeys(after)),
-        record=tools.maps_record(subject.out_dir, subject.name, family),
+        record=label_maps.maps_record(subject.out_dir, subject.name, family),
         memory_gb=max(plan.memory(method.memory_gb) for plan in plans),
         version=method.version,
         gpu=trait(method, "gpu", settings),
@@ -133,7 +133,7 @@ def session_maps(inputs: Inputs, outputs: Outputs, params: SessionMapsParams, up
         else:
             maps, failed = method.session_maps(requests)
     reasons = {name: without_folders(reason.replace(f"{folder}{os.sep}", "")) for name, reason in failed.items()}
-    sidecars: dict[str, dict[str, Any]] = {"record": {"Failed": reasons, "Software": tools.software(maps)}}
+    sidecars: dict[str, dict[str, Any]] = {"record": {"Failed": reasons, "Software": label_maps.software(maps)}}
     for name, labelled in maps.items():
         told = {
             "SpatialReference": params.visits[name].t1w_uri,
@@ -142,7 +142,7 @@ def session_maps(inputs: Inputs, outputs: Outputs, params: SessionMapsParams, up
             "Description": f"All labels of {params.family} on {len(requests)} sessions together.",
         } | dict(labelled.metadata)
         affine = requests[name].image.affine
-        sidecars |= tools.write_map(method, params.settings, labelled, affine, outputs, name, told)
+        sidecars |= label_maps.write_map(method, params.settings, labelled, affine, outputs, name, told)
     return Done(sidecars, partial=bool(failed) and len(requests) > 1)
 
 

@@ -19,7 +19,7 @@ from thalbids.image.overlap import counts, dice
 from thalbids.methods import given as elsewhere
 from thalbids.methods.base import Method
 from thalbids.participant.session import SessionPlan
-from thalbids.participant.stages.session import tools
+from thalbids.participant.stages.session import label_maps
 from thalbids.participant.step_io import RefusalParams, given, image_of, refuse
 from thalbids.types import Session
 
@@ -53,7 +53,7 @@ def source_of(session: Session, source: str, given: Path | None, able: Collectio
     return next((family for family in families.with_brain_mask("auto") if family in able), families.embedded())
 
 
-def _given(session: Session, place: Path) -> existing.Existing | str | None:
+def _given(session: Session, place: Path) -> existing.GivenMask | str | None:
     """The given brain mask, why it cannot be taken, or None."""
     try:
         return existing.brain_mask(GIVEN, place, session)
@@ -75,22 +75,22 @@ def add_steps(plan: SessionPlan, methods: Sequence[Method]) -> None:
         return
     method = next((m for m in methods if m.family == plan.brain_source), None)
     try:
-        there = method is not None and (tools.has_results(plan, method) or plan.brain_source in plan.runnable)
+        there = method is not None and (label_maps.has_results(plan, method) or plan.brain_source in plan.runnable)
     except ThalbidsError as error:
         _refuse(plan, error.problem)
         return
     if method is None or not there:
         _refuse(plan, f"there is no result of {plan.brain_source} for {plan.name} to take the brain mask from.")
         return
-    maps = tools.add_label_maps(plan, method, ["T1w"])
-    labels = tools.label_map(plan, method.family, "T1w")
+    maps = label_maps.add_label_maps(plan, method, ["T1w"])
+    labels = label_maps.label_map(plan, method.family, "T1w")
     _add(plan, {"labels": labels}, plan.uri_of(labels), maps)
 
 
 def _take(plan: SessionPlan) -> None:
     """The brain mask that the user has."""
     mask = _given(plan.session, plan.settings.inputs.derivatives[GIVEN])
-    if not isinstance(mask, existing.Existing):
+    if not isinstance(mask, existing.GivenMask):
         _refuse(plan, mask or f"there is no brain mask for {plan.name} in the given results.")
         return
     plan.origins["brain mask"] = f"given, {mask.uri}"

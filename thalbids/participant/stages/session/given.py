@@ -71,7 +71,7 @@ def refused(plan: SessionPlan, mask: PlannedMask, error: ThalbidsError) -> Plann
     return replace(mask, step=step, roots=(plan.anatomy,))
 
 
-def _add(plan: SessionPlan, mask: PlannedMask, existing_mask: existing.Existing) -> str:
+def _add(plan: SessionPlan, mask: PlannedMask, existing_mask: existing.GivenMask) -> str:
     told = sidecar(existing_mask.path)
     return plan.add(
         mask.desc,

@@ -11,8 +11,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from thalbids.bids.dataset import maps
-from thalbids.bids.dataset.maps import GivenMap
+from thalbids.bids.dataset import given_maps
+from thalbids.bids.dataset.given_maps import GivenMap
 from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import MetadataError
@@ -43,12 +43,12 @@ class GivenMapParams(Params):
 
 def take(plan: SessionPlan) -> None:
     """Find the maps: R1 stands among the images of the session, B1+ among the raw ones, others wait for the readout."""
-    root = plan.settings.inputs.derivatives.get(maps.NAME)
+    root = plan.settings.inputs.derivatives.get(given_maps.NAME)
     if root is None:
         return
     try:
-        usable, notes = maps.given_maps(root, plan.session)
-        fields = maps.given_fields(root, plan.session)
+        usable, notes = given_maps.given_maps(root, plan.session)
+        fields = given_maps.given_fields(root, plan.session)
     except MetadataError as error:
         usable, notes, fields = {}, [f"maps: {error.problem}"], ()
     images = dict(plan.session.images)

@@ -10,12 +10,12 @@ from typing import Any
 from thalbids import families
 from thalbids.bids.results.dictionaries import ICV_COLUMNS, ICV_MORPH
 from thalbids.bids.results.outputs import read_json, sidecar, write_table
-from thalbids.bids.tabular.given import read_icv
+from thalbids.bids.tabular.given_tables import read_icv
 from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.methods.base import own_settings
 from thalbids.participant.session import SessionPlan
-from thalbids.participant.stages.session import tools
+from thalbids.participant.stages.session import label_maps
 from thalbids.participant.step_io import given, there
 from thalbids.qc import rules
 
@@ -47,7 +47,7 @@ def add_steps(plan: SessionPlan) -> None:
     after: list[str] = []
     for family, method in measuring().items():
         if family in plan.prepared:
-            inputs[family] = sidecar(tools.label_map(plan, family, "T1w"))
+            inputs[family] = sidecar(label_maps.label_map(plan, family, "T1w"))
             after.append(plan.prepared[family])
         elif (path := icv_file(plan, method)) is not None:
             inputs[f"{family} results"] = path
@@ -105,7 +105,7 @@ def given_icv(table: Path, subject: str, session: str | None) -> list[float]:
     Raises
     ------
     MetadataError
-        As `thalbids.bids.tabular.given.read_icv`.
+        As `thalbids.bids.tabular.given_tables.read_icv`.
     """
     volumes = read_icv(table)
     keys = dict.fromkeys([(f"sub-{subject}", f"ses-{session}" if session else None), (f"sub-{subject}", None)])

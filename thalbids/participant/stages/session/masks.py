@@ -21,7 +21,7 @@ from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.methods.base import Method, Request, own_settings, trait
 from thalbids.methods.embedded import SynthalSettings
 from thalbids.participant.session import PlannedMask, SessionPlan, files_of
-from thalbids.participant.stages.session import given, tools
+from thalbids.participant.stages.session import given, label_maps
 from thalbids.participant.stages.session.registration import SCANNED
 from thalbids.participant.step_io import given as at
 from thalbids.participant.step_io import labels_of, there, work_folder, write_masks
@@ -108,7 +108,7 @@ def add_steps(plan: SessionPlan, method: Method) -> None:
         members = {
             one: member_of(plan, one) for one in trait(method, "maps_build_on", own_settings(method, plan.settings))
         }
-        tools.add_label_maps(
+        label_maps.add_label_maps(
             plan, method, list(dict.fromkeys(name for mask in to_run for name in mask.images)),
             {one: member for one, member in members.items() if member is not None},
         )  # fmt: skip
@@ -126,7 +126,7 @@ def given_or_missing(plan: SessionPlan, method: Method, images: tuple[str, ...])
 
 def _cannot_run(plan: SessionPlan, method: Method, images: tuple[str, ...]) -> str:
     """Why the method does not run on these images here; "" when it does."""
-    results = tools.has_results(plan, method)  # asked in any case: results that cannot be used are refused
+    results = label_maps.has_results(plan, method)  # asked in any case: results that cannot be used are refused
     lacking = [image for image in images if image not in plan.segmentable]
     if lacking:
         return f"the session has no {' and no '.join(lacking)} image"
@@ -163,8 +163,10 @@ def segmented(plan: SessionPlan, method: Method, mask: PlannedMask, visit: str =
         inputs["brain"] = plan.brain
         needs.append(plan.brain_step)
     if method.family in plan.prepared:
-        labels = tools.label_map(plan, method.family, name)
-        record = tools.maps_record(plan.out_dir, plan.name.partition("_")[0] if visit else plan.name, method.family)
+        labels = label_maps.label_map(plan, method.family, name)
+        record = label_maps.maps_record(
+            plan.out_dir, plan.name.partition("_")[0] if visit else plan.name, method.family
+        )
         inputs |= {"labels": labels, "labels sidecar": sidecar(labels), "maps": record}
         needs.append(plan.prepared[method.family])
     others = [plan.segmentable[other] for other in further] + ([plan.brain] if "brain" in inputs else [])

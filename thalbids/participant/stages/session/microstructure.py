@@ -22,7 +22,7 @@ from thalbids.participant.stages.session.measures import ending
 from thalbids.participant.stages.session.registration import transform_of
 from thalbids.participant.stages.session.relaxometry import UNITS
 from thalbids.participant.step_io import given, image_of, labels_of, there
-from thalbids.qc.maps import all_flags
+from thalbids.qc.quantitative import all_flags
 
 BRIGHT_WHITE = ("T1w", "UNIT1")  # images whose brightest part is white matter
 SHOWN = {"MTsat": "p.u."}  # units of the table that BIDS has no word for

@@ -54,7 +54,7 @@ def add_steps(plan: SessionPlan) -> None:
 @recorded_as("thalbids.pipeline.steps.scale_r1")
 def scale_r1(inputs: Inputs, outputs: Outputs, params: ScalingParams, upstream: Upstream) -> Done:
     """Registered R1 to 0-1000 inside the brain mask."""
-    from thalbids.image.intensity import scale_r1 as scale
+    from thalbids.image.r1_scaling import scale_r1 as scale
 
     r1 = load_image(given(inputs, "R1map"))
     brain = np.asarray(load_labels(given(inputs, "brain")).dataobj) > 0

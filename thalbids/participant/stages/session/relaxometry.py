@@ -14,7 +14,7 @@ from thalbids.engine.params import IF_SET, LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import MetadataError
 from thalbids.image.io import header_voxels, load_image, save_image
-from thalbids.methods.tools import threads
+from thalbids.methods.programmed import threads
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import given, there
 from thalbids.programs import FslSettings, Program

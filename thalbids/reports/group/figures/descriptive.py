@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thalbids.bids.tabular.people import natural
+from thalbids.bids.tabular.counting import natural
 from thalbids.reports.group.figures import look, marks
 from thalbids.reports.group.figures.canvas import SMALL, Figure, Panel
 from thalbids.reports.group.group_data import (

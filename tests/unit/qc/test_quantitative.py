@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from thalbids.qc.maps import all_flags, map_flags
+from thalbids.qc.quantitative import all_flags, map_flags
 
 USUAL = {"peaks": [0.65, 1.0], "white_matter": [0.7, 1.4], "thalamus": [0.5, 1.2]}
 GOOD: dict[str, Any] = {

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from thalbids.bids.dataset import acquisition
+from thalbids.bids.dataset import acquisition_facts
 from thalbids.types import InputImage
 
 
@@ -25,14 +25,14 @@ def image(folder: Path, axes: str = "RAS", sizes=(0.9, 0.8, 3.0), shape=(20, 30,
 
 @pytest.mark.parametrize("axes", ["RAS", "LIA", "PSR", "ILP"])
 def test_sizes_are_those_of_the_world_in_any_storage_order(tmp_path: Path, axes: str) -> None:
-    found = acquisition.facts(image(tmp_path, axes))
+    found = acquisition_facts.facts(image(tmp_path, axes))
     assert found["voxel_size_mm"] == [0.9, 0.8, 3.0]
     assert found["field_of_view_mm"] == [18.0, 24.0, 30.0]
     assert (found["slice_thickness_mm"], found["slice_direction"]) == (3.0, "axial")
 
 
 def test_an_interpolated_scan_keeps_the_thickness_of_its_slices(tmp_path: Path) -> None:
-    found = acquisition.facts(image(tmp_path, sizes=(1, 1, 1), metadata={"SliceThickness": 5}))
+    found = acquisition_facts.facts(image(tmp_path, sizes=(1, 1, 1), metadata={"SliceThickness": 5}))
     assert (found["slice_thickness_mm"], found["slice_direction"]) == (5.0, None)
 
 
@@ -42,12 +42,12 @@ def test_sidecars_give_scanner_and_times_and_no_dates(tmp_path: Path) -> None:
         "RepetitionTime": 2.5, "EchoTime": [0.00222, 0.004], "InversionTime": 1, "FlipAngle": "8",
         "AcquisitionDateTime": "2020-01-02T03:04:05", "DeviceSerialNumber": "12345", "PatientName": "X",
     }  # fmt: skip
-    found = acquisition.facts(image(tmp_path, metadata=told))
+    found = acquisition_facts.facts(image(tmp_path, metadata=told))
     assert found["scanner"] == "Siemens Prisma"
     assert (found["field_strength_t"], found["repetition_time_s"], found["echo_time_s"]) == (3.0, 2.5, 0.00222)
     assert found["flip_angle_deg"] is None  # text is no number
     assert "2020" not in str(found) and "12345" not in str(found)
-    shown = acquisition.words(found)
+    shown = acquisition_facts.words(found)
     assert shown["TR / TE / TI"] == "2500 ms / 2.22 ms / 1000 ms"
     assert shown["Scanner"] == "Siemens Prisma 3 T"
     assert shown["Slices"] == "3 mm axial"
@@ -65,13 +65,13 @@ def test_sidecars_give_scanner_and_times_and_no_dates(tmp_path: Path) -> None:
     ],
 )
 def test_contrast_agents_by_name_and_sidecar(entities, metadata, agent) -> None:
-    assert acquisition.contrast_agent(entities, metadata) == agent
+    assert acquisition_facts.contrast_agent(entities, metadata) == agent
 
 
 def test_an_image_that_cannot_be_read_has_no_sizes(tmp_path: Path) -> None:
     path = tmp_path / "sub-01_T1w.nii.gz"
     path.write_bytes(b"not an image")
-    found = acquisition.facts(InputImage(path, "", "T1w", {}, {"MagneticFieldStrength": 1.5}))
+    found = acquisition_facts.facts(InputImage(path, "", "T1w", {}, {"MagneticFieldStrength": 1.5}))
     assert found["voxel_size_mm"] is None and found["slice_thickness_mm"] is None
     assert found["field_strength_t"] == 1.5
-    assert acquisition.words(found) == {"Scanner": "1.5 T", "Contrast agent": "none named"}
+    assert acquisition_facts.words(found) == {"Scanner": "1.5 T", "Contrast agent": "none named"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from thalbids.bids.tabular.people import natural, one_per_person
+from thalbids.bids.tabular.counting import natural, one_per_person
 
 
 def test_sessions_in_their_order_and_one_per_person() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from thalbids.bids.tabular.labels import alike, partners, told
+from thalbids.bids.tabular.near_labels import alike, partners, told
 
 
 @pytest.mark.parametrize(

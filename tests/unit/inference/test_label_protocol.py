@@ -8,7 +8,8 @@ import sys
 
 def test_the_protocol_is_that_of_the_method_and_needs_nothing_heavy() -> None:
     code = (
-        "import sys; from thalbids.inference.protocol import PROTOCOL; from thalbids.methods.embedded import SynThal;"
+        "import sys; from thalbids.inference.label_protocol import PROTOCOL;"
+        "from thalbids.methods.embedded import SynThal;"
         "assert SynThal.protocol == PROTOCOL and PROTOCOL.startswith('SynThal 2');"
         "print([m for m in ('openvino', 'numpy', 'nibabel') if m in sys.modules])"
     )

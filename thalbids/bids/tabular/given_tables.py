@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from thalbids.bids.dataset.index import LABEL
-from thalbids.bids.tabular.labels import partners
+from thalbids.bids.tabular.near_labels import partners
 from thalbids.errors import MetadataError
 from thalbids.files import MISSING, read_lines
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import rotation_matrix
-from thalbids.longitudinal.visits import AxisAlignedBox, covered, prepare, values_at
+from thalbids.longitudinal.sampling import AxisAlignedBox, covered, prepare, values_at
 
 SHAPE = (14, 12, 10)
 

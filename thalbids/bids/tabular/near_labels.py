@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 
-from thalbids.bids.tabular.people import natural
+from thalbids.bids.tabular.counting import natural
 
 
 def alike(label: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from thalbids.methods.tools import told
+from thalbids.methods.programmed import told
 
 
 def test_options_in_sidecars_name_files_by_their_content(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thalbids.inference.intensity import normalise
+from thalbids.inference.normalisation import normalise
 
 
 def test_normalise_ignores_background_scale_and_offset_free_zeros() -> None:

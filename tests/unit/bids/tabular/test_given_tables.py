@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from thalbids.bids.tabular.given import check_tables, people_of, read_icv
+from thalbids.bids.tabular.given_tables import check_tables, people_of, read_icv
 from thalbids.bids.tabular.pbvc import read_given
 from thalbids.cli.main import main
 from thalbids.errors import MetadataError

@@ -12,7 +12,7 @@ from thalbids.engine.step import Done, StepResult
 from thalbids.files import write_json
 from thalbids.image.io import save_image
 from thalbids.methods.mindglide import MindGlide
-from thalbids.participant.stages.session import tools
+from thalbids.participant.stages.session import label_maps
 from thalbids.tools.runner import ToolError
 
 SHAPE = (24, 24, 24)
@@ -25,8 +25,8 @@ def maps(tmp_path: Path, family: str, image: str, status: Any) -> Done:
     save_image(random, np.eye(4), tmp_path / "image.nii.gz")
     inputs: dict[str, Any] = {"seen": tmp_path / "seen.json", image: tmp_path / "image.nii.gz", "file aseg": None}
     inputs["brain"] = tmp_path / "image.nii.gz"
-    params = tools.LabelMapsParams(family, {image: "before"}, {}, "", {})
-    return tools.label_maps(inputs, {}, params, {"before": StepResult("before", status)})
+    params = label_maps.LabelMapsParams(family, {image: "before"}, {}, "", {})
+    return label_maps.label_maps(inputs, {}, params, {"before": StepResult("before", status)})
 
 
 def test_a_tool_whose_only_image_was_excluded_has_nothing_to_do(tmp_path: Path) -> None:

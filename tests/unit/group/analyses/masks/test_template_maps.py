@@ -11,8 +11,8 @@ import pytest
 
 from tests.unit.group.analyses.masks.test_manual import draw, group, place, read, study
 from thalbids.cli.main import main
-from thalbids.group.analyses.masks import maps
-from thalbids.group.analyses.masks.maps import MapJob, TemplateGrid, add_up
+from thalbids.group.analyses.masks import template_maps
+from thalbids.group.analyses.masks.template_maps import MapJob, TemplateGrid, add_up
 from thalbids.registration.transforms import write_itk
 
 __all__ = ["study"]
@@ -128,7 +128,7 @@ def test_processes_do_not_change_the_sums(study: tuple[Path, Path, Path]) -> Non
 def test_a_box_grows_with_the_sessions(study: tuple[Path, Path, Path]) -> None:
     _, out, _ = study
     with_transforms(out, 2)
-    first, second = (maps.session_maps(job) for job in jobs(out, 2))
+    first, second = (template_maps.session_maps(job) for job in jobs(out, 2))
     second.box = tuple(tuple(v + 20 for v in corner) for corner in second.box)  # type: ignore[assignment]
     sums = first.total["first", "", "mean"].sum() + second.total["first", "", "mean"].sum()
     first.add(second)

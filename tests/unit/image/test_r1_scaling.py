@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thalbids.errors import ImageError
-from thalbids.image.intensity import scale_r1
+from thalbids.image.r1_scaling import scale_r1
 
 
 def test_scaling_by_hand():

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from thalbids.reports.participant import summary
+from thalbids.reports.participant import overview
 from thalbids.reports.participant.trajectory import Point, Trajectory
 from thalbids.reports.text import DASH
 
@@ -28,15 +28,17 @@ def session(*volumes: tuple[str, str, bool], failures: Any = (), flags: int = 0)
 def test_the_method_is_the_one_that_most_sessions_have_and_can_be_trusted() -> None:
     one = session(("A", "3.00", False), ("B", "3.10", False))
     two = session(("A", "3.00", True), ("B", "3.10", False))
-    assert summary.leading([one]) == "A"
-    assert summary.leading([one, two]) == "B"
-    assert summary.leading([session(("A", DASH, False))]) == ""
-    assert summary.leading([session(("A", DASH, False), ("B", "3.00", True))]) == "B"  # better than nothing, and marked
-    assert summary.context([session(("B", "3.00", True))], [])["rows"][0]["distrusted"]
+    assert overview.leading([one]) == "A"
+    assert overview.leading([one, two]) == "B"
+    assert overview.leading([session(("A", DASH, False))]) == ""
+    assert (
+        overview.leading([session(("A", DASH, False), ("B", "3.00", True))]) == "B"
+    )  # better than nothing, and marked
+    assert overview.context([session(("B", "3.00", True))], [])["rows"][0]["distrusted"]
 
 
 def test_a_row_has_volumes_flags_and_acquisition() -> None:
-    found = summary.context([session(("A", "3.00", False), flags=5)], [])
+    found = overview.context([session(("A", "3.00", False), flags=5)], [])
     (row,) = found["rows"]
     assert (row["volume"], row["left"], row["right"]) == ("3.00", "1.00", "2.00")
     assert (len(row["flags"]), row["more"]) == (3, 2)
@@ -46,10 +48,10 @@ def test_a_row_has_volumes_flags_and_acquisition() -> None:
 
 def test_what_every_session_lacks_is_said_once() -> None:
     r1, flair = ("R1", "missing", "none found"), ("FLAIR", "failed", "x")
-    assert summary.shared([session(failures=[r1, flair]), session(failures=[flair, r1])]) == [r1, flair]
-    assert summary.shared([session(failures=[r1, flair]), session(failures=[r1])]) == [r1]
-    assert summary.shared([session(failures=[r1])]) == []  # the session says it
-    found = summary.context([session(failures=[r1, ("E", "missing", "none found")])] * 2, [])
+    assert overview.shared([session(failures=[r1, flair]), session(failures=[flair, r1])]) == [r1, flair]
+    assert overview.shared([session(failures=[r1, flair]), session(failures=[r1])]) == [r1]
+    assert overview.shared([session(failures=[r1])]) == []  # the session says it
+    found = overview.context([session(failures=[r1, ("E", "missing", "none found")])] * 2, [])
     assert found["missing"] == [{"what": "R1, E", "how": "missing", "why": "none found"}]
 
 
@@ -64,16 +66,16 @@ def test_what_every_session_lacks_is_said_once() -> None:
 )  # fmt: skip
 def test_change_stands_beside_what_noise_may_do(percent: float, half: float | None, said: str) -> None:
     found = Trajectory("A", 12.0, [Point(0, 100.0, half, False), Point(2, percent, half, False)])
-    assert said in summary.trend(found, {"ses-1": 0, "ses-2": 2})
+    assert said in overview.trend(found, {"ses-1": 0, "ses-2": 2})
 
 
 def test_change_of_visits_that_differ_and_of_an_earlier_visit() -> None:
     doubtful = Trajectory("A", 12.0, [Point(0, 100.0, 0.02, False), Point(1, 97.0, 0.02, True, "slices of 3 mm")])
-    assert "cannot be compared (slices of 3 mm), so nothing can be said" in summary.trend(
+    assert "cannot be compared (slices of 3 mm), so nothing can be said" in overview.trend(
         doubtful, {"ses-1": 0, "ses-2": 1}
     )
     earlier = Trajectory("A", 12.0, [Point(0, 100.0, 0.02, False), Point(1, 97.0, 0.02, False)])
-    said = summary.trend(earlier, {"ses-1": 0, "ses-2": 1, "ses-3": 2})
+    said = overview.trend(earlier, {"ses-1": 0, "ses-2": 1, "ses-3": 2})
     assert said.startswith("\N{MINUS SIGN}3.0 % at ses-2 (no volume at ses-3);")
     wide = Trajectory("A", 12.0, [Point(0, 100.0, 0.2, False), Point(1, 121.0, 0.2, False)])
-    assert "up to 22.1 % (95 %), so this is within noise" in summary.trend(wide, {"ses-1": 0, "ses-2": 1})
+    assert "up to 22.1 % (95 %), so this is within noise" in overview.trend(wide, {"ses-1": 0, "ses-2": 1})

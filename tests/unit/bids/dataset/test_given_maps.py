@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from thalbids.bids.dataset.maps import given_fields, given_maps
+from thalbids.bids.dataset.given_maps import given_fields, given_maps
 from thalbids.types import Session
 
 START = "sub-01/ses-1/anat/sub-01_ses-1_"
