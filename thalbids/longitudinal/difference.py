@@ -15,19 +15,20 @@ MOST_VISITS = 10  # with more, consecutive visits and each with the first only
 Volumes = Mapping[str, float]
 
 
-def pairs_of(visits: Sequence[str]) -> list[tuple[str, str]]:
+def pairs_of(visits: Sequence[str], first: str) -> list[tuple[str, str]]:
     """Pairs of visits, the earlier one first: all of them; of more than ten visits, consecutive ones and those with the
     first.
 
     Parameters
     ----------
     visits : in order of time
+    first : which of them the course of a person begins with; those before it have no image
     """
     every = itertools.combinations(visits, 2)
     if len(visits) <= MOST_VISITS:
         return list(every)
     next_to = set(itertools.pairwise(visits))
-    return [pair for pair in every if pair[0] == visits[0] or pair in next_to]
+    return [pair for pair in every if pair[0] == first or pair in next_to]
 
 
 def difference(first: Volumes, later: Volumes, years: float | None) -> dict[str, float]:

@@ -69,12 +69,18 @@ def test_no_interval_without_bounds() -> None:
 
 
 def test_pairs() -> None:
-    assert pairs_of(["b", "a", "c"]) == [("b", "a"), ("b", "c"), ("a", "c")]
-    assert len(pairs_of([str(n) for n in range(10)])) == 45
+    assert pairs_of(["b", "a", "c"], "b") == [("b", "a"), ("b", "c"), ("a", "c")]
+    assert len(pairs_of([str(n) for n in range(10)], "0")) == 45
 
 
 def test_many_visits_consecutive_and_with_the_first() -> None:
     labels = [f"{n:02d}" for n in range(12)]
-    found = pairs_of(labels)
+    found = pairs_of(labels, labels[0])
     assert len(found) == len(set(found)) == 11 + 10
     assert ("00", "11") in found and ("10", "11") in found and ("03", "05") not in found
+
+
+def test_many_visits_of_which_the_first_has_no_image() -> None:
+    labels = [f"{n:02d}" for n in range(12)]
+    pairs = pairs_of(labels, "01")
+    assert ("01", "11") in pairs and ("00", "01") in pairs and ("00", "05") not in pairs

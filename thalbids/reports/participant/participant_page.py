@@ -18,7 +18,7 @@ from thalbids.bids.results.norms import Norm
 from thalbids.errors import ImageError
 from thalbids.files import write_text
 from thalbids.reports import palette, text, views
-from thalbids.reports.participant import map_section, norms, overview, since_first, trajectory, viewer
+from thalbids.reports.participant import change_numbers, map_section, norms, overview, since_first, trajectory, viewer
 from thalbids.reports.participant.histogram import histogram
 from thalbids.reports.participant.histogram import svg as histogram_svg
 from thalbids.reports.svg import SlicePicture, montage, panel, strip
@@ -172,7 +172,7 @@ def write_report(
     first = next((one for one in shown if one.visit is not None), None)
     for one in shown:
         if first is not None and one is not first:
-            one.compare(first)
+            one.compare(first, change)
     files: dict[str, str] = {}
     for one in shown:
         files |= one.files(f"{folder}/sub-{subject}", f"sub-{subject}")
@@ -261,16 +261,18 @@ class _Shown:
             self.title, self.t1w, self.brain, self.masks, self.session.volumes, self.words, self.session.reference
         )
 
-    def compare(self, first: _Shown) -> None:
-        """Find out what changed since the first session, in numbers and, where there is a mask in both, in pictures."""
+    def compare(self, first: _Shown, changes: Sequence[Mapping[str, str | None]]) -> None:
+        """Find out what changed since the first session, in numbers and, where there is a mask in both, in pictures.
+
+        ``changes``: the rows of the table of change.
+        """
         before, after = first.visit, self.visit
         if before is None or after is None:
             return
-        self.change = {
-            "first": before.title, "rows": since_first.rows(before, after), "note": since_first.NUMBERS_NOTE,
-            "brain": since_first.whole_brain(self.session.brain_change),
-            "remarks": self.words.since(first.session.session),
-        }  # fmt: skip
+        pair = change_numbers.pair_of(changes, first.session.session, self.session.session)
+        self.change = change_numbers.context(before, after, pair)
+        self.change["brain"] = change_numbers.whole_brain(self.session.brain_change)
+        self.change["remarks"] = [*self.words.since(first.session.session), *self.change["remarks"]]
         method = since_first.leading(before.masks, after.masks)
         if not method:
             return

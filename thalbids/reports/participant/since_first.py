@@ -1,4 +1,4 @@
-"""What changed since the first session: numbers of every method, and both masks in one picture.
+"""What changed since the first session, in pictures: both masks on both images.
 
 The two sessions are brought together by a rigid registration of their reference images (the T1w, or what takes its
 place), which serves the pictures only: all volumes are those of the sessions' own grids.
@@ -8,21 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from thalbids.bids.results import names
 from thalbids.reports import palette, views
 from thalbids.reports.svg import SlicePicture
-from thalbids.reports.text import Words, as_float, number
+from thalbids.reports.text import Words
 
 FIRST = palette.Style("#FFFFFF")
 LATER = palette.Style("#E69F00", "4 2")
-NUMBERS_NOTE = (
-    "Each session was measured by itself: a change holds the error of both measurements, and the noise of two scans of "
-    "one day is not known here. A change of few percent in one person is not proof of atrophy."
-)
 
 
 @dataclass(frozen=True)
@@ -41,43 +36,6 @@ class ComparedSession:
     def image(self) -> str:
         """``T1w of Session 1``, or the image that takes its place."""
         return f"{self.reference} of {self.title}"
-
-
-def rows(first: ComparedSession, later: ComparedSession) -> list[dict[str, Any]]:
-    """Volumes of the methods that gave a number in both sessions, and their difference."""
-    before = {str(row["method"]): row for row in first.volumes}
-    out = []
-    for row in later.volumes:
-        method = str(row["method"])
-        old, new = as_float(before.get(method, {}).get("volume_mm3")), as_float(row.get("volume_mm3"))
-        if old is None or new is None:
-            continue
-        doubtful = [v.title for v in (first, later) if not v.words.trusted(method)]
-        out.append(
-            {
-                "label": later.words.label(method), "first": number(old, 2, 0.001), "later": number(new, 2, 0.001),
-                "difference": number(new - old, 2, 0.001, sign=True),
-                "percent": number((new - old) / old if old else None, 1, 100.0, sign=True),
-                "doubtful": f"do not trust: {' and '.join(doubtful)}" if doubtful else "",
-            }
-        )  # fmt: skip
-    return out
-
-
-def whole_brain(table: Sequence[Mapping[str, object]]) -> list[str]:
-    """Whole-brain change up to a session, in sentences."""
-    out = []
-    for row in table:
-        since = f"since {str(row.get('session_id_baseline')).replace('ses-', 'Session ')}"
-        if row.get("pbvc") in (None, "", "n/a"):
-            why = str(row.get("reason") or row.get("status") or "no value")
-            out.append(f"Whole brain {since}: not measured ({why}).")
-        else:
-            source = {"siena": "SIENA", "directory": "an existing SIENA result", "table": "the given table"}
-            named = source.get(str(row.get("source")), str(row.get("source") or "unknown source"))
-            doubt = "" if row.get("status") == "ok" else f" Do not use it: {row.get('reason') or row.get('status')}."
-            out.append(f"Whole brain {since}: {number(row['pbvc'], 2, sign=True)} % (PBVC, from {named}).{doubt}")
-    return out
 
 
 def leading(*sessions: Sequence[views.Mask]) -> str:

@@ -1,4 +1,4 @@
-"""Change since the first session: numbers, and the two masks in one space."""
+"""Change since the first session: the two masks in one space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from tests.conftest import rotation_matrix
 from tests.unit.reports.participant.test_participant_page import Head, Page, box_of
 from thalbids.image.io import save_image
 from thalbids.reports import SessionReport, write_report
-from thalbids.reports.participant import since_first
 
 
 @pytest.fixture
@@ -80,40 +79,6 @@ def test_without_a_registration_the_sessions_stand_apart(tmp_path: Path, first: 
     assert "do not compare the outlines" in page.text
     if alignment and alignment["Reason"]:
         assert alignment["Reason"] in page.text
-
-
-def test_numbers(tmp_path: Path, first: Head):
-    before, after = first.report("1"), first.report("2")
-    volume = before.volumes[0]["volume_mm3"]
-    rows = [{**after.volumes[0], "volume_mm3": volume * 0.9}, {**after.volumes[1], "volume_mm3": None}]
-    _, page = page_of(tmp_path, before, replace(after, volumes=rows))
-    table = page.text[page.text.index("Change since Session 1") :]
-    assert f"SynThal T1w {volume / 1000:.2f} {volume * 0.9 / 1000:.2f}" in table
-    assert "\N{MINUS SIGN}10.0" in table
-    assert table.count("SynThal T1w + FLAIR") == 0 or "Change" in table
-    assert "is not proof of atrophy" in table
-    assert page.text.count("Change since") == 1  # not in the first session
-
-
-def test_a_doubtful_mask_is_marked(tmp_path: Path, first: Head):
-    before, after = first.report("1"), first.report("2")
-    rows = [{**row, "status": "excluded"} for row in after.volumes]
-    _, page = page_of(tmp_path, before, replace(after, volumes=rows))
-    assert "do not trust: Session 2" in page.text
-
-
-def test_whole_brain_change_in_words():
-    row = {"session_id_baseline": "ses-1", "session_id_followup": "ses-2", "source": "siena", "status": "ok"}
-    said = since_first.whole_brain(
-        [
-            row | {"pbvc": "-0.534"},
-            row | {"pbvc": None, "status": "failed", "reason": "no brain"},
-            row | {"pbvc": "-31", "status": "excluded", "reason": "a change of -31 % is not plausible"},
-        ]
-    )
-    assert said[0] == "Whole brain since Session 1: \N{MINUS SIGN}0.53 % (PBVC, from SIENA)."
-    assert said[1] == "Whole brain since Session 1: not measured (no brain)."
-    assert said[2].endswith("Do not use it: a change of -31 % is not plausible.")
 
 
 def test_a_person_without_a_first_t1w_is_no_error(tmp_path: Path, first: Head):

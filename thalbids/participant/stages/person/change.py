@@ -105,7 +105,7 @@ def add_steps(subject: SubjectPlan) -> None:
         outputs={"table": table_of(subject)},
         params=ChangeParams(visits=visits, dictionary=CHANGE_MORPH),
         after=tuple(step.name for step in subject.all_steps),
-        version=4,  # by registration: wider interval, contrast agents
+        version=5,  # of more than ten visits, pairs with the first that has an image
     )
 
 
@@ -122,8 +122,9 @@ def in_time(plans: Sequence[SessionPlan], years: Mapping[str, float]) -> tuple[C
 def dated_pairs(visits: Sequence[ChangeVisit]) -> list[tuple[str, str]]:
     """The labels of each pair: the earlier one first where both are dated, also where another visit is not."""
     years = {visit.session: visit.years for visit in visits}
+    first = next((visit.session for visit in visits if not visit.problem), visits[0].session)
     pairs = []
-    for one, two in pairs_of(list(years)):
+    for one, two in pairs_of(list(years), first):
         before, after = years[one], years[two]
         turned = before is not None and after is not None and before > after
         pairs.append((two, one) if turned else (one, two))

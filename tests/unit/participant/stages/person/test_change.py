@@ -134,6 +134,17 @@ def test_what_a_visit_lacks_costs_its_own_rows(tmp_path: Path) -> None:
     assert good["interval_years"] is good["delta_percent_per_year"] is None
 
 
+def test_of_many_visits_the_first_with_an_image_is_compared_with_all(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    person.visit("01", problem="there is no image to measure on")
+    for number in range(2, 13):
+        person.visit(f"{number:02d}", volume("synthalT1w", 16000.0 - number))
+    pairs = {(row["session_id_baseline"], row["session_id_followup"]): row for row in person.rows()}
+    assert len(pairs) == 11 + 9  # each with the one before; the second with all after the third
+    assert pairs["ses-02", "ses-12"]["status"] == "ok"
+    assert pairs["ses-01", "ses-02"]["reason"] == "ses-01: there is no image to measure on"
+
+
 def test_flags_of_a_pair(tmp_path: Path) -> None:
     person = Person(tmp_path)
     distrust = {"scope": "mask:synthalT1w", "rule": "volume", "severity": "distrust"}
