@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import nibabel as nib
 import numpy as np
 from scipy import ndimage
+
+from thalbids.errors import ImageError
 
 SAME_GRID_MM = 0.05  # rounding of headers (float32, quaternions) stays below, the smallest real shift of interest above
 
@@ -74,12 +78,41 @@ def resample_to(
 
 def upright(img: nib.Nifti1Image) -> nib.Nifti1Image:
     """An empty 1 mm RAS grid over the box of an image."""
-    corners = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in img.shape], indexing="ij")).reshape(3, -1)
-    world = img.affine[:3, :3] @ corners + img.affine[:3, 3:]
+    return _grid_1mm(*_box(img, np.eye(4)))
+
+
+def shared(images: Sequence[nib.Nifti1Image], matrices: Sequence[np.ndarray]) -> nib.Nifti1Image:
+    """An empty 1 mm RAS grid over what the boxes of several images share in a space of their own.
+
+    Parameters
+    ----------
+    images : in any order
+    matrices : (4, 4) RAS+ mm of the space to that of each image
+
+    Raises
+    ------
+    ImageError
+        They share nothing.
+    """
+    boxes = [_box(image, np.linalg.inv(matrix)) for image, matrix in zip(images, matrices, strict=True)]
+    low, high = np.max([box[0] for box in boxes], axis=0), np.min([box[1] for box in boxes], axis=0)
+    if not (high > low).all():
+        raise ImageError("the images do not overlap where they were brought together.", "Look at all of them.")
+    return _grid_1mm(low, high)
+
+
+def _box(img: nib.Nifti1Image, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper corner (mm) of the upright box around an image; ``matrix``: its RAS+ mm to those of the box."""
+    corners = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in img.shape[:3]], indexing="ij")).reshape(3, -1)
+    placed = matrix @ img.affine
+    world = placed[:3, :3] @ corners + placed[:3, 3:]
+    return world.min(axis=1), world.max(axis=1)
+
+
+def _grid_1mm(low: np.ndarray, high: np.ndarray) -> nib.Nifti1Image:
     affine = np.eye(4)
-    affine[:3, 3] = world.min(axis=1) + 0.5
-    shape = np.ceil(world.max(axis=1) - world.min(axis=1)).astype(int)
-    return nib.Nifti1Image(np.zeros(shape, dtype=np.uint8), affine)
+    affine[:3, 3] = low + 0.5
+    return nib.Nifti1Image(np.zeros(np.ceil(high - low).astype(int), dtype=np.uint8), affine)
 
 
 def coverage(img: nib.Nifti1Image, reference: nib.Nifti1Image, matrix: np.ndarray | None = None) -> np.ndarray:

@@ -150,6 +150,9 @@ OPTIONAL: Mapping[str, Any] = {
 }
 
 
+VISITS = "Visits"  # in the metadata of label maps of several sessions
+
+
 @dataclass(frozen=True)
 class Further:
     """An image that a method's label maps give besides: how its file is named, and what it is.
@@ -174,7 +177,7 @@ class LabelMap:
     ----------
     labels : int (x, y, z)
     names : label -> name, for the table beside it
-    metadata : JSON values for the sidecar
+    metadata : JSON values for the sidecar; ``Visits``: the sessions that were read together, where some were left out
     further : images (x, y, z) by the names of the method's ``further``; one that is not there is not written
     """
 

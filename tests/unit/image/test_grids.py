@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 
 from tests.conftest import affine_of, ramp, rotation_matrix, world_coordinates, world_image
+from thalbids.errors import ImageError
 from thalbids.image.grids import (
     bounding_box,
     coverage,
     field_of_view_touch,
     resample_to,
     same_grid,
+    shared,
+    upright,
     voxel_volume,
     zooms,
 )
@@ -112,6 +115,29 @@ def test_voxel_volume_and_zooms(orientation):
     expected = 2.4 if orientation.startswith("anisotropic") else 1.0
     assert voxel_volume(affine) == pytest.approx(expected)
     assert np.prod(zooms(affine)) == pytest.approx(expected)
+
+
+def test_upright_is_the_box_of_an_image_at_1_mm():
+    # 4 x 6 x 5 voxels of 2 mm from (10, 20, 30) on: the box goes from 9 to 17, 19 to 31, 29 to 39
+    image = nib.Nifti1Image(
+        np.zeros((4, 6, 5)), np.array([[2, 0, 0, 10], [0, 2, 0, 20], [0, 0, 2, 30], [0, 0, 0, 1.0]])
+    )
+    grid = upright(image)
+    assert grid.shape == (8, 12, 10)
+    np.testing.assert_array_equal(grid.affine[:3, 3], [9.5, 19.5, 29.5])
+
+
+def test_shared_is_what_every_image_shows_in_the_space_between():
+    first = nib.Nifti1Image(np.zeros((40, 40, 40)), np.eye(4))  # -0.5 to 39.5 mm along each axis
+    second = nib.Nifti1Image(np.zeros((40, 40, 30)), np.eye(4))
+    there, back = np.eye(4), np.eye(4)
+    there[0, 3], back[0, 3] = -4, 6  # x of the space: 3.5 to 43.5 in the first, -6.5 to 33.5 in the second
+    grid = shared([first, second], [there, back])
+    assert grid.shape == (30, 40, 30)
+    np.testing.assert_array_equal(grid.affine[:3, 3], [4, 0, 0])
+    back[0, 3] = 60
+    with pytest.raises(ImageError, match="do not overlap"):
+        shared([first, second], [there, back])
 
 
 def test_field_of_view_touch():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from thalbids.methods.base import LabelMap, Request
+from thalbids.methods.base import VISITS, LabelMap, Request
 from thalbids.methods.programmed import threads
 from thalbids.methods.whole_brain.samseg import Samsegs, labelled
 from thalbids.programs import SamsegSettings
@@ -24,6 +25,7 @@ class SamsegLong(Samsegs):
     program = "run_samseg_long"
     only_by_name = "SAMSEG on all visits takes 10 to 15 min each and runs only when --methods names it."
     memory_gb = 8.0
+    version = 2
     sentence = (
         "The T1w images of all visits of a person were brought by rigid registration into the space between them and "
         "segmented together with longitudinal SAMSEG [@puonti2016samseg]; its thalamus labels were taken."
@@ -36,42 +38,78 @@ class SamsegLong(Samsegs):
         from thalbids.tools.whole_brain import samseg
 
         first = next(iter(requests.values()))
-        visits = list(requests)
-        matrices = dict(zip(visits, between([requests[visit] for visit in visits]), strict=True))
-        images = {visit: {"T1w": request.image} for visit, request in requests.items()}
+        matrices, odd = between(requests)
+        images = {visit: {"T1w": requests[visit].image} for visit in matrices}
         work = first.workdir / "samseg"
         results, failed = samseg.segment_long(
             images, matrices, work, first.settings.of(SamsegSettings), threads=threads()
         )
-        metadata = dict(first.params)
-        told = {
-            visit: metadata | {"Visits": visits, "BetweenVisitsToVisit": matrices[visit].tolist()} for visit in results
-        }
-        return {visit: labelled(one, requests[visit], told[visit]) for visit, one in results.items()}, failed
+        common = dict(first.params) | {VISITS: list(matrices)}
+        told = {visit: common | {"BetweenVisitsToVisit": matrices[visit].tolist()} for visit in results}
+        return {visit: labelled(one, requests[visit], told[visit]) for visit, one in results.items()}, odd | failed
 
 
-def between(requests: Sequence[Request]) -> list[np.ndarray]:
-    """(4, 4) RAS+ mm of the space between the visits to that of each, by rigid registration of the brains, both ways.
+def between(requests: Mapping[str, Request]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The space between the visits, by rigid registration of the brains, both ways.
+
+    Visits that do not show the brain of the others are left out: those in most of the pairs that differ, again and
+    again until no pair does.
+
+    Returns
+    -------
+    (4, 4) RAS+ mm of the space to that of each visit, and per visit that was left out the reason.
 
     Raises
     ------
     ImageError
-        Two visits do not show the same brain after registration.
+        No two visits remain.
+    """
+    from thalbids.errors import ImageError
+    from thalbids.longitudinal.space import mean_space
+    from thalbids.methods.given import MIN_CORRELATION
+
+    brains = {visit: _brain(request) for visit, request in requests.items()}
+    pairs: dict[tuple[str, str], np.ndarray] = {}
+    different: dict[tuple[str, str], float] = {}
+    for one, other in itertools.combinations(requests, 2):
+        pairs[one, other] = _registered(brains[one], brains[other], requests[one].settings.run.seed)
+        alike = _alike(brains[one], brains[other], pairs[one, other])
+        if not alike >= MIN_CORRELATION:
+            different[one, other] = alike
+    odd = _odd(different)
+    visits = [visit for visit in requests if visit not in odd]
+    if len(visits) < 2:
+        told = ", ".join(f"{one} and {other}: {alike:.2f}" for (one, other), alike in different.items())
+        problem = f"the visits do not show the same brain after registration (correlation {told})."
+        raise ImageError(problem, "Look at the T1w images of all visits; leave one out with --bids-filter-file.")
+    places = {(i, j): pairs[visits[i], visits[j]] for i, j in itertools.combinations(range(len(visits)), 2)}
+    return dict(zip(visits, mean_space(places, len(visits)), strict=True)), odd
+
+
+def _odd(different: Mapping[tuple[str, str], float]) -> dict[str, str]:
+    """The visits to leave out so that no pair of the others is among these, and why."""
+    left = dict(different)
+    odd: dict[str, str] = {}
+    while left:
+        counts = Counter(itertools.chain.from_iterable(left))
+        worst = [visit for visit, count in counts.items() if count == max(counts.values())]
+        for visit in worst:
+            best = max(alike for pair, alike in different.items() if visit in pair)
+            odd[visit] = f"its brain is not that of the other visits (correlation {best:.2f} at best): the same person?"
+        left = {pair: alike for pair, alike in left.items() if not set(pair) & set(worst)}
+    return odd
+
+
+def _registered(fixed: nib.Nifti1Image, moving: nib.Nifti1Image, seed: int) -> np.ndarray:
+    """(4, 4) RAS+ mm of the first brain to that of the second; the inverse when they are swapped.
+
+    Brains without skull have one centre of mass: from there it works for scans without common coordinates too.
     """
     from thalbids.longitudinal.space import between as middle
-    from thalbids.longitudinal.space import mean_space
     from thalbids.registration.ants_rigid import AntsRigid
 
-    brains = [_brain(request) for request in requests]
-    ants = AntsRigid()
-    pairs: dict[tuple[int, int], np.ndarray] = {}
-    for i, j in itertools.combinations(range(len(brains)), 2):
-        seed = requests[i].settings.run.seed
-        forth = ants.estimate(brains[i], brains[j], None, seed)
-        back = ants.estimate(brains[j], brains[i], None, seed)
-        pairs[i, j] = middle(forth, back)
-        _check(brains[i], brains[j], pairs[i, j])
-    return mean_space(pairs, len(brains))
+    ants = AntsRigid(start="centre")
+    return middle(ants.estimate(fixed, moving, None, seed), ants.estimate(moving, fixed, None, seed))
 
 
 def _brain(request: Request) -> nib.Nifti1Image:
@@ -86,17 +124,13 @@ def _brain(request: Request) -> nib.Nifti1Image:
     )
 
 
-def _check(fixed: nib.Nifti1Image, moving: nib.Nifti1Image, matrix: np.ndarray) -> None:
+def _alike(fixed: nib.Nifti1Image, moving: nib.Nifti1Image, matrix: np.ndarray) -> float:
+    """Correlation of two brains that were brought together."""
     import numpy as np
 
-    from thalbids.errors import ImageError
     from thalbids.image.grids import resample_to
     from thalbids.image.similarity import correlation
-    from thalbids.methods.given import MIN_CORRELATION
 
     moved = np.asarray(resample_to(moving, fixed, order=1, matrix=matrix).dataobj)
     reference = np.asarray(fixed.dataobj)
-    alike = correlation(reference, moved, (reference > 0) & (moved > 0))
-    if not alike >= MIN_CORRELATION:
-        problem = f"two visits do not show the same brain after registration (correlation {alike:.2f})."
-        raise ImageError(problem, "Look at the T1w images of all visits; leave one out with --bids-filter-file.")
+    return correlation(reference, moved, (reference > 0) & (moved > 0))

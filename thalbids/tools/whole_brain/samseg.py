@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 
 from thalbids.errors import ImageError
-from thalbids.image.grids import resample_to, upright
+from thalbids.image.grids import resample_to, shared, upright
 from thalbids.image.io import load_image, load_labels, save_image
 from thalbids.image.orientation import is_rotation_and_zooms
 from thalbids.programs import SamsegSettings
@@ -174,8 +174,9 @@ def segment_long(
 ) -> tuple[dict[str, SamsegResults], dict[str, str]]:  # fmt: skip
     """Run SAMSEG on several visits of a person together.
 
-    Every image is resampled once (cubic) onto one grid of 1 mm in the space between the visits; labels come back to
-    each T1w by nearest neighbour, posteriors linearly.
+    Every image is resampled once (cubic) onto one grid of 1 mm in the space between the visits, over what all of them
+    show there: SAMSEG leaves out what one does not. Labels come back to each T1w by nearest neighbour, posteriors
+    linearly.
 
     Parameters
     ----------
@@ -194,7 +195,7 @@ def segment_long(
     """
     shutil.rmtree(work / "out", ignore_errors=True)
     first = next(iter(visits.values()))
-    grid = upright(next(iter(first.values())))
+    grid = shared([next(iter(images.values())) for images in visits.values()], [matrices[visit] for visit in visits])
     for visit, images in visits.items():
         (work / visit).mkdir(parents=True, exist_ok=True)
         for name, image in images.items():

@@ -182,6 +182,22 @@ def test_visits_are_segmented_in_the_space_between_them_and_come_back(tmp_path: 
     )  # fmt: skip
 
 
+def test_visits_whose_scanners_count_from_elsewhere_lose_nothing(tmp_path: Path, install: Install) -> None:
+    install("run_samseg_long")
+    first, away = scan(), np.eye(4)
+    away[:3, 3] = 0, 0, 80
+    images = {"a": {"T1w": first}, "b": {"T1w": nib.Nifti1Image(np.asarray(first.dataobj), away @ first.affine)}}
+    half = np.eye(4)
+    half[2, 3] = 40  # the space lies half-way
+    found, failed = samseg.segment_long(images, {"a": np.linalg.inv(half), "b": half}, tmp_path, SamsegSettings())
+    (tmp_path / "one").mkdir()
+    alone = samseg.segment_long({"a": images["a"], "same": images["a"]}, {"a": np.eye(4), "same": np.eye(4)},
+                                tmp_path / "one", SamsegSettings())[0]["a"]  # fmt: skip
+    assert not failed
+    for name in images:
+        np.testing.assert_array_equal(found[name].labels, alone.labels)
+
+
 @pytest.mark.parametrize(
     ("fault", "message"), [("fails", "exit status 1"), ("half", r"samseg\.stats"), ("killed", "SIGKILL")]
 )

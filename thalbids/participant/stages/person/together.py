@@ -13,7 +13,7 @@ from thalbids.engine.params import LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import without_folders
 from thalbids.image.io import load_image
-from thalbids.methods.base import Method, Request, own_settings, trait
+from thalbids.methods.base import VISITS, Method, Request, own_settings, trait
 from thalbids.participant.session import PlannedMask, SessionPlan, SubjectPlan
 from thalbids.participant.stages.session import label_maps, masks
 from thalbids.participant.step_io import given, labels_of, there, work_folder
@@ -134,16 +134,18 @@ def session_maps(inputs: Inputs, outputs: Outputs, params: SessionMapsParams, up
             maps, failed = method.session_maps(requests)
     reasons = {name: without_folders(reason.replace(f"{folder}{os.sep}", "")) for name, reason in failed.items()}
     sidecars: dict[str, dict[str, Any]] = {"record": {"Failed": reasons, "Software": label_maps.software(maps)}}
+    read_together = next((one.metadata[VISITS] for one in maps.values() if VISITS in one.metadata), list(requests))
     for name, labelled in maps.items():
         told = {
             "SpatialReference": params.visits[name].t1w_uri,
-            "Sources": [source for visit in params.visits.values() for source in visit.sources],
+            "Sources": [source for visit in read_together for source in params.visits[visit].sources],
             "Manual": False,
-            "Description": f"All labels of {params.family} on {len(requests)} sessions together.",
+            "Description": f"All labels of {params.family} on {len(read_together)} sessions together.",
         } | dict(labelled.metadata)
         affine = requests[name].image.affine
         sidecars |= label_maps.write_map(method, params.settings, labelled, affine, outputs, name, told)
-    return Done(sidecars, partial=bool(failed) and len(requests) > 1)
+    # a visit that the method left out stays out: the next run would find the same, after hours
+    return Done(sidecars, partial=len(requests) > 1 and any(name in read_together for name in failed))
 
 
 def _request(inputs: Inputs, visit: Visit, params: SessionMapsParams, folder: Path) -> Request:
