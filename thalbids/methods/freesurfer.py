@@ -12,7 +12,7 @@ from thalbids.errors import ThalbidsError
 from thalbids.families import Option
 from thalbids.files import read_json
 from thalbids.methods.base import LabelMap, Request
-from thalbids.methods.programmed import Tool, software, threads, told
+from thalbids.methods.programmed import Tool, asked_once, software, threads, told
 from thalbids.methods.whole_brain.labelled import Labelled, named, one
 from thalbids.programs import FreeSurferSettings
 from thalbids.settings import MethodSettings
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 STATS = "aseg.stats"  # holds eTIV
 CLOSING_MM = 5.0
+RUN_MEMORY_GB = 10.0
+RUN_MEMORY_8_GB = (
+    24.0  # by its own documentation, as quoted in bids-apps/freesurfer, pull request 92; not measured here
+)
 PROTOCOL = "FreeSurfer: aseg labels 10 and 49, whole thalamus (CMA protocol)"
 
 
@@ -136,7 +140,6 @@ class FreeSurfer(FreeSurferResults):
         ),
     )  # fmt: skip
     only_by_name = "recon-all takes hours and runs only when --methods names freesurfer."
-    run_memory_gb = 10.0
 
     def tool(self) -> Tool:
         from thalbids.tools import freesurfer
@@ -201,6 +204,14 @@ class FreeSurfer(FreeSurferResults):
         """What the result of recon-all depends on."""
         program = settings.of(FreeSurferSettings)
         return {"Software": list(self.software(settings)), "Hires": program.hires, "Options": told(program.options)}
+
+    def run_memory(self, settings: MethodSettings) -> float:
+        """GB that recon-all takes: from version 8 on it computes networks on the whole head."""
+        from thalbids.tools import freesurfer
+
+        said = asked_once(freesurfer.version, settings.of(FreeSurferSettings)) or ""
+        number = said.removeprefix(freesurfer.NAME).strip().partition(".")[0]
+        return RUN_MEMORY_GB if not number or (number.isdigit() and int(number) < 8) else RUN_MEMORY_8_GB
 
     def run(self, t1w: Path, t2w: Path | None, folder: Path, settings: MethodSettings) -> None:
         """recon-all on the raw T1w (and T2w) into ``folder``; what an earlier run left there is removed first."""

@@ -154,7 +154,7 @@ def _tool_files(plan: SessionPlan, method: Any) -> tuple[Mapping[str, Path | Non
         params=ToolRunParams(method.family, dict(method.run_params(settings)), settings),
         needs=(plan.anatomy,),  # a session without a head is not worth hours
         record=folder.with_name(f"{plan.name}.json"),
-        memory_gb=plan.memory(method.run_memory_gb),
+        memory_gb=plan.memory(method.run_memory(settings)),
     )
     return outputs, [plan.uri_of(folder)], (step,)
 
