@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 import socket
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -33,6 +34,18 @@ def printable(text: str) -> str:
     sub-01\x1b[2J\udcff.nii
     """
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """Names for a message, cut where there are too many.
+
+    Examples
+    --------
+    >>> some(["sub-01", "sub-02", "sub-03"], most=2)
+    'sub-01, sub-02 and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def without_folders(text: str) -> str:

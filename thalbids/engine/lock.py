@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO
 
 from thalbids.engine.disk import output_error
-from thalbids.errors import OutputError
+from thalbids.errors import OutputError, some
 from thalbids.scratch import ended
 
 
@@ -141,9 +141,8 @@ def _refuse_or_remove(path: Path, wanted: list[str], out_dir: Path) -> int:
         raise output_error(error, path) from None
     common = sorted(set(wanted) & holder.sessions)
     if common:
-        more = f" and {len(common) - 1} more" if len(common) > 1 else ""
         raise OutputError(
-            f"another run (process {holder.pid} on {holder.host}) is working on {common[0]}{more} in this folder.",
+            f"another run (process {holder.pid} on {holder.host}) is working on {some(common, 1)} in this folder.",
             f"Wait until it has ended or take another output folder; if it has surely ended, delete {path}.",
             out_dir,
         )

@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 from thalbids.engine.disk import output_error
 from thalbids.engine.step import Step, StepResult
-from thalbids.errors import OutputError, ThalbidsError, printable
+from thalbids.errors import OutputError, ThalbidsError, printable, some
 from thalbids.files import write_json, write_text
 
 NAMED = 3  # steps named in a line about several that ended for the same reason
@@ -285,9 +285,8 @@ def _told(group: list[StepResult]) -> str:
     """Results that ended for the same reason as one line."""
     if len(group) == 1:
         return _line(group[0])
-    names = ", ".join(result.name for result in group[:NAMED])
-    more = f" and {len(group) - NAMED} more" if len(group) > NAMED else ""
-    return _line(replace(group[0], name=f"{len(group)} steps ({names}{more})", seconds=0.0))
+    names = some([result.name for result in group], NAMED)
+    return _line(replace(group[0], name=f"{len(group)} steps ({names})", seconds=0.0))
 
 
 def _line(result: StepResult) -> str:

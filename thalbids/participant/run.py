@@ -22,7 +22,7 @@ from thalbids.bids.tabular.given_tables import check_tables
 from thalbids.engine import engine, lock, machine
 from thalbids.engine.log import Reporter
 from thalbids.engine.step import Step, StepResult
-from thalbids.errors import MetadataError, NoInputError, UsageError
+from thalbids.errors import MetadataError, NoInputError, UsageError, some
 from thalbids.methods.base import own_settings
 from thalbids.methods.registry import check_options, check_places, chosen, with_earlier
 from thalbids.participant import all_sessions, describing
@@ -168,8 +168,7 @@ def norms_of(out_dir: Path, sessions: Sequence[Session]) -> tuple[dict[str, tupl
         norms, unread = read_norms(out_dir, {f"sub-{session.subject}" for session in sessions})
     except MetadataError as error:
         return {}, f"{NORMS} is left out of the pages: {error.problem} {error.mend}"
-    more = f" and {len(unread) - MOST_TOLD} more" if len(unread) > MOST_TOLD else ""
-    named = f"{', '.join(unread[:MOST_TOLD])}{more}"
+    named = some(unread, MOST_TOLD)
     return norms, f"warning: {NORMS}: {named} cannot be read; no z for it. Run group again." if unread else ""
 
 

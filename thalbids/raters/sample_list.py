@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from thalbids.bids.results.derivatives import find_places
 from thalbids.bids.tabular.clinical import read_clinical, visits
 from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Table, column, count, table, write
-from thalbids.errors import NoInputError, UsageError
+from thalbids.errors import NoInputError, UsageError, some
 from thalbids.raters.sample import CRITERIA, SAMPLED, SamplingDesign, Selection, select
 from thalbids.settings import Clinical
 
@@ -89,9 +89,8 @@ def told(selection: Selection, design: SamplingDesign) -> str:
     if design.include:
         lines.append(f"{whole} people included whole ({', '.join(design.include)}).")
     if selection.left_out:
-        shown = ", ".join(f"{entry['participant_id']} ({entry['reason']})" for entry in selection.left_out[:_SHOWN])
-        more = f" and {len(selection.left_out) - _SHOWN} more" if len(selection.left_out) > _SHOWN else ""
-        lines.append(f"{len(selection.left_out)} people could not be drawn: {shown}{more}.")
+        people = [f"{entry['participant_id']} ({entry['reason']})" for entry in selection.left_out]
+        lines.append(f"{len(selection.left_out)} people could not be drawn: {some(people, _SHOWN)}.")
     return "\n".join(lines)
 
 

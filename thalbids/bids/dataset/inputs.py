@@ -17,10 +17,10 @@ from thalbids.bids.dataset.acquisition_facts import contrast_agent
 from thalbids.bids.dataset.filters import Filters, matches, read_filters
 from thalbids.bids.dataset.ignored import Ignored, ignored
 from thalbids.bids.dataset.index import index_anat
-from thalbids.bids.dataset.places import Place, Survey, some, survey
+from thalbids.bids.dataset.places import Place, Survey, survey
 from thalbids.bids.dataset.raw import raw_images
 from thalbids.bids.dataset.sidecars import BidsFile, Sidecars, check_content, listing, parse
-from thalbids.errors import MetadataError, NoInputError
+from thalbids.errors import MetadataError, NoInputError, some
 from thalbids.files import read_json
 from thalbids.types import REFERENCES, InputImage, Session
 
@@ -297,7 +297,7 @@ class _Finder:
             return f"no T1w: {where} holds no image or is not there."
         start = f"sub-{subject}_" + (f"ses-{session}_" if session else "")
         stale = " The --bids-database-dir may be out of date: delete it." if self.from_database else ""
-        return f"no T1w named {start}[...]T1w.nii.gz in {where}, which holds {some(there, 3)}.{stale}"
+        return f"no T1w named {start}[...]T1w.nii.gz in {where}, which holds {some(there, 3) or 'nothing'}.{stale}"
 
 
 def _root(bids_dir: Path | str) -> Path:

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from thalbids.bids.dataset.filters import Filters
 from thalbids.bids.dataset.index import LABEL, SUFFIXES
 from thalbids.bids.dataset.sidecars import listing, parse
-from thalbids.errors import MetadataError, NoInputError
+from thalbids.errors import MetadataError, NoInputError, some
 from thalbids.files import read_lines
 
 Place = tuple[str, str | None]  # subject and session labels; None where images lie right under the subject
@@ -132,18 +132,18 @@ class Survey:
         """Put what was seen into remarks, one line for each kind."""
         if self._skipped:
             example = f" (such as {self._skipped[0].split('/')[-1][:4]}{_mended(self._skipped[0])})"
-            text = f"not read, as {RULE}: {some(self._skipped)}. Rename the folder and its files{example}."
+            text = f"not read, as {RULE}: {some(self._skipped, 20)}. Rename the folder and its files{example}."
             self.remarks.append(f"warning: {text}")
         if self._odd:
-            self.remarks.append(f"warning: not used, the name does not follow BIDS: {some(self._odd)}.")
+            self.remarks.append(f"warning: not used, the name does not follow BIDS: {some(self._odd, 20)}.")
         for lost in self.lost:
             self.remarks.append(f"warning: {lost}")
         if self._without:
             text = "with an anat/ folder but without an image that thalbids uses"
-            self.remarks.append(f"warning: {_counted(self._without)} {text}, left out: {some(self._without)}.")
+            self.remarks.append(f"warning: {_counted(self._without)} {text}, left out: {some(self._without, 20)}.")
         if self._elsewhere:
             text = "without an image that thalbids uses (function, MEG ...), left out"
-            self.remarks.append(f"{_counted(self._elsewhere)} {text}: {some(self._elsewhere)}.")
+            self.remarks.append(f"{_counted(self._elsewhere)} {text}: {some(self._elsewhere, 20)}.")
 
     def _anat(self, place: Place) -> list[str]:
         """Names in the ``anat`` folder of a session; none, and a problem, where they cannot be listed."""
@@ -202,10 +202,10 @@ def survey(root: Path, participant_labels: Sequence[str], session_labels: Sequen
         places = [place for place in places if place[1] in wanted or (place[1] is None and place in result.problems)]
         without = [f"sub-{subject}" for subject in chosen if subject not in {place[0] for place in places}]
         if without:
-            result.remarks.append(f"warning: no session of those asked for: {some(without)}.")
+            result.remarks.append(f"warning: no session of those asked for: {some(without, 20)}.")
     places = [place for place in places if asked.keeps("session", place[1]) or place in result.problems]
     if not places:
-        mend = f"Of these participants it has the sessions: {some(sessions)}."
+        mend = f"Of these participants it has the sessions: {some(sessions, 20) or 'none'}."
         raise NoInputError("the labels and the filter together leave no session of the dataset.", mend, root)
     for place in sorted(places, key=lambda place: (place[0], place[1] or "")):
         result.look(place)
@@ -219,12 +219,6 @@ def survey(root: Path, participant_labels: Sequence[str], session_labels: Sequen
 def name_of(place: Place) -> str:
     """``sub-01_ses-2`` or ``sub-01``."""
     return f"sub-{place[0]}" + (f"_ses-{place[1]}" if place[1] else "")
-
-
-def some(names: Sequence[str], most: int = 20) -> str:
-    """Names for a message, cut where there are too many."""
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest if names else "none"
 
 
 def printable(name: str) -> bool:
@@ -264,7 +258,8 @@ def _chosen(what: str, asked: Sequence[str], existing: Sequence[str]) -> list[st
     labels = {label.removeprefix(_PREFIXES[what]) for label in asked}
     absent = sorted(labels.difference(existing))
     if absent:
-        raise NoInputError(f"the dataset has no {what} {', '.join(absent)}.", f"It has: {some(existing)}.")
+        there = some(existing, 20) or "none"
+        raise NoInputError(f"the dataset has no {what} {', '.join(absent)}.", f"It has: {there}.")
     return [label for label in existing if label in labels or not asked]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from thalbids.bids.dataset.places import some
 from thalbids.bids.results.derivatives import Place, find_places
 from thalbids.bids.tabular.given_tables import people_of
+from thalbids.errors import some
 from thalbids.files import names_in
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from thalbids.bids.tabular.counting import natural
+from thalbids.errors import some
 
 
 def alike(label: str) -> str:
@@ -32,9 +33,8 @@ def partners(unknown: Iterable[str], known: Collection[str]) -> dict[str, str]:
 
 def told(pairs: Mapping[str, str], here: str, there: str, most: int = 5) -> str:
     """Partners as a sentence; ``here`` and ``there`` say in words where the two kinds of labels stand."""
-    named = ", ".join(f"{label} for {partner}" for label, partner in list(pairs.items())[:most])
-    more = f" and {len(pairs) - most} more" if len(pairs) > most else ""
-    return f"{here} nearly match {there}, and count as others: {named}{more}. Write them alike."
+    named = some([f"{label} for {partner}" for label, partner in pairs.items()], most)
+    return f"{here} nearly match {there}, and count as others: {named}. Write them alike."
 
 
 def with_prefix(label: str | None, prefix: str) -> str:

@@ -30,7 +30,7 @@ from thalbids.bids.tabular.clinical import ClinicalData, impossible, read_clinic
 from thalbids.bids.tabular.given_tables import check_tables
 from thalbids.bids.tabular.near_labels import partners, told
 from thalbids.bids.tabular.own import VISIT_COLUMNS, own_columns
-from thalbids.errors import NoInputError, UsageError
+from thalbids.errors import NoInputError, UsageError, some
 from thalbids.group.cohort import PBVC_COLUMNS, VOLUME_COLUMNS, Cohort, check_pair
 from thalbids.group.intake import rescans, scanners, trust
 from thalbids.group.modelling import sites
@@ -335,9 +335,7 @@ def unlisted(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]]) -> l
     warnings = []
     if lost:
         count = f"{len(lost)} of {len(sessions)} participants with derivatives have no row in participants.tsv"
-        warnings.append(
-            f"warning: {count}, and nothing of what stands there: {_some(lost)}. Add or correct their rows."
-        )
+        warnings.append(f"warning: {count}, and nothing of what stands there: {some(lost)}. Add or correct their rows.")
     if people and not people & set(sessions):
         text = "no participant of the clinical tables has derivatives: compare the labels (01 is not 1)."
         warnings.append(f"warning: {text}")
@@ -353,9 +351,9 @@ def _told(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]], conflic
     without = [] if clinical.listed else [person for person in sessions if person not in people]
     only = [person for person in people if person not in sessions]
     if without:
-        notes.append(f"{len(without)} participants with derivatives are in no clinical table: {_some(without)}.")
+        notes.append(f"{len(without)} participants with derivatives are in no clinical table: {some(without)}.")
     if only:
-        notes.append(f"{len(only)} participants of the clinical tables have no derivatives: {_some(sorted(only))}.")
+        notes.append(f"{len(only)} participants of the clinical tables have no derivatives: {some(sorted(only))}.")
     seen = [
         key for key, values in clinical.values.items() if key[1] and key[0] in sessions and set(values) - {"acq_time"}
     ]
@@ -364,10 +362,6 @@ def _told(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]], conflic
             "warning: no session of the clinical tables has derivatives: compare the labels (ses-01 is not ses-1)."
         )
     return notes
-
-
-def _some(names: Sequence[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
 
 
 def _backwards(pbvc: pd.DataFrame, visit_frame: pd.DataFrame) -> list[str]:
@@ -381,8 +375,7 @@ def _backwards(pbvc: pd.DataFrame, visit_frame: pd.DataFrame) -> list[str]:
     ]
     if not turned:
         return []
-    shown = ", ".join(turned[:5]) + (" ..." if len(turned) > 5 else "")
-    text = f"{len(turned)} pairs of whole-brain change begin with the later session and are not used: {shown}"
+    text = f"{len(turned)} pairs of whole-brain change begin with the later session and are not used: {some(turned)}"
     return [f"warning: {text}. Name the earlier session first, with the sign turned."]
 
 

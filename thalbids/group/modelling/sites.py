@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from thalbids.bids.tabular.counting import natural
+from thalbids.errors import some
 from thalbids.group.cohort import Cohort, baseline
 
 UNKNOWN = "unknown"
@@ -61,9 +62,8 @@ def notes(cohort: Cohort) -> list[str]:
     names = [str(person) for person in moved.index[moved > 1]]
     if names:
         who = "participant was" if len(names) == 1 else "participants were"
-        shown = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
         lines.append(
-            f"warning: {len(names)} {who} scanned at several sites ({shown}): the change holds the "
+            f"warning: {len(names)} {who} scanned at several sites ({some(names)}): the change holds the "
             "difference between the sites, which no covariate of the baseline takes out."
         )
     return lines

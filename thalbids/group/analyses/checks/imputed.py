@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from thalbids.bids.tabular.tables import Column, Table, column, count, table
-from thalbids.errors import UsageError
+from thalbids.errors import UsageError, some
 from thalbids.group.analyses.clinical import crosssectional, longitudinal
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
@@ -206,10 +206,9 @@ def notes(rows: Rows) -> list[str]:
     failed = [row for row in volume if row["reason"]]
     lines = []
     if changed:
-        shown = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
         lines.append(
             f"warning: with missing values imputed, significance or sign changes in {counted(len(changed), 'model')}: "
-            f"{shown}."
+            f"{some(changed)}."
         )
     if failed:
         lines.append(f"imputation: {len(failed)} of {len(volume)} models have none ({failed[0]['reason']}).")

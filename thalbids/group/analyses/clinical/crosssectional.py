@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thalbids.errors import some
 from thalbids.group.analysis import Analysis
 from thalbids.group.statistics.fits import signs
 from thalbids.reports.group.figures import clinical, look
@@ -111,8 +112,7 @@ def choices(cohort: Cohort) -> dict[str, Any]:
 def warned(rows: list[dict[str, Any]]) -> list[str]:
     """A sentence for the terminal when estimates have the opposite sign of what is expected."""
     concerned = sorted({f"{row['outcome']} ({row['method']})" for row in rows if row.get("warning")})
-    shown = ", ".join(concerned[:5]) + (" and others" if len(concerned) > 5 else "")
-    return [f"warning: counter-intuitive sign, see the column warning: {shown}."] if concerned else []
+    return [f"warning: counter-intuitive sign, see the column warning: {some(concerned)}."] if concerned else []
 
 
 def section(tables: Tables) -> Section:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thalbids.errors import some
 from thalbids.group.analyses.description import descriptives
 from thalbids.group.analyses.masks import pictures
 from thalbids.group.analysis import Analysis
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 MANUAL = "manual"  # what the names of datasets of manual masks start with
 Key = tuple[str, str]  # participant and session
-
-_SHOWN = 10  # sessions that a note names
 
 
 @dataclass
@@ -93,7 +92,7 @@ def find_manual(cohort: Cohort) -> Manual:
         if wrong:
             manual.notes.append(
                 f"warning: --derivatives {name}: not used, as the name does not end in "
-                f"_label-thalamus_desc-LABEL_mask.nii.gz: {_some(wrong)}."
+                f"_label-thalamus_desc-LABEL_mask.nii.gz: {some(wrong)}."
             )
         for place in places:
             key = _session_of(place, known)
@@ -104,7 +103,7 @@ def find_manual(cohort: Cohort) -> Manual:
                 manual.masks.setdefault(key, {})[named[name, desc]] = path
     manual.names = tuple(dict.fromkeys(named.values()))
     if unmatched:
-        manual.notes.append(f"warning: manual masks of sessions without derivatives are not used: {_some(unmatched)}.")
+        manual.notes.append(f"warning: manual masks of sessions without derivatives are not used: {some(unmatched)}.")
     return manual
 
 
@@ -133,7 +132,7 @@ def compare_cohort(cohort: Cohort, manual: Manual) -> tuple[list[Compared], list
     notes, problems = problems_of(compared)
     notes += [f"warning: {problem}" for problem in problems]
     if without:
-        notes.append(f"warning: sessions with a manual mask but no usable mask of a method: {_some(without)}.")
+        notes.append(f"warning: sessions with a manual mask but no usable mask of a method: {some(without)}.")
     return compared, notes
 
 
@@ -182,7 +181,7 @@ def containment_table(cohort: Cohort, compared: Sequence[Compared]) -> Table:
     settings = {"containment": cohort.settings.group.containment}
     notes = [
         f"warning: {row['method_inner']} must lie in {row['method_outer']} by construction and does not in "
-        f"{row['n_broken']:.0f} participants ({_some(row['broken'].split())}): masks of different runs, or changed."
+        f"{row['n_broken']:.0f} participants ({some(row['broken'].split())}): masks of different runs, or changed."
         for row in rows
         if row["broken"]
     ]
@@ -238,11 +237,6 @@ def _sample(frame: pd.DataFrame, visits: pd.DataFrame) -> str:
         "overlap: of participants with several sessions with manual masks, the earliest enters summaries and tests"
         f"{how}."
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 _RATER = {"rater": column("Rater", "Who drew the reference mask: name of the dataset or desc- label of its masks.")}
