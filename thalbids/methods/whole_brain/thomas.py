@@ -31,7 +31,7 @@ class Thomas(Existing):
     )  # fmt: skip
     protocol = PROTOCOL
     memory_gb = 6.0
-    version = 1
+    version = 2
     wanted: Mapping[str, str] = {"labels": "left/1-THALAMUS.nii.gz", "right": "right/1-THALAMUS.nii.gz"}
     finished = ("right/1-THALAMUS.nii.gz",)
     only_by_name = "HIPS-THOMAS takes half an hour a session and runs only when --methods names thomas."

@@ -1,6 +1,6 @@
 """HIPS-THOMAS (Su 2019, Vidal 2024): whole thalamus and nuclei, each a file per side; run by its script or container.
 
-Written from its documentation; it was not run here (docs/tools.md).
+Written from its documentation and scripts; it was not run here (docs/tools.md).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PROGRAM = "hipsthomas.sh"
 LEFT, RIGHT = 10, 49
 RIGHT_FROM = 200  # nuclei of the left are 100 + their number, of the right 200 + their number
 _NUCLEUS = re.compile(r"(\d+)-([\w-]+)\.nii\.gz")
-OUTSIDE = ("14",)  # the mammillothalamic tract is no part of the thalamus
+NUCLEI = range(2, 14)  # 14 is the mammillothalamic tract, 4567 the sum of four nuclei, from 26 on follow basal ganglia
 
 
 def check(settings: ThomasSettings) -> Check:
@@ -93,7 +93,7 @@ def read(folder: Path, reference: nib.Nifti1Image) -> tuple[np.ndarray, dict[int
         names[whole] = f"{side} thalamus"
         for path in sorted((folder / side).glob("*.nii.gz")):
             match = _NUCLEUS.fullmatch(path.name)
-            if match and match[1] not in ("1", *OUTSIDE):
+            if match and int(match[1]) in NUCLEI:
                 number = start + int(match[1])
                 labels[_mask(path, reference) & inside] = number
                 names[number] = f"{side} {match[2]}"

@@ -45,8 +45,9 @@ def leave(folder: Path, family: str, labels: np.ndarray = THALAMI) -> None:
             nucleus = np.zeros(where.shape, np.uint8)
             nucleus[tuple(place[: len(place) // 3].T)] = 1
             standins.save(nucleus, IMAGE.affine, folder / side / "8-Pul.nii.gz")
-            tract = np.ones(where.shape, np.uint8)
-            standins.save(tract, IMAGE.affine, folder / side / "14-MTT.nii.gz")
+            # the mammillothalamic tract, the sum of several nuclei, and what newer versions segment besides
+            for name in ("14-MTT", "4567-VL", "27-Cau"):
+                standins.save(np.ones(where.shape, np.uint8), IMAGE.affine, folder / side / f"{name}.nii.gz")
 
 
 METHODS: list[Existing] = [FastSurfer(), SynthSeg(), Thomas()]
@@ -85,7 +86,8 @@ def test_results_that_exist_are_read(tmp_path: Path, method: Existing, name: str
     assert labels.metadata["GivenResults"] and labels.metadata["InBrainFraction"] == 1
     assert told.metadata.get("IntracranialVolumeMm3") == (1500000.5 if method.family == "synthseg" else None)
     if method.family == "thomas":
-        assert told.names[108] == "left Pul" and (told.labels == 208).any() and 114 not in told.names
+        assert told.names == {10: "left thalamus", 49: "right thalamus", 108: "left Pul", 208: "right Pul"}
+        assert set(np.unique(told.labels)) == {0, 10, 49, 108, 208}
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.family)
