@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -204,6 +204,12 @@ class FreeSurfer(FreeSurferResults):
         """What the result of recon-all depends on."""
         program = settings.of(FreeSurferSettings)
         return {"Software": list(self.software(settings)), "Hires": program.hires, "Options": told(program.options)}
+
+    def check_paths(self, paths: Iterable[Path]) -> None:
+        """Refuse before a run what recon-all cannot work with."""
+        from thalbids.tools import freesurfer
+
+        freesurfer.check_paths(paths)
 
     def run_memory(self, settings: MethodSettings) -> float:
         """GB that recon-all takes: from version 8 on it computes networks on the whole head."""

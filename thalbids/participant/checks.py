@@ -1,4 +1,4 @@
-"""What is checked of given results before a run."""
+"""What is checked of given results, and of the paths of programs, before a run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from thalbids import families
+from thalbids.engine.step import Step
 from thalbids.errors import NoInputError, ThalbidsError
 from thalbids.methods.base import own_settings
 from thalbids.methods.registry import Choice, results_of
+from thalbids.participant.stages.session.label_maps import ToolRunParams
 from thalbids.settings import Settings
 from thalbids.types import Session
 
@@ -45,6 +47,20 @@ def check_results(
             raise NoInputError(problem, f"Check {option} and the names of the folders in it.", place)
         told.append(f"{place.name}: {problem}")
     return told
+
+
+def check_paths(planned: Sequence[Step]) -> None:
+    """Refuse paths that a program with a folder of results of its own cannot work with: it would fail in every session.
+
+    Raises
+    ------
+    ThalbidsError
+        There is such a path.
+    """
+    for step in planned:
+        if isinstance(step.params, ToolRunParams) and not step.look_up:
+            method: Any = families.methods()[step.params.family]
+            method.check_paths([path for path in (*step.inputs.values(), *step.outputs.values()) if path is not None])
 
 
 def alone(every: Sequence[Session]) -> set[str]:

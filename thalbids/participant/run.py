@@ -26,7 +26,7 @@ from thalbids.errors import MetadataError, NoInputError, UsageError, some
 from thalbids.methods.base import own_settings
 from thalbids.methods.registry import check_options, check_places, chosen, with_earlier
 from thalbids.participant import all_sessions, describing
-from thalbids.participant.checks import check_results
+from thalbids.participant.checks import check_paths, check_results
 from thalbids.participant.dates import years_of
 from thalbids.participant.plan import plan, rated, steps_of
 from thalbids.participant.reporting import PageParams
@@ -86,6 +86,7 @@ def participant(
     if reports_only:
         planned = reports_of(planned)
     check_memory(planned, settings)
+    check_paths(planned)
     if dry_run:
         warned = [f"warning: {note}" for note in unmatched]
         print("\n".join([*dataset.remarks, *warned, *told, describing.dry_run(subjects, planned, choice)]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -285,7 +285,7 @@ def run(
         It failed, the folder exists, or a path has a space, which breaks recon-all.
     """
     folder = subjects_dir / name
-    _no_spaces(subjects_dir, t1, t2)
+    check_paths((subjects_dir, t1, t2))
     if folder.exists():
         raise ToolError(f"{NAME}'s folder {name} is there already.", "Use it, or take it away first.", folder)
     call = command(t1, t2, subjects_dir, name, settings, threads=threads)
@@ -297,7 +297,14 @@ def run(
     return read(folder), finished
 
 
-def _no_spaces(*paths: Path | None) -> None:
+def check_paths(paths: Iterable[Path | None]) -> None:
+    """Refuse paths that recon-all, a tcsh script, cannot work with.
+
+    Raises
+    ------
+    ToolError
+        There is a space in one.
+    """
     for path in paths:
         if path is not None and any(character.isspace() for character in str(path)):
             problem = "recon-all cannot work with a space in a path."
