@@ -14,6 +14,7 @@ import thalbids
 from thalbids import families
 from thalbids.bids.dataset.filters import read_filters
 from thalbids.bids.dataset.inputs import DatasetSessions, read_dataset
+from thalbids.bids.results.documents import read_alignment
 from thalbids.bids.results.norms import TABLE as NORMS
 from thalbids.bids.results.norms import Norm, read_norms
 from thalbids.bids.results.outputs import check_output, open_dataset, read_json, read_table, write_json
@@ -31,7 +32,7 @@ from thalbids.participant.dates import years_of
 from thalbids.participant.plan import plan, rated, steps_of
 from thalbids.participant.reporting import PageParams
 from thalbids.participant.session import REGISTERED
-from thalbids.participant.stages.person import siena
+from thalbids.participant.stages.person import alignment, siena
 from thalbids.participant.stages.session import icv, masks, measures
 from thalbids.programs import FslSettings
 from thalbids.qmri import unringing
@@ -41,7 +42,7 @@ from thalbids.scratch import remove_dead
 from thalbids.settings import Inputs, Settings
 from thalbids.types import Session
 
-MOST_TOLD = 10  # excluded masks on the terminal
+MOST_TOLD = 10  # excluded masks, and sessions of another person, on the terminal
 
 
 def participant(
@@ -118,7 +119,7 @@ def participant(
                 stop_on_first_crash=settings.run.stop_on_first_crash,
                 cluster=settings.cluster,
             )
-            for line in excluded_masks(planned, results):
+            for line in (*excluded_masks(planned, results), *other_people(planned, results)):
                 reporter.remark(line)
         with lock.shared_files(out_dir):
             add_software(out_dir, planned, results)
@@ -160,6 +161,17 @@ def excluded_masks(planned: Sequence[Step], results: Sequence[StepResult]) -> li
                 if row["status"] == "excluded":
                     lines.append(f"excluded: {step.session} {row['method']}: {str(row['reason']).split('; ')[0]}")
     more = [f"excluded: {len(lines) - MOST_TOLD} further masks, see the tables of volumes"]
+    return lines[:MOST_TOLD] + (more if len(lines) > MOST_TOLD else [])
+
+
+def other_people(planned: Sequence[Step], results: Sequence[StepResult]) -> list[str]:
+    """The sessions aligned in this run that may show another person than the first one, a line each."""
+    lines = []
+    for step, result in zip(planned, results, strict=True):
+        if step.function is alignment.align and result.status == "ok" and not result.cached:
+            why = alignment.other_person(read_alignment(step.outputs["alignment"]))
+            lines += [f"excluded: change from and to {step.session}: {why}"] if why else []
+    more = [f"excluded: change from and to {len(lines) - MOST_TOLD} further sessions, see the tables of change"]
     return lines[:MOST_TOLD] + (more if len(lines) > MOST_TOLD else [])
 
 

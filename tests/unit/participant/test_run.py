@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from thalbids.engine.step import Step, StepResult
 from thalbids.errors import NoInputError, UsageError
 from thalbids.files import read_json, write_json
-from thalbids.participant.run import add_software, check_memory, excluded_masks, norms_of, participant
+from thalbids.participant.run import add_software, check_memory, excluded_masks, norms_of, other_people, participant
+from thalbids.participant.stages.person import alignment
 from thalbids.participant.stages.session import icv, measures
 from thalbids.settings import load
 
@@ -69,6 +72,22 @@ def test_masks_that_quality_control_excludes_are_named(tmp_path: Path) -> None:
     (tmp_path / "volumes.tsv").write_text("method\tstatus\treason\n" + rows)
     lines = excluded_masks([step], [ok])
     assert len(lines) == 11 and lines[-1] == "excluded: 2 further masks, see the tables of volumes"
+
+
+def test_sessions_of_another_person_are_named(tmp_path: Path) -> None:
+    record = {"First": "1", "Chosen": "ants", "Reason": "", "Matrix": np.eye(4).tolist(), "Correlation": 0.31}
+    steps = []
+    for number, alike in enumerate([0.31, 0.9, *[0.2] * 10]):
+        path = tmp_path / f"{number}.json"
+        path.write_text(json.dumps(record | {"Correlation": alike}))
+        steps.append(Step(f"align {number}", f"sub-01_ses-{number}", alignment.align, {}, {"alignment": path}))
+    results = [StepResult(step.name, "ok", session=step.session) for step in steps]
+    lines = other_people(steps, results)
+    assert lines[0].startswith("excluded: change from and to sub-01_ses-0: its image does not look like that of ses-1")
+    assert lines[1].startswith("excluded: change from and to sub-01_ses-2: ")
+    assert lines[-1] == "excluded: change from and to 1 further sessions, see the tables of change" and len(lines) == 11
+    assert other_people(steps[:1], [replace(results[0], cached=True)]) == []
+    assert other_people(steps[:1], [replace(results[0], status="failed")]) == []
 
 
 def test_a_damaged_table_of_norms_costs_the_pages_their_z_alone(tmp_path: Path) -> None:

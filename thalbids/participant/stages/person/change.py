@@ -105,7 +105,7 @@ def add_steps(subject: SubjectPlan) -> None:
         outputs={"table": table_of(subject)},
         params=ChangeParams(visits=visits, dictionary=CHANGE_MORPH),
         after=tuple(step.name for step in subject.all_steps),
-        version=5,  # of more than ten visits, pairs with the first that has an image
+        version=5,  # of many visits, pairs with the first image; another person beside the reason of a mask
     )
 
 
@@ -191,7 +191,8 @@ def row_of(first: VisitResults, later: VisitResults, method: str) -> Row:
     lacking = [_lacking(one, method) for one in (first, later)]
     if any(lacking):
         status = next(name for name in RANK if any(lack and lack[0] == name for lack in lacking))
-        return row | {"status": status, "reason": "; ".join(lack[1] for lack in lacking if lack)}
+        told = [*(lack[1] for lack in lacking if lack), *first.told, *later.told]
+        return row | {"status": status, "reason": "; ".join(dict.fromkeys(told))}
     before, after = (_volumes(one.rows[method]) for one in (first, later))
     years = _years(first, later)
     row |= difference(before, after, years)

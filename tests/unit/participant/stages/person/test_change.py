@@ -180,6 +180,20 @@ def test_another_person(tmp_path: Path, chosen: str | None, correlation: float |
     assert float(row["delta_percent"] or 0) == pytest.approx(-12.5)
 
 
+def test_another_person_is_told_beside_a_mask_that_is_excluded(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    first = person.visit("1", volume("synthalT1w", 16000.0))
+    second = person.visit("2", volume("synthalT1w", 14000.0, status="excluded", reason="the skull has another size"))
+    record = {"First": "1", "Chosen": None, "Correlation": None, "Reason": "below the cut-off", "Matrix": None}
+    alignment.path_of(second, first).write_text(json.dumps(record))
+    (row,) = person.rows()
+    assert row["status"] == "excluded"
+    assert row["reason"] == (
+        "ses-2: the skull has another size; ses-2: its image could not be brought to that of ses-1 (below the "
+        "cut-off): is it the same person?"
+    )
+
+
 def test_whole_brain_change_is_a_row(tmp_path: Path) -> None:
     person = Person(tmp_path, {"1": 0.0, "2": 0.5})
     person.visit("1", volume("synthalT1w", 16000.0))
