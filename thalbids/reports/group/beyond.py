@@ -47,7 +47,7 @@ def beyond(tables: Tables, told: Collection[str] = (), views: Mapping[str, View]
         why = unfitted(tables.get(name))
         shown = generic(tables, name, view)
         if why:
-            section.caveats.append(f"{view.title}: none could be fitted ({why}).")
+            section.caveats.append(f"{view.title}: nothing could be computed ({why}).")
         elif shown.rows:
             section.tables.append(shown)
     if not section.tables and not section.caveats:
@@ -56,8 +56,12 @@ def beyond(tables: Tables, told: Collection[str] = (), views: Mapping[str, View]
 
 
 def unfitted(table: pd.DataFrame) -> str:
-    """Why no model of a table was fitted; "" where one was, or there is none."""
-    if not {"estimate", "reason"} <= set(table.columns) or table.empty or table["estimate"].notna().any():
+    """Why no model of a table was fitted, or nothing in it computed; "" where something was, or it has no rows."""
+    if table.empty or (table["estimate"].notna().any() if "estimate" in table.columns else False):
+        return ""
+    if "n" in table.columns and (table["n"] == 0).all() and "reason" not in table.columns:
+        return "no participants"
+    if "reason" not in table.columns or ("estimate" not in table.columns and table["reason"].isna().any()):
         return ""
     return words.listed([str(reason) for reason in table["reason"].dropna().unique()], 3)
 

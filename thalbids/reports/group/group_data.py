@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,12 +71,24 @@ TEXT = frozenset(
 )
 
 
+METHODS = ("method", "method2", "method_inner", "method_outer")  # columns that name methods
+
+
 @dataclass
 class Tables:
-    """The ``group_*.tsv`` of a folder, each read once."""
+    """The ``group_*.tsv`` of a folder, each read once; without the rows of methods that nobody has (:attr:`absent`)."""
 
     folder: Path
     _read: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    @cached_property
+    def absent(self) -> tuple[str, ...]:
+        """Methods that everybody lacks, as where no session has their image; none where all methods are such."""
+        volumes = self._whole("volumes")
+        if not {"method", "status"} <= set(volumes.columns):
+            return ()
+        there = volumes.loc[volumes["status"] != "missing", "method"].unique()
+        return tuple(sorted(set(volumes["method"].dropna()).difference(there))) if len(there) else ()
 
     def names(self) -> list[str]:
         """What is there, without ``group_`` and ``.tsv``."""
@@ -92,11 +105,18 @@ class Tables:
         """
         import pandas as pd
 
+        table = first_pair(self._whole(name))
+        for column in [one for one in METHODS if one in table.columns and self.absent]:
+            table = table[~table[column].isin(self.absent)]
+        return table if set(needs) <= set(table.columns) else pd.DataFrame(columns=list(needs), dtype=object)
+
+    def _whole(self, name: str) -> pd.DataFrame:
+        import pandas as pd
+
         if name not in self._read:
             path = self.folder / f"group_{name}.tsv"
             self._read[name] = _read(path) if path.is_file() else pd.DataFrame()
-        table = first_pair(self._read[name])
-        return table if set(needs) <= set(table.columns) else pd.DataFrame(columns=list(needs), dtype=object)
+        return self._read[name]
 
     def file(self, name: str) -> str:
         """The name of the table's file."""

@@ -121,7 +121,8 @@ def headlines(sections: Sequence[Section]) -> list[Line]:
 
 def warnings(sections: Sequence[Section]) -> list[Line]:
     """The first warnings of each section that has any."""
-    return [Line(item.key, item.title, text) for item in sections for text in item.warnings[:MOST_WARNINGS]]
+    told = [item for item in sections if not item.nothing]
+    return [Line(item.key, item.title, text) for item in told for text in item.warnings[:MOST_WARNINGS]]
 
 
 def _part(section: Section, drawn: Sequence[canvas.Drawn]) -> dict[str, Any]:

@@ -36,6 +36,18 @@ def test_models_of_which_none_was_fitted_are_a_sentence(tmp_path: Path) -> None:
     write(tmp_path, "none", "outcome\testimate\treason", "d_edss\tn/a\t3 rows are too few", "d_sdmt\tn/a\tno dates")
     write(tmp_path, "some", "outcome\testimate\treason", "d_edss\t0.5\tn/a", "sdmt\tn/a\tno dates")
     section = beyond(Tables(tmp_path), views={"none": View("Rates")})
-    assert section.caveats == ["Rates: none could be fitted (3 rows are too few and no dates)."]
+    assert section.caveats == ["Rates: nothing could be computed (3 rows are too few and no dates)."]
     (shown,) = section.tables
     assert [row[0] for row in shown.rows] == ["Change of EDSS", "SDMT"]
+
+
+def test_a_table_of_reasons_alone_is_a_sentence(tmp_path: Path) -> None:
+    write(tmp_path, "sizes", "n_per_arm\treason", "n/a\ttoo few people", "n/a\ttoo few people")
+    write(tmp_path, "counts", "kind\tn", "x\t0", "y\t0")
+    write(tmp_path, "partly", "n_per_arm\treason", "12\tn/a", "n/a\ttoo few people")
+    section = beyond(Tables(tmp_path))
+    assert section.caveats == [
+        "Counts: nothing could be computed (no participants).",
+        "Sizes: nothing could be computed (too few people).",
+    ]
+    assert [shown.title for shown in section.tables] == ["Partly"]

@@ -38,3 +38,21 @@ def test_p_values(p: float, text: str, mark: str) -> None:
 def test_intervals_and_order() -> None:
     assert interval(-1.234, 2) == "[-1.23, 2.00]" and interval(None, math.nan) == "–"
     assert group_data.in_order(["c", "b", "a", "c"], ["b"]) == ["b", "a", "c"]
+
+
+VOLUMES = "participant_id\tmethod\tstatus\n01\tfirst\tok\n01\tsynthalFLAIR\tmissing\n01\tdbsegment\texcluded\n"
+
+
+def test_methods_that_nobody_has_are_left_out_of_every_table(tmp_path: Path) -> None:
+    (tmp_path / "group_volumes.tsv").write_text(VOLUMES)
+    (tmp_path / "group_pairs.tsv").write_text("method\tmethod2\tn\nfirst\tsynthalFLAIR\t0\nfirst\tdbsegment\t1\n")
+    tables = Tables(tmp_path)
+    assert tables.absent == ("synthalFLAIR",)
+    assert tables.get("volumes")["method"].tolist() == ["first", "dbsegment"]  # one that failed is told of
+    assert tables.get("pairs")["n"].tolist() == [1]
+
+
+def test_where_nobody_has_anything_all_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "group_volumes.tsv").write_text(VOLUMES.replace("ok", "missing").replace("excluded", "missing"))
+    tables = Tables(tmp_path)
+    assert tables.absent == () and len(tables.get("volumes")) == 3

@@ -13,6 +13,7 @@ import numpy as np
 from thalbids.errors import some
 from thalbids.group.analysis import Analysis
 from thalbids.group.statistics.fits import signs
+from thalbids.reports.group.beyond import unfitted
 from thalbids.reports.group.figures import clinical, look
 from thalbids.reports.group.group_data import Tables, by_keys, interval, listed, methods_in, number, p_value, rows_of
 from thalbids.reports.group.section import PageTable, Section, by_measure, counted, remark
@@ -121,6 +122,9 @@ def section(tables: Tables) -> Section:
     table = clinical.volume_rows(tables, "crosssectional", subset="all")
     if table.empty:
         section.nothing = "No cross-sectional model could be planned: clinical scores, age, sex or volumes are missing."
+    elif why := unfitted(table):
+        section.nothing = f"No cross-sectional model could be fitted: {why}."
+    if section.nothing:
         return section
     section.add(clinical.forest(tables, "crosssectional", "Coefficients of the volume", "crosssectional", subset="all"))
     show_models(section, tables, table, "crosssectional")

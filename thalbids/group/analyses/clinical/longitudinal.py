@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thalbids.group.analysis import Analysis
-from thalbids.reports.group.beyond import View
+from thalbids.reports.group.beyond import View, unfitted
 from thalbids.reports.group.figures import clinical
 from thalbids.reports.group.group_data import Tables
 from thalbids.reports.group.section import Section
@@ -192,6 +192,9 @@ def section(tables: Tables) -> Section:
     table = clinical.volume_rows(tables, "longitudinal", subset="all", sensitivity="none")
     if table.empty:
         section.nothing = "No longitudinal model could be planned: a second visit with volumes and scores is needed."
+    elif why := unfitted(table):
+        section.nothing = f"No longitudinal model could be fitted: {why}."
+    if section.nothing:
         return section
     which = {"subset": "all", "sensitivity": "none"}
     section.add(

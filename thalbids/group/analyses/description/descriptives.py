@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thalbids.bids.results.names import ordered
 from thalbids.group.analysis import Analysis
 from thalbids.reports.group.figures import clinical, descriptive, look
 from thalbids.reports.group.group_data import Tables, by_keys, in_order, interval, listed, methods_in, number, rows_of
@@ -167,6 +168,12 @@ def section(tables: Tables) -> Section:
             f"{counted(persons, 'participant')} with {counted(sessions, 'session')} and "
             f"{counted(len(methods), 'method')}: {listed([look.label(m) for m in methods], 12)}."
         )
+        if tables.absent:
+            names = ordered(tables.absent)
+            section.says.append(
+                f"Nobody has a volume by {listed([look.label(m) for m in names], 12)}: not shown here, the reasons "
+                f"stand in {tables.file('volumes')}."
+            )
         bad = table[table["status"] != "ok"] if "status" in table.columns else table.iloc[0:0]
         if len(bad):
             kinds = bad["status"].value_counts()
@@ -180,7 +187,8 @@ def section(tables: Tables) -> Section:
         samples = list(dict.fromkeys(described["sample"])) if "sample" in described.columns else [None]
         for sample in samples:
             rows = described if sample is None else rows_of(described, sample=sample)
-            section.tables.append(_descriptives(tables, rows, sample))
+            shown = _descriptives(tables, rows, sample)
+            section.tables += [shown] if shown.rows else []
         first = described if samples[0] is None else rows_of(described, sample=str(samples[0]))
         ages = rows_of(first, variable="age")
         small = ages[(ages["diagnosis"] != "all") & (ages["n"] < 10)]
@@ -202,8 +210,8 @@ def section(tables: Tables) -> Section:
         )
     _where(section, tables)
     missing = tables.get("missing", ("analysis", "outcome", "method", "n_total", "n_used"))
-    if len(missing):
-        section.tables.append(_ledger(tables, missing))
+    ledger = _ledger(tables, missing)
+    section.tables += [ledger] if ledger.rows else []
     if section.nothing and (section.tables or section.figures):
         section.nothing = ""
     return section
@@ -252,7 +260,8 @@ def _described(variable: str, row: Any) -> str:
     if variable in ORDINAL or not np.isfinite(row.get("mean", np.nan)):
         return f"{number(row.get('median'))} {interval(row.get('q1'), row.get('q3'))}{size}"
     digits = 0 if abs(row["mean"]) >= 200 else 2 if abs(row["mean"]) < 20 else 1
-    return f"{number(row['mean'], digits)} ± {number(row['sd'], digits)}{size}"
+    spread = f" ± {number(row['sd'], digits)}" if np.isfinite(row.get("sd", np.nan)) else ""
+    return f"{number(row['mean'], digits)}{spread}{size}"
 
 
 def _variable(name: str) -> str:
@@ -260,8 +269,11 @@ def _variable(name: str) -> str:
 
 
 def _ledger(tables: Tables, table: pd.DataFrame) -> PageTable:
+    """What every outcome that somebody has lost on its way into the models."""
     table = rows_of(table, subset="all") if "subset" in table.columns else table
     table = table[table["analysis"].isin(["crosssectional", "longitudinal", "ordinal", "pbvc"])]
+    unmeasured = table["lost_no_outcome"].fillna(0) if "lost_no_outcome" in table.columns else 0
+    table = table[table["n_total"] > unmeasured]
     reasons = [c for c in table.columns if c.startswith("lost_") and (table[c].fillna(0) > 0).any()]
     rows = []
     for (analysis, outcome), entries in table.groupby(["analysis", "outcome"], sort=False, dropna=False):

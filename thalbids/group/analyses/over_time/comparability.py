@@ -178,6 +178,8 @@ def section(written: Tables) -> Section:
         if n:
             result.says.append(f"{n} of {counted(len(images), 'image')} {'has' if n == 1 else 'have'} {what}.")
     _pairs_of_the_page(result, written)
+    if not result.says:
+        result.nothing = "No image has thick slices or a contrast agent, and there are no pairs of visits to compare."
     return result
 
 

@@ -227,6 +227,8 @@ def sample_size(tables: Tables) -> Figure | None:
     table = tables.get("samplesize", ("method", "power", "effect", "n_per_arm", "ci_low", "ci_high"))
     if "population" in table.columns and len(table):
         table = rows_of(table, population=table["population"].iloc[0])
+    if not table["n_per_arm"].notna().any():
+        return None
     relative = "no change"
     if "relative_to" in table.columns and len(table):
         against = table[table["relative_to"] == "controls"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tests.people import make_cohort, two_visits
 from tests.unit.group.models_of import normal_equations, pick, rows_of, table_of
 from thalbids.group.analyses.clinical import crosssectional, longitudinal
 from thalbids.group.modelling import samples
+from thalbids.reports.group.group_data import Tables
 from thalbids.settings import Group, Settings
 
 
@@ -94,3 +96,12 @@ def test_warning_reaches_the_table_and_the_terminal() -> None:
                term="delta_volume_ml")  # fmt: skip
     assert row["sign"] == "opposite" and "counter-intuitive" in row["warning"]
     assert any(note.startswith("warning: counter-intuitive sign") for note in table.notes)
+
+
+def test_where_no_model_was_fitted_the_page_says_why_and_lists_nothing(tmp_path: Path) -> None:
+    header = "outcome\tmethod\tterm\tsubset\tsensitivity\testimate\tci_low\tci_high\tp\tp_fdr\tn\treason\n"
+    row = "edss\tfirst\tvolume_ml\tall\tnone\tn/a\tn/a\tn/a\tn/a\tn/a\t0\t3 rows are too few\n"
+    (tmp_path / "group_crosssectional.tsv").write_text(header + row)
+    section = crosssectional.section(Tables(tmp_path))
+    assert section.nothing == "No cross-sectional model could be fitted: 3 rows are too few."
+    assert not section.tables and not section.figures

@@ -12,6 +12,7 @@ from tests.cohort import morph_row, write_rows
 from tests.people import make_cohort, two_visits
 from tests.unit.group.small import cohort_of, morph
 from thalbids.group.analyses.description import descriptives
+from thalbids.reports.group.group_data import Tables
 
 
 def test_the_number_of_trials_is_kept(tmp_path: Path) -> None:
@@ -79,3 +80,31 @@ def test_the_sample_of_the_manual_masks() -> None:
     expected = np.mean([ages[("sub-000", "ses-1")], ages[("sub-001", "ses-2")], ages[("sub-003", "ses-1")]])
     assert all_.loc["age", "mean"] == pytest.approx(expected)
     assert descriptives.of_masks(cohort, overlap.iloc[:0]) == []
+
+
+def test_the_page_of_one_person_shows_no_empty_rows(tmp_path: Path) -> None:
+    rows = {
+        "volumes": ["participant_id\tmethod\tstatus", "01\tfirst\tok", "01\tsynthalFLAIR\tmissing"],
+        "descriptives": [
+            "sample\tvariable\tdiagnosis\tn\tmean\tsd",
+            "baseline\ticv_ml\tall\t1\t1358.2\tn/a",
+            "followed\ticv_ml\tall\t0\tn/a\tn/a",
+        ],
+        "missing": [
+            "analysis\toutcome\tmethod\tn_total\tn_used\tlost_no_outcome\tlost_no_age",
+            "crosssectional\tedss\tfirst\t1\t0\t1\t0",
+            "crosssectional\tsdmt\tfirst\t1\t0\t0\t1",
+            "longitudinal\td_edss\tfirst\t0\t0\t0\t0",
+        ],
+    }
+    for name, lines in rows.items():
+        (tmp_path / f"group_{name}.tsv").write_text("\n".join(lines) + "\n")
+    section = descriptives.section(Tables(tmp_path))
+    assert section.says == [
+        "1 participant with 1 session and 1 method: FSL FIRST.",
+        "Nobody has a volume by SynThal FLAIR: not shown here, the reasons stand in group_volumes.tsv.",
+    ]
+    described, ledger = section.tables
+    assert described.rows == [["Intracranial volume (mL)", "1358 (1)"]]
+    assert ledger.rows == [["Cross-sectional", "SDMT", "1", "0", "1"]]
+    assert not section.warnings
