@@ -231,10 +231,12 @@ def measured(person: Person, field: Field | None, scanners: tuple[Scanner, Scann
 
 
 def cases(
-    people: list[Person], percents: tuple[float, ...], fields: list[tuple[str, float]], repeats: int
+    people: list[Person], percents: tuple[float, ...], fields: list[tuple[str, float]], repeats: int, first_seed: int
 ) -> Iterator[tuple]:
-    """(person, percent, kind, fade, seed); no change has no kind. The seeds are those of any other second visit."""
-    seeds = itertools.count(1)
+    """(person, percent, kind, fade, seed); no change has no kind. Runs that begin with one seed share their noise: so
+    second visits of two kinds are compared, and for pairs that are new it must be another.
+    """
+    seeds = itertools.count(first_seed)
     for person in people:
         for percent in percents:
             for kind, fade in fields if percent else [("none", 0.0)]:
@@ -265,6 +267,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scan", nargs=2, action="append", required=True, metavar=("T1W", "LABELS"))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=1, help="of the first case, the next one for each further")
     parser.add_argument("--percent", type=float, nargs="+", default=PERCENT)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--fades", type=float, nargs="+", default=FADES, help="mm")
@@ -281,7 +284,7 @@ def main() -> None:
     fields = list(itertools.product(told.kinds, told.fades))
     net = synthal.networks()[1]
     rows = []
-    for person, percent, kind, fade, seed in cases(people, tuple(told.percent), fields, told.repeats):
+    for person, percent, kind, fade, seed in cases(people, tuple(told.percent), fields, told.repeats, told.first_seed):
         field = Field(person, change_of(percent, kind, fade)) if percent else None
         true = true_change(person, field) if field else 0.0
         row = {"kind": kind, "fade": fade, "true": true} | measured(person, field, (first, second), seed, net)

@@ -39,8 +39,10 @@ class Disagreement:
 def context(first: ComparedSession, later: ComparedSession, pair: Pair) -> dict[str, Any]:
     """What the template shows of the numbers: rows, a note, remarks that ask for a look, and what is left open."""
     apart = disagreements(pair, later.words.label)
+    contrasts = f"{first.title} was measured on its {first.reference}, {later.title} on its {later.reference}."
     return {
         "first": first.title, "rows": rows(first, later, pair), "note": NOTE if pair else ALONE,
+        "contrasts": "" if first.reference == later.reference else contrasts,
         "remarks": [one.words for one in apart if one.beyond],
         "open": [one.words for one in apart if not one.beyond],
     }  # fmt: skip

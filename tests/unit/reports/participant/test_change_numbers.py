@@ -83,6 +83,16 @@ def test_a_pair_that_cannot_be_used_says_why(tmp_path: Path, first: Head) -> Non
     assert "failed: the masks do not overlap; vessels" in table
 
 
+def test_without_a_common_method_the_contrasts_are_told(tmp_path: Path, first: Head) -> None:
+    later = replace(first.report("2"), volumes=[], reference="FLAIR")
+    told = section(tmp_path, later, first.report("1"), [])
+    assert (
+        "No method gave a volume in both sessions. Session 1 was measured on its T1w, Session 2 on its FLAIR." in told
+    )
+    told = section(tmp_path, replace(later, reference="T1w"), first.report("1"), [])
+    assert "in both sessions. " in told and "was measured on" not in told
+
+
 def test_a_doubtful_mask_is_marked(tmp_path: Path, first: Head) -> None:
     before, after = first.report("1"), first.report("2")
     excluded = [{**one, "status": "excluded"} for one in after.volumes]
