@@ -131,14 +131,13 @@ def disagreements(pair: Pair, label: Callable[[str], str]) -> list[Disagreement]
 
 def _meaning(noise: float | None, beyond: bool, signs: bool) -> str:
     """What to make of two measures that disagree."""
-    one = "One says growth, the other loss" if signs else "The two differ"
+    start = "One says growth, the other loss" if signs else "They say different amounts"
     if beyond:
-        return (
-            f"{one}, by more than noise explains ({_percent(noise)} %): compare the outlines below before using either."
-        )
-    if noise is None:
-        return f"{one}; how much of that is noise is not known for this pair, so the direction of the change is open."
-    return f"{one}, by no more than noise explains ({_percent(noise)} %), so the direction of the change is open."
+        advice = "compare the outlines below before using either"
+        return f"{start}, and differ by more than noise explains ({_percent(noise)} %): {advice}."
+    known = "how much of that is noise is not known for this pair"
+    within = known if noise is None else f"they differ by no more than noise explains ({_percent(noise)} %)"
+    return f"{start}; {within}, so the direction of the change is open."
 
 
 def _percent(noise: float | None) -> str:

@@ -112,8 +112,8 @@ def test_more_than_noise_apart_is_told_on_the_page(tmp_path: Path, first: Head) 
     assert one.beyond
     # 1.2 of 101 and .8 of 98, as independent errors of logarithms: hypot(.01188, .00816) = .01441
     assert one.words == (
-        f"SYNTHALT1W: the volumes say +1.0 %, registration says {MINUS}2.0 %. One says growth, the other loss, by more "
-        "than noise explains (1.5 %): compare the outlines below before using either."
+        f"SYNTHALT1W: the volumes say +1.0 %, registration says {MINUS}2.0 %. One says growth, the other loss, and "
+        "differ by more than noise explains (1.5 %): compare the outlines below before using either."
     )
     assert "One says growth" in section(tmp_path, first.report("2"), first.report("1"), changes)
 
@@ -122,7 +122,7 @@ def test_more_than_noise_apart_is_told_on_the_page(tmp_path: Path, first: Head) 
     ("volumes", "registration", "half", "told"),
     [
         (-0.5, -1.9, 1.0, ""),  # apart by 1.4, noise 1.4
-        (-0.5, -2.1, 1.0, "The two differ, by more"),
+        (-0.5, -2.1, 1.0, "They say different amounts, and differ by more"),
         (0.3, -0.4, 1.0, "by no more than noise"),
         (0.3, -0.04, 1.0, ""),  # 0.0 on the page has no sign
         (0.3, -0.4, None, "not known for this pair"),
