@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from thalbids.errors import ImageError, ThalbidsError
+from thalbids.group import manual_doubts
 from thalbids.image import overlap, sparse
 from thalbids.image.overlap import Counts
 from thalbids.image.sparse import SparseMask
@@ -102,7 +103,7 @@ def compare(job: SessionMasks, another_person: float = ANOTHER_PERSON) -> Compar
     compared = Compared(job.participant_id, job.session_id)
     wanted = list(job.methods) if job.raters else [name for name in job.methods if name in job.contained]
     methods = _read(job, {name: job.methods[name] for name in wanted}, compared)
-    raters = _read(job, job.raters, compared)
+    raters = as_drawn = _read(job, job.raters, compared)
     reference = next(iter((*methods.values(), *raters.values())), None)
     if reference is None:
         return compared
@@ -118,6 +119,7 @@ def compare(job: SessionMasks, another_person: float = ANOTHER_PERSON) -> Compar
     if raters:
         surfaces = {name: Surface.of(mask) for name, mask in (*methods.items(), *raters.items())}
         _against_raters(compared, methods, raters, common, place, surfaces, volumes, another_person)
+        _doubt_raters(job, compared, methods, raters, as_drawn, common, place)
         _between_raters(compared, raters, common, place, surfaces, volumes)
     return compared
 
@@ -190,9 +192,12 @@ def _against_raters(
                     "volume_rater_ml": volumes[rater],
                     "status": "ok",
                     "reason": _empty(c),
+                    "doubt": "",
                 }
             )
         best = max((float(str(row["dice"])) for row in rows if row["dice"] == row["dice"]), default=math.nan)
+        if not reference.voxels and volumes[rater] > 0:
+            best = 0.0  # it lies outside the field of view
         if best < another_person:
             reason = (
                 f"the mask of {rater} meets none of the {len(rows)} methods' masks (Dice at most {best:.3f}): "
@@ -202,6 +207,28 @@ def _against_raters(
                 row |= {"status": "excluded", "reason": reason}
             compared.problems.append(f"{_name(compared)}: {reason}.")
         compared.overlap += rows
+
+
+def _doubt_raters(
+    job: SessionMasks, compared: Compared, methods: Mapping[str, SparseMask], raters: Mapping[str, SparseMask],
+    as_drawn: Mapping[str, SparseMask], common: np.ndarray, place: Mapping[str, int],
+) -> None:  # fmt: skip
+    """Say which of the raters' masks is probably wrong; its rows count all the same."""
+    for rater, mask in raters.items():
+        rows = [row for row in compared.overlap if row["rater"] == rater]
+        excluded = any(row["status"] == "excluded" for row in rows)
+        order = {name: place[name] for name in methods} | {manual_doubts.RATER: place[rater]}
+        shared = {one: {other: int(common[i, j]) for other, j in order.items()} for one, i in order.items()}
+        said = [] if excluded else [manual_doubts.contradicted(methods, mask, shared)]
+        if excluded or said != [""]:
+            best = max((float(str(row["dice"])) for row in rows if row["dice"] == row["dice"]), default=0.0)
+            said.append(manual_doubts.lost_header(as_drawn[rater], methods, best))
+        said.append(manual_doubts.exchanged_labels(job.raters[rater], as_drawn[rater].affine))
+        doubt = "; ".join(filter(None, said))
+        for row in rows:
+            row["doubt"] = doubt
+        if doubt:
+            compared.problems.append(f"{job.name}: the mask of {rater} is probably wrong: {doubt}.")
 
 
 def _between_raters(

@@ -18,12 +18,14 @@ from thalbids.reports.group.section import PageTable, Section, counted, matrix, 
 if TYPE_CHECKING:
     import pandas as pd
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thalbids.bids.results.derivatives import Place, find_places
+from thalbids.bids.tabular.counting import one_per_person
 from thalbids.bids.tabular.tables import PARTICIPANT, SESSION, Table, column, count, table
 from thalbids.group.cohort import Cohort, baseline
 from thalbids.group.columns import EXACT, METHOD, METHOD2, REASON
@@ -162,7 +164,9 @@ def overlap_tables(cohort: Cohort, compared: Sequence[Compared], notes: Sequence
     told = [*notes, *([used] if used else [])]
     summary = paired.summary(frame, seed, group.bootstrap) if len(frame) else []
     tests = paired.tests(frame, group.wilcoxon) if len(frame) else []
+    doubts = _doubts(frame)
     agreed = agreement.rows(frame) if len(frame) else []
+    agreed = [row | {"n_doubted": doubts[row["rater"], row["method"]]} for row in agreed]
     compared_ = agreement_tests.rows(frame, seed, group.bootstrap) if len(frame) else []
     return [
         table("group_overlap", rows.frame.to_dict("records"), OVERLAP, settings=shaped, notes=told),
@@ -173,6 +177,12 @@ def overlap_tables(cohort: Cohort, compared: Sequence[Compared], notes: Sequence
             "group_agreement_tests", compared_, AGREEMENT_TESTS, settings={"seed": seed, "bootstrap": group.bootstrap}
         ),
     ]
+
+
+def _doubts(frame: pd.DataFrame) -> Counter[tuple[str, str]]:
+    """How many manual masks that count are probably wrong, per rater and method."""
+    doubted = _with_doubt(one_per_person(frame, ["rater", "method"]))
+    return Counter(zip(doubted["rater"], doubted["method"], strict=True))
 
 
 def containment_table(cohort: Cohort, compared: Sequence[Compared]) -> Table:
@@ -298,6 +308,11 @@ OVERLAP: Mapping[str, Mapping[str, object]] = {
     "volume_ml": column("Volume of the method", "Volume of the method's mask.", "mL"),
     "volume_rater_ml": column("Volume of the rater", "Volume of the manual mask on its own grid.", "mL"),
     **_STATUS, **REASON,
+    "doubt": column(
+        "Doubt about the manual mask",
+        "Why the manual mask is probably wrong: methods that agree with one another contradict it, its labels of left "
+        "and right are exchanged, or its header was lost. A row whose status is ok counts all the same.",
+    ),
 }  # fmt: skip
 SUMMARY: Mapping[str, Mapping[str, object]] = {
     **_RATER, **METHOD, **_METRIC, **_N, **_N_EMPTY,
@@ -336,6 +351,7 @@ CONTAINMENT: Mapping[str, Mapping[str, object]] = {
 }
 AGREEMENT: Mapping[str, Mapping[str, object]] = {
     **_RATER, **METHOD, "quantity": column("Quantity", "What is estimated.", Levels=_QUANTITIES), **_ESTIMATE, **_N,
+    "n_doubted": count("Number in doubt", "Of these, those whose manual mask is probably wrong (group_overlap)."),
     **REASON,
 }  # fmt: skip
 AGREEMENT_TESTS: Mapping[str, Mapping[str, object]] = {
@@ -390,6 +406,7 @@ def overlap_section(tables: Tables) -> Section:
         section.nothing = "There are no manual masks: name their folder with --derivatives manual=PATH."
         return section
     section.pictures = pictures.shown(tables)
+    section.warnings += doubt_lines(tables)
     for rater in raters:
         one = rater if len(raters) > 1 else None
         section.add(overlap.boxes(tables, one))
@@ -422,6 +439,33 @@ def overlap_section(tables: Tables) -> Section:
         ),
     ]
     return section
+
+
+def doubt_lines(tables: Tables) -> list[str]:
+    """The manual masks that are probably wrong: how many there are, then each with the reason."""
+    table = tables.get("overlap", ("rater", "doubt"))
+    doubted = _with_doubt(table).drop_duplicates(["participant_id", "session_id", "rater"])
+    if doubted.empty:
+        return []
+    drawn = len(table.drop_duplicates(["participant_id", "session_id", "rater"]))
+    lines = [
+        f"{row['participant_id']}{_session(row['session_id'])}, {row['rater']}: {row['doubt']}."
+        for row in doubted.to_dict("records")
+    ]
+    first = (
+        f"{len(doubted)} of {counted(drawn, 'manual mask')} are probably wrong, and count where their status is ok: "
+        "correct their files, or take them out of the folder, and run again. "
+    )
+    return [first + lines[0], *lines[1:]]
+
+
+def _with_doubt(table: pd.DataFrame) -> pd.DataFrame:
+    text = table["doubt"].astype(object)
+    return table[text.notna() & text.ne("")]
+
+
+def _session(label: object) -> str:
+    return f" {label}" if isinstance(label, str) and label else ""
 
 
 def _overlap_sentence(summary: pd.DataFrame, rater: str | None) -> str:
@@ -533,6 +577,7 @@ def agreement_section(tables: Tables) -> Section:
     if table.empty:
         section.nothing = "There are no manual masks, so there is no volume to compare with."
         return section
+    section.warnings += doubt_lines(tables)[:1]
     raters: list[str | None] = sorted(table["rater"].dropna().unique()) if "rater" in table.columns else [None]
     for rater in raters:
         one = rater if len(raters) > 1 else None

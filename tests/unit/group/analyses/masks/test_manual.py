@@ -13,6 +13,8 @@ import pytest
 
 from tests.people import make_cohort
 from tests.unit.group.test_comparison import AFFINE, box, save
+from tests.unit.group.test_manual_doubts import AFFINE as THALAMI
+from tests.unit.group.test_manual_doubts import thalami
 from thalbids.bids.tabular.tables import write
 from thalbids.cli.main import main
 from thalbids.group.analyses.masks import manual
@@ -289,3 +291,30 @@ def test_what_the_making_of_a_mask_forbids_is_told_as_an_error(tmp_path: Path) -
     assert warning.startswith(
         "Error: MindGlide T1w must lie in FSL FIRST by construction and does not in 1 participant"
     )
+
+
+def test_a_manual_mask_that_all_methods_contradict_is_told_first_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Five people whose masks all lie alike, but for one that was drawn 6 mm too far back."""
+    raw, out, manual_dir = tmp_path / "raw", tmp_path / "out", tmp_path / "manual"
+    raw.mkdir()
+    (raw / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.11.1"}')
+    for i in range(5):
+        person = f"sub-{i:02d}"
+        for method, scale in (("first", 1.0), ("freesurfer", 1.06)):
+            data = thalami(scale * (0.9 + 0.03 * i))
+            save(place(out, person) / mask_name(person, method), data, THALAMI)
+        rows = [TSV, *(f"{method}\tT1w\t12000\tok\tn/a" for method in ("first", "freesurfer"))]
+        (place(out, person) / f"{person}_ses-1_desc-thalamus_morph.tsv").write_text("\n".join(rows) + "\n")
+        drawn = np.roll(thalami(0.9 + 0.03 * i), -6 if i == 3 else 0, 1)
+        save(place(manual_dir, person) / mask_name(person, "manual", space=""), drawn, THALAMI)
+    assert group((raw, out, manual_dir)) == 0
+    assert "warning: sub-03_ses-1: the mask of manual is probably wrong: 2 of 2" in capsys.readouterr().out
+    rows_of_overlap = read(out / "group_overlap.tsv")
+    assert {row["participant_id"] for row in rows_of_overlap if row["doubt"] != "n/a"} == {"sub-03"}
+    assert {row["status"] for row in rows_of_overlap} == {"ok"}
+    assert {(row["n"], row["n_doubted"]) for row in read(out / "group_agreement.tsv")} == {("5", "1")}
+    text = (out / "group.html").read_text()
+    assert "1 of 5 manual masks are probably wrong" in text
+    assert text.index("1 of 5 manual masks are probably wrong") < text.index("Overlap with the manual masks</h2>")
