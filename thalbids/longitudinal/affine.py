@@ -49,13 +49,16 @@ class Change:
     """Logarithms of the volume at the second over that at the first visit.
 
     ``odd``: share of the border where the visits differ by more than `FAR` robust SD after all that movement, gain and
-    contrast explain: something that only one of them shows, as vessels with a contrast agent.
+    contrast explain: something that only one of them shows, as vessels with a contrast agent. ``noise``: SD of ``both``
+    by least squares, from what is left of the difference; too small, as smoothing makes neighbours alike, by a factor
+    that known change tells (docs/methods.md).
     """
 
     both: float
     left: float
     right: float
     odd: float
+    noise: float
 
 
 def measure(first: LabelledVisit, second: LabelledVisit) -> Change:
@@ -170,7 +173,7 @@ def _rigid(
     ]  # fmt: skip
     moved = np.zeros_like(points)
     for _ in range(ROUNDS):
-        moved = moved + _field(basis, _step(visits, box, points, moved, basis, window, gain, curved=False)[0])
+        moved = moved + _field(basis, _step(visits, box, points, moved, basis, window, gain, curved=False).amounts)
     return moved
 
 
@@ -193,16 +196,28 @@ def _affine(
     steps = np.zeros(len(basis))
     for _ in range(ROUNDS):
         start = moved + _field(basis, steps)
-        more, left_over = _step(visits, box, points, start, basis, window, gain, curved=True)
-        steps = steps + more
+        last = _step(visits, box, points, start, basis, window, gain, curved=True)
+        steps = steps + last.amounts
     linear = steps.reshape(2, 3, 4)[:, :, :3] / UNIT_MM
     logs = [_log_ratio(one) for one in linear]
     weights = [float(side.sum()) for side in sides]
     both = (weights[0] * logs[0] + weights[1] * logs[1]) / (weights[0] + weights[1])
     if not max(abs(log) for log in logs) < MOST:
         raise RegistrationError("The two visits differ too much around the thalami to be compared.")
-    size = np.abs(left_over)
-    return Change(both, logs[0], logs[1], float(np.mean(size > FAR * 1.4826 * np.median(size))))
+    size = np.abs(last.left_over)
+    robust_sd = 1.4826 * float(np.median(size))
+    odd = float(np.mean(size > FAR * robust_sd))
+    return Change(both, logs[0], logs[1], odd, robust_sd * _spread_of_both(last.spread, weights))
+
+
+def _spread_of_both(spread: np.ndarray, weights: Sequence[float]) -> float:
+    """SD of the change of both sides for differences of SD 1: its slope along the amounts is the trace of each linear
+    part, weighted like the sides.
+    """
+    slope = np.zeros((2, 3, 4))
+    for side, weight in enumerate(weights):
+        slope[side][np.eye(3, 4, dtype=bool)] = weight / sum(weights) / UNIT_MM
+    return float(np.linalg.norm(slope.ravel() @ spread))
 
 
 def _affine_basis(points: np.ndarray, centre: np.ndarray, of_side: np.ndarray) -> list[np.ndarray]:
@@ -233,6 +248,17 @@ def _field(basis: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
     return moved
 
 
+@dataclass(frozen=True)
+class _Step:
+    """A step of Gauss-Newton: what to add to the amounts of the movements, what it leaves of the difference, and the
+    square root of the amounts' covariance (amounts x directions) for differences of variance 1.
+    """
+
+    amounts: np.ndarray
+    left_over: np.ndarray
+    spread: np.ndarray
+
+
 def _step(
     visits: Sequence[VisitInterpolator],
     box: AxisAlignedBox,
@@ -243,8 +269,8 @@ def _step(
     gain: list[np.ndarray],
     *,
     curved: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """One step of Gauss-Newton: what to add to the amounts of the movements, and what it leaves of the difference."""
+) -> _Step:
+    """One step of Gauss-Newton."""
     first = values_at(visits[0], points - moved / 2).astype(np.float64)
     second = values_at(visits[1], points + moved / 2).astype(np.float64)
     mean = (first + second) / 2
@@ -261,4 +287,4 @@ def _step(
         raise RegistrationError("The movement between the two visits cannot be computed.") from None
     kept = scales > 1e-10 * scales[0]
     solution = right[kept].T @ ((left[:, kept].T @ difference) / scales[kept])
-    return np.asarray(solution[: len(basis)]), difference - matrix @ solution
+    return _Step(solution[: len(basis)], difference - matrix @ solution, right[kept].T[: len(basis)] / scales[kept])

@@ -75,6 +75,25 @@ def test_what_one_visit_alone_shows_at_the_border_is_counted() -> None:
     assert measure(with_vessel(second), first).odd == pytest.approx(odd, rel=1e-6)
 
 
+def test_noise_of_the_change_follows_that_of_the_images() -> None:
+    """Errors of pairs without change over what least squares tell of each: near the factor of the change table, be the
+    noise small or large.
+    """
+    for noise in (0.005, 0.02):
+        pairs = [
+            measure(seen((1.0, 1.0), 2 * n, noise=noise), seen((1.0, 1.0), 2 * n + 1, noise=noise, matrix=POSE))
+            for n in range(6)
+        ]
+        shares = [pair.both / pair.noise for pair in pairs]
+        assert 2.0 < math.sqrt(sum(share**2 for share in shares) / len(shares)) < 6.0
+        assert sum(pair.noise for pair in pairs) / len(pairs) == pytest.approx(0.25 * noise, rel=0.15)
+
+
+def test_noise_is_the_same_when_visits_are_swapped() -> None:
+    first, second = seen((1.0, 1.0), 1), seen((0.98, 1.0), 2, gain=0.05, matrix=POSE)
+    assert measure(first, second).noise == pytest.approx(measure(second, first).noise, rel=1e-6)
+
+
 def test_a_registration_that_missed_a_little_is_mended() -> None:
     off = POSE @ exponential(np.array([0.005, -0.004, 0.003, 0.3, -0.2, 0.2]))
     first, second = seen((1.0, 1.0), 1), seen((0.99, 0.99), 2, matrix=POSE)

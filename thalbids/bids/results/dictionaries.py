@@ -212,8 +212,8 @@ CHANGE_MORPH: dict[str, Column] = {
         "Description": "n/a where there is none; the reason is in reason.",
         "Levels": {
             "uncertainty": "The method's own uncertainty of both volumes (volume_low_mm3, volume_high_mm3)",
-            "known_change": "Errors of the measure on 24 simulated second scans of three heads, 1 mm; they grow "
-            "with the change",
+            "known_change": "Errors of the measure on simulated second scans of three heads; they grow with the "
+            "change, and with noise and voxel size of the two scans",
         },
     },
     **{

@@ -24,6 +24,7 @@ from thalbids.qc.measures import asymmetry_index
 
 DIFFERENCE, REGISTRATION, PBVC = "volume_difference", "registration", "pbvc"  # measures
 KNOWN_SD, KNOWN_SHARE = 0.0037, 0.16  # error of the logarithm on known change: alone, and of it (docs/methods.md)
+NOISE_FACTOR = 4.0  # error without change over what least squares tell, on known change (docs/methods.md)
 RANK = ("excluded", "failed", "missing")  # which status of two visits is that of the pair
 VOLUMES = ("volume_mm3", "volume_left_mm3", "volume_right_mm3", "volume_low_mm3", "volume_high_mm3")
 READ = ("method", "image", "status", *VOLUMES)  # columns of a volume table
@@ -105,7 +106,7 @@ def add_steps(subject: SubjectPlan) -> None:
         outputs={"table": table_of(subject)},
         params=ChangeParams(visits=visits, dictionary=CHANGE_MORPH),
         after=tuple(step.name for step in subject.all_steps),
-        version=5,  # of many visits, pairs with the first image; another person beside the reason of a mask
+        version=6,  # by registration: the interval follows the noise
     )
 
 
@@ -229,7 +230,8 @@ def by_registration(row: Row, first: VisitResults, later: VisitResults, measured
     row_of_change |= difference(volumes, after, years)
     reasons = [] if years else [_no_rate(years)]
     if row_of_change.get("comparable") == "yes":
-        sd = math.hypot(KNOWN_SD, KNOWN_SHARE * measured["LogBoth"])
+        alone = max(KNOWN_SD, NOISE_FACTOR * measured["NoiseSd"])  # never less: real visits differ by more than noise
+        sd = math.hypot(alone, KNOWN_SHARE * measured["LogBoth"])
         ends = [100 * math.expm1(measured["LogBoth"] + sign * Z95 * sd) for sign in (-1, 1)]
         row_of_change |= {
             "delta_percent_low": ends[0],

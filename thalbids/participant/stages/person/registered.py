@@ -64,7 +64,7 @@ def add_step(subject: SubjectPlan, first: SessionPlan, later: SessionPlan) -> st
         ),
         after=_waits(subject, (first, later), methods),
         record=record,
-        version=3,  # OddShare
+        version=4,  # NoiseSd
     )
     return step.name
 
@@ -105,10 +105,11 @@ def registered(inputs: Inputs, outputs: Outputs, params: RegisteredParams, upstr
                 changes[desc] = {"Reason": error.problem}
             else:
                 logs = {"LogBoth": change.both, "LogLeft": change.left, "LogRight": change.right}
-                changes[desc] = logs | {"OddShare": change.odd}
+                changes[desc] = logs | {"OddShare": change.odd, "NoiseSd": change.noise}
     told = (
         "Logarithm of the later over the earlier volume, by registration at the border of each mask; OddShare: share "
-        "of the border where the two differ by more than a movement explains."
+        "of the border where the two differ by more than a movement explains; NoiseSd: SD of LogBoth as least squares "
+        "tell, too small by a constant factor."
     )
     write_json(outputs["qc"], {"Description": told, "Changes": changes} | params.to_json())
     return Done()

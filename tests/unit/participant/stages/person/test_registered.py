@@ -23,6 +23,8 @@ from thalbids.participant.stages.person.change import table_of
 from thalbids.settings import load
 from thalbids.types import InputImage
 
+FACTOR = 4.0
+
 
 class Scanned(Person):
     """Visits with images and masks of SynThal."""
@@ -57,9 +59,23 @@ def test_the_row_of_a_pair(tmp_path: Path) -> None:
     assert float(row["delta_percent_per_year"] or 0) == pytest.approx(percent / 2)
     assert float(row["volume_followup_ml"] or 0) == pytest.approx(16 * math.exp(change["LogBoth"]))
     assert float(row["delta_left_percent"] or 0) == pytest.approx(100 * math.expm1(change["LogLeft"]))
-    half = 1.959963984540054 * math.sqrt(0.0037**2 + (0.16 * change["LogBoth"]) ** 2)
-    assert float(row["delta_percent_high"] or 0) == pytest.approx(100 * math.expm1(change["LogBoth"] + half))
     assert (row["interval_source"], row["status"]) == ("known_change", "ok")
+
+
+@pytest.mark.parametrize(("noise", "least"), [(0.002, True), (0.01, False)])
+def test_the_interval_is_wider_for_noise_and_never_narrower_than_known(
+    tmp_path: Path, noise: float, least: bool
+) -> None:
+    person = Scanned(tmp_path, {"1": 0.0, "2": 2.0})
+    person.scan("1", seen((1.0, 1.0), 1, noise=noise), volume("synthalT1w", 16000.0))
+    person.scan("2", seen((0.98, 1.0), 2, noise=noise), volume("synthalT1w", 15000.0))
+    (row,) = person.made()
+    change = json.loads(registered.path_of(person.subject, "1", "2").read_text())["Changes"]["synthalT1w"]
+    alone = 0.0037 if least else FACTOR * change["NoiseSd"]
+    assert (FACTOR * change["NoiseSd"] < 0.0037) == least
+    half = 1.959963984540054 * math.sqrt(alone**2 + (0.16 * change["LogBoth"]) ** 2)
+    assert float(row["delta_percent_high"] or 0) == pytest.approx(100 * math.expm1(change["LogBoth"] + half))
+    assert float(row["delta_percent_low"] or 0) == pytest.approx(100 * math.expm1(change["LogBoth"] - half))
 
 
 def test_a_contrast_agent_in_one_visit_alone_is_read_as_growth(tmp_path: Path) -> None:
