@@ -19,7 +19,7 @@ from thalbids.bids.tabular.counting import natural
 from thalbids.bids.tabular.meaning import Meaning, meaning_of, usual_names
 from thalbids.bids.tabular.near_labels import with_prefix
 from thalbids.bids.tabular.values import SITES, NotAValueError, Reader, Value, days_between
-from thalbids.errors import MetadataError, NoInputError, UsageError
+from thalbids.errors import MetadataError, NoInputError, UsageError, some
 from thalbids.files import read_header, read_lines
 from thalbids.settings import Clinical
 
@@ -34,6 +34,7 @@ _IDS = ("participant_id", "session_id", "filename")
 LONGEST_DAYS = 36525  # between two visits of a person: more, and they were not all shifted alike
 RANKS = ("scans", "sessions", "phenotype", "participants")
 SHOWN = 20  # problems that a message lists
+_SHEETS = ("csv", "xlsx", "xls", "ods", "sav")  # tables that nothing reads
 ROUNDED = 0.051  # seconds by which a mean in a table may differ from that of the trials, being rounded
 
 
@@ -58,7 +59,7 @@ class ClinicalData:
     problems : impossible values, each with file, row, column and value
     notes : what was repaired
     own : columns of the user's own that were found, True for one of numbers and False for one of words
-    listed : the people that have a row in participants.tsv
+    listed : the people that have a row in participants.tsv; None without that table
     """
 
     values: dict[tuple[str, str | None], dict[str, list[SourcedValue]]] = field(default_factory=dict)
@@ -67,7 +68,7 @@ class ClinicalData:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     own: dict[str, bool] = field(default_factory=dict)
-    listed: set[str] = field(default_factory=set)
+    listed: set[str] | None = None
 
 
 class ClinicalError(MetadataError):
@@ -162,18 +163,49 @@ def _tables(root: Path, participants: Collection[str]) -> Iterable[tuple[int, Pa
 def elsewhere(root: Path) -> list[str]:
     """Warnings about clinical tables that lie where, or are of a kind that, nothing reads."""
     notes = []
+    there = os.path.lexists(root / "participants.tsv")
     for folder in ("", "phenotype"):
         for name in _listed(root / folder):
-            stem, _, ending = name.rpartition(".")
-            ours = not folder and stem.lower() == "participants" and name != "participants.tsv"
-            endings = ("csv", "xlsx", "xls", "ods", "sav", *(("txt", "tsv") if ours else ()))
-            if (folder or ours) and ending.lower() in endings:
-                inside, wanted = (name, "participants") if ours else (f"{folder}/{name}", stem)
+            stem, ending = _parts(name)
+            nearly = stem.startswith(("participant", "subjects")) and not there
+            ours = not folder and name != "participants.tsv" and (stem == "participants" or nearly)
+            if (folder and ending in _SHEETS) or (ours and ending in (*_SHEETS, "txt", "tsv", "tsv.gz")):
+                inside, wanted = (name, "participants") if ours else (f"{folder}/{name}", name.partition(".")[0])
                 notes.append(f"warning: {inside} is not read: save it as {wanted}.tsv, with tabs between the cells.")
-    if os.path.lexists(root / "sessions.tsv"):
-        notes.append("warning: sessions.tsv at the root is not read: BIDS wants sub-X/sub-X_sessions.tsv for each "
-                     "person, or a table in phenotype/ with participant_id and session_id.")  # fmt: skip
+    for name in _listed(root):
+        if _parts(name)[0] == "sessions" and _parts(name)[1] in (*_SHEETS, "txt", "tsv", "tsv.gz"):
+            notes.append(f"warning: {name} at the root is not read: BIDS wants sub-X/sub-X_sessions.tsv for each "
+                         "person, or a table in phenotype/ with participant_id and session_id.")  # fmt: skip
+    astray = [
+        path for person in _listed(root) if re.fullmatch(rf"sub-{LABEL}", person) for path in _astray(root, person)
+    ]
+    if astray:
+        text = "BIDS wants sub-X/sub-X_sessions.tsv, and scans.tsv in the folder whose labels its name has"
+        notes.append(f"warning: not read, misnamed or in another folder: {some(astray)}. {text}.")
     return notes
+
+
+def _astray(root: Path, person: str) -> list[str]:
+    """Tables of sessions and scans of a person that lie, or are named, so that nothing reads them."""
+    names = _listed(root / person)
+    places = {"": names} | {
+        name: _listed(root / person / name) for name in names if re.fullmatch(rf"ses-{LABEL}", name)
+    }
+    astray = []
+    for session, inside in places.items():
+        stem = "_".join(filter(None, (person, session)))
+        right = {f"{stem}_scans.tsv", *(() if session else (f"{person}_sessions.tsv",))}
+        for name in inside:
+            kind = _parts(name)[0].rpartition("_")[2]
+            if kind in ("sessions", "scans") and _parts(name)[1] in (*_SHEETS, "tsv", "tsv.gz") and name not in right:
+                astray.append("/".join(filter(None, (person, session, name))))
+    return astray
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """The name of a file without its ending, and the ending, both in lower case."""
+    stem, _, ending = name.lower().partition(".")
+    return stem, ending
 
 
 def _can_be(dates: Sequence[str]) -> bool:
@@ -294,6 +326,8 @@ class _Reading:
             mend = "Name that column so, or rename it (clinical.rename); tabs separate the columns."
             raise MetadataError("the table has no column participant_id.", mend, path)
         plain = {column: variable for column, (variable, _) in variables.items()}
+        if rank == RANKS.index("participants"):
+            self.data.listed = set()
         self.meaning = meaning_of(path, self.root, shown, plain, self.reader, self.settings)
         seen: dict[tuple[str, str | None], tuple[int, list[str]]] = {}
         for number, cells in (
@@ -308,7 +342,7 @@ class _Reading:
                 continue
             seen[key] = (number, cells)
             self.data.values.setdefault(key, {})  # the person and the visit exist, also without values
-            if rank == RANKS.index("participants"):
+            if self.data.listed is not None and rank == RANKS.index("participants"):
                 self.data.listed.add(key[0])
             self._row(row, variables, key, f"{shown}, row {number}", rank)
         self.data.notes += self.meaning.notes()
@@ -429,6 +463,7 @@ class Visits:
     rows: list[dict[str, Any]] = field(default_factory=list)
     conflicts: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    too_long: list[str] = field(default_factory=list)  # visits at which the disease lasts longer than the life
 
 
 def visits(data: ClinicalData, sessions: Mapping[str, Collection[str]], scores: Collection[str] = ()) -> Visits:
@@ -450,6 +485,11 @@ def visits(data: ClinicalData, sessions: Mapping[str, Collection[str]], scores: 
         own_columns = {name: name not in scores for name in data.own}
         one = _Person(person, data.values, result, own_columns)
         result.rows += one.rows(sorted(of_person[person], key=natural) or [""])
+    if result.too_long:
+        text = (
+            f"warning: the disease duration exceeds the age at {len(result.too_long)} visits: {some(result.too_long)}"
+        )
+        result.notes.append(f"{text}. Are the units right (Units in the JSON, clinical.units)?")
     return result
 
 
@@ -531,7 +571,7 @@ class _Person:
             row[variable] = self._value(label, variable, first or every)
         row["female"] = {"F": 1.0, "M": 0.0}.get(row["sex"])
         if row["age"] is not None and row["disease_duration"] is not None and row["disease_duration"] > row["age"]:
-            self.made.notes.append(f"warning: {self.name} {label}: the disease duration exceeds the age.")
+            self.made.too_long.append(f"{self.name} {label}".strip())
         return row
 
     def _entries(self, label: str | None, variable: str) -> list[SourcedValue]:

@@ -5,6 +5,7 @@ A JSON that contradicts the settings is refused: one of the two is wrong, and no
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from thalbids.bids.dataset.sidecars import check_content
 from thalbids.bids.tabular.values import TIMED, UNITS, NotAValueError, Reader, squeezed
 from thalbids.errors import MetadataError
 from thalbids.files import read_json
@@ -59,16 +61,18 @@ class Meaning:
     ----------
     levels : column -> cell -> its description
     counted : kind of repair -> how many cells
+    doubts : warnings about what the JSON leaves open
     """
 
     reader: Reader
     shown: str
     levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     counted: Counter[str] = field(default_factory=Counter)
+    doubts: list[str] = field(default_factory=list)
 
     def text(self, column: str, variable: str, cell: str) -> str:
         """The text to read in place of a cell; "" for one that means missing."""
-        described = self.levels.get(column, {}).get(cell)
+        described = self._described(column, cell)
         if described is not None:
             if squeezed(described) in _UNKNOWN:
                 return ""
@@ -78,8 +82,17 @@ class Meaning:
             return self._age(column, cell)
         return cell
 
+    def _described(self, column: str, cell: str) -> str | None:
+        """What a cell means; 1.0 is the level 1: a column with missing cells is often written so."""
+        levels = self.levels.get(column, {})
+        if cell in levels or not self.reader.is_number(cell):
+            return levels.get(cell)
+        value = float(cell.replace(",", "."))
+        return next((text for key, text in levels.items() if self.reader.is_number(key) and float(key) == value), None)
+
     def notes(self) -> Iterator[str]:
         """What was read in a way that the user should know."""
+        yield from self.doubts
         for what, times in self.counted.items():
             yield f"warning: {self.shown}: {times} cells of {what}."
 
@@ -120,22 +133,26 @@ def meaning_of(
     MetadataError
         A unit is not understood, or JSON and settings contradict each other; the message has a line to paste.
     """
-    content = _json_of(table, root)
+    content = {name.casefold(): entry for name, entry in _json_of(table, root).items()}
     levels: dict[str, dict[str, str]] = {}
     factors = dict(reader.factors)
+    doubts: list[str] = []
     for column, variable in variables.items():
-        entry = content.get(column)
+        entry = content.get(column.casefold())  # the columns themselves may be in any case, too
         if not isinstance(entry, dict):
             continue
-        described = {str(cell): text for cell, text in _descriptions(entry.get("Levels"))}
+        entry = {str(key).casefold(): value for key, value in entry.items()}
+        described = {str(cell): text for cell, text in _descriptions(entry.get("levels"))}
         if described:
             levels[column] = described
             _check_words(described, column, variable, reader, settings, table)
         kind = variable.split("_")[0] if variable.startswith(TIMED) else variable
-        unit = str(entry.get("Units") or "").strip()
+        unit = str(entry.get("units") or entry.get("unit") or "").strip()
         if kind in UNITS and unit.lower() not in ("", "n/a"):
             factors[kind] = _factor(kind, unit, column, settings, table)
-    return Meaning(replace(reader, factors=factors), shown, levels)
+        elif kind in UNITS and kind not in settings.units:
+            doubts += _unit_in_words(kind, column, shown, entry)
+    return Meaning(replace(reader, factors=factors), shown, levels, doubts=doubts)
 
 
 def usual_names(unused: Collection[str], columns: Collection[str]) -> list[str]:
@@ -155,11 +172,24 @@ def usual_names(unused: Collection[str], columns: Collection[str]) -> list[str]:
 
 
 def _json_of(table: Path, root: Path) -> dict[str, Any]:
-    """The data dictionary of a table; {} where there is none."""
+    """The data dictionary of a table; {} where there is none. A broken link is none that is absent."""
     for path in (table.with_suffix(".json"), root / f"{table.stem.rpartition('_')[2]}.json"):
-        if path.is_file():
+        if os.path.lexists(path):
+            check_content(path)
             return read_json(path)
     return {}
+
+
+def _unit_in_words(kind: str, column: str, shown: str, entry: Mapping[str, object]) -> Iterator[str]:
+    """A warning where a description, but no Units, names another unit than the one that is taken."""
+    usual = next(iter(UNITS[kind]))
+    words = re.findall(r"[^\W_]+", " ".join(str(entry.get(key) or "") for key in ("longname", "description")))
+    named = {name for name in UNITS[kind] for word in words if len(word) > 1 and word.casefold() in _UNITS[name]}
+    if named and usual not in named:
+        unit = sorted(named)[0]
+        line = f'[clinical.units] {kind} = "{unit}"'
+        text = f"{shown}: {column} is read in {usual}, but its description speaks of {unit} and there are no Units"
+        yield f"warning: {text}. If it is so, set {line}."
 
 
 def _descriptions(levels: object) -> Iterator[tuple[str, str]]:
@@ -175,7 +205,14 @@ def _descriptions(levels: object) -> Iterator[tuple[str, str]]:
 def _check_words(
     levels: Mapping[str, str], column: str, variable: str, reader: Reader, settings: Clinical, table: Path
 ) -> None:
-    """Refuse levels that say the opposite of the words in the settings."""
+    """Refuse levels that say the opposite of the words in the settings, or exchange what words mean by themselves."""
+    exchanged = [
+        cell for cell in levels if not reader.is_number(cell) and _opposite(cell, levels[cell], variable, reader)
+    ]
+    if len({reader.words[variable][cell.casefold()] for cell in exchanged}) > 1:
+        told = " and ".join(f"{cell!r} is {levels[cell]!r}" for cell in exchanged)
+        mend = "Correct it; if the cells do mean this, write other codes than these words."
+        raise MetadataError(f"{column}: {told} here, each what the other one says.", mend, table.with_suffix(".json"))
     usual = {
         "sex": {"female_words": settings.female_words, "male_words": settings.male_words},
         "steroid": {"true_words": settings.true_words, "false_words": settings.false_words},
@@ -191,6 +228,14 @@ def _check_words(
                 raise MetadataError(
                     problem, f"Correct one of them: [clinical] {name} = [...]", table.with_suffix(".json")
                 )
+
+
+def _opposite(cell: str, described: str, variable: str, reader: Reader) -> bool:
+    """Whether a word of two (F and M, yes and no) is described by the other one."""
+    if variable not in ("sex", "steroid"):
+        return False
+    words = reader.words[variable].get(cell.casefold()), _known(reader, variable, described)
+    return None not in words and "O" not in words and words[0] != words[1]
 
 
 def _known(reader: Reader, variable: str, text: str) -> object:

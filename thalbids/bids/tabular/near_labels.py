@@ -10,7 +10,7 @@ from thalbids.errors import some
 
 
 def alike(label: str) -> str:
-    """What labels that nearly match share: no case, blanks, hyphens, underscores, leading zeros, no prefix.
+    """What labels that nearly match share: no case, blanks, hyphens, underscores, leading zeros, prefix, no ``.0``.
 
     Examples
     --------
@@ -18,7 +18,8 @@ def alike(label: str) -> str:
     (True, True, False)
     """
     bare = re.sub(r"^(?:(?:sub|ses)(?:[\s_\-]+|(?=\d)))+", "", label.strip(), flags=re.IGNORECASE)
-    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\s_\-]+", "", bare)).casefold()
+    whole = re.sub(r"(?<=\d)\.0+$", "", bare)  # spreadsheets and pandas make a number of a label
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\s_\-]+", "", whole)).casefold()
 
 
 def partners(unknown: Iterable[str], known: Collection[str]) -> dict[str, str]:

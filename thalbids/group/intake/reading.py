@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 KEYS = ["participant_id", "session_id"]
 
+FEWEST_PBVC = 3  # values by which it can be told that a table holds no percent
+LARGEST_FRACTION = 0.1  # of the brain; a change of less than 0.1 percent in everybody is as unlikely
+
 
 def keep_named(read: Volumes, wanted: Collection[str]) -> None:
     """Keep the rows of these methods and families (``--methods``) alone; ``auto`` keeps all.
@@ -178,7 +181,9 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     icv = icv_frame(icv_rows, settings.group.icv, notes)
     volumes = volume_frame(read, icv, settings.group, notes)
     visit_frame["has_mri"] = _has_mri(visit_frame, volumes)
-    check_tables((bids_dir, out_dir), pbvc=settings.siena.table)
+    check_tables((bids_dir, out_dir), inputs.derivatives.get("icv"), settings.siena.table)
+    if "icv" in inputs.derivatives:
+        notes.append("warning: --derivatives icv=PATH is taken by participant, not by group: run participant with it.")
     edited = [trust.changed_tables(out_dir, ending, places) for ending in (CHANGE, SIENA)]
     pbvc, pbvc_notes = _pbvc(
         out_dir, settings.siena.table, inputs.derivatives.get("siena"), inputs.participant_label, edited[1]
@@ -329,17 +334,38 @@ def unlisted(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]]) -> l
     A sessions.tsv of theirs does not replace the row: age, sex and diagnosis stand there.
     """
     people = {person for person, _ in clinical.values}
-    lost = [person for person in sessions if person not in clinical.listed] if clinical.listed else []
-    alike = partners(lost, clinical.listed)
+    listed = clinical.listed or set()
+    lost = [] if clinical.listed is None else [person for person in sessions if person not in listed]
+    alike = partners(lost, listed)
     lost = [person for person in lost if person not in alike]
     warnings = []
     if lost:
         count = f"{len(lost)} of {len(sessions)} participants with derivatives have no row in participants.tsv"
         warnings.append(f"warning: {count}, and nothing of what stands there: {some(lost)}. Add or correct their rows.")
+    warnings += _apart(clinical, sessions)
     if people and not people & set(sessions):
         text = "no participant of the clinical tables has derivatives: compare the labels (01 is not 1)."
         warnings.append(f"warning: {text}")
     return warnings
+
+
+def _apart(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]]) -> list[str]:
+    """A warning about people of whom clinical tables describe visits, and none of those with derivatives; sessions that
+    nearly match are named by `nearly`.
+    """
+    described: dict[str, list[str]] = {}
+    for person, label in clinical.values:
+        if label and person in sessions:
+            described.setdefault(person, []).append(label)
+    apart = [
+        f"{person} ({some(labels, 3)}, but {some(sessions[person], 3)})"
+        for person, labels in described.items()
+        if not set(labels) & set(sessions[person]) and not partners(labels, sessions[person])
+    ]
+    if not apart:
+        return []
+    text = f"the clinical tables have sessions of {len(apart)} participants, but none of those with derivatives"
+    return [f"warning: {text}: {some(apart)}. Write the labels alike."]
 
 
 def _told(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]], conflicts: Sequence[object]) -> list[str]:
@@ -354,13 +380,6 @@ def _told(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]], conflic
         notes.append(f"{len(without)} participants with derivatives are in no clinical table: {some(without)}.")
     if only:
         notes.append(f"{len(only)} participants of the clinical tables have no derivatives: {some(sorted(only))}.")
-    seen = [
-        key for key, values in clinical.values.items() if key[1] and key[0] in sessions and set(values) - {"acq_time"}
-    ]
-    if seen and not any(label in sessions[person] for person, label in seen):
-        notes.append(
-            "warning: no session of the clinical tables has derivatives: compare the labels (ses-01 is not ses-1)."
-        )
     return notes
 
 
@@ -385,6 +404,20 @@ def _edited(row: Mapping[str, Any], faults: Mapping[str, str]) -> dict[str, str]
     return {"status": "failed", "reason": faults[person]} if person in faults else {}
 
 
+def _not_percent(values: Sequence[float]) -> list[str]:
+    """A warning where changes in percent look like fractions or ratios; of few values nobody can tell."""
+    known = [value for value in values if value == value]
+    if len(known) < FEWEST_PBVC:
+        return []
+    if all(abs(value) < LARGEST_FRACTION for value in known):
+        what = f"within {LARGEST_FRACTION:g} of 0: are they fractions (-0.005 for -0.5 %)"
+    elif all(abs(value - 1) < LARGEST_FRACTION for value in known):
+        what = f"within {LARGEST_FRACTION:g} of 1: are they ratios (0.995 for -0.5 %)"
+    else:
+        return []
+    return [f"warning: --pbvc-table: all {len(known)} values lie {what}? They are taken as percent."]
+
+
 def _pbvc(
     out_dir: Path, table: Path | None, given: Path | None, labels: Sequence[str], edited: Mapping[str, str]
 ) -> tuple[pd.DataFrame, list[str]]:
@@ -393,6 +426,7 @@ def _pbvc(
     notes: list[str] = []
     if table is not None:
         rows += read_pbvc_table(table, labels)
+        notes += _not_percent([row["pbvc"] for row in rows])
     for root in ([] if given is None else [given]) + [out_dir]:
         pairs, told = read_pbvc(root, labels)
         rows += [row | (_edited(row, edited) if root == out_dir else {}) for row in pairs]

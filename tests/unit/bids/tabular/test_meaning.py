@@ -40,6 +40,8 @@ def first(root: Path, **settings: Any) -> dict[str, Any]:
         ({"F": "x y"}, "F", "F"),
         ({"9": "not known"}, "9", ""),
         ({"M": "male"}, "F", "F"),
+        ({"1": "male", "2": "female"}, "2.0", "F"),
+        ({"1.0": "male", "2.0": "female"}, "2", "F"),
     ],
 )
 def test_levels_of_sex(tmp_path: Path, levels: dict, cell: str, sex: str) -> None:
@@ -219,3 +221,84 @@ def test_100_000_columns_take_seconds(tmp_path: Path) -> None:
     start = time.process_time()
     assert len(visits(read_clinical(tmp_path, Clinical()), {}).rows) == 3
     assert time.process_time() - start < 15
+
+
+@pytest.mark.parametrize(("name", "key"), [("Disease_Duration", "Units"), ("disease_duration", "units"),
+                                           ("DISEASE_DURATION", "Unit")])  # fmt: skip
+def test_a_dictionary_whose_names_differ_in_case_is_obeyed(tmp_path: Path, name: str, key: str) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|disease_duration", "sub-01|24")
+    described(tmp_path, **{name: {key: "months"}})
+    assert first(tmp_path)["disease_duration"] == pytest.approx(2)
+
+
+def test_levels_whose_names_differ_in_case_are_obeyed(tmp_path: Path) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|Sex", "sub-01|2")
+    described(tmp_path, sex={"levels": {"1": "male", "2": "female"}})
+    assert first(tmp_path)["sex"] == "F"
+
+
+@pytest.mark.parametrize(
+    ("column", "levels"), [("sex", {"F": "male", "M": "female"}), ("steroid", {"yes": "no", "no": "yes"})]
+)
+def test_words_that_are_described_as_each_other_are_an_error(tmp_path: Path, column: str, levels: dict) -> None:
+    write(tmp_path, "participants.tsv", f"participant_id|{column}", f"sub-01|{next(iter(levels))}")
+    described(tmp_path, **{column: {"Levels": levels}})
+    with pytest.raises(ClinicalError, match=r"participants\.json: .* each what the other one says"):
+        read_clinical(tmp_path, Clinical())
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pointer"])
+def test_a_dictionary_that_is_not_here_is_an_error_and_no_absence(tmp_path: Path, kind: str) -> None:
+    """Its units would be lost, and months read as years."""
+    write(tmp_path, "participants.tsv", "participant_id|disease_duration", "sub-01|24")
+    path = tmp_path / "participants.json"
+    if kind == "link":
+        path.symlink_to(".git/annex/objects/x.json")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_text("/annex/objects/MD5E-s12--34.json\n")
+    with pytest.raises(ClinicalError, match=r"participants\.json"):
+        read_clinical(tmp_path, Clinical())
+
+
+def test_a_unit_that_only_the_description_names_is_warned_of(tmp_path: Path) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|disease_duration|age", "sub-01|24|40")
+    described(tmp_path, disease_duration={"Description": "Time since onset (months)"}, age={"Description": "in years"})
+    (said,) = [note for note in read_clinical(tmp_path, Clinical()).notes if "Units" in note]
+    assert "participants.tsv: disease_duration is read in years, but its description speaks of months" in said
+    assert said.endswith('set [clinical.units] disease_duration = "months".')
+    assert first(tmp_path, units={"disease_duration": "months"})["disease_duration"] == pytest.approx(2)
+    assert not [
+        note for note in read_clinical(tmp_path, Clinical(units={"disease_duration": "years"})).notes if "Units" in note
+    ]
+
+
+def test_durations_beyond_the_age_are_told_once(tmp_path: Path) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|age|disease_duration", *(f"sub-{n:02}|30|60" for n in range(9)))
+    (said,) = visits(read_clinical(tmp_path, Clinical()), {}).notes
+    assert said.startswith("warning: the disease duration exceeds the age at 9 visits: sub-00, sub-01")
+
+
+@pytest.mark.parametrize(
+    "name", ["participant.tsv", "participants.tsv.gz", "subjects.csv", "participants_v2.xlsx", "Sessions.csv"]
+)
+def test_tables_nearly_named_as_ours_are_said(tmp_path: Path, name: str) -> None:
+    write(tmp_path, name, "participant_id")
+    assert any(f"warning: {name}" in note for note in read_clinical(tmp_path, Clinical()).notes)
+
+
+def test_copies_of_the_table_of_participants_are_not_said(tmp_path: Path) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|age", "sub-01|4")
+    write(tmp_path, "participants_old.tsv", "participant_id|age", "sub-01|5")
+    assert read_clinical(tmp_path, Clinical()).notes == []
+
+
+def test_tables_of_people_that_lie_or_are_named_otherwise_are_said(tmp_path: Path) -> None:
+    astray = ["sub-01/sessions.tsv", "sub-02/sub-2_sessions.tsv", "sub-03/sub-03_sessions.csv",
+              "sub-04/ses-1/sub-04_sessions.tsv", "sub-05/sub-05_ses-1_scans.tsv"]  # fmt: skip
+    right = ["sub-06/sub-06_sessions.tsv", "sub-06/ses-1/sub-06_ses-1_scans.tsv", "sub-07/sub-07_scans.tsv"]
+    for name in (*astray, *right):
+        write(tmp_path, name, "session_id|edss", "ses-1|2")
+    (said,) = [note for note in read_clinical(tmp_path, Clinical()).notes if "another folder" in note]
+    assert said.startswith(f"warning: not read, misnamed or in another folder: {', '.join(astray)}. BIDS wants")

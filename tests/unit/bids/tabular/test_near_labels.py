@@ -14,6 +14,7 @@ from thalbids.bids.tabular.near_labels import alike, partners, told
         ("ses-M12", "ses-m12", True), ("sub-10", "sub-1", False), ("sub-0", "sub-00", True), ("sub-0", "sub-", False),
         ("ses-1a", "ses-01a", True), ("sub-a10", "sub-a1", False), ("sub-1", "sub-2", False),
         ("sub-x-1", "sub-x1", True), ("sub-SUB-01", "sub-01", True), ("sub-sub01", "sub-01", True),
+        ("sub-1.0", "sub-01", True), ("ses-2.00", "ses-2", True), ("ses-1.5", "ses-1", False),
         ("sub-sub_1", "sub-01", True), ("sub-subject1", "sub-1", False),
     ],
 )  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 from tests.cohort import METHODS, morph_path, morph_row, write_cohort, write_rows
 from tests.unit.group.small import cohort_of
 from thalbids.bids.tabular.own import VISIT_COLUMNS
+from thalbids.errors import MetadataError
 from thalbids.group.analyses.over_time.change import change
 from thalbids.group.cohort import PBVC_COLUMNS, VOLUME_COLUMNS
 from thalbids.group.intake.reading import read_cohort, with_exclusions
@@ -135,3 +136,49 @@ def test_further_people_of_participants_tsv_are_no_loss(tmp_path: Path) -> None:
         stream.write((raw / "participants.tsv").read_text().splitlines()[-1].replace("sub-04", "sub-99") + "\n")
     cohort = cohort_of(raw, out)
     assert cohort.lost == [] and any("have no derivatives: sub-99" in note for note in cohort.notes)
+
+
+def test_a_table_of_participants_without_rows_loses_everybody(tmp_path: Path) -> None:
+    raw, out, _ = write_cohort(tmp_path, people=3, sessions=1, methods=("first",))
+    (raw / "participants.tsv").write_text("participant_id\tage\n")
+    assert any(
+        "3 of 3 participants with derivatives have no row" in line for line in read_cohort(raw, out, load()).lost
+    )
+
+
+def test_people_whose_sessions_have_other_names_are_lost_and_named(tmp_path: Path) -> None:
+    """Only one of them; a visit without images beside the others is no loss."""
+    raw, out, _ = write_cohort(tmp_path, people=3, sessions=2, methods=("first",))
+    path = raw / "sub-02" / "sub-02_sessions.tsv"
+    path.write_text(path.read_text().replace("ses-1", "ses-baseline").replace("ses-2", "ses-followup"))
+    other = raw / "sub-01" / "sub-01_sessions.tsv"
+    row = other.read_text().splitlines()[-1]
+    other.write_text(other.read_text() + row.replace("ses-2", "ses-3") + "\n")
+    (said,) = read_cohort(raw, out, load()).lost
+    assert "of 1 participants, but none of those with derivatives" in said
+    assert "sub-02 (ses-baseline, ses-followup, but ses-1, ses-2)" in said
+
+
+@pytest.mark.parametrize(("factor", "offset", "word"), [(0.01, 0, "fractions"), (0.01, 1, "ratios"), (1, 0, "")])
+def test_changes_that_are_no_percent_are_warned_of(tmp_path: Path, factor: float, offset: float, word: str) -> None:
+    raw, out, truth = write_cohort(tmp_path, people=6, sessions=2, methods=("first",), siena=False)
+    rows = [{"participant_id": person, "session_id_baseline": "ses-1", "session_id_followup": "ses-2",
+             "pbvc": offset + factor * -0.3 * (1 + number)}
+            for number, person in enumerate(truth.participants)]  # fmt: skip
+    write_rows(tmp_path / "pbvc.tsv", rows)
+    (tmp_path / "c.toml").write_text(f'[siena]\ntable = "{tmp_path / "pbvc.tsv"}"\n')
+    said = [note for note in read_cohort(raw, out, load(tmp_path / "c.toml")).notes if "--pbvc-table" in note]
+    assert [word in note for note in said] == ([True] if word else [])
+
+
+def test_intracranial_volumes_given_to_the_group_level_are_checked_and_said(tmp_path: Path) -> None:
+    raw, out, _ = write_cohort(tmp_path, people=3, sessions=1, methods=("first",))
+    path = tmp_path / "icv.tsv"
+    (tmp_path / "c.toml").write_text(f'[inputs]\nderivatives = {{icv = "{path}"}}\n')
+    path.write_text("participant_id\ticv_mm3\nsub-01\t1500000\n")
+    assert any(
+        "taken by participant, not by group" in n for n in read_cohort(raw, out, load(tmp_path / "c.toml")).notes
+    )
+    path.write_text("participant_id\ticv_mm3\nsub-01\t1500\n")
+    with pytest.raises(MetadataError, match="is it in mL"):
+        read_cohort(raw, out, load(tmp_path / "c.toml"))
