@@ -127,8 +127,9 @@ def visit_flags(visit: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -
     much = [other for apart, other in far if apart > ICV_DISTRUST]
     if visit["icv_mm3"] and len(much) > len(known) / 2:
         named = ", ".join(str(other["session"]) for other in much)
+        others_are = "the other visit" if len(known) == 1 else "most other visits"
         reason = (
-            f"The skull has another size than in most other visits of the person (session {named}): voxel sizes of the "
+            f"The skull has another size than in {others_are} of the person (session {named}): voxel sizes of the "
             "header, or the person, are wrong in one of them, and with them every volume."
         )
         worst = max(apart for apart, _ in far)

@@ -46,7 +46,9 @@ def test_a_wrong_voxel_size_in_one_header_is_found_by_voxels_and_skull() -> None
 
 def test_of_two_visits_neither_is_trusted() -> None:
     for own, other in ((visit("1"), visit("2", 1.8e6)), (visit("2", 1.8e6), visit("1"))):
-        assert ("", "visit_size") in rules(visits.visit_flags(own, [other]))
+        found = visits.visit_flags(own, [other])
+        assert ("", "visit_size") in rules(found)
+        assert f"than in the other visit of the person (session {other['session']})" in found[-1][1]["reason"]
 
 
 @pytest.mark.parametrize(
