@@ -100,7 +100,8 @@ def participant(
                 validate=not settings.inputs.skip_bids_validation, links=links(settings),
             )  # fmt: skip
         with Reporter(out_dir, settings=settings.to_toml(), verbose=settings.run.verbose, terse=terse) as reporter:
-            for remark in (*dataset.remarks, *removed_from(bids_dir, out_dir)):
+            asked = {f"sub-{label}" for label in settings.inputs.participant_label} or None
+            for remark in (*dataset.remarks, *removed_from(bids_dir, out_dir, asked)):
                 reporter.remark(remark)
             for note in unmatched:
                 reporter.warning(note)

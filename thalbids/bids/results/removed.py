@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from thalbids.bids.results.derivatives import Place, find_places
@@ -37,12 +37,15 @@ def removal_note(gone: Sequence[Place], what: str) -> str:
     return f"warning: results without a scan in the dataset any more (removed or renamed): {names}. {what}"
 
 
-def removed_from(bids_dir: Path, out_dir: Path) -> list[str]:
-    """What the participant level says about such results in the output folder: a warning, or nothing."""
-    people = people_of(bids_dir)
+def removed_from(bids_dir: Path, out_dir: Path, whose: Collection[str] | None = None) -> list[str]:
+    """What the participant level says about such results in the output folder: a warning, or nothing.
+
+    Of everybody it tells who was removed; removed sessions of the people in ``whose`` alone (None: of everybody).
+    """
+    people = people_of(bids_dir, whose=whose)
     suspects = [
         person.removeprefix("sub-")
-        for person, sessions in people_of(out_dir).items()
+        for person, sessions in people_of(out_dir, whose=whose).items()
         if person not in people or sessions - people[person]
     ]
     gone = _without_folder(bids_dir, people, find_places(out_dir, suspects)) if suspects else []
@@ -51,7 +54,7 @@ def removed_from(bids_dir: Path, out_dir: Path) -> list[str]:
 
 
 def _has_images(bids_dir: Path, people: Mapping[str, set[str]]) -> bool:
-    for person, sessions in people.items():
+    for person, sessions in sorted(people.items(), key=lambda entry: not entry[1]):  # with known sessions first
         for session in ("", *sessions):
             if any(name.endswith((".nii", ".nii.gz")) for name in names_in(bids_dir / person / session / "anat")):
                 return True

@@ -131,12 +131,19 @@ def read_icv(path: Path) -> dict[tuple[str, str | None], float]:
     return {key: value for key, value in volumes.items() if value is not None}
 
 
-def people_of(*datasets: Path) -> dict[str, set[str]]:
-    """Participants and sessions that have a folder in one of the datasets."""
+def people_of(*datasets: Path, whose: Collection[str] | None = None) -> dict[str, set[str]]:
+    """Participants and sessions that have a folder in one of the datasets.
+
+    Parameters
+    ----------
+    whose : participants whose sessions are looked up; None: everybody, which takes a while with thousands
+    """
     people: dict[str, set[str]] = {}
     for root in datasets:
         for person in _folders(root, "sub"):
-            people.setdefault(person, set()).update(_folders(root / person, "ses"))
+            known = people.setdefault(person, set())
+            if whose is None or person in whose:
+                known.update(_folders(root / person, "ses"))
     return people
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,8 @@ def cells(norms: Sequence[Norm], volumes: Sequence[Mapping[str, object]]) -> dic
         if volume is None:
             continue
         same = math.isclose(volume / 1000, norm.volume_ml, abs_tol=TOLERANCE_ML)
-        remark = norm.reason if same else f"the group level had {number(norm.volume_ml)} mL (older, or harmonised)"
+        reason = re.sub("|".join(WORDS), lambda name: WORDS[name[0]], norm.reason)
+        remark = reason if same else f"the group level had {number(norm.volume_ml)} mL (older, or harmonised)"
         known = same and norm.z is not None
         z_of[norm.method] = {
             "z": number(norm.z, 1, sign=True) if known else DASH,

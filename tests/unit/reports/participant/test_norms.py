@@ -29,6 +29,8 @@ def test_why_there_is_no_z() -> None:
     without = replace(NORM, z=None, percentile=None, reason="no age")
     shown = norms.cells([without, replace(NORM, method="first")], VOLUMES)["synthalT1w"]
     assert (shown["z"], shown["remark"]) == (DASH, "no age")
+    beyond = norms.cells([replace(NORM, reason="outside the controls' range of age, icv_ml")], VOLUMES)["synthalT1w"]
+    assert beyond["remark"] == "outside the controls' range of age, intracranial volume"
     assert norms.cells([replace(NORM, method="first")], VOLUMES) == norms.cells([without], VOLUMES) == {}
 
 
