@@ -29,7 +29,8 @@ from thalbids.errors import ImageError, OutputError
 from thalbids.image.orientation import check_affine, geometry_from_header, is_rotation_and_zooms
 
 MIN_VOXELS = 8  # an image with a shorter axis is a slab, in which no thalamus can be measured
-MAX_NONFINITE = 0.5  # above this fraction of NaN and Inf an image is not repaired but refused
+MAX_NAN = 0.97  # above this fraction of NaN an image is refused: a brain fills more, where NaN is what is outside of it
+MAX_INFINITE = 0.5  # and above this one of Inf, which no program writes for outside
 
 MAX_VOXELS = 2**29  # a whole head at 0.25 mm has 5.0e8; a header that speaks of more must not fill the memory
 MAX_BYTES = 2**31  # of data in the file: that head as float32
@@ -69,7 +70,7 @@ def load_image(path: Path | str) -> nib.Nifti1Image:
     ------
     ImageError
         When the file is missing, damaged, not an image of one real-valued volume, has an axis of fewer than 8 voxels,
-        is constant, is mostly NaN, or has no usable geometry.
+        is constant, is nearly all NaN, or has no usable geometry.
     """
     path = Path(path)
     array, affine, notes = _read(path)
@@ -77,10 +78,10 @@ def load_image(path: Path | str) -> nib.Nifti1Image:
         data = np.array(array, dtype=np.float32, order="C")
     bad = ~np.isfinite(data)
     nonfinite = int(bad.sum())
-    if nonfinite > MAX_NONFINITE * data.size:
+    if nonfinite > MAX_NAN * data.size or np.isinf(data).sum() > MAX_INFINITE * data.size:
         raise ImageError(
             f"{100 * nonfinite / data.size:.0f} % of the voxels are NaN or infinite.",
-            "Set the background to 0 if it was masked with NaN; otherwise export the image again.",
+            "Export the image again.",
             path,
         )
     if nonfinite:
@@ -247,14 +248,14 @@ def _in_steps(data: np.ndarray) -> tuple[np.ndarray, float | None]:
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Array (x, y, z) with scaling applied, affine and notes of a file."""
     try:
-        raw, header, unchecked, rest = _read_bytes(path)
+        raw, header, unchecked, rest, plain = _read_bytes(path)
         shape = _three_dimensions(header.get_data_shape())
         expected = data_end(header)
         if len(raw) < expected:
             problem = f"The file is cut off: {len(raw)} bytes of {expected} are there."
             raise ImageError(problem, "Copy or convert the file again.")
         affine, notes = geometry_from_header(unchecked, shape)
-        notes += tuple(_remains(unchecked, header, len(raw) - expected, rest))
+        notes += tuple(_remains(unchecked, header, len(raw) - expected, rest, plain=plain))
         array = np.asarray(header.data_from_fileobj(io.BytesIO(raw))).reshape(shape, order="F")
     except ImageError as error:
         raise ImageError(error.problem, error.mend, path) from error
@@ -269,20 +270,21 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     return array, affine, notes
 
 
-def _remains(unchecked: Any, header: Any, more: int, rest: int) -> Iterator[str]:
-    """Notes about where the data begin, and about bytes that belong to nothing."""
+def _remains(unchecked: Any, header: Any, more: int, rest: int, *, plain: bool) -> Iterator[str]:
+    """Notes about where the data begin, and about bytes that belong to nothing; ``plain``: of an uncompressed file."""
     if isinstance(unchecked, nib.Nifti1Header):  # an MGH file may have tags after its data
         begin = int(header.get_data_offset())
         if int(unchecked["vox_offset"]) != begin:
             yield f"the header has the data begin at byte {float(unchecked['vox_offset']):g}: read from byte {begin}"
-        if more > 0:
-            yield f"{more} bytes after the data that the header speaks of were not read"
-    if rest:
+        if more > 0 or (plain and rest):
+            yield f"{more + plain * rest} bytes after the data that the header speaks of were not read"
+    if rest and not plain:
         yield f"{rest} bytes after the end of the compressed data were not read"
 
 
-def _read_bytes(path: Path) -> tuple[bytes, Any, Any, int]:
-    """The content of a file, inflated, its header as by :func:`read_header`, and how many bytes follow its gzip data.
+def _read_bytes(path: Path) -> tuple[bytes, Any, Any, int, bool]:
+    """The content of a file, inflated, its header as by :func:`read_header`, and how many bytes of the file follow its
+    gzip data, or what was read of it; whether it is not compressed.
 
     The header is read first, and no more than it speaks of after it: a small file can inflate to anything.
     """
@@ -304,10 +306,13 @@ def _read_bytes(path: Path) -> tuple[bytes, Any, Any, int]:
             header, unchecked = read_header(head, path)
             most = data_end(header) + MORE_BYTES
             raw = start + file.read(most)
+            unread = os.fstat(file.fileno()).st_size - len(raw)
     except OSError as error:
         raise ImageError(f"The file cannot be read ({error.strerror}).", "Check its permissions.") from error
-    content, rest = inflated(raw, most) if zipped else (raw, 0)
-    return content, header, unchecked, rest
+    if not zipped:
+        return raw, header, unchecked, unread, True
+    content, rest = inflated(raw, most)
+    return content, header, unchecked, rest + unread if rest else 0, False
 
 
 def inflated(raw: bytes, most: int) -> tuple[bytes, int]:
@@ -357,6 +362,9 @@ def read_header(raw: bytes, path: Path) -> tuple[Any, Any]:
                 header["vox_offset"] = length + 4
             return header, unchecked
     if path.name.endswith((".mgz", ".mgh")) and raw[:4] == b"\x00\x00\x00\x01":
+        if raw[28:30] == b"\0\0":  # nibabel would make voxels of 1 mm and axes of its own
+            problem = "The header says that it holds no geometry (goodRASFlag 0)."
+            raise ImageError(problem, "Convert the image again from its source.")
         header = MGHHeader.from_fileobj(io.BytesIO(raw))
         return header, header
     if not raw:

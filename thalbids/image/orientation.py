@@ -24,6 +24,7 @@ from thalbids.errors import ImageError
 MIN_ZOOM_MM = 0.1
 MAX_ZOOM_MM = 20.0
 MAX_FIELD_OF_VIEW_MM = 1000.0
+MAX_ORIGIN_MM = 10_000.0  # of the first voxel from the origin: farther away, single precision moves voxels
 SAME_PLACE_MM = (
     0.1  # sform and qform that differ by less at every corner are the same (a quaternion in float32 is that coarse)
 )
@@ -84,6 +85,11 @@ def geometry_from_header(header: Any, shape: tuple[int, ...]) -> tuple[np.ndarra
         raise ImageError(
             f"The field of view is {extent.max():.0f} mm wide.",
             "Check the voxel sizes of the header (unit: mm) and convert again.",
+        )
+    if np.abs(affine[:3, 3]).max() > MAX_ORIGIN_MM:
+        raise ImageError(
+            "By its header the image lies more than ten metres away from the scanner's centre.",
+            "Check the offsets of sform and qform (unit: mm) and convert the image again from its source.",
         )
     return affine, notes
 
@@ -194,7 +200,7 @@ def _nifti_affine(header: nib.Nifti1Header, shape: tuple[int, ...]) -> tuple[np.
     if sform_code <= 0:
         if qform is None:
             raise ImageError(
-                "The quaternion of the header is not a rotation.", "Convert the image again from its source."
+                "The qform of the header is no rotation of finite numbers.", "Convert the image again from its source."
             )
         return qform, ()
     if qform is None:
@@ -231,9 +237,10 @@ def _qform(header: nib.Nifti1Header) -> np.ndarray | None:
     if header["pixdim"][0] == 0:  # qfac 0 means 1 (NIfTI-1 standard)
         header["pixdim"][0] = 1.0
     try:
-        return np.asarray(header.get_qform(), dtype=np.float64)
+        qform = np.asarray(header.get_qform(), dtype=np.float64)
     except (ValueError, HeaderDataError):  # a quaternion longer than 1
         return None
+    return qform if np.isfinite(qform).all() else None
 
 
 def _fault_of_sform(sform: np.ndarray, pixdim: np.ndarray) -> str:
@@ -241,6 +248,8 @@ def _fault_of_sform(sform: np.ndarray, pixdim: np.ndarray) -> str:
     zooms = np.linalg.norm(sform[:3, :3], axis=0)
     if not np.isfinite(sform).all() or abs(np.linalg.det(sform[:3, :3])) < 1e-6:
         return "is singular"
+    if np.abs(sform[:3, 3]).max() > MAX_ORIGIN_MM:
+        return "lies metres away from the scanner"
     if _shear(sform) > _MAX_SHEAR:
         return "is sheared"
     if np.abs(zooms - np.abs(pixdim)).max() > SAME_ZOOM * zooms.max():
@@ -250,7 +259,7 @@ def _fault_of_sform(sform: np.ndarray, pixdim: np.ndarray) -> str:
 
 def _mirror_notes(sform: np.ndarray, qform: np.ndarray) -> tuple[str, ...]:
     """What hangs on the choice between two geometries of which one is the mirror image of the other."""
-    if not np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0:
+    if not np.isfinite(sform).all() or not np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0:
         return ()
     return (MIRRORED,)
 

@@ -105,10 +105,23 @@ def test_nan_and_inf(tmp_path):
     assert loaded.extra["nonfinite"] == 2 and "2 NaN" in loaded.extra["notes"][-1]
     assert loaded.get_fdata()[0, 0, 0] == loaded.get_fdata()[1, 1, 1] == 0
     assert np.isfinite(loaded.get_fdata()).all()
-    data[:6] = np.nan
-    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "most.nii.gz")
-    with pytest.raises(ImageError, match="60 % of the voxels are NaN"):
-        load_image(tmp_path / "most.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("value", "share", "refused"), [(np.nan, 0.9, False), (np.nan, 0.98, True), (np.inf, 0.6, True)]
+)
+def test_nan_outside_of_the_brain_is_background_and_nearly_nothing_else_is_refused(tmp_path, value, share, refused):
+    """A brain of 1.2 L fills 7 % of a field of view of 256 mm along each axis."""
+    data = np.random.default_rng(1).random((10, 10, 10)).astype(np.float32) + 1
+    data.flat[: int(share * 1000)] = value
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "x.nii.gz")
+    if refused:
+        with pytest.raises(ImageError, match=f"{100 * share:.0f} % of the voxels are NaN"):
+            load_image(tmp_path / "x.nii.gz")
+    else:
+        loaded = load_image(tmp_path / "x.nii.gz")
+        assert (loaded.get_fdata() == 0).mean() == pytest.approx(share)
+        assert "900 NaN or infinite voxels were set to 0" in loaded.extra["notes"]
 
 
 def _raw(**fields):
@@ -142,6 +155,8 @@ BAD = {
     "negative dimension": (_raw(dim=(40, struct.pack("<8h", 3, -12, 14, 10, 1, 1, 1, 1))), "slab|cannot be read"),
     "sform of NaN": (_raw(srow=(280, struct.pack("<f", np.nan)), qform=(252, b"\0\0")), "finite"),
     "singular": (_raw(srow=(280, b"\0" * 16), qform=(252, struct.pack("<h", 0))), "implausible"),
+    "offset of ten metres": (_raw(srow=(292, struct.pack("<f", 1e5)), qform=(252, b"\0\0")), "ten metres"),
+    "qform of NaN alone": (_raw(q=(268, struct.pack("<f", np.nan)), sform=(254, b"\0\0")), "no rotation of finite"),
     "metres": (_raw(srow=(280, (np.eye(4, dtype="<f4")[:3] / 1000).tobytes()), q=(252, b"\0\0")), "implausible"),
 }
 
@@ -362,6 +377,32 @@ def test_more_data_than_the_header_says_is_told(tmp_path, extension):
     loaded, notes = noted(tmp_path / f"x{extension}", gzip.compress(raw) if extension.endswith("gz") else raw)
     np.testing.assert_array_equal(loaded.get_fdata(), world_image().get_fdata())
     assert notes == "5000000 bytes after the data that the header speaks of were not read"
+
+
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz"])
+def test_all_the_bytes_that_follow_are_counted_and_not_only_those_that_were_read(tmp_path, extension):
+    raw, more = world_image().to_bytes(), 20 * 10**6
+    content = raw + b"x" * more if extension == ".nii" else gzip.compress(raw) + b"x" * more
+    assert noted(tmp_path / f"x{extension}", content)[1].startswith("20000000 bytes after the ")
+
+
+@pytest.mark.parametrize(("field", "note"), [
+    ({"q": (268, struct.pack("<f", np.nan))}, "the qform is damaged: the sform was used"),
+    ({"s": (292, struct.pack("<f", 1e30))}, "the sform lies metres away from the scanner: the qform was used"),
+])  # fmt: skip
+def test_one_geometry_that_is_damaged_gives_way_to_the_other(tmp_path, field, note):
+    with_qform = {"qform": (252, struct.pack("<h", 1))}
+    loaded, notes = noted(tmp_path / "x.nii", _raw(**with_qform, **field))
+    assert note in notes and np.abs(loaded.affine[:3, 3]).max() < 1000
+
+
+def test_an_mgh_file_without_geometry_is_refused(tmp_path):
+    """Its default geometry has voxels of 1 mm, whatever they were."""
+    nib.save(nib.MGHImage(np.ones((10, 10, 10), np.float32), np.diag([2.0, 2, 2, 1])), tmp_path / "x.mgh")
+    raw = (tmp_path / "x.mgh").read_bytes()
+    (tmp_path / "x.mgh").write_bytes(raw[:28] + bytes(2) + raw[30:])
+    with pytest.raises(ImageError, match="holds no geometry"):
+        load_image(tmp_path / "x.mgh")
 
 
 def test_data_that_begin_at_byte_0_by_the_header(tmp_path):
