@@ -143,6 +143,7 @@ OPTIONAL: Mapping[str, Any] = {
     "without_brain": None,  # the settings where nobody takes the brain mask from its labels; None: the same
     "further": {},  # images that its label maps give besides (``LabelMap.further``): name -> Further
     "memory": None,  # peak memory of one image in GB, where it depends on the settings; ``memory_gb`` without one
+    "memory_each": 0.0,  # further GB for each session beyond the first, where it reads several sessions
     "minutes": None,  # what a session takes on one thread, told before a run from half an hour on
     "shown_settings": {},  # settings that can change its results, as the person's page lists them: heading -> value
     "gpu": False,  # whether it computes on a GPU

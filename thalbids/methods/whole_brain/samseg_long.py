@@ -23,13 +23,17 @@ class SamsegLong(Samsegs):
     family, shown, reads = "samsegLong", "SAMSEG longitudinal", "sessions"
     colour, marker = "#F2B04E", "X"
     program = "run_samseg_long"
-    only_by_name = "SAMSEG on all visits takes 10 to 15 min each and runs only when --methods names it."
-    memory_gb = 8.0
+    only_by_name = "SAMSEG on all visits takes 20 min and 1.5 GB each and runs only when --methods names it."
+    memory_gb = 10.5  # with 1.5 for each further visit: 11.7 measured with two (docs/tools.md)
     version = 2
     sentence = (
         "The T1w images of all visits of a person were brought by rigid registration into the space between them and "
         "segmented together with longitudinal SAMSEG [@puonti2016samseg]; its thalamus labels were taken."
     )
+
+    def memory_each(self, settings: object) -> float:
+        """GB that SAMSEG keeps of every further visit."""
+        return 1.5
 
     def builds_on(self, settings: object) -> tuple[str, ...]:
         return ("brain",)

@@ -35,6 +35,11 @@ def test_all_visits_of_a_person_are_one_run(tmp_path: Path) -> None:
     (maps,) = [step for step in steps if step.name == "sub-01 samsegLong label maps"]
     assert {"sub-01_ses-1 brain", "sub-01_ses-2 brain"} <= set(maps.inputs)
     assert "sub-01_ses-2 probability" in maps.outputs
+    assert maps.memory_gb > 11.7  # measured with two visits
+    third = [*visits, session(tmp_path, ("T1w",), "3")]
+    steps = steps_of(plan(third, tmp_path / "out3", [SamsegLong(), Fixed()], Settings()))
+    (more,) = [step for step in steps if step.name == "sub-01 samsegLong label maps"]
+    assert more.memory_gb == pytest.approx(maps.memory_gb + 1.5)
     named = load(None, {"methods": {"names": ["samsegLong", "synthal"]}})
     alone = plan(visits[:1], tmp_path / "out2", [SamsegLong(), Fixed()], named)
     (lacking,) = [mask for mask in alone[0].sessions[0].masks if mask.desc == "samsegLong"]

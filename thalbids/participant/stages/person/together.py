@@ -86,7 +86,7 @@ def _add_maps(subject: SubjectPlan, method: Method, plans: list[SessionPlan]) ->
         params=SessionMapsParams(family, visits, dict(method.params(settings)), settings),
         after=tuple(dict.fromkeys(after)),
         record=label_maps.maps_record(subject.out_dir, subject.name, family),
-        memory_gb=max(plan.memory(method.memory_gb) for plan in plans),
+        memory_gb=_memory(method, settings, plans),
         version=method.version,
         gpu=trait(method, "gpu", settings),
         optional=tuple(outputs),
@@ -94,6 +94,11 @@ def _add_maps(subject: SubjectPlan, method: Method, plans: list[SessionPlan]) ->
     )
     for plan in plans:
         plan.prepared[family] = step.name
+
+
+def _memory(method: Method, settings: MethodSettings, plans: list[SessionPlan]) -> float:
+    largest = max(plan.memory(trait(method, "memory", settings)) for plan in plans)
+    return float(largest + trait(method, "memory_each", settings) * (len(plans) - 1))
 
 
 def _read(plan: SessionPlan, method: Method) -> tuple[dict[str, Path], list[str]]:
