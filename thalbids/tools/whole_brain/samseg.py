@@ -101,6 +101,13 @@ def options(settings: SamsegSettings, images: Sequence[str], threads: int) -> li
     return [*words, *settings.options]
 
 
+def environment(settings: SamsegSettings, threads: int) -> dict[str, str]:
+    """Variables that hold TensorFlow, which samples lesions, to the threads of the step: it would take every core."""
+    if not settings.lesion:
+        return {}
+    return {"TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": "1"}
+
+
 def command(work: Path, images: Sequence[str], settings: SamsegSettings, *, threads: int = 1) -> Command:
     """``run_samseg`` on ``work/IMAGE.nii.gz`` into ``work/out``."""
     files = [work / f"{name}.nii.gz" for name in images]
@@ -110,6 +117,7 @@ def command(work: Path, images: Sequence[str], settings: SamsegSettings, *, thre
             tool=NAME,
             argv=(PROGRAM, "-i", *map(str, files), "-o", str(out), *options(settings, images, threads)),
             cwd=work,
+            env=environment(settings, threads),
             reads=tuple(files),
             writes=(out,),
             expects=(out / "seg.mgz", out / "sbtiv.stats", out / "samseg.stats"),
@@ -160,6 +168,7 @@ def command_long(
         tool=f"{NAME} longitudinal",
         argv=(LONGITUDINAL, *points, "-o", str(out), *options(settings, images, threads)),
         cwd=work,
+        env=environment(settings, threads),
         reads=tuple(work / visit for visit in visits),
         writes=(out,),
         expects=tuple(folder / name for folder in folders for name in ("seg.mgz", "samseg.stats")),

@@ -97,6 +97,16 @@ def test_each_failure_is_told(tmp_path: Path, install: Install, fault: str, mess
         samseg.segment({"T1w": scan()}, tmp_path / "work", SamsegSettings(timeout_minutes=limit))
 
 
+def test_tensorflow_keeps_to_the_threads_of_the_step(tmp_path: Path) -> None:
+    lesions = SamsegSettings(lesion=True)
+    for call in (
+        samseg.command(tmp_path, ["T1w"], lesions, threads=3),
+        samseg.command_long(tmp_path, ["a", "b"], ["T1w"], lesions, threads=3),
+    ):
+        assert call.variables["TF_NUM_INTRAOP_THREADS"] == "3" and call.variables["TF_NUM_INTEROP_THREADS"] == "1"
+    assert not samseg.command(tmp_path, ["T1w"], SamsegSettings(), threads=3).env
+
+
 def test_lesions_are_label_99(tmp_path: Path, install: Install) -> None:
     install("run_samseg")
     found = samseg.segment({"T1w": scan(), "FLAIR": scan()}, tmp_path / "work", SamsegSettings(lesion=True))
