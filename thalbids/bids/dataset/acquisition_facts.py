@@ -52,7 +52,7 @@ def facts(image: InputImage) -> dict[str, Any]:
 
 def contrast_agent(entities: Mapping[str, str], metadata: Mapping[str, object]) -> str | None:
     """The contrast agent by the entity ``ce-`` or the sidecar's ContrastBolusIngredient; None without one."""
-    if "ce" in entities:
+    if "ce" in entities and entities["ce"].lower() not in NO_AGENT:
         return f"ce-{entities['ce']}"
     told = metadata.get("ContrastBolusIngredient")
     text = ", ".join(map(str, told)) if isinstance(told, list) else str(told or "").strip()

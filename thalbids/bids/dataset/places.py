@@ -53,6 +53,7 @@ class Survey:
     _sessions: dict[str, list[Place]] = field(default_factory=dict)
     _skipped: list[str] = field(default_factory=list)
     _odd: list[str] = field(default_factory=list)
+    _nearly: list[str] = field(default_factory=list)
     _elsewhere: list[str] = field(default_factory=list)
     _without: list[str] = field(default_factory=list)
 
@@ -65,12 +66,13 @@ class Survey:
             The dataset cannot be read, or has none.
         """
         try:
-            entries = [entry for entry in _entries(self.root) if entry.name.startswith("sub-")]
+            everything = _entries(self.root)
         except OSError as error:
             problem = f"the BIDS dataset cannot be read ({error.strerror or error})."
             raise NoInputError(problem, "Check its permissions.", self.root) from None
+        self._nearly += [entry.name for entry in everything if _nearly(entry, "sub-")]
         labels = []
-        for entry in entries:
+        for entry in (entry for entry in everything if entry.name.startswith("sub-")):
             label, leads = entry.name.removeprefix("sub-"), _leads(entry)
             if leads and not re.fullmatch(LABEL, label):
                 self._skipped.append(entry.name)
@@ -92,6 +94,7 @@ class Survey:
         except OSError as error:
             self._close((label, None), folder, error)
             return [(label, None)]
+        self._nearly += [f"sub-{label}/{entry.name}" for entry in entries if _nearly(entry, "ses-", "anat")]
         places: list[Place] = []
         for entry in entries:
             session = entry.name.removeprefix("ses-")
@@ -123,7 +126,7 @@ class Survey:
             self.notes[place] = [f"its scans.tsv names {', '.join(missing)}, which is not there."]
         if place in self.problems or any(map(_ours, names)):
             self.places.append(place)
-        elif any(parse(Path(file)) is not None and not file.endswith(".json") for file in names):
+        elif any(not file.endswith((".json", ".tsv")) for file in names):
             self._without.append(name)
         else:
             self._elsewhere.append(name)
@@ -134,6 +137,11 @@ class Survey:
             example = f" (such as {self._skipped[0].split('/')[-1][:4]}{_mended(self._skipped[0])})"
             text = f"not read, as {RULE}: {some(self._skipped, 20)}. Rename the folder and its files{example}."
             self.remarks.append(f"warning: {text}")
+        if self._nearly:
+            text = "not read, as folders are named sub-LABEL, ses-LABEL and anat, in lower case"
+            self.remarks.append(f"warning: {text}: {some(list(dict.fromkeys(self._nearly)), 20)}.")
+        if alike := _alike(self.places):
+            self.remarks.append(f"warning: labels that nearly match count as several people: {some(alike, 20)}.")
         if self._odd:
             self.remarks.append(f"warning: not used, the name does not follow BIDS: {some(self._odd, 20)}.")
         for lost in self.lost:
@@ -149,7 +157,10 @@ class Survey:
         """Names in the ``anat`` folder of a session; none, and a problem, where they cannot be listed."""
         folder = self.root / _inside(place)
         try:
-            anat = [entry for entry in _entries(folder) if entry.name == "anat"]
+            entries = _entries(folder)
+            if place[1] is not None:
+                self._nearly += [f"{_inside(place)}/{entry.name}" for entry in entries if _nearly(entry, "anat")]
+            anat = [entry for entry in entries if entry.name == "anat"]
             if any(_leads(entry) == "nowhere" for entry in anat):
                 self.problems[place] = f"{_inside(place)}/anat is {_NOWHERE}"
                 return []
@@ -240,6 +251,24 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """What a folder holds, in the order of the names."""
     with os.scandir(folder) as entries:
         return sorted(entries, key=lambda entry: entry.name)
+
+
+def _nearly(entry: os.DirEntry[str], *starts: str) -> bool:
+    """Whether a folder, whose name BIDS does not know, was probably meant as one of ours: ``Sub-01``, ``sub_01``,
+    ``SES1``, ``Anat``.
+    """
+    name = entry.name
+    if name.startswith(starts) or not entry.is_dir():
+        return False
+    return any(re.fullmatch(rf"{start.rstrip('-')}(?:[-_ ].*|\d+.*)?", name, re.IGNORECASE) for start in starts)
+
+
+def _alike(places: Sequence[Place]) -> list[str]:
+    """People whose labels differ in case or leading zeros only: ``sub-1 and sub-01``."""
+    by_key: dict[str, list[str]] = {}
+    for label in dict.fromkeys(label for label, _ in places):
+        by_key.setdefault(re.sub(r"(?<!\d)0+(?=\d)", "", label).casefold(), []).append(f"sub-{label}")
+    return [" and ".join(names) for names in by_key.values() if len(names) > 1]
 
 
 def _leads(entry: os.DirEntry[str]) -> str:

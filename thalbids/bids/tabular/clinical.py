@@ -181,7 +181,7 @@ def elsewhere(root: Path) -> list[str]:
     ]
     if astray:
         text = "BIDS wants sub-X/sub-X_sessions.tsv, and scans.tsv in the folder whose labels its name has"
-        notes.append(f"warning: not read, misnamed or in another folder: {some(astray)}. {text}.")
+        notes.append(f"warning: not read, misnamed or in another folder: {some(astray, 20)}. {text}.")
     return notes
 
 

@@ -64,6 +64,33 @@ def test_folders_whose_label_breaks_the_rule_are_named_with_it(tree) -> None:
     )
 
 
+def test_folders_that_were_probably_meant_are_named(tree) -> None:
+    root = tree(GOOD, "SUB-01/anat/x", "sub_02/anat/x", "sub03/anat/x", "sub-good/SES-1/anat/x",
+                "sub-good/ses_2/anat/x", "sub-05/Anat/sub-05_T1w.nii.gz", "sub-06/ses-1/ANAT/sub-06_ses-1_T1w.nii.gz",
+                "sub.txt", "subjects/x", "sub-good/session-notes/x", "anatomy/x")  # fmt: skip
+    found = read_dataset(root)
+    assert names(found) == {"sub-good": None}
+    (remark,) = (remark for remark in found.remarks if "lower case" in remark)
+    assert remark == (
+        "warning: not read, as folders are named sub-LABEL, ses-LABEL and anat, in lower case: SUB-01, sub03, sub_02, "
+        "sub-05/Anat, sub-good/SES-1, sub-good/ses_2, sub-06/ses-1/ANAT."
+    )
+
+
+def test_people_whose_labels_nearly_match_are_told_and_processed(tree) -> None:
+    root = tree(*(f"sub-{label}/anat/sub-{label}_T1w.nii.gz" for label in ("1", "01", "A2", "a2", "10")))
+    found = read_dataset(root)
+    assert set(names(found).values()) == {None} and len(found.sessions) == 5
+    (remark,) = found.remarks
+    assert remark == "warning: labels that nearly match count as several people: sub-01 and sub-1, sub-A2 and sub-a2."
+
+
+def test_an_anat_folder_with_images_of_another_format_is_warned_of(tree) -> None:
+    found = read_dataset(tree(GOOD, "sub-01/anat/sub-01_T1w.mgz", "sub-02/anat/sub-02_T1w.dcm"))
+    (remark,) = found.remarks
+    assert remark.startswith("warning: 2 sessions with an anat/ folder but without an image that thalbids uses")
+
+
 def test_broken_links_are_failed_sessions(tree) -> None:
     root = tree(GOOD, T1W, "sub-04/ses-1/anat/sub-04_ses-1_T1w.nii.gz")
     (root / "sub-02").symlink_to("nowhere")
@@ -159,6 +186,12 @@ def test_contrast_agent_is_told(tree, name: str, sidecar: dict, agent: str) -> N
     root = tree(f"sub-01/anat/sub-01_{name}.nii.gz", **{f"sub-01/anat/sub-01_{name}.json": sidecar})
     (session,) = read_dataset(root).sessions
     assert session.notes[0].startswith(f"T1w: with contrast agent ({agent})")
+
+
+@pytest.mark.parametrize("label", ["none", "No"])
+def test_the_entity_may_say_that_there_was_no_contrast_agent(tree, label: str) -> None:
+    (session,) = read_dataset(tree(f"sub-01/anat/sub-01_ce-{label}_T1w.nii.gz")).sessions
+    assert not any("contrast agent" in note for note in session.notes)
 
 
 def test_an_image_without_contrast_agent_comes_first_by_its_sidecar_too(tree) -> None:
