@@ -71,6 +71,7 @@ def test_command_line(tmp_path: Path, settings: MindGlideSettings) -> None:
         "--model-path", str(settings.checkpoint), "--device", "cpu",
     )  # fmt: skip
     assert call.env["HF_HUB_OFFLINE"] == "1" and not call.gpu
+    assert call.env["MALLOC_MMAP_MAX_"] == "0" and int(call.env["MALLOC_TRIM_THRESHOLD_"]) > 100e9  # docs/tools.md
     like_v1 = MindGlideSettings(checkpoint=settings.checkpoint, reorient=False, keep_largest=False, device="cuda")
     call = mindglide.command(tmp_path, like_v1)
     assert call.argv[-4:] == ("--device", "cuda", "--no-reorient", "--no-klc") and call.gpu
