@@ -251,7 +251,7 @@ def table(rows: list[dict]) -> None:
     print("| measure | fields | cases | failed | mean at no change | SD of the error | slope |")
     print("|---|---|---:|---:|---:|---:|---:|")
     for name in MEASURES:
-        for kind, fade in [("none", 0.0), *groups]:
+        for kind, fade in [*([("none", 0.0)] if still else []), *groups]:
             own = still if kind == "none" else [r for r in rows if (r["kind"], r["fade"]) == (kind, fade)]
             good = np.array([(r["true"], r[name]) for r in own if np.isfinite(r[name])]).reshape(-1, 2)
             slope = float(good[:, 0] @ good[:, 1] / (good[:, 0] @ good[:, 0])) if kind != "none" else np.nan
