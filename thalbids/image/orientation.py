@@ -78,7 +78,8 @@ def geometry_from_header(header: Any, shape: tuple[int, ...]) -> tuple[np.ndarra
         affine = np.asarray(header.get_affine(), dtype=np.float64)
         notes: tuple[str, ...] = ()
     else:
-        affine, notes = _nifti_affine(header, shape)
+        with np.errstate(all="ignore"):  # of numbers that are none; the rules tell them
+            affine, notes = _nifti_affine(header, shape)
     check_affine(affine)
     extent = np.linalg.norm(affine[:3, :3], axis=0) * np.asarray(shape)
     if extent.max() > MAX_FIELD_OF_VIEW_MM:
