@@ -10,7 +10,8 @@ from thalbids.errors import ImageError, MetadataError
 
 MAX_R1 = 10.0  # 1/s; tissue, fat and blood stay below 4 at 1.5 - 7 T, what lies above is 1/T1 of noise
 MIN_PLAUSIBLE_R1 = 0.05  # 1/s; the median of a head in 1/s is 0.3 - 1.2, in 1/ms a thousandth of that
-MAX_PLAUSIBLE = 20.0  # neither R1 in 1/s nor T1 in s has a median above
+MAX_PLAUSIBLE_R1 = 5.0  # 1/s; at 0.06 T white matter has 3.7
+PLAUSIBLE_T1 = (0.2, 20.0)  # s; medians outside of this are neither s nor ms
 
 MIN_INSIDE = 100  # positive voxels by which a unit can be judged
 
@@ -20,8 +21,27 @@ _SPELLINGS = {
     _MS: ("ms", "msec", "msecs", "millisecond", "milliseconds"),
 }
 _INVERSE_SPELLINGS = {
-    "1/s": (*(f"1/{s}" for s in _SPELLINGS[_S]), "s^-1", "s-1", "s^{-1}", "s**-1", "/s", "hz", "hertz"),
-    "1/ms": (*(f"1/{s}" for s in _SPELLINGS[_MS]), "ms^-1", "ms-1", "ms^{-1}", "ms**-1", "/ms", "khz"),
+    "1/s": (
+        *(f"1/{s}" for s in _SPELLINGS[_S]),
+        "s^-1",
+        "s-1",
+        "s^{-1}",
+        "s**-1",
+        "s\u207b\u00b9",
+        "/s",
+        "hz",
+        "hertz",
+    ),
+    "1/ms": (
+        *(f"1/{s}" for s in _SPELLINGS[_MS]),
+        "ms^-1",
+        "ms-1",
+        "ms^{-1}",
+        "ms**-1",
+        "ms\u207b\u00b9",
+        "/ms",
+        "khz",
+    ),
 }
 
 
@@ -85,11 +105,17 @@ def t1_to_r1(data: np.ndarray, unit: str) -> np.ndarray:
 def check_t1_unit(data: np.ndarray, units: object = None) -> str:
     """``s`` or ``ms``: what the sidecar says (BIDS default: s), when the values agree.
 
-    A median of the positive voxels above 20 means milliseconds (tissue: 0.2 to 5 s).
+    A median of the positive voxels above 20 means milliseconds (tissue: 0.2 to 5 s). One that is below 0.2 s, or above
+    20 s as milliseconds too, is no T1 in either.
     """
     said = _spelled(units, _SPELLINGS, default=_S)
     median = _median(data, "T1map")
-    looks = _MS if median > MAX_PLAUSIBLE else _S
+    looks = _MS if median > PLAUSIBLE_T1[1] else _S
+    if not PLAUSIBLE_T1[0] <= median * (1e-3 if looks == _MS else 1) <= PLAUSIBLE_T1[1]:
+        raise ImageError(
+            f"The values of the T1 map are no T1 in s or ms: their median is {median:.4g}.",
+            "Give T1 in s (about 0.7 to 2 in the brain) or ms.",
+        )
     if said != looks:
         source = "as BIDS requires" if units is None else "as its sidecar says"
         raise ImageError(
@@ -102,11 +128,11 @@ def check_t1_unit(data: np.ndarray, units: object = None) -> str:
 def check_r1_unit(data: np.ndarray, units: object = None) -> str:
     """``1/s`` or ``1/ms``: what the sidecar says (BIDS default: 1/s), when the values agree.
 
-    A median of the positive voxels below 0.05 means 1/ms; above 20 it is no R1 at all (a T1 map, or already rescaled).
+    A median of the positive voxels below 0.05 means 1/ms; above 5 it is no R1 at all (a T1 map, or already rescaled).
     """
     said = _spelled(units, _INVERSE_SPELLINGS, default="1/s")
     median = _median(data, "R1map")
-    if median > MAX_PLAUSIBLE:
+    if median > MAX_PLAUSIBLE_R1:
         raise ImageError(
             f"The values of the R1 map are no R1 in 1/s or 1/ms: their median is {median:.4g}.",
             "Give R1 in 1/s (about 0.3 to 1.5 in the brain), or name the file T1map if it holds T1.",

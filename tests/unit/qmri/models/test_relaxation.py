@@ -120,3 +120,14 @@ class TestUnitsInsideTheBrain:
         data[4:16, 4:16, 4:16] = 1000.0
         with pytest.raises(ImageError, match="its median is 1000"):
             r1_from_map(data, "T1map", None, np.zeros(data.shape, dtype=bool))
+
+
+@pytest.mark.parametrize(("suffix", "factor", "units"), [
+    ("T1map", 1e6, None), ("T1map", 1e6, "ms"), ("T1map", 1e9, "ms"), ("T1map", 1 / 60, None), ("R1map", 10, None),
+    ("R1map", 100, None),
+])  # fmt: skip
+def test_values_in_no_unit_that_is_known_are_refused_whatever_the_sidecar_says(suffix, factor, units):
+    """Microseconds, nanoseconds, minutes; R1 times ten."""
+    data = np.full((10, 10, 10), 1.1 * factor, np.float32)
+    with pytest.raises(ImageError, match=r"are no [RT]1 in"):
+        r1_from_map(data, suffix, units)
