@@ -78,7 +78,7 @@ SHOTS = (
     Shot("participant-r1", PERSON, "=R1 before", "=Quantitative maps"),
     Shot("participant-viewer", PERSON, "=Interactive viewer", "=Acquisition", before=open_viewer),
     Shot("participant-registration", PERSON, "=Registration to", "=Intracranial volume"),
-    Shot("participant-change", PERSON, "=Change since", "=Thalamus masks on@2", 720),
+    Shot("participant-change", PERSON, "=Change since", "=Thalamus masks on@2"),
     Shot("qc", "demo/derivatives/thalbids/qc.html", "h1", "#content", 1240),
     Shot("rating", "demo/rating.html", "main", "", 1180, before=start_rating),
     Shot("group-people", COHORT, "h1", "=To keep in mind", 1100),

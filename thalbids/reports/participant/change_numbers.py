@@ -17,8 +17,9 @@ from thalbids.reports.text import DASH, as_float, number
 VOLUMES, REGISTRATION = "volume_difference", "registration"  # measures of the table of change
 NOTE = (
     "Volumes: each session was measured by itself. Registration: what moved between both images at the border of the "
-    "mask; its mL are those of the first session times that. Interval: 95 %, where it is known, of the noise of two "
-    "scans; a true loss may be read smaller than it is. A change of few percent in one person is not proof of atrophy."
+    "mask; its mL are those of the first session times that. Interval: 95 %, of the noise of two scans, where the "
+    "method knows it and the visits can be compared; a true loss may be read smaller than it is. A change of few "
+    "percent in one person is not proof of atrophy."
 )
 ALONE = (
     "Each session was measured by itself: a change holds the error of both measurements, and the noise of two scans of "
@@ -97,8 +98,9 @@ def _row(
 
 
 def _status(row: Row) -> str:
-    """Why a row of the table of change is not to be used, or has no interval; the page tells no rates."""
-    parts = [part for part in str(row.get("reason") or "").split("; ") if part and not part.startswith("no rate")]
+    """Why a row of the table of change is not to be used. Rates are not on the page; of intervals its note tells."""
+    quiet = ("no rate", "no interval")
+    parts = [part for part in str(row.get("reason") or "").split("; ") if part and not part.startswith(quiet)]
     status = row.get("status", "ok")
     return ": ".join(filter(None, ["" if status == "ok" else str(status), "; ".join(parts)]))
 

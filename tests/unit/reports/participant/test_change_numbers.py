@@ -64,12 +64,15 @@ def test_volumes_alone(tmp_path: Path, first: Head) -> None:
 
 
 def test_registration_stands_below_the_volumes_of_its_method(tmp_path: Path, first: Head) -> None:
-    changes = [row("volume_difference", -1.0, 1.2), row("registration", -2.0, 0.75, reason="no rate: one day")]
+    changes = [
+        row("volume_difference", -1.0, 1.2),
+        row("registration", -2.0, 0.75, reason="no rate: one day; no interval: unknown"),
+    ]
     table = section(tmp_path, first.report("2"), first.report("1"), changes)
     assert f"SynThal T1w registration 10.00 9.80 {MINUS}0.20 {MINUS}2.0 {MINUS}2.8 to {MINUS}1.2" in table
     assert table.index("SynThal T1w volumes") < table.index("SynThal T1w registration")
     assert f"{MINUS}2.2 to +0.2" in table  # interval of the volumes
-    assert "no rate" not in table
+    assert "no rate" not in table and "no interval" not in table
 
 
 def test_a_pair_that_cannot_be_used_says_why(tmp_path: Path, first: Head) -> None:
