@@ -166,7 +166,8 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     for place in places:
         sessions.setdefault(place.participant_id, []).append(place.session_id)
     together = visits(clinical, sessions, {*settings.group.outcomes, *settings.group.outcomes_change})
-    lost = [*nearly(clinical, sessions), *unlisted(clinical, sessions)]
+    unreadable = trust.unreadable_people(out_dir, inputs.participant_label)
+    lost = [*nearly(clinical, sessions), *unlisted(clinical, sessions), *unreadable]
     notes = [*read.notes, *clinical.notes, *together.notes, *lost, *_told(clinical, sessions, together.conflicts)]
     if gone:
         kept = "They are kept (group.keep_removed)." if settings.group.keep_removed else "They are left out."

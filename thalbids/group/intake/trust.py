@@ -7,16 +7,19 @@ records (of other programs, or copies of tables alone) are taken as they stand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from thalbids.bids.dataset.index import LABEL
 from thalbids.bids.results.derivatives import Place, tables_of_people
 from thalbids.bids.results.documents import read_document
 from thalbids.engine.fingerprint import file_sha256, json_sha256
 from thalbids.engine.record import KEY
 from thalbids.errors import MetadataError
-from thalbids.files import read_json
+from thalbids.files import names_in, read_json, read_lines
 
 QC, MASK, REORIENTED = "desc-thalamus_qc.json", "mask.json", "desc-reoriented"
 TABLES = (  # and where their records are
@@ -35,12 +38,17 @@ def distrusted(out_dir: Path, places: Sequence[Place], rows: Sequence[Mapping[st
     rows : of the volume tables: participant_id, session_id, method, status
     """
     usable: dict[tuple[str, str], list[str]] = {}
+    listed = {(row["participant_id"], row["session_id"]) for row in rows}
     for row in rows:
         if row["status"] == "ok":
             usable.setdefault((row["participant_id"], row["session_id"]), []).append(row["method"])
     faults = []
     for place in places:
         ids = {"participant_id": place.participant_id, "session_id": place.session_id}
+        if (place.participant_id, place.session_id) not in listed and place.ending(QC) and not _has_volumes(place):
+            reason = f"{place.name}_{TABLES[0][0]} is not there, or cannot be read: {MEND}"
+            faults.append({**ids, "method": "", "reason": reason})
+            continue
         methods = usable.get((place.participant_id, place.session_id), [])
         fault, recorded = _session_fault(out_dir, place) if methods else ("", False)
         recorded = recorded and bool(place.masks())  # a copy of the tables alone has no masks to contradict them
@@ -51,6 +59,17 @@ def distrusted(out_dir: Path, places: Sequence[Place], rows: Sequence[Mapping[st
             if fault := _mask_fault(out_dir, place, method, recorded):
                 faults.append({**ids, "method": method, "reason": f"{fault}: {MEND}"})
     return faults
+
+
+def _has_volumes(place: Place) -> bool:
+    """Whether a session has a table of volumes that can be read."""
+    for path in place.ending(TABLES[0][0]):
+        try:
+            if read_lines(path)[1]:
+                return True
+        except MetadataError:
+            continue
+    return False
 
 
 def note(row: Mapping[str, str]) -> str:
@@ -158,6 +177,24 @@ def _changed(out_dir: Path, listed: Mapping[str, str]) -> str:
             what = "is not there" if there is None else "is not the file that its record tells of"
             return f"{Path(name).name} {what}"
     return ""
+
+
+def unreadable_people(out_dir: Path, labels: Collection[str] = ()) -> list[str]:
+    """Warnings about folders of people in the results that cannot be read: a broken link, one to itself, no permission.
+
+    ``labels``: without prefix; empty means all.
+    """
+    warnings = []
+    for name in sorted(names_in(out_dir)):
+        path = out_dir / name
+        asked = not labels or name.removeprefix("sub-") in labels
+        if not re.fullmatch(f"sub-{LABEL}", name) or not asked or not (path.is_symlink() or path.is_dir()):
+            continue
+        try:
+            os.listdir(path)  # noqa: PTH208 (names only)
+        except OSError as error:
+            warnings.append(f"warning: {name} left out: its folder of results cannot be read ({error.strerror}).")
+    return warnings
 
 
 def same_scans(places: Sequence[Place]) -> list[str]:

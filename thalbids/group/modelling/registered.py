@@ -80,7 +80,7 @@ def since(cohort: Cohort, people: pd.Series[str], sessions: pd.Series[str]) -> C
     """
     changes = both_ways(cohort)
     methods = [name for name in cohort.methods if name in set(changes["method"])]
-    if not methods:
+    if not methods or not len(people):
         return None
     start = pd.DataFrame({"participant_id": people.to_numpy(), "start": sessions.to_numpy()}, dtype=object)
     frame = _every_row(cohort, methods).merge(start, on="participant_id", how="inner")
@@ -143,7 +143,7 @@ def _scaled(cohort: Cohort, frame: pd.DataFrame, changes: pd.DataFrame) -> pd.Da
     status = frame["status_change"].where(good, "missing").fillna("missing")
     frame["status"] = frame["status"].mask(lacking, status)
     frame["reason"] = frame["reason"].mask(lacking, why)
-    frame["method"] = [registered(name) for name in frame["method"]]
+    frame["method"] = frame["method"].map(registered).astype(object)  # a list without rows would be of numbers
     return frame[list(cohort.volumes.columns)]
 
 

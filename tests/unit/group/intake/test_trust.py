@@ -15,6 +15,8 @@ from thalbids.cli.main import main
 from thalbids.engine.fingerprint import file_sha256, json_sha256
 from thalbids.group import reporting, run
 from thalbids.group.cohort import Cohort
+from thalbids.group.intake.reading import read_cohort
+from thalbids.settings import load
 
 SESSIONS = (("sub-01", "ses-1"), ("sub-02", "ses-1"))
 
@@ -97,6 +99,33 @@ def test_an_edited_table_costs_its_session(root: Path, old: str, new: str) -> No
     assert (
         "sub-01 ses-1 left out: sub-01_ses-1_desc-thalamus_morph.tsv is not the file that its record tells of" in note
     )
+
+
+@pytest.mark.parametrize("kind", ["gone", "empty", "header alone", "no text", "link", "folder"])
+def test_a_table_that_cannot_be_read_loses_its_session_not_without_a_word(root: Path, kind: str) -> None:
+    table = anat(root, "thalamus_morph.tsv")
+    content = {"empty": b"", "header alone": table.read_bytes().splitlines()[0], "no text": b"\xff\xfe\0"}
+    table.unlink()
+    if kind in content:
+        table.write_bytes(content[kind])
+    elif kind == "link":
+        table.symlink_to("nowhere")
+    elif kind == "folder":
+        table.mkdir()
+    (note,) = cohort(root).lost
+    assert "sub-01 ses-1 left out: sub-01_ses-1_desc-thalamus_morph.tsv is not there, or cannot be read" in note
+    assert main([str(root / "raw"), str(root / "out"), "group"]) == 1
+
+
+def test_methods_that_are_not_asked_for_are_no_loss(root: Path) -> None:
+    table = anat(root, "thalamus_morph.tsv")
+    rows = [row.replace("dbsegment", "freesurfer") for row in table.read_text().splitlines()]
+    table.write_text("\n".join(rows) + "\n")
+    qc = anat(root, "thalamus_qc.json")
+    content = {key: value for key, value in json.loads(qc.read_text()).items() if key != "Provenance"}
+    record(qc, root / "out", content, table)
+    read = read_cohort(root / "raw", root / "out", load(None, {"methods": {"names": ["dbsegment"]}}))
+    assert set(read.volumes["participant_id"]) == {"sub-02"} and read.lost == []
 
 
 @pytest.mark.parametrize("content", ['{"Masks": 3}', "[1]", "null", "{", "", '{"Masks": 3, "Provenance": 7}', "\x00"])
@@ -241,4 +270,9 @@ def test_a_killed_run_leaves_nothing_that_looks_whole(root: Path, monkeypatch, c
 def test_folders_that_no_file_system_likes_cost_nobody_else(root: Path) -> None:
     (root / "out" / f"sub-{'x' * 240}" / "anat").mkdir(parents=True)
     (root / "out" / "sub-03").symlink_to("sub-03")
+    (root / "out" / "sub-04").symlink_to("nowhere")
+    (root / "out" / "sub-05").write_text("no folder, and nobody's")
     assert lost(root) == set()
+    circle, nowhere = cohort(root).lost
+    assert circle.startswith("warning: sub-03 left out: its folder of results cannot be read (")
+    assert nowhere.startswith("warning: sub-04 left out")

@@ -412,3 +412,12 @@ def test_what_is_against_a_pair_is_against_it_in_either_order() -> None:
         )
         assert len(found) == 8
         assert set(found["comparable"]) == {"no"} and set(found["remark"]) == {"another scanner"}
+
+
+def test_a_study_without_any_usable_volume_has_no_rows_and_no_error() -> None:
+    """Changes by registration are there, but every volume was excluded."""
+    cohort, _, _, _ = made(4)
+    volumes, visits = cohort.volumes.assign(status="excluded"), cohort.visits.assign(has_mri=False)
+    nobody = replace(cohort, volumes=volumes, visits=visits)
+    assert len(change.change_by_registration(nobody)) == 0
+    assert tables_of(nobody)["group_change"].empty
