@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from thalbids.bids.tabular.tables import Table
+from thalbids.errors import some
 from thalbids.group.cohort import Cohort, baseline, visit_pairs
 
 MANY_WITHOUT = 3  # tables of models without one that was fitted, beyond which they share a line
@@ -82,11 +83,14 @@ def tables_line(n: int, empty: int) -> str:
     return counted(n, "table", "tables") + (f" ({empty} without rows)" if empty else "")
 
 
+MOST_UNUSED = 100  # columns that are named
+
+
 def clinical_lines(columns: Mapping[str, Sequence[str]], unused: Sequence[str]) -> list[str]:
     """Which columns of the clinical tables stand for what, for reading."""
     lines = ["Clinical columns:"]
     lines += [f"  {name}: {'; '.join(where)}" for name, where in sorted(columns.items())] or ["  none"]
-    return lines + ([f"  not used: {', '.join(unused)}"] if unused else [])
+    return lines + ([f"  not used: {some(unused, MOST_UNUSED)}"] if unused else [])
 
 
 def shown(notes: Sequence[str], where: str = "see logs/group/notes.txt", most: int = 40) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from thalbids.bids.tabular.tables import Table
 from thalbids.group import run
+from thalbids.group.describing import clinical_lines
 
 
 def test_models_that_vanish_are_told_with_their_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,3 +64,8 @@ def test_norms_are_told_only_where_somebody_has_one() -> None:
     columns = {"z": {"Description": "z"}}
     assert run.has_norms([Table("group_change", frame, columns), Table("group_normative", frame, columns)])
     assert not run.has_norms([Table("group_normative", frame[:1], columns), Table("group_change", frame, columns)])
+
+
+def test_a_table_of_thousands_of_columns_does_not_fill_the_terminal() -> None:
+    line = clinical_lines({}, [f"participants.tsv: c{n}" for n in range(5000)])[-1]
+    assert line.startswith("  not used: participants.tsv: c0, ") and line.endswith("c99 and 4900 more")

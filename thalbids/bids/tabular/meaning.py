@@ -87,8 +87,10 @@ class Meaning:
         levels = self.levels.get(column, {})
         if cell in levels or not self.reader.is_number(cell):
             return levels.get(cell)
-        value = float(cell.replace(",", "."))
-        return next((text for key, text in levels.items() if self.reader.is_number(key) and float(key) == value), None)
+        value = _as_number(cell)
+        return next(
+            (text for key, text in levels.items() if self.reader.is_number(key) and _as_number(key) == value), None
+        )
 
     def notes(self) -> Iterator[str]:
         """What was read in a way that the user should know."""
@@ -163,12 +165,31 @@ def usual_names(unused: Collection[str], columns: Collection[str]) -> list[str]:
     notes = []
     for where in unused:
         column = where.rpartition(": ")[2]
-        name = re.sub(r"[\s_\-.()]+", "", column).casefold()
-        variable = next((variable for variable, names in USUAL.items() if name in names), None)
-        if variable is not None and variable not in columns:
-            line = f'[clinical.rename] "{column}" = "{variable}"'
+        variable, unit = _usual(column)
+        if variable and variable not in columns:
+            line = f'[clinical.rename] "{column}" = "{variable}"' + (
+                f' and [clinical.units] {variable} = "{unit}"' if unit else ""
+            )
             notes.append(f"warning: {where} is not used; no column is called {variable}. If it is that, set {line}")
     return notes
+
+
+def _as_number(text: str) -> float:
+    return float(text.replace(",", "."))
+
+
+def _usual(column: str) -> tuple[str, str]:
+    """The variable that a column probably is, and the unit that its name ends with where that is not ours; or ""s."""
+    name = re.sub(r"[\s_\-.()]+", "", column).casefold()
+    for variable, names in USUAL.items():
+        if name in names:
+            return variable, ""
+        _, *others = UNITS.get(variable, {"": 1.0})
+        for unit in others:
+            stem = name.removesuffix(unit.casefold()).removesuffix("in")
+            if name.endswith(unit.casefold()) and stem in (variable.replace("_", ""), *names):
+                return variable, unit
+    return "", ""
 
 
 def _json_of(table: Path, root: Path) -> dict[str, Any]:

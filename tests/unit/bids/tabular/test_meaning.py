@@ -231,6 +231,13 @@ def test_a_dictionary_whose_names_differ_in_case_is_obeyed(tmp_path: Path, name:
     assert first(tmp_path)["disease_duration"] == pytest.approx(2)
 
 
+def test_levels_with_a_decimal_comma_are_numbers_too(tmp_path: Path) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|sex", "sub-01|2,0", "sub-02|1")
+    described(tmp_path, sex={"Levels": {"1": "male", "2": "female", "2,5": "unknown"}})
+    rows = visits(read_clinical(tmp_path, Clinical(decimal_comma=True)), {}).rows
+    assert [row["sex"] for row in rows] == ["F", "M"]
+
+
 def test_levels_whose_names_differ_in_case_are_obeyed(tmp_path: Path) -> None:
     write(tmp_path, "participants.tsv", "participant_id|Sex", "sub-01|2")
     described(tmp_path, sex={"levels": {"1": "male", "2": "female"}})
@@ -302,3 +309,16 @@ def test_tables_of_people_that_lie_or_are_named_otherwise_are_said(tmp_path: Pat
         write(tmp_path, name, "session_id|edss", "ses-1|2")
     (said,) = [note for note in read_clinical(tmp_path, Clinical()).notes if "another folder" in note]
     assert said.startswith(f"warning: not read, misnamed or in another folder: {', '.join(astray)}. BIDS wants")
+
+
+@pytest.mark.parametrize(("column", "variable", "unit"), [
+    ("age_months", "age", "months"), ("Age in Months", "age", "months"), ("eTIV mm3", "icv_ml", "mm3"),
+    ("DiseaseDuration_months", "disease_duration", "months"),
+    ("dd_weeks", "disease_duration", "weeks"),
+])  # fmt: skip
+def test_columns_whose_name_ends_with_a_unit_come_with_it(
+    tmp_path: Path, column: str, variable: str, unit: str
+) -> None:
+    write(tmp_path, "participants.tsv", f"participant_id|{column}", "sub-01|480")
+    (said,) = [note for note in read_clinical(tmp_path, Clinical()).notes if "is not used" in note]
+    assert said.endswith(f'set [clinical.rename] "{column}" = "{variable}" and [clinical.units] {variable} = "{unit}"')
