@@ -166,7 +166,7 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     for place in places:
         sessions.setdefault(place.participant_id, []).append(place.session_id)
     together = visits(clinical, sessions, {*settings.group.outcomes, *settings.group.outcomes_change})
-    unreadable = trust.unreadable_people(out_dir, inputs.participant_label)
+    unreadable = trust.unreadable_folders(out_dir, inputs.participant_label)
     lost = [*nearly(clinical, sessions), *unlisted(clinical, sessions), *unreadable]
     notes = [*read.notes, *clinical.notes, *together.notes, *lost, *_told(clinical, sessions, together.conflicts)]
     if gone:

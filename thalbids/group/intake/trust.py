@@ -18,7 +18,7 @@ from thalbids.bids.results.derivatives import Place, tables_of_people
 from thalbids.bids.results.documents import read_document
 from thalbids.engine.fingerprint import file_sha256, json_sha256
 from thalbids.engine.record import KEY
-from thalbids.errors import MetadataError
+from thalbids.errors import MetadataError, some
 from thalbids.files import names_in, read_json, read_lines
 
 QC, MASK, REORIENTED = "desc-thalamus_qc.json", "mask.json", "desc-reoriented"
@@ -179,22 +179,32 @@ def _changed(out_dir: Path, listed: Mapping[str, str]) -> str:
     return ""
 
 
-def unreadable_people(out_dir: Path, labels: Collection[str] = ()) -> list[str]:
-    """Warnings about folders of people in the results that cannot be read: a broken link, one to itself, no permission.
+def unreadable_folders(out_dir: Path, labels: Collection[str] = ()) -> list[str]:
+    """Warnings about folders of results that cannot be read: a broken link, one to itself, no permission.
 
-    ``labels``: without prefix; empty means all.
+    ``labels``: of people, without prefix; empty means all.
     """
     warnings = []
-    for name in sorted(names_in(out_dir)):
-        path = out_dir / name
-        asked = not labels or name.removeprefix("sub-") in labels
-        if not re.fullmatch(f"sub-{LABEL}", name) or not asked or not (path.is_symlink() or path.is_dir()):
-            continue
-        try:
-            os.listdir(path)  # noqa: PTH208 (names only)
-        except OSError as error:
-            warnings.append(f"warning: {name} left out: its folder of results cannot be read ({error.strerror}).")
+    for person in sorted(names_in(out_dir)):
+        if re.fullmatch(f"sub-{LABEL}", person) and (not labels or person.removeprefix("sub-") in labels):
+            inside, closed = _inside(out_dir, person)
+            for session in ("", *(name for name in inside if re.fullmatch(f"ses-{LABEL}", name))):
+                folder = f"{person}/{session}".rstrip("/")
+                below, shut = _inside(out_dir, folder) if session else (inside, [])
+                closed += shut + (_inside(out_dir, f"{folder}/anat")[1] if "anat" in below else [])
+            if closed:
+                warnings.append(f"warning: {person} left out, in whole or in part: cannot be read: {some(closed)}.")
     return warnings
+
+
+def _inside(root: Path, folder: str) -> tuple[list[str], list[str]]:
+    """The names in a folder (none in a file), and the folder with the reason where they cannot be listed."""
+    try:
+        return sorted(os.listdir(root / folder)), []  # noqa: PTH208 (names only)
+    except NotADirectoryError:
+        return [], []
+    except OSError as error:
+        return [], [f"{folder} ({error.strerror})"]
 
 
 def same_scans(places: Sequence[Place]) -> list[str]:

@@ -274,5 +274,14 @@ def test_folders_that_no_file_system_likes_cost_nobody_else(root: Path) -> None:
     (root / "out" / "sub-05").write_text("no folder, and nobody's")
     assert lost(root) == set()
     circle, nowhere = cohort(root).lost
-    assert circle.startswith("warning: sub-03 left out: its folder of results cannot be read (")
+    assert circle.startswith("warning: sub-03 left out, in whole or in part: cannot be read: sub-03 (")
     assert nowhere.startswith("warning: sub-04 left out")
+
+
+@pytest.mark.parametrize("where", ["sub-09/ses-1", "sub-09/ses-1/anat", "sub-09/anat"])
+def test_a_folder_of_results_that_cannot_be_read_is_named(root: Path, where: str) -> None:
+    folder = root / "out" / where
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(folder.name)
+    (note,) = cohort(root).lost
+    assert note.startswith(f"warning: sub-09 left out, in whole or in part: cannot be read: {where} (")
