@@ -193,7 +193,9 @@ def test_labels_that_lost_their_zeros_are_told(tmp_path: Path, capsys: pytest.Ca
     assert "compare the labels (01 is not 1)" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("label", "words"), [("ses-0", "nearly match"), ("ses-x", "none of those with"), ("ses-", "")])
+@pytest.mark.parametrize(
+    ("label", "words"), [("ses-0", "nearly match"), ("ses-x", "not most of those with"), ("ses-", "")]
+)
 def test_session_labels_that_never_meet_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], label: str, words: str
 ) -> None:
@@ -202,8 +204,8 @@ def test_session_labels_that_never_meet_are_told(
         path.write_text(path.read_text().replace("ses-", label))
     assert main([str(raw), str(out), "group"]) == int(bool(words))
     shown = capsys.readouterr().out
-    assert [part in shown for part in ("nearly match", "none of those with")] == [
-        part == words for part in ("nearly match", "none of those with")
+    assert [part in shown for part in ("nearly match", "not most of those with")] == [
+        part == words for part in ("nearly match", "not most of those with")
     ]
 
 

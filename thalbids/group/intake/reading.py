@@ -351,21 +351,22 @@ def unlisted(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]]) -> l
 
 
 def _apart(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]]) -> list[str]:
-    """A warning about people of whom clinical tables describe visits, and none of those with derivatives; sessions that
-    nearly match are named by `nearly`.
+    """A warning about people of whom clinical tables describe visits, but not most of those with derivatives; sessions
+    that nearly match are named by `nearly`.
     """
     described: dict[str, list[str]] = {}
     for person, label in clinical.values:
         if label and person in sessions:
             described.setdefault(person, []).append(label)
-    apart = [
-        f"{person} ({some(labels, 3)}, but {some(sessions[person], 3)})"
-        for person, labels in described.items()
-        if not set(labels) & set(sessions[person]) and not partners(labels, sessions[person])
-    ]
+    apart = []
+    for person, labels in described.items():
+        other = [label for label in labels if label not in sessions[person]]
+        without = [label for label in sessions[person] if label and label not in labels]
+        if other and 2 * len(without) > len(sessions[person]) and not partners(other, sessions[person]):
+            apart.append(f"{person} ({some(other, 3)}, but {some(without, 3)})")
     if not apart:
         return []
-    text = f"the clinical tables have sessions of {len(apart)} participants, but none of those with derivatives"
+    text = f"the clinical tables have sessions of {len(apart)} participants, but not most of those with derivatives"
     return [f"warning: {text}: {some(apart)}. Write the labels alike."]
 
 

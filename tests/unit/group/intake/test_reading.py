@@ -154,9 +154,13 @@ def test_people_whose_sessions_have_other_names_are_lost_and_named(tmp_path: Pat
     other = raw / "sub-01" / "sub-01_sessions.tsv"
     row = other.read_text().splitlines()[-1]
     other.write_text(other.read_text() + row.replace("ses-2", "ses-3") + "\n")
+    third = raw / "sub-03" / "sub-03_sessions.tsv"  # two of three have another name
+    morph_path(out, "sub-03", "ses-3").parent.mkdir(parents=True)
+    morph_path(out, "sub-03", "ses-3").write_text(morph_path(out, "sub-03", "ses-1").read_text())
+    third.write_text(third.read_text().replace("ses-2", "ses-followup"))
     (said,) = read_cohort(raw, out, load()).lost
-    assert "of 1 participants, but none of those with derivatives" in said
-    assert "sub-02 (ses-baseline, ses-followup, but ses-1, ses-2)" in said
+    assert "of 2 participants, but not most of those with derivatives" in said
+    assert "sub-02 (ses-baseline, ses-followup, but ses-1, ses-2), sub-03 (ses-followup, but ses-2, ses-3)" in said
 
 
 @pytest.mark.parametrize(("factor", "offset", "word"), [(0.01, 0, "fractions"), (0.01, 1, "ratios"), (1, 0, "")])
