@@ -27,7 +27,7 @@ class Samsegs(Labelled):
     tables: Mapping[str, type] = {"tools.samseg": SamsegSettings}
     code_url = "https://github.com/freesurfer/samseg"
     protocol = PROTOCOL
-    # one head with FreeSurfer's results 0.73; a patient by way of SynThal 0.72 - 0.76 (docs/tools.md)
+    # with FreeSurfer's results 0.72 and 0.73; a patient by way of SynThal 0.72 - 0.76 (docs/tools.md)
     relative_volume = 0.75
     memory_gb = 5.5
     version = 1
