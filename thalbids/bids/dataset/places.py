@@ -258,9 +258,10 @@ def _nearly(entry: os.DirEntry[str], *starts: str) -> bool:
     ``SES1``, ``Anat``.
     """
     name = entry.name
-    if name.startswith(starts) or not entry.is_dir():
+    if name.startswith(starts):
         return False
-    return any(re.fullmatch(rf"{start.rstrip('-')}(?:[-_ ].*|\d+.*)?", name, re.IGNORECASE) for start in starts)
+    meant = (re.fullmatch(rf"{start.rstrip('-')}(?:[-_ ].*|\d+.*)?", name, re.IGNORECASE) for start in starts)
+    return any(meant) and _leads(entry) == "folder"
 
 
 def _alike(places: Sequence[Place]) -> list[str]:

@@ -77,6 +77,13 @@ def test_folders_that_were_probably_meant_are_named(tree) -> None:
     )
 
 
+def test_links_in_a_circle_beside_people_and_sessions_stop_nothing(tree) -> None:
+    root = tree(T1W)
+    for name in ("loop", "Sub-02", "sub-01/loop", "sub-01/Ses-2", "sub-01/ses-1/Anat"):
+        (root / name).symlink_to((root / name).name)
+    assert names(read_dataset(root)) == {"sub-01_ses-1": None}
+
+
 def test_people_whose_labels_nearly_match_are_told_and_processed(tree) -> None:
     root = tree(*(f"sub-{label}/anat/sub-{label}_T1w.nii.gz" for label in ("1", "01", "A2", "a2", "10")))
     found = read_dataset(root)
