@@ -170,7 +170,7 @@ def elsewhere(root: Path) -> list[str]:
             nearly = stem.startswith(("participant", "subjects")) and not there
             ours = not folder and name != "participants.tsv" and (stem == "participants" or nearly)
             if (folder and ending in _SHEETS) or (ours and ending in (*_SHEETS, "txt", "tsv", "tsv.gz")):
-                inside, wanted = (name, "participants") if ours else (f"{folder}/{name}", name.partition(".")[0])
+                inside, wanted = (name, "participants") if ours else (f"{folder}/{name}", name.rpartition(".")[0])
                 notes.append(f"warning: {inside} is not read: save it as {wanted}.tsv, with tabs between the cells.")
     for name in _listed(root):
         if _parts(name)[0] == "sessions" and _parts(name)[1] in (*_SHEETS, "txt", "tsv", "tsv.gz"):
@@ -204,8 +204,8 @@ def _astray(root: Path, person: str) -> list[str]:
 
 def _parts(name: str) -> tuple[str, str]:
     """The name of a file without its ending, and the ending, both in lower case."""
-    stem, _, ending = name.lower().partition(".")
-    return stem, ending
+    stem, _, ending = name.lower().rpartition(".")
+    return (stem.removesuffix(".tsv"), "tsv.gz") if name.lower().endswith(".tsv.gz") else (stem, ending)
 
 
 def _can_be(dates: Sequence[str]) -> bool:

@@ -31,6 +31,7 @@ _UNITS = {  # spellings of each unit, compared without case, blanks and dots
     "mm3": ("mm3", "mm^3", "cubicmm", "ul", "µl"),
     "L": ("l", "liter", "liters", "litre", "litres", "dm3", "dm^3"),
 }
+_ALSO_WORDS = ("ms", "min")  # the disease and the minimum, but for "in ms" and "(ms)"
 _CODED = ("sex", "diagnosis", "steroid")  # variables of words, whose cells may be codes
 _UNKNOWN = ("missing", "unknown", "notknown", "notavailable", "notapplicable", "nodata", "refused", "na", "n/a", "none")
 # Other names that tables give our variables; they are named and not taken: a gender is no sex, a group may be an arm.
@@ -204,7 +205,9 @@ def _json_of(table: Path, root: Path) -> dict[str, Any]:
 def _unit_in_words(kind: str, column: str, shown: str, entry: Mapping[str, object]) -> Iterator[str]:
     """A warning where a description, but no Units, names another unit than the one that is taken."""
     usual = next(iter(UNITS[kind]))
-    words = re.findall(r"[^\W_]+", " ".join(str(entry.get(key) or "") for key in ("longname", "description")))
+    told = " ".join(str(entry.get(key) or "") for key in ("longname", "description"))
+    words = [word for word in re.findall(r"[^\W_]+", told) if word.casefold() not in _ALSO_WORDS]
+    words += re.findall(rf"(?:\bin |[(\[])({'|'.join(_ALSO_WORDS)})\b(?! of\b)", told)
     named = {name for name in UNITS[kind] for word in words if len(word) > 1 and word.casefold() in _UNITS[name]}
     if named and usual not in named:
         unit = sorted(named)[0]

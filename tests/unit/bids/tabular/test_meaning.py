@@ -201,6 +201,19 @@ def test_tables_that_nothing_reads_are_said(tmp_path: Path) -> None:
     assert "README" not in warned
 
 
+def test_tables_with_a_dot_in_their_name_are_said_too(tmp_path: Path) -> None:
+    for name in ("phenotype/edss.2021.csv", "phenotype/SDMT 12.03.xlsx", "participants.v2.csv"):
+        write(tmp_path, name, "participant_id")
+    said = read_clinical(tmp_path, Clinical()).notes
+    for name, wanted in (
+        ("phenotype/edss.2021.csv", "edss.2021"),
+        ("phenotype/SDMT 12.03.xlsx", "SDMT 12.03"),
+        ("participants.v2.csv", "participants"),
+    ):
+        text = f"warning: {name} is not read: save it as {wanted}.tsv, with tabs between the cells."
+        assert text in said
+
+
 def test_usual_names_come_with_a_line_for_the_settings(tmp_path: Path) -> None:
     write(tmp_path, "participants.tsv", "participant_id|Age|Gender|gender|EDSS_score", "sub-01|40|F|F|2")
     data = read_clinical(tmp_path, Clinical())
@@ -279,6 +292,23 @@ def test_a_unit_that_only_the_description_names_is_warned_of(tmp_path: Path) -> 
     assert not [
         note for note in read_clinical(tmp_path, Clinical(units={"disease_duration": "years"})).notes if "Units" in note
     ]
+
+
+@pytest.mark.parametrize(
+    ("description", "unit"),
+    [
+        ("Timed walk of people with MS", ""),
+        ("25 feet (min of two trials)", ""),
+        ("Mean, in ms", "ms"),
+        ("Time [min]", "min"),
+        ("MS: seconds", ""),
+    ],
+)
+def test_the_disease_and_the_minimum_are_no_units(tmp_path: Path, description: str, unit: str) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|t25fw", "sub-01|6")
+    described(tmp_path, t25fw={"Description": description})
+    said = [note for note in read_clinical(tmp_path, Clinical()).notes if "Units" in note]
+    assert [f"speaks of {unit} and" in note for note in said] == ([True] if unit else [])
 
 
 def test_durations_beyond_the_age_are_told_once(tmp_path: Path) -> None:
