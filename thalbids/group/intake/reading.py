@@ -361,7 +361,7 @@ def _apart(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]]) -> lis
     apart = []
     for person, labels in described.items():
         other = [label for label in labels if label not in sessions[person]]
-        without = [label for label in sessions[person] if label and label not in labels]
+        without = [label or "no session" for label in sessions[person] if label not in labels]
         if other and 2 * len(without) > len(sessions[person]) and not partners(other, sessions[person]):
             apart.append(f"{person} ({some(other, 3)}, but {some(without, 3)})")
     if not apart:

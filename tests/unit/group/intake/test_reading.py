@@ -163,6 +163,17 @@ def test_people_whose_sessions_have_other_names_are_lost_and_named(tmp_path: Pat
     assert "sub-02 (ses-baseline, ses-followup, but ses-1, ses-2), sub-03 (ses-followup, but ses-2, ses-3)" in said
 
 
+def test_sessions_of_people_whose_results_have_none_are_lost_and_named(tmp_path: Path) -> None:
+    raw, out, _ = write_cohort(tmp_path, people=2, sessions=2, methods=("first",))
+    (tmp_path / "flat").mkdir()
+    for person in ("sub-01", "sub-02"):
+        morph = morph_path(tmp_path / "flat", person)
+        morph.parent.mkdir(parents=True)
+        morph.write_text(morph_path(out, person, "ses-1").read_text())
+    (said,) = read_cohort(raw, tmp_path / "flat", load()).lost
+    assert "sub-01 (ses-1, ses-2, but no session), sub-02" in said
+
+
 @pytest.mark.parametrize(("factor", "offset", "word"), [(0.01, 0, "fractions"), (0.01, 1, "ratios"), (1, 0, "")])
 def test_changes_that_are_no_percent_are_warned_of(tmp_path: Path, factor: float, offset: float, word: str) -> None:
     raw, out, truth = write_cohort(tmp_path, people=6, sessions=2, methods=("first",), siena=False)
