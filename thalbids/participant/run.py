@@ -170,7 +170,10 @@ def other_people(planned: Sequence[Step], results: Sequence[StepResult]) -> list
     lines = []
     for step, result in zip(planned, results, strict=True):
         if step.function is alignment.align and result.status == "ok" and not result.cached:
-            why = alignment.other_person(read_alignment(step.outputs["alignment"]))
+            try:
+                why = alignment.other_person(read_alignment(step.outputs["alignment"]))
+            except MetadataError:
+                continue  # the table of change says so
             lines += [f"excluded: change from and to {step.session}: {why}"] if why else []
     more = [f"excluded: change from and to {len(lines) - MOST_TOLD} further sessions, see the tables of change"]
     return lines[:MOST_TOLD] + (more if len(lines) > MOST_TOLD else [])
