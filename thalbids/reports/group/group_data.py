@@ -84,7 +84,7 @@ class Tables:
     @cached_property
     def absent(self) -> tuple[str, ...]:
         """Methods that everybody lacks, as where no session has their image; none where all methods are such."""
-        volumes = self._whole("volumes")
+        volumes = self.whole("volumes")
         if not {"method", "status"} <= set(volumes.columns):
             return ()
         there = volumes.loc[volumes["status"] != "missing", "method"].unique()
@@ -105,12 +105,13 @@ class Tables:
         """
         import pandas as pd
 
-        table = first_pair(self._whole(name))
+        table = first_pair(self.whole(name))
         for column in [one for one in METHODS if one in table.columns and self.absent]:
             table = table[~table[column].isin(self.absent)]
         return table if set(needs) <= set(table.columns) else pd.DataFrame(columns=list(needs), dtype=object)
 
-    def _whole(self, name: str) -> pd.DataFrame:
+    def whole(self, name: str) -> pd.DataFrame:
+        """A table with the rows of methods that nobody has, to count people; empty if it is not there."""
         import pandas as pd
 
         if name not in self._read:

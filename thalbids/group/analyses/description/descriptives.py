@@ -161,8 +161,9 @@ def section(tables: Tables) -> Section:
     if table.empty:
         section.nothing = "group_volumes.tsv has no rows: no session has a volume yet."
     else:
-        persons = table["participant_id"].nunique()
-        sessions = len(table[[c for c in ("participant_id", "session_id") if c in table.columns]].drop_duplicates())
+        everybody = tables.whole("volumes")  # also those of whom only methods were tried that gave nobody a volume
+        persons = everybody["participant_id"].nunique()
+        sessions = len(everybody[[c for c in ("participant_id", "session_id") if c in everybody]].drop_duplicates())
         methods = methods_in(table)
         section.says.append(
             f"{counted(persons, 'participant')} with {counted(sessions, 'session')} and "

@@ -108,3 +108,10 @@ def test_the_page_of_one_person_shows_no_empty_rows(tmp_path: Path) -> None:
     assert described.rows == [["Intracranial volume (mL)", "1358 (1)"]]
     assert ledger.rows == [["Cross-sectional", "SDMT", "1", "0", "1"]]
     assert not section.warnings
+
+
+def test_people_with_only_a_method_that_nobody_has_are_counted(tmp_path: Path) -> None:
+    rows = ["participant_id\tmethod\tstatus", "01\tfirst\tok", "01\tsynthalFLAIR\tmissing", "02\tsynthalFLAIR\tmissing"]
+    (tmp_path / "group_volumes.tsv").write_text("\n".join(rows) + "\n")
+    section = descriptives.section(Tables(tmp_path))
+    assert section.says[0] == "2 participants with 2 sessions and 1 method: FSL FIRST."
