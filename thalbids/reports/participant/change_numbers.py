@@ -153,7 +153,7 @@ def _noise(measures: Sequence[Row]) -> float | None:
     halves = []
     for row in measures:
         low, high = (as_float(row.get(f"delta_percent_{end}")) for end in ("low", "high"))
-        if low is None or high is None:
+        if low is None or high is None or low <= -100:
             return None
         halves.append(math.log((100 + high) / (100 + low)) / 2)
     return math.hypot(*halves)

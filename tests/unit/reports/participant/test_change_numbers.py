@@ -146,6 +146,11 @@ def test_pairs_that_are_not_used_disagree_about_nothing() -> None:
     assert not said(row("volume_difference", 4.0, 1.0))
 
 
+def test_an_interval_down_to_nothing_left_is_no_known_noise() -> None:
+    (one,) = said(row("volume_difference", -60.0, 40.0), row("registration", 3.0, 1.0))
+    assert "not known for this pair" in one.words
+
+
 def test_whole_brain_change_in_words() -> None:
     siena = {"session_id_baseline": "ses-1", "session_id_followup": "ses-2", "source": "siena", "status": "ok"}
     sentences = change_numbers.whole_brain(
