@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from thalbids.bids.dataset.sidecars import check_content
-from thalbids.bids.tabular.values import TIMED, UNITS, NotAValueError, Reader, squeezed
+from thalbids.bids.tabular.values import FALSE, TIMED, UNITS, NotAValueError, Reader, squeezed
 from thalbids.errors import MetadataError
 from thalbids.files import read_json
 from thalbids.settings import Clinical
@@ -75,6 +75,8 @@ class Meaning:
         """The text to read in place of a cell; "" for one that means missing."""
         described = self._described(column, cell)
         if described is not None:
+            if variable == "steroid" and squeezed(described) == "none" and not self.reader.is_missing(cell):
+                return FALSE[0]  # no steroids were given: that is known
             if squeezed(described) in _UNKNOWN:
                 return ""
             if variable in _CODED:
@@ -136,12 +138,13 @@ def meaning_of(
     MetadataError
         A unit is not understood, or JSON and settings contradict each other; the message has a line to paste.
     """
-    content = {name.casefold(): entry for name, entry in _json_of(table, root).items()}
+    content = _json_of(table, root)
+    in_any_case = {name.casefold(): entry for name, entry in content.items()}
     levels: dict[str, dict[str, str]] = {}
     factors = dict(reader.factors)
     doubts: list[str] = []
     for column, variable in variables.items():
-        entry = content.get(column.casefold())  # the columns themselves may be in any case, too
+        entry = content.get(column, in_any_case.get(column.casefold()))  # the columns themselves may be in any case
         if not isinstance(entry, dict):
             continue
         entry = {str(key).casefold(): value for key, value in entry.items()}

@@ -244,6 +244,24 @@ def test_a_dictionary_whose_names_differ_in_case_is_obeyed(tmp_path: Path, name:
     assert first(tmp_path)["disease_duration"] == pytest.approx(2)
 
 
+def test_of_names_that_differ_in_case_only_the_exact_one_counts(tmp_path: Path) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|age", "sub-01|480")
+    described(tmp_path, age={"Units": "months"}, AGE={"Units": "years"})
+    assert first(tmp_path)["age"] == pytest.approx(40)
+
+
+@pytest.mark.parametrize(
+    ("cell", "description", "steroid"),
+    [("0", "None", 0.0), ("no", "none", 0.0), ("none", "none", None), ("2", "unknown", None)],
+)
+def test_none_of_steroids_is_no_and_not_missing(
+    tmp_path: Path, cell: str, description: str, steroid: float | None
+) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|steroid", f"sub-01|{cell}")
+    described(tmp_path, steroid={"Levels": {"1": "given", cell: description}})
+    assert first(tmp_path)["steroid"] == steroid
+
+
 def test_levels_with_a_decimal_comma_are_numbers_too(tmp_path: Path) -> None:
     write(tmp_path, "participants.tsv", "participant_id|sex", "sub-01|2,0", "sub-02|1")
     described(tmp_path, sex={"Levels": {"1": "male", "2": "female", "2,5": "unknown"}})
