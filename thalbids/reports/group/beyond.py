@@ -56,8 +56,14 @@ def beyond(tables: Tables, told: Collection[str] = (), views: Mapping[str, View]
 
 
 def unfitted(table: pd.DataFrame) -> str:
-    """Why no model of a table was fitted, or nothing in it computed; "" where something was, or it has no rows."""
-    if table.empty or (table["estimate"].notna().any() if "estimate" in table.columns else False):
+    """Why no model of a table was fitted, or nothing in it computed; "" where something was, or it has no rows, or these
+    tell of people: the reason is then what they tell.
+    """
+    if (
+        table.empty
+        or "participant_id" in table.columns
+        or (table["estimate"].notna().any() if "estimate" in table.columns else False)
+    ):
         return ""
     if "n" in table.columns and (table["n"] == 0).all() and "reason" not in table.columns:
         return "no participants"

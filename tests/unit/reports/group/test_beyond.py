@@ -51,3 +51,12 @@ def test_a_table_of_reasons_alone_is_a_sentence(tmp_path: Path) -> None:
         "Sizes: nothing could be computed (too few people).",
     ]
     assert [shown.title for shown in section.tables] == ["Partly"]
+
+
+def test_people_with_a_reason_are_shown(tmp_path: Path) -> None:
+    """Whose baseline is not the first session, and why: nothing that could not be computed."""
+    rows = "participant_id\tsession_id_first\tsession_id\treason\nsub-02\tses-1\tses-2\texcluded (moved)\n"
+    (tmp_path / "group_baselines.tsv").write_text(rows)
+    section = beyond(Tables(tmp_path))
+    assert section.tables[0].rows == [["sub-02", "ses-1", "ses-2", "excluded (moved)"]]
+    assert not section.caveats
