@@ -56,8 +56,9 @@ def beyond(tables: Tables, told: Collection[str] = (), views: Mapping[str, View]
 
 
 def unfitted(table: pd.DataFrame) -> str:
-    """Why no model of a table was fitted, or nothing in it computed; "" where something was, or it has no rows, or these
-    tell of people: the reason is then what they tell.
+    """Why no model of a table was fitted, or nothing in it computed; "" where something was, or it has no rows.
+
+    Rows about people are never such: their reason is what they tell.
     """
     if (
         table.empty
