@@ -18,8 +18,8 @@ VOLUMES, REGISTRATION = "volume_difference", "registration"  # measures of the t
 NOTE = (
     "Volumes: each session was measured by itself. Registration: what moved between both images at the border of the "
     "mask; its mL are those of the first session times that. Interval: 95 %, of the noise of two scans, where the "
-    "method knows it and the visits can be compared; a true loss may be read smaller than it is. A change of few "
-    "percent in one person is not proof of atrophy."
+    "method knows it; that of registration only where the visits can be compared. A true loss may be read smaller or "
+    "larger than it is. A change of few percent in one person is not proof of atrophy."
 )
 ALONE = (
     "Each session was measured by itself: a change holds the error of both measurements, and the noise of two scans of "

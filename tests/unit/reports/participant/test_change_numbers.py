@@ -102,6 +102,15 @@ def test_a_doubtful_mask_is_marked(tmp_path: Path, first: Head) -> None:
     assert "do not trust: Session 2" in section(tmp_path, replace(after, volumes=excluded), before, [])
 
 
+def test_visits_that_are_not_alike_keep_the_interval_of_the_volumes_as_the_note_says(
+    tmp_path: Path, first: Head
+) -> None:
+    changes = [row("volume_difference", -1.0, 1.2, comparable="no"), row("registration", -2.0, comparable="no")]
+    table = section(tmp_path, first.report("2"), first.report("1"), changes)
+    assert f"{MINUS}2.2 to +0.2" in table
+    assert "that of registration only where the visits can be compared" in table
+
+
 def test_pairs_of_other_sessions_are_left_out() -> None:
     other = row("registration", -2.0, session_id_followup="ses-3")
     assert change_numbers.pair_of([other, row("registration", -1.0)], "1", "2") == {
