@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -352,7 +353,7 @@ def unlisted(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]]) -> l
 
 def _apart(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]]) -> list[str]:
     """A warning about people of whom clinical tables describe visits, but not most of those with derivatives; sessions
-    that nearly match are named by `nearly`.
+    that nearly match are named by `nearly`, and one named like the others (ses-5) is a visit without images.
     """
     described: dict[str, list[str]] = {}
     for person, label in clinical.values:
@@ -360,7 +361,8 @@ def _apart(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]]) -> lis
             described.setdefault(person, []).append(label)
     apart = []
     for person, labels in described.items():
-        other = [label for label in labels if label not in sessions[person]]
+        usual = {re.sub(r"\d+", "#", label or "") for label in sessions[person]}
+        other = [label for label in labels if label not in sessions[person] and re.sub(r"\d+", "#", label) not in usual]
         without = [label or "no session" for label in sessions[person] if label not in labels]
         if other and 2 * len(without) > len(sessions[person]) and not partners(other, sessions[person]):
             apart.append(f"{person} ({some(other, 3)}, but {some(without, 3)})")

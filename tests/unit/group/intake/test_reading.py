@@ -163,6 +163,14 @@ def test_people_whose_sessions_have_other_names_are_lost_and_named(tmp_path: Pat
     assert "sub-02 (ses-baseline, ses-followup, but ses-1, ses-2), sub-03 (ses-followup, but ses-2, ses-3)" in said
 
 
+def test_visits_without_images_are_no_loss(tmp_path: Path) -> None:
+    """Scores of one visit only, which is not the one that was scanned, and named like it."""
+    raw, out, _ = write_cohort(tmp_path, people=2, sessions=1, methods=("first",))
+    path = raw / "sub-02" / "sub-02_sessions.tsv"
+    path.write_text(path.read_text().replace("ses-1", "ses-2"))
+    assert not read_cohort(raw, out, load()).lost
+
+
 def test_sessions_of_people_whose_results_have_none_are_lost_and_named(tmp_path: Path) -> None:
     raw, out, _ = write_cohort(tmp_path, people=2, sessions=2, methods=("first",))
     (tmp_path / "flat").mkdir()
