@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from thalbids.errors import some
 from thalbids.methods.base import VISITS, LabelMap, Request
 from thalbids.methods.programmed import threads
 from thalbids.methods.whole_brain.samseg import Samsegs, labelled
@@ -98,8 +99,10 @@ def _odd(different: Mapping[tuple[str, str], float]) -> dict[str, str]:
         counts = Counter(itertools.chain.from_iterable(left))
         worst = [visit for visit, count in counts.items() if count == max(counts.values())]
         for visit in worst:
-            best = max(alike for pair, alike in different.items() if visit in pair)
-            odd[visit] = f"its brain is not that of the other visits (correlation {best:.2f} at best): the same person?"
+            others = {other: alike for pair, alike in different.items() for other in pair if visit in pair}
+            best = max(others.values())
+            named = some([other for other in others if other != visit])
+            odd[visit] = f"its brain is not that of {named} (correlation {best:.2f} at best): the same person?"
         left = {pair: alike for pair, alike in left.items() if not set(pair) & set(worst)}
     return odd
 

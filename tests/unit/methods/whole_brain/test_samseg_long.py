@@ -99,7 +99,7 @@ def test_a_visit_with_another_brain_is_left_out_and_named(tmp_path: Path, monkey
     brains = {"a": head(1, places[0]), "b": head(1, places[1]), "x": head(2, places[2])}
     matrices, odd = between(requests(tmp_path, brains))
     assert list(matrices) == ["a", "b"] and list(odd) == ["x"]
-    assert "not that of the other visits" in odd["x"]
+    assert "not that of a, b (correlation" in odd["x"]
     np.testing.assert_allclose(
         matrices["b"] @ np.linalg.inv(matrices["a"]), places[1] @ np.linalg.inv(places[0]), atol=1e-6
     )
