@@ -213,7 +213,7 @@ def _doubt_raters(
     job: SessionMasks, compared: Compared, methods: Mapping[str, SparseMask], raters: Mapping[str, SparseMask],
     as_drawn: Mapping[str, SparseMask], common: np.ndarray, place: Mapping[str, int],
 ) -> None:  # fmt: skip
-    """Say which of the raters' masks is probably wrong; its rows count all the same."""
+    """Say which of the raters' masks is in doubt; its rows count all the same."""
     for rater, mask in raters.items():
         rows = [row for row in compared.overlap if row["rater"] == rater]
         excluded = any(row["status"] == "excluded" for row in rows)
@@ -228,7 +228,7 @@ def _doubt_raters(
         for row in rows:
             row["doubt"] = doubt
         if doubt:
-            compared.problems.append(f"{job.name}: the mask of {rater} is probably wrong: {doubt}.")
+            compared.problems.append(f"{job.name}: the mask of {rater} is in doubt: {doubt}.")
 
 
 def _between_raters(

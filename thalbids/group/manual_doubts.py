@@ -30,7 +30,8 @@ BETTER = 0.15  # by which it must exceed the Dice coefficient by the header
 
 
 def contradicted(masks: Mapping[str, SparseMask], drawn: SparseMask, common: Mapping[str, Mapping[str, int]]) -> str:
-    """Why a manual mask is probably wrong by the methods of its session; "" where nothing says so.
+    """Why a manual mask may be wrong by the methods of its session; "" where nothing says so. Methods of one family
+    cannot tell who is wrong: then only that one of the two is.
 
     Parameters
     ----------
@@ -38,18 +39,22 @@ def contradicted(masks: Mapping[str, SparseMask], drawn: SparseMask, common: Map
     drawn : the manual mask, on their grid
     common : voxels in common with every method (and with itself), per method and under `RATER`
     """
+    if not drawn.voxels:
+        return "it is empty"
     seen = {name: witness for name, mask in masks.items() if (witness := _witness(name, mask)) is not None}
     places = _sides(drawn)
-    if places is None or len({witness.family for witness in seen.values()}) < 2:
+    if places is None or not seen:
         return ""
+    alone = len({witness.family for witness in seen.values()}) == 1
     sizes = {name: mask.voxels for name, mask in masks.items()} | {RATER: drawn.voxels}
     seen[RATER] = Witness(places, RATER, ())
     shares = {
         one: {other: common[one][other] / min(sizes[one], sizes[other]) for other in seen if other != one}
         for one in seen
     }
-    verdict = contradictions.judge(seen, shares)[0].get(RATER)
-    return "" if verdict is None or verdict.share <= contradictions.MOST else _words(verdict)
+    odd, undecided = contradictions.judge(seen, shares)
+    verdict = odd.get(RATER) or (undecided.get(RATER) if alone else None)
+    return "" if verdict is None or verdict.share <= contradictions.MOST else _words(verdict, alone)
 
 
 def exchanged_labels(path: Path, affine: np.ndarray) -> str:
@@ -133,11 +138,12 @@ def _sides(mask: SparseMask) -> dict[str, landmarks.Side] | None:
     return sides if APART_MM[0] <= apart <= APART_MM[1] else None
 
 
-def _words(verdict: MaskContradictions) -> str:
-    """What the methods say, for the table and the page."""
+def _words(verdict: MaskContradictions, alone: bool) -> str:
+    """What the methods say, for the table and the page; ``alone``: all are of one family."""
     worst = max(verdict.against, key=lambda contradiction: contradiction.excess)
     who = contradictions.names_of(verdict.against)
+    open_end = ", and no other family of methods tells which of the two is wrong" if alone else ""
     return (
-        f"{len(verdict.against)} of {verdict.heard} methods contradict it ({who}). Against {worst.other}: "
+        f"{len(verdict.against)} of {verdict.heard} methods contradict it ({who}){open_end}. Against {worst.other}: "
         + "; ".join(worst.words[:2])
     )

@@ -57,7 +57,7 @@ def test_a_mask_that_lies_six_millimetres_off_is_named_and_counts(tmp_path: Path
     assert doubt(compared).startswith("3 of 3 methods contradict it (freesurfer, first, synthalT1w).")
     assert f"towards the {way}" in doubt(compared)
     assert {row["status"] for row in compared.overlap} == {"ok"}
-    assert compared.problems[0].startswith("sub-1_ses-1: the mask of manual is probably wrong: ")
+    assert compared.problems[0].startswith("sub-1_ses-1: the mask of manual is in doubt: ")
 
 
 def test_a_lower_third_that_is_missing_is_named(tmp_path: Path) -> None:
@@ -66,9 +66,16 @@ def test_a_lower_third_that_is_missing_is_named(tmp_path: Path) -> None:
     assert "at the bottom" in doubt(judged(tmp_path, drawn))
 
 
-def test_one_method_alone_or_methods_of_one_family_do_not_decide(tmp_path: Path) -> None:
-    """Nobody can say which of two is wrong."""
-    assert doubt(judged(tmp_path, moved(1, 6), ("first",))) == ""
+def test_one_method_alone_cannot_say_which_of_two_is_wrong(tmp_path: Path) -> None:
+    said = doubt(judged(tmp_path, moved(1, 6), ("first",)))
+    assert said.startswith("1 of 1 methods contradict it (first), and no other family of methods tells which of the")
+    assert doubt(judged(tmp_path, thalami(1, 1.5, 1, 1), ("first",))) == ""
+
+
+def test_an_empty_mask_is_named(tmp_path: Path) -> None:
+    compared = judged(tmp_path, np.zeros(SHAPE))
+    assert doubt(compared) == "it is empty"
+    assert compared.problems[0].startswith("sub-1_ses-1: the mask of manual is in doubt: it is empty")
 
 
 def test_methods_that_contradict_each_other_do_not_decide(tmp_path: Path) -> None:

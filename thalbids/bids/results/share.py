@@ -35,7 +35,8 @@ TABLES = ("*_morph.tsv", "*_qc.json", "group_*.tsv", "descriptions.tsv")
 MASKS = ("*_label-thalamus_*_mask.nii.gz", "*_seg-thalamus_*_dseg.nii.gz", "*_seg-thalamus_*_dseg.tsv")
 IMAGES = ("*_probseg.nii.gz", "*_desc-brain_mask.nii.gz", "*_dseg.nii.gz", "*_dseg.tsv", "*_xfm.txt", "*_xfm.h5")
 HEADS = ("*_T1w.nii.gz", "*_FLAIR.nii.gz", "*_R1map.nii.gz", "*_T2w.nii.gz", "*_UNIT1.nii.gz")  # these show a face
-NEVER = ("group_ratings.tsv", "group_conflicts.tsv")  # free text of raters; cells of the clinical tables as they are
+# free text of raters; cells of the clinical tables as they are; age, sex and scores of every person
+NEVER = ("group_ratings.tsv", "group_conflicts.tsv", "group_people.tsv", "group_masks_shown.tsv")
 DESCS = ("thalamus", "icv", "siena", "change", "acquisition")  # of our own tables and QC documents
 RATERS = ("rater", "rater2")  # columns with names of people
 CHOICES = {"tables": TABLES, "masks": TABLES + MASKS, "all": TABLES + MASKS + IMAGES + HEADS}

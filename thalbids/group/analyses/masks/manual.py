@@ -180,7 +180,7 @@ def overlap_tables(cohort: Cohort, compared: Sequence[Compared], notes: Sequence
 
 
 def _doubts(frame: pd.DataFrame) -> Counter[tuple[str, str]]:
-    """How many manual masks that count are probably wrong, per rater and method."""
+    """How many manual masks that count are in doubt, per rater and method."""
     doubted = _with_doubt(one_per_person(frame, ["rater", "method"]))
     return Counter(zip(doubted["rater"], doubted["method"], strict=True))
 
@@ -310,7 +310,8 @@ OVERLAP: Mapping[str, Mapping[str, object]] = {
     **_STATUS, **REASON,
     "doubt": column(
         "Doubt about the manual mask",
-        "Why the manual mask is probably wrong: methods that agree with one another contradict it, its labels of left "
+        "Why the manual mask may be wrong: methods that agree with one another (or all there are, of one family) "
+        "contradict it, it is empty, its labels of left "
         "and right are exchanged, or its header was lost. A row whose status is ok counts all the same.",
     ),
 }  # fmt: skip
@@ -351,7 +352,7 @@ CONTAINMENT: Mapping[str, Mapping[str, object]] = {
 }
 AGREEMENT: Mapping[str, Mapping[str, object]] = {
     **_RATER, **METHOD, "quantity": column("Quantity", "What is estimated.", Levels=_QUANTITIES), **_ESTIMATE, **_N,
-    "n_doubted": count("Number in doubt", "Of these, those whose manual mask is probably wrong (group_overlap)."),
+    "n_doubted": count("Number in doubt", "Of these, those whose manual mask is in doubt (group_overlap)."),
     **REASON,
 }  # fmt: skip
 AGREEMENT_TESTS: Mapping[str, Mapping[str, object]] = {
@@ -442,7 +443,7 @@ def overlap_section(tables: Tables) -> Section:
 
 
 def doubt_lines(tables: Tables) -> list[str]:
-    """The manual masks that are probably wrong: how many there are, then each with the reason."""
+    """The manual masks that are in doubt: how many there are, then each with the reason."""
     table = tables.get("overlap", ("rater", "doubt"))
     doubted = _with_doubt(table).drop_duplicates(["participant_id", "session_id", "rater"])
     if doubted.empty:
@@ -453,8 +454,8 @@ def doubt_lines(tables: Tables) -> list[str]:
         for row in doubted.to_dict("records")
     ]
     first = (
-        f"{len(doubted)} of {counted(drawn, 'manual mask')} are probably wrong, and count where their status is ok: "
-        "correct their files, or take them out of the folder, and run again. "
+        f"{len(doubted)} of {counted(drawn, 'manual mask')} are in doubt, and count where their status is ok: "
+        "look at them; correct their files, or take them out of the folder, and run again. "
     )
     return [first + lines[0], *lines[1:]]
 

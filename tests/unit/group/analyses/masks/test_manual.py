@@ -310,11 +310,11 @@ def test_a_manual_mask_that_all_methods_contradict_is_told_first_and_counted(
         drawn = np.roll(thalami(0.9 + 0.03 * i), -6 if i == 3 else 0, 1)
         save(place(manual_dir, person) / mask_name(person, "manual", space=""), drawn, THALAMI)
     assert group((raw, out, manual_dir)) == 0
-    assert "warning: sub-03_ses-1: the mask of manual is probably wrong: 2 of 2" in capsys.readouterr().out
+    assert "warning: sub-03_ses-1: the mask of manual is in doubt: 2 of 2" in capsys.readouterr().out
     rows_of_overlap = read(out / "group_overlap.tsv")
     assert {row["participant_id"] for row in rows_of_overlap if row["doubt"] != "n/a"} == {"sub-03"}
     assert {row["status"] for row in rows_of_overlap} == {"ok"}
     assert {(row["n"], row["n_doubted"]) for row in read(out / "group_agreement.tsv")} == {("5", "1")}
     text = (out / "group.html").read_text()
-    assert "1 of 5 manual masks are probably wrong" in text
-    assert text.index("1 of 5 manual masks are probably wrong") < text.index("Overlap with the manual masks</h2>")
+    assert "1 of 5 manual masks are in doubt" in text
+    assert text.index("1 of 5 manual masks are in doubt") < text.index("Overlap with the manual masks</h2>")
