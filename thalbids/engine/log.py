@@ -108,10 +108,12 @@ class Reporter:
         """Warn on the terminal and in the log."""
         self.log(logging.WARNING, text, shown=True)
 
-    def remark(self, text: str) -> None:
-        """Say something now, and again in the last lines; a warning starts with ``warning:``."""
+    def remark(self, text: str, *, now: bool = True) -> None:
+        """Say something now, and again in the last lines (``now`` false: there alone); a warning starts with
+        ``warning:``.
+        """
         warns = text.startswith("warning:")
-        self.log(logging.WARNING if warns else logging.INFO, text.removeprefix("warning: "), shown=True)
+        self.log(logging.WARNING if warns else logging.INFO, text.removeprefix("warning: "), shown=now)
         self._last_words.append(text)
 
     def log(self, level: int, text: str, *, shown: bool = False) -> None:

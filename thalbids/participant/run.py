@@ -121,7 +121,7 @@ def participant(
                 cluster=settings.cluster,
             )
             for line in (*excluded_masks(planned, results), *other_people(planned, results)):
-                reporter.remark(line)
+                reporter.remark(line, now=False)
         with lock.shared_files(out_dir):
             add_software(out_dir, planned, results)
     if settings.outputs.report:

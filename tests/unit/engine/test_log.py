@@ -180,3 +180,13 @@ def test_a_log_folder_that_cannot_be_made_is_an_output_error(tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(OutputError, match="cannot be written"):
         Reporter(tmp_path / "out", stream=io.StringIO())
+
+
+def test_a_remark_for_the_end_is_said_once(out):
+    stream = io.StringIO()
+    with Reporter(out, settings="", stream=stream) as reporter:
+        reporter.remark("warning: at once and at the end")
+        reporter.remark("excluded: at the end", now=False)
+    shown = stream.getvalue()
+    assert shown.count("at once and at the end") == 2 and shown.count("excluded: at the end") == 1
+    assert "excluded: at the end" in (reporter.directory / "run.log").read_text()

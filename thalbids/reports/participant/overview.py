@@ -1,10 +1,12 @@
 """What a reader sees first: a row per session with a small picture, the volumes of one method, and what was flagged;
-how that method's volume went, against the smallest change that is more than noise; what is missing everywhere.
+how that method's volume went, against the smallest change that is more than noise; what is missing everywhere; visits
+that may show two people.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +16,7 @@ from thalbids.reports.text import DASH
 
 MOST_FLAGS = 3  # of a session, in the summary; the session has all
 Row = Mapping[str, str | None]
+_SAME_PERSON = re.compile(r"its image .*?the same person\?")  # participant/stages/person/alignment.py
 
 
 def leading(sessions: Sequence[Mapping[str, Any]]) -> str:
@@ -43,8 +46,27 @@ def context(sessions: Sequence[Mapping[str, Any]], change: Sequence[Row]) -> dic
         said = trend(trajectory_of, trajectory.places(change)[0])
     return {
         "method": method, "rows": [_row(session, method) for session in sessions], "chart": chart, "trend": said,
-        "missing": grouped(shared(sessions)),
+        "missing": grouped(shared(sessions)), "doubts": other_person(change),
     }  # fmt: skip
+
+
+def other_person(change: Sequence[Row]) -> list[str]:
+    """The pairs of visits whose images may show two people, each with the reason: no quality control of a session alone
+    can tell.
+
+    Examples
+    --------
+    >>> row = {"session_id_baseline": "ses-1", "session_id_followup": "ses-2", "status": "excluded"}
+    >>> reason = "torn; ses-2: its image could not be brought to that of ses-1 (a; b): is it the same person?; no rate"
+    >>> other_person([row | {"reason": reason}, row | {"reason": "torn"}])
+    ['ses-1 to ses-2: its image could not be brought to that of ses-1 (a; b): is it the same person?']
+    """
+    doubts: dict[str, None] = {}  # in order, each once
+    for row in change:
+        asked = _SAME_PERSON.search(str(row.get("reason") or ""))
+        if row.get("status") == "excluded" and asked is not None:
+            doubts[f"{row['session_id_baseline']} to {row['session_id_followup']}: {asked[0]}"] = None
+    return list(doubts)
 
 
 def trend(course: trajectory.Trajectory, along: Mapping[str, float]) -> str:

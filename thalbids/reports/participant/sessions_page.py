@@ -42,7 +42,9 @@ class Measure:
 
 
 OF_SESSION = (
-    Measure("brain", "Brain L", "Volume of the brain mask in litres", 1e-6, 3),
+    Measure(
+        "brain", "Brain mask L", "Volume of the brain mask in litres, the fluid around the brain included", 1e-6, 3
+    ),
     Measure("icv", "ICV L", "Intracranial volume in litres, the preferred source", 1e-6, 3),
     Measure(
         "FLAIR",

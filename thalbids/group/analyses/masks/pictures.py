@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 RED = palette.Style("#FF1744")  # of the manual mask, as in the paper
 ENDS = {"high": "much disease", "low": "little disease"}
+BY_VOLUME = {"high": "the smallest manual mask", "low": "the largest manual mask"}  # without EDSS and duration
 Key = tuple[str, str]
 
 SHOWN: dict[str, Column] = {
-    "which": column("Which", "high: highest EDSS, then longest disease, of those with a manual mask; low: the lowest."),
+    "which": column("Which", "high: highest EDSS, then longest disease, then smallest manual mask; low: the opposite."),
     **PARTICIPANT,
     **SESSION,
     "rater": column("Rater", "Whose mask is drawn."),
@@ -126,7 +127,15 @@ def _title(which: str, row: Mapping[str, Any]) -> str:
         f"EDSS {number(row['edss'], 1)}" if _there(row["edss"]) else "",
         f"{number(row['disease_duration'], 1)} years of disease" if _there(row["disease_duration"]) else "",
     ]
-    return f"{ENDS[which].capitalize()} ({', '.join(filter(None, facts))})"
+    said = ", ".join(filter(None, facts))
+    start = _end(which, row)
+    return f"{start[0].upper()}{start[1:]}" + (f" ({said})" if said else "")
+
+
+def _end(which: str, row: Mapping[str, Any]) -> str:
+    """What the person stands for: disease only where something is known of it."""
+    known = _there(row.get("edss")) or _there(row.get("disease_duration"))
+    return (ENDS if known else BY_VOLUME)[which]
 
 
 def _there(value: Any) -> bool:
@@ -142,6 +151,6 @@ def shown(tables: Tables) -> list[Picture]:
             continue
         names = listed([look.label(name) for name in str(row["methods"]).split()], 12)
         source = "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
-        alt = f"Slices through the thalami of a person with {ENDS[str(row['which'])]}: manual mask and {names}."
+        alt = f"Slices through the thalami of a person with {_end(str(row['which']), row)}: manual mask and {names}."
         result.append(Picture(source, alt, str(row["file"])))
     return result

@@ -385,6 +385,7 @@ def section(tables: Tables) -> Section:
         return section
     summary = tables.get("change_summary", ("method", "diagnosis", "measure", "mean", "sd", "n"))
     of_all = rows_of(summary, measure="delta_percent", diagnosis="all").dropna(subset=["mean"]).sort_values("mean")
+    of_all = of_all[of_all["n"] > 1]  # one person has no mean
     if len(of_all):
         first, last = of_all.iloc[0], of_all.iloc[-1]
         text = f"The mean change is {_mean_of(first)}"

@@ -82,3 +82,14 @@ def test_a_session_without_t1w_is_drawn_on_its_reference(tmp_path: Path) -> None
     assert set(made.frame["methods"]) == {"first"}  # which is all that the session has
     text = (tmp_path / made.frame["file"][0]).read_text()
     assert "of the FLAIR" in text and "T1w" not in text
+
+
+def test_without_scores_nobody_is_said_to_have_much_disease(tmp_path: Path) -> None:
+    cohort, overlap, drawn = study(tmp_path, [np.nan, np.nan])
+    visits = cohort.visits.assign(disease_duration=np.nan)
+    (made,) = pictures.pictures(replace(cohort, visits=visits), overlap, drawn, ("first",))
+    rows = made.frame.set_index("which")
+    assert rows["participant_id"].to_dict() == {"high": "sub-001", "low": "sub-000"}  # 8 and 9 mL
+    high, low = ((tmp_path / rows.loc[end, "file"]).read_text() for end in ("high", "low"))
+    assert "The smallest manual mask" in high and "The largest manual mask" in low
+    assert "disease" not in high + low
