@@ -56,6 +56,17 @@ def pair_of(changes: Sequence[Row], first: str | None, later: str | None) -> Pai
     return {(str(row["method"]), str(row["measure"])): row for row in rows}
 
 
+def turned(changes: Sequence[Row], first: ComparedSession, later: ComparedSession, ends: tuple[str, str]) -> list[str]:
+    """What is said where the dates contradict the order of the labels (``ends``), in which the page shows visits."""
+    if pair_of(changes, *ends) or not pair_of(changes, *reversed(ends)):
+        return []
+    text = (
+        f"By their dates {later.title} is the earlier visit: this part shows the change the other way round. The "
+        f"course over time and the table of change go from {later.title} to {first.title}, with intervals."
+    )
+    return [text]
+
+
 def rows(first: ComparedSession, later: ComparedSession, pair: Pair) -> list[dict[str, Any]]:
     """Two rows of each method that gave a volume in both sessions: by the volumes, and by registration where that was
     tried.

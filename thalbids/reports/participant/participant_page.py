@@ -272,7 +272,12 @@ class _Shown:
         pair = change_numbers.pair_of(changes, first.session.session, self.session.session)
         self.change = change_numbers.context(before, after, pair)
         self.change["brain"] = change_numbers.whole_brain(self.session.brain_change)
-        self.change["remarks"] = [*self.words.since(first.session.session), *self.change["remarks"]]
+        ends = str(first.session.session), str(self.session.session)
+        self.change["remarks"] = [
+            *change_numbers.turned(changes, before, after, ends),
+            *self.words.since(first.session.session),
+            *self.change["remarks"],
+        ]
         method = since_first.leading(before.masks, after.masks)
         if not method:
             return

@@ -172,3 +172,11 @@ def test_whole_brain_change_in_words() -> None:
     assert sentences[0] == f"Whole brain since Session 1: {MINUS}0.53 % (PBVC, from SIENA)."
     assert sentences[1] == "Whole brain since Session 1: not measured (no brain)."
     assert sentences[2].endswith("Do not use it: a change of -31 % is not plausible.")
+
+
+def test_dates_that_contradict_the_labels_are_told(tmp_path: Path, first: Head) -> None:
+    ends = {"session_id_baseline": "ses-2", "session_id_followup": "ses-1"}
+    table = section(tmp_path, first.report("2"), first.report("1"), [row("volume_difference", -1.0, 1.2, **ends)])
+    assert "By their dates Session 2 is the earlier visit" in table
+    table = section(tmp_path, first.report("2"), first.report("1"), [row("volume_difference", -1.0, 1.2)])
+    assert "By their dates" not in table
