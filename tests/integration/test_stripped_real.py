@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import DATA_ROOT
 from tests.realdata import build
 from thalbids import demo
+from thalbids.cli.main import main
+from thalbids.files import read_table
 from thalbids.image.io import load_image
 from thalbids.image.orientation import to_ras
 from thalbids.inference.head import Head
@@ -58,3 +60,6 @@ def test_the_demo_is_seen_as_stripped_and_its_icv_is_that_of_the_mask(tmp_path: 
     assert head.stripped
     assert dice(head.brain > 0, np.asarray(image.dataobj) != 0) > 0.99  # and not cut short of the cortex
     assert head.icv_mm3 == pytest.approx(float(head.brain.sum()) * abs(np.linalg.det(image.affine[:3, :3])))
+    assert main(["segment", str(tmp_path / "T1w.nii.gz")]) == 0
+    (row,) = read_table(tmp_path / "T1w_thalamus.tsv")
+    assert "skull-stripped" in str(row["icv_note"])

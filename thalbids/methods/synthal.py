@@ -136,8 +136,9 @@ def segment_image(
 
     Returns
     -------
-    Labels (10 left, 49 right), probabilities, brain mask and volumes; ``metadata`` has ``IntracranialVolumeMm3`` and
-    what the method says about itself (``FlipDice``, ``Confidence`` ...).
+    Labels (10 left, 49 right), probabilities, brain mask and volumes; ``metadata`` has ``IntracranialVolumeMm3``,
+    ``SkullStripped`` (then that volume lacks what the stripping removed inside the skull) and what the method says of
+    itself (``FlipDice``, ``Confidence`` ...).
 
     Raises
     ------
@@ -160,7 +161,7 @@ def segment_image(
         **segmentation.metadata,
         "IntracranialVolumeMm3": None if head.cut_off else head.icv_mm3,
     }
-    metadata["ThalamiSeen"] = head.places
+    metadata |= {"ThalamiSeen": head.places, "SkullStripped": head.stripped}
     return Segmentation(
         native(segmentation.labels), image.affine, native(segmentation.probability), metadata, native(head.brain)
     )

@@ -15,12 +15,13 @@ from thalbids.families import embedded
 from thalbids.methods.embedded import SynthalSettings
 from thalbids.methods.synthal import weights_checksum
 from thalbids.participant.session import PlannedMask
+from thalbids.participant.stages.session.icv import STRIPPED_NOTE
 from thalbids.participant.stages.session.measures import DIAGNOSTICS, volume_rows
 from thalbids.settings import Settings
 
 COLUMNS = (
     "scan", "volume_mm3", "volume_left_mm3", "volume_right_mm3", "volume_soft_mm3", "voxels", "voxel_volume_mm3",
-    "icv_mm3", "status", "reason",
+    "icv_mm3", "status", "reason", "icv_note",
 )  # fmt: skip
 MOST_LABELS = 64
 
@@ -63,6 +64,7 @@ def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> 
         good += row["status"] == "ok"
         note = "" if row["status"] == "ok" else f"  NOT TRUSTED: {row['reason']}"
         icv = "n/a (the field of view cuts the head)" if row["icv_mm3"] is None else f"{row['icv_mm3'] / 1000:.0f} mL"
+        icv += f" ({row['icv_note']})" if row["icv_note"] else ""
         print(
             f"{scan}: {row['volume_mm3'] / 1000:.2f} mL (left {row['volume_left_mm3'] / 1000:.2f}, "
             f"right {row['volume_right_mm3'] / 1000:.2f}), ICV {icv}{note}"
@@ -117,7 +119,9 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
         head=segmentation.metadata["ThalamiSeen"], icv=[{"source": family, "icv_mm3": icv}],
     )  # fmt: skip
     judged = volume_rows([PlannedMask(family, family, ("T1w",), "T1w")], document["Masks"])[0]
-    row = {key: value for key, value in {**judged, "scan": scan.name, "icv_mm3": icv}.items() if key in COLUMNS}
+    note = STRIPPED_NOTE if segmentation.metadata["SkullStripped"] else None
+    told = {**judged, "scan": scan.name, "icv_mm3": icv, "icv_note": note}
+    row = {key: value for key, value in told.items() if key in COLUMNS}
     for flag in (document["Brain"] or {}).get("flags", []):
         print(f"{scan}: {flag['reason']} {flag['advice']}", file=sys.stderr)
     labels = looks_like_labels(np.asarray(image.dataobj))
