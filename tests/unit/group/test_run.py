@@ -179,7 +179,7 @@ def test_who_is_in_one_place_only(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert main([str(raw), str(out), "group", *more]) == 1
         shown = capsys.readouterr().out
         assert "exit code 1, people or sessions are lost: 1 of 3 participants with derivatives have no row" in shown
-    assert "1 participants of the clinical tables have no derivatives: sub-01." in shown
+    assert "participants of the clinical tables without derivatives: 1 (sub-01)." in shown
     assert {row["participant_id"] for row in read(out / "group_volumes.tsv")} == {"sub-02", "sub-03", "sub-04"}
 
 

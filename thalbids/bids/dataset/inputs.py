@@ -296,6 +296,9 @@ class _Finder:
         if not there:
             return f"no T1w: {where} holds no image or is not there."
         start = f"sub-{subject}_" + (f"ses-{session}_" if session else "")
+        folders = [name for name in there if name.startswith(start) and "T1w.nii" in name and (anat / name).is_dir()]
+        if folders:
+            return f"no T1w: {where}/{folders[0]} is a folder; put the image itself there."
         stale = " The --bids-database-dir may be out of date: delete it." if self.from_database else ""
         return f"no T1w named {start}[...]T1w.nii.gz in {where}, which holds {some(there, 3) or 'nothing'}.{stale}"
 

@@ -381,9 +381,9 @@ def _told(clinical: ClinicalData, sessions: Mapping[str, Sequence[str]], conflic
     without = [] if clinical.listed else [person for person in sessions if person not in people]
     only = [person for person in people if person not in sessions]
     if without:
-        notes.append(f"{len(without)} participants with derivatives are in no clinical table: {some(without)}.")
+        notes.append(f"participants with derivatives in no clinical table: {len(without)} ({some(without)}).")
     if only:
-        notes.append(f"{len(only)} participants of the clinical tables have no derivatives: {some(sorted(only))}.")
+        notes.append(f"participants of the clinical tables without derivatives: {len(only)} ({some(sorted(only))}).")
     return notes
 
 

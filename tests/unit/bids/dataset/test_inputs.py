@@ -278,11 +278,13 @@ class TestBadInput:
             "sub-05/anat/sub-06_T1w.nii.gz",
             "sub-06/ses-1/anat/sub-06_T1w.nii.gz",
             "sub-07/anat/sub-07_ses-1_T1w.nii.gz",
+            "sub-08/anat/sub-08_T1w.nii.gz/inside.txt",
         )
         good, *bad = find_sessions(root)
         assert good.problem is None
         assert all("no T1w" in str(session.problem) for session in bad)
-        assert [session.name for session in bad] == ["sub-02", "sub-04", "sub-05", "sub-06_ses-1", "sub-07"]
+        assert [session.name for session in bad] == ["sub-02", "sub-04", "sub-05", "sub-06_ses-1", "sub-07", "sub-08"]
+        assert "sub-08/anat/sub-08_T1w.nii.gz is a folder" in str(bad[-1].problem)
         assert str(bad[0].problem).startswith("no T1w, and FLAIR not used: sub-02/anat/sub-02_FLAIR.json: the JSON")
         assert "named sub-04_[...]T1w.nii.gz in sub-04/anat, which holds sub-04_t1w.nii.gz" in str(bad[1].problem)
 

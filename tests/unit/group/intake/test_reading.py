@@ -135,7 +135,7 @@ def test_further_people_of_participants_tsv_are_no_loss(tmp_path: Path) -> None:
     with (raw / "participants.tsv").open("a") as stream:
         stream.write((raw / "participants.tsv").read_text().splitlines()[-1].replace("sub-04", "sub-99") + "\n")
     cohort = cohort_of(raw, out)
-    assert cohort.lost == [] and any("have no derivatives: sub-99" in note for note in cohort.notes)
+    assert cohort.lost == [] and any("without derivatives: 1 (sub-99)" in note for note in cohort.notes)
 
 
 def test_a_table_of_participants_without_rows_loses_everybody(tmp_path: Path) -> None:
