@@ -36,7 +36,7 @@ _RAS_LPS = np.array([-1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True)
-class TemplateImages:
+class TemplateFiles:
     """A template's files.
 
     Attributes
@@ -51,7 +51,7 @@ class TemplateImages:
     brain: Path | None = None
 
 
-def find_template(wanted: str) -> TemplateImages:
+def find_template(wanted: str) -> TemplateFiles:
     """The template of a name of TemplateFlow (``MNI152NLin2009cAsym``), of a file, or of ``NAME=FILE``.
 
     Raises
@@ -69,11 +69,11 @@ def find_template(wanted: str) -> TemplateImages:
     if not files:
         problem = f"the template {wanted} is not on this machine."
         raise MissingToolError(problem, f"Fetch it: thalbids fetch template:{wanted}", templates.folder(wanted))
-    return TemplateImages(wanted, *files)
+    return TemplateFiles(wanted, *files)
 
 
 def estimate(
-    t1w: nib.Nifti1Image, brain: nib.Nifti1Image, template: TemplateImages, kind: str, output: Path, seed: int = 1
+    t1w: nib.Nifti1Image, brain: nib.Nifti1Image, template: TemplateFiles, kind: str, output: Path, seed: int = 1
 ) -> dict[str, object]:
     """Register a T1w image to a template and write the transform.
 
@@ -160,7 +160,7 @@ def map_points(transform: sitk.Transform, shape: tuple[int, int, int], affine: n
     return start + moved
 
 
-def _of_file(path: Path, name: str) -> TemplateImages:
+def _of_file(path: Path, name: str) -> TemplateFiles:
     if not path.is_file():
         raise UsageError("the template is not there.", "Check the path given to --template.", path)
     match = re.search(r"tpl-([0-9A-Za-z]+)", path.name)
@@ -169,7 +169,7 @@ def _of_file(path: Path, name: str) -> TemplateImages:
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name for a template.", "Give letters and digits: --template NAME=FILE.", path)
     brain = path.with_name(re.sub(r"_[0-9A-Za-z]+\.nii(\.gz)?$", "_desc-brain_mask.nii.gz", path.name))
-    return TemplateImages(name, path.absolute(), brain.absolute() if brain != path and _there(brain) else None)
+    return TemplateFiles(name, path.absolute(), brain.absolute() if brain != path and _there(brain) else None)
 
 
 def _there(path: Path) -> bool:
@@ -177,7 +177,7 @@ def _there(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _template_images(template: TemplateImages) -> tuple[nib.Nifti1Image, np.ndarray | None]:
+def _template_images(template: TemplateFiles) -> tuple[nib.Nifti1Image, np.ndarray | None]:
     """The template, cut to its brain where that is known (a mask, or a template that is brain-extracted)."""
     image = load_image(template.image)
     data = np.asarray(image.dataobj)

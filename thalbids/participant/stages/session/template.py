@@ -10,7 +10,7 @@ from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.image.io import load_image, load_labels
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import given, image_of
-from thalbids.registration.template import EXTENSION, TemplateImages, find_template
+from thalbids.registration.template import EXTENSION, TemplateFiles, find_template
 from thalbids.types import tool_entry
 
 MEMORY_GB = {"affine": 1.5, "syn": 3.0}
@@ -64,7 +64,7 @@ def to_template(inputs: Inputs, outputs: Outputs, params: TemplateParams, upstre
     from thalbids.registration.template import estimate
 
     t1w, brain = given(inputs, "T1w"), given(inputs, "brain")
-    template = TemplateImages(params.template, given(inputs, "template"), inputs["template brain"])
+    template = TemplateFiles(params.template, given(inputs, "template"), inputs["template brain"])
     image = image_of(params.sources[0])
     record: dict[str, Any] = {
         "Sources": list(params.sources),
