@@ -195,7 +195,7 @@ def _against_raters(
                     "doubt": "",
                 }
             )
-        best = max((float(str(row["dice"])) for row in rows if row["dice"] == row["dice"]), default=math.nan)
+        best = _best_dice(rows, math.nan)
         if not reference.voxels and volumes[rater] > 0:
             best = 0.0  # it lies outside the field of view
         if best < another_person:
@@ -207,6 +207,11 @@ def _against_raters(
                 row |= {"status": "excluded", "reason": reason}
             compared.problems.append(f"{_name(compared)}: {reason}.")
         compared.overlap += rows
+
+
+def _best_dice(rows: Sequence[Mapping[str, object]], none: float) -> float:
+    """The largest Dice coefficient of a rater's rows; ``none`` where they have none."""
+    return max((float(str(row["dice"])) for row in rows if row["dice"] == row["dice"]), default=none)
 
 
 def _doubt_raters(
@@ -221,8 +226,7 @@ def _doubt_raters(
         shared = {one: {other: int(common[i, j]) for other, j in order.items()} for one, i in order.items()}
         said = [] if excluded else [manual_doubts.contradicted(methods, mask, shared)]
         if excluded or said != [""]:
-            best = max((float(str(row["dice"])) for row in rows if row["dice"] == row["dice"]), default=0.0)
-            said.append(manual_doubts.lost_header(as_drawn[rater], methods, best))
+            said.append(manual_doubts.lost_header(as_drawn[rater], methods, _best_dice(rows, 0.0)))
         said.append(manual_doubts.exchanged_labels(job.raters[rater], as_drawn[rater].affine))
         doubt = "; ".join(filter(None, said))
         for row in rows:

@@ -10,6 +10,7 @@ from thalbids.bids.tabular.tables import Table
 from thalbids.errors import some
 from thalbids.group.cohort import Cohort, baseline, visit_pairs
 
+MOST_UNUSED = 100  # columns that are named
 MANY_WITHOUT = 3  # tables of models without one that was fitted, beyond which they share a line
 
 
@@ -81,9 +82,6 @@ def tables_line(n: int, empty: int) -> str:
     ('64 tables', '64 tables (1 without rows)')
     """
     return counted(n, "table", "tables") + (f" ({empty} without rows)" if empty else "")
-
-
-MOST_UNUSED = 100  # columns that are named
 
 
 def clinical_lines(columns: Mapping[str, Sequence[str]], unused: Sequence[str]) -> list[str]:

@@ -67,13 +67,9 @@ def exchanged_labels(path: Path, affine: np.ndarray) -> str:
     if not all(map(len, voxels.values())):
         return ""
     left, right = (float(affine[0, :3] @ points.mean(axis=0)) for points in voxels.values())
-    return (
-        ""
-        if left < right
-        else (
-            f"its label of the left thalamus ({LEFT_THALAMUS}) lies right of that of the right one ({RIGHT_THALAMUS})"
-        )
-    )
+    if left < right:
+        return ""
+    return f"its label of the left thalamus ({LEFT_THALAMUS}) lies right of that of the right one ({RIGHT_THALAMUS})"
 
 
 def lost_header(drawn: SparseMask, methods: Mapping[str, SparseMask], dice_by_header: float) -> str:

@@ -300,7 +300,7 @@ class _Finder:
         if folders:
             return f"no T1w: {where}/{folders[0]} is a folder; put the image itself there."
         stale = " The --bids-database-dir may be out of date: delete it." if self.from_database else ""
-        return f"no T1w named {start}[...]T1w.nii.gz in {where}, which holds {some(there, 3) or 'nothing'}.{stale}"
+        return f"no T1w named {start}[...]T1w.nii.gz in {where}, which holds {some(there, 3)}.{stale}"
 
 
 def _root(bids_dir: Path | str) -> Path:

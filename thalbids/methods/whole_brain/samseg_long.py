@@ -99,9 +99,9 @@ def _odd(different: Mapping[tuple[str, str], float]) -> dict[str, str]:
         counts = Counter(itertools.chain.from_iterable(left))
         worst = [visit for visit, count in counts.items() if count == max(counts.values())]
         for visit in worst:
-            others = {other: alike for pair, alike in different.items() for other in pair if visit in pair}
-            best = max(others.values())
-            named = some([other for other in others if other != visit])
+            pairs = {pair: alike for pair, alike in different.items() if visit in pair}
+            named = some([other for pair in pairs for other in pair if other != visit])
+            best = max(pairs.values())
             odd[visit] = f"its brain is not that of {named} (correlation {best:.2f} at best): the same person?"
         left = {pair: alike for pair, alike in left.items() if not set(pair) & set(worst)}
     return odd

@@ -48,8 +48,8 @@ def beyond(tables: Tables, told: Collection[str] = (), views: Mapping[str, View]
         shown = generic(tables, name, view)
         if why:
             section.caveats.append(f"{view.title}: nothing could be computed ({why}).")
-        elif shown.rows:
-            section.tables.append(shown)
+        else:
+            section.show(shown)
     if not section.tables and not section.caveats:
         section.nothing = "Nothing beyond the paper's analyses was computed in this run."
     return section
@@ -60,15 +60,13 @@ def unfitted(table: pd.DataFrame) -> str:
 
     Rows about people are never such: their reason is what they tell.
     """
-    if (
-        table.empty
-        or "participant_id" in table.columns
-        or (table["estimate"].notna().any() if "estimate" in table.columns else False)
-    ):
+    if table.empty or "participant_id" in table.columns:
         return ""
-    if "n" in table.columns and (table["n"] == 0).all() and "reason" not in table.columns:
-        return "no participants"
-    if "reason" not in table.columns or ("estimate" not in table.columns and table["reason"].isna().any()):
+    if "estimate" in table.columns and table["estimate"].notna().any():
+        return ""
+    if "reason" not in table.columns:
+        return "no participants" if "n" in table.columns and (table["n"] == 0).all() else ""
+    if "estimate" not in table.columns and table["reason"].isna().any():
         return ""
     return words.listed([str(reason) for reason in table["reason"].dropna().unique()], 3)
 

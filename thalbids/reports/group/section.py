@@ -55,6 +55,10 @@ class Section:
         """Figures that could be made."""
         self.figures += [figure for figure in figures if figure is not None]
 
+    def show(self, *tables: PageTable) -> None:
+        """Tables that have rows."""
+        self.tables += [table for table in tables if table.rows]
+
 
 def per_group(table: pd.DataFrame, cell: Callable[[Any], str]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table of methods times diagnoses; ``cell`` makes a text from a row of ``table``."""

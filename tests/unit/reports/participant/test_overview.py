@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from thalbids.participant.stages.person import alignment
 from thalbids.reports.participant import overview
 from thalbids.reports.participant.trajectory import Point, Trajectory
 from thalbids.reports.text import DASH
@@ -79,3 +80,12 @@ def test_change_of_visits_that_differ_and_of_an_earlier_visit() -> None:
     assert said.startswith("\N{MINUS SIGN}3.0 % at ses-2 (no volume at ses-3);")
     wide = Trajectory("A", 12.0, [Point(0, 100.0, 0.2, False), Point(1, 121.0, 0.2, False)])
     assert "up to 22.1 % (95 %), so this is within noise" in overview.trend(wide, {"ses-1": 0, "ses-2": 1})
+
+
+@pytest.mark.parametrize(
+    "record", [{"Chosen": None, "Reason": "cut-off; not sharp"}, {"Chosen": "ants", "Correlation": 0.3}]
+)
+def test_what_an_alignment_says_of_another_person_is_known_again(record: dict[str, object]) -> None:
+    why = alignment.other_person({"First": "1", **record})
+    row = {"session_id_baseline": "ses-1", "session_id_followup": "ses-2", "status": "excluded"}
+    assert overview.other_person([row | {"reason": f"torn; ses-2: {why}; no rate"}]) == [f"ses-1 to ses-2: {why}"]

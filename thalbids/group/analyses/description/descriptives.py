@@ -188,8 +188,7 @@ def section(tables: Tables) -> Section:
         samples = list(dict.fromkeys(described["sample"])) if "sample" in described.columns else [None]
         for sample in samples:
             rows = described if sample is None else rows_of(described, sample=sample)
-            shown = _descriptives(tables, rows, sample)
-            section.tables += [shown] if shown.rows else []
+            section.show(_descriptives(tables, rows, sample))
         first = described if samples[0] is None else rows_of(described, sample=str(samples[0]))
         ages = rows_of(first, variable="age")
         small = ages[(ages["diagnosis"] != "all") & (ages["n"] < 10)]
@@ -211,8 +210,7 @@ def section(tables: Tables) -> Section:
         )
     _where(section, tables)
     missing = tables.get("missing", ("analysis", "outcome", "method", "n_total", "n_used"))
-    ledger = _ledger(tables, missing)
-    section.tables += [ledger] if ledger.rows else []
+    section.show(_ledger(tables, missing))
     if section.nothing and (section.tables or section.figures):
         section.nothing = ""
     return section
