@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from thalbids.engine.scheduler import Lost
-from thalbids.engine.workers import THREAD_VARIABLES, Job, Workers, keys
+from thalbids.engine.workers import Job, Workers, keys, thread_variables
 from thalbids.errors import MissingToolError, ThalbidsError, UsageError
 from thalbids.settings import Cluster
 
@@ -248,7 +248,7 @@ def check(settings: Cluster, *, gpu: bool) -> None:
 
 def prologue(settings: Cluster) -> list[str]:
     """Lines of the job script before the worker: environment of ours, then what the user gave."""
-    ours = _NODE | dict.fromkeys(THREAD_VARIABLES, str(settings.cores))
+    ours = _NODE | thread_variables(settings.cores)
     ours |= {name: os.environ[name] for name in ("MPLCONFIGDIR",) if name in os.environ}
     return [f"export {name}={shlex.quote(value)}" for name, value in ours.items()] + list(settings.prologue)
 

@@ -17,7 +17,7 @@ from thalbids.engine.execute import Outcome
 from thalbids.engine.log import Reporter
 from thalbids.engine.scheduler import Lost, Scheduler
 from thalbids.engine.step import Step, StepResult, check_plan
-from thalbids.engine.workers import THREAD_VARIABLES, Workers
+from thalbids.engine.workers import Workers, thread_variables
 from thalbids.settings import Cluster
 
 
@@ -115,9 +115,10 @@ def _worker_memory_gb(steps: Sequence[Step], nprocs: int, mem_gb: float) -> floa
 
 @contextmanager
 def thread_environment(threads: int) -> Iterator[None]:
-    """Set the variables that tell numerical libraries how many threads to use (they read them when they are loaded)."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    """Set the variables that tell numerical libraries how many threads to use."""
+    variables = thread_variables(threads)
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:

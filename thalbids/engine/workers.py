@@ -31,7 +31,6 @@ DEATH_NOTICE_S = 10  # how long after a loss the message about its cause may com
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
 )
@@ -52,6 +51,14 @@ DASK: dict[str, Any] = {
     "distributed.worker.memory.terminate": 0.95,
     "distributed.worker.profile.enabled": False,
 }
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """The variables that tell numerical libraries how many threads to use (they read them when they are loaded).
+
+    The linear algebra of numpy and scipy (OpenBLAS) keeps to one: its last digits depend on the number.
+    """
+    return dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass

@@ -287,3 +287,14 @@ def test_the_python_interface_is_loaded_when_asked_for() -> None:
     assert {"segment", "__version__"} <= set(dir(thalbids))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = thalbids.nothing  # type: ignore[attr-defined]
+
+
+def test_linear_algebra_keeps_to_one_thread() -> None:
+    """Its last digits depend on the number of threads, and so the bytes of results would."""
+    code = "import thalbids.cli.main, os, numpy; print(os.environ['OPENBLAS_NUM_THREADS'])"
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "7"}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout == "1\n"
+    early = "import thalbids.cli.main, sys; print('numpy' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", early], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"

@@ -130,9 +130,8 @@ def warn(inputs, outputs, params, upstream):
 
 
 def environment(inputs, outputs, params, upstream):
-    from thalbids.engine.engine import THREAD_VARIABLES
-
-    write_text(outputs["out"], " ".join(str(os.environ.get(name)) for name in THREAD_VARIABLES) + f" {os.getpid()}")
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OPENBLAS_NUM_THREADS")
+    write_text(outputs["out"], " ".join(str(os.environ.get(name)) for name in names) + f" {os.getpid()}")
     return Done()
 
 

@@ -25,6 +25,8 @@ from thalbids.participant.session import SessionPlan, SubjectPlan
 from thalbids.participant.stages.person import alignment
 from thalbids.participant.step_io import given, labels_of, there
 
+DECIMALS = 9  # of what is recorded: further digits depend on the processor
+
 
 @dataclass(frozen=True)
 class RegisteredParams(Params):
@@ -64,7 +66,7 @@ def add_step(subject: SubjectPlan, first: SessionPlan, later: SessionPlan) -> st
         ),
         after=_waits(subject, (first, later), methods),
         record=record,
-        version=4,  # NoiseSd
+        version=5,  # rounded
     )
     return step.name
 
@@ -104,8 +106,9 @@ def registered(inputs: Inputs, outputs: Outputs, params: RegisteredParams, upstr
             except ThalbidsError as error:
                 changes[desc] = {"Reason": error.problem}
             else:
-                logs = {"LogBoth": change.both, "LogLeft": change.left, "LogRight": change.right}
-                changes[desc] = logs | {"OddShare": change.odd, "NoiseSd": change.noise}
+                numbers = {"LogBoth": change.both, "LogLeft": change.left, "LogRight": change.right}
+                numbers |= {"OddShare": change.odd, "NoiseSd": change.noise}
+                changes[desc] = {name: round(number, DECIMALS) for name, number in numbers.items()}
     told = (
         "Logarithm of the later over the earlier volume, by registration at the border of each mask; OddShare: share "
         "of the border where the two differ by more than a movement explains; NoiseSd: SD of LogBoth as least squares "

@@ -60,6 +60,9 @@ def test_the_row_of_a_pair(tmp_path: Path) -> None:
     assert float(row["volume_followup_ml"] or 0) == pytest.approx(16 * math.exp(change["LogBoth"]))
     assert float(row["delta_left_percent"] or 0) == pytest.approx(100 * math.expm1(change["LogLeft"]))
     assert (row["interval_source"], row["status"]) == ("known_change", "ok")
+    numbers = [number for name, number in change.items() if name != "Reason"]
+    assert len(numbers) == 5
+    assert numbers == [round(number, 9) for number in numbers]  # not the digits that processors differ in
 
 
 @pytest.mark.parametrize(("noise", "least"), [(0.002, True), (0.01, False)])
