@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 from thalbids.errors import OutputError
@@ -50,3 +51,18 @@ def output_error(error: OSError, path: Path) -> OutputError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return OutputError(*_DENIED, path)
     return OutputError(f"cannot be written ({error.strerror or error}).", "Check the output folder.", path)
+
+
+def check_writable(out_dir: Path) -> None:
+    """Refuse an output folder that a run could not make, or not write its logs into; writes nothing.
+
+    Raises
+    ------
+    OutputError
+        The nearest folder that is there may not be written.
+    """
+    for folder in (out_dir, out_dir / "logs" / "lock"):
+        there = next(place for place in (folder, *folder.parents) if os.path.exists(place))  # noqa: PTH110 (raises where a folder above is closed)
+        if not os.access(there, os.W_OK | os.X_OK):
+            read_only = os.statvfs(there).f_flag & os.ST_RDONLY
+            raise output_error(OSError(errno.EROFS if read_only else errno.EACCES, ""), out_dir)

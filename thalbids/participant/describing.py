@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from thalbids.engine.step import Step
 from thalbids.methods.registry import LEFT_OUT, Choice
+from thalbids.participant.foreseen import unreadable
 from thalbids.participant.session import REGISTERED, SessionPlan, SubjectPlan
 from thalbids.participant.stages.session.masks import STALE
 from thalbids.registration.strategies import note_on
@@ -45,8 +46,13 @@ def stale(subjects: Iterable[SubjectPlan]) -> list[str]:
     return [f"{told}: {named}"] if named else []
 
 
-def dry_run(subjects: Sequence[SubjectPlan], steps: Sequence[Step], choice: Choice) -> str:
-    """The plan for reading: per session what is there, what is missing, which mask comes from where, what would run."""
+def dry_run(
+    subjects: Sequence[SubjectPlan], steps: Sequence[Step], choice: Choice, last: Sequence[str] = (), done: int = 0
+) -> str:
+    """The plan for reading: per session what is there, what is missing, which mask comes from where, what would run.
+
+    ``last`` is said after it; ``done`` steps have results of an earlier run.
+    """
     lines = [f"methods: {', '.join(m.family for m in choice.methods if m.family not in choice.kept)}"]
     lines += [f"  {name}: {note}" for name, note in choice.notes.items() if not note.startswith(LEFT_OUT)]
     left = [name for name, note in choice.notes.items() if note.startswith(LEFT_OUT)]
@@ -59,10 +65,12 @@ def dry_run(subjects: Sequence[SubjectPlan], steps: Sequence[Step], choice: Choi
     lines += [f"every session: {note}" for note in everywhere]
     for plan in plans:
         lines += [*_session(plan, everywhere), f"  steps: {', '.join(by_session.get(plan.name, ()))}"]
-    broken = sum(plan.session.problem is not None for plan in plans)
+    broken = sum(plan.session.problem is not None or plan.reference in unreadable(plan) for plan in plans)
+    lines += last
+    earlier = f" ({done} of them have results here, of an earlier run)" if done else ""
     lines.append(
         f"{len(plans)} session{'s' * (len(plans) != 1)}, {broken} of them cannot be processed, "
-        f"{len(steps)} steps. Nothing was run."
+        f"{len(steps)} steps{earlier}. Nothing was run."
     )
     return "\n".join(lines)
 
@@ -71,8 +79,10 @@ def _session(plan: SessionPlan, everywhere: Sequence[str]) -> Iterator[str]:
     yield plan.name
     if plan.session.problem:
         yield f"  cannot be processed: {plan.session.problem}"
+    closed = unreadable(plan)
     for name, image in plan.session.images.items():
-        yield f"  {name}: {f'cannot be used: {image.problem}' if image.problem else image.uri}"
+        problem = image.problem or closed.get(name)
+        yield f"  {name}: {f'cannot be used: {problem}' if problem else image.uri}"
     yield from (f"  note: {note}" for note in plan.session.notes if note not in everywhere)
     yield from (f"  {what}: {whence}" for what, whence in plan.origins.items())
     absent = (mask for mask in plan.masks if mask.step is None and not mask.reason.startswith("the session has no"))

@@ -21,12 +21,13 @@ from thalbids.bids.results.outputs import check_output, open_dataset, read_json,
 from thalbids.bids.results.removed import removed_from
 from thalbids.bids.tabular.given_tables import check_tables
 from thalbids.engine import engine, lock, machine
+from thalbids.engine.disk import check_writable
 from thalbids.engine.log import Reporter
 from thalbids.engine.step import Step, StepResult
 from thalbids.errors import MetadataError, NoInputError, UsageError, some
 from thalbids.methods.base import own_settings
 from thalbids.methods.registry import check_options, check_places, chosen, with_earlier
-from thalbids.participant import all_sessions, describing
+from thalbids.participant import all_sessions, describing, foreseen
 from thalbids.participant.checks import check_paths, check_results
 from thalbids.participant.dates import years_of
 from thalbids.participant.plan import plan, rated, steps_of
@@ -90,8 +91,12 @@ def participant(
     check_paths(planned)
     if dry_run:
         warned = [f"warning: {note}" for note in unmatched]
-        print("\n".join([*dataset.remarks, *warned, *told, describing.dry_run(subjects, planned, choice)]))
-        return NoInputError.exit_code if all(session.problem for session in sessions) else 0
+        failing = foreseen.failures([plan for one in subjects for plan in one.own], planned, dataset.lost)
+        done = foreseen.with_results(planned, out_dir) if out_dir.is_dir() else 0
+        shown = describing.dry_run(subjects, planned, choice, foreseen.told(failing), done)
+        print("\n".join([*dataset.remarks, *warned, *told, shown]), flush=True)
+        check_writable(out_dir)
+        return NoInputError.exit_code if all(session.problem for session in sessions) else int(bool(failing))
     remove_dead((None, settings.run.work_dir))
     with lock.claim(out_dir, [s.name for s in sessions]):
         with lock.shared_files(out_dir):

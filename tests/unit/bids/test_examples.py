@@ -1,7 +1,7 @@
 """Every dataset of bids-examples (https://github.com/bids-standard/bids-examples, commit ca54a02e), planned.
 
 The counts are those of folders ``anat/`` that hold a T1w, UNIT1, FLAIR, R1map, T1map or T2w, counted with ``find``.
-``git clone`` it and name the folder in THALBIDS_BIDS_EXAMPLES; the images in it are empty, and a plan opens none.
+``git clone`` it and name the folder in THALBIDS_BIDS_EXAMPLES; the images in it are empty, and a plan says so.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ def test_the_plan_counts_right(name: str, tmp_path: Path, capsys: pytest.Capture
     assert "Traceback" not in shown.err + shown.out
     counts = re.search(r"^(\d+) sessions?, (\d+) of them cannot be processed", shown.out, re.MULTILINE)
     if name in SESSIONS:
-        assert code == 0
-        assert counts and (int(counts[1]), int(counts[2])) == (SESSIONS[name], 0)
+        assert code in (0, 1)  # some of its images may hold something
+        assert counts and int(counts[1]) == SESSIONS[name]
+        assert "cannot be processed: " not in shown.out
     elif name in BROKEN:
         assert code == 66
         assert counts and int(counts[1]) == int(counts[2]) == BROKEN[name]

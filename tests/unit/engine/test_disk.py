@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from thalbids.engine.disk import denied, output_error, whole_disk_error
+from thalbids.engine.disk import check_writable, denied, output_error, whole_disk_error
+from thalbids.errors import OutputError
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,22 @@ def test_a_permission_is_told_for_input_and_output() -> None:
     )
     assert "chmod" in denied(PermissionError(errno.EACCES, "x", "/out/a.nii"), Path("/out"))
     assert "may not write" in output_error(PermissionError(errno.EACCES, "x"), Path("/out")).problem
+
+
+def test_a_folder_that_may_not_be_written_is_refused_before_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_writable(tmp_path / "new" / "out")
+    assert list(tmp_path.iterdir()) == []
+    closed = tmp_path
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != closed)
+    with pytest.raises(OutputError, match="may not write"):
+        check_writable(tmp_path / "new" / "out")
+    closed = tmp_path / "out" / "logs"  # somebody else's
+    closed.mkdir(parents=True)
+    with pytest.raises(OutputError, match="may not write"):
+        check_writable(tmp_path / "out")
+    seen = os.statvfs(tmp_path)
+    monkeypatch.setattr("os.statvfs", lambda path: type("Seen", (), {"f_flag": seen.f_flag | os.ST_RDONLY}))
+    with pytest.raises(OutputError, match="read-only"):
+        check_writable(tmp_path / "out")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from tests.unit.participant.test_plan import OUT, session
 from thalbids.methods.registry import Choice
@@ -22,14 +24,16 @@ def test_a_note_of_every_session_is_said_once() -> None:
     assert describing.common_notes([*sessions, broken]) == ["several T1w"]  # the broken one says its own
 
 
-def test_a_dry_run_names_images_steps_and_what_is_missing() -> None:
+def test_a_dry_run_names_images_steps_and_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(describing, "unreadable", lambda plan: {})  # the images of this plan are no files
     broken = replace(session((), "2"), problem="it has no T1w image")
     subjects = plans.plan([session(("T1w", "FLAIR")), broken], OUT, (Fixed(),), load(None, {}))
-    told = describing.dry_run(subjects, plans.steps_of(subjects), CHOICE)
+    told = describing.dry_run(subjects, plans.steps_of(subjects), CHOICE, ["will fail: all"], done=3)
     assert "methods: synthal" in told and "T1w: bids:raw:T1w.nii.gz" in told
     assert "cannot be processed: it has no T1w image" in told
     assert "steps: anatomy" in told and "register FLAIR" in told
-    assert "2 sessions, 1 of them cannot be processed" in told and told.endswith("Nothing was run.")
+    assert "will fail: all\n2 sessions, 1 of them cannot be processed" in told
+    assert told.endswith(" steps (3 of them have results here, of an earlier run). Nothing was run.")
     assert describing.stale(subjects) == []
 
 
@@ -40,6 +44,8 @@ def test_a_dry_run_says_why_an_image_cannot_be_used() -> None:
     subjects = plans.plan([damaged], OUT, (Fixed(),), load(None, {}))
     told = describing.dry_run(subjects, plans.steps_of(subjects), CHOICE)
     assert "FLAIR: cannot be used: it is empty. Copy it again." in told
+    assert "T1w: cannot be used: /raw/T1w.nii.gz: This is not a file." in told
+    assert "1 session, 1 of them cannot be processed" in told and "results here" not in told
 
 
 def test_methods_that_are_left_out_take_one_line_of_a_dry_run() -> None:
