@@ -199,10 +199,10 @@ def _against_raters(
         if not reference.voxels and volumes[rater] > 0:
             best = 0.0  # it lies outside the field of view
         if best < another_person:
-            reason = (
-                f"the mask of {rater} meets none of the {len(rows)} methods' masks (Dice at most {best:.3f}): "
-                "it is of another person or in another space"
-            )
+            met = {0: "lies outside the image", 1: f"does not meet the mask of {next(iter(methods), '')}"}
+            meets = met.get(len(rows), f"meets none of the {len(rows)} methods' masks")
+            dice = f" (Dice at most {best:.3f})" if rows else ""
+            reason = f"the mask of {rater} {meets}{dice}: it is of another person or in another space"
             for row in rows:
                 row |= {"status": "excluded", "reason": reason}
             compared.problems.append(f"{_name(compared)}: {reason}.")

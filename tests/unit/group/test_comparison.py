@@ -102,6 +102,25 @@ def test_the_mask_of_another_person_is_named_and_left_out(tmp_path: Path) -> Non
     assert "manual is of another person" in wrong.raters[0]["reason"]
 
 
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [
+        ({}, "the mask of b lies outside the image: it is of another person"),
+        ({"first": box(10)}, "the mask of b does not meet the mask of first (Dice at most 0.000): it is"),
+        ({"first": box(10), "dbsegment": box(11)}, "the mask of b meets none of the 2 methods' masks (Dice at most"),
+    ],
+)
+def test_a_mask_outside_the_image_is_told_beside_any_number_of_methods(
+    methods: dict[str, np.ndarray], said: str, tmp_path: Path
+) -> None:
+    masks = job(tmp_path, methods, {"a": box(10), "b": box(10)})
+    far = AFFINE.copy()
+    far[:3, 3] = 500.0
+    save(masks.raters["b"], box(10), far)
+    problems = [problem for problem in compare(masks).problems if "mask of b" in problem]
+    assert said in problems[0]
+
+
 def test_one_method_that_errs_does_not_condemn_the_mask(tmp_path: Path) -> None:
     made = compare(job(tmp_path, {"first": box(25, 22, 20), "dbsegment": box(10)}, {"manual": box(10)}))
     assert [row["status"] for row in made.overlap] == ["ok", "ok"]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from thalbids.bids.dataset.inputs import raw_description
 from thalbids.bids.results import names
@@ -168,9 +168,11 @@ def check_output(out_dir: Path | str, bids_dir: Path | str) -> None:
     Raises
     ------
     UsageError
-        ``out_dir`` is the raw dataset, lies in one of its subjects, is a file, or holds another dataset.
+        ``out_dir`` is the raw dataset, lies in one of its subjects, is a file, or holds another dataset; or
+        ``bids_dir`` is an output folder of ours.
     """
     root, raw = (Path(os.path.abspath(folder)) for folder in (out_dir, bids_dir))  # noqa: PTH100 (links are kept)
+    _check_raw(raw)
     _check_place(root, raw)
     _earlier(root)
 
@@ -204,6 +206,29 @@ def _stem(entities: Mapping[str, str]) -> str:
     return "_".join(f"{key}-{entities[key]}" for key in ORDER if key in entities)
 
 
+def _check_raw(raw: Path) -> None:
+    """Refuse results of ours in place of the dataset that they come from, which is named where it is there."""
+    try:
+        description = read_json(raw / "dataset_description.json")
+    except MetadataError:
+        return  # who reads the dataset says so
+    if not _is_ours(description):
+        return
+    links = description.get("DatasetLinks")
+    link = links.get("raw") if isinstance(links, dict) else None
+    source = Path(os.path.normpath(raw / unquote(link))) if isinstance(link, str) else raw
+    there = f" ({source})" if source != raw and os.path.isdir(source) else ""  # noqa: PTH112 (a closed folder raises)
+    mend = f"Give the dataset that holds the scans{there}; the output folder comes second."
+    raise UsageError("BIDS_DIR is an output folder of thalbids.", mend, raw)
+
+
+def _is_ours(description: Mapping[str, Any]) -> bool:
+    """Whether a dataset was made by thalbids, by its description."""
+    generated_by = description.get("GeneratedBy")
+    tools = generated_by if isinstance(generated_by, list) else []
+    return any(isinstance(tool, dict) and tool.get("Name") == PIPELINE for tool in tools[:1])
+
+
 def _check_place(root: Path, raw: Path) -> None:
     """Refuse a folder where our files would mix with raw data."""
     real_root, real_raw = Path(os.path.realpath(root)), Path(os.path.realpath(raw))
@@ -227,9 +252,7 @@ def _earlier(root: Path) -> dict[str, Any]:
     except MetadataError as error:
         mend = f"{error.mend} Or choose another output folder."
         raise UsageError(f"the output folder's description is unusable: {error.problem}", mend, path) from None
-    generated_by = description.get("GeneratedBy")
-    tools = generated_by if isinstance(generated_by, list) else []
-    if not any(isinstance(tool, dict) and tool.get("Name") == PIPELINE for tool in tools[:1]):
+    if not _is_ours(description):
         name = description.get("Name", "without a name")
         problem = f"the output folder holds another dataset ({name}), not results of thalbids."
         raise UsageError(problem, "Choose another output folder, an empty one.", root)

@@ -45,8 +45,9 @@ def distrusted(out_dir: Path, places: Sequence[Place], rows: Sequence[Mapping[st
     faults = []
     for place in places:
         ids = {"participant_id": place.participant_id, "session_id": place.session_id}
-        if (place.participant_id, place.session_id) not in listed and place.ending(QC) and not _has_volumes(place):
-            reason = f"{place.name}_{TABLES[0][0]} is not there, or cannot be read: {MEND}"
+        measured = bool(place.ending(QC) or place.ending(TABLES[0][0]))
+        if (place.participant_id, place.session_id) not in listed and measured and not _has_volumes(place):
+            reason = f"{place.name}_{TABLES[0][0]} is not there, holds no rows or cannot be read: {MEND}"
             faults.append({**ids, "method": "", "reason": reason})
             continue
         methods = usable.get((place.participant_id, place.session_id), [])

@@ -227,6 +227,19 @@ class TestOpenDataset:
         with pytest.raises(UsageError, match=r"unusable.*line 1"):
             outputs.open_dataset(other, tree(), [THALBIDS])
 
+    def test_results_of_ours_are_no_input(self, tree, tmp_path: Path) -> None:
+        raw = tree("sub-01/anat/sub-01_T1w.nii.gz", root="the raw data")
+        out = outputs.open_dataset(tmp_path / "out", raw, [THALBIDS])
+        outputs.check_output(out, raw)
+        for place in (tmp_path / "again", out):
+            with pytest.raises(UsageError, match="BIDS_DIR is an output folder of thalbids") as caught:
+                outputs.check_output(place, out)
+            assert f"the dataset that holds the scans ({raw});" in caught.value.mend
+        raw.rename(tmp_path / "elsewhere")
+        with pytest.raises(UsageError) as caught:
+            outputs.check_output(tmp_path / "again", out)
+        assert "holds the scans; the output folder" in caught.value.mend
+
     def test_a_file_in_place_of_the_folder(self, tree, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(UsageError, match="is a file"):

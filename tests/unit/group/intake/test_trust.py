@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -101,9 +102,16 @@ def test_an_edited_table_costs_its_session(root: Path, old: str, new: str) -> No
     )
 
 
-@pytest.mark.parametrize("kind", ["gone", "empty", "header alone", "no text", "link", "folder"])
-def test_a_table_that_cannot_be_read_loses_its_session_not_without_a_word(root: Path, kind: str) -> None:
+UNREADABLE = ["empty", "header alone", "no text", "link", "folder"]
+
+
+@pytest.mark.parametrize(("kind", "documented"), [("gone", True), *itertools.product(UNREADABLE, (True, False))])
+def test_a_table_that_cannot_be_read_loses_its_session_not_without_a_word(
+    root: Path, kind: str, documented: bool
+) -> None:
     table = anat(root, "thalamus_morph.tsv")
+    if not documented:
+        anat(root, "thalamus_qc.json").unlink()
     content = {"empty": b"", "header alone": table.read_bytes().splitlines()[0], "no text": b"\xff\xfe\0"}
     table.unlink()
     if kind in content:
@@ -113,7 +121,7 @@ def test_a_table_that_cannot_be_read_loses_its_session_not_without_a_word(root: 
     elif kind == "folder":
         table.mkdir()
     (note,) = cohort(root).lost
-    assert "sub-01 ses-1 left out: sub-01_ses-1_desc-thalamus_morph.tsv is not there, or cannot be read" in note
+    assert "sub-01 ses-1 left out: sub-01_ses-1_desc-thalamus_morph.tsv is not there, holds no rows or cannot be read" in note
     assert main([str(root / "raw"), str(root / "out"), "group"]) == 1
 
 
