@@ -10,16 +10,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from thalbids.bids.results.documents import read_document
+from thalbids.bids.results.documents import read_alignment, read_document
 from thalbids.engine import lock
 from thalbids.engine.disk import output_error
 from thalbids.errors import MetadataError
-from thalbids.files import read_json, write_text
+from thalbids.files import names_in, read_json, write_text
+from thalbids.participant.stages.person import alignment
 from thalbids.reports.participant.participant_page import COHORT_PAGE
 from thalbids.reports.participant.sessions_page import SessionEntry, page
 
 DOCUMENTS = ("sub-*/anat/*_desc-thalamus_qc.json", "sub-*/ses-*/anat/*_desc-thalamus_qc.json")
 REQUEST = "cohort_{}.request"
+ALIGNMENT = "_to-first"  # in the name of the record of how a session lies to the first one
 FRESH_S = 600.0
 PAGES = "sub-*/figures/sub-*_report.json"  # records of the participants' pages
 
@@ -139,5 +141,14 @@ def _beside(
     report = f"sub-{subject}.html"
     stem = f"sub-{subject}" + (f"_ses-{session}" if session else "")
     picture = f"sub-{subject}/figures/{stem}_desc-thumbnail_thalamus.svg"
-    here = [name if (out_dir / name).exists() else "" for name in (report, picture)]
-    return SessionEntry(subject, session, document, problem, *here)
+    report, picture = (name if (out_dir / name).exists() else "" for name in (report, picture))
+    return SessionEntry(subject, session, document, problem, report, picture, _doubt(out_dir, subject, session))
+
+
+def _doubt(out_dir: Path, subject: str, session: str | None) -> str:
+    """Why a session may show another person than the first one; "" where its alignment says nothing of it."""
+    folder = out_dir / f"sub-{subject}" / (f"ses-{session}" if session else "") / "anat"
+    for name in sorted(name for name in names_in(folder) if ALIGNMENT in name and name.endswith("_xfm.json")):
+        with contextlib.suppress(MetadataError):
+            return alignment.other_person(read_alignment(folder / name))
+    return ""

@@ -159,10 +159,10 @@ def check_memory(planned: Sequence[Step], settings: Settings) -> None:
 
 
 def excluded_masks(planned: Sequence[Step], results: Sequence[StepResult]) -> list[str]:
-    """The masks that quality control excludes in sessions measured in this run, a line each."""
+    """The masks that quality control excludes in sessions measured in this run or an earlier one, a line each."""
     lines = []
     for step, result in zip(planned, results, strict=True):
-        if step.function is measures.measures and result.status == "ok" and not result.cached:
+        if step.function is measures.measures and result.usable:
             for row in read_table(step.outputs["volumes"]):
                 if row["status"] == "excluded":
                     lines.append(f"excluded: {step.session} {row['method']}: {str(row['reason']).split('; ')[0]}")
@@ -170,10 +170,10 @@ def excluded_masks(planned: Sequence[Step], results: Sequence[StepResult]) -> li
 
 
 def other_people(planned: Sequence[Step], results: Sequence[StepResult]) -> list[str]:
-    """The sessions aligned in this run that may show another person than the first one, a line each."""
+    """The sessions that may show another person than the first one, a line each."""
     lines = []
     for step, result in zip(planned, results, strict=True):
-        if step.function is alignment.align and result.status == "ok" and not result.cached:
+        if step.function is alignment.align and result.usable:
             try:
                 why = alignment.other_person(read_alignment(step.outputs["alignment"]))
             except MetadataError:

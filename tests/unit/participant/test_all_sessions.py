@@ -52,6 +52,17 @@ def test_a_damaged_document_is_told(out: Path):
     assert "not a QC document" in (out / "qc.html").read_text("utf-8")
 
 
+def test_what_the_alignment_of_a_visit_says_of_another_person_is_told(out: Path):
+    record = {"First": "1", "Chosen": "ants", "Reason": "", "Matrix": np.eye(4).tolist(), "Correlation": 0.31}
+    path = out / "sub-01/ses-2/anat/sub-01_ses-2_from-T1w_to-firstT1w_mode-image_xfm.json"
+    for correlation, told in ((0.31, "does not look like that of ses-1 (correlation in the brain 0.31)"), (0.9, "")):
+        path.write_text(json.dumps(record | {"Correlation": correlation}))
+        doubts = [entry.doubt for entry in all_sessions.entries(out)]
+        assert doubts[0] == doubts[2] == "" and told in doubts[1] and bool(told) == bool(doubts[1])
+    path.write_text("{")
+    assert all_sessions.entries(out)[1].doubt == ""
+
+
 def test_sessions_without_results_are_listed(out: Path):
     record = out / "sub-03/figures/sub-03_report.json"
     record.parent.mkdir(parents=True)

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from thalbids.bids.results import names
+from thalbids.errors import some
 from thalbids.reports import palette, text
 from thalbids.reports.templating import template
 
 MINIMUM = 10  # values; a median of fewer says little about what is usual
+MOST_NAMED = 10  # visits that may show another person, above the table
 OUTLIER = 3.5  # |z|, the limit of Iglewicz and Hoaglin
 STATES = {  # the worst first
     "failed": "no result",
@@ -88,6 +90,7 @@ class SessionEntry:
     document : its QC document; None when there is none
     problem : why there is none
     page, thumbnail : addresses relative to the page; "" when the file is not there
+    doubt : why it may show another person than the first session; "" when it does not
     """
 
     subject: str
@@ -96,6 +99,12 @@ class SessionEntry:
     problem: str = ""
     page: str = ""
     thumbnail: str = ""
+    doubt: str = ""
+
+    @property
+    def name(self) -> str:
+        """``sub-01 ses-2`` or ``sub-01``."""
+        return f"sub-{self.subject}" + (f" ses-{self.session}" if self.session else "")
 
 
 @dataclass
@@ -118,11 +127,13 @@ def page(entries: Sequence[SessionEntry]) -> str:
     """The page as HTML; its rows are data, drawn by its script."""
     data = content(entries)
     packed = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    doubted = [entry.name for entry in entries if entry.doubt]
     counts = [(label, sum(row["state"] == state for row in data["rows"])) for state, label in STATES.items()]
     return str(
         template("qc.html").render(
             data=packed, sessions=len(entries), subjects=len({entry.subject for entry in entries}), states=STATES,
             counts=[pair for pair in counts if pair[1]], minimum=MINIMUM, outlier=OUTLIER,
+            doubted=len(doubted), doubted_names=some(doubted, MOST_NAMED),
         )
     )  # fmt: skip
 
@@ -234,8 +245,9 @@ def _row(entry: SessionEntry, known: dict[str, int]) -> dict[str, Any]:
         f"{text.SEVERITY[flag['severity']]}: {_scope(flag['scope'])}: {flag.get('reason') or _words(flag['rule'])}"
         for flag in flags
     ]
+    said += [f"{text.SEVERITY['check']}: change between visits: {entry.doubt}"] if entry.doubt else []
     return {
-        "name": f"sub-{entry.subject}" + (f" ses-{entry.session}" if entry.session else ""),
+        "name": entry.name,
         "page": entry.page, "picture": entry.thumbnail, "state": _state(entry), "problem": entry.problem,
         "flags": [known.setdefault(words, len(known)) for words in dict.fromkeys(said)],
     }  # fmt: skip
@@ -252,7 +264,7 @@ def _state(entry: SessionEntry) -> str:
         return "distrust"
     if statuses & {"failed", "excluded"}:
         return "incomplete"
-    return "check" if severities else "ok"
+    return "check" if severities or entry.doubt else "ok"
 
 
 def _status(mask: Mapping[str, Any]) -> str:

@@ -121,7 +121,10 @@ def test_a_table_that_cannot_be_read_loses_its_session_not_without_a_word(
     elif kind == "folder":
         table.mkdir()
     (note,) = cohort(root).lost
-    assert "sub-01 ses-1 left out: sub-01_ses-1_desc-thalamus_morph.tsv is not there, holds no rows or cannot be read" in note
+    assert (
+        "sub-01 ses-1 left out: sub-01_ses-1_desc-thalamus_morph.tsv is not there, holds no rows or cannot be read"
+        in note
+    )
     assert main([str(root / "raw"), str(root / "out"), "group"]) == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,20 @@ def test_states(document):
     ]  # fmt: skip
     got = content([SessionEntry(str(i), None, d) for i, d in enumerate(made)])["rows"]
     assert [row["state"] for row in got] == ["ok", "check", "distrust", "incomplete", "failed", "failed"]
+
+
+def test_visits_that_may_show_another_person_are_counted_and_named(document):
+    """No session's own quality control can tell: the state is at least "check", and the flag has the reason."""
+    why = "its image does not look like that of ses-1 (correlation in the brain 0.31): the same person?"
+    entries = [SessionEntry("1", str(visit), changed(document)) for visit in (1, 2, 3)]
+    assert "may show another person" not in Page(page(entries)).text
+    doubted = [entries[0], replace(entries[1], doubt=why), replace(entries[2], document=None, doubt=why)]
+    data = content(doubted)
+    assert [row["state"] for row in data["rows"]] == ["ok", "check", "failed"]
+    assert [row["flags"] for row in data["rows"]] == [[], [0], [0]]
+    assert data["flags"] == [f"Check: change between visits: {why}"]
+    shown = Page(page(doubted)).text
+    assert "2 visits may show another person than the first one sub-1 ses-2, sub-1 ses-3." in shown
 
 
 def test_methods_stand_in_the_order_of_the_tables_and_unknown_ones_last(document):
