@@ -216,6 +216,13 @@ CHANGE_MORPH: dict[str, Column] = {
             "change, and with noise and voxel size of the two scans",
         },
     },
+    "delta_percent_alone": {
+        "LongName": "Change in percent of this pair alone",
+        "Description": "By registration, before the pairs of three and more visits were made to agree (least squares "
+        "on the logarithms, so that changes along the visits add up); n/a where nothing was adjusted. Pairs without an "
+        "interval take no part.",
+        "Units": "%",
+    },
     **{
         f"delta_{side}_{key}": {
             "LongName": f"Change of the {side}{words}",

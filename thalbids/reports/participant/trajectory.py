@@ -28,6 +28,10 @@ NOTE = (
     "speaks against comparing that visit with the first. Visits without a point have no usable volume; the table says "
     "why."
 )
+AGREED = (
+    " The changes by registration between visits that can be compared were made to add up; the table also holds that "
+    "of each pair alone (delta_percent_alone)."
+)
 Row = Mapping[str, str | None]
 
 
@@ -110,7 +114,8 @@ def context(rows: Sequence[Row], link: str) -> dict[str, Any] | None:
         return None
     along, dated = places(rows)
     charts = [svg(one, along, dated, _reach(courses)) for one in courses]
-    return {"charts": charts, "note": NOTE, "link": link}
+    adjusted = any(as_float(row.get("delta_percent_alone")) is not None for row in rows)
+    return {"charts": charts, "note": NOTE + (AGREED if adjusted else ""), "link": link}
 
 
 def chart(one: Trajectory, rows: Sequence[Row]) -> str:

@@ -62,3 +62,10 @@ def test_the_chart_says_in_words_what_it_shows() -> None:
     assert "SynThal T1w: 15.00 mL, \N{MINUS SIGN}2.0 % at the last; no band" in own
     assert "Whole brain (SIENA)" in brain
     assert "mL" not in brain
+
+
+def test_it_says_where_changes_were_made_to_add_up() -> None:
+    rows = [row("a", "b", -2.0, measure="registration")]
+    adjusted = [row("a", "b", -2.0, measure="registration", delta_percent_alone=-2.1)]
+    notes = [(trajectory.context(shown, "x.tsv") or {})["note"] for shown in (rows, adjusted)]
+    assert notes[1] == notes[0] + trajectory.AGREED

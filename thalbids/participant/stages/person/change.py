@@ -16,6 +16,7 @@ from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import MetadataError
 from thalbids.longitudinal.difference import Z95, difference, interval, pairs_of
+from thalbids.longitudinal.series import consistent
 from thalbids.participant.session import SessionPlan, SubjectPlan
 from thalbids.participant.stages.person import alignment, registered, siena
 from thalbids.participant.step_io import there
@@ -35,6 +36,7 @@ AGENT = (
 ODD = 0.003  # share of the border: 0 - .0016 on simulated second scans, .004 - .026 with a contrast agent
 ODD_WHY = "a contrast agent that no sidecar names, something else that one visit alone shows, or a change of a part"
 NO_INTERVAL = "no interval: the method tells no uncertainty of its volumes"
+LOGARITHMS = {"LogBoth": "volume_ml", "LogLeft": "volume_left_ml", "LogRight": "volume_right_ml"}  # of these changes
 Row = dict[str, Any]
 T = TypeVar("T")
 
@@ -76,6 +78,21 @@ class VisitResults:
         return [f"ses-{self.visit.session}: {words}" for words in (self.apart, *self.faults.values()) if words]
 
 
+@dataclass(frozen=True)
+class _Movement:
+    """A change by registration: the place of its row in the table, the row of the volumes, and what was measured."""
+
+    place: int
+    volumes: Row
+    first: VisitResults
+    later: VisitResults
+    measured: Mapping[str, Any]
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        return self.first.visit.session, self.later.visit.session
+
+
 def table_of(subject: SubjectPlan) -> Path:
     """The table of all pairs of a person."""
     return subject.file("desc-change_morph.tsv")
@@ -106,7 +123,7 @@ def add_steps(subject: SubjectPlan) -> None:
         outputs={"table": table_of(subject)},
         params=ChangeParams(visits=visits, dictionary=CHANGE_MORPH),
         after=tuple(step.name for step in subject.all_steps),
-        version=6,  # by registration: the interval follows the noise
+        version=7,  # by registration: pairs of three and more visits are made to agree
     )
 
 
@@ -136,7 +153,8 @@ def dated_pairs(visits: Sequence[ChangeVisit]) -> list[tuple[str, str]]:
 def change(inputs: Inputs, outputs: Outputs, params: ChangeParams, upstream: Upstream) -> Done:
     """Every pair of visits by every method that measured one of them; then whole-brain change."""
     seen = {visit.session: _seen(inputs, visit) for visit in params.visits}
-    rows = []
+    rows: list[Row] = []
+    moves: dict[str, list[_Movement]] = {}
     for one, two in dated_pairs(params.visits):
         first, later = seen[one], seen[two]
         methods = dict.fromkeys([*first.rows, *later.rows]) or {"": None}
@@ -146,11 +164,14 @@ def change(inputs: Inputs, outputs: Outputs, params: ChangeParams, upstream: Ups
             rows.append(row_of(first, later, method))
             apart = _contrasts(first, later) if _of_reference(first, later, method) else ""
             if method in moved:
+                moves.setdefault(method, []).append(_Movement(len(rows), rows[-1], first, later, moved[method]))
                 rows.append(by_registration(rows[-1], first, later, moved[method]))
             elif apart:
                 why = "; ".join(filter(None, [rows[-1]["reason"], apart]))
                 told = by_registration(rows[-1], first, later, {"Status": "missing", "Reason": apart})
                 rows.append(told | {"reason": why})
+    for of_method in moves.values():
+        rows = _made_to_agree(rows, of_method)
     whole_brain = there(inputs, "siena")
     rows += [_whole_brain(row, seen) for row in read_table(whole_brain)] if whole_brain else []
     write_table(outputs["table"], rows, CHANGE_COLUMNS)
@@ -225,8 +246,7 @@ def by_registration(row: Row, first: VisitResults, later: VisitResults, measured
         row_of_change["remark"] = "; ".join(part for part in (row.get("remark"), remark) if part)
     years = _years(first, later)
     volumes = _volumes(first.rows[row["method"]])
-    grown = {"volume_ml": "LogBoth", "volume_left_ml": "LogLeft", "volume_right_ml": "LogRight"}
-    after = {name: volumes[name] * math.exp(measured[key]) for name, key in grown.items() if name in volumes}
+    after = {name: volumes[name] * math.exp(measured[key]) for key, name in LOGARITHMS.items() if name in volumes}
     row_of_change |= difference(volumes, after, years)
     reasons = [] if years else [_no_rate(years)]
     if row_of_change.get("comparable") == "yes":
@@ -245,6 +265,26 @@ def by_registration(row: Row, first: VisitResults, later: VisitResults, measured
     agent = "visit_contrast_agent" in str(row.get("flags")).split(", ")
     row_of_change |= {"status": "excluded"} if agent else {}
     return row_of_change | {"reason": "; ".join([*first.told, *later.told, *([AGENT] if agent else []), *reasons])}
+
+
+def _made_to_agree(rows: Sequence[Row], moves: Sequence[_Movement]) -> list[Row]:
+    """The rows of the table, where changes by registration of one method add up along the visits: those with an
+    interval. A pair that is not comparable would spoil the others, and keeps its own change.
+    """
+    rows = list(rows)
+    used = {move.pair: move for move in moves if _usable(rows[move.place])}
+    sides = {key: consistent({pair: move.measured[key] for pair, move in used.items()}) for key in LOGARITHMS}
+    for pair, move in used.items():
+        agreed = {key: sides[key][pair] for key in LOGARITHMS}
+        if any(agreed[key] != move.measured[key] for key in LOGARITHMS):
+            alone = rows[move.place]["delta_percent"]
+            row = by_registration(move.volumes, move.first, move.later, {**move.measured, **agreed})
+            rows[move.place] = row | {"delta_percent_alone": alone}
+    return rows
+
+
+def _usable(row: Row) -> bool:
+    return row["status"] == "ok" and "interval_source" in row
 
 
 def _contrasts(first: VisitResults, later: VisitResults) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 import pytest
 
 from tests.unit.longitudinal.test_affine import LabelledVisit, seen, with_vessel
@@ -16,6 +19,7 @@ from tests.unit.participant.test_plan import OUT, session
 from thalbids.bids.results.dictionaries import THALAMUS_COLUMNS
 from thalbids.bids.results.outputs import read_table, write_table
 from thalbids.engine.step import check_plan
+from thalbids.longitudinal import affine
 from thalbids.participant import plan as plans
 from thalbids.participant.session import PlannedMask
 from thalbids.participant.stages.person import alignment, registered
@@ -221,3 +225,104 @@ def test_a_pair_that_lacks_the_first_visit_keeps_the_others(tmp_path: Path) -> N
         for measure in ("volume_difference", "registration"):
             row = found["ses-1", later, measure]
             assert (row["status"], row["reason"]) == ("failed", "ses-1: anatomy: the image has no voxels")
+
+
+Changes = dict[tuple[str, str], float]
+ENDS = ("session_id_baseline", "session_id_followup")
+THREE = {("1", "2"): -0.01, ("2", "3"): -0.02, ("1", "3"): -0.06}  # .03 more than the sum of the other two
+
+
+class Series(Scanned):
+    """Visits whose changes are given, so that nothing has to be registered; ``odd`` by pair."""
+
+    def __init__(self, root: Path, changes: Changes, odd: Changes | None = None):
+        labels = sorted({label for pair in changes for label in pair}, key=int)
+        super().__init__(root, {label: float(label) for label in labels})
+        for label in labels:
+            numbered = nib.Nifti1Image(np.arange(512, dtype=np.float32).reshape(8, 8, 8) + int(label), np.eye(4))
+            masks = np.full((8, 8, 8), 10, np.uint8)
+            self.scan(label, LabelledVisit(numbered, masks, np.eye(4)), volume("synthalT1w", 16000.0))
+        self.changes, self.odd = changes, odd or {}
+
+    def measure(self, first: LabelledVisit, later: LabelledVisit) -> affine.Change:
+        one, two = (f"{float(visit.image.dataobj[0, 0, 0]):.0f}" for visit in (first, later))
+        both = self.changes[one, two]
+        return affine.Change(both, 2 * both, 0.0, self.odd.get((one, two), 0.0), 0.0005)
+
+    def pairs(self, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, ...], dict[str, str | None]]:
+        monkeypatch.setattr(affine, "measure", self.measure)
+        return {tuple(str(row[end]).removeprefix("ses-") for end in ENDS): row for row in self.made()}
+
+
+def logarithm(row: dict[str, str | None], side: str = "") -> float:
+    return math.log1p(float(row[f"delta_{side}percent"] or "nan") / 100)
+
+
+def test_changes_along_three_visits_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the three pairs gets a third of what they lack, and keeps an interval of its own around that."""
+    rows = Series(tmp_path, THREE).pairs(monkeypatch)
+    agreed = {("1", "2"): -0.02, ("2", "3"): -0.03, ("1", "3"): -0.05}
+    for pair, change in agreed.items():
+        assert logarithm(rows[pair]) == pytest.approx(change)
+        assert logarithm(rows[pair], "left_") == pytest.approx(2 * change)
+        assert logarithm(rows[pair], "right_") == pytest.approx(0.0)
+        assert float(rows[pair]["delta_percent_alone"] or 0) == pytest.approx(100 * math.expm1(THREE[pair]))
+        assert float(rows[pair]["volume_followup_ml"] or 0) == pytest.approx(16 * math.exp(change))
+        half = 1.959963984540054 * math.hypot(0.0037, 0.16 * change)
+        assert float(rows[pair]["delta_percent_low"] or 0) == pytest.approx(100 * math.expm1(change - half))
+
+
+@pytest.mark.parametrize(
+    ("measured", "agreed"),
+    [
+        ((0.02, 0.01, 0.06), (0.03, 0.02, 0.05)),  # in the opposite order
+        ((0.01, -0.06, -0.02), (0.02, -0.05, -0.03)),  # the first two exchanged
+    ],
+)  # fmt: skip
+def test_no_visit_is_special(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: Sequence[float], agreed: Sequence[float]
+) -> None:
+    """The three visits in another order: the same changes but for their signs."""
+    rows = Series(tmp_path, dict(zip(THREE, measured, strict=True))).pairs(monkeypatch)
+    assert [logarithm(rows[pair]) for pair in THREE] == pytest.approx(agreed)
+
+
+def test_two_visits_are_not_adjusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (row,) = Series(tmp_path, {("1", "2"): -0.012345678}).pairs(monkeypatch).values()
+    assert logarithm(row) == pytest.approx(-0.012345678, rel=1e-12)
+    assert row["delta_percent_alone"] is None
+
+
+def test_a_pair_that_is_not_comparable_does_not_spoil_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Visit 4 has something at the border that the others lack: its pairs say so, and keep what they measured."""
+    changes = THREE | {("1", "4"): 0.05, ("2", "4"): 0.07, ("3", "4"): 0.06}
+    rows = Series(tmp_path, changes, odd={pair: 0.01 for pair in changes if "4" in pair}).pairs(monkeypatch)
+    assert logarithm(rows["1", "3"]) == pytest.approx(-0.05)
+    for pair in changes:
+        if "4" in pair:
+            assert (rows[pair]["comparable"], rows[pair]["delta_percent_alone"]) == ("no", None)
+            assert logarithm(rows[pair]) == pytest.approx(changes[pair])
+
+
+def test_a_visit_of_another_person_takes_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = Series(tmp_path, THREE)
+    first, _, third = person.subject.sessions
+    path = alignment.path_of(third, first)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"Correlation": 0.2}))
+    rows = person.pairs(monkeypatch)
+    assert [row["status"] for row in rows.values()] == ["ok", "excluded", "excluded"]
+    assert {pair: logarithm(row) for pair, row in rows.items()} == pytest.approx(THREE)
+
+
+def test_more_than_ten_visits_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    labels = [str(number) for number in range(1, 13)]
+    changes = {pair: float(rng.normal(0, 0.01)) for pair in itertools.combinations(labels, 2)}
+    rows = Series(tmp_path, changes).pairs(monkeypatch)
+    assert len(rows) == 21
+    for one, two in itertools.pairwise(labels[1:]):
+        assert logarithm(rows["1", one]) + logarithm(rows[one, two]) == pytest.approx(
+            logarithm(rows["1", two]), abs=1e-11
+        )
