@@ -167,6 +167,7 @@ def _group(arguments: argparse.Namespace, settings: Settings) -> int:
     from thalbids.engine.lock import claim
     from thalbids.group import plan
     from thalbids.group.run import group, report_again
+    from thalbids.group.writing import earlier_results
 
     if arguments.plan:
         plan.write(arguments.plan, settings)
@@ -178,7 +179,11 @@ def _group(arguments: argparse.Namespace, settings: Settings) -> int:
         how = {"dry_run": arguments.dry_run, "follow": arguments.follow_plan}
         return group(arguments.bids_dir, arguments.output_dir, settings, **how)
     with claim(arguments.output_dir.absolute(), ["group"]):
-        return group(arguments.bids_dir, arguments.output_dir, settings, follow=arguments.follow_plan)
+        try:
+            return group(arguments.bids_dir, arguments.output_dir, settings, follow=arguments.follow_plan)
+        except ThalbidsError as error:
+            error.mend = f"{error.mend} {earlier_results(arguments.output_dir)}".strip()
+            raise
 
 
 def _set_up_log(verbose: int) -> None:

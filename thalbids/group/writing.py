@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from thalbids.bids.results.outputs import UNFINISHED, sidecar
 from thalbids.bids.tabular.tables import Table, write
 from thalbids.files import write_text
-
-if TYPE_CHECKING:
-    pass
-
 
 _NAME = re.compile(r"group_[a-z0-9_]+")
 
@@ -68,6 +64,18 @@ def end(out_dir: Path) -> None:
 def unfinished(out_dir: Path) -> bool:
     """Whether a group run is at work here, or was ended before it was done."""
     return (out_dir / UNFINISHED).exists()
+
+
+def earlier_results(out_dir: Path) -> str:
+    """That the tables and the page here are those of an earlier run, of when; "" where there are none, or `begin` has
+    marked them.
+    """
+    paths = [path for pattern in ("group.html", "group_*.tsv") for path in out_dir.glob(pattern)]
+    if not paths or unfinished(out_dir):
+        return ""
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(max(path.stat().st_mtime for path in paths)))
+    page = "group.html and the tables" if paths[0].name == "group.html" else "The tables"
+    return f"{page} group_*.tsv in the output folder are still those of an earlier run ({when})."
 
 
 def write_all(tables: Sequence[Table], out_dir: Path) -> None:

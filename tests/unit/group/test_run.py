@@ -310,6 +310,18 @@ def test_the_group_level_analyses_the_methods_asked_for(tmp_path: Path, capsys: 
     assert "There is: " in told
 
 
+def test_a_failed_run_says_that_the_page_is_an_earlier_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw, out, _ = write_cohort(tmp_path, 2)
+    (raw / "phenotype").mkdir()
+    (raw / "phenotype" / "a.tsv").write_text("participant_id\tedss\nsub-01\t99\n")
+    assert main([str(raw), str(out), "group"]) == 1
+    assert "earlier run" not in capsys.readouterr().err
+    (out / "group.html").touch()
+    for more, told in (([], True), (["--dry-run"], False)):
+        assert main([str(raw), str(out), "group", *more]) == 1
+        assert ("group.html and the tables group_*.tsv in the output folder" in capsys.readouterr().err) == told
+
+
 def test_dry_run_shows_columns_and_every_problem_of_bad_tables(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

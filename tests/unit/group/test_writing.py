@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 from thalbids.bids.tabular.tables import Table, column, table
@@ -40,3 +42,19 @@ def test_a_run_that_was_ended_leaves_its_mark(tmp_path: Path) -> None:
     assert writing.unfinished(tmp_path) and not (tmp_path / "group.html").exists()
     writing.end(tmp_path)
     assert not writing.unfinished(tmp_path)
+
+
+def test_results_of_an_earlier_run_are_told_with_their_time(tmp_path: Path) -> None:
+    assert writing.earlier_results(tmp_path) == ""
+    table = tmp_path / "group_volumes.tsv"
+    table.touch()
+    noon = time.mktime((2026, 3, 4, 12, 5, 0, 0, 0, -1))
+    os.utime(table, (noon, noon))
+    said = "The tables group_*.tsv in the output folder are still those of an earlier run (2026-03-04 12:05)."
+    assert writing.earlier_results(tmp_path) == said
+    page = tmp_path / "group.html"
+    page.touch()
+    os.utime(page, (noon + 60, noon + 60))
+    assert writing.earlier_results(tmp_path) == said.replace("The", "group.html and the").replace(":05", ":06")
+    writing.begin(tmp_path)  # from now on the mark says it
+    assert writing.earlier_results(tmp_path) == ""
