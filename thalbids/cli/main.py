@@ -189,11 +189,19 @@ def _group(arguments: argparse.Namespace, settings: Settings) -> int:
 def _set_up_log(verbose: int) -> None:
     """Messages of our own loggers on standard error: warnings, with -v what is done, with -vv everything."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(_Lower("%(levelname)s: %(message)s"))
     handler.setLevel(max(logging.DEBUG, logging.WARNING - 10 * verbose))
     logger = logging.getLogger("thalbids")
     logger.handlers = [handler]
     logger.setLevel(logging.DEBUG)  # a log file of the run may want more than the terminal
+
+
+class _Lower(logging.Formatter):
+    """``warning: ...``, as every other message of ours."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.levelname = record.levelname.lower()
+        return super().format(record)
 
 
 def _use_work_dir(work_dir: Path | None) -> None:

@@ -176,22 +176,27 @@ def _lasting(minutes: float | None) -> str:
     return f"; about {told} a session on one thread"
 
 
-def check_given(places: Iterable[str]) -> None:
-    """Refuse a name in ``--derivatives`` that nothing reads: a slip would leave every row missing without a word.
+def check_given(places: Mapping[str, Path]) -> None:
+    """Refuse a name in ``--derivatives`` that nothing reads, and a folder of a program's results that an option of its
+    own reads: every row would be missing without a word.
 
     Raises
     ------
     UsageError
         A name is no method or mask of one, and none of ``brain``, ``icv``, ``maps``, ``siena``, ``manual``
-        (``manual2`` ...).
+        (``manual2`` ...); or the folder holds ``SUBJECT/mri/``.
     """
     every = methods()
     known = {"brain", "icv", "manual", "maps", "siena", *every}
     known |= {method.desc for method in names.methods(every) if len(method.images) == 1}
     spelled = {name.lower() for name in known}
-    for name in places:
+    for name, place in places.items():
         if name.lower() not in spelled and not name.lower().startswith("manual"):
             raise unknown_name("name in --derivatives", name, known)
+        options = [option.option for option in families.of(name.lower()).options if option.metavar == "DIR"]
+        if options and next(place.glob("*/mri/*.mgz"), None) is not None:
+            problem = f"--derivatives {name}=: this is a folder of {families.of(name.lower()).label}'s own results."
+            raise UsageError(problem, f"Give it by {options[0]}; --derivatives takes a BIDS derivative dataset.", place)
 
 
 def check_places(given: Mapping[str, Path | None]) -> None:

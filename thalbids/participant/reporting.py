@@ -82,7 +82,7 @@ def write(page: Path, params: PageParams, upstream: Upstream) -> list[Path]:
     if damaged and sessions:
         sessions[-1] = replace(sessions[-1], failures=[*sessions[-1].failures, *damaged])
     provenance = {
-        "Versions": {"thalbids": params.version, **versions(out_dir, params.sessions)},
+        "Versions": versions(out_dir, params),
         "Command": _command(params.settings),
         "Settings": {key: setting(value) for key, value in params.settings.items()},
         "Fingerprints": fingerprints(out_dir, params.sessions),
@@ -200,12 +200,16 @@ def _shown(key: str, path: Path) -> str:
     return image_of(path.name) if key == "T1w" else key
 
 
-def versions(out_dir: Path, sessions: Sequence[PageSession]) -> dict[str, str]:
-    """The versions that made the results, as their records tell."""
-    programs: dict[str, str] = {}
-    for session in sessions:
+def versions(out_dir: Path, params: PageParams) -> dict[str, str]:
+    """The versions that made the results, as their records tell; of thalbids, whose records hold what results depend
+    on (``0.1``), that of the page, and the other one only where it is another.
+    """
+    programs: dict[str, str] = {"thalbids": params.version}
+    for session in params.sessions:
         programs |= _provenance(out_dir / session.files["qc"]).get("Versions", {})
-    return programs
+    results = programs["thalbids"]
+    same = f"{params.version}.".startswith(f"{results}.")
+    return programs | {"thalbids": params.version if same else f"{params.version}, results by {results}"}
 
 
 def fingerprints(out_dir: Path, sessions: Sequence[PageSession]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from thalbids.files import names_in, read_json, read_table
 from thalbids.reports import boilerplate
 from thalbids.reports.boilerplate import Paragraphs
 from thalbids.reports.group.figures import clinical, look
-from thalbids.reports.group.group_data import Tables, in_order, listed, number, rows_of
+from thalbids.reports.group.group_data import Tables, in_order, listed, mean_sd, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -254,7 +254,7 @@ def _measured(tables: Tables) -> Found:
     pairs = tables.get("change", ("participant_id", "delta_ml")).dropna(subset=["delta_ml"])
     if len(pairs):
         interval = rows_of(described, variable="interval_years").dropna(subset=["mean"])
-        years = [f"{number(row['mean'])} ± {number(row['sd'])}" for row in interval.to_dict("records")]
+        years = [mean_sd(row) for row in interval.to_dict("records")]
         facts["followed"] = {"n": pairs["participant_id"].nunique(), "years": "".join(years[:1])}
     volumes = tables.get("volumes", ("icv_ml", "icv_source")).dropna(subset=["icv_ml", "icv_source"])
     sources = list(dict.fromkeys(volumes["icv_source"]))

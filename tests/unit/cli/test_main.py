@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -114,6 +115,12 @@ def test_temporary_files_go_to_the_work_directory(
     (tmp_path / "file").touch()
     assert main([raw, "out", "participant", "--work-dir", str(tmp_path / "file" / "work")]) == 2
     assert "the work directory is or lies in a file." in capsys.readouterr().err
+
+
+def test_warnings_look_alike(run: Recorder, raw: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([raw, "out", "participant"]) == 0
+    logging.getLogger("thalbids.x").warning("two %s", "T1w")
+    assert capsys.readouterr().err == "warning: two T1w\n"
 
 
 def test_verbosity_is_a_setting(run: Recorder, raw: str) -> None:

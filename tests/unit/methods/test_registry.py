@@ -117,12 +117,26 @@ def test_a_given_mask_needs_no_method_that_it_was_once_made_with(known: dict[str
 @pytest.mark.parametrize("name", ["frist", "mindglideT1", "brian", "manaul"])
 def test_a_name_that_nothing_reads_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=name):
-        check_given([name])
+        check_given({name: Path("none")})
 
 
 @pytest.mark.parametrize("name", ["first", "First", "mindglideFLAIR", "brain", "icv", "siena", "manual", "manual2"])
 def test_names_that_are_read_are_taken(name: str) -> None:
-    check_given([name])
+    check_given({name: Path("none")})
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("freesurfer", "--fs-subjects-dir"), ("fastsurfer", "--fastsurfer-dir"), ("first", "")]
+)
+def test_a_folder_of_a_program_is_pointed_to_its_option(name: str, option: str, tmp_path: Path) -> None:
+    check_given({name: tmp_path})
+    (tmp_path / "bert" / "mri").mkdir(parents=True)
+    (tmp_path / "bert" / "mri" / "aseg.mgz").touch()
+    if not option:
+        check_given({name: tmp_path})
+        return
+    with pytest.raises(UsageError, match=f"Give it by {option}; --derivatives takes a BIDS derivative dataset"):
+        check_given({name: tmp_path})
 
 
 def test_a_brain_source_is_an_order_too() -> None:

@@ -45,6 +45,10 @@ def write(out: Path, status: str = "ok") -> None:
     )
 
 
+def page_of(session: PageSession) -> PageParams:
+    return PageParams("01", (session,), "", "", {}, version="0.2.1")
+
+
 def test_masks_that_are_not_current_and_files_that_are_gone_are_not_shown(tmp_path: Path) -> None:
     write(tmp_path)
     shown = session_report(tmp_path, SESSION, {})
@@ -67,7 +71,10 @@ def test_records_and_links(tmp_path: Path) -> None:
     write_json(tmp_path / FILES["first"].replace(".nii.gz", ".json"), {"Provenance": {"Fingerprint": "abc"}})
     write_json(tmp_path / FILES["qc"], {"Provenance": {"Fingerprint": "def", "Versions": {"numpy": "2"}}})
     assert fingerprints(tmp_path, [SESSION]) == {"sub-01 first": "abc", "sub-01 qc": "def"}
-    assert versions(tmp_path, [SESSION]) == {"numpy": "2"}
+    assert versions(tmp_path, page_of(SESSION)) == {"thalbids": "0.2.1", "numpy": "2"}
+    for recorded, told in (("0.2", "0.2.1"), ("0.1", "0.2.1, results by 0.1"), ("0.20", "0.2.1, results by 0.20")):
+        write_json(tmp_path / FILES["qc"], {"Provenance": {"Versions": {"thalbids": recorded}}})
+        assert versions(tmp_path, page_of(SESSION)) == {"thalbids": told}
     there = {key: tmp_path / name for key, name in FILES.items()}
     assert links(SESSION, there)["quality control"] == FILES["qc"]
     assert links(SESSION, there)["T1w (sidecar)"].endswith("T1w.json")
@@ -82,7 +89,8 @@ def test_a_damaged_file_costs_its_own_part_and_is_told(tmp_path: Path) -> None:
     assert shown.qc is None and shown.alignment is None and len(shown.volumes) == 2
     assert [failure.what for failure in shown.failures] == ["qc", "alignment"]
     assert "cannot be read" in shown.failures[0].reason
-    assert versions(tmp_path, [session]) == fingerprints(tmp_path, [session]) == {}
+    assert versions(tmp_path, page_of(session)) == {"thalbids": "0.2.1"}
+    assert fingerprints(tmp_path, [session]) == {}
 
 
 def test_damaged_sidecars_and_tables_between_visits_cost_their_own_part(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ class Survey:
     closed: list[str] = field(default_factory=list)
     _sessions: dict[str, list[Place]] = field(default_factory=dict)
     _skipped: list[str] = field(default_factory=list)
+    _unread: set[str] = field(default_factory=set)  # subjects that have sessions among them
     _odd: list[str] = field(default_factory=list)
     _nearly: list[str] = field(default_factory=list)
     _elsewhere: list[str] = field(default_factory=list)
@@ -102,6 +103,7 @@ class Survey:
                 continue
             if not re.fullmatch(LABEL, session):
                 self._skipped.append(f"sub-{label}/{entry.name}")
+                self._unread.add(label)
                 continue
             places.append((label, session))
             if leads == "nowhere":
@@ -128,7 +130,7 @@ class Survey:
             self.places.append(place)
         elif any(not file.endswith((".json", ".tsv")) for file in names):
             self._without.append(name)
-        else:
+        elif place[1] is not None or place[0] not in self._unread:  # else its sessions are told already
             self._elsewhere.append(name)
 
     def told(self) -> None:

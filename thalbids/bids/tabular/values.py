@@ -44,6 +44,7 @@ GROUPS = {  # words of each diagnosis group, compared without case, blanks, hyph
     "MOGAD": ("mogad", "mog"),
 }
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+COMMA_HINT = "; for numbers with a decimal comma give a file by --config: [clinical] decimal_comma = true"
 _COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 
 
@@ -120,7 +121,7 @@ class Reader:
             The text is none.
         """
         if not self.is_number(text):
-            hint = "; with a decimal comma set clinical.decimal_comma" if _COMMA.fullmatch(text) else ""
+            hint = COMMA_HINT if _COMMA.fullmatch(text) else ""
             raise NotAValueError(f"is not a number{hint}")
         value = float(text.replace(",", "."))
         if not math.isfinite(value):

@@ -27,6 +27,7 @@ TABLES = (  # and where their records are
     ("desc-icv_morph.tsv", "desc-icv_morph.json"),
     ("desc-thalamusqmri_morph.tsv", "desc-thalamusqmri_morph.json"),
 )
+NEEDED = {"method", "volume_mm3"}  # columns of a table of volumes
 MEND = "run participant again"
 
 
@@ -47,7 +48,7 @@ def distrusted(out_dir: Path, places: Sequence[Place], rows: Sequence[Mapping[st
         ids = {"participant_id": place.participant_id, "session_id": place.session_id}
         measured = bool(place.ending(QC) or place.ending(TABLES[0][0]))
         if (place.participant_id, place.session_id) not in listed and measured and not _has_volumes(place):
-            reason = f"{place.name}_{TABLES[0][0]} is not there, holds no rows or cannot be read: {MEND}"
+            reason = f"{place.name}_{TABLES[0][0]} is not there, holds no volumes or cannot be read: {MEND}"
             faults.append({**ids, "method": "", "reason": reason})
             continue
         methods = usable.get((place.participant_id, place.session_id), [])
@@ -63,10 +64,11 @@ def distrusted(out_dir: Path, places: Sequence[Place], rows: Sequence[Mapping[st
 
 
 def _has_volumes(place: Place) -> bool:
-    """Whether a session has a table of volumes that can be read."""
+    """Whether a session has a table of volumes that can be read, and that holds some."""
     for path in place.ending(TABLES[0][0]):
         try:
-            if read_lines(path)[1]:
+            columns, rows = read_lines(path)
+            if rows and NEEDED <= set(columns):
                 return True
         except MetadataError:
             continue

@@ -204,6 +204,18 @@ def number(value: Any, digits: int = 2) -> str:
     return text.lstrip("-") if float(text) == 0 else text
 
 
+def mean_sd(row: Any, digits: int = 2) -> str:
+    """``mean ± SD`` of a row; the mean alone where one value has no spread.
+
+    Examples
+    --------
+    >>> mean_sd({"mean": 1.0, "sd": 0.25}), mean_sd({"mean": 1.0, "sd": float("nan")})
+    ('1.00 ± 0.25', '1.00')
+    """
+    spread = number(row["sd"], digits)
+    return number(row["mean"], digits) + ("" if spread == "–" else f" ± {spread}")
+
+
 def interval(low: Any, high: Any, digits: int = 2) -> str:
     """``[low, high]``; a dash where there is none."""
     texts = number(low, digits), number(high, digits)

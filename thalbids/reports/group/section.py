@@ -62,7 +62,7 @@ class Section:
 
 def per_group(table: pd.DataFrame, cell: Callable[[Any], str]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table of methods times diagnoses; ``cell`` makes a text from a row of ``table``."""
-    groups = [*(["all"] if (table["diagnosis"] == "all").any() else []), *descriptive.diagnoses_in(table)]
+    groups = descriptive.groups_of(table)
     first = {key: rows_of_key.iloc[0] for key, rows_of_key in by_keys(table, "method", "diagnosis").items()}
     rows = []
     for method in methods_in(table):

@@ -162,6 +162,13 @@ def test_nothing_of_ours_at_all_is_no_input(tree, capsys) -> None:
     assert main([str(root), str(root / "out"), "participant", "--dry-run"]) == 66
 
 
+def test_a_subject_whose_sessions_are_not_read_is_told_once(tree) -> None:
+    found = read_dataset(tree(GOOD, "sub-01/ses-pre-op/anat/x.nii.gz", "sub-02/func/x.nii.gz"))
+    assert [remark for remark in found.remarks if "sub-01" in remark] == [found.remarks[0]]
+    assert "sub-01/ses-pre-op. Rename" in found.remarks[0]
+    assert found.remarks[1].startswith("1 session without an image") and found.remarks[1].endswith("left out: sub-02.")
+
+
 def test_a_plan_in_which_nothing_can_be_processed_ends_with_66(tree, tmp_path: Path, capsys) -> None:
     root = tree("sub-01/anat/sub-01_chunk-1_T1w.nii.gz")
     assert main([str(root), str(tmp_path / "out"), "participant", "--dry-run"]) == 66

@@ -138,7 +138,7 @@ def test_what_spreadsheets_leave_behind(tmp_path: Path) -> None:
 
 def test_decimal_comma(tmp_path: Path) -> None:
     put(tmp_path, {"participants": "participant_id,age,edss\nsub-01,40|5,2|5"})
-    assert "clinical.decimal_comma" in problem(tmp_path)
+    assert "give a file by --config: [clinical] decimal_comma = true" in problem(tmp_path)
     _, made = together(tmp_path, decimal_comma=True)
     assert (row(made)["age"], row(made)["edss"]) == (40.5, 2.5)
     put(tmp_path, {"participants": "participant_id,age\nsub-01,1.040|5"})

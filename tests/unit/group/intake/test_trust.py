@@ -102,7 +102,7 @@ def test_an_edited_table_costs_its_session(root: Path, old: str, new: str) -> No
     )
 
 
-UNREADABLE = ["empty", "header alone", "no text", "link", "folder"]
+UNREADABLE = ["empty", "header alone", "other columns", "no text", "link", "folder"]
 
 
 @pytest.mark.parametrize(("kind", "documented"), [("gone", True), *itertools.product(UNREADABLE, (True, False))])
@@ -113,6 +113,7 @@ def test_a_table_that_cannot_be_read_loses_its_session_not_without_a_word(
     if not documented:
         anat(root, "thalamus_qc.json").unlink()
     content = {"empty": b"", "header alone": table.read_bytes().splitlines()[0], "no text": b"\xff\xfe\0"}
+    content["other columns"] = b"nothing\there\n1\t2\n"
     table.unlink()
     if kind in content:
         table.write_bytes(content[kind])
@@ -122,7 +123,7 @@ def test_a_table_that_cannot_be_read_loses_its_session_not_without_a_word(
         table.mkdir()
     (note,) = cohort(root).lost
     assert (
-        "sub-01 ses-1 left out: sub-01_ses-1_desc-thalamus_morph.tsv is not there, holds no rows or cannot be read"
+        "sub-01 ses-1 left out: sub-01_ses-1_desc-thalamus_morph.tsv is not there, holds no volumes or cannot be read"
         in note
     )
     assert main([str(root / "raw"), str(root / "out"), "group"]) == 1

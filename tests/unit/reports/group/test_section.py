@@ -29,6 +29,15 @@ def test_methods_times_groups_with_gaps() -> None:
     assert {row[0]: row[1:] for row in cells} == {"FSL FIRST": ["1", "3"], "SynThal T1w": ["2", "–"]}
 
 
+def test_unknown_is_no_column_where_nobody_has_a_diagnosis() -> None:
+    rows = [("first", "all", 2), ("first", "unknown", 2)]
+    table = pd.DataFrame(rows, columns=["method", "diagnosis", "n"])
+    assert per_group(table, str)[0] == ["Method", "all"]
+    some = pd.concat([table, pd.DataFrame([("first", "RRMS", 1)], columns=table.columns)])
+    assert set(per_group(some, str)[0]) == {"Method", "all", "unknown", "RRMS"}
+    assert per_group(table.iloc[1:], str)[0] == ["Method", "unknown"]  # nothing else is there
+
+
 def test_ensembles_are_warned_of_and_figures_that_could_not_be_made_left_out() -> None:
     assert unions(["first", "synthalT1w"]) == [] and len(unions(["synthalT1FLAIR"])) == 1
     section = Section("x", "X")

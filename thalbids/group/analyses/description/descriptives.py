@@ -61,7 +61,10 @@ def tables(cohort: Cohort) -> list[Table]:
         *_rows(first, CHANGES, "followed"),
         *_volumes(cohort, followed, "followed"),
     ]
-    counts = "; ".join(f"{name} {len(part)}" for name, part in by_diagnosis(base))
+    sizes = {name: len(part) for name, part in by_diagnosis(base)}
+    if set(sizes) == {"all", "unknown"}:  # nobody has a diagnosis
+        del sizes["unknown"]
+    counts = "; ".join(f"{name} {n}" for name, n in sizes.items())
     notes = [f"participants with a usable volume: {counts}; followed: {len(first)}."]
     return [table("group_descriptives", rows, DESCRIPTIVES, notes=notes)]
 
@@ -191,7 +194,8 @@ def section(tables: Tables) -> Section:
             section.show(_descriptives(tables, rows, sample))
         first = described if samples[0] is None else rows_of(described, sample=str(samples[0]))
         ages = rows_of(first, variable="age")
-        small = ages[(ages["diagnosis"] != "all") & (ages["n"] < 10)]
+        groups = [name for name in descriptive.groups_of(ages) if name != "all"]
+        small = ages[ages["diagnosis"].isin(groups) & (ages["n"] < 10)]
         if len(small):
             groups = in_order(small["diagnosis"].dropna().unique(), descriptive.DIAGNOSES)
             section.caveats.append(
@@ -234,7 +238,7 @@ def _where(section: Section, tables: Tables) -> None:
 
 
 def _descriptives(tables: Tables, table: pd.DataFrame, sample: str | None) -> PageTable:
-    groups = [*(["all"] if (table["diagnosis"] == "all").any() else []), *descriptive.diagnoses_in(table)]
+    groups = descriptive.groups_of(table)
     rows = []
     first = {key: rows_of_key.iloc[0] for key, rows_of_key in by_keys(table, "variable", "diagnosis").items()}
     for variable in dict.fromkeys(table.loc[table["n"] > 0, "variable"].dropna()):

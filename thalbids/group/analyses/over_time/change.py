@@ -28,7 +28,7 @@ from thalbids.group.statistics.concordance.paired import signed_rank
 from thalbids.group.statistics.testing.correction import benjamini_hochberg
 from thalbids.qc.visits import balance_remark
 from thalbids.reports.group.figures import clinical, descriptive, look
-from thalbids.reports.group.group_data import Tables, number, rows_of
+from thalbids.reports.group.group_data import Tables, mean_sd, number, rows_of
 from thalbids.reports.group.section import PageTable, Section, by_measure, counted, matrix, per_group
 
 MEASURES = (
@@ -439,12 +439,12 @@ def detecting_most(tables: Tables) -> list[str]:
 
 
 def _spread_cell(row: pd.Series, digits: int) -> str:
-    return f"{number(row['mean'], digits)} ± {number(row['sd'], digits)}; {number(row['n'], 0)}"
+    return f"{mean_sd(row, digits)}; {number(row['n'], 0)}"
 
 
 def _mean_of(row: pd.Series) -> str:
     size = number(row["n"], 0)
-    return f"{number(row['mean'])} ± {number(row['sd'])} % by {look.label(row['method'])} (n = {size})"
+    return f"{mean_sd(row)} % by {look.label(row['method'])} (n = {size})"
 
 
 ANALYSIS = Analysis(

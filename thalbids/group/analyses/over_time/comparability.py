@@ -22,7 +22,7 @@ from thalbids.group.modelling.samples import pairs as changes
 from thalbids.qc.visits import acquired
 from thalbids.reports.group.beyond import View
 from thalbids.reports.group.figures import look
-from thalbids.reports.group.group_data import Tables, number, rows_of
+from thalbids.reports.group.group_data import Tables, mean_sd, number, rows_of
 from thalbids.reports.group.section import PageTable, Section, counted
 
 MEASURES = ("delta_percent", "delta_percent_per_year")
@@ -209,7 +209,7 @@ def _pairs_of_the_page(page: Section, written: Tables) -> None:
 
 def _cell(part: pd.DataFrame) -> str:
     row = part.iloc[0] if len(part) else None
-    return "–" if row is None else f"{number(row['mean'])} ± {number(row['sd'])}; {number(row['n'], 0)}"
+    return "–" if row is None else f"{mean_sd(row)}; {number(row['n'], 0)}"
 
 
 ANALYSIS = Analysis(

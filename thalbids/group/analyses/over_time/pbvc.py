@@ -28,7 +28,7 @@ from thalbids.group.statistics.fits.fit import constant
 from thalbids.group.statistics.testing import correlations
 from thalbids.group.statistics.testing.correction import adjust
 from thalbids.reports.group.figures import clinical, descriptive, look
-from thalbids.reports.group.group_data import Tables, interval, methods_in, number, p_value, rows_of
+from thalbids.reports.group.group_data import Tables, interval, mean_sd, methods_in, number, p_value, rows_of
 from thalbids.reports.group.section import PageTable, Section, by_measure, counted, matrix, word
 
 MIN_PAIRS = 4  # Fisher's z divides by n - 3
@@ -230,7 +230,7 @@ def section(tables: Tables) -> Section:
     described = rows_of(described, diagnosis="all").dropna(subset=["mean"])
     if len(described):
         row = described.iloc[0]
-        section.says.append(f"The mean PBVC is {number(row['mean'])} ± {number(row['sd'])} % (n = {row['n']:.0f}).")
+        section.says.append(f"The mean PBVC is {mean_sd(row)} % (n = {row['n']:.0f}).")
     tests = tables.get("pbvc_tests", ("method", "method2", "test", "p_fdr"))
     for test in dict.fromkeys(tests["test"].dropna()):
         part = rows_of(tests, test=test).dropna(subset=["p_fdr"])

@@ -93,6 +93,8 @@ def signed_rank(a: np.ndarray, b: np.ndarray, method: str = "asymptotic") -> dic
     }
     if used.size == 0:
         return row | {"reason": "no pairs" if d.size == 0 else "every difference is 0"}
+    if used.size == 1:
+        return row | {"reason": "one pair differs: nothing to test"}
     if method == "exact" and used.size > LARGE:
         row["reason"], method = f"more than {LARGE} differences: asymptotic", "asymptotic"
     if method == "exact" or used.size <= SMALL:

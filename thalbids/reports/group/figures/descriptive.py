@@ -35,6 +35,16 @@ def diagnoses_in(table: pd.DataFrame) -> list[str]:
     return in_order((name for name in table["diagnosis"].dropna().unique() if name != "all"), DIAGNOSES)
 
 
+def groups_of(table: pd.DataFrame) -> list[str]:
+    """The columns of a table by diagnosis: ``all`` where it has such rows, then the diagnoses; ``unknown`` is none
+    where that is everybody.
+    """
+    names = diagnoses_in(table)
+    if "diagnosis" not in table.columns or not (table["diagnosis"] == "all").any():
+        return names
+    return ["all", *([] if names == ["unknown"] else names)]
+
+
 def first_sessions(tables: Tables, table: pd.DataFrame) -> pd.DataFrame:
     """The rows of each participant's baseline, as group_volumes marks it; without marks, of the first label."""
     keys = ["participant_id", "session_id"]

@@ -25,6 +25,7 @@ def test_the_number_of_trials_is_kept(tmp_path: Path) -> None:
     rows = made.frame[(made.frame["sample"] == "baseline") & (made.frame["diagnosis"] == "all")].set_index("variable")
     assert (rows.loc["t25fw", "mean"], rows.loc["t25fw_trials", "mean"]) == (6.25, 1.5)
     assert rows.loc["nhpt_trials", "n"] == 0
+    assert made.notes[0].startswith("participants with a usable volume: all 2; followed: ")  # nobody has a diagnosis
 
 
 def test_attacks_and_the_change_of_the_brain_are_described() -> None:
