@@ -219,7 +219,7 @@ def test_failed_sessions_and_damaged_tables(tmp_path: Path, capsys: pytest.Captu
     (out / "sub-04" / "ses-2" / "anat").mkdir(parents=True)
     write_rows(out / "sub-04" / "anat" / "sub-04_desc-siena_morph.tsv",
                [{"session_id_baseline": "1", "session_id_followup": "2", "pbvc": "n/a", "status": "ok"}])  # fmt: skip
-    assert main([str(raw), str(out), "group"]) == 0
+    assert main([str(raw), str(out), "group"]) == 1
     shown = capsys.readouterr().out
     assert "sub-02_ses-1_desc-thalamus_morph.tsv is not used: not UTF-8" in shown
     assert "sub-03_ses-1_desc-thalamus_morph.tsv is not used: it has no column method, volume_mm3" in shown

@@ -68,7 +68,7 @@ def _has_volumes(place: Place) -> bool:
     for path in place.ending(TABLES[0][0]):
         try:
             columns, rows = read_lines(path)
-            if rows and NEEDED <= set(columns):
+            if rows and set(columns) >= NEEDED:
                 return True
         except MetadataError:
             continue
