@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from thalbids import families
@@ -99,13 +100,13 @@ class Session:
             if (not suffixes or image.suffix in suffixes) and entities.items() <= image.entities.items()
         )
 
-    @property
+    @cached_property
     def reference(self) -> str:
         """The image on whose grid everything of the session lies: T1w, else UNIT1, else T2w, else FLAIR."""
         usable = (name for name in REFERENCES if name in self.images and not self.images[name].problem)
         return next(usable, REFERENCES[0])
 
-    @property
+    @cached_property
     def name(self) -> str:
         """``sub-01_ses-2`` or ``sub-01``."""
         return f"sub-{self.subject}" + (f"_ses-{self.session}" if self.session else "")

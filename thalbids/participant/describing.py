@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from thalbids.engine.step import Step
 from thalbids.methods.registry import LEFT_OUT, Choice
-from thalbids.participant.foreseen import unreadable
+from thalbids.participant import foreseen
 from thalbids.participant.session import REGISTERED, SessionPlan, SubjectPlan
 from thalbids.participant.stages.session.masks import STALE
 from thalbids.registration.strategies import note_on
 from thalbids.settings import Settings
 from thalbids.types import Session
+
+NOTE = "  note: "
 
 
 def notes(choice: Choice, settings: Settings, more: Sequence[str], subjects: Sequence[SubjectPlan]) -> Iterator[str]:
@@ -46,44 +48,53 @@ def stale(subjects: Iterable[SubjectPlan]) -> list[str]:
     return [f"{told}: {named}"] if named else []
 
 
-def dry_run(
-    subjects: Sequence[SubjectPlan], steps: Sequence[Step], choice: Choice, last: Sequence[str] = (), done: int = 0
-) -> str:
+def dry_run(people: Iterable[tuple[SubjectPlan, Sequence[Step]]], choice: Choice, seen: foreseen.Foreseen) -> str:
     """The plan for reading: per session what is there, what is missing, which mask comes from where, what would run.
 
-    ``last`` is said after it; ``done`` steps have results of an earlier run.
+    Plans, with their steps, are looked at one after the other and dropped; ``seen`` keeps what is known of all.
     """
     lines = [f"methods: {', '.join(m.family for m in choice.methods if m.family not in choice.kept)}"]
     lines += [f"  {name}: {note}" for name, note in choice.notes.items() if not note.startswith(LEFT_OUT)]
     left = [name for name, note in choice.notes.items() if note.startswith(LEFT_OUT)]
     lines += [f"  left out: {', '.join(left)}. Why, and how to get them: thalbids doctor"] if left else []
-    by_session: dict[str, list[str]] = {}
-    for step in steps:
-        by_session.setdefault(step.session, []).append(step.name.removeprefix(f"{step.session} "))
-    plans = [plan for subject in subjects for plan in subject.own]
-    everywhere = common_notes([plan.session for plan in plans])
+    number = 0
+    planned: list[str] = []
+    for subject, steps in people:
+        seen.add(subject.own, steps)
+        planned += _person(subject, steps)
+        number += len(steps)
+    everywhere = common_notes(seen.sessions)
     lines += [f"every session: {note}" for note in everywhere]
-    for plan in plans:
-        lines += [*_session(plan, everywhere), f"  steps: {', '.join(by_session.get(plan.name, ()))}"]
-    broken = sum(plan.session.problem is not None or plan.reference in unreadable(plan) for plan in plans)
-    lines += last
-    earlier = f" ({done} of them have results here, of an earlier run)" if done else ""
+    said = {f"{NOTE}{note}" for note in everywhere}
+    lines += [line for line in planned if line not in said]
+    lines += foreseen.told(seen.failing)
+    earlier = f" ({seen.done} of them have results here, of an earlier run)" if seen.done else ""
+    sessions = len(seen.sessions)
     lines.append(
-        f"{len(plans)} session{'s' * (len(plans) != 1)}, {broken} of them cannot be processed, "
-        f"{len(steps)} steps{earlier}. Nothing was run."
+        f"{sessions} session{'s' * (sessions != 1)}, {seen.broken} of them cannot be processed, "
+        f"{number} steps{earlier}. Nothing was run."
     )
     return "\n".join(lines)
 
 
-def _session(plan: SessionPlan, everywhere: Sequence[str]) -> Iterator[str]:
+def _person(subject: SubjectPlan, steps: Sequence[Step]) -> Iterator[str]:
+    by_session: dict[str, list[str]] = {}
+    for step in steps:
+        by_session.setdefault(step.session, []).append(step.name.removeprefix(f"{step.session} "))
+    for plan in subject.own:
+        yield from _session(plan)
+        yield f"  steps: {', '.join(by_session.get(plan.name, ()))}"
+
+
+def _session(plan: SessionPlan) -> Iterator[str]:
     yield plan.name
     if plan.session.problem:
         yield f"  cannot be processed: {plan.session.problem}"
-    closed = unreadable(plan)
+    closed = foreseen.unreadable(plan)
     for name, image in plan.session.images.items():
         problem = image.problem or closed.get(name)
         yield f"  {name}: {f'cannot be used: {problem}' if problem else image.uri}"
-    yield from (f"  note: {note}" for note in plan.session.notes if note not in everywhere)
+    yield from (f"{NOTE}{note}" for note in plan.session.notes)
     yield from (f"  {what}: {whence}" for what, whence in plan.origins.items())
     absent = (mask for mask in plan.masks if mask.step is None and not mask.reason.startswith("the session has no"))
     yield from (f"  {mask.desc}: missing, {mask.reason}" for mask in absent)

@@ -5,30 +5,54 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from thalbids.bids.dataset.acquisition_facts import Acquisition
 from thalbids.engine.step import Step
-from thalbids.errors import ImageError, some
-from thalbids.image.io import shape_and_affine
+from thalbids.errors import some
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import RefusalParams
+from thalbids.types import Session
 
 MOST_TOLD = 20  # reasons in the last lines of a dry run
 NAMED = 3  # steps or images of one reason
 
 
-def unreadable(plan: SessionPlan) -> dict[str, str]:
-    """The images of a session whose header cannot be read, and why.
+class Foreseen:
+    """What is known of a run, gathered from one person's plan after the other.
 
-    Headers are read once, for the facts of the acquisition; only one without facts is opened again, for the reason.
+    Attributes
+    ----------
+    done : steps that have results of an earlier run
+    sessions : those of all people
+    broken : how many of them cannot be processed
     """
-    reasons = {}
-    for name, image in plan.session.images.items():
-        if image.problem or name in plan.made or plan.acquired(name)["voxel_size_mm"] is not None:
-            continue
-        try:
-            shape_and_affine(image.path)
-        except ImageError as error:
-            reasons[name] = str(error)
-    return reasons
+
+    def __init__(self, out_dir: Path, lost: Iterable[str] = ()) -> None:
+        self._out_dir = out_dir if out_dir.is_dir() else None
+        self._lost = failures((), (), lost)
+        self._refused: list[tuple[str, str]] = []
+        self._closed: list[tuple[str, str]] = []
+        self.done = 0
+        self.sessions: list[Session] = []
+        self.broken = 0
+
+    def add(self, plans: Sequence[SessionPlan], steps: Sequence[Step]) -> None:
+        """One person."""
+        self._refused += failures((), steps)
+        self._closed += failures(plans, ())
+        self.sessions += [plan.session for plan in plans]
+        self.broken += sum(plan.session.problem is not None or plan.reference in unreadable(plan) for plan in plans)
+        self.done += with_results(steps, self._out_dir) if self._out_dir else 0
+
+    @property
+    def failing(self) -> list[tuple[str, str]]:
+        """What is to fail, as :func:`failures` gives it."""
+        return [*self._lost, *self._refused, *self._closed]
+
+
+def unreadable(plan: SessionPlan) -> dict[str, str]:
+    """The images of a session whose header cannot be read, and why."""
+    acquired = {name: plan.acquired(name) for name, image in plan.session.images.items() if not image.problem}
+    return {name: one.unreadable for name, one in acquired.items() if isinstance(one, Acquisition) and one.unreadable}
 
 
 def failures(plans: Iterable[SessionPlan], steps: Iterable[Step], lost: Iterable[str] = ()) -> list[tuple[str, str]]:

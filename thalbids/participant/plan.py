@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from thalbids.engine.step import Step
 from thalbids.families import SEVERAL_SESSIONS, of
 from thalbids.methods.base import Method
 from thalbids.participant.dates import Years
-from thalbids.participant.session import REGISTERED, SessionPlan, SubjectPlan
+from thalbids.participant.session import REGISTERED, SessionPlan, Shared, SubjectPlan
 from thalbids.participant.stages.person import alignment, change, page, siena, together, visits
 from thalbids.participant.stages.session import (
     anatomy,
@@ -43,8 +43,8 @@ def plan(
     kept: Collection[str] = (),
     years: Years | None = None,
     norms: Mapping[str, tuple[Norm, ...]] | None = None,
-) -> list[SubjectPlan]:
-    """What a run does for each person.
+) -> Iterator[SubjectPlan]:
+    """What a run does for each person, planned when it is asked for.
 
     ``every`` holds all sessions of the people, also those that were not asked for: a participant's page shows what
     earlier runs made of them. ``runnable`` are the families that are run where there is no result yet (None: all),
@@ -56,16 +56,20 @@ def plan(
     of_subject: dict[str, list[Session]] = {}
     for session in every or sessions:
         of_subject.setdefault(session.subject, []).append(session)
-    subjects = []
+    shared = Shared()
     for label in dict.fromkeys(session.subject for session in sessions):
         named = of_subject.get(label, [])
-        plans = [begin_session(one, out_dir, methods, settings, families, kept, alone=len(named) == 1) for one in named]
+        plans = [
+            begin_session(one, out_dir, methods, settings, families, kept, alone=len(named) == 1, shared=shared)
+            for one in named
+        ]
         complete = all(session.name in asked for session in named)
         plans = [one for one in plans if one.name in asked or one.qc.exists()]
         when = (years or {}).get(label, {})
-        subject = SubjectPlan(label, out_dir, settings, plans, asked, complete, years=when, norms=norms or {})
-        subjects.append(plan_subject(subject, methods))
-    return subjects
+        subject = SubjectPlan(
+            label, out_dir, settings, plans, asked, complete, years=when, norms=norms or {}, shared=shared
+        )
+        yield plan_subject(subject, methods)
 
 
 def plan_subject(subject: SubjectPlan, methods: Sequence[Method]) -> SubjectPlan:
@@ -93,13 +97,14 @@ def begin_session(
     kept: Collection[str] = (),
     *,
     alone: bool = True,
+    shared: Shared | None = None,
 ) -> SessionPlan:
     """A session up to its masks; ``runnable`` and ``kept`` as in :func:`plan`, ``alone``: there is no other session."""
     families = [method.family for method in methods] if runnable is None else runnable
     source = brain.source_of(
         session, settings.brain.source, settings.inputs.derivatives.get(brain.GIVEN), set(families) - set(kept)
     )
-    plan = SessionPlan(session, out_dir, settings, source, families, kept, alone)
+    plan = SessionPlan(session, out_dir, settings, source, families, kept, alone, shared=shared or Shared())
     if not plan.usable:
         params = RefusalParams(session.problem or "there is no image to measure on.")
         plan.add("inputs", refuse, inputs={}, outputs={"none": plan.qc}, params=params)
@@ -132,7 +137,7 @@ def end_session(plan: SessionPlan, methods: Sequence[Method]) -> SessionPlan:
 def plan_masks(plan: SessionPlan, methods: Sequence[Method]) -> None:
     """The masks of every method that reads this session alone, an envelope before what it cuts."""
     of_one_session = [method for method in methods if of(method.family).reads != SEVERAL_SESSIONS]
-    for method in sorted(of_one_session, key=lambda method: len(masks.families(method, plan.settings))):
+    for method in sorted(of_one_session, key=lambda method: len(plan.once(masks.families, method))):
         before = len(plan.steps)
         masks.add_steps(plan, method)
         ensembles.add_steps(plan, method)
@@ -148,12 +153,9 @@ def steps_of(subjects: Iterable[SubjectPlan]) -> list[Step]:
 RATED = {registration.RegistrationParams.kind: registration.rated, measures.MeasuresParams.kind: measures.rated}
 
 
-def rated(steps: Iterable[Step], verdicts: Sequence[RatersVerdict]) -> list[Step]:
-    """The steps with what raters failed among their parameters."""
-    by_session: dict[str, list[RatersVerdict]] = {}
-    for verdict in verdicts:
-        by_session.setdefault(verdict.item.session, []).append(verdict)
+def rated(steps: Iterable[Step], verdicts: Mapping[str, Sequence[RatersVerdict]]) -> list[Step]:
+    """The steps with what raters failed among their parameters; ``verdicts`` by session."""
     return [
-        RATED[step.kind](step, by_session[step.session]) if step.kind in RATED and step.session in by_session else step
+        RATED[step.kind](step, verdicts[step.session]) if step.session in verdicts and step.kind in RATED else step
         for step in steps
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -32,12 +32,13 @@ from thalbids.participant.checks import check_paths, check_results
 from thalbids.participant.dates import years_of
 from thalbids.participant.plan import plan, rated, steps_of
 from thalbids.participant.reporting import PageParams
-from thalbids.participant.session import REGISTERED
+from thalbids.participant.session import REGISTERED, SubjectPlan
 from thalbids.participant.stages.person import alignment, siena
 from thalbids.participant.stages.session import icv, masks, measures
 from thalbids.programs import FslSettings
 from thalbids.qmri import unringing
 from thalbids.raters import effect
+from thalbids.raters.ratings import RatersVerdict
 from thalbids.registration.strategies import configured_for
 from thalbids.scratch import remove_dead
 from thalbids.settings import Inputs, Settings
@@ -81,22 +82,23 @@ def participant(
     choice = with_earlier(choice, settings, masks.families_in(out_dir, every))
     years, undated = years_of(bids_dir, every, settings.clinical, settings.group)
     norms, unread = norms_of(out_dir, sessions)
-    subjects = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable, choice.kept, years, norms)
+    people = plan(sessions, out_dir, choice.methods, settings, every, choice.runnable, choice.kept, years, norms)
     unmatched += [note for note in (undated, unread) if note]
-    verdicts, told = effect.verdicts_on({session.name for session in sessions}, out_dir, settings.ratings)
+    failed, told = effect.verdicts_on({session.name for session in sessions}, out_dir, settings.ratings)
+    verdicts = effect.by_session(failed)
+    if dry_run:
+        warned = [f"warning: {note}" for note in unmatched]
+        seen = foreseen.Foreseen(out_dir, dataset.lost)
+        shown = describing.dry_run(checked(people, verdicts, settings), choice, seen)
+        print("\n".join([*dataset.remarks, *warned, *told, shown]), flush=True)
+        check_writable(out_dir)
+        return NoInputError.exit_code if all(session.problem for session in sessions) else int(bool(seen.failing))
+    subjects = list(people)
     planned = rated(steps_of(subjects), verdicts)
     if reports_only:
         planned = reports_of(planned)
     check_memory(planned, settings)
     check_paths(planned)
-    if dry_run:
-        warned = [f"warning: {note}" for note in unmatched]
-        failing = foreseen.failures([plan for one in subjects for plan in one.own], planned, dataset.lost)
-        done = foreseen.with_results(planned, out_dir) if out_dir.is_dir() else 0
-        shown = describing.dry_run(subjects, planned, choice, foreseen.told(failing), done)
-        print("\n".join([*dataset.remarks, *warned, *told, shown]), flush=True)
-        check_writable(out_dir)
-        return NoInputError.exit_code if all(session.problem for session in sessions) else int(bool(failing))
     remove_dead((None, settings.run.work_dir))
     with lock.claim(out_dir, [s.name for s in sessions]):
         with lock.shared_files(out_dir):
@@ -137,6 +139,19 @@ def participant(
     return 1 if dataset.lost else code
 
 
+def checked(
+    people: Iterable[SubjectPlan], verdicts: Mapping[str, Sequence[RatersVerdict]], settings: Settings
+) -> Iterator[tuple[SubjectPlan, list[Step]]]:
+    """Each person with the steps, refused as before a run; at 20 000 people no more than one of them is held."""
+    largest: list[Step] = []
+    for subject in people:
+        steps = rated(subject.all_steps, verdicts)
+        check_paths(steps)
+        largest = too_large([*largest, *steps], settings)
+        yield subject, steps
+    check_memory(largest, settings)
+
+
 def check_memory(planned: Sequence[Step], settings: Settings) -> None:
     """Refuse a limit of memory below what a single step needs that was never computed, in place of going beyond it
     without a word.
@@ -146,16 +161,20 @@ def check_memory(planned: Sequence[Step], settings: Settings) -> None:
     UsageError
         ``--mem`` is too small. Jobs of a cluster have a memory of their own.
     """
+    for step in too_large(planned, settings):
+        problem = f"--mem {settings.run.mem_gb:g}: the step '{step.name}' needs about {step.memory_gb:.1f} GB alone."
+        needed = math.ceil(10 * step.memory_gb) / 10
+        raise UsageError(problem, f"Give --mem {needed:g} or more, or leave it out; nothing was done.")
+
+
+def too_large(planned: Sequence[Step], settings: Settings) -> list[Step]:
+    """The largest of the steps that were never computed and need more memory than there may be; empty without one."""
     limit = settings.run.mem_gb
     if limit is None or settings.cluster.system != "none":
-        return
-    too_large = (step for step in planned if step.memory_gb > limit and not step.look_up)
-    never_computed = (step for step in too_large if not step.record_path.is_file())
-    largest = max(never_computed, key=lambda step: step.memory_gb, default=None)
-    if largest is not None:
-        problem = f"--mem {limit:g}: the step '{largest.name}' needs about {largest.memory_gb:.1f} GB alone."
-        needed = math.ceil(10 * largest.memory_gb) / 10
-        raise UsageError(problem, f"Give --mem {needed:g} or more, or leave it out; nothing was done.")
+        return []
+    beyond = (step for step in planned if step.memory_gb > limit and not step.look_up)
+    never_computed = [step for step in beyond if not step.record_path.is_file()]
+    return [max(never_computed, key=lambda step: step.memory_gb)] if never_computed else []
 
 
 def excluded_masks(planned: Sequence[Step], results: Sequence[StepResult]) -> list[str]:

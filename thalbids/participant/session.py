@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from thalbids import families
-from thalbids.bids.dataset.acquisition_facts import facts
+from thalbids.bids.dataset.acquisition_facts import Acquisition
 from thalbids.bids.dataset.given_maps import GivenMap
 from thalbids.bids.results.norms import Norm
 from thalbids.bids.results.outputs import derivative, uri
 from thalbids.engine.step import Step, in_order
-from thalbids.image.io import header_voxels
 from thalbids.settings import Settings
 from thalbids.types import Session
 
 REGISTERED = ("FLAIR", "R1map", "T2w")  # to the reference image, in the order of pages and tables
+T = TypeVar("T")
 USUAL_VOXELS = 256**3
 BYTES_PER_VOXEL = 60  # what a step takes more for each voxel beyond the usual ones: some arrays of float32 and float64
+
+
+class Shared:
+    """What follows from the settings alone, and so is the same in every session of a run: worked out once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Any] = {}
+
+    def of(self, settings: Settings, function: Callable[..., T], *arguments: Any) -> T:
+        """``function(*arguments, settings)``."""
+        key = function, arguments
+        if key not in self._known:
+            self._known[key] = function(*arguments, settings)
+        known: T = self._known[key]
+        return known
 
 
 @dataclass(frozen=True)
@@ -96,6 +111,7 @@ class SessionPlan:
     contrasts : raw contrasts that are aligned with the first one -> the record of their alignment
     given_maps : other maps that the user has, by name
     maps : quantitative maps on the T1w grid that are read out, by name
+    shared : what all sessions of the run have in common; asked with :meth:`once`
     """
 
     session: Session
@@ -118,8 +134,9 @@ class SessionPlan:
     contrasts: dict[str, Path] = field(default_factory=dict)
     given_maps: dict[str, GivenMap] = field(default_factory=dict)
     maps: dict[str, Path] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared, repr=False, compare=False)
     _paths: dict[Any, Path] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _facts: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _acquired: dict[str, Mapping[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -147,20 +164,24 @@ class SessionPlan:
         return self.images[self.reference]
 
     def relative(self, suffix: str, extension: str = ".nii.gz", **entities: str) -> str:
-        return str(derivative(self.session, suffix, extension, **entities))
+        return derivative(self.session, suffix, extension, **entities)
 
     def path(self, suffix: str, extension: str = ".nii.gz", **entities: str) -> Path:
         """Where a result goes; asked for so often that each is put together once."""
         key = suffix, extension, *entities.items()
         if key not in self._paths:
-            self._paths[key] = self.out_dir / self.relative(suffix, extension, **entities)
+            self._paths[key] = Path(f"{self.out_dir}/{self.relative(suffix, extension, **entities)}")  # faster than /
         return self._paths[key]
 
-    def acquired(self, image: str) -> dict[str, Any]:
+    def acquired(self, image: str) -> Mapping[str, Any]:
         """How an image was acquired; {} for a map that this run makes, which has no header yet."""
-        if image not in self._facts:
-            self._facts[image] = {} if image in self.made else facts(self.session.images[image])
-        return self._facts[image]
+        if image not in self._acquired:
+            self._acquired[image] = {} if image in self.made else Acquisition(self.session.images[image])
+        return self._acquired[image]
+
+    def once(self, function: Callable[..., T], *arguments: Any) -> T:
+        """``function(*arguments, settings)``, the same in every session."""
+        return self.shared.of(self.settings, function, *arguments)
 
     def step_name(self, what: str) -> str:
         return f"{self.name} {what}"
@@ -173,7 +194,7 @@ class SessionPlan:
 
     def uri_of(self, path: Path) -> str:
         """The BIDS URI of one of our own files."""
-        return uri(path.relative_to(self.out_dir).as_posix())
+        return uri(below(self.out_dir, path))
 
     def memory(self, gb: float) -> float:
         """What a step needs on this session's T1w when it needs ``gb`` on one of 256 x 256 x 256 voxels."""
@@ -182,7 +203,8 @@ class SessionPlan:
     @cached_property
     def voxels(self) -> int:
         """Voxels of the reference by its header; 0 when that cannot be read (the step that reads it says so)."""
-        return header_voxels(self.session.images[self.reference].path) if self.usable else 0
+        acquired = self.acquired(self.reference) if self.usable else {}
+        return acquired.voxels if isinstance(acquired, Acquisition) else 0
 
     @property
     def t1w(self) -> Path:
@@ -255,6 +277,7 @@ class SubjectPlan:
     steps : steps that belong to no single session, in the order in which they were planned
     years : of each session that has a date, since the first of them
     norms : what an earlier group level says of a session's volumes, by the session's name
+    shared : what all people of the run have in common
     """
 
     subject: str
@@ -266,6 +289,7 @@ class SubjectPlan:
     steps: list[Step] = field(default_factory=list)
     years: Mapping[str, float] = field(default_factory=dict)
     norms: Mapping[str, tuple[Norm, ...]] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -328,6 +352,11 @@ def pairs_of(sessions: list[str], which: str) -> list[tuple[str, str]]:
     if which in ("consecutive", "both"):
         pairs += list(itertools.pairwise(sessions))
     return list(dict.fromkeys(pairs))
+
+
+def below(folder: Path, path: Path) -> str:
+    """One of our files as seen from the output folder."""
+    return str(path).removeprefix(f"{folder}/")
 
 
 def files_of(plan: SessionPlan, desc: str) -> Mapping[str, Path]:

@@ -44,6 +44,14 @@ def verdicts_on(sessions: Collection[str], out_dir: Path, rule: Ratings) -> tupl
     return of_sessions, notes
 
 
+def by_session(verdicts: Iterable[RatersVerdict]) -> dict[str, list[RatersVerdict]]:
+    """The verdicts of each session that has any."""
+    grouped: dict[str, list[RatersVerdict]] = {}
+    for verdict in verdicts:
+        grouped.setdefault(verdict.item.session, []).append(verdict)
+    return grouped
+
+
 def rejected(verdicts: Iterable[RatersVerdict], image: str) -> tuple[dict[str, str], ...]:
     """The registrations of an image among the verdicts: strategy, SHA-256 of the registered image, reason."""
     mine = [v for v in verdicts if v.item.kind == REGISTRATION and v.item.target == image]

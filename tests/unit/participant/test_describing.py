@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
 from tests.unit.participant.test_plan import OUT, session
+from thalbids.engine.step import Step
 from thalbids.methods.registry import Choice
-from thalbids.participant import describing
+from thalbids.participant import describing, foreseen
 from thalbids.participant import plan as plans
+from thalbids.participant.session import SubjectPlan
 from thalbids.settings import load
 
 CHOICE = Choice((Fixed(),), frozenset({"synthal"}), {})
+
+
+def with_steps(subjects: Iterable[SubjectPlan]) -> Iterator[tuple[SubjectPlan, list[Step]]]:
+    return ((subject, subject.all_steps) for subject in subjects)
 
 
 def test_a_note_of_every_session_is_said_once() -> None:
@@ -25,16 +32,34 @@ def test_a_note_of_every_session_is_said_once() -> None:
 
 
 def test_a_dry_run_names_images_steps_and_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(describing, "unreadable", lambda plan: {})  # the images of this plan are no files
+    monkeypatch.setattr(foreseen, "unreadable", lambda plan: {})  # the images of this plan are no files
     broken = replace(session((), "2"), problem="it has no T1w image")
-    subjects = plans.plan([session(("T1w", "FLAIR")), broken], OUT, (Fixed(),), load(None, {}))
-    told = describing.dry_run(subjects, plans.steps_of(subjects), CHOICE, ["will fail: all"], done=3)
+    subjects = list(plans.plan([session(("T1w", "FLAIR")), broken], OUT, (Fixed(),), load(None, {})))
+    seen = foreseen.Foreseen(OUT, ["all"])
+    seen.done = 3
+    told = describing.dry_run(with_steps(subjects), CHOICE, seen)
     assert "methods: synthal" in told and "T1w: bids:raw:T1w.nii.gz" in told
     assert "cannot be processed: it has no T1w image" in told
     assert "steps: anatomy" in told and "register FLAIR" in told
-    assert "will fail: all\n2 sessions, 1 of them cannot be processed" in told
+    assert (
+        "will fail: all\nwill fail: sub-01_ses-2 inputs: it has no T1w image\n2 sessions, 1 of them cannot be processed"
+        in told
+    )
     assert told.endswith(" steps (3 of them have results here, of an earlier run). Nothing was run.")
     assert describing.stale(subjects) == []
+
+
+def test_a_note_that_planning_gives_to_every_session_is_said_once_too() -> None:
+    def noted(plan: SubjectPlan) -> SubjectPlan:
+        for one in plan.sessions:  # as the plan of maps from raw images does
+            one.session = replace(one.session, notes=("raw images are not used", f"only {one.name}"))
+        return plan
+
+    sessions = [session(("T1w",), name) for name in "12"]
+    subjects = map(noted, plans.plan(sessions, OUT, (Fixed(),), load(None, {})))
+    lines = describing.dry_run(with_steps(subjects), CHOICE, foreseen.Foreseen(OUT)).splitlines()
+    assert [line for line in lines if "raw images" in line] == ["every session: raw images are not used"]
+    assert "  note: only sub-01_ses-2" in lines
 
 
 def test_a_dry_run_says_why_an_image_cannot_be_used() -> None:
@@ -42,7 +67,7 @@ def test_a_dry_run_says_why_an_image_cannot_be_used() -> None:
     flair = replace(one.images["FLAIR"], problem="it is empty. Copy it again.")
     damaged = replace(one, images={**one.images, "FLAIR": flair})
     subjects = plans.plan([damaged], OUT, (Fixed(),), load(None, {}))
-    told = describing.dry_run(subjects, plans.steps_of(subjects), CHOICE)
+    told = describing.dry_run(with_steps(subjects), CHOICE, foreseen.Foreseen(OUT))
     assert "FLAIR: cannot be used: it is empty. Copy it again." in told
     assert "T1w: cannot be used: /raw/T1w.nii.gz: This is not a file." in told
     assert "1 session, 1 of them cannot be processed" in told and "results here" not in told
@@ -50,5 +75,5 @@ def test_a_dry_run_says_why_an_image_cannot_be_used() -> None:
 
 def test_methods_that_are_left_out_take_one_line_of_a_dry_run() -> None:
     notes = {"synthal": "runs here", "first": "left out: no program.", "samseg": "left out: no other program."}
-    told = describing.dry_run([], [], replace(CHOICE, notes=notes))
+    told = describing.dry_run([], replace(CHOICE, notes=notes), foreseen.Foreseen(OUT))
     assert "  synthal: runs here\n  left out: first, samseg. Why, and how to get them: thalbids doctor\n" in told

@@ -37,6 +37,9 @@ def test_headers_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     assert list(foreseen.unreadable(subject.own[0])) == ["FLAIR"]
     failing = foreseen.failures(subject.own, subject.all_steps, ["sub-x: too long."])
     assert [name for name, _ in failing] == ["", "sub-01 register R1map", "sub-01 FLAIR"]
+    seen = foreseen.Foreseen(tmp_path, ["sub-x: too long."])
+    seen.add(subject.own, subject.all_steps)
+    assert (seen.failing, seen.broken, seen.done) == (failing, 0, 0)
     lines = foreseen.told(failing)
     assert lines[0] == "will fail: sub-x: too long."
     assert lines[1] == "will fail: sub-01 register R1map: only a link."

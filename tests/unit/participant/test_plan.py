@@ -19,6 +19,7 @@ from thalbids.participant import plan as plans
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.stages.session import masks, measures
 from thalbids.participant.step_io import refuse
+from thalbids.raters import effect
 from thalbids.raters.ratings import Item, RatersVerdict
 from thalbids.settings import load
 from thalbids.types import InputImage, Session
@@ -208,7 +209,8 @@ def test_a_rating_changes_the_steps_that_it_is_about_and_no_other() -> None:
     steps = planned_steps([session(MIXTURES[-1])], OUT, (Fixed(),), load(None, {}))
     verdicts = [verdict("registration", "FLAIR", "ants"), verdict("mask", "synthalT1w")]
     verdicts.append(verdict("mask", "synthalT1w", name="sub-02"))
-    changed = {new.name: new for old, new in zip(steps, plans.rated(steps, verdicts), strict=True) if old != new}
+    rated = plans.rated(steps, effect.by_session(verdicts))
+    changed = {new.name: new for old, new in zip(steps, rated, strict=True) if old != new}
     entry = {"Sha256": "0" * 64, "Reason": "failed by rater AB"}
     assert changed.keys() == {"sub-01_ses-1 register FLAIR", "sub-01_ses-1 measures"}
     recorded = {name.split(" ", 1)[1]: as_json(step.params) for name, step in changed.items()}

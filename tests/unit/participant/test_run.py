@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import json
+import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
+from tests.unit.participant.test_plan import OUT, session
 from thalbids.engine.step import Step, StepResult
 from thalbids.errors import NoInputError, UsageError
 from thalbids.files import read_json, write_json
-from thalbids.participant.run import add_software, check_memory, excluded_masks, norms_of, other_people, participant
+from thalbids.participant.plan import plan
+from thalbids.participant.run import (
+    add_software,
+    check_memory,
+    checked,
+    excluded_masks,
+    norms_of,
+    other_people,
+    participant,
+)
+from thalbids.participant.session import SubjectPlan
 from thalbids.participant.stages.person import alignment
 from thalbids.participant.stages.session import icv, measures
 from thalbids.settings import load
@@ -59,6 +73,24 @@ def test_a_limit_below_what_one_step_needs_is_refused(tmp_path: Path) -> None:
     check_memory(looked_up, load(None, {"run": {"mem_gb": 0.5}}))
     check_memory(steps, load(None, {}))
     check_memory(steps, load(None, {"run": {"mem_gb": 0.1}, "cluster": {"system": "slurm"}}))
+
+
+def test_a_dry_run_holds_one_person_at_a_time_and_names_the_largest_step_of_all() -> None:
+    sessions = [replace(session(("T1w",)), subject=f"{number:02d}") for number in range(6)]
+    held: list[weakref.ref[SubjectPlan]] = []
+
+    def people() -> Iterator[SubjectPlan]:
+        for subject in plan(sessions, OUT, (Fixed(),), load(None, {})):
+            held.append(weakref.ref(subject))
+            if subject.subject == "03":
+                subject.sessions[0].steps[0] = replace(subject.sessions[0].steps[0], memory_gb=9.5)
+            yield subject
+
+    alive = [sum(one() is not None for one in held) for _ in checked(people(), {}, load(None, {}))]
+    assert max(alive) <= 2 and len(alive) == 6
+    seen = checked(people(), {}, load(None, {"run": {"mem_gb": 0.6}}))
+    with pytest.raises(UsageError, match=r"'sub-03_ses-1 anatomy' needs about 9\.5 GB"):
+        list(seen)
 
 
 def test_masks_that_quality_control_excludes_are_named(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from thalbids.participant.session import PlannedMask, SessionPlan, SubjectPlan, pairs_of
+import pytest
+
+from thalbids.participant.session import PlannedMask, SessionPlan, SubjectPlan, below, pairs_of
 from thalbids.settings import Settings
 from thalbids.types import InputImage, Session
 
@@ -36,6 +38,30 @@ def test_steps_of_several_sessions_follow_those_of_the_sessions_that_are_asked_f
         ("sub-01_ses-2 anatomy", "sub-01_ses-2"), ("sub-01 change", "sub-01_ses-2"),
     ]  # fmt: skip
     assert subject.steps[0].outputs["x"] == OUT / "sub-01" / "anat" / "sub-01_x.tsv"
+
+
+def test_what_follows_from_the_settings_is_worked_out_once_in_a_run() -> None:
+    asked = []
+
+    def seed(image: str, settings: Settings) -> int:
+        asked.append(image)
+        return settings.run.seed
+
+    first = session_plan("1")
+    second = SessionPlan(Session("01", "2", T1W), OUT, Settings(), shared=first.shared)
+    assert [plan.once(seed, image) for plan in (first, second) for image in ("T1w", "FLAIR")] == [
+        Settings().run.seed
+    ] * 4
+    assert asked == ["T1w", "FLAIR"]
+    assert session_plan("3").once(seed, "T1w") == Settings().run.seed and len(asked) == 3  # of another run
+
+
+def test_a_file_of_ours_as_the_dataset_names_it() -> None:
+    plan = session_plan("1")
+    assert plan.uri_of(plan.t1w) == "bids::sub-01/ses-1/anat/sub-01_ses-1_desc-reoriented_T1w.nii.gz"
+    assert below(OUT, plan.t1w) == plan.t1w.relative_to(OUT).as_posix()
+    with pytest.raises(ValueError, match="not relative"):
+        plan.uri_of(Path("/raw/T1w.nii.gz"))
 
 
 def test_a_mask_tells_only_what_it_has() -> None:

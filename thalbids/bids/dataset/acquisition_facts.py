@@ -4,7 +4,9 @@ numbers: nothing that tells who was scanned or when.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import nibabel as nib
@@ -26,6 +28,49 @@ NUMBERS = {
 }
 
 
+class Acquisition(Mapping[str, Any]):
+    """The facts of an image (:func:`facts`), whose header is read once, when something of it is asked for.
+
+    Another process gets the facts as a dict.
+    """
+
+    def __init__(self, image: InputImage) -> None:
+        self._image = image
+
+    @cached_property
+    def _header(self) -> tuple[tuple[int, int, int], np.ndarray] | str:
+        try:
+            return shape_and_affine(self._image.path)
+        except ImageError as error:
+            return str(error)
+
+    @property
+    def unreadable(self) -> str:
+        """Why the header cannot be read; empty where it can."""
+        return self._header if isinstance(self._header, str) else ""
+
+    @property
+    def voxels(self) -> int:
+        """How many there are; 0 where the header cannot be read."""
+        return 0 if isinstance(self._header, str) else math.prod(self._header[0])
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        return _told(self._image, None if isinstance(self._header, str) else self._header)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._facts[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._facts)
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (self._facts,)
+
+
 def facts(image: InputImage) -> dict[str, Any]:
     """The acquisition of an image; None for what neither header nor sidecar tells.
 
@@ -35,8 +80,12 @@ def facts(image: InputImage) -> dict[str, Any]:
     sidecar's SliceThickness and the longest side of a voxel), ``slice_direction`` (None for about cubic voxels),
     ``scanner`` (manufacturer and model), ``contrast_agent`` and the numbers of :data:`NUMBERS`, in T, s and degrees.
     """
+    return dict(Acquisition(image))
+
+
+def _told(image: InputImage, header: tuple[tuple[int, int, int], np.ndarray] | None) -> dict[str, Any]:
     told = image.metadata
-    sizes, field = _grid(image)
+    sizes, field = (None, None) if header is None else _grid(*header)
     thick = [value for value in (_number(told.get("SliceThickness")), max(sizes) if sizes else None) if value]
     names = (str(told[key]).strip() for key in ("Manufacturer", "ManufacturersModelName") if told.get(key))
     return {
@@ -59,12 +108,8 @@ def contrast_agent(entities: Mapping[str, str], metadata: Mapping[str, object]) 
     return None if text.lower() in NO_AGENT else text
 
 
-def _grid(image: InputImage) -> tuple[list[float] | None, list[float] | None]:
-    """Voxel sizes and field of view along x, y, z of the world; None where the header cannot be read."""
-    try:
-        shape, affine = shape_and_affine(image.path)
-    except ImageError:
-        return None, None
+def _grid(shape: tuple[int, int, int], affine: np.ndarray) -> tuple[list[float], list[float]]:
+    """Voxel sizes and field of view along x, y, z of the world."""
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     order = np.argsort(nib.io_orientation(affine)[:, 0])
     return [round(float(sizes[i]), 3) for i in order], [round(float(sizes[i] * shape[i]), 1) for i in order]

@@ -40,6 +40,8 @@ ORDER = (
     "space", "from", "to", "mode", "chunk", "seg", "res", "den", "label", "model", "param", "desc",
 )  # fmt: skip
 
+RANK = {key: rank for rank, key in enumerate(ORDER)}
+
 # figures without a slash: the validator does not accept "figures/" for a folder below the root
 IGNORED = (
     "*.html",
@@ -61,7 +63,7 @@ _DESC = re.compile(r"[0-9A-Za-z]+")
 PathT = TypeVar("PathT", Path, PurePosixPath)
 
 
-def derivative(session: Session, suffix: str, extension: str = ".nii.gz", **entities: str) -> PurePosixPath:
+def derivative(session: Session, suffix: str, extension: str = ".nii.gz", **entities: str) -> str:
     """Where a result of this session goes, relative to the derivative dataset.
 
     The name carries the entities of the session's reference image, its T1w (acq, run, ...), so that everything
@@ -76,15 +78,15 @@ def derivative(session: Session, suffix: str, extension: str = ".nii.gz", **enti
     Examples
     --------
     >>> from thalbids.types import Session
-    >>> str(derivative(Session("01", "2", {}), "mask", label="thalamus", desc="synthalT1w", space="T1w"))
+    >>> derivative(Session("01", "2", {}), "mask", label="thalamus", desc="synthalT1w", space="T1w")
     'sub-01/ses-2/anat/sub-01_ses-2_space-T1w_label-thalamus_desc-synthalT1w_mask.nii.gz'
     """
     source = session.images[session.reference].entities if session.reference in session.images else {}
     given = {key.removesuffix("_"): value for key, value in entities.items()}
     naming = {"sub": session.subject, **({"ses": session.session} if session.session else {})}
     merged = {**source, **given, **naming}
-    folder = PurePosixPath(*(f"{key}-{value}" for key, value in naming.items()), "anat")
-    return folder / f"{_stem(merged)}_{suffix}{extension}"
+    folder = "/".join(f"{key}-{value}" for key, value in naming.items())
+    return f"{folder}/anat/{_stem(merged)}_{suffix}{extension}"
 
 
 def sidecar(path: PathT) -> PathT:
@@ -97,14 +99,14 @@ def sidecar(path: PathT) -> PathT:
     """
     for extension in _EXTENSIONS:
         if path.name.endswith(extension):
-            return path.with_name(path.name.removesuffix(extension) + ".json")
+            return type(path)(str(path).removesuffix(extension) + ".json")
     raise ValueError(f"no known extension: {path}")
 
 
 def uri(relative: PurePosixPath | str) -> str:
     """The BIDS URI of one of our own derivatives (``bids::sub-01/...``)."""
-    text = PurePosixPath(relative).as_posix()
-    if text.startswith("/") or ".." in PurePosixPath(text).parts:
+    text = str(relative)
+    if text.startswith("/") or ".." in text.split("/"):
         raise ValueError(f"not relative to the dataset: {text}")
     return f"bids::{text}"
 
@@ -201,9 +203,9 @@ def _stem(entities: Mapping[str, str]) -> str:
     """The entities of a file name in the order of BIDS."""
     for key, value in entities.items():
         pattern = _DESC if key == "desc" else _LABEL
-        if key not in ORDER or not pattern.fullmatch(str(value)):
+        if key not in RANK or not pattern.fullmatch(str(value)):
             raise ValueError(f"no BIDS entity: {key}-{value}")
-    return "_".join(f"{key}-{entities[key]}" for key in ORDER if key in entities)
+    return "_".join([f"{key}-{entities[key]}" for key in sorted(entities, key=RANK.__getitem__)])
 
 
 def _check_raw(raw: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import nibabel as nib
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from thalbids.bids.dataset import acquisition_facts
+from thalbids.engine.params import as_json
 from thalbids.types import InputImage
 
 
@@ -21,6 +23,18 @@ def image(folder: Path, axes: str = "RAS", sizes=(0.9, 0.8, 3.0), shape=(20, 30,
     path = folder / "sub-01_T1w.nii.gz"
     nib.save(ras.as_reoriented(order), path)
     return InputImage(path, "bids:raw:x", "T1w", more.get("entities", {}), more.get("metadata", {}))
+
+
+def test_a_header_is_read_when_it_is_asked_for_and_another_process_gets_what_it_says(tmp_path: Path) -> None:
+    scan = image(tmp_path)
+    content = scan.path.read_bytes()
+    scan.path.unlink()
+    acquired = acquisition_facts.Acquisition(scan)  # as in a plan, whose images need not be looked at
+    scan.path.write_bytes(content)
+    assert acquired["voxel_size_mm"] == [0.9, 0.8, 3.0]
+    sent = pickle.loads(pickle.dumps(acquired))
+    assert type(sent) is dict and sent == acquired == acquisition_facts.facts(scan)
+    assert as_json({"T1w": acquired}) == {"T1w": sent}
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LIA", "PSR", "ILP"])

@@ -31,7 +31,7 @@ def session(folder: Path, images: tuple[str, ...], label: str = "1") -> Session:
 def test_one_run_for_all_images_and_one_mask(tmp_path: Path) -> None:
     both = session(tmp_path, ("T1w", "FLAIR", "T2w"))
     methods = [WithFlair(), WithT2(), WithFlairAndR1(), Fixed()]
-    subjects = plan([both], tmp_path / "out", methods, Settings())
+    subjects = list(plan([both], tmp_path / "out", methods, Settings()))
     steps = {step.name.removeprefix("sub-01_ses-1 "): step for step in steps_of(subjects)}
     check_plan(list(steps.values()))
     maps = steps["samsegT1withFLAIR label maps"]

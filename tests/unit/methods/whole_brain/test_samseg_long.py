@@ -29,7 +29,7 @@ __all__ = ["no_weights"]
 
 def test_all_visits_of_a_person_are_one_run(tmp_path: Path) -> None:
     visits = [session(tmp_path, ("T1w",), label) for label in ("1", "2")]
-    subjects = plan(visits, tmp_path / "out", [SamsegLong(), Fixed()], Settings())
+    subjects = list(plan(visits, tmp_path / "out", [SamsegLong(), Fixed()], Settings()))
     steps = steps_of(subjects)
     check_plan(steps)
     (maps,) = [step for step in steps if step.name == "sub-01 samsegLong label maps"]
@@ -41,8 +41,8 @@ def test_all_visits_of_a_person_are_one_run(tmp_path: Path) -> None:
     (more,) = [step for step in steps if step.name == "sub-01 samsegLong label maps"]
     assert more.memory_gb == pytest.approx(maps.memory_gb + 1.5)
     named = load(None, {"methods": {"names": ["samsegLong", "synthal"]}})
-    alone = plan(visits[:1], tmp_path / "out2", [SamsegLong(), Fixed()], named)
-    (lacking,) = [mask for mask in alone[0].sessions[0].masks if mask.desc == "samsegLong"]
+    (alone,) = plan(visits[:1], tmp_path / "out2", [SamsegLong(), Fixed()], named)
+    (lacking,) = [mask for mask in alone.sessions[0].masks if mask.desc == "samsegLong"]
     assert "there are not two" in lacking.reason
 
 

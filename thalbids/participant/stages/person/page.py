@@ -10,7 +10,7 @@ from thalbids import families
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.methods.base import own_settings, trait
 from thalbids.participant.reporting import PROBABILITY, PageParams, PageSession, ShownMask, write
-from thalbids.participant.session import REGISTERED, SessionPlan, SubjectPlan
+from thalbids.participant.session import REGISTERED, SessionPlan, SubjectPlan, below
 from thalbids.participant.stages.person import alignment, change, siena
 from thalbids.registration.strategies import configured_for
 from thalbids.settings import Settings
@@ -28,7 +28,7 @@ def add_steps(subject: SubjectPlan) -> None:
             PageSession(
                 name=plan.name,
                 session=plan.session.session,
-                files={key: path.relative_to(subject.out_dir).as_posix() for key, path in files.items()},
+                files={key: below(subject.out_dir, path) for key, path in files.items()},
                 methods=tuple(ShownMask(mask.desc, mask.image, mask.protocol) for mask in plan.masks),
                 steps=_steps_of(plan),
                 problem=plan.session.problem or "",
@@ -44,9 +44,9 @@ def add_steps(subject: SubjectPlan) -> None:
         params=PageParams(
             subject=subject.subject,
             sessions=tuple(sessions),
-            change=whole_brain.relative_to(subject.out_dir).as_posix(),
-            pairs=pairs.relative_to(subject.out_dir).as_posix(),
-            settings=result_settings(subject.settings),
+            change=below(subject.out_dir, whole_brain),
+            pairs=below(subject.out_dir, pairs),
+            settings=subject.shared.of(subject.settings, result_settings),
             version=str(thalbids.__version__),
         ),
         after=tuple(step.name for step in subject.all_steps),
@@ -79,11 +79,11 @@ def shown_files(plan: SessionPlan, first: SessionPlan) -> dict[str, Path]:
 
 def probabilities(plan: SessionPlan) -> dict[str, Path]:
     """The probability maps that this session's steps make (SynThal's, SAMSEG's posterior), by the mask's label."""
-    outputs = {path for step in plan.steps for path in step.outputs.values()}
+    outputs = {str(path) for step in plan.steps for path in step.outputs.values()}
     paths = {
         mask.desc: plan.path("probseg", space=plan.reference, label="thalamus", desc=mask.desc) for mask in plan.masks
     }
-    return {desc: path for desc, path in paths.items() if path in outputs}
+    return {desc: path for desc, path in paths.items() if str(path) in outputs}
 
 
 def result_settings(settings: Settings) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from thalbids.participant.session import SessionPlan, SubjectPlan
 from thalbids.participant.step_io import given, image_of
 from thalbids.programs import FslSettings
 from thalbids.scratch import scratch
-from thalbids.settings import Siena
+from thalbids.settings import Settings, Siena
 from thalbids.tools import fsl, siena
 from thalbids.types import tool_entry
 
@@ -92,9 +92,13 @@ def source_of(asked: Siena, program: FslSettings) -> str | None:
     return "siena"
 
 
+def _source(settings: Settings) -> str | None:
+    return source_of(settings.siena, settings.of(FslSettings))
+
+
 def add_steps(subject: SubjectPlan) -> None:
     """The steps of one person: one for each pair of sessions, and the table of all pairs."""
-    source = source_of(subject.settings.siena, subject.settings.of(FslSettings))
+    source = subject.shared.of(subject.settings, _source)
     pairs = subject.pairs(subject.settings.siena.pairs)
     touched = [plan for plan in subject.own if plan.usable and plan.session.session is not None]
     if source is None or not pairs or not touched:

@@ -83,7 +83,7 @@ def families(method: Method, settings: Settings) -> tuple[str, ...]:
 
 def blank(plan: SessionPlan, method: Method, images: tuple[str, ...], rule: str = "mean") -> PlannedMask:
     """The row of a mask of which nothing is planned yet; its name shows an envelope other than the paper's."""
-    needed = families(method, plan.settings)
+    needed = plan.once(families, method)
     envelope = needed[0] if known.of(method.family).cut_with else ""
     kind = names.method(method.family, images, rule, envelope)
     return PlannedMask(
@@ -105,9 +105,7 @@ def add_steps(plan: SessionPlan, method: Method) -> None:
     masks = [given_or_missing(plan, method, images) for images in groups]
     to_run = [mask for mask in masks if mask.step is None and not mask.reason]
     if to_run and hasattr(method, "label_maps"):
-        members = {
-            one: member_of(plan, one) for one in trait(method, "maps_build_on", own_settings(method, plan.settings))
-        }
+        members = {one: member_of(plan, one) for one in trait(method, "maps_build_on", plan.once(own_settings, method))}
         label_maps.add_label_maps(
             plan, method, list(dict.fromkeys(name for mask in to_run for name in mask.images)),
             {one: member for one, member in members.items() if member is not None},
@@ -132,11 +130,11 @@ def _cannot_run(plan: SessionPlan, method: Method, images: tuple[str, ...]) -> s
         return f"the session has no {' and no '.join(lacking)} image"
     if method.family not in plan.runnable and not results:
         return f"there is no result of {method.family} for this session, and it is not run here"
-    for family in families(method, plan.settings):
+    for family in plan.once(families, method):
         member = member_of(plan, family)
         if member is None or member.step is None:
             reason = member.reason if member else "it is not among the methods of this run"
-            return f"it needs the mask of {families(method, plan.settings)[0]} as its envelope: {reason}"
+            return f"it needs the mask of {plan.once(families, method)[0]} as its envelope: {reason}"
     return ""
 
 
@@ -149,7 +147,7 @@ def member_of(plan: SessionPlan, family: str) -> PlannedMask | None:
 def segmented(plan: SessionPlan, method: Method, mask: PlannedMask, visit: str = "") -> PlannedMask:
     """The mask with the step that makes it; ``visit``: its label map is made of several sessions together."""
     name, *further = mask.images
-    path, settings = plan.segmentable[name], own_settings(method, plan.settings)
+    path, settings = plan.segmentable[name], plan.once(own_settings, method)
     outputs = dict(files_of(plan, mask.desc))
     if plan.settings.of(SynthalSettings).write_probabilities and method.family not in plan.prepared:
         outputs["probability"] = plan.path("probseg", space=plan.reference, label="thalamus", desc=mask.desc)
@@ -170,7 +168,7 @@ def segmented(plan: SessionPlan, method: Method, mask: PlannedMask, visit: str =
         inputs |= {"labels": labels, "labels sidecar": sidecar(labels), "maps": record}
         needs.append(plan.prepared[method.family])
     others = [plan.segmentable[other] for other in further] + ([plan.brain] if "brain" in inputs else [])
-    for family in families(method, plan.settings):
+    for family in plan.once(families, method):
         member = member_of(plan, family)
         assert member is not None and member.step is not None  # cannot_run saw to it
         others.append(plan.dseg(member.desc))

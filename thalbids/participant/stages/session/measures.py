@@ -53,7 +53,7 @@ class VisitAcquisition:
     def to_json(self) -> dict[str, Any]:
         return {
             "session": self.session,
-            "acquisition": self.acquisition,
+            "acquisition": {image: dict(facts) for image, facts in self.acquisition.items()},
             "sidecar": self.sidecar,
             "masks": dict(self.masks),
         }

@@ -103,7 +103,7 @@ def _entities(plan: SessionPlan, name: str) -> dict[str, str]:
 
 def params_of(plan: SessionPlan, name: str, image: InputImage) -> RegistrationParams:
     """How an image is registered by the settings."""
-    strategies = configured_for(name, plan.settings)
+    strategies = plan.once(configured_for, name)
     return RegistrationParams(
         image=name,
         suffix=image.suffix,
@@ -113,7 +113,7 @@ def params_of(plan: SessionPlan, name: str, image: InputImage) -> RegistrationPa
         t1w_uri=plan.t1w_uri,
         transform_uri=uri(plan.relative("xfm", ".txt", **_entities(plan, name))),
         strategies=tuple(strategy.name for strategy in strategies),
-        strategies_note=note_on(name, plan.settings),
+        strategies_note=plan.once(note_on, name),
         software=tuple(dict.fromkeys(strategy.software for strategy in strategies)),
         cutoffs={strategy.name: strategy.cutoff for strategy in strategies},
         rule=plan.settings.registration.rule,

@@ -124,7 +124,8 @@ def _note(plan: SessionPlan, notes: Sequence[str]) -> None:
     """Notes of the session, in its QC file and in the log."""
     for note in notes:
         LOG.info("%s: %s", plan.name, note)
-    plan.session = replace(plan.session, notes=(*plan.session.notes, *notes))
+    if notes:
+        plan.session = replace(plan.session, notes=(*plan.session.notes, *notes))
 
 
 def unused(session: Session, chosen: str, transmit: Field | None, told: Collection[str] = ()) -> list[str]:

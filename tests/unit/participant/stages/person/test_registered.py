@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -131,7 +132,7 @@ def test_visits_of_two_contrasts_are_not_compared(tmp_path: Path) -> None:
     plan = person.subject.sessions[0]
     image = InputImage(tmp_path / "raw.nii.gz", "bids:raw:x.nii.gz", "FLAIR")
     other = person.visit("2", volume("synthalFLAIR", 15000.0, image="FLAIR"))
-    object.__setattr__(other.session, "images", {"FLAIR": image})
+    other.session = replace(other.session, images={"FLAIR": image})
     assert other.reference == "FLAIR"
     assert registered.add_step(person.subject, plan, other) is None
     assert person.subject.steps == []

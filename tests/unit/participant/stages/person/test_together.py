@@ -27,7 +27,7 @@ def sessions(*labels: str) -> list[Session]:
 
 def reasons(asked: list[Session], every: list[Session]) -> set[str]:
     choice = registry.chosen(settings())
-    subjects = plan(asked, Path("/out"), choice.methods, settings(), every, choice.runnable)
+    subjects = list(plan(asked, Path("/out"), choice.methods, settings(), every, choice.runnable))
     check_plan(steps_of(subjects))
     return {mask.reason for one in subjects[0].sessions for mask in one.masks if mask.family == "longnet"}
 
