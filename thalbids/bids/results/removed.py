@@ -49,7 +49,8 @@ def removed_from(bids_dir: Path, out_dir: Path, whose: Collection[str] | None = 
         if person not in people or sessions - people[person]
     ]
     gone = _without_folder(bids_dir, people, find_places(out_dir, suspects)) if suspects else []
-    what = "The group level leaves them out; delete their folders and pages where consent was withdrawn."
+    pairs = " and, of a session, the changes from and to it (sub-X/anat/sub-X_from-A_to-B_*)"
+    what = f"The group level leaves them out; delete their folders and pages{pairs} where consent was withdrawn."
     return [removal_note(gone, what)] if gone else []
 
 

@@ -30,6 +30,10 @@ def test_a_dataset_of_tables_alone_tells_of_nobody(root: Path) -> None:  # noqa:
 def test_a_run_of_one_person_names_removed_people_and_its_own_removed_sessions(root: Path) -> None:  # noqa: F811
     (root / "raw/sub-01/ses-1").rename(root / "raw/sub-01/ses-9")
     assert removed_from(root / "raw", root / "out", {"sub-02"}) == []
-    assert "sub-01_ses-1" in removed_from(root / "raw", root / "out", {"sub-01"})[0]
+    (told,) = removed_from(root / "raw", root / "out", {"sub-01"})
+    assert "sub-01_ses-1" in told
+    assert (
+        "the changes from and to it (sub-X/anat/sub-X_from-A_to-B_*)" in told
+    )  # which lie beside the session's folder
     (root / "raw/sub-01").rename(root / "raw/sub-22")
     assert "sub-01_ses-1" in removed_from(root / "raw", root / "out", {"sub-02"})[0]
