@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from thalbids.bids.dataset.acquisition_facts import facts
 from thalbids.bids.results.outputs import write_table
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
 from thalbids.families import embedded
@@ -18,10 +19,11 @@ from thalbids.participant.session import PlannedMask
 from thalbids.participant.stages.session.icv import STRIPPED_NOTE
 from thalbids.participant.stages.session.measures import DIAGNOSTICS, volume_rows
 from thalbids.settings import Settings
+from thalbids.types import InputImage
 
 COLUMNS = (
     "scan", "volume_mm3", "volume_left_mm3", "volume_right_mm3", "volume_soft_mm3", "voxels", "voxel_volume_mm3",
-    "icv_mm3", "status", "reason", "icv_note",
+    "icv_mm3", "status", "reason", "icv_note", "scan_note",
 )  # fmt: skip
 MOST_LABELS = 64
 
@@ -97,6 +99,7 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     from thalbids import qc
     from thalbids.image.io import load_image, save_image
     from thalbids.methods.synthal import segment_image
+    from thalbids.qc.visits import image_flags
 
     image = load_image(scan)
     for text in image.extra.get("notes", ()):
@@ -120,9 +123,14 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     )  # fmt: skip
     judged = volume_rows([PlannedMask(family, family, ("T1w",), "T1w")], document["Masks"])[0]
     note = STRIPPED_NOTE if segmentation.metadata["SkullStripped"] else None
+    of_scan = image_flags("scan", facts(InputImage(scan, scan.name, "T1w")))
     told = {**judged, "scan": scan.name, "icv_mm3": icv, "icv_note": note}
+    told["scan_note"] = " ".join(flag["reason"] for flag in of_scan) or None
     row = {key: value for key, value in told.items() if key in COLUMNS}
-    for flag in (document["Brain"] or {}).get("flags", []):
+    doubts = [
+        flag for flag in document["Masks"][family]["flags"] if judged["status"] == "ok"
+    ]  # else the last line says
+    for flag in (*of_scan, *(document["Brain"] or {}).get("flags", []), *doubts):
         print(f"{scan}: {flag['reason']} {flag['advice']}", file=sys.stderr)
     labels = looks_like_labels(np.asarray(image.dataobj))
     if labels:

@@ -155,6 +155,11 @@ COMMON_RULES = (
         "Do not use the volume: part of the structure was not scanned.", DISTRUST, scale=100.0,
     ),
     Rule(
+        "coarse_voxels", "voxel_volume_mm3", None, 100.0,
+        "The voxels have {value} mm3, more than cubes of 4.6 mm: volumes read a tenth too low, or more.",
+        "Do not use the volume; use another image of the session, or a scan with smaller voxels.", DISTRUST, digits=0,
+    ),
+    Rule(
         "noise", "noise_share", None, 0.2,
         "The noise of the scan is {value} % of the brain's brightness: the border of the thalamus is lost in it.",
         "Do not use the volume; use another image of the session, or a scan with less noise.", DISTRUST, scale=100.0,

@@ -29,6 +29,12 @@ def image_flags(name: str, facts: Facts, notes: Sequence[str] = ()) -> list[Flag
     if thick is not None and thick >= THICK_MM:
         slices = f"{facts['slice_direction']} slices" if facts.get("slice_direction") else "slices"
         reason = f"The {name} has {slices} of {thick:g} mm: the border of the thalamus is blurred across them."
+        sizes = facts.get("voxel_size_mm") or (0.0,)
+        if min(sizes) >= THICK_MM:
+            voxels = " x ".join(f"{size:g}" for size in sizes)
+            reason = (
+                f"The {name} has voxels of {voxels} mm: the border of the thalamus is blurred, volumes read too low."
+            )
         advice = "Compare volumes with those of scans of the same geometry only."
         flags.append(_flag("thick_slices", thick, THICK_MM, reason, advice))
     if facts.get("contrast_agent"):

@@ -82,6 +82,11 @@ def test_thick_slices_and_contrast_agent_are_flagged_in_one_image() -> None:
     facts = THIN | {"slice_thickness_mm": 2.5, "slice_direction": "axial", "contrast_agent": "ce-gad"}
     assert [flag["rule"] for flag in visits.image_flags("T1w", facts)] == ["thick_slices", "contrast_agent"]
     assert "axial slices of 2.5 mm" in visits.image_flags("T1w", facts)[0]["reason"]
+    coarse = {"voxel_size_mm": [4.0, 4.0, 3.5], "slice_thickness_mm": 4.0, "slice_direction": None}
+    (flag,) = visits.image_flags("T1w", THIN | coarse)
+    assert flag["rule"] == "thick_slices" and "voxels of 4 x 4 x 3.5 mm: " in flag["reason"]
+    (flag,) = visits.image_flags("T1w", THIN | coarse | {"voxel_size_mm": [2.4, 2.4, 4.0]})
+    assert "slices of 4 mm: " in flag["reason"]
     assert visits.image_flags("T1w", THIN | {"slice_thickness_mm": 2.4}) == []
     assert visits.image_flags("T1w", {}) == []
 
