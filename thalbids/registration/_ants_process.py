@@ -8,11 +8,17 @@ import json
 import shutil
 import sys
 import tempfile
+import types
 from pathlib import Path
 
-import ants
 import numpy as np
-from ants.internal import get_pointer_string
+
+UNUSED = ("contrib", "deeplearn", "label", "learn", "math", "plotting", "segmentation")
+# parts of ANTsPy that a registration does without, empty here: two thirds of the time to import it go into them
+sys.modules |= {f"ants.{part}": types.ModuleType(f"ants.{part}") for part in UNUSED}
+
+import ants  # noqa: E402
+from ants.internal import get_pointer_string  # noqa: E402
 
 
 def main() -> None:
