@@ -271,7 +271,7 @@ def box_moves(scan: RealScan, centre: np.ndarray, roi: Net) -> list[float]:
 
 def whole_head(image: nib.Nifti1Image, head: Net, roi: Net) -> Head:
     """What the whole-head network sees, upright by the thalami."""
-    return see_head(image, head, lambda centre: synthal.axes_at(image, centre, roi))
+    return see_head(image, head, lambda centre: synthal.box_at(image, centre, roi).axes_at_rest)
 
 
 def evaluate(root: Path, weights: Path, *, quick: bool) -> dict:

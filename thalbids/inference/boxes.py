@@ -50,6 +50,8 @@ def without_air(data: np.ndarray, sizes: Sequence[float]) -> np.ndarray:
     edge = np.concatenate(outermost)
     level = np.median(edge)
     reach = 3 * 1.4826 * float(np.median(np.abs(edge - level)))
+    if reach == 0:  # of most scans, whose background is 0; the whole scan need not be gone through
+        return data
     away = np.abs(data - level)
     if not 0 < reach < FAINT * float(np.percentile(away, 98)):
         return data
@@ -133,20 +135,30 @@ def inside(index: np.ndarray, shape: tuple[int, ...], limits: tuple[int, ...]) -
 
 
 def back(p: np.ndarray, grid: np.ndarray, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
-    """Probabilities on a grid brought to a scan's voxels; 0 outside.
+    """Probabilities on a grid brought to a scan's voxels; 0 outside."""
+    out = np.zeros(shape, np.float32)
+    box, values = back_in_box(p, grid, shape, affine)
+    out[box] = values
+    return out
+
+
+def back_in_box(
+    p: np.ndarray, grid: np.ndarray, shape: tuple[int, ...], affine: np.ndarray
+) -> tuple[tuple[slice, ...], np.ndarray]:
+    """The part of a scan of size `shape` that probabilities on a grid reach, and their values (float32) there.
 
     Linear, averaged over the extent of larger voxels.
     """
-    out = np.zeros(shape, np.float32)
+    nowhere = (slice(0, 0),) * 3, np.zeros((0, 0, 0), np.float32)
     used = ndimage.find_objects(ndimage.binary_dilation(p > 0.01).astype(np.uint8))
     if not used:
-        return out
+        return nowhere
     start = np.eye(4)
     start[:3, 3] = [s.start for s in used[0]]
     p, index = p[used[0]], np.linalg.inv(grid @ start) @ affine
     box = covered(index, p.shape, shape)
     if box is None:
-        return out
+        return nowhere
     start = np.array([s.start for s in box])
     size = tuple(s.stop - s.start for s in box)
     parts = np.maximum(1, np.ceil(np.array(zooms(affine)) / zooms(grid) - 0.25)).astype(int)
@@ -155,8 +167,7 @@ def back(p: np.ndarray, grid: np.ndarray, shape: tuple[int, ...], affine: np.nda
         within = (np.array(offset) + 0.5) / parts - 0.5
         shift = index[:3, :3] @ (start + within) + index[:3, 3]
         total += interpolate(p, index[:3, :3], shift, size)
-    out[box] = total / parts.prod()
-    return out
+    return box, (total / parts.prod()).astype(np.float32)
 
 
 def interpolate(p: np.ndarray, linear: np.ndarray, shift: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

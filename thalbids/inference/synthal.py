@@ -67,25 +67,27 @@ class Thalami:
         return out
 
 
-def see_thalami(image: nib.Nifti1Image, centre: np.ndarray, net: Net, *, flip: bool = True) -> Thalami:
+def see_thalami(
+    image: nib.Nifti1Image, centre: np.ndarray, net: Net, *, flip: bool = True, box: OrientedBox | None = None
+) -> Thalami:
     """Run the second network around `centre` (world mm), moving the box until it sits on what it finds.
 
-    With `flip` the answer is the mean over several looks (`LOOKS`), without it that of the first alone.
+    With `flip` the answer is the mean over several looks (`LOOKS`), without it that of the first alone. `box`: where
+    :func:`box_at` came to rest, where that is known.
     """
     data = boxes.without_background(np.asarray(image.dataobj, dtype=np.float32))
     data, affine = boxes.average_blocks(data, image.affine, 1.0)
-    box = settle(net, data, affine, centre)
+    box = settle(net, data, affine, centre) if box is None else box
     data, affine = boxes.part(data, affine, box.grid(), ROI_SHAPE, ASIDE)
     noise = relative_noise(data)
     thalami = look(image, without_much_noise(data, noise), affine, box, net, LOOKS if flip else LOOKS[:1])
     return replace(thalami, diagnostics=thalami.diagnostics | {"noise": noise})
 
 
-def axes_at(image: nib.Nifti1Image, centre: np.ndarray, net: Net) -> np.ndarray | None:
-    """The head's axes by the thalami at `centre` (world, mm), as columns; None where the box does not come to rest."""
+def box_at(image: nib.Nifti1Image, centre: np.ndarray, net: Net) -> OrientedBox:
+    """The box that sits on the thalami at `centre` (world, mm), along the head's axes."""
     data = boxes.without_background(np.asarray(image.dataobj, dtype=np.float32))
-    box = settle(net, *boxes.average_blocks(data, image.affine, 1.0), centre)
-    return box.axes if box.settled else None
+    return settle(net, *boxes.average_blocks(data, image.affine, 1.0), centre)
 
 
 def relative_noise(data: np.ndarray) -> float:
@@ -112,16 +114,20 @@ def look(
 ) -> Thalami:
     """The mean over looks into a box, on the grid of `image`; they see `data`, of `affine`."""
     sides, masks = np.zeros((2, *image.shape), np.float32), []
+    before = None
     for angles, mirror in looks:
-        grid = box.grid(Rotation.from_euler("xyz", angles, degrees=True).as_matrix())
-        x = normalise(boxes.sample(data, affine, grid, ROI_SHAPE, 3))
+        if angles != before:  # the mirrored look is one into the same box
+            grid = box.grid(Rotation.from_euler("xyz", angles, degrees=True).as_matrix())
+            x = normalise(boxes.sample(data, affine, grid, ROI_SHAPE, 3))
+            before = angles
         seen = mirrored(net, x) if mirror else net(x)[[ROI_LEFT, ROI_RIGHT]]
         cleaned = clean(seen)
         masks.append(seen.sum(0) >= 0.5)
         if len(masks) == 1:
             told = certainty(cleaned, grid, affine, data.shape)
         for side, q in enumerate(cleaned):
-            sides[side] += boxes.back(q, grid, image.shape, image.affine) / len(looks)
+            part, values = boxes.back_in_box(q, grid, image.shape, image.affine)
+            sides[side][part] += values / len(looks)
     agreement = dice(*masks[:2]) if len(masks) > 1 else 1.0
     spread = relative_sd([int(mask.sum()) for mask in masks])
     diagnostics = {"flip_dice": agreement, "settled": box.settled, "spread": spread} | told
@@ -135,6 +141,11 @@ class OrientedBox:
     centre: np.ndarray
     axes: np.ndarray
     settled: bool = False
+
+    @property
+    def axes_at_rest(self) -> np.ndarray | None:
+        """The head's axes by the thalami; None where the box did not come to rest."""
+        return self.axes if self.settled else None
 
     def grid(self, turn: np.ndarray | None = None) -> np.ndarray:
         """Of the box (4, 4), or of the box turned about its own axes by a matrix (3, 3)."""

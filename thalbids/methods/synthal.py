@@ -56,9 +56,16 @@ def weights_checksum() -> str:
 
 
 def _segmentation(
-    image: nib.Nifti1Image, centre: np.ndarray, roi: Any, *, flip: bool, contrast: str, largest: float
+    image: nib.Nifti1Image,
+    centre: np.ndarray,
+    roi: Any,
+    *,
+    flip: bool,
+    contrast: str,
+    largest: float,
+    box: synthal.OrientedBox | None = None,
 ) -> Segmentation:
-    thalami = synthal.see_thalami(image, centre, roi, flip=flip)
+    thalami = synthal.see_thalami(image, centre, roi, flip=flip, box=box)
     labels = thalami.labels()
     sides = [float(p.sum(dtype=np.float64)) for p in (thalami.left, thalami.right)]
     seen = thalami.diagnostics
@@ -103,8 +110,10 @@ def _segmentation(
     return Segmentation(labels, image.affine, probability, metadata)
 
 
-def head_of(image: nib.Nifti1Image, precision: str) -> Head:
+def head_of(image: nib.Nifti1Image, precision: str, seen: dict[bytes, synthal.OrientedBox] | None = None) -> Head:
     """The whole-head network on an image, with an error where there is no head.
+
+    ``seen`` gets the boxes in which thalami were looked for, by the bytes of their centres.
 
     Raises
     ------
@@ -112,7 +121,14 @@ def head_of(image: nib.Nifti1Image, precision: str) -> Head:
         Nothing in the image looks like a brain with two thalami.
     """
     whole, roi = synthal.networks(precision)
-    head = see_head(image, whole, lambda centre: synthal.axes_at(image, centre, roi))
+
+    def thalamic_axes(centre: np.ndarray) -> np.ndarray | None:
+        box = synthal.box_at(image, centre, roi)
+        if seen is not None:
+            seen[centre.tobytes()] = box
+        return box.axes_at_rest
+
+    head = see_head(image, whole, thalamic_axes)
     if head.centre is None or head.icv_mm3 < 3e5:
         raise ImageError(
             f"no head with thalami was found (brain-like volume {head.icv_mm3 / 1000:.0f} mL).",
@@ -147,11 +163,13 @@ def segment_image(
     """
     image = load_image(scan) if isinstance(scan, (str, Path)) else scan
     ras, orientation = to_ras(image)
-    head = head_of(ras, precision)
+    seen: dict[bytes, synthal.OrientedBox] = {}
+    head = head_of(ras, precision, seen)
     assert head.centre is not None  # head_of saw to it
     segmentation = _segmentation(
-        ras, head.centre, synthal.networks(precision)[1], flip=flip, contrast=contrast, largest=max(zooms(ras.affine))
-    )
+        ras, head.centre, synthal.networks(precision)[1], flip=flip, contrast=contrast,
+        largest=max(zooms(ras.affine)), box=seen.get(head.centre.tobytes()),
+    )  # fmt: skip
 
     def native(data: np.ndarray) -> np.ndarray:
         return np.asarray(orientation.invert(nib.Nifti1Image(data, ras.affine)).dataobj)

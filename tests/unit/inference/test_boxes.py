@@ -27,6 +27,19 @@ def test_to_a_box_and_back_keeps_a_smooth_image(orientation: str, turn: np.ndarr
     assert again[core].sum() == pytest.approx(data[core].sum(), rel=0.01)
 
 
+def test_what_a_box_gives_back_lies_in_a_part_of_the_scan() -> None:
+    image = head("RAS")
+    grid = boxes.grid_around(MIDDLE, (20, 20, 20), 1.0)
+    part, values = boxes.back_in_box(np.ones((20, 20, 20), np.float32), grid, image.shape, image.affine)
+    assert values.dtype == np.float32 and values.size < 0.02 * np.prod(image.shape)
+    whole = boxes.back(np.ones((20, 20, 20), np.float32), grid, image.shape, image.affine)
+    assert np.array_equal(whole[part], values) and whole.sum() == values.sum() == pytest.approx(8000, rel=0.01)
+    far = boxes.grid_around(MIDDLE + 1000, (20, 20, 20), 1.0)
+    for p, at in ((np.ones((20, 20, 20), np.float32), far), (np.zeros((20, 20, 20), np.float32), grid)):
+        part, values = boxes.back_in_box(p, at, image.shape, image.affine)
+        assert values.size == 0 and not boxes.back(p, at, image.shape, image.affine).any()
+
+
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_averaging_blocks_keeps_the_place_of_a_ramp(orientation: str) -> None:
     shape = (30, 31, 32)

@@ -68,6 +68,25 @@ def test_box_follows_what_it_finds_and_says_when_it_finds_nothing() -> None:
     assert not empty.labels().any() and not empty.diagnostics["settled"]
 
 
+def test_a_box_that_came_to_rest_need_not_be_looked_for_again() -> None:
+    image, asked = head("LPI"), []
+
+    def counting(x: np.ndarray) -> np.ndarray:
+        asked.append(x)
+        return position_net(x)
+
+    centre = MIDDLE + [5, -6, 4]
+    whole = synthal.see_thalami(image, centre, position_net)
+    box = synthal.box_at(image, centre, position_net)
+    assert box.axes_at_rest is not None and np.linalg.norm(box.centre - MIDDLE) < 3
+    again = synthal.see_thalami(image, centre, counting, box=box)
+    assert np.array_equal(again.left, whole.left) and np.array_equal(again.right, whole.right)
+    assert again.diagnostics == whole.diagnostics
+    assert len(asked) == len(synthal.LOOKS)
+    assert np.array_equal(asked[1], asked[0][::-1])  # the mirrored look is one into the same box
+    assert synthal.box_at(image, MIDDLE + [0, 0, 400], position_net).axes_at_rest is None
+
+
 def test_a_thalamus_at_the_edge_of_the_scan_is_seen_as_cut() -> None:
     whole = head("RAS")
     top = int(MIDDLE[2] - whole.affine[2, 3])
