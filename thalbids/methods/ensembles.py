@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from thalbids.bids.results.names import RULES
 from thalbids.image.grids import bounding_box
 from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
 
@@ -30,15 +31,24 @@ def fuse(members: Sequence[np.ndarray], rule: str) -> np.ndarray:
         raise ValueError("an ensemble needs two masks or more")
     if len({m.shape for m in members}) > 1:
         raise ValueError("the masks of an ensemble must share one grid")
+    labels = np.zeros(members[0].shape, np.uint8)
+    union = np.logical_or.reduce([m != 0 for m in members])
+    if rule not in RULES:
+        raise ValueError(f"unknown rule {rule!r}")
+    if union.any():  # the thalami are a hundredth of a scan
+        box = bounding_box(union, STAPLE_MARGIN)
+        labels[box] = _fused([m[box] for m in members], rule)
+    return labels
+
+
+def _fused(members: Sequence[np.ndarray], rule: str) -> np.ndarray:
     masks = np.stack([m != 0 for m in members])
     if rule == "mean":
         inside = masks.mean(0) >= THRESHOLD
     elif rule == "intersection":
         inside = masks.all(0)
-    elif rule == "staple":
-        inside = staple(masks)
     else:
-        raise ValueError(f"unknown rule {rule!r}")
+        inside = staple(masks)
     votes = sum((m == LEFT_THALAMUS).astype(np.int32) - (m == RIGHT_THALAMUS) for m in members)
     first = np.zeros(members[0].shape, np.uint8)
     for member in reversed(members):

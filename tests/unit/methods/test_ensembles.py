@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from thalbids.methods.ensembles import fuse
+from thalbids.methods.ensembles import STAPLE_MARGIN, fuse
 
 A = np.array([10, 10, 10, 0, 0, 49, 49, 0], np.uint8).reshape(8, 1, 1)
 B = np.array([10, 0, 10, 10, 0, 49, 0, 0], np.uint8).reshape(8, 1, 1)
@@ -24,6 +24,16 @@ def test_rules(members: tuple[np.ndarray, ...], rule: str, expected: list[int]) 
     out = fuse(members, rule)
     assert out.dtype == np.uint8
     assert out.ravel().tolist() == expected
+
+
+@pytest.mark.parametrize("rule", ["mean", "intersection", "staple"])
+def test_background_changes_nothing_within_reach(rule: str) -> None:
+    rng = np.random.default_rng(5)
+    near = [rng.choice(np.array([0, 10, 49], np.uint8), (12, 9, 10)) for _ in range(3)]
+    margin = [(STAPLE_MARGIN, STAPLE_MARGIN)] * 3
+    fused = fuse([np.pad(one, margin) for one in near], rule)
+    assert fused.any()
+    assert np.array_equal(fuse([np.pad(one, 30) for one in near], rule), np.pad(fused, 30 - STAPLE_MARGIN))
 
 
 def test_many_members_do_not_overflow() -> None:
