@@ -71,6 +71,7 @@ LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
                 "icv-synthseg",
                 "icv-given",
                 "change-registration",
+                "change-series",
                 "siena",
             ),
         ),

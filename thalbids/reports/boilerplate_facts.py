@@ -223,9 +223,10 @@ def _tables(out_dir: Path, results: Sequence[str]) -> Found:
             facts.setdefault(f"icv-{row['source']}", {})
     if any(row.get("pbvc") is not None for row in _rows(out_dir, results, "siena")):
         facts["siena"] = {}
-    change = _rows(out_dir, results, "change")
-    if any((row.get("measure"), row.get("status")) == ("registration", "ok") for row in change):
-        facts["change-registration"] = {}
+    for row in _rows(out_dir, results, "change"):
+        if (row.get("measure"), row.get("status")) == ("registration", "ok"):
+            facts["change-registration"] = {}
+            facts |= {"change-series": {}} if row.get("delta_percent_alone") is not None else {}
     return facts
 
 

@@ -140,6 +140,14 @@ def test_change_by_registration_is_told_where_it_was_measured(tmp_path: Path, st
     assert ("change-registration" in boilerplate_facts._tables(tmp_path, boilerplate_facts._results(tmp_path))) == said
 
 
+@pytest.mark.parametrize(("alone", "said"), [("-1.2", True), ("n/a", False)])
+def test_changes_that_were_made_to_add_up_are_told(tmp_path: Path, alone: str, said: bool) -> None:
+    path = tmp_path / "sub-01" / "anat" / "sub-01_desc-change_morph.tsv"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"measure\tstatus\tdelta_percent_alone\nregistration\tok\t{alone}\n")
+    assert ("change-series" in boilerplate_facts._tables(tmp_path, boilerplate_facts._results(tmp_path))) == said
+
+
 @pytest.mark.parametrize("damaged", [b"a\tb\n1\n", b"", "n\u00e4\n".encode("latin-1")])
 @pytest.mark.parametrize("desc", ["icv", "siena", "change"])
 def test_a_damaged_table_of_another_person_costs_only_itself(tmp_path: Path, desc: str, damaged: bytes) -> None:
