@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import logging
 import math
 import os
@@ -40,6 +41,7 @@ MORE_BYTES = 2**24  # what may follow the data: the tags of MGH files
 _GZIP_MAGIC = b"\x1f\x8b"
 _FINE = 8000  # steps that 16 bits must leave the bright parts of an image: a tenth or less of its noise
 _GZIP_LEVEL = 3
+_BLOCK = 16  # voxels along x and z that are copied at once
 _LONGEST_HEADER = 540  # of NIfTI-2
 _PIECES = 2**8, 2**20  # bytes given to zlib at once, from the first piece of a member to later ones
 _NIFTI_HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
@@ -75,7 +77,7 @@ def load_image(path: Path | str) -> nib.Nifti1Image:
     path = Path(path)
     array, affine, notes = _read(path)
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf and is counted as such
-        data = np.array(array, dtype=np.float32, order="C")
+        data = _c_order(array)
     bad = ~np.isfinite(data)
     nonfinite = int(bad.sum())
     if nonfinite > MAX_NAN * data.size or np.isinf(data).sum() > MAX_INFINITE * data.size:
@@ -213,6 +215,17 @@ def save_image(
     image.header.set_slope_inter(slope, 0.0)  # with a slope set, nibabel writes the data as they are
     _write_bytes(path, gzip.compress(image.to_bytes(), compresslevel=_GZIP_LEVEL, mtime=0))
     return path
+
+
+def _c_order(data: np.ndarray) -> np.ndarray:
+    """An image (x, y, z) of a file as float32 in C order, block by block: half the time of numpy's way, which leaves
+    the processor's cache with every voxel.
+    """
+    out = np.empty(data.shape, np.float32)
+    for x, z in itertools.product(*(range(0, data.shape[axis], _BLOCK) for axis in (0, 2))):
+        block = slice(x, x + _BLOCK), slice(None), slice(z, z + _BLOCK)
+        out[block] = data[block]
+    return out
 
 
 def save_intensities(data: np.ndarray, affine: np.ndarray, path: Path | str) -> Path:

@@ -431,6 +431,18 @@ def test_voxels_by_the_header(tmp_path):
         shape_and_affine(tmp_path / "two.nii")
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32])
+def test_the_order_in_memory_changes_no_byte_and_no_voxel(tmp_path, kind):
+    data = np.random.default_rng(3).integers(0, 200, (37, 18, 40)).astype(kind)  # no whole number of blocks
+    paths = [save_image(np.asarray(data, order=order), np.eye(4), tmp_path / f"{order}.nii.gz") for order in ("C", "F")]
+    turned = save_image(np.ascontiguousarray(data.T).T, np.eye(4), tmp_path / "turned.nii.gz")
+    assert len({path.read_bytes() for path in (*paths, turned)}) == 1
+    np.testing.assert_array_equal(nib.load(turned).get_fdata(), data)
+    loaded = np.asarray(load_image(turned).dataobj)
+    assert loaded.flags.c_contiguous and loaded.dtype == np.float32
+    np.testing.assert_array_equal(loaded, data)
+
+
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("low", [0.0, -35.0])
 def test_intensities_are_written_to_half_a_step(tmp_path, orientation, low):
