@@ -67,7 +67,7 @@ def dry_run(people: Iterable[tuple[SubjectPlan, Sequence[Step]]], choice: Choice
     lines += [f"every session: {note}" for note in everywhere]
     said = {f"{NOTE}{note}" for note in everywhere}
     lines += [line for line in planned if line not in said]
-    lines += foreseen.told(seen.failing)
+    lines += seen.last_lines
     earlier = f" ({seen.done} of them have results here, of an earlier run)" if seen.done else ""
     sessions = len(seen.sessions)
     lines.append(

@@ -23,7 +23,8 @@ class Foreseen:
     ----------
     done : steps that have results of an earlier run
     sessions : those of all people
-    broken : how many of them cannot be processed
+    placeholders : whether not one image can be opened, as in datasets that show how BIDS is used and hold empty files:
+        the plan is what counts there
     """
 
     def __init__(self, out_dir: Path, lost: Iterable[str] = ()) -> None:
@@ -31,22 +32,37 @@ class Foreseen:
         self._lost = failures((), (), lost)
         self._refused: list[tuple[str, str]] = []
         self._closed: list[tuple[str, str]] = []
+        self._unusable = self._unreadable = 0  # sessions
         self.done = 0
         self.sessions: list[Session] = []
-        self.broken = 0
+        self.placeholders = True
 
     def add(self, plans: Sequence[SessionPlan], steps: Sequence[Step]) -> None:
         """One person."""
         self._refused += failures((), steps)
         self._closed += failures(plans, ())
         self.sessions += [plan.session for plan in plans]
-        self.broken += sum(plan.session.problem is not None or plan.reference in unreadable(plan) for plan in plans)
+        self._unusable += sum(plan.session.problem is not None for plan in plans)
+        self._unreadable += sum(plan.session.problem is None and plan.reference in unreadable(plan) for plan in plans)
         self.done += with_results(steps, self._out_dir) if self._out_dir else 0
+        images = sum(not image.problem for plan in plans for image in plan.session.images.values())
+        self.placeholders = self.placeholders and images == sum(len(unreadable(plan)) for plan in plans)
 
     @property
     def failing(self) -> list[tuple[str, str]]:
-        """What is to fail, as :func:`failures` gives it."""
-        return [*self._lost, *self._refused, *self._closed]
+        """What is to fail, as :func:`failures` gives it; placeholders do not count."""
+        return [*self._lost, *self._refused, *(() if self.placeholders else self._closed)]
+
+    @property
+    def broken(self) -> int:
+        """How many sessions cannot be processed; those of placeholders alone could, with images."""
+        return self._unusable + (0 if self.placeholders else self._unreadable)
+
+    @property
+    def last_lines(self) -> list[str]:
+        """What is to fail, and a word on placeholders."""
+        none = "no image can be opened (placeholders?): this is the plan for images that can; a run would refuse these"
+        return [*told(self.failing), *([none] if self.placeholders and self._closed else [])]
 
 
 def unreadable(plan: SessionPlan) -> dict[str, str]:

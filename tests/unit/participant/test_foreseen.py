@@ -78,7 +78,10 @@ def test_a_dry_run_ends_as_the_run_would(
         words = [str(raw), str(out), "participant", "--participant-label", "02"]
         assert main(words) == code
         assert "FAILED sub-02 anatomy" in capsys.readouterr().err
-        assert main([*words, "--dry-run"]) == code
+        assert main([*words, "--dry-run"]) == 0  # not one image can be opened: placeholders
+        shown = capsys.readouterr().out.splitlines()
+        assert shown[-2].startswith("no image can be opened (placeholders?)")
+        assert shown[-1].startswith("1 session, 0 of them cannot be processed")
 
 
 def test_a_dry_run_says_that_the_output_folder_may_not_be_written(
