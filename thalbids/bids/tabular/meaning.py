@@ -78,6 +78,9 @@ class Meaning:
             if variable == "steroid" and squeezed(described) == "none" and not self.reader.is_missing(cell):
                 return FALSE[0]  # no steroids were given: that is known
             if squeezed(described) in _UNKNOWN:
+                if variable == "diagnosis" and squeezed(described) == "none":
+                    count = f"{column} hold the level {cell!r}, described as none, and count as missing; for people"
+                    self.counted[f"{count} without the disease describe it as healthy control"] += 1
                 return ""
             if variable in _CODED:
                 cell = self._level(variable, cell, described)

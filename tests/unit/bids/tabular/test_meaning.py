@@ -370,3 +370,15 @@ def test_columns_whose_name_ends_with_a_unit_come_with_it(
     write(tmp_path, "participants.tsv", f"participant_id|{column}", "sub-01|480")
     (said,) = [note for note in read_clinical(tmp_path, Clinical()).notes if "is not used" in note]
     assert said.endswith(f'set [clinical.rename] "{column}" = "{variable}" and [clinical.units] {variable} = "{unit}"')
+
+
+def test_a_diagnosis_described_as_none_counts_as_missing_and_is_told(tmp_path: Path) -> None:
+    write(tmp_path, "participants.tsv", "participant_id|diagnosis", "sub-01|0", "sub-02|0", "sub-03|1")
+    described(tmp_path, diagnosis={"Levels": {"0": "None", "1": "RRMS"}})
+    data = read_clinical(tmp_path, Clinical())
+    assert [row["diagnosis"] for row in visits(data, {}).rows] == ["", "", "RRMS"]
+    (note,) = (note for note in data.notes if "described as none" in note)
+    assert note == (
+        "warning: participants.tsv: 2 cells of diagnosis hold the level '0', described as none, and count as missing; "
+        "for people without the disease describe it as healthy control."
+    )
