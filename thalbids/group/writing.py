@@ -70,7 +70,7 @@ def earlier_results(out_dir: Path) -> str:
     """That the tables and the page here are those of an earlier run, of when; "" where there are none, or `begin` has
     marked them.
     """
-    paths = [path for pattern in ("group.html", "group_*.tsv") for path in out_dir.glob(pattern)]
+    paths = [path for pattern in ("group.html", "group_*.tsv") for path in out_dir.glob(pattern) if path.is_file()]
     if not paths or unfinished(out_dir):
         return ""
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(max(path.stat().st_mtime for path in paths)))

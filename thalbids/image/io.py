@@ -143,9 +143,9 @@ def shape_and_affine(path: Path) -> tuple[tuple[int, int, int], np.ndarray]:
     ImageError
         The header cannot be read, or speaks of no single volume or of no usable geometry.
     """
-    if not path.is_file():
-        raise ImageError("This is not a file.", "Put the image itself there.", path)
     try:
+        if not path.is_file():
+            raise ImageError("This is not a file.", "Put the image itself there.")
         with path.open("rb") as file:
             start = file.read(_HEAD_BYTES)
         header, unchecked = read_header(_inflated_head(start), path)
@@ -154,7 +154,14 @@ def shape_and_affine(path: Path) -> tuple[tuple[int, int, int], np.ndarray]:
     except ImageError as error:
         raise ImageError(error.problem, error.mend, path) from error
     except DAMAGE as error:
-        raise ImageError(f"The header cannot be read ({error}).", "Copy or convert the file again.", path) from error
+        raise _damaged("The header cannot be read", error, path) from error
+
+
+def _damaged(what: str, error: Exception, path: Path) -> ImageError:
+    """What to do about a file that cannot be read."""
+    may_not = isinstance(error, PermissionError)
+    mend = "Ask for the right to read it." if may_not else "The file is damaged: copy or convert it again."
+    return ImageError(f"{what} ({error}).", mend, path)
 
 
 def _inflated_head(start: bytes) -> bytes:
@@ -277,9 +284,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
             f"The compressed data are cut off or damaged ({error}).", "Copy or convert the file again.", path
         ) from error
     except DAMAGE as error:
-        raise ImageError(
-            f"The header or the data cannot be read ({error}).", "The file is damaged: copy or convert it again.", path
-        ) from error
+        raise _damaged("The header or the data cannot be read", error, path) from error
     return array, affine, notes
 
 

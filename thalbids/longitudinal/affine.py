@@ -32,6 +32,7 @@ DEGREE = 3  # of the polynomial of the gain
 ROUNDS = 2
 UNIT_MM = 10.0  # of positions in the linear part, for numbers of about one
 FAR = 4.0  # robust SD; of noise alone one voxel in 16 000 lies beyond
+LEAST_SD = 1e-4  # of the thalami's intensity: below is rounding, as where both visits hold the same image
 MOST = 0.4  # a change of volume (logarithm) beyond this is none of one person's thalamus
 
 
@@ -206,7 +207,7 @@ def _affine(
         raise RegistrationError("The two visits differ too much around the thalami to be compared.")
     size = np.abs(last.left_over)
     robust_sd = 1.4826 * float(np.median(size))
-    odd = float(np.mean(size > FAR * robust_sd))
+    odd = float(np.mean(size > FAR * max(robust_sd, LEAST_SD)))
     return Change(both, logs[0], logs[1], odd, robust_sd * _spread_of_both(last.spread, weights))
 
 

@@ -194,9 +194,12 @@ def check_given(places: Mapping[str, Path]) -> None:
         if name.lower() not in spelled and not name.lower().startswith("manual"):
             raise unknown_name("name in --derivatives", name, known)
         options = [option.option for option in families.of(name.lower()).options if option.metavar == "DIR"]
-        if options and next(place.glob("*/mri/*.mgz"), None) is not None:
-            problem = f"--derivatives {name}=: this is a folder of {families.of(name.lower()).label}'s own results."
-            raise UsageError(problem, f"Give it by {options[0]}; --derivatives takes a BIDS derivative dataset.", place)
+        described = (place / "dataset_description.json").is_file()
+        if options and not described and next(place.glob("*/mri/*.mgz"), None) is not None:
+            problem = f"--derivatives {name}=: a program's own results (SUBJECT/mri) are there, and no BIDS dataset."
+            whose = families.of(name.lower()).label
+            mend = f"Results of {whose} are given by {options[0]}; --derivatives takes a BIDS derivative dataset."
+            raise UsageError(problem, mend, place)
 
 
 def check_places(given: Mapping[str, Path | None]) -> None:

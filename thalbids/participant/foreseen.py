@@ -45,7 +45,9 @@ class Foreseen:
         self._unusable += sum(plan.session.problem is not None for plan in plans)
         self._unreadable += sum(plan.session.problem is None and plan.reference in unreadable(plan) for plan in plans)
         self.done += with_results(steps, self._out_dir) if self._out_dir else 0
-        images = sum(not image.problem for plan in plans for image in plan.session.images.values())
+        images = sum(
+            not image.problem and name not in plan.made for plan in plans for name, image in plan.session.images.items()
+        )
         self.placeholders = self.placeholders and images == sum(len(unreadable(plan)) for plan in plans)
 
     @property

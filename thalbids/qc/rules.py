@@ -157,7 +157,7 @@ COMMON_RULES = (
     Rule(
         "coarse_voxels", "voxel_volume_mm3", None, 100.0,
         "The voxels have {value} mm3, more than cubes of 4.6 mm: volumes read a tenth too low, or more.",
-        "Do not use the volume; use another image of the session, or a scan with smaller voxels.", DISTRUST, digits=0,
+        "Do not use the volume: a scan with smaller voxels is needed.", DISTRUST, digits=0,
     ),
     Rule(
         "noise", "noise_share", None, 0.2,

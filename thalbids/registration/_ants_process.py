@@ -17,7 +17,12 @@ UNUSED = ("contrib", "deeplearn", "label", "learn", "math", "plotting", "segment
 # parts of ANTsPy that a registration does without, empty here: two thirds of the time to import it go into them
 sys.modules |= {f"ants.{part}": types.ModuleType(f"ants.{part}") for part in UNUSED}
 
-import ants  # noqa: E402
+try:
+    import ants
+except ImportError:  # a version whose other parts need them
+    for name in [name for name in sys.modules if name.split(".")[0] == "ants"]:
+        del sys.modules[name]
+    import ants
 from ants.internal import get_pointer_string  # noqa: E402
 
 

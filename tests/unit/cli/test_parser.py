@@ -44,7 +44,12 @@ def test_options_of_tools_reach_their_tables(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["--nthreads", "--n_cpus", "--n-cpus", "--n_procs", "--ncpus", "--nprocs"])
-def test_names_of_other_apps_for_the_same_are_taken(run: Recorder, raw: str, word: str) -> None:
+def test_names_of_other_apps_for_the_same_are_taken(
+    run: Recorder, raw: str, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
     assert main([raw, "out", "participant", word, "3", "--mem_gb", "7.5", "-w", "scratch"]) == 0
     assert (run.calls[0][2].run.nprocs, run.calls[0][2].run.mem_gb) == (3, 7.5)
     assert run.calls[0][2].run.work_dir == Path("scratch").absolute()

@@ -52,6 +52,8 @@ def test_results_of_an_earlier_run_are_told_with_their_time(tmp_path: Path) -> N
     os.utime(table, (noon, noon))
     said = "The tables group_*.tsv in the output folder are still those of an earlier run (2026-03-04 12:05)."
     assert writing.earlier_results(tmp_path) == said
+    (tmp_path / "group_gone.tsv").symlink_to(tmp_path / "nowhere")  # content that was not fetched
+    assert writing.earlier_results(tmp_path) == said
     page = tmp_path / "group.html"
     page.touch()
     os.utime(page, (noon + 60, noon + 60))

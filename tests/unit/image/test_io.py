@@ -6,6 +6,7 @@ import struct
 import time
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -481,3 +482,16 @@ def test_what_is_read_back_is_known_beforehand(tmp_path, low, spike):
     data[1, 2, 3] *= spike
     read = np.asarray(load_image(save_intensities(data, np.eye(4), tmp_path / "x.nii.gz")).dataobj)
     np.testing.assert_array_equal(read, as_stored(data))
+
+
+def test_a_file_that_may_not_be_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "T1w.nii.gz"
+    save_image(np.ones((4, 4, 4)), np.eye(4), path)
+
+    def closed(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    with pytest.raises(ImageError, match=r"Permission denied.*Ask for the right to read it") as caught:
+        shape_and_affine(path)
+    assert str(path) in str(caught.value)

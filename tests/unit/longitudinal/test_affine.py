@@ -59,11 +59,11 @@ def test_known_change_of_each_side_under_a_bias_field(factors: tuple[float, floa
     assert found.both == pytest.approx((found.left + found.right) / 2, abs=2e-4)
 
 
-def with_vessel(visit: LabelledVisit) -> LabelledVisit:
+def with_vessel(visit: LabelledVisit, brighter: float = 0.1) -> LabelledVisit:
     """A bright tube along the top of the left body, as a vein with a contrast agent."""
     values = np.asarray(visit.image.dataobj).copy()
     x, y, z = np.indices(SHAPE)
-    values[(np.hypot(x - 24, z - 36) < 1.5) & (np.abs(y - 27) < 4)] += 0.1
+    values[(np.hypot(x - 24, z - 36) < 1.5) & (np.abs(y - 27) < 4)] += brighter
     return replace(visit, image=nib.Nifti1Image(values, visit.image.affine))
 
 
@@ -73,6 +73,13 @@ def test_what_one_visit_alone_shows_at_the_border_is_counted() -> None:
     odd = measure(first, with_vessel(second)).odd
     assert odd > 0.003
     assert measure(with_vessel(second), first).odd == pytest.approx(odd, rel=1e-6)
+
+
+def test_one_image_twice_did_not_change_and_shows_nothing_odd() -> None:
+    first = seen((1.0, 1.0), 1)
+    change = measure(first, with_vessel(first, 1e-5))  # as much as rounding makes, in a part of the border
+    assert max(map(abs, (change.both, change.left, change.right))) < 1e-5
+    assert change.odd == 0
 
 
 def test_noise_of_the_change_follows_that_of_the_images() -> None:

@@ -135,8 +135,10 @@ def test_a_folder_of_a_program_is_pointed_to_its_option(name: str, option: str, 
     if not option:
         check_given({name: tmp_path})
         return
-    with pytest.raises(UsageError, match=f"Give it by {option}; --derivatives takes a BIDS derivative dataset"):
+    with pytest.raises(UsageError, match=f"are given by {option}; --derivatives takes a BIDS derivative dataset"):
         check_given({name: tmp_path})
+    (tmp_path / "dataset_description.json").touch()
+    check_given({name: tmp_path})  # a BIDS dataset, whatever lies beside
 
 
 def test_a_brain_source_is_an_order_too() -> None:
