@@ -179,6 +179,8 @@ def section(tables: Tables) -> Section:
                 f"stand in {tables.file('volumes')}."
             )
         bad = table[table["status"] != "ok"] if "status" in table.columns else table.iloc[0:0]
+        if len(bad) == len(table):
+            section.warnings.append("Nobody has a usable volume: nothing could be analysed.")
         if len(bad):
             kinds = bad["status"].value_counts()
             said = listed([f"{n} {kind}" for kind, n in kinds.items()], 6)
@@ -231,9 +233,10 @@ def _where(section: Section, tables: Tables) -> None:
     moved = tables.get("baselines", ("participant_id", "session_id"))
     if len(moved):
         others = int(moved["session_id"].notna().sum())
+        instead = f"for {others} of them another session is the baseline" if others else "nor has another of theirs"
         section.warnings.append(
-            f"The first session of {counted(len(moved), 'participant')} has no usable volume: for {others} of them "
-            f"another session is the baseline ({tables.file('baselines')})."
+            f"The first session of {counted(len(moved), 'participant')} has no usable volume: {instead} "
+            f"({tables.file('baselines')})."
         )
 
 

@@ -116,3 +116,17 @@ def test_people_with_only_a_method_that_nobody_has_are_counted(tmp_path: Path) -
     (tmp_path / "group_volumes.tsv").write_text("\n".join(rows) + "\n")
     section = descriptives.section(Tables(tmp_path))
     assert section.says[0] == "2 participants with 2 sessions and 1 method: FSL FIRST."
+
+
+@pytest.mark.parametrize(("status", "said"), [("missing", True), ("ok", False)])
+def test_a_cohort_without_any_usable_volume_is_called_so(status: str, said: bool, tmp_path: Path) -> None:
+    rows = [
+        "participant_id\tsession_id\tmethod\tstatus",
+        f"01\tn/a\tsynthalT1w\t{status}",
+        "02\tn/a\tsynthalT1w\tfailed",
+    ]
+    (tmp_path / "group_volumes.tsv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "group_baselines.tsv").write_text("participant_id\tsession_id\n02\tn/a\n")
+    warned = " ".join(descriptives.section(Tables(tmp_path)).warnings)
+    assert ("Nobody has a usable volume: nothing could be analysed." in warned) is said
+    assert "has no usable volume: nor has another of theirs (group_baselines.tsv)" in warned
