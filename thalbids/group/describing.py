@@ -122,6 +122,9 @@ _LEFT_OUT = re.compile(
 )
 
 
+NOBODY = " is missing for everybody"  # as of methods that nobody has, which says nothing of those that people have
+
+
 def fitted_lines(tables: Iterable[Table], most: int = 3) -> list[str]:
     """Per table of models how many were fitted, and the most frequent reasons of the others, for the terminal."""
     lines: dict[str, str] = {}
@@ -140,7 +143,8 @@ def fitted_lines(tables: Iterable[Table], most: int = 3) -> list[str]:
         told = [*told[:most], *([f"{more} in the table"] if len(told) > most else [])]
         name = table.name.removeprefix("group_")
         if not fitted.any():
-            without[name] = f"{name} ({len(models)}: {reasons.index[0]})"
+            telling = [reason for reason in reasons.index if not reason.endswith(NOBODY)] or list(reasons.index)
+            without[name] = f"{name} ({len(models)}: {telling[0]})"
         line = f"{name}: {fitted.sum()} of {len(models)} models fitted"
         lines[name] = line + (f": {'; '.join(told)}" if told else "") + "."
     if len(without) <= MANY_WITHOUT:

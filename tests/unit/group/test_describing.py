@@ -69,3 +69,13 @@ def test_norms_are_told_only_where_somebody_has_one() -> None:
 def test_a_table_of_thousands_of_columns_does_not_fill_the_terminal() -> None:
     line = clinical_lines({}, [f"participants.tsv: c{n}" for n in range(5000)])[-1]
     assert line.startswith("  not used: participants.tsv: c0, ") and line.endswith("c99 and 4900 more")
+
+
+def test_methods_that_nobody_has_do_not_say_why_the_others_could_not_be_fitted() -> None:
+    reasons = [*["volume_ml is missing for everybody"] * 3, "too few rows: 1, for 5 coefficients"]
+    frame = pd.DataFrame({"method": list("abcd"), "term": "x", "estimate": np.nan, "reason": reasons})
+    columns = {name: {"Description": name} for name in frame}
+    tables = [Table(f"group_{name}", frame, columns) for name in ("one", "two", "three", "four")]
+    assert "one (4: too few rows: 1, for 5 coefficients); " in run.fitted_lines(tables)[0]
+    nobody = [Table(table.name, frame[:3], columns) for table in tables]
+    assert "one (3: volume_ml is missing for everybody); " in run.fitted_lines(nobody)[0]
