@@ -33,6 +33,10 @@ class Shared:
     def of(self, settings: Settings, function: Callable[..., T], *arguments: Any) -> T:
         """``function(*arguments, settings)``."""
         key = function, arguments
+        try:
+            hash(key)
+        except TypeError:  # a plug-in may be of a class whose objects have no hash
+            return function(*arguments, settings)
         if key not in self._known:
             self._known[key] = function(*arguments, settings)
         known: T = self._known[key]

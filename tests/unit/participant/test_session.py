@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from thalbids.participant.session import PlannedMask, SessionPlan, SubjectPlan, below, pairs_of
+from thalbids.participant.session import PlannedMask, SessionPlan, Shared, SubjectPlan, below, pairs_of
 from thalbids.settings import Settings
 from thalbids.types import InputImage, Session
 
@@ -70,3 +70,16 @@ def test_a_mask_tells_only_what_it_has() -> None:
     assert PlannedMask("a", "first", ("T1w",), "ensemble", members=("b", "c"), kept=True).to_json().items() >= {
         ("kept", True)
     }
+
+
+def test_what_the_settings_decide_is_worked_out_once_and_for_objects_without_hash_each_time() -> None:
+    asked: list[object] = []
+
+    def answer(one: object, settings: Settings) -> int:
+        asked.append(one)
+        return len(asked)
+
+    shared, settings = Shared(), Settings()
+    assert [shared.of(settings, answer, name) for name in ("a", "a", "b")] == [1, 1, 2]
+    plug_in: list[int] = []  # as an object of a dataclass that is not frozen
+    assert [shared.of(settings, answer, plug_in), shared.of(settings, answer, plug_in)] == [3, 4]
