@@ -425,7 +425,7 @@ class _Reading:
             text = (
                 f"{shown}, row {number}, participant_id: {name} is there twice, with other values than row {before[0]}"
             )
-            self.data.problems.append(f"{text}; the first is used")
+            self.data.problems.append(f"{text}; keep one of them (clinical.violations = 'missing' takes the first)")
 
     def _row(
         self,
