@@ -35,6 +35,10 @@ AGENT = (
 )
 ODD = 0.003  # share of the border: 0 - .0016 on simulated second scans, .004 - .026 with a contrast agent
 ODD_WHY = "a contrast agent that no sidecar names, something else that one visit alone shows, or a change of a part"
+COPY_SD = (
+    1e-6  # of the change, by what differs between the images: far below what the noise of two scans leaves, about 5e-4
+)
+COPIED = "both visits hold the same image, noise and all: was a scan copied?"
 NO_INTERVAL = "no interval: the method tells no uncertainty of its volumes"
 LOGARITHMS = {"LogBoth": "volume_ml", "LogLeft": "volume_left_ml", "LogRight": "volume_right_ml"}  # of these changes
 Row = dict[str, Any]
@@ -239,10 +243,12 @@ def by_registration(row: Row, first: VisitResults, later: VisitResults, measured
     if before is None or "Reason" in measured:
         status = row_of_change["status"] if before is None else measured.get("Status", "failed")
         return row_of_change | {"status": status, "reason": row["reason"] if before is None else measured["Reason"]}
+    remark = COPIED if measured["NoiseSd"] < COPY_SD else ""
     if measured["OddShare"] > ODD:
         remark = f"{100 * measured['OddShare']:.1f} % of the border differ by more than a movement explains: {ODD_WHY}"
         told = [part for part in (row.get("flags"), "visit_border") if part]
         row_of_change |= {"comparable": "no", "flags": ", ".join(told)}
+    if remark:
         row_of_change["remark"] = "; ".join(part for part in (row.get("remark"), remark) if part)
     years = _years(first, later)
     volumes = _volumes(first.rows[row["method"]])

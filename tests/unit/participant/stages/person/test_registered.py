@@ -86,6 +86,16 @@ def test_the_interval_is_wider_for_noise_and_never_narrower_than_known(
     assert float(row["delta_percent_low"] or 0) == pytest.approx(100 * math.expm1(change["LogBoth"] - half))
 
 
+def test_a_scan_that_was_copied_to_another_visit_is_told(tmp_path: Path) -> None:
+    person = Scanned(tmp_path, {"1": 0.0, "2": 2.0, "3": 3.0})
+    for label, seed in (("1", 1), ("2", 1), ("3", 2)):
+        person.scan(label, seen((1.0, 1.0), seed), volume("synthalT1w", 16000.0))
+    copied, *others = person.made()
+    assert copied["remark"] == "both visits hold the same image, noise and all: was a scan copied?"
+    assert (copied["comparable"], copied["status"]) == ("yes", "ok")
+    assert not any("same image" in str(row["remark"]) for row in others)
+
+
 def test_a_contrast_agent_in_one_visit_alone_is_read_as_growth(tmp_path: Path) -> None:
     """The change of such a pair is excluded, its number stays for looking at; that of the volumes is flagged."""
     person = Scanned(tmp_path, {"1": 0.0, "2": 2.0})
