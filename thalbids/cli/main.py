@@ -200,8 +200,8 @@ class _Lower(logging.Formatter):
     """``warning: ...``, as every other message of ours."""
 
     def format(self, record: logging.LogRecord) -> str:
-        record.levelname = record.levelname.lower()
-        return super().format(record)
+        lower = logging.makeLogRecord(record.__dict__ | {"levelname": record.levelname.lower()})
+        return super().format(lower)
 
 
 def _use_work_dir(work_dir: Path | None) -> None:

@@ -23,9 +23,10 @@ def consistent(changes: Mapping[Pair, float]) -> dict[Pair, float]:
     ----------
     changes : logarithm of the volume at the second over that at the first visit
     """
+    if not changes:
+        return {}
     visits = list(dict.fromkeys(itertools.chain.from_iterable(changes)))
     steps = np.array([[(visit == end) - (visit == start) for visit in visits] for start, end in changes], float)
     # several solutions differ by a constant for each set of connected visits, which no change between two of them has
-    state = np.linalg.lstsq(steps, np.array(list(changes.values())), rcond=None)[0] if changes else np.empty(0)
-    agreed = steps @ state if changes else state
+    agreed = steps @ np.linalg.lstsq(steps, np.array(list(changes.values())), rcond=None)[0]
     return {pair: round(float(change), DECIMALS) for pair, change in zip(changes, agreed, strict=True)}

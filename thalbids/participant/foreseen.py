@@ -29,7 +29,7 @@ class Foreseen:
 
     def __init__(self, out_dir: Path, lost: Iterable[str] = ()) -> None:
         self._out_dir = out_dir if out_dir.is_dir() else None
-        self._lost = failures((), (), lost)
+        self._lost = [("", reason) for reason in lost]
         self._refused: list[tuple[str, str]] = []
         self._closed: list[tuple[str, str]] = []
         self._unusable = self._unreadable = 0  # sessions
@@ -39,20 +39,26 @@ class Foreseen:
 
     def add(self, plans: Sequence[SessionPlan], steps: Sequence[Step]) -> None:
         """One person."""
-        self._refused += failures((), steps)
-        self._closed += failures(plans, ())
-        self.sessions += [plan.session for plan in plans]
-        self._unusable += sum(plan.session.problem is not None for plan in plans)
-        self._unreadable += sum(plan.session.problem is None and plan.reference in unreadable(plan) for plan in plans)
+        self._refused += refused(steps)
         self.done += with_results(steps, self._out_dir) if self._out_dir else 0
-        images = sum(
-            not image.problem and name not in plan.made for plan in plans for name, image in plan.session.images.items()
-        )
-        self.placeholders = self.placeholders and images == sum(len(unreadable(plan)) for plan in plans)
+        for plan in plans:
+            closed = unreadable(plan)
+            images = [
+                name for name, image in plan.session.images.items() if not image.problem and name not in plan.made
+            ]
+            self.sessions.append(plan.session)
+            self._closed += [(f"{plan.name} {name}", why) for name, why in closed.items()]
+            self._unusable += plan.session.problem is not None
+            self._unreadable += plan.session.problem is None and plan.reference in closed
+            self.placeholders = self.placeholders and len(images) == len(closed)
 
     @property
     def failing(self) -> list[tuple[str, str]]:
-        """What is to fail, as :func:`failures` gives it; placeholders do not count."""
+        """What is to fail (its name, or "") and why; placeholders do not count.
+
+        People and sessions that cannot be named in results, steps that only say what they lack, images that cannot be
+        opened. An image whose data are damaged is seen by the run alone.
+        """
         return [*self._lost, *self._refused, *(() if self.placeholders else self._closed)]
 
     @property
@@ -73,17 +79,13 @@ def unreadable(plan: SessionPlan) -> dict[str, str]:
     return {name: one.unreadable for name, one in acquired.items() if isinstance(one, Acquisition) and one.unreadable}
 
 
-def failures(plans: Iterable[SessionPlan], steps: Iterable[Step], lost: Iterable[str] = ()) -> list[tuple[str, str]]:
-    """What is to fail, and why: people and sessions that cannot be named in results (``lost``), steps that only say
-    what they lack, images that cannot be opened. An image whose data are damaged is seen by the run alone.
-    """
-    refused = [
+def refused(steps: Iterable[Step]) -> list[tuple[str, str]]:
+    """The steps that only say what they lack, and what that is."""
+    return [
         (step.name, f"{step.params.problem} {step.params.mend}".strip())
         for step in steps
         if isinstance(step.params, RefusalParams) and not step.look_up
     ]
-    images = [(f"{plan.name} {name}", why) for plan in plans for name, why in unreadable(plan).items()]
-    return [*(("", reason) for reason in lost), *refused, *images]
 
 
 def told(foreseen: Sequence[tuple[str, str]]) -> list[str]:
@@ -94,8 +96,13 @@ def told(foreseen: Sequence[tuple[str, str]]) -> list[str]:
     lines = [
         f"will fail: {f'{some(names, NAMED)}: ' if any(names) else ''}{reason}" for reason, names in by_reason.items()
     ]
-    more = len(lines) - MOST_TOLD
-    return [*lines[:MOST_TOLD], f"... and {more} more, see above"] if more > 0 else lines
+    return first_ones(lines, MOST_TOLD, "... and {} more, see above")
+
+
+def first_ones(lines: list[str], most: int, others: str) -> list[str]:
+    """As many lines as a terminal should show, and one about the others, with their number."""
+    left = len(lines) - most
+    return [*lines[:most], others.format(left)] if left > 0 else lines
 
 
 def with_results(steps: Iterable[Step], out_dir: Path) -> int:

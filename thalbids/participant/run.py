@@ -185,7 +185,7 @@ def excluded_masks(planned: Sequence[Step], results: Sequence[StepResult]) -> li
             for row in read_table(step.outputs["volumes"]):
                 if row["status"] == "excluded":
                     lines.append(f"excluded: {step.session} {row['method']}: {str(row['reason']).split('; ')[0]}")
-    return _first_ones(lines, "excluded: {} further masks, see the tables of volumes")
+    return foreseen.first_ones(lines, MOST_TOLD, "excluded: {} further masks, see the tables of volumes")
 
 
 def other_people(planned: Sequence[Step], results: Sequence[StepResult]) -> list[str]:
@@ -198,13 +198,8 @@ def other_people(planned: Sequence[Step], results: Sequence[StepResult]) -> list
             except MetadataError:
                 continue  # the table of change says so
             lines += [f"excluded: change from and to {step.session}: {why}"] if why else []
-    return _first_ones(lines, "excluded: change from and to {} further sessions, see the tables of change")
-
-
-def _first_ones(lines: list[str], others: str) -> list[str]:
-    """As many lines as a terminal shows, and one about the others, with their number."""
-    left = len(lines) - MOST_TOLD
-    return [*lines[:MOST_TOLD], others.format(left)] if left > 0 else lines
+    others = "excluded: change from and to {} further sessions, see the tables of change"
+    return foreseen.first_ones(lines, MOST_TOLD, others)
 
 
 def norms_of(out_dir: Path, sessions: Sequence[Session]) -> tuple[dict[str, tuple[Norm, ...]], str]:

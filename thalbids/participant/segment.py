@@ -127,9 +127,7 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     told = {**judged, "scan": scan.name, "icv_mm3": icv, "icv_note": note}
     told["scan_note"] = " ".join(flag["reason"] for flag in of_scan) or None
     row = {key: value for key, value in told.items() if key in COLUMNS}
-    doubts = [
-        flag for flag in document["Masks"][family]["flags"] if judged["status"] == "ok"
-    ]  # else the last line says
+    doubts = document["Masks"][family]["flags"] if judged["status"] == "ok" else []  # else the last line says
     for flag in (*of_scan, *(document["Brain"] or {}).get("flags", []), *doubts):
         print(f"{scan}: {flag['reason']} {flag['advice']}", file=sys.stderr)
     labels = looks_like_labels(np.asarray(image.dataobj))

@@ -35,9 +35,7 @@ AGENT = (
 )
 ODD = 0.003  # share of the border: 0 - .0016 on simulated second scans, .004 - .026 with a contrast agent
 ODD_WHY = "a contrast agent that no sidecar names, something else that one visit alone shows, or a change of a part"
-COPY_SD = (
-    1e-6  # of the change, by what differs between the images: far below what the noise of two scans leaves, about 5e-4
-)
+COPY_SD = 1e-6  # SD of the change by what differs between the images; the noise of two scans leaves about 5e-4
 COPIED = "both visits hold the same image, noise and all: was a scan copied?"
 NO_INTERVAL = "no interval: the method tells no uncertainty of its volumes"
 LOGARITHMS = {"LogBoth": "volume_ml", "LogLeft": "volume_left_ml", "LogRight": "volume_right_ml"}  # of these changes
