@@ -14,6 +14,7 @@ from thalbids.image.grids import zooms
 from thalbids.inference.parts import pieces
 
 SPECK_MM3 = 1000.0  # what is bright and smaller is noise: a brain has a thousand times that
+OFFSET = 0.05  # of the range of brightness: air further below 0 is no noise around 0
 FAINT = 0.1  # of what is bright: three SD of the air's noise up to which it is told from tissue
 
 
@@ -30,14 +31,46 @@ def grid_around(
     return grid
 
 
-def without_background(data: np.ndarray) -> np.ndarray:
+def without_padding(data: np.ndarray) -> np.ndarray:
     """The scan with its padding as 0: the one value of all eight corners, where at least a twentieth has it."""
+    padding = _padding(data)
+    return data if padding is None else np.where(padding, np.float32(0), data)
+
+
+def without_background(data: np.ndarray) -> np.ndarray:
+    """The scan with its padding as 0, counted from 0.
+
+    Where the rest begins close above the padding, or the air lies far below 0, all values are counted from an offset
+    (of CT, or of a header): it is taken off. Not for images whose values mean something.
+    """
+    padding = _padding(data)
+    if padding is None:
+        return _without_negative_air(data)
+    value, (low, high) = data.flat[0], np.percentile(data[~padding], (1, 99)) if not padding.all() else (0.0, 0.0)
+    if 0 <= low - value <= high - low:
+        return data - value
+    return np.where(padding, np.float32(0), data)
+
+
+def _padding(data: np.ndarray) -> np.ndarray | None:
     corners = data[tuple(slice(None, None, max(1, n - 1)) for n in data.shape)]
     value = corners.flat[0]
     if value == 0 or not (corners == value).all():
-        return data
+        return None
     padding = data == value
-    return np.where(padding, np.float32(0), data) if padding.mean() >= 0.05 else data
+    return padding if padding.mean() >= 0.05 else None
+
+
+def _without_negative_air(data: np.ndarray) -> np.ndarray:
+    level = np.median(_outermost(data))
+    if level < 0 and -level > OFFSET * float(np.percentile(data - level, 98)):
+        return data - level
+    return data
+
+
+def _outermost(data: np.ndarray) -> np.ndarray:
+    """The values of the outermost planes."""
+    return np.concatenate([data[(slice(None),) * axis + (end,)].ravel() for axis in range(3) for end in (0, -1)])
 
 
 def without_air(data: np.ndarray, sizes: Sequence[float]) -> np.ndarray:
@@ -46,8 +79,7 @@ def without_air(data: np.ndarray, sizes: Sequence[float]) -> np.ndarray:
     ``sizes`` are those of a voxel in mm. Noise beyond `FAINT` of the scan's bright parts is left: what is tissue cannot
     be told by brightness there. Specks are told by their size, as a scalp may be thinner than a slice.
     """
-    outermost = [data[(slice(None),) * axis + (end,)].ravel() for axis in range(3) for end in (0, -1)]
-    edge = np.concatenate(outermost)
+    edge = _outermost(data)
     level = np.median(edge)
     reach = 3 * 1.4826 * float(np.median(np.abs(edge - level)))
     if reach == 0:  # of most scans, whose background is 0; the whole scan need not be gone through

@@ -145,12 +145,33 @@ def test_nothing_in_the_scan_is_no_head() -> None:
     assert empty.centre is None and empty.icv_mm3 == 0
 
 
-def test_padding_of_one_value_becomes_zero_and_data_stay() -> None:
+@pytest.mark.parametrize("clean", [boxes.without_padding, boxes.without_background])
+def test_padding_of_one_value_becomes_zero_and_data_stay(clean) -> None:
     data = np.arange(4 * 5 * 6, dtype=np.float32).reshape(4, 5, 6)
+    assert clean(data) is data
+    padded = np.pad(data + 100, 2, constant_values=-1000)
+    assert (clean(padded)[2:-2, 2:-2, 2:-2] == data + 100).all()
+    assert clean(padded)[0].max() == 0
+
+
+@pytest.mark.parametrize("offset", [-1000, -300, 15])
+def test_offset_of_all_values_is_taken_off(offset) -> None:
+    data = 1 + np.arange(4 * 5 * 6, dtype=np.float32).reshape(4, 5, 6)
+    padded = np.pad(data, 2)
+    assert (boxes.without_background(padded + offset) == padded).all()
+    # values of a map mean something: only what is around it changes
+    kept = boxes.without_padding(padded + offset)
+    assert (kept[2:-2, 2:-2, 2:-2] == data + offset).all()
+
+
+def test_air_far_below_zero_is_an_offset_and_noise_around_zero_is_not() -> None:
+    rng = np.random.default_rng(1)
+    data = rng.normal(0, 3, (30, 30, 30)).astype(np.float32)
+    data[8:22, 8:22, 8:22] += 100
     assert boxes.without_background(data) is data
-    padded = np.pad(data + 100, 2, constant_values=30)
-    assert (boxes.without_background(padded)[2:-2, 2:-2, 2:-2] == data + 100).all()
-    assert boxes.without_background(padded)[0].max() == 0
+    moved = boxes.without_background(data - 500)
+    assert np.median(moved[0]) == pytest.approx(0, abs=1)
+    assert np.median(moved[10:20, 10:20, 10:20]) == pytest.approx(100, abs=1)
 
 
 def nested_head(rim_mm: float, scalp_mm: float, zooms: tuple[float, ...]) -> nib.Nifti1Image:

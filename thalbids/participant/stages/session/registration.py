@@ -19,7 +19,7 @@ from thalbids.image.grids import resample_to, zooms
 from thalbids.image.io import load_image, load_labels, save_intensities
 from thalbids.image.noise import noise_share
 from thalbids.image.orientation import to_ras
-from thalbids.inference.boxes import without_background
+from thalbids.inference.boxes import without_background, without_padding
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import NOISE, RefusalParams, given, image_of, refuse
 from thalbids.programs import FslSettings, Program
@@ -149,7 +149,8 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
     if params.image == "R1map":
         moving, converted = as_r1(moving, params, path, brain)
     moving, _ = to_ras(moving)
-    moving = nib.Nifti1Image(without_background(np.asarray(moving.dataobj)), moving.affine)
+    clean = without_padding if params.image == "R1map" else without_background
+    moving = nib.Nifti1Image(clean(np.asarray(moving.dataobj)), moving.affine)
     strategies = configured(params.strategies, params.cutoffs, program=params.program)
     seen_by = effect.Registrations(params.rejected, fixed.affine)
     outcome = gate.register(
