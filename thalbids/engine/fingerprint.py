@@ -60,9 +60,13 @@ def fingerprint(
     """What the step's result depends on, as one SHA-256.
 
     The function's name and version, the parameters, the content of every input, the names of the outputs, the versions
-    given by the caller, and how the steps waited for ended. Names of inputs and absolute paths are not part of it: a
-    dataset may be moved.
+    given by the caller, and which steps waited for did not end well. Of one that did, what it wrote counts where it is
+    read: so a run without the steps of an untouched visit finds the others finished. Absolute paths are no part of it:
+    a dataset may be moved.
     """
+    inputs = {key: None if path is None else digests.get(path) for key, path in step.inputs.items()}
+    if all(digest for key, digest in inputs.items() if key not in step.spare):
+        inputs = {key: digest for key, digest in inputs.items() if key not in step.spare}
     return json_sha256(
         {
             "function": getattr(
@@ -70,10 +74,10 @@ def fingerprint(
             ),
             "version": step.version,
             "params": as_json(step.params),
-            "inputs": {key: None if path is None else digests.get(path) for key, path in step.inputs.items()},
+            "inputs": inputs,
             "outputs": {key: relative(path, out_dir) for key, path in step.outputs.items()},
             "versions": dict(versions),
-            "upstream": {name: [result.status, result.reason] for name, result in upstream.items()},
+            "upstream": {name: [end.status, end.reason] for name, end in upstream.items() if end.status != "ok"},
         }
     )
 

@@ -115,6 +115,7 @@ class Step:
     look_up : it is not computed in this run: finished earlier and still current, or else ``blocked``; its files stay
     version : raised when a change of the code changes results
     optional : keys of outputs that may be left out although the step is ``ok``
+    spare : keys of inputs that are read only where one of the others is not there
     """
 
     name: str
@@ -131,6 +132,7 @@ class Step:
     gpu: bool = False
     look_up: bool = False
     optional: tuple[str, ...] = ()
+    spare: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:

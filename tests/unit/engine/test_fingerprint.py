@@ -58,8 +58,25 @@ def test_every_cause_changes_it(step, out, raw, change):
 def test_versions_and_upstream_change_it(step, out):
     before = of(step, out)
     assert of(step, out, versions={"thalbids": "2"}) != before
-    ok = of(step, out, upstream={"u": StepResult("u", "ok")})
-    assert ok not in (before, of(step, out, upstream={"u": StepResult("u", "excluded", "why")}))
+    ends = [StepResult("u", "excluded", "why"), StepResult("u", "excluded", "other"), StepResult("u", "failed", "why")]
+    assert len({before, *(of(step, out, upstream={"u": end}) for end in ends)}) == 4
+
+
+def test_steps_that_ended_well_are_no_part_of_it(step, out):
+    assert of(step, out, upstream={"u": StepResult("u", "ok")}) == of(step, out)
+
+
+def test_a_spare_input_counts_only_where_another_is_not_there(step, out, raw, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("other")
+    alone = replace(step, inputs={"in": raw})
+    spare = replace(step, inputs={"in": raw, "2 in": other}, spare=("2 in",))
+    assert of(spare, out) == of(alone, out)
+    raw.unlink()
+    assert of(spare, out) != of(alone, out)
+    without = of(spare, out)
+    other.write_text("edited")
+    assert of(spare, out) != without
 
 
 def test_memory_name_and_place_do_not_change_it(step, out, raw, tmp_path):

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.unit.participant.planning import Fixed, no_weights  # noqa: F401
+from thalbids.engine.fingerprint import Digests, fingerprint
 from thalbids.engine.params import as_json
-from thalbids.engine.step import Step, check_plan, in_order
+from thalbids.engine.step import Step, StepResult, check_plan, in_order
 from thalbids.methods.dbsegment import DBSegment
 from thalbids.methods.first import First
 from thalbids.methods.freesurfer import FreeSurfer
@@ -216,3 +217,52 @@ def test_a_rating_changes_the_steps_that_it_is_about_and_no_other() -> None:
     recorded = {name.split(" ", 1)[1]: as_json(step.params) for name, step in changed.items()}
     assert recorded["register FLAIR"]["Rejected"] == [{"Strategy": "ants", **entry}]
     assert recorded["measures"]["Rated"] == {"synthalT1w": [entry]}
+
+
+class Names(Digests):
+    """Every file there, its name in place of its content."""
+
+    def get(self, path: Path) -> str:
+        return str(path)
+
+
+def fingerprints(asked: list[Session], every: list[Session], out: Path) -> dict[str, str]:
+    """What each step of a run depends on when all before it ends well, by its name without the person's."""
+    steps = planned_steps(asked, out, (Fixed(),), load(None, {}), every=every)
+    prints = {}
+    for step in steps:
+        ends = {name: StepResult(name, "ok") for name in (*step.needs, *step.after)}
+        prints[step.name.removeprefix("sub-01_").removeprefix("sub-01 ")] = fingerprint(step, out, Names(), {}, ends)
+    return prints
+
+
+@pytest.fixture
+def finished_visits(tmp_path: Path) -> list[Session]:
+    visits = [session(("T1w", "FLAIR"), label) for label in "123"]
+    for plan in (planned_session(visit, tmp_path, (Fixed(),), load(None, {})) for visit in visits):
+        plan.qc.parent.mkdir(parents=True)
+        plan.qc.touch()
+        plan.t1w.touch()
+    return visits
+
+
+def test_a_visit_that_goes_leaves_what_does_not_read_it_finished(
+    finished_visits: list[Session], tmp_path: Path
+) -> None:
+    """The quality control of each visit looks at all of them, and the person's table and page show them."""
+    first, _, third = finished_visits
+    whole = fingerprints(finished_visits, finished_visits, tmp_path)
+    fewer = fingerprints([first, third], [first, third], tmp_path)
+    again = {name for name in fewer if fewer[name] != whole[name]}
+    assert again == {"ses-1 measures", "ses-3 measures", "change", "report"}
+    assert {"ses-3 align with first session", "change ses-1 to ses-3", "ses-3 synthalT1w"} <= set(fewer)
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_run_on_one_visit_finds_the_steps_of_a_run_on_all_finished(
+    place: int, finished_visits: list[Session], tmp_path: Path
+) -> None:
+    whole = fingerprints(finished_visits, finished_visits, tmp_path)
+    one = fingerprints([finished_visits[place]], finished_visits, tmp_path)
+    assert {name for name in one if one[name] != whole[name]} == {"report"}
+    assert {"change ses-1 to ses-2", "change ses-2 to ses-3"} <= set(one)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from thalbids.bids.results.outputs import write_json
-from thalbids.engine.params import IF_SET, Params
+from thalbids.engine.params import LOCAL, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.image.grids import resample_to
 from thalbids.image.io import load_image, load_labels
@@ -31,7 +31,8 @@ CUTOFF = 0.25  # nats, that of FLAIR; two T1w of one person have more
 @dataclass(frozen=True)
 class AlignmentParams(Params):
     """``first``: the label of the first session; ``between``: labels of the visits after it and before this one, with
-    the sources of their images, the first of which stands in where the first session got no image.
+    the sources of their images, the first of which stands in where the first session got no image. Not recorded, as
+    their images are spare inputs, whose names hold the labels.
     """
 
     kind = "alignment"
@@ -39,7 +40,7 @@ class AlignmentParams(Params):
     sources: tuple[str, ...]
     seed: int
     bins: int
-    between: Mapping[str, str] = field(default_factory=dict, metadata=IF_SET)
+    between: Mapping[str, str] = field(default_factory=dict, metadata=LOCAL)
 
 
 def add_steps(subject: SubjectPlan) -> None:
@@ -85,6 +86,7 @@ def _add(subject: SubjectPlan, plan: SessionPlan, first: SessionPlan, between: S
         after=(*before, *subject.needs(*between)) if others else (),
         memory_gb=1.5,
         version=2,
+        spare=tuple(read),
     )
 
 
