@@ -21,8 +21,10 @@ from known_change import Change, Field, Person, Scanner, load_person, registered
 
 from thalbids.inference import synthal
 from thalbids.longitudinal.affine import LabelledVisit, measure
-from thalbids.longitudinal.series import consistent
+from thalbids.longitudinal.difference import Z95
+from thalbids.longitudinal.series import Gap, consistent, gaps
 from thalbids.longitudinal.space import mean_space
+from thalbids.participant.stages.person.change import ODD, registration_sd
 
 COURSES = (  # percent of the first visit's volume
     (0.0, 0.0, 0.0, 0.0),
@@ -34,7 +36,6 @@ COURSES = (  # percent of the first visit's volume
 )
 SHAPES = ((1, 1, 1), (0, 3, 0), (1.5, 0, 1.5))  # shares of the change along x, y, z, thrice
 FADES = (9.0, 18.0)  # mm
-ODD = 0.003  # share of the border beyond which a run does not compare two visits
 
 
 def field_of(person: Person, percent: float, shape: tuple[float, ...], fade: float) -> Field | None:
@@ -44,7 +45,7 @@ def field_of(person: Person, percent: float, shape: tuple[float, ...], fade: flo
 
 
 def pairs_of(person: Person, fields: list[Field | None], scanners: list[Scanner], seed: int, net: object) -> list[dict]:
-    """Each pair of visits: true logarithm, that by registration and by volumes, share of the border that is odd."""
+    """Each pair of visits: true logarithm, that by registration with its SD and by volumes, share that is odd."""
     middle = person.affine[:3, :3] @ np.argwhere(person.labels > 0).mean(0) + person.affine[:3, 3]
     rng = np.random.default_rng(seed)
     true = [math.log1p(true_change(person, field) / 100) if field else 0.0 for field in fields]
@@ -59,38 +60,43 @@ def pairs_of(person: Person, fields: list[Field | None], scanners: list[Scanner]
         change = measure(*visits)
         volumes = math.log(masks[two][1] / masks[one][1])
         ends = (str(one), str(two))
-        pairs.append(
-            {"ends": ends, "true": true[two] - true[one], "volumes": volumes, "alone": change.both, "odd": change.odd}
-        )
+        told = {"alone": change.both, "odd": change.odd, "sd": registration_sd(change.both, change.noise)}
+        pairs.append({"ends": ends, "true": true[two] - true[one], "volumes": volumes} | told)
     return pairs
 
 
-def agree(pairs: list[dict]) -> float:
-    """Let the pairs that can be compared add up, and tell how much they lacked (root mean square over threes)."""
+def agree(pairs: list[dict]) -> list[Gap]:
+    """Let the pairs that can be compared add up; gives what each three of visits lacked before."""
     usable = {pair["ends"]: pair["alone"] for pair in pairs if pair["odd"] <= ODD}
     agreed = consistent(usable)
     for pair in pairs:
         pair["agreed"] = agreed.get(pair["ends"], pair["alone"])
-    threes = itertools.combinations(sorted({end for ends in usable for end in ends}), 3)
-    lacks = [
-        usable[a, b] + usable[b, c] - usable[a, c] for a, b, c in threes if {(a, b), (b, c), (a, c)} <= set(usable)
-    ]
-    return rms(lacks)
+    return gaps(usable, {pair["ends"]: pair["sd"] for pair in pairs})
 
 
 def rms(values: list[float]) -> float:
     return float(np.sqrt(np.mean(np.square(values)))) if values else math.nan
 
 
-def table(pairs: list[dict], lacks: list[float]) -> None:
+def lacked_by(lacks: list[Gap]) -> float:
+    """Root mean square in percent."""
+    return 100 * rms([gap.lack for gap in lacks])
+
+
+def table(pairs: list[dict], lacks: list[Gap]) -> None:
     print("| measure | pairs | mean error (%) | SD | root mean square |")
     print("|---|---:|---:|---:|---:|")
     for name, key in (("volumes", "volumes"), ("registration, each pair", "alone"), ("made to add up", "agreed")):
         error = [100 * (pair[key] - pair["true"]) for pair in pairs]
         print(f"| {name} | {len(error)} | {np.mean(error):.2f} | {np.std(error):.3f} | {rms(error):.3f} |")
     moved = [100 * (pair["agreed"] - pair["alone"]) for pair in pairs]
-    print(f"Threes of visits lacked {100 * rms(lacks):.3f} %; pairs moved by {rms(moved):.3f} %, at most", end=" ")
-    print(f"{max(map(abs, moved)):.3f} %.")
+    held = np.mean([abs(pair["alone"] - pair["true"]) < Z95 * pair["sd"] for pair in pairs])
+    widest = max((abs(gap.lack) / gap.sd for gap in lacks), default=math.nan)
+    print(f"Intervals of {100 * held:.0f} % of the pairs, each alone, hold the true change.")
+    print(
+        f"{len(lacks)} threes of visits lacked {lacked_by(lacks):.3f} %, at most {widest:.2f} of what a run remarks on."
+    )
+    print(f"Pairs moved by {rms(moved):.3f} %, at most {max(map(abs, moved)):.3f} %.")
 
 
 def main() -> None:
@@ -115,11 +121,12 @@ def main() -> None:
             scanners = [usual] * len(course)
             scanners[1 + number % 3] = replace(odd, agent=told.odd_agent[number % len(told.odd_agent)])
             case = pairs_of(person, fields, scanners, next(seeds), net)
-            lacks.append(agree(case))
+            lacked = agree(case)
+            lacks += lacked
             pairs += case
             words = ", ".join(f"{'-'.join(p['ends'])} {100 * p['true']:.2f} {100 * p['agreed']:.2f}" for p in case)
-            print(f"{scan} {course}: lacked {100 * lacks[-1]:.3f} %; true and measured {words}", flush=True)
-    table(pairs, [lack for lack in lacks if not math.isnan(lack)])
+            print(f"{scan} {course}: lacked {lacked_by(lacked):.3f} %; true and measured {words}", flush=True)
+    table(pairs, lacks)
 
 
 if __name__ == "__main__":

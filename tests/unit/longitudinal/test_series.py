@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 
 import numpy as np
 import pytest
 
-from thalbids.longitudinal.series import Pair, consistent
+from thalbids.longitudinal.series import Pair, consistent, gaps
 
 LAST = 2e-12  # what rounding may leave of a sum
 
@@ -71,3 +72,15 @@ def test_a_pair_without_another_way_round_keeps_its_change() -> None:
     assert {pair: agreed[pair] for pair in circle} == consistent(circle)
     assert consistent({("a", "b"): 0.1, ("b", "c"): 0.7}) == {("a", "b"): 0.1, ("b", "c"): 0.7}
     assert consistent({}) == {}
+
+
+def test_what_is_lacking_around_three_visits() -> None:
+    """b - c is measured the other way round; no change between c and d is known."""
+    changes = {("a", "b"): 0.01, ("c", "b"): -0.02, ("a", "c"): 0.06, ("a", "d"): 0.5, ("b", "d"): 0.49}
+    sds = dict.fromkeys(changes, 0.003) | {("c", "b"): 0.004}
+    first, second = gaps(changes, sds)
+    assert (first.visits, second.visits) == (("a", "b", "c"), ("a", "b", "d"))
+    assert first.lack == pytest.approx(0.01 + 0.02 - 0.06)
+    assert second.lack == pytest.approx(0.01 + 0.49 - 0.5, abs=1e-12)
+    assert first.sd == pytest.approx(math.sqrt(0.003**2 + 0.004**2 + 0.003**2))
+    assert gaps({("a", "b"): 0.01}, {("a", "b"): 0.003}) == []

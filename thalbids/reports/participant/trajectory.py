@@ -32,6 +32,10 @@ AGREED = (
     " The changes by registration between visits that can be compared were made to add up; the table also holds that "
     "of each pair alone (delta_percent_alone)."
 )
+LEFT_OUT = (
+    " Changes by registration of pairs that cannot be compared take no part in adding up: they stand as they were "
+    "measured, and the way over another visit gives another number."
+)
 Row = Mapping[str, str | None]
 
 
@@ -115,7 +119,17 @@ def context(rows: Sequence[Row], link: str) -> dict[str, Any] | None:
     along, dated = places(rows)
     charts = [svg(one, along, dated, _reach(courses)) for one in courses]
     adjusted = any(as_float(row.get("delta_percent_alone")) is not None for row in rows)
-    return {"charts": charts, "note": NOTE + (AGREED if adjusted else ""), "link": link}
+    note = NOTE + (AGREED if adjusted else "") + (LEFT_OUT if _left_out(rows) else "")
+    return {"charts": charts, "note": note, "link": link}
+
+
+def _left_out(rows: Sequence[Row]) -> bool:
+    """Whether, of three and more visits, a pair was registered but not made to agree with the others."""
+    registered = [
+        row for row in rows if row["measure"] == "registration" and as_float(row["delta_percent"]) is not None
+    ]
+    several = len({row[f"session_id_{end}"] for row in registered for end in ("baseline", "followup")}) > 2
+    return several and any(row["comparable"] != "yes" or row["status"] != "ok" for row in registered)
 
 
 def chart(one: Trajectory, rows: Sequence[Row]) -> str:

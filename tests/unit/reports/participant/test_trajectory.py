@@ -69,3 +69,16 @@ def test_it_says_where_changes_were_made_to_add_up() -> None:
     adjusted = [row("a", "b", -2.0, measure="registration", delta_percent_alone=-2.1)]
     notes = [(trajectory.context(shown, "x.tsv") or {})["note"] for shown in (rows, adjusted)]
     assert notes[1] == notes[0] + trajectory.AGREED
+
+
+def test_it_says_that_pairs_that_cannot_be_compared_take_no_part_in_adding_up() -> None:
+    pairs = [("a", "b"), ("a", "c"), ("b", "c")]
+    rows = [row(*pair, -2.0, measure="registration", delta_percent_alone=-2.1) for pair in pairs]
+    notes = [
+        (trajectory.context([*rows[:2], rows[2] | last], "x.tsv") or {})["note"]
+        for last in ({}, {"comparable": "no"}, {"status": "excluded"})
+    ]
+    assert notes[0].endswith(trajectory.AGREED)
+    assert notes[1] == notes[2] == notes[0] + trajectory.LEFT_OUT
+    two = trajectory.context([row("a", "b", -2.0, measure="registration", comparable="no")], "x.tsv") or {}
+    assert trajectory.LEFT_OUT not in two["note"]

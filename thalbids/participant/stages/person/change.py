@@ -16,7 +16,7 @@ from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import MetadataError
 from thalbids.longitudinal.difference import Z95, difference, interval, pairs_of
-from thalbids.longitudinal.series import consistent
+from thalbids.longitudinal.series import Gap, consistent, gaps
 from thalbids.participant.session import SessionPlan, SubjectPlan
 from thalbids.participant.stages.person import alignment, registered, siena
 from thalbids.participant.step_io import there
@@ -125,7 +125,7 @@ def add_steps(subject: SubjectPlan) -> None:
         outputs={"table": table_of(subject)},
         params=ChangeParams(visits=visits, dictionary=CHANGE_MORPH),
         after=tuple(step.name for step in subject.all_steps),
-        version=7,  # by registration: pairs of three and more visits are made to agree
+        version=8,  # a remark where changes around three visits lack much of adding up
     )
 
 
@@ -254,9 +254,8 @@ def by_registration(row: Row, first: VisitResults, later: VisitResults, measured
     row_of_change |= difference(volumes, after, years)
     reasons = [] if years else [_no_rate(years)]
     if row_of_change.get("comparable") == "yes":
-        alone = max(KNOWN_SD, NOISE_FACTOR * measured["NoiseSd"])  # never less: real visits differ by more than noise
-        sd = math.hypot(alone, KNOWN_SHARE * measured["LogBoth"])
-        ends = [100 * math.expm1(measured["LogBoth"] + sign * Z95 * sd) for sign in (-1, 1)]
+        half = Z95 * registration_sd(measured["LogBoth"], measured["NoiseSd"])
+        ends = [100 * math.expm1(measured["LogBoth"] + sign * half) for sign in (-1, 1)]
         row_of_change |= {
             "delta_percent_low": ends[0],
             "delta_percent_high": ends[1],
@@ -271,20 +270,44 @@ def by_registration(row: Row, first: VisitResults, later: VisitResults, measured
     return row_of_change | {"reason": "; ".join([*first.told, *later.told, *([AGENT] if agent else []), *reasons])}
 
 
+def registration_sd(log: float, noise: float) -> float:
+    """SD of a change by registration (logarithm), with what least squares tell of its noise; never less than known, as
+    real visits differ by more than noise.
+    """
+    return math.hypot(max(KNOWN_SD, NOISE_FACTOR * noise), KNOWN_SHARE * log)
+
+
 def _made_to_agree(rows: Sequence[Row], moves: Sequence[_Movement]) -> list[Row]:
     """The rows of the table, where changes by registration of one method add up along the visits: those with an
     interval. A pair that is not comparable would spoil the others, and keeps its own change.
     """
     rows = list(rows)
     used = {move.pair: move for move in moves if _usable(rows[move.place])}
+    alone = {pair: move.measured["LogBoth"] for pair, move in used.items()}
+    sds = {pair: registration_sd(alone[pair], move.measured["NoiseSd"]) for pair, move in used.items()}
+    wide = [gap for gap in gaps(alone, sds) if abs(gap.lack) > gap.sd]
     sides = {key: consistent({pair: move.measured[key] for pair, move in used.items()}) for key in LOGARITHMS}
     for pair, move in used.items():
         agreed = {key: sides[key][pair] for key in LOGARITHMS}
         if any(agreed[key] != move.measured[key] for key in LOGARITHMS):
-            alone = rows[move.place]["delta_percent"]
             row = by_registration(move.volumes, move.first, move.later, {**move.measured, **agreed})
-            rows[move.place] = row | {"delta_percent_alone": alone}
+            rows[move.place] = row | {"delta_percent_alone": 100 * math.expm1(alone[pair])}
+        told = [rows[move.place].get("remark"), _widest(pair, wide)]
+        rows[move.place] |= {"remark": "; ".join(filter(None, told))}
     return rows
+
+
+def _widest(pair: tuple[str, str], wide: Sequence[Gap]) -> str:
+    """What is said of a pair that does not add up with a third visit; "" where it does with all."""
+    around = [gap for gap in wide if set(pair) <= set(gap.visits)]
+    if not around:
+        return ""
+    gap = max(around, key=lambda gap: abs(gap.lack))
+    first, second, third = (f"ses-{label}" for label in gap.visits)
+    return (
+        f"the changes between {first}, {second} and {third}, each measured by itself, lack {100 * abs(gap.lack):.1f} % "
+        f"of adding up; noise explains {100 * gap.sd:.1f} % at most: look at all three visits"
+    )
 
 
 def _usable(row: Row) -> bool:
