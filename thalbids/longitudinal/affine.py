@@ -3,11 +3,12 @@
 Both visits are sampled once, from their own grids, in the space between them. First they are brought together rigidly
 around the thalami; then each thalamus gets an affine movement of its own, by least squares over the voxels within 2 mm
 inside and 1 mm outside its border: where the movement is right, both images look the same there, but for a gain that is
-a cubic polynomial of the place (bias fields), an offset and a curved contrast. The change is the logarithm of the
-determinant at the second over that at the first visit. The gradient is that of the mean of both visits, so swapping
-them gives the negative, operation by operation (as in the "efficient second-order minimisation" of Malis 2004), and
-noise alone pulls to no side. Twelve numbers a side are few enough that noise hardly moves them, and need no
-regularisation that would pull change towards none. How well known change is read: docs/methods.md.
+a cubic polynomial of the place (bias fields), an offset and a curved contrast. The change is how far that moves the
+border outwards, all along it, but not where left and right touch: there is no border to see. The gradient is that of
+the mean of both visits, so swapping them gives the negative, operation by operation (as in the "efficient second-order
+minimisation" of Malis 2004), and noise alone pulls to no side. Twelve numbers a side are few enough that noise hardly
+moves them, and need no regularisation that would pull change towards none. How well known change is read:
+docs/methods.md.
 """
 
 from __future__ import annotations
@@ -199,26 +200,24 @@ def _affine(
         start = moved + _field(basis, steps)
         last = _step(visits, box, points, start, basis, window, gain, curved=True)
         steps = steps + last.amounts
-    linear = steps.reshape(2, 3, 4)[:, :, :3] / UNIT_MM
-    logs = [_log_ratio(one) for one in linear]
-    weights = [float(side.sum()) for side in sides]
-    both = (weights[0] * logs[0] + weights[1] * logs[1]) / (weights[0] + weights[1])
-    if not max(abs(log) for log in logs) < MOST:
-        raise RegistrationError("The two visits differ too much around the thalami to be compared.")
+    gains = outwards(sides, basis)
+    logs = [_log_ratio(float(gain_of @ steps)) for gain_of in gains]
     size = np.abs(last.left_over)
     robust_sd = 1.4826 * float(np.median(size))
     odd = float(np.mean(size > FAR * max(robust_sd, LEAST_SD)))
-    return Change(both, logs[0], logs[1], odd, robust_sd * _spread_of_both(last.spread, weights))
+    noise = robust_sd * float(np.linalg.norm(gains[0] @ last.spread))
+    return Change(logs[0], logs[1], logs[2], odd, noise)
 
 
-def _spread_of_both(spread: np.ndarray, weights: Sequence[float]) -> float:
-    """SD of the change of both sides for differences of SD 1: its slope along the amounts is the trace of each linear
-    part, weighted like the sides.
+def outwards(sides: Sequence[np.ndarray], basis: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What each movement adds to the volume of both sides, of the left and of the right one, as a share of it: how far
+    it moves their border outwards. Where left and right touch there is no border, and nothing to see of a movement.
     """
-    slope = np.zeros((2, 3, 4))
-    for side, weight in enumerate(weights):
-        slope[side][np.eye(3, 4, dtype=bool)] = weight / sum(weights) / UNIT_MM
-    return float(np.linalg.norm(slope.ravel() @ spread))
+    slopes = np.gradient(np.asarray(sum(sides), dtype=np.float64))
+    gains = np.array([-sum(float((m * s).sum()) for m, s in zip(movement, slopes, strict=True)) for movement in basis])
+    volumes = [float(side.sum(dtype=np.float64)) for side in sides]
+    left = np.arange(len(basis)) < len(basis) // 2
+    return [gains / sum(volumes), gains * left / volumes[0], gains * ~left / volumes[1]]
 
 
 def _affine_basis(points: np.ndarray, centre: np.ndarray, of_side: np.ndarray) -> list[np.ndarray]:
@@ -234,12 +233,11 @@ def _affine_basis(points: np.ndarray, centre: np.ndarray, of_side: np.ndarray) -
     return basis
 
 
-def _log_ratio(linear: np.ndarray) -> float:
-    """Logarithm of the volume after over before of an affine movement whose middle is where nothing moved."""
-    before, after = (np.linalg.det(np.eye(3) + sign * linear / 2) for sign in (-1, 1))
-    if not (before > 0 and after > 0):
-        raise RegistrationError("The movement between the two visits folds: they differ too much.")
-    return float(np.log(after) - np.log(before))
+def _log_ratio(share: float) -> float:
+    """Logarithm of the volume after over before, from what the half-way volume gains, as a share of it."""
+    if not abs(share) < MOST:
+        raise RegistrationError("The two visits differ too much around the thalami to be compared.")
+    return float(np.log1p(share / 2) - np.log1p(-share / 2))
 
 
 def _field(basis: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:

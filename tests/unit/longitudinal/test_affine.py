@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from thalbids.errors import ImageError, RegistrationError
-from thalbids.longitudinal.affine import LabelledVisit, measure
+from thalbids.longitudinal.affine import LabelledVisit, measure, outwards
 from thalbids.longitudinal.space import exponential
 
 SHAPE = (72, 56, 56)
@@ -57,6 +57,29 @@ def test_known_change_of_each_side_under_a_bias_field(factors: tuple[float, floa
     assert found.left == pytest.approx(3 * math.log(factors[0]), abs=0.006)
     assert found.right == pytest.approx(3 * math.log(factors[1]), abs=0.006)
     assert found.both == pytest.approx((found.left + found.right) / 2, abs=2e-4)
+
+
+@pytest.mark.parametrize("apart", [20.0, 12.0])
+def test_where_bodies_touch_no_border_moves(apart: float) -> None:
+    """Two balls of radius r, d apart, have the volume of both less that of the lens in which they overlap,
+    pi (4 r + d) (2 r - d)^2 / 12. When each grows about its own centre, dV is that of the outer surface alone.
+    """
+
+    def volume(radius: float) -> float:
+        lens = math.pi * (4 * radius + apart) * max(2 * radius - apart, 0) ** 2 / 12
+        return 2 * 4 / 3 * math.pi * radius**3 - lens
+
+    points = np.stack(np.meshgrid(*[np.arange(n, dtype=float) for n in (48, 32, 32)], indexing="ij"))
+    places = [points - np.array([23.5 + x, 15.5, 15.5]).reshape(3, 1, 1, 1) for x in (-apart / 2, apart / 2)]
+    away = [np.linalg.norm(place, axis=0) - 8 for place in places]
+    left = away[0] < away[1]
+    inside = np.clip(0.5 - np.minimum(*away), 0, 1)
+    sides = [np.where(of_side, inside, 0) for of_side in (left, ~left)]
+    growth = [np.where(of_side, 0.01 * place, 0) for of_side, place in zip((left, ~left), places, strict=True)]
+    both, of_left, of_right = (part.sum() for part in outwards(sides, growth))
+    assert both == pytest.approx(volume(8.08) / volume(8) - 1, rel=0.03)
+    assert of_left == pytest.approx(of_right, rel=1e-9)
+    assert both == pytest.approx((of_left + of_right) / 2, rel=1e-9)
 
 
 def with_vessel(visit: LabelledVisit, brighter: float = 0.1) -> LabelledVisit:

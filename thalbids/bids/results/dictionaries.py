@@ -246,7 +246,7 @@ CHANGE_MORPH: dict[str, Column] = {
         "LongName": "Flags",
         "Description": "Rules of the quality control that speak against the comparison, in the order of remark.",
     },
-    "remark": {"LongName": "Remark", "Description": "The flags in words."},
+    "remark": {"LongName": "Remark", "Description": "The flags in words, and what else asks for a look."},
     "status": {
         "LongName": "Status",
         "Description": "Whether there is a change that can be used.",

@@ -66,7 +66,7 @@ def add_step(subject: SubjectPlan, first: SessionPlan, later: SessionPlan) -> st
         ),
         after=_waits(subject, (first, later), methods),
         record=record,
-        version=5,  # rounded
+        version=6,  # the border between the thalami is none
     )
     return step.name
 
