@@ -1,6 +1,6 @@
 """Figures behind the gate of the registrations: prints the Markdown tables of docs/registration.md.
 
-    PYTHONPATH=. python benchmarks/calibrate_gate.py DATA [--full-resolution]
+    PYTHONPATH=. python benchmarks/calibrate_gate.py DATA [--strategy ants] [--full-resolution]
 
 DATA is a folder with ``open_ms`` (patient07 in MNI space, patient12 raw with its published transforms),
 ``freesurfer6`` and ``freesurfer7_bert``. About 30 registrations; ``--full-resolution`` adds slow ones that show what
@@ -27,6 +27,7 @@ from thalbids.image.orientation import to_ras
 from thalbids.image.similarity import mutual_information
 from thalbids.registration.ants_rigid import AntsRigid
 from thalbids.registration.gate import judge, peak
+from thalbids.registration.strategies import Strategy, configured
 from thalbids.registration.transforms import displacement, read_itk
 
 PATIENT07 = "open_ms/cross_sectional/MNI/patient07/{}_N4_noneck_reduced_winsor_regtoFLAIR_brain_N4_regtoMNI.nii.gz"
@@ -58,6 +59,7 @@ OTHER = (
     ("patient12 study1", "sub-06"),
 )
 WIDE_MASK_MM = 4.0
+CUTOFF = 0.25  # nats, of all strategies but ants-default
 
 
 class Data:
@@ -140,7 +142,7 @@ def metrics(moving: nib.Nifti1Image, fixed: nib.Nifti1Image, mask: nib.Nifti1Ima
 def passes(numbers: Numbers) -> bool:
     """Whether the gate lets them pass; coverage is 1 in all of these."""
     mi, sharp, gain = numbers
-    return not judge(mi, AntsRigid().cutoff, 1.0, sharp, gain)[0]
+    return not judge(mi, CUTOFF, 1.0, sharp, gain)[0]
 
 
 def verdict(numbers: Numbers) -> str:
@@ -233,17 +235,18 @@ def accuracy_rows(data: Data, found: dict[tuple[str, str], np.ndarray]) -> Itera
             yield [pair[1], f"{untouched.mean():.2f}", f"{distance.mean():.2f}", f"{distance.max():.2f}"]
 
 
-def consistency_rows(data: Data, found: dict[tuple[str, str], np.ndarray]) -> Iterator[list[str]]:
+def consistency_rows(data: Data, found: dict[tuple[str, str], np.ndarray], strategy: Strategy) -> Iterator[list[str]]:
     """The head of patient07 moved by known poses: how far from the answer without them."""
     pair = SAME[0]
-    fixed, flair, points = data.image(pair[0]), data.image(pair[1]), head_points(data.mask(pair[0]))
+    fixed, mask, flair = data.image(pair[0]), data.mask(pair[0]), data.image(pair[1])
+    points = head_points(mask)
     centre = points.mean(axis=0)
     for mm, degrees in ((5, 5), (10, 12), (20, 25), (30, 30)):
         pose = (
             rigid(0, degrees, centre=centre) @ rigid(2, -degrees / 2, mm, centre) @ rigid(1, degrees / 3, -mm, centre)
         )
         moved = nib.Nifti1Image(np.asarray(flair.dataobj), pose @ flair.affine)
-        answer = np.linalg.inv(pose) @ AntsRigid().estimate(fixed, moved, None, seed=1)
+        answer = np.linalg.inv(pose) @ strategy.estimate(fixed, moved, mask, seed=1)
         distance = displacement(answer, found[pair], points)
         yield [
             f"{mm} mm along two axes, {degrees}, {degrees / 2:g}, {degrees / 3:.0f} degrees",
@@ -278,11 +281,13 @@ def main() -> None:
     """Register every pair once, then measure."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--full-resolution", action="store_true")
+    parser.add_argument("--strategy", default="mattes")
+    parser.add_argument("--full-resolution", action="store_true", help="of the strategy ants")
     options = parser.parse_args()
+    (strategy,) = configured([options.strategy])
     data, found, started = Data(options.data), {}, time.perf_counter()
     for pair in (*SAME, *OTHER):
-        found[pair] = AntsRigid().estimate(data.image(pair[0]), data.image(pair[1]), None, seed=1)
+        found[pair] = strategy.estimate(data.image(pair[0]), data.image(pair[1]), data.mask(pair[0]), seed=1)
     print(f"{len(found)} registrations in {time.perf_counter() - started:.0f} s")
     three = ["MI", "sharpness", "gain"]
     table(
@@ -295,7 +300,7 @@ def main() -> None:
     table(
         "Distance from the published transform, mm", ["image", "before", "mean", "largest"], accuracy_rows(data, found)
     )
-    table("Known poses, mm", ["pose", "mean", "largest"], consistency_rows(data, found))
+    table("Known poses, mm", ["pose", "mean", "largest"], consistency_rows(data, found, strategy))
     if options.full_resolution:
         table(
             "1 mm against 2 mm working grid",

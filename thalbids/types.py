@@ -25,6 +25,7 @@ REFERENCES = ("T1w", "UNIT1", "T2w", "FLAIR")
 
 TOOLS = {  # of packages that are no method by themselves: name in GeneratedBy, and where the code is
     "antspyx": ("ANTsPy", "https://github.com/ANTsX/ANTsPy"),
+    "scipy": ("SciPy", "https://github.com/scipy/scipy"),
     "FSL": ("FSL", "https://git.fmrib.ox.ac.uk/fsl"),
 }
 

@@ -103,7 +103,7 @@ def participant(
     with lock.claim(out_dir, [s.name for s in sessions]):
         with lock.shared_files(out_dir):
             open_dataset(
-                out_dir, bids_dir, generated_by(sessions), families=[m.family for m in choice.methods],
+                out_dir, bids_dir, generated_by(), families=[m.family for m in choice.methods],
                 validate=not settings.inputs.skip_bids_validation, links=links(settings),
             )  # fmt: skip
         with Reporter(out_dir, settings=settings.to_toml(), verbose=settings.run.verbose, terse=terse) as reporter:
@@ -276,14 +276,12 @@ def versions() -> dict[str, str]:
     return {"thalbids": version, **{name: installed(name) for name in used}}
 
 
-def generated_by(sessions: Sequence[Session]) -> list[dict[str, str]]:
-    """thalbids, then the programs that compute here."""
+def generated_by() -> list[dict[str, str]]:
+    """thalbids, then the program that computes in each run; those of single steps follow from their records."""
     us: dict[str, str] = {"Name": "thalbids", "Version": str(thalbids.__version__)}
     tools = [
         {"Name": "OpenVINO", "Version": installed("openvino"), "CodeURL": "https://github.com/openvinotoolkit/openvino"}
     ]
-    if any({"FLAIR", "R1map"} & set(session.images) for session in sessions):
-        tools.append({"Name": "ANTsPy", "Version": installed("antspyx"), "CodeURL": "https://github.com/ANTsX/ANTsPy"})
     return [us, *tools]
 
 

@@ -75,7 +75,7 @@ class AntsRigid:
             small = {role: reduced(image, self.working_zoom) for role, image in small.items()}
         start = np.eye(4)
         if self.start == "centre":
-            start[:3, 3] = _centre_of_mass(small["moving"]) - _centre_of_mass(small["fixed"])
+            start[:3, 3] = centre_of_mass(small["moving"]) - centre_of_mass(small["fixed"])
         # the start is applied to the moving image's coordinates, ANTs itself always starts at identity
         small["moving"] = nib.Nifti1Image(
             small["moving"].get_fdata(dtype=np.float32), np.linalg.inv(start) @ small["moving"].affine
@@ -123,7 +123,7 @@ def reduced(img: nib.Nifti1Image, zoom: float) -> nib.Nifti1Image:
     return nib.Nifti1Image(np.where(data == 0, 0, np.clip(data, low, high)).astype(np.float32), small.affine)
 
 
-def _centre_of_mass(img: nib.Nifti1Image) -> np.ndarray:
+def centre_of_mass(img: nib.Nifti1Image) -> np.ndarray:
     """RAS+ mm of the centre of the intensities above 0."""
     weight = np.maximum(img.get_fdata(dtype=np.float32), 0).astype(np.float64)
     total = weight.sum()

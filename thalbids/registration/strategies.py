@@ -61,6 +61,8 @@ PAPER_CUTOFFS = {  # 2.5.2
     "ants": 0.30,
     "ants-centre": 0.30,
     "ants-default": 0.30,
+    "mattes": 0.30,  # not the paper's: in the place of ANTs
+    "mattes-centre": 0.30,
 }
 AUTO = "auto"
 
@@ -103,7 +105,7 @@ def resolved(names: Sequence[str], image: str, program: Program | None = None) -
     """The names for one image (``R1map``, ``FLAIR``, ``T2w``), with ``auto`` replaced by what is here.
 
     ``auto`` is the paper's list (2.5.2) where FSL's FLIRT is installed: R1 by ``fsl-mi`` and ``fsl-nc``, then
-    ``ants``; other images by ``fsl-flair``, then ``ants``. Without FLIRT it is ``ants`` alone.
+    ``ants``; other images by ``fsl-flair``, then ``ants``. Without FLIRT it is ``mattes`` alone.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def resolved(names: Sequence[str], image: str, program: Program | None = None) -
         if len(names) > 1:
             raise UsageError("The registration strategy auto stands beside others.", "Give auto alone, or name them.")
         if fsl.missing("flirt", program or Program()) is not None:
-            return ("ants",)
+            return ("mattes",)
         return ("fsl-mi", "fsl-nc", "ants") if image == "R1map" else ("fsl-flair", "ants")
     if any(name.startswith("fsl-") for name in names):
         fsl.required("flirt", program or Program())
@@ -154,8 +156,8 @@ def note_on(image: str, settings: Settings) -> str:
     if names != (AUTO,):
         return ""
     got = resolved(names, image, settings.of(FslSettings))
-    if got == ("ants",):
-        return "registered by ANTs: FSL's FLIRT, the paper's first choice, is not installed"
+    if got == ("mattes",):
+        return "registered by thalbids (mattes): FSL's FLIRT, the paper's first choice, is not installed"
     return f"registered by FSL's FLIRT ({', '.join(got[:-1])}), or by ANTs where that fails"
 
 
@@ -163,12 +165,15 @@ def _makers(program: Program | None = None) -> dict[str, Callable[[], Strategy]]
     """A new strategy is one file and one line here."""
     from thalbids.registration.ants_rigid import AntsRigid
     from thalbids.registration.flirt import RIGID, RIGID_IN_MASK, RIGID_THEN_AFFINE, Flirt
+    from thalbids.registration.mattes import MattesRigid
 
     fsl = program or Program()
     return {
         "ants": AntsRigid,
         "ants-centre": lambda: AntsRigid(name="ants-centre", group="ants-centre", start="centre"),
         "ants-default": lambda: AntsRigid(name="ants-default", levels="default", cutoff=PAPER_CUTOFFS["ants-default"]),
+        "mattes": MattesRigid,
+        "mattes-centre": lambda: MattesRigid(name="mattes-centre", group="mattes-centre", start="centre"),
         "fsl-mi": lambda: Flirt("fsl-mi", RIGID_THEN_AFFINE, "spline", program=fsl),
         "fsl-nc": lambda: Flirt("fsl-nc", RIGID_IN_MASK, "spline", program=fsl),
         "fsl-flair": lambda: Flirt("fsl-flair", RIGID, "linear", program=fsl),

@@ -31,6 +31,8 @@ LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
                 "software",
                 "orientation",
                 "registration",
+                "strategy-mattes",
+                "strategy-mattes-centre",
                 "strategy-ants",
                 "strategy-ants-centre",
                 "strategy-fsl-mi",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Found = dict[str, dict[str, Any]]
 PROGRAMS = ("numpy", "scipy", "pandas", "statsmodels", "pingouin", "matplotlib")
-STRATEGIES = ("ants", "ants-centre", "fsl-mi", "fsl-nc", "fsl-flair")
+STRATEGIES = ("mattes", "mattes-centre", "ants", "ants-centre", "fsl-mi", "fsl-nc", "fsl-flair")
 R1_ALGORITHMS = {  # what EstimationAlgorithm, a field of BIDS, must name
     "r1-mp2rage": re.compile(r"\bMP2RAGE\b", re.IGNORECASE),
     "r1-mpm": re.compile(r"\b(rational approximation|multi-?parameter mapping|hMRI)\b", re.IGNORECASE),

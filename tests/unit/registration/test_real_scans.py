@@ -20,22 +20,24 @@ def data(data_root) -> Data:
     return Data(data_root)
 
 
+@pytest.mark.parametrize("strategy", ["ants", "mattes"])
 @pytest.mark.parametrize("study", ["study1", "study2"])
-def test_flair_of_a_patient_is_near_the_published_transform(data, study):
+def test_flair_of_a_patient_is_near_the_published_transform(data, study, strategy):
     fixed, mask = data.image(f"patient12 {study}"), data.mask(f"patient12 {study}")
-    outcome = register(data.image(f"patient12 {study} FLAIR"), fixed, mask, configured(["ants"]))
-    assert outcome.chosen == "ants" and outcome.warnings == ()
+    outcome = register(data.image(f"patient12 {study} FLAIR"), fixed, mask, configured([strategy]))
+    assert outcome.chosen == strategy and outcome.warnings == ()
     distance = displacement(outcome.matrix, data.published(f"{study} FLAIR"), head_points(mask))
     assert distance.mean() < 1.0
     assert outcome.image.shape == fixed.shape
 
 
+@pytest.mark.parametrize("strategy", ["ants", "mattes"])
 @pytest.mark.parametrize(
     ("t1w", "flair"),
     [("patient12 study1", "patient07 FLAIR"), ("sub-06", "patient07 FLAIR"), ("bert", "patient12 study1 FLAIR")],
 )
-def test_flair_of_another_person_is_excluded(data, t1w, flair):
-    outcome = register(data.image(flair), data.image(t1w), data.mask(t1w), configured(["ants"]))
+def test_flair_of_another_person_is_excluded(data, t1w, flair, strategy):
+    outcome = register(data.image(flair), data.image(t1w), data.mask(t1w), configured([strategy]))
     assert outcome.chosen is None
     assert "another person" in outcome.reason
 

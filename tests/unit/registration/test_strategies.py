@@ -64,9 +64,9 @@ def test_auto_takes_the_papers_strategies_where_fsl_is(home):  # noqa: F811
     assert "fsl-mi, fsl-nc" in note_on("R1map", settings)
 
 
-def test_auto_without_fsl_is_ants_and_says_so(no_fsl):
+def test_auto_without_fsl_is_mattes_and_says_so(no_fsl):
     for image in ("FLAIR", "R1map"):
-        assert [s.name for s in configured_for(image, settings_of())] == ["ants"]
+        assert [s.name for s in configured_for(image, settings_of())] == ["mattes"]
         assert "FLIRT, the paper's first choice, is not installed" in note_on(image, settings_of())
     assert note_on("FLAIR", settings_of(flair_strategies=("ants",))) == ""
 
@@ -102,5 +102,5 @@ def test_the_papers_cutoffs_are_a_named_choice(home):  # noqa: F811
 
 
 def test_a_strategy_survives_the_way_to_a_worker():
-    made = configured(["fsl-mi", "fsl-nc", "fsl-flair", "ants"])
+    made = configured(["fsl-mi", "fsl-nc", "fsl-flair", "ants", "mattes", "mattes-centre"])
     assert pickle.loads(pickle.dumps(made)) == made

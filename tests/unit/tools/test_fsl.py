@@ -18,7 +18,7 @@ def test_flirt_in_a_container_gets_the_same_command(home):  # noqa: F811
     docker = FslSettings(runner="docker", image="fsl:6.0.7")
     settings = Settings(of_methods={"tools.fsl": docker})
     assert fsl.located("flirt", docker) == "flirt" and fsl.environment("flirt", docker) == fsl.ENVIRONMENT
-    assert [s.name for s in configured_for("FLAIR", settings)] == ["ants"]  # neither docker nor the image is here
+    assert [s.name for s in configured_for("FLAIR", settings)] == ["mattes"]  # neither docker nor the image is here
     behind = Program(command=("env", "FSLDIR=/opt/fsl"))
     command = Command("flirt", ("flirt",), home)
     assert fsl.runner(behind).words(command) == ("env", "FSLDIR=/opt/fsl", "flirt")

@@ -23,7 +23,7 @@ from thalbids.participant.session import SessionPlan, SubjectPlan
 from thalbids.participant.step_io import given, image_of, there
 
 STEP = "align with first session"
-STRATEGIES = ("ants", "ants-centre")  # by the scanner's coordinates; without them
+STRATEGIES = ("mattes", "mattes-centre")  # by the scanner's coordinates; without them
 SAME_PERSON = MIN_CORRELATION  # of two images of one contrast
 CUTOFF = 0.25  # nats, that of FLAIR; two T1w of one person have more
 
@@ -85,7 +85,7 @@ def _add(subject: SubjectPlan, plan: SessionPlan, first: SessionPlan, between: S
         needs=(plan.anatomy,) if others else (*before, plan.anatomy),
         after=(*before, *subject.needs(*between)) if others else (),
         memory_gb=1.5,
-        version=2,
+        version=3,  # by mattes
         spare=tuple(read),
     )
 
