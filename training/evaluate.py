@@ -20,6 +20,7 @@ from scipy import ndimage
 from thalbids.inference import synthal
 from thalbids.inference.head import Head, see_head
 from thalbids.inference.network import Network
+from training.borders import offsets
 from training.generate import rotation, smooth_noise
 from training.known_change import FollowingField, changed, slope, true_change
 from training.real import RealScan, scans
@@ -160,26 +161,6 @@ def fields_of_view(image: nib.Nifti1Image) -> dict[str, nib.Nifti1Image]:
     shifted[:3, 3] -= affine[:3, :3] @ [72, 72, 97]
     out["400 x 400 x 450"] = nib.Nifti1Image(large, shifted)
     return out
-
-
-def offsets(labels: np.ndarray, truth: np.ndarray, affine: np.ndarray) -> dict[str, float]:
-    """Mean signed distance in mm (positive: outside aseg) of the mask's border in parts of the thalamus."""
-    world = np.argwhere(np.isin(truth, (10, 49))) @ affine[:3, :3].T + affine[:3, 3]
-    hind, low = np.quantile(world[:, 1], 0.25), np.quantile(world[:, 1], 0.4)
-    high = np.quantile(world[:, 1], 0.7)
-    signed: dict[str, list[np.ndarray]] = {"lateral": [], "pulvinar": [], "medial": []}
-    for side, sign in ((10, -1), (49, 1)):
-        mask, aseg = labels == side, truth == side
-        distance = ndimage.distance_transform_edt(~aseg) - ndimage.distance_transform_edt(aseg)
-        border = np.argwhere(mask & ~ndimage.binary_erosion(mask))
-        place = border @ affine[:3, :3].T + affine[:3, 3]
-        x = sign * (place[:, 0] - (np.argwhere(aseg) @ affine[:3, :3].T + affine[:3, 3])[:, 0].mean())
-        value = distance[tuple(border.T)] + np.where(distance[tuple(border.T)] > 0, -0.5, 0.5)
-        middle = (place[:, 1] > low) & (place[:, 1] < high)
-        signed["lateral"].append(value[(x > 3) & middle])
-        signed["medial"].append(value[(x < -3) & middle])
-        signed["pulvinar"].append(value[(x > 2) & (place[:, 1] < hind)])
-    return {k: float(np.concatenate(v).mean()) for k, v in signed.items()}
 
 
 def visible_border(image: nib.Nifti1Image, labels: np.ndarray) -> float:

@@ -26,6 +26,7 @@ TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) * 0.2
 
 # Mean intensity relative to the brightest of the usual tissues, and how much it varies from scan to scan. The T1w
 # column is the label maps' own prior; R1 follows 1.1/0.7/0.25 per second in white matter, grey matter and fluid at 3 T.
+# FLAIR and T2w: deep grey matter as dark beside white matter as in two patients (medians of tissues as T1w shows them).
 GROUPS = {
     "white": ("white", "capsule"),
     "cortex": ("cortex",),
@@ -79,35 +80,35 @@ CONTRASTS: dict[str, dict[str, float]] = {
     ),
     "FLAIR": dict(
         white=0.70,
-        cortex=0.92,
-        caudate=0.87,
-        putamen=0.80,
-        pallidum=0.62,
-        thalamus=0.80,
-        ventraldc=0.74,
-        limbic=1.0,
-        brainstem=0.76,
+        cortex=0.84,
+        caudate=0.79,
+        putamen=0.73,
+        pallidum=0.56,
+        thalamus=0.72,
+        ventraldc=0.67,
+        limbic=0.88,
+        brainstem=0.72,
         cb_white=0.68,
-        cb_cortex=0.85,
-        lesion=1.3,
-        fluid=0.15,
-        vessel=0.5,
+        cb_cortex=0.80,
+        lesion=1.2,
+        fluid=0.22,
+        vessel=0.45,
         spread=0.07,
     ),
     "T2w": dict(
         white=0.36,
-        cortex=0.55,
-        caudate=0.52,
-        putamen=0.47,
-        pallidum=0.32,
-        thalamus=0.44,
-        ventraldc=0.38,
-        limbic=0.56,
-        brainstem=0.4,
+        cortex=0.49,
+        caudate=0.44,
+        putamen=0.40,
+        pallidum=0.29,
+        thalamus=0.39,
+        ventraldc=0.37,
+        limbic=0.51,
+        brainstem=0.41,
         cb_white=0.36,
-        cb_cortex=0.5,
-        lesion=0.75,
-        fluid=1.1,
+        cb_cortex=0.47,
+        lesion=0.65,
+        fluid=1.0,
         vessel=0.6,
         spread=0.04,
     ),
@@ -183,8 +184,11 @@ class LocalChange:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> LocalChange:
-        """A thalamus of any size; the width varies most, because its border is the hardest to see."""
-        factor = rng.uniform(-0.5, 0.35) / 3 + rng.normal(0, [0.11, 0.07, 0.07])
+        """A thalamus of any size, in the mean that of the map: where no border shows, the mean is what is reported.
+
+        The width varies most, because its border is the hardest to see.
+        """
+        factor = rng.uniform(-0.43, 0.43) / 3 + rng.normal(0, [0.11, 0.07, 0.07])
         return cls(
             factor + rng.normal(0, [0.03, 0.02, 0.02], (2, 3)),
             rng.normal(0, 0.6, (2, 3)),
@@ -340,7 +344,7 @@ def paint(rng: np.random.Generator, kind: str, *, head: bool) -> tuple[np.ndarra
         spread = table["spread"]
         levels = {g: table[g] + rng.normal(0, spread * (2.0 if g == "lesion" else 1.0)) for g in GROUPS}
         # thalamus and white matter move towards and away from each other: low contrast is the hard and common case
-        levels["thalamus"] += rng.normal(0, 0.25) * (levels["white"] - levels["thalamus"])
+        levels["thalamus"] += rng.normal(0.08, 0.28) * (levels["white"] - levels["thalamus"])
         outside = {n: rng.uniform(0.3, 1.7) * v for n, v in OUTSIDE_T1W.items()}
         if kind != "T1w" and rng.random() < 0.5:
             outside = {n: rng.uniform(0, 1.0) for n in OUTSIDE_T1W}
@@ -349,8 +353,8 @@ def paint(rng: np.random.Generator, kind: str, *, head: bool) -> tuple[np.ndarra
     for group, tissues in GROUPS.items():
         for tissue in tissues:
             mean[CODE[tissue]] = levels[group] + rng.normal(0, 0.02)
-    # the internal capsule's long fibres differ from the white matter around them, brighter on FLAIR above all
-    drift = {"FLAIR": rng.uniform(-0.03, 0.12), "T2w": rng.uniform(-0.02, 0.06)}.get(kind, rng.uniform(-0.08, 0.02))
+    # the internal capsule's long fibres differ from the white matter around them
+    drift = {"FLAIR": rng.uniform(-0.1, 0.1), "T2w": rng.uniform(-0.04, 0.04)}.get(kind, rng.uniform(-0.08, 0.02))
     mean[CODE["capsule"]] = levels["white"] + drift * (1 if kind != "random" else rng.uniform(-1, 1))
     fade = rng.uniform(0.0, 0.8) if rng.random() < 0.8 else 0.0
     steep = rng.uniform(0.8, 2.2)
