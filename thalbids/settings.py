@@ -79,7 +79,7 @@ class Registration:
     Attributes
     ----------
     flair_strategies : names of the strategies for FLAIR (and T2w), in the order in which they are tried; ``auto`` takes
-        the paper's, FSL's FLIRT before ANTs, where FSL is installed, and ANTs alone where it is not
+        the paper's, FSL's FLIRT before ANTs, where FSL is installed, and ``mattes`` alone where it is not
     r1map_strategies : the same for R1
     rule : what makes a registration count: ``measured``, four numbers with cut-offs from real scans; ``paper``, the
         mutual information alone with the paper's cut-offs (docs/registration.md)

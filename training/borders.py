@@ -23,9 +23,11 @@ def offsets(labels: np.ndarray, truth: np.ndarray, affine: np.ndarray) -> dict[s
     """Mean distance in mm from the surface of the reference to that of the mask (positive: the mask is larger).
 
     ``lateral`` and ``medial``: of the middle third from behind to front; ``pulvinar``: the lateral border of the
-    hindmost quarter. Labels 10 (left) and 49 (right), (x, y, z); a mask against itself gives 0.
+    hindmost quarter. Labels 10 (left) and 49 (right), (x, y, z) of cubic voxels; a mask against itself gives 0.
     """
     zooms = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.allclose(zooms, zooms[0], rtol=1e-3):
+        raise ValueError(f"voxels are not cubes: {zooms} mm")
     half = float(zooms.mean()) / 2
     world = np.argwhere(np.isin(truth, (10, 49))) @ affine[:3, :3].T + affine[:3, 3]
     hind, low, high = np.quantile(world[:, 1], (0.25, 0.4, 0.7))

@@ -19,6 +19,8 @@ def boxes(grow: int, zoom: float = 1.0, *, lateral: int = 0) -> tuple[np.ndarray
 def test_mask_against_itself_is_nowhere_off():
     labels, affine = boxes(0)
     assert offsets(labels, labels, affine) == {"lateral": 0, "pulvinar": 0, "medial": 0}
+    with pytest.raises(ValueError, match="not cubes"):
+        offsets(labels, labels, affine @ np.diag([1, 1, 3, 1]))
 
 
 @pytest.mark.parametrize(("grow", "zoom"), [(1, 1.0), (2, 1.0), (-1, 1.0), (-2, 1.0), (1, 0.5), (-1, 2.0)])

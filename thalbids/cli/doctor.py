@@ -120,7 +120,9 @@ def _shared() -> list[Finding]:
     """What is installed with thalbids."""
     networks = f"the networks of {families.of(families.embedded()).label}"
     return [
-        _package(EMBEDDED, "ANTs", "antspyx", "rigid registration of FLAIR and R1, templates", "pip install antspyx"),
+        _package(
+            EMBEDDED, "ANTs", "antspyx", "templates, and registration by ANTs where it is named", "pip install antspyx"
+        ),
         _package(
             EMBEDDED,
             "OpenVINO",
@@ -146,7 +148,7 @@ def _registration(settings: Settings) -> list[Finding]:
 
     pieces = []
     for program, name, enables in (
-        ("flirt", "FLIRT", "the paper's registration strategies for FLAIR and R1 (ANTs does it without)"),
+        ("flirt", "FLIRT", "the paper's registration strategies for FLAIR and R1 (thalbids does it without)"),
         ("siena", "SIENA", "percentage brain volume change between sessions"),
     ):
         problem = fsl.missing(program, settings.of(FslSettings)) or ""

@@ -14,6 +14,7 @@ from thalbids.image.grids import zooms
 from thalbids.inference.parts import pieces
 
 SPECK_MM3 = 1000.0  # what is bright and smaller is noise: a brain has a thousand times that
+CLOSE = 0.4  # of the range of brightness: fluid of a stripped brain lies a quarter of it above 0
 OFFSET = 0.05  # of the range of brightness: air further below 0 is no noise around 0
 FAINT = 0.1  # of what is bright: three SD of the air's noise up to which it is told from tissue
 
@@ -38,18 +39,24 @@ def without_padding(data: np.ndarray) -> np.ndarray:
 
 
 def without_background(data: np.ndarray) -> np.ndarray:
-    """The scan with its padding as 0, counted from 0.
+    """The scan with its padding as 0, counted from 0. Not for images whose values mean something."""
+    offset = offset_of(data)
+    return data - np.float32(offset) if offset else without_padding(data)
 
-    Where the rest begins close above the padding, or the air lies far below 0, all values are counted from an offset
-    (of CT, or of a header): it is taken off. Not for images whose values mean something.
+
+def offset_of(data: np.ndarray) -> float:
+    """What all values of a scan are counted from, as in CT or by a header; 0 where it is nothing else.
+
+    Told by padding above which the rest begins close, or by air far below 0.
     """
     padding = _padding(data)
     if padding is None:
-        return _without_negative_air(data)
-    value, (low, high) = data.flat[0], np.percentile(data[~padding], (1, 99)) if not padding.all() else (0.0, 0.0)
-    if 0 <= low - value <= high - low:
-        return data - value
-    return np.where(padding, np.float32(0), data)
+        level = float(np.median(_outermost(data)))
+        return level if level < 0 and -level > OFFSET * float(np.percentile(data - level, 98)) else 0.0
+    if padding.all():
+        return 0.0
+    value, (low, high) = float(data.flat[0]), np.percentile(data[~padding], (1, 99))
+    return value if 0 <= low - value <= CLOSE * (high - low) else 0.0
 
 
 def _padding(data: np.ndarray) -> np.ndarray | None:
@@ -59,13 +66,6 @@ def _padding(data: np.ndarray) -> np.ndarray | None:
         return None
     padding = data == value
     return padding if padding.mean() >= 0.05 else None
-
-
-def _without_negative_air(data: np.ndarray) -> np.ndarray:
-    level = np.median(_outermost(data))
-    if level < 0 and -level > OFFSET * float(np.percentile(data - level, 98)):
-        return data - level
-    return data
 
 
 def _outermost(data: np.ndarray) -> np.ndarray:

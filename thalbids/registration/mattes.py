@@ -25,7 +25,7 @@ from thalbids.registration.transforms import nearest_rigid
 BINS = 32
 MARGIN_MM = 10.0  # around the brain mask
 ARM_MM = 60.0  # a rotation by 1 / 60 moves the surface of a brain by about 1 mm: the optimiser's unit of a rotation
-MIN_OVERLAP = 0.1  # share of the points that must meet the moving image: half a brain in a large field of view
+MIN_OVERLAP = 0.1  # share of the points that must meet an image as large as the fixed one; of a smaller one less
 FEWEST = 4  # voxels of an image along each axis at a level that is used
 
 
@@ -150,6 +150,7 @@ class Metric:
         self.shape = data.shape
         self.values = _scaled(data, 2, BINS - 2.001).ravel()  # the four bins of a value are there for each
         self.to_voxels = np.linalg.inv(moving.affine)
+        self.least = MIN_OVERLAP * min(1.0, _volume(moving) / _volume(fixed)) * len(points)
 
     def climb(self, start: np.ndarray, level: Level) -> np.ndarray:
         """The rigid transform (RAS+ mm, fixed to moving) of the nearest peak, as the start is.
@@ -180,7 +181,7 @@ class Metric:
         ``turn`` is the rotation about the centre of the points, whose last factor on the left is that of ``vector``.
         """
         inside, value, slope = self._sample(turn, shift)
-        if len(inside) < MIN_OVERLAP * len(self.arms):
+        if len(inside) < max(self.least, 1):
             return 0.0, np.zeros(6)
         information, pull = _information(self.row[inside], value)
         force = slope * (pull / len(inside))  # by voxels of the moving image
@@ -237,6 +238,11 @@ def _information(row: np.ndarray, value: np.ndarray) -> tuple[float, np.ndarray]
     table = surprise.ravel()
     pull = sum(change * table[cell] for cell, change in zip(cells, changes, strict=True))
     return float(information), np.asarray(pull)
+
+
+def _volume(image: nib.Nifti1Image) -> float:
+    """Of the field of view, in mm3."""
+    return float(np.prod(image.shape) * abs(np.linalg.det(image.affine[:3, :3])))
 
 
 def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:

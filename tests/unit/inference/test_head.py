@@ -164,6 +164,13 @@ def test_offset_of_all_values_is_taken_off(offset) -> None:
     assert (kept[2:-2, 2:-2, 2:-2] == data + offset).all()
 
 
+def test_padding_far_below_a_scan_is_no_offset() -> None:
+    data = np.linspace(0, 2000, 30**3, dtype=np.float32).reshape(30, 30, 30)
+    padded = np.pad(data, 3, constant_values=-1000)
+    assert boxes.offset_of(padded) == 0
+    assert boxes.without_background(padded).max() == 2000
+
+
 def test_air_far_below_zero_is_an_offset_and_noise_around_zero_is_not() -> None:
     rng = np.random.default_rng(1)
     data = rng.normal(0, 3, (30, 30, 30)).astype(np.float32)

@@ -38,6 +38,19 @@ def test_a_head_that_is_far_away_is_found_from_identity(degrees):
     assert displacement(MattesRigid().estimate(T1W, image, MASK, seed=1), far @ POSE, POINTS).mean() < 0.15
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_half_of_a_small_image_in_a_large_field_of_view_is_aligned(axis):
+    wide = np.pad(np.asarray(T1W.dataobj), 40)
+    affine = T1W.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ np.full(3, 40)
+    fixed, mask = nib.Nifti1Image(wide, affine), nib.Nifti1Image((wide > 500).astype(np.uint8), affine)
+    part = [slice(8, 46)] * 3
+    part[axis] = slice(8, 30)
+    half = FLAIR.slicer[tuple(part)]
+    assert np.prod(half.shape) * 8 < 0.1 * np.prod(wide.shape) * abs(np.linalg.det(affine[:3, :3]))
+    assert displacement(MattesRigid().estimate(fixed, half, mask, seed=1), POSE, POINTS).mean() < 0.3
+
+
 def test_centre_start_finds_a_head_without_common_coordinates():
     far = POSE.copy()
     far[:3, 3] += (300, -200, 150)

@@ -84,8 +84,8 @@ def _add(subject: SubjectPlan, plan: SessionPlan, first: SessionPlan, between: S
         ),
         needs=(plan.anatomy,) if others else (*before, plan.anatomy),
         after=(*before, *subject.needs(*between)) if others else (),
-        memory_gb=1.5,
-        version=3,  # by mattes
+        memory_gb=max(plan.memory(1.5), first.memory(1.5)),
+        version=4,  # half a brain in a large field of view
         spare=tuple(read),
     )
 

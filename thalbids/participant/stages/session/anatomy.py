@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import nibabel as nib
 import numpy as np
 
 from thalbids.engine.params import Params
@@ -13,6 +14,7 @@ from thalbids.families import embedded
 from thalbids.image.io import load_image, save_image
 from thalbids.image.noise import noise_share
 from thalbids.image.orientation import to_ras
+from thalbids.inference.boxes import offset_of
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import NOISE, given, image_of
 from thalbids.qmri.unit1 import without_noise
@@ -52,7 +54,7 @@ def add_steps(plan: SessionPlan) -> None:
             weights=_weights(),
         ),
         memory_gb=plan.memory(1.5),
-        version=8,  # tilts that the whole-head network misses are told by the thalami
+        version=9,  # values that are counted from an offset
     )
     plan.segmentable[plan.reference] = plan.t1w
 
@@ -75,6 +77,10 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: AnatomyParams, upstream: U
     if image == "UNIT1":
         t1w, said = without_noise(t1w)
         notes += said
+    offset = offset_of(np.asarray(t1w.dataobj))
+    if offset:
+        t1w = nib.Nifti1Image(np.asarray(t1w.dataobj) - np.float32(offset), t1w.affine)
+        notes.append(f"All values were counted from {offset:g}; it was taken off.")
     try:
         head = head_of(t1w, params.precision)
     except ImageError as error:

@@ -82,7 +82,7 @@ def add_steps(plan: SessionPlan, name: str) -> None:
         needs=tuple(dict.fromkeys((plan.anatomy, plan.brain_step, *before))),
         record=record_of(plan, name),
         memory_gb=plan.memory(1.5),
-        version=6,  # written as 16-bit integers
+        version=7,  # values that are counted from an offset
     )
     plan.segmentable[name] = target
 
