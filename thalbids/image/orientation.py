@@ -29,6 +29,10 @@ SAME_PLACE_MM = (
     0.1  # sform and qform that differ by less at every corner are the same (a quaternion in float32 is that coarse)
 )
 SAME_ZOOM = 0.02  # relative difference of voxel sizes that counts as equal
+ASSUMED = (
+    "sform and qform codes are both 0: a centred LAS geometry was made from the voxel sizes; "
+    "left and right rest on that convention and should be checked"
+)
 MIRRORED = "sform and qform are mirror images: left and right hang on which of them holds, and should be checked"
 _MAX_SHEAR = 0.01  # cosine between two voxel axes
 
@@ -225,11 +229,7 @@ def _affine_from_zooms(pixdim: np.ndarray, shape: tuple[int, ...]) -> tuple[np.n
         )
     affine = np.diag([-zooms[0], zooms[1], zooms[2], 1.0])
     affine[:3, 3] = -affine[:3, :3] @ ((np.asarray(shape[:3]) - 1) / 2)
-    note = (
-        "sform and qform codes are both 0: a centred LAS geometry was made from the voxel sizes; "
-        "left and right rest on that convention and should be checked"
-    )
-    return affine, (note,)
+    return affine, (ASSUMED,)
 
 
 def _qform(header: nib.Nifti1Header) -> np.ndarray | None:

@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from thalbids.image import landmarks
 from thalbids.image.grids import voxel_volume, zooms
+from thalbids.image.volumes import face_areas_mm2
 from thalbids.inference import boxes
 from thalbids.inference.normalisation import normalise
 from thalbids.inference.parts import clean, fill_holes, largest
@@ -36,6 +37,7 @@ LOOKS = 5
 SETTLED_MM, SETTLED_DEGREES, UPRIGHT_DEGREES = 4.0, 5.0, 9.0
 MISSED_DEGREES = 20.0  # between the pose of the looks and that of the thalami, beyond which a tilt was missed
 PITCH_DEGREES = 17.0  # of the brain's long axis in an upright head
+STRIPPED_CUT_MM2 = 1500.0  # of a stripped brain in one outermost plane: one that is cropped closely has a third of it
 CUT_MM2 = 600.0  # so much of the skull's inside may touch the edge of the field of view: the brain stem does
 # Skull and scalp are wider than this, so that what lies so near the skull's inside touches the edge of a cut head: the
 # network rounds the brain off before the edge. 0 in whole heads, also cut to their skin; 16 to 160 cm^2 in cut ones.
@@ -52,7 +54,8 @@ class Head:
     icv_mm3 : volume inside the skull as far as the scan shows it
     centre : world position (mm, RAS+) of the middle of both thalami; None when they were not found
     thalami_mm3 : soft volume of the thalami at 3 mm, a rough number to judge `centre` by
-    cut_mm2 : area over which the inside of the skull touches the edge of the field of view
+    cut_mm2 : area over which the inside of the skull touches the edge of the field of view; of a stripped brain the
+        largest one in one face
     scalp_cut_mm2 : the same of what lies within `SCALP_MM` of the brain
     tilt : degrees by which the head is turned out of the upright pose
     places : where it sees the left and the right thalamus (:mod:`thalbids.image.landmarks`); None without one of them
@@ -72,7 +75,8 @@ class Head:
     @property
     def cut_off(self) -> bool:
         """Whether skull or brain leave the field of view, so that `icv_mm3` is too small by an unknown amount."""
-        return self.cut_mm2 > CUT_MM2 or self.scalp_cut_mm2 > SCALP_CUT_MM2
+        limit = STRIPPED_CUT_MM2 if self.stripped else CUT_MM2
+        return self.cut_mm2 > limit or self.scalp_cut_mm2 > SCALP_CUT_MM2
 
 
 @dataclass(frozen=True)
@@ -231,6 +235,7 @@ def see_head(
     if stripped:  # the stripping drew the border; without a skull the network misses cortex
         brain = fill_holes(largest(tissue))
         icv = float(brain.sum()) * voxel_volume(image.affine)
+        cut = float(face_areas_mm2(brain, image.affine).max())
     else:
         brain = boxes.back(within(head.distance, BRAIN_MARGIN_MM), head.grid, image.shape, image.affine) >= 0.5
         cut = contact(skull >= 0.5, head.seen)

@@ -264,10 +264,13 @@ def names_of(contradictions: Sequence[Contradiction]) -> str:
     return ", ".join(item.other for item in contradictions)
 
 
-def flag(verdict: MaskContradictions, rule: str, odd: Collection[str] = ()) -> dict[str, Any]:
+def flag(
+    verdict: MaskContradictions, rule: str, odd: Collection[str] = (), *, unsure: bool = False, cut_off: bool = False
+) -> dict[str, Any]:
     """The flag of a mask that others contradict; not trusted where most do, or one of the same protocol does.
 
-    ``odd``: names of the masks that were found odd.
+    ``odd``: names of the masks that were found odd; ``unsure``: the method finds another thalamus in the mirrored
+    image; ``cut_off``: the field of view cuts the brain, where the whole-head network errs by a centimetre and more.
     """
     worst = max(verdict.against, key=lambda contradiction: contradiction.excess)
     told = "; ".join(worst.words)
@@ -288,7 +291,16 @@ def flag(verdict: MaskContradictions, rule: str, odd: Collection[str] = ()) -> d
         start = f"It and {names_of(verdict.against)} contradict each other, and nothing tells which is wrong."
         advice = "Look at both outlines; leave out the one that does not follow the thalamus."
     masks = [contradiction for contradiction in verdict.against if contradiction.other != HEAD]
-    gross = any(contradiction.other == HEAD and contradiction.excess >= GROSS for contradiction in verdict.against)
+    if cut_off and not masks:
+        start = f"{HEAD[0].upper()}{HEAD[1:]} contradicts it, which often errs where the field of view cuts the head."
+        advice = "Look at its outline."
+    excess = max(
+        (contradiction.excess for contradiction in verdict.against if contradiction.other == HEAD), default=0.0
+    )
+    gross = excess >= GROSS and not cut_off
+    if excess and unsure:
+        gross = True
+        advice += " The head may lie mirrored or upside down in its header."
     severe = (bool(masks) and verdict.share > MOST) or rule == "odd_one_out" or gross
     severe = severe or any(contradiction.measured for contradiction in masks)
     return {

@@ -110,7 +110,7 @@ def build(
         "Reference": reference,
         "Images": {name: dict(entry) for name, entry in (images or {}).items()},
         "Registrations": registrations,
-        "Masks": _masks(masks, affine, brain, trustworthy, head),
+        "Masks": _masks(masks, affine, brain, trustworthy, head, cut_off=_cut_off(judged, icv)),
         "ICV": icv,
         "Brain": judged,
         "Notes": list(notes),
@@ -183,6 +183,8 @@ def _masks(
     brain: np.ndarray | None,
     trustworthy: bool,
     head: Mapping[str, Side] | None,
+    *,
+    cut_off: bool,
 ) -> dict[str, Any]:
     """Measures and flags of every mask; a brain mask that is itself implausible says nothing about the centre."""
     expected = None if brain is None or affine is None or not trustworthy else expected_centre(brain, affine)
@@ -199,10 +201,11 @@ def _masks(
                 mask.labels, affine, soft_volume_mm3=mask.soft_volume_mm3, expected=expected, brain=brain,
                 image=mask.image, diagnostics=mask.diagnostics,
             )  # fmt: skip
-            entry["flags"] = [*rules.rater_flags(mask.failed_by), *rules.mask_flags(entry["measures"])]
+            flags = rules.mask_flags(entry["measures"], cut_off=cut_off)
+            entry["flags"] = [*rules.rater_flags(mask.failed_by), *flags]
         out[name] = entry
     if affine is not None:
-        _compare(masks, out, affine, head)
+        _compare(masks, out, affine, head, cut_off=cut_off)
     for entry in out.values():
         good = entry["status"] == "ok" and entry["measures"] is not None
         entry["trusted"] = good and not rules.distrusted(entry["flags"])
@@ -214,6 +217,8 @@ def _compare(
     out: dict[str, dict[str, Any]],
     affine: np.ndarray,
     head: Mapping[str, Side] | None,
+    *,
+    cut_off: bool,
 ) -> None:
     """Add what the masks of a session say of each other: their overlap, which of them is the odd one out, agreement
     with those that are not.
@@ -230,7 +235,9 @@ def _compare(
         if name in odd:
             entry["flags"].append(contradictions.flag(odd[name], "odd_one_out"))
         elif name in undecided:
-            entry["flags"].append(contradictions.flag(undecided[name], "contradiction", odd))
+            unsure = rules.unsure(entry["flags"])
+            flag = contradictions.flag(undecided[name], "contradiction", odd, unsure=unsure, cut_off=cut_off)
+            entry["flags"].append(flag)
         elif name not in doubtful:
             entry["flags"] += rules.apply(rules.AGREEMENT_RULES, entry["measures"])
 
@@ -314,11 +321,18 @@ def _brain(
 
 def _icv(entry: Mapping[str, Any]) -> dict[str, Any]:
     """One intracranial volume with its flags."""
-    full = {"status": "ok", "reason": "", **entry}
+    measured = "missing" if entry.get("icv_mm3") is None else "ok"
+    full = {"status": measured, "reason": "", **entry}
     flags = rules.apply(rules.ICV_RULES, full)
     if rules.distrusted(flags) and full["status"] == "ok":
         full |= {"status": "excluded", "reason": " ".join(flag["reason"] for flag in flags)}
     return {**full, "flags": flags}
+
+
+def _cut_off(brain: Mapping[str, Any] | None, icv: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether the field of view cuts the brain, or the head so that the embedded method tells no volume of it."""
+    cut = brain is not None and any(flag["rule"] == "brain_cut_off" for flag in brain["flags"])
+    return cut or any(entry["source"] == families.embedded() and entry["icv_mm3"] is None for entry in icv)
 
 
 def failure_of(reference: str, images: Mapping[str, Mapping[str, Any]]) -> str | None:

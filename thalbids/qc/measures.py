@@ -14,6 +14,7 @@ from nibabel.orientations import aff2axcodes
 from scipy import ndimage
 
 from thalbids.image.grids import voxel_volume
+from thalbids.image.volumes import face_areas_mm2
 from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
 
 # Calibrated on the 20 head label maps of SynthSeg; docs/qc.md has the table, test_calibration.py redoes it.
@@ -314,13 +315,10 @@ def _no_data_fraction(mask: np.ndarray, image: np.ndarray) -> float | None:
 
 
 def _cut_areas(mask: np.ndarray, affine: np.ndarray) -> dict[str, float]:
-    """Area of the mask (mm^2) in the outermost plane of voxels on each face of the grid."""
-    areas = {}
-    columns = np.asarray(affine, dtype=np.float64)[:3, :3].T
-    for axis, names in enumerate(_face_names(affine)):
-        first, second = (columns[other] for other in range(3) if other != axis)
-        pixel = float(np.linalg.norm(np.cross(first, second)))
-        for name, index in zip(names, (0, -1), strict=True):
-            plane = mask[(slice(None),) * axis + (index,)]  # a view: np.take would copy the whole array
-            areas[name] = float(np.count_nonzero(plane)) * pixel
-    return areas
+    """Area of the mask (mm^2) in the outermost plane of voxels on each face of the grid, by its name."""
+    areas = face_areas_mm2(mask, affine)
+    return {
+        name: float(areas[axis, end])
+        for axis, names in enumerate(_face_names(affine))
+        for end, name in zip((0, -1), names, strict=True)
+    }

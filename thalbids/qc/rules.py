@@ -229,8 +229,12 @@ def distrusted(flags: Iterable[Mapping[str, Any]]) -> bool:
     return any(flag["severity"] == DISTRUST for flag in flags)
 
 
-def mask_flags(measures: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The flags of one mask; of an empty one only that it is empty."""
+def mask_flags(measures: Mapping[str, Any], *, cut_off: bool = False) -> list[dict[str, Any]]:
+    """The flags of one mask; of an empty one only that it is empty.
+
+    Where the field of view cuts the brain (`cut_off`), its middle has moved: how far a mask is from it is then only to
+    be looked at, unless the method is unsure of itself too.
+    """
     empty = EMPTY_RULE.flag(measures)
     if empty is not None:
         return [empty]
@@ -238,7 +242,18 @@ def mask_flags(measures: Mapping[str, Any]) -> list[dict[str, Any]]:
     flags = apply((*(SIDED_RULES if sided else UNSIDED_RULES), *COMMON_RULES), measures)
     if any(flag["rule"] == "centre_distance" for flag in flags):  # says the same of both sides
         flags = [flag for flag in flags if flag["rule"] not in ("centre_distance_left", "centre_distance_right")]
+    if cut_off and not unsure(flags):
+        mild = {
+            "severity": CHECK,
+            "advice": "The field of view cuts the brain, which moves its middle: look at the outline.",
+        }
+        flags = [flag | mild if flag["rule"].startswith("centre_distance") else flag for flag in flags]
     return flags
+
+
+def unsure(flags: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether the method itself finds another thalamus in the mirrored image."""
+    return any(flag["rule"] == "self_agreement" for flag in flags)
 
 
 def rater_flags(failed_by: str) -> list[dict[str, Any]]:

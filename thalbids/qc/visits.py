@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from thalbids.image.orientation import MIRRORED
+from thalbids.image.orientation import ASSUMED, MIRRORED
 from thalbids.qc.rules import CHECK, DISTRUST
 
 THICK_MM = 2.5  # slices from here on: the thalamus is about 20 mm high
@@ -41,10 +41,10 @@ def image_flags(name: str, facts: Facts, notes: Sequence[str] = ()) -> list[Flag
         reason = f"The {name} was made with a contrast agent ({facts['contrast_agent']})."
         advice = "Compare volumes with those of scans with the agent only."
         flags.append(_flag("contrast_agent", None, None, reason, advice))
-    if any(MIRRORED in note for note in notes):
-        reason = f"The {name}: {MIRRORED}."
-        advice = "Compare the image with the scanner's; until then, do not use left and right."
-        flags.append(_flag("mirrored", None, None, reason, advice))
+    for rule, doubt in (("mirrored", MIRRORED), ("no_orientation", ASSUMED)):
+        if any(doubt in note for note in notes):
+            advice = "Compare the image with the scanner's; until then, do not use left and right."
+            flags.append(_flag(rule, None, None, f"The {name}: {doubt}.", advice))
     return flags
 
 

@@ -114,6 +114,14 @@ def test_a_head_that_leaves_the_field_of_view_is_said_to_be_cut_off(axis: int, s
     assert seen(nib.Nifti1Image(zeros, affine)).cut_off
 
 
+@pytest.mark.parametrize("stripped", [False, True])
+def test_a_stripped_brain_is_cut_off_by_what_lies_in_one_face(stripped: bool) -> None:
+    limit = head.STRIPPED_CUT_MM2 if stripped else head.CUT_MM2
+    for area, cut in ((limit - 1, False), (limit + 1, True)):
+        seen_there = head.Head(np.zeros((1, 1, 1), np.uint8), 1e6, None, 0.0, cut_mm2=area, stripped=stripped)
+        assert seen_there.cut_off == cut
+
+
 @pytest.mark.parametrize("cut", [False, True])
 def test_a_network_that_rounds_the_brain_off_before_the_edge_hides_no_cut(cut: bool) -> None:
     """As the real one does at the sides: it sees no brain within 6 mm of where the scan ends."""

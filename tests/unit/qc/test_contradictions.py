@@ -160,6 +160,19 @@ def test_one_mask_alone_is_judged_by_the_whole_head_network() -> None:
     assert flags(build({"synthalT1w": MaskInput(GOOD, "synthal", ("T1w",))})) == {}
 
 
+def test_the_whole_head_network_is_believed_less_in_a_cut_head_and_more_where_the_method_is_unsure() -> None:
+    def against_head(excess: float, **known: bool) -> dict:
+        contradiction = contradictions.Contradiction(contradictions.HEAD, ("it is far",), excess)
+        return contradictions.flag(contradictions.MaskContradictions(1, (contradiction,)), "contradiction", **known)
+
+    assert against_head(1.2)["severity"] == "check" and against_head(2.0)["severity"] == "distrust"
+    cut = against_head(2.0, cut_off=True)
+    assert cut["severity"] == "check" and "field of view cuts the head" in cut["reason"]
+    for known in ({"unsure": True}, {"unsure": True, "cut_off": True}):
+        assert against_head(1.2, **known)["severity"] == "distrust"
+        assert "mirrored" in against_head(1.2, **known)["advice"]
+
+
 def test_limits_are_those_of_the_documentation() -> None:
     same, other, head = contradictions.SAME_PROTOCOL, contradictions.OTHER_PROTOCOL, contradictions.WITH_HEAD
     assert (same.centre_mm, same.end_mm, same.asymmetry, same.volume, same.overlap) == (3.5, 3.5, 0.12, 0.25, 0.82)

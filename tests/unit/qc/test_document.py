@@ -215,6 +215,19 @@ def test_a_wrong_brain_mask_does_not_condemn_the_thalami():
     assert {flag["scope"] for flag in wrong["Flags"]} == {"brain"}
 
 
+def test_where_the_field_of_view_cuts_the_head_its_middle_condemns_no_mask():
+    moved = {"a": MaskInput(np.roll(thalami(), -10, axis=1), "a", ("T1w",))}
+    no_icv = [{"source": "synthal", "icv_mm3": None}]
+    cut = qc.build(subject="1", session=None, affine=AFFINE, masks=moved, brain=head(), icv=no_icv)
+    assert raised(cut) == {"centre_distance"} and cut["Masks"]["a"]["trusted"]
+    assert [entry["status"] for entry in cut["ICV"]] == ["missing"]
+    unsure = {"a": MaskInput(moved["a"].labels, "a", ("T1w",), diagnostics={"flip_dice": 0.9})}
+    doubted = qc.build(subject="1", session=None, affine=AFFINE, masks=unsure, brain=head(), icv=no_icv)
+    assert not doubted["Masks"]["a"]["trusted"]
+    whole = qc.build(subject="1", session=None, affine=AFFINE, masks=moved, brain=head())
+    assert not whole["Masks"]["a"]["trusted"]
+
+
 def test_a_mask_at_the_end_of_the_data_and_one_that_the_method_doubts():
     image = np.ones(SHAPE)
     image[:, :, 30:] = 0

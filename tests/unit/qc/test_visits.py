@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from thalbids import qc
-from thalbids.image.orientation import MIRRORED
+from thalbids.image.orientation import ASSUMED, MIRRORED
 from thalbids.qc import MaskInput, visits
 from thalbids.qc.document import schema
 
@@ -159,8 +159,9 @@ class TestBalance:
         assert visits.balance_flags({"first": -0.2}, {}) == {}
 
 
-def test_mirror_images_of_the_header_are_flagged() -> None:
-    (flag,) = visits.image_flags("T1w", {}, ["something else", f"{MIRRORED} (rows)"])
-    assert (flag["rule"], flag["severity"]) == ("mirrored", "check")
+@pytest.mark.parametrize(("note", "rule"), [(MIRRORED, "mirrored"), (ASSUMED, "no_orientation")])
+def test_a_header_that_leaves_left_and_right_open_is_flagged(note: str, rule: str) -> None:
+    (flag,) = visits.image_flags("T1w", {}, ["something else", f"{note} (rows)"])
+    assert (flag["rule"], flag["severity"]) == (rule, "check")
     assert "left and right" in flag["reason"]
     assert visits.image_flags("T1w", {}, ["something else"]) == []

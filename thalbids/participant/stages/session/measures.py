@@ -123,7 +123,7 @@ def add_steps(plan: SessionPlan) -> None:
         ),
         record=plan.qc,
         memory_gb=plan.memory(1.0),
-        version=6,  # voxels that are coarse along all axes
+        version=7,  # a head that is cut off, or mirrored
     )
 
 
