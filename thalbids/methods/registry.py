@@ -162,7 +162,7 @@ class _Picking:
 
     def _leave_out(self, name: str, reason: str, why: str) -> bool:
         if why:
-            problem = f"method {name} cannot run ({why}): {reason}"
+            problem = f"method {name} cannot run ({why}): {reason.rstrip('.')}."
             raise MissingToolError(problem, "Leave it out of --methods, or fix this first.")
         self.notes[name] = f"{LEFT_OUT}: {reason}"
         return False

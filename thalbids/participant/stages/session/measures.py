@@ -18,6 +18,7 @@ from thalbids.participant.session import PlannedMask, SessionPlan
 from thalbids.participant.stages.session.masks import STALE
 from thalbids.participant.stages.session.registration import record_of
 from thalbids.participant.step_io import ASYMMETRY, NOISE, given, there
+from thalbids.qc.rules import DISTRUST
 from thalbids.raters import effect
 from thalbids.raters.ratings import RatersVerdict
 
@@ -215,7 +216,9 @@ def volume_rows(planned: Sequence[PlannedMask], masks: Mapping[str, Mapping[str,
         doubtful = [name for name in (one.desc, *one.members) if distrusted(masks[name])]
         if mask["status"] == "ok" and doubtful:
             row["status"] = "excluded"
-            reasons = [f"{name}: {flag['reason']}" for name in doubtful for flag in masks[name]["flags"]]
+            flags = [(name, flag) for name in doubtful for flag in masks[name]["flags"]]
+            flags.sort(key=lambda item: item[1]["severity"] != DISTRUST)  # what condemns it first
+            reasons = [f"{name}: {flag['reason']}" for name, flag in flags]
             row["reason"] = "; ".join(reasons)
         rows.append(row)
     return rows

@@ -30,7 +30,8 @@ def test_a_blocked_mask_is_excluded_with_its_image_and_failed_with_a_failed_step
 
 def test_a_distrusted_mask_and_ensembles_on_it_are_excluded_and_keep_their_numbers() -> None:
     good = {"status": "ok", "reason": "", "trusted": True, "flags": [], "measures": {"volume_mm3": 14000.0}}
-    bad = good | {"trusted": False, "flags": [{"reason": "too small"}], "measures": {"volume_mm3": 900.0}}
+    flags = [{"reason": "in pieces", "severity": "check"}, {"reason": "too small", "severity": "distrust"}]
+    bad = good | {"trusted": False, "flags": flags, "measures": {"volume_mm3": 900.0}}
     methods = [
         PlannedMask("a", "x", ("T1w",), "T1w"),
         PlannedMask("b", "x", ("FLAIR",), "FLAIR"),
@@ -38,7 +39,7 @@ def test_a_distrusted_mask_and_ensembles_on_it_are_excluded_and_keep_their_numbe
     ]
     rows = measures.volume_rows(methods, {"a": good, "b": bad, "ab": good})
     assert [r["status"] for r in rows] == ["ok", "excluded", "excluded"]
-    assert rows[1]["reason"] == rows[2]["reason"] == "b: too small"
+    assert rows[1]["reason"] == rows[2]["reason"] == "b: too small; b: in pieces"
     assert rows[1]["volume_mm3"] == 900.0
 
 
