@@ -8,6 +8,7 @@ from pathlib import Path
 
 from thalbids.files import read_json
 from thalbids.group.analysis import Analysis
+from thalbids.group.intake.trust import SEVERAL_LABELS
 from thalbids.group.registry import ANALYSES
 from thalbids.methods.registry import methods
 from thalbids.reports import boilerplate, boilerplate_facts
@@ -38,12 +39,15 @@ def write(out_dir: Path, settings: str, notes: Iterable[str] = (), nprocs: int =
     """
     tables = Tables(out_dir)
     paragraphs = boilerplate_facts.both(out_dir, methods().values(), tables)
-    notes = "\n".join(notes)
+    notes = list(notes)
+    pressing = [note.removeprefix("warning: ") for note in notes if SEVERAL_LABELS in note]
     provenance: dict[str, Mapping[str, object] | str] = {"Versions": boilerplate_facts.programs(), "Settings": settings}
-    provenance |= {"Notes of the run": notes} if notes else {}
+    provenance |= {"Notes of the run": "\n".join(notes)} if notes else {}
     versions = {str(tool["Name"]): tool.get("Version", "") for tool in _generated_by(out_dir)}
     provenance |= {"Programs that made the masks": versions} if versions else {}
-    pages = write_group_report(tables, story(ANALYSES), provenance, paragraphs, nprocs, simulated=_simulated(out_dir))
+    pages = write_group_report(
+        tables, story(ANALYSES), provenance, paragraphs, nprocs, simulated=_simulated(out_dir), pressing=pressing
+    )
     return [*pages, *boilerplate.write(paragraphs, out_dir / "logs")]
 
 

@@ -112,9 +112,10 @@ def report_again(out_dir: Path, settings: Settings) -> int:
         )
     from thalbids.group import reporting
 
-    kept = out_dir / "logs" / "group" / "settings.toml"
+    kept, told = (out_dir / "logs" / "group" / name for name in ("settings.toml", "notes.txt"))
     earlier = kept.read_text(encoding="utf-8") if kept.is_file() else settings.to_toml()
-    print(f"report: {reporting.write(out_dir, without_folders(earlier), (), settings.run.nprocs)[0]}")
+    notes = told.read_text(encoding="utf-8").splitlines() if told.is_file() else []
+    print(f"report: {reporting.write(out_dir, without_folders(earlier), notes, settings.run.nprocs)[0]}")
     return 0
 
 

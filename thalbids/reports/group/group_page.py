@@ -24,6 +24,7 @@ from thalbids.reports.templating import template
 TABLES = "group_tables"  # .tex and .docx, and a folder with a .csv of each table
 FIGURES = "group_figures"  # folder beside the page
 WIDE = 6.0  # inches; a wider panel scrolls on a small screen
+MOST_PRESSING = 5
 MOST_WARNINGS = 2  # of a section, at the top of the page
 PIXELS = 96  # of a screen, per inch
 
@@ -44,6 +45,7 @@ def write_group_report(
     methods_paragraph: Paragraphs | None = None,
     nprocs: int = 1,
     simulated: str = "",
+    pressing: Sequence[str] = (),
 ) -> list[Path]:
     """Write ``group.html`` and ``group_figures/*`` from the tables of a folder.
 
@@ -54,6 +56,7 @@ def write_group_report(
     provenance : heading -> table (name -> value) or text, as in the participant's page
     methods_paragraph : from :func:`thalbids.reports.boilerplate.group`
     nprocs : processes that draw the figures
+    pressing : notes of the run that stand at the top of the page
     simulated : what a simulated dataset is called; "" for one of real people
 
     Returns
@@ -81,7 +84,7 @@ def write_group_report(
         sections=[part for part in parts if not part["nothing"]],
         without=[part for part in parts if part["nothing"]],
         headlines=headlines(sections),
-        first=warnings(sections),
+        first=[*(Line("provenance", "The people", note) for note in pressing[:MOST_PRESSING]), *warnings(sections)],
         paragraph=methods_paragraph.html() if methods_paragraph is not None else None,
         references=methods_paragraph.references() if methods_paragraph is not None else [],
         provenance=text.provenance(provenance),

@@ -145,6 +145,14 @@ def test_one_method_and_no_reference_is_enough(tmp_path: Path, quick: None) -> N
     assert "There are no manual masks" in page.text
 
 
+def test_what_presses_stands_at_the_top(tmp_path: Path, quick: None) -> None:
+    paper_tables.write(tmp_path)
+    page = write_group_report(Tables(tmp_path), story(ANALYSES), {}, pressing=["one scan under <two> labels"])[0]
+    text = page.read_text(encoding="utf-8")
+    place = text.index("one scan under &lt;two&gt; labels")
+    assert text.index("Look at this first") < place < text.index("<nav")
+
+
 def test_a_simulated_dataset_says_so(tmp_path: Path, quick: None) -> None:
     paper_tables.write(tmp_path, methods=("first",))
     plain = write_group_report(Tables(tmp_path), story(ANALYSES), {})[0].read_text(encoding="utf-8")
