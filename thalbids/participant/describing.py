@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from thalbids.engine.step import Step
+from thalbids.errors import some
 from thalbids.methods.registry import LEFT_OUT, Choice
 from thalbids.participant import foreseen
 from thalbids.participant.session import REGISTERED, SessionPlan, SubjectPlan
@@ -46,6 +47,19 @@ def stale(subjects: Iterable[SubjectPlan]) -> list[str]:
     named = ", ".join(f"{desc} ({n} session{'s' * (n > 1)})" for desc, n in counts.items())
     told = "masks of earlier runs that this run cannot check stay in the folder and count as missing"
     return [f"{told}: {named}"] if named else []
+
+
+def results_of_removed_images(subjects: Iterable[SubjectPlan]) -> list[str]:
+    """A warning about images that were registered once and that the dataset does not have any more."""
+    gone = [
+        f"{plan.name} {image}"
+        for subject in subjects
+        for plan in subject.own
+        for image in REGISTERED
+        if plan.usable and image not in plan.images and plan.registered(image).is_file()
+    ]
+    what = "Tables and pages leave them out; delete their files where consent was withdrawn."
+    return [f"results of images that are not in the dataset any more: {some(gone, 10)}. {what}"] if gone else []
 
 
 def dry_run(people: Iterable[tuple[SubjectPlan, Sequence[Step]]], choice: Choice, seen: foreseen.Foreseen) -> str:

@@ -110,7 +110,7 @@ def participant(
             asked = {f"sub-{label}" for label in settings.inputs.participant_label} or None
             for remark in (*dataset.remarks, *removed_from(bids_dir, out_dir, asked)):
                 reporter.remark(remark)
-            for note in unmatched:
+            for note in (*unmatched, *describing.results_of_removed_images(subjects)):
                 reporter.warning(note)
             for name, note in choice.notes.items():
                 reporter.log(logging.INFO, f"{name}: {note}", shown=settings.run.verbose > 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +79,18 @@ def test_methods_that_are_left_out_take_one_line_of_a_dry_run() -> None:
     notes = {"synthal": "runs here", "first": "left out: no program.", "samseg": "left out: no other program."}
     told = describing.dry_run([], replace(CHOICE, notes=notes), foreseen.Foreseen(OUT))
     assert "  synthal: runs here\n  left out: first, samseg. Why, and how to get them: thalbids doctor\n" in told
+
+
+def test_results_of_an_image_that_is_gone_are_named(tmp_path: Path) -> None:
+    def told(*images: str) -> list[str]:
+        subjects = list(plans.plan([session(images)], tmp_path, (Fixed(),), load(None, {})))
+        return describing.results_of_removed_images(subjects)
+
+    assert told("T1w", "FLAIR") == told("T1w") == []
+    (subject,) = plans.plan([session(("T1w", "FLAIR"))], tmp_path, (Fixed(),), load(None, {}))
+    written = subject.own[0].registered("FLAIR")
+    written.parent.mkdir(parents=True)
+    written.touch()
+    assert told("T1w", "FLAIR") == []
+    (warning,) = told("T1w")
+    assert "sub-01_ses-1 FLAIR" in warning and "not in the dataset any more" in warning
