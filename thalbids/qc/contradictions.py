@@ -291,16 +291,18 @@ def flag(
         start = f"It and {names_of(verdict.against)} contradict each other, and nothing tells which is wrong."
         advice = "Look at both outlines; leave out the one that does not follow the thalamus."
     masks = [contradiction for contradiction in verdict.against if contradiction.other != HEAD]
-    if cut_off and not masks:
-        start = f"{HEAD[0].upper()}{HEAD[1:]} contradicts it, which often errs where the field of view cuts the head."
-        advice = "Look at its outline."
     excess = max(
         (contradiction.excess for contradiction in verdict.against if contradiction.other == HEAD), default=0.0
     )
-    gross = excess >= GROSS and not cut_off
-    if excess and unsure:
-        gross = True
-        advice += " The head may lie mirrored or upside down in its header."
+    gross = (excess >= GROSS and not cut_off) or (excess > 0 and unsure)
+    if not masks and unsure:
+        start = (
+            "The whole-head network contradicts it, and the method itself finds another thalamus in the mirrored image."
+        )
+        advice = "Do not use it; the head may lie mirrored or upside down in its header: compare it with the scanner's."
+    elif not masks and cut_off:
+        start = "The whole-head network contradicts it, which often errs where the field of view cuts the head."
+        advice = "Look at its outline."
     severe = (bool(masks) and verdict.share > MOST) or rule == "odd_one_out" or gross
     severe = severe or any(contradiction.measured for contradiction in masks)
     return {
