@@ -157,7 +157,9 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     places = places if settings.group.keep_removed else [place for place in places if place not in gone]
     read = read_volumes(places)
     if not read.rows:
-        mend = "Run the participant level first, or check OUTPUT_DIR and the labels."
+        there = list(dict.fromkeys(place.participant_id for place in find_places(out_dir)))
+        named = f" It holds results of {some(there, 10)}." if there and not places else ""
+        mend = f"Run the participant level first, or check OUTPUT_DIR and the labels.{named}"
         raise NoInputError("the derivatives hold no *_desc-thalamus_morph.tsv.", mend, out_dir)
     keep_named(read, settings.methods.names)
     columns = own_columns(settings.group)

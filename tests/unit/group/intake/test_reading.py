@@ -11,7 +11,7 @@ import pytest
 from tests.cohort import METHODS, morph_path, morph_row, write_cohort, write_rows
 from tests.unit.group.small import cohort_of
 from thalbids.bids.tabular.own import VISIT_COLUMNS
-from thalbids.errors import MetadataError
+from thalbids.errors import MetadataError, NoInputError
 from thalbids.group.analyses.over_time.change import change
 from thalbids.group.cohort import PBVC_COLUMNS, VOLUME_COLUMNS
 from thalbids.group.intake.reading import read_cohort, with_exclusions
@@ -45,6 +45,14 @@ def test_one_source_of_icv_for_everybody(tmp_path: Path) -> None:
     icv = cohort.volumes.drop_duplicates("participant_id").set_index("participant_id")["icv_ml"]
     assert icv["sub-01"] == 1500.0
     assert np.isnan(icv["sub-03"])
+
+
+def test_a_label_that_the_derivatives_do_not_have_is_answered_with_those_that_they_have(tmp_path: Path) -> None:
+    raw, out, _ = write_cohort(tmp_path, 2)
+    wrong = load(None, {"inputs": {"participant_label": ("zz",)}})
+    with pytest.raises(NoInputError) as caught:
+        read_cohort(raw, out, wrong)
+    assert "It holds results of sub-01, sub-02." in caught.value.mend
 
 
 def test_several_scans_of_a_session(tmp_path: Path) -> None:
