@@ -18,11 +18,11 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from benchmarks.calibrate_gate import Data, head_points, table
 from benchmarks.compare_strategies import between
 from thalbids.image.grids import resample_to
-from thalbids.registration.mattes import rotation
 from thalbids.registration.strategies import Strategy, configured
 from thalbids.registration.transforms import displacement
 
@@ -46,7 +46,7 @@ def pose(seed: int, mm: float, degrees: float, centre: np.ndarray) -> np.ndarray
     """A turn about an axis at random through ``centre``, and a shift in a direction at random."""
     axis, direction = np.random.default_rng(100 + seed).normal(size=(2, 3))
     matrix = np.eye(4)
-    matrix[:3, :3] = rotation(np.deg2rad(degrees) * axis / np.linalg.norm(axis))
+    matrix[:3, :3] = Rotation.from_rotvec(np.deg2rad(degrees) * axis / np.linalg.norm(axis)).as_matrix()
     matrix[:3, 3] = centre - matrix[:3, :3] @ centre + mm * direction / np.linalg.norm(direction)
     return matrix
 

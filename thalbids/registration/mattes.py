@@ -16,9 +16,10 @@ import numpy as np
 import scipy
 from nibabel.affines import apply_affine
 from scipy import ndimage, optimize
+from scipy.spatial.transform import Rotation
 
 from thalbids.errors import RegistrationError
-from thalbids.image.grids import zooms
+from thalbids.image.grids import voxel_volume, zooms
 from thalbids.registration.ants_rigid import block_mean, centre_of_mass, reduced
 from thalbids.registration.transforms import nearest_rigid
 
@@ -161,7 +162,7 @@ class Metric:
         turned = start[:3, :3]
         shift = apply_affine(start, self.centre) - self.centre
         found = optimize.minimize(
-            lambda p: self.loss(rotation(p[:3] / ARM_MM) @ turned, p[3:], p[:3] / ARM_MM),
+            lambda p: self.loss(_turn(p[:3] / ARM_MM) @ turned, p[3:], p[:3] / ARM_MM),
             np.concatenate([np.zeros(3), shift]),
             jac=True,
             method="L-BFGS-B",
@@ -171,7 +172,7 @@ class Metric:
             raise RegistrationError("The images do not overlap.")
         parameters = np.round(found.x, level.decimals)
         matrix = np.eye(4)
-        matrix[:3, :3] = nearest_rigid(rotation(parameters[:3] / ARM_MM) @ turned)[:3, :3]
+        matrix[:3, :3] = nearest_rigid(_turn(parameters[:3] / ARM_MM) @ turned)[:3, :3]
         matrix[:3, 3] = self.centre + parameters[3:] - matrix[:3, :3] @ self.centre
         return np.round(matrix, 10)
 
@@ -242,7 +243,7 @@ def _information(row: np.ndarray, value: np.ndarray) -> tuple[float, np.ndarray]
 
 def _volume(image: nib.Nifti1Image) -> float:
     """Of the field of view, in mm3."""
-    return float(np.prod(image.shape) * abs(np.linalg.det(image.affine[:3, :3])))
+    return float(np.prod(image.shape)) * voxel_volume(image.affine)
 
 
 def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -260,14 +261,10 @@ def _cross(vector: np.ndarray) -> np.ndarray:
     return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
 
 
-def rotation(vector: np.ndarray) -> np.ndarray:
-    """The rotation about a vector by its length in radians (Rodrigues)."""
-    angle = float(np.sqrt((vector**2).sum()))
-    k = _cross(vector)
-    if angle < 1e-6:
-        return np.eye(3) + k + k @ k / 2
-    turned: np.ndarray = np.eye(3) + np.sin(angle) / angle * k + (1 - np.cos(angle)) / angle**2 * k @ k
-    return turned
+def _turn(vector: np.ndarray) -> np.ndarray:
+    """The rotation about a vector by its length in radians."""
+    matrix: np.ndarray = Rotation.from_rotvec(vector).as_matrix()
+    return matrix
 
 
 def _left_jacobian(vector: np.ndarray) -> np.ndarray:

@@ -88,11 +88,16 @@ def test_seed_0_is_a_seed_and_not_the_clock():
     assert len(results) == 1
 
 
-def test_centre_start_finds_a_head_far_away():
+def head_far_away() -> tuple[nib.Nifti1Image, np.ndarray]:
+    """A scan without common coordinates with the T1w, and the transform from that to it."""
     far = POSE.copy()
     far[:3, 3] += (300, -200, 150)
     image = _scan("LPS", (56, 58, 54), 2.0, POSE, "T1w")
-    image = nib.Nifti1Image(np.asarray(image.dataobj), far @ np.linalg.inv(POSE) @ image.affine)
+    return nib.Nifti1Image(np.asarray(image.dataobj), far @ np.linalg.inv(POSE) @ image.affine), far
+
+
+def test_centre_start_finds_a_head_far_away():
+    image, far = head_far_away()
     (strategy,) = configured(["ants-centre"])
     assert displacement(strategy.estimate(T1W, image, None, seed=1), far, POINTS).mean() < 0.25
 

@@ -7,11 +7,12 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
-from tests.unit.registration.test_ants_rigid import CENTRE, POINTS, POSE, T1W, _scan
+from tests.unit.registration.test_ants_rigid import CENTRE, POINTS, POSE, T1W, _scan, head_far_away
 from thalbids.errors import RegistrationError
 from thalbids.registration import mattes
-from thalbids.registration.mattes import MattesRigid, Metric, rotation
+from thalbids.registration.mattes import MattesRigid, Metric
 from thalbids.registration.strategies import configured
 from thalbids.registration.transforms import displacement
 
@@ -32,7 +33,7 @@ def test_a_known_pose_is_found_over_orientations(moving, mask):
 @pytest.mark.parametrize("degrees", [-20, 25])
 def test_a_head_that_is_far_away_is_found_from_identity(degrees):
     far = np.eye(4)
-    far[:3, :3] = rotation(np.deg2rad(degrees) * np.array([0.6, 0.0, 0.8]))
+    far[:3, :3] = Rotation.from_rotvec(np.deg2rad(degrees) * np.array([0.6, 0.0, 0.8])).as_matrix()
     far[:3, 3] = CENTRE - far[:3, :3] @ CENTRE + (18, -12, 8)
     image = nib.Nifti1Image(np.asarray(FLAIR.dataobj), far @ FLAIR.affine)
     assert displacement(MattesRigid().estimate(T1W, image, MASK, seed=1), far @ POSE, POINTS).mean() < 0.15
@@ -52,10 +53,7 @@ def test_half_of_a_small_image_in_a_large_field_of_view_is_aligned(axis):
 
 
 def test_centre_start_finds_a_head_without_common_coordinates():
-    far = POSE.copy()
-    far[:3, 3] += (300, -200, 150)
-    image = _scan("LPS", (56, 58, 54), 2.0, POSE, "T1w")
-    image = nib.Nifti1Image(np.asarray(image.dataobj), far @ np.linalg.inv(POSE) @ image.affine)
+    image, far = head_far_away()
     (strategy,) = configured(["mattes-centre"])
     assert displacement(strategy.estimate(T1W, image, MASK, seed=1), far, POINTS).mean() < 0.15
     with pytest.raises(RegistrationError, match="do not overlap"):
@@ -66,10 +64,12 @@ def test_the_gradient_is_that_of_finite_differences():
     generator = np.random.default_rng(0)
     points = CENTRE + generator.uniform(-30, 30, (4000, 3))
     metric = Metric(T1W, FLAIR, points)
-    start = rotation(np.array([0.2, -0.1, 0.3]))
+    start = Rotation.from_rotvec([0.2, -0.1, 0.3]).as_matrix()
 
     def loss(p):
-        return metric.loss(rotation(p[:3] / mattes.ARM_MM) @ start, p[3:], p[:3] / mattes.ARM_MM)
+        return metric.loss(
+            Rotation.from_rotvec(p[:3] / mattes.ARM_MM).as_matrix() @ start, p[3:], p[:3] / mattes.ARM_MM
+        )
 
     for here in (np.zeros(6), np.array([6.0, 9.0, -7.0, 1.5, 2.0, -1.0])):
         slope = loss(here)[1]
