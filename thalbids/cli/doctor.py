@@ -121,7 +121,11 @@ def _shared() -> list[Finding]:
     networks = f"the networks of {families.of(families.embedded()).label}"
     return [
         _package(
-            EMBEDDED, "ANTs", "antspyx", "templates, and registration by ANTs where it is named", "pip install antspyx"
+            EMBEDDED,
+            "ANTs",
+            "antspyx",
+            "registration to templates, of raw quantitative images, and where ANTs is named",
+            "pip install antspyx",
         ),
         _package(
             EMBEDDED,
