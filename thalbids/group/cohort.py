@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thalbids.bids.results.derivatives import Place
-from thalbids.bids.tabular.counting import natural
 from thalbids.bids.tabular.own import OUTCOMES, own_columns
 from thalbids.errors import UsageError
 from thalbids.settings import Settings
@@ -271,8 +270,3 @@ def _with_icv(visits: pd.DataFrame, cohort: Cohort) -> pd.DataFrame:
     icv = cohort.volumes.drop_duplicates(["participant_id", "session_id"])
     keys = ["participant_id", "session_id"]
     return visits.drop(columns="icv_ml").merge(icv[[*keys, "icv_ml"]], on=keys, how="left")
-
-
-def ordered_sessions(labels: Iterable[str]) -> list[str]:
-    """Session labels in natural order."""
-    return sorted(labels, key=natural)

@@ -135,24 +135,6 @@ def voxel_mapping(img: nib.Nifti1Image, reference: nib.Nifti1Image, matrix: np.n
     return mapping
 
 
-def field_of_view_touch(mask: np.ndarray, margin: int = 0) -> tuple[str, ...]:
-    """Faces of the array that a mask touches, or comes within ``margin`` voxels of.
-
-    Returns names such as ``("left", "inferior")`` for a mask in RAS order, always in the order left, right, posterior,
-    anterior, inferior, superior; empty when it touches none.
-    """
-    mask = np.asarray(mask) > 0
-    names = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))
-    touched = []
-    for axis, (low, high) in enumerate(names):
-        profile = np.atleast_1d(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        if profile[: margin + 1].any():
-            touched.append(low)
-        if profile[-(margin + 1) :].any():
-            touched.append(high)
-    return tuple(touched)
-
-
 def bounding_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice, slice]:
     """Slices of the smallest box around a mask, widened by ``margin`` voxels within the array; ValueError for an empty
     mask.

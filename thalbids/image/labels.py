@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import numpy as np
 from scipy import ndimage
-
-from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
 
 _RANK = {6: 1, 18: 2, 26: 3}  # neighbours -> scipy's connectivity
 
@@ -38,12 +34,3 @@ def largest_component(mask: np.ndarray, connectivity: int = 26) -> np.ndarray:
     """The largest connected component as a boolean array; all False for an empty mask."""
     largest: np.ndarray = components(mask, connectivity)[0] == 1
     return largest
-
-
-def left_right_from_dseg(
-    dseg: np.ndarray, left: Collection[int] = (LEFT_THALAMUS,), right: Collection[int] = (RIGHT_THALAMUS,)
-) -> tuple[np.ndarray, np.ndarray]:
-    """Boolean masks of the left and the right structure of a label map; by default the thalamus, FreeSurfer's 10 and
-    49.
-    """
-    return np.isin(dseg, list(left)), np.isin(dseg, list(right))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,13 +152,6 @@ class Orientation:
             "shape": list(self.shape),
             "affine": [list(row) for row in self.affine],
         }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, object]) -> Orientation:
-        """The inverse of :meth:`to_json`."""
-        shape = tuple(int(n) for n in content["shape"])  # type: ignore[attr-defined]
-        affine = tuple(tuple(float(value) for value in row) for row in content["affine"])  # type: ignore[attr-defined]
-        return cls(str(content["from"]), shape, affine)  # type: ignore[arg-type]
 
 
 def to_ras(img: nib.Nifti1Image) -> tuple[nib.Nifti1Image, Orientation]:

@@ -31,11 +31,6 @@ def dice(c: Counts) -> float:
     return _ratio(2 * c.tp, 2 * c.tp + c.fp + c.fn)
 
 
-def jaccard(c: Counts) -> float:
-    """Intersection over union tp / (tp + fp + fn); nan when both masks are empty."""
-    return _ratio(c.tp, c.tp + c.fp + c.fn)
-
-
 def precision(c: Counts) -> float:
     """Share of the prediction that is right, tp / (tp + fp); nan when the prediction is empty."""
     return _ratio(c.tp, c.tp + c.fp)

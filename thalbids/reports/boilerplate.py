@@ -21,7 +21,6 @@ from thalbids.files import write_text
 from thalbids.reports.words import listed
 
 Facts = Mapping[str, Mapping[str, Any]]
-Sentence = tuple[str, str]  # fact name, text
 
 LAYOUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "participant": (

@@ -32,7 +32,6 @@ from thalbids.tools.weights import cache_folder, here
 NAME = "MindGlide"
 PROGRAM = "mindglide"
 DEEP_GREY_MATTER = 3
-VENTRAL_DIENCEPHALON = 19
 N_LABELS = 20
 # glibc gives large blocks back to the system and asks for them anew in every window of the network; kept, a window
 # takes less time and the process more memory (docs/tools.md)

@@ -9,7 +9,6 @@ from thalbids.errors import ImageError
 from thalbids.image.grids import (
     bounding_box,
     coverage,
-    field_of_view_touch,
     resample_to,
     same_grid,
     shared,
@@ -138,16 +137,6 @@ def test_shared_is_what_every_image_shows_in_the_space_between():
     back[0, 3] = 60
     with pytest.raises(ImageError, match="do not overlap"):
         shared([first, second], [there, back])
-
-
-def test_field_of_view_touch():
-    mask = np.zeros((8, 9, 10), bool)
-    assert field_of_view_touch(mask) == ()
-    mask[2:4, 2:4, 2:4] = True
-    assert field_of_view_touch(mask) == ()
-    assert field_of_view_touch(mask, margin=2) == ("left", "posterior", "inferior")
-    mask[7, 5, 9] = True
-    assert field_of_view_touch(mask) == ("right", "superior")
 
 
 def test_bounding_box():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from thalbids.image.labels import components, largest_component, left_right_from_dseg
+from thalbids.image.labels import components, largest_component
 
 
 def test_components_are_ranked_by_size():
@@ -49,12 +49,3 @@ def test_components_partition_the_mask(mask):
     found, sizes = components(mask)
     assert sum(sizes) == mask.sum() and ((found > 0) == (mask > 0)).all()
     assert list(sizes) == sorted(sizes, reverse=True)
-
-
-def test_sides():
-    dseg = np.zeros((4, 4, 4), np.int32)
-    dseg[0], dseg[3], dseg[1] = 10, 49, 1049
-    left, right = left_right_from_dseg(dseg)
-    assert left[0].all() and left.sum() == 16 and right[3].all() and right.sum() == 16
-    left, right = left_right_from_dseg(dseg, left=(10, 1049), right=())
-    assert left.sum() == 32 and not right.any()

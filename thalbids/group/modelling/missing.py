@@ -11,7 +11,7 @@ from thalbids.bids.tabular.tables import Table, table
 from thalbids.group.columns import MISSING_KEYS, lost_column
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 def ledger(analysis: str, outcome: str, method: str, lost: Mapping[str, Any], **more: str) -> dict[str, Any]:
@@ -65,11 +65,6 @@ def after_fit(
         lost = {lost_column(NOT_FITTED): entry["n_used"], "n_used": 0} if reason else {}
         lines.append({**entry, **lost, "reason": reason})
     return lines
-
-
-def lost_by_column(frame: pd.DataFrame, needed: Mapping[str, str]) -> dict[str, Any]:
-    """The reasons of listwise deletion: ``needed`` maps a column to the words of its reason (``{"age": "no age"}``)."""
-    return {reason: frame[name].isna().to_numpy() for name, reason in needed.items()}
 
 
 def missing_table(rows: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()) -> Table:

@@ -15,10 +15,6 @@ from thalbids.types import Estimate
 if TYPE_CHECKING:
     import pandas as pd
 
-OVERLAP_COLUMNS = (
-    "participant_id", "session_id", "rater", "rater2", "tp", "fp", "fn", *METRICS, "volume_ml", "volume2_ml", "status",
-    "reason",
-)  # fmt: skip
 AGREEMENT_COLUMNS = ("rater", "rater2", "quantity", "estimate", "ci_low", "ci_high", "n", "reason")
 ALL = "all"
 

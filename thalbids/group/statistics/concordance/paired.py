@@ -17,13 +17,6 @@ from thalbids.group.statistics.testing.correction import benjamini_hochberg
 if TYPE_CHECKING:
     import pandas as pd
 
-WILCOXON = ("asymptotic", "exact")
-OVERLAP_COLUMNS = (
-    "participant_id", "session_id", "rater", "method", "tp", "fp", "fn", *METRICS, "volume_ml", "volume_rater_ml",
-    "status", "reason",
-)  # fmt: skip
-SUMMARY_COLUMNS = ("rater", "method", "metric", "n", "n_empty", "median", "q1", "q3", "ci_low", "ci_high")
-TEST_COLUMNS = ("rater", "metric", "method", "method2", "n", "n_zero", "statistic", "p", "p_fdr", "reason", "p_exact")
 LARGE = 500  # beyond this the exact distribution is a matter of minutes, and the asymptotic one the same
 SMALL = 25  # differences up to which the exact p stands beside the asymptotic one
 

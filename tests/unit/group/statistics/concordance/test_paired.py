@@ -87,7 +87,7 @@ def test_no_test_without_a_difference_or_pairs() -> None:
     nothing = paired.signed_rank(np.array([np.nan, 1.0]), np.array([1.0, np.nan]))
     assert (nothing["n"], nothing["reason"]) == (0, "no pairs")
     assert math.isnan(nothing["p"])
-    for method in paired.WILCOXON:
+    for method in ("asymptotic", "exact"):
         one = paired.signed_rank(np.array([1.0, 2.0]), np.array([1.0, 3.0]), method)
         assert (one["n"], one["n_zero"], one["reason"]) == (2, 1, "one pair differs: nothing to test")
         assert math.isnan(one["p"]) and math.isnan(one["p_exact"])
