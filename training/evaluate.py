@@ -31,7 +31,7 @@ Net = Callable[[np.ndarray], np.ndarray]
 def measure(scan: nib.Nifti1Image, centre: np.ndarray, roi: Net) -> tuple[np.ndarray, float, dict]:
     """Label mask, soft volume (mm3) and diagnostics."""
     thalami = synthal.see_thalami(scan, centre, roi)
-    soft = float((thalami.left + thalami.right).sum() * abs(np.linalg.det(scan.affine[:3, :3])))
+    soft = float(thalami.sides.sum() * abs(np.linalg.det(scan.affine[:3, :3])))
     return thalami.labels(), soft, thalami.diagnostics
 
 

@@ -77,7 +77,7 @@ def variants(scan: RealScan, centre: np.ndarray, seed: int) -> Iterator[tuple[st
 def rows_of(scan: RealScan, centre: np.ndarray, roi: Net, seed: int) -> Iterator[dict]:
     for what, image, labels in variants(scan, centre, seed):
         thalami = synthal.see_thalami(image, centre, roi)
-        mask, p = thalami.labels() > 0, np.minimum(thalami.left + thalami.right, 1)
+        mask, p = thalami.labels() > 0, thalami.probability()
         voxel = float(abs(np.linalg.det(image.affine[:3, :3])))
         yield {
             "scan": scan.name,

@@ -7,7 +7,6 @@ name, and comes back as a NIfTI image in memory with float32 data and one trustw
 
 from __future__ import annotations
 
-import gzip
 import io
 import itertools
 import logging
@@ -223,8 +222,16 @@ def save_image(
     _set_geometry(image, affine)
     image.header["descrip"] = b""
     image.header.set_slope_inter(slope, 0.0)  # with a slope set, nibabel writes the data as they are
-    _write_bytes(path, gzip.compress(image.to_bytes(), compresslevel=_GZIP_LEVEL, mtime=0))
+    image.update_header()
+    _write_bytes(path, _deflated(image.header, stored))
     return path
+
+
+def _deflated(header: nib.Nifti1Header, stored: np.ndarray) -> bytes:
+    """A ``.nii.gz`` of an array that is in the order of the file, which is not copied."""
+    head, deflate = io.BytesIO(), zlib.compressobj(_GZIP_LEVEL, wbits=31)
+    header.write_to(head)
+    return deflate.compress(head.getvalue()) + deflate.compress(stored.T.data) + deflate.flush()
 
 
 def _reordered(data: np.ndarray, out: np.ndarray) -> np.ndarray:
@@ -456,7 +463,7 @@ def _as_dtype(data: np.ndarray, dtype: np.dtype | type | str | None) -> np.ndarr
             raise ValueError(f"fractions cannot be written as {dtype}")
         if data.size and (data.min() < limits.min or data.max() > limits.max):
             raise ValueError(f"values {data.min()} to {data.max()} do not fit {dtype}")
-    return data.astype(dtype)
+    return data.astype(dtype, copy=False)
 
 
 def _smallest_integer(data: np.ndarray) -> np.dtype:

@@ -142,7 +142,7 @@ class Orientation:
         affine = np.asarray(img.affine) @ inv_ornt_aff(back, img.shape)
         if data.shape != tuple(self.shape) or np.abs(affine - np.array(self.affine)).max() > 1e-2:
             raise ValueError(f"image of shape {img.shape} is not on the reoriented grid of a {self.shape} image")
-        return nib.Nifti1Image(np.ascontiguousarray(data), np.array(self.affine))
+        return nib.Nifti1Image(data, np.array(self.affine))
 
     def to_json(self) -> dict[str, object]:
         """Plain dictionary for a JSON sidecar."""

@@ -148,12 +148,20 @@ def part(
     data: np.ndarray, affine: np.ndarray, grid: np.ndarray, shape: tuple[int, ...], aside: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The part of a scan that a grid of `shape` voxels sees, and `aside` voxels of the grid around it; its affine."""
+    box, moved = near(data.shape, affine, grid, shape, aside)
+    return data[box], moved
+
+
+def near(
+    size: tuple[int, ...], affine: np.ndarray, grid: np.ndarray, shape: tuple[int, ...], aside: float
+) -> tuple[tuple[slice, ...], np.ndarray]:
+    """Where in a scan of `size` the part lies that :func:`part` gives; at least one voxel of it. And its affine."""
     corners = corners_through(np.linalg.inv(affine) @ grid, shape, aside)
-    low = np.clip(np.floor(corners.min(1)).astype(int), 0, np.array(data.shape) - 1)
-    high = np.clip(np.ceil(corners.max(1)).astype(int) + 1, low + 1, data.shape)
+    low = np.clip(np.floor(corners.min(1)).astype(int), 0, np.array(size) - 1)
+    high = np.clip(np.ceil(corners.max(1)).astype(int) + 1, low + 1, size)
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ low
-    return data[tuple(slice(a, b) for a, b in zip(low, high, strict=True))], moved
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True)), moved
 
 
 def inside(index: np.ndarray, shape: tuple[int, ...], limits: tuple[int, ...]) -> np.ndarray:

@@ -259,7 +259,7 @@ def places_of(thalami: np.ndarray, grid: np.ndarray) -> dict[str, landmarks.Side
 
 def is_stripped(tissue: np.ndarray, affine: np.ndarray, head: Look) -> bool:
     """Whether the shell around the brain where the scalp should be is nearly empty; `tissue`: what is not air."""
-    share, at = boxes.average_blocks(tissue.astype(np.float32), affine, HEAD_SPACING)
+    share, at = boxes.average_blocks(tissue, affine, HEAD_SPACING)
     filled = boxes.sample(share, at, head.grid, HEAD_SHAPE, 1) >= 0.5
     return empty_shell(filled[head.seen], head.distance[head.seen])
 
@@ -284,7 +284,7 @@ def contact(mask: np.ndarray, seen: np.ndarray) -> float:
 def from_brain(brain: np.ndarray) -> np.ndarray:
     """Distance (mm, negative inside) from the brain's hull: its largest component with the sulci closed over 9 mm."""
     core = np.pad(largest(ndimage.binary_opening(brain >= 0.5)), 6)
-    closed = ndimage.binary_fill_holes(ndimage.binary_closing(core, iterations=3))[6:-6, 6:-6, 6:-6]
+    closed = fill_holes(ndimage.binary_closing(core, iterations=3))[6:-6, 6:-6, 6:-6]
     if not closed.any():
         return np.full(brain.shape, np.inf, np.float32)
     distance = ndimage.distance_transform_edt(~closed) - ndimage.distance_transform_edt(closed)

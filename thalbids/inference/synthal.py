@@ -42,11 +42,13 @@ Net = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Thalami:
-    """What the second network sees, on the grid of the scan.
+    """What the second network sees, in a part of the scan; elsewhere there is nothing.
 
     Attributes
     ----------
-    left, right : float32 probabilities (x, y, z)
+    sides : float32 probabilities of left and right (2, x, y, z), on the grid of the scan
+    part : where in the scan they lie
+    shape : of the scan
     centre : world position of the middle of the box that was looked at
     diagnostics : ``flip_dice`` (agreement of the mask with that of the mirrored box), ``confidence`` (mean probability
         inside the mask, scaled so that 1 is certain), ``in_view`` (share of the mask that lies inside the scan),
@@ -54,16 +56,25 @@ class Thalami:
         thalami), ``settled`` (the box stopped moving)
     """
 
-    left: np.ndarray
-    right: np.ndarray
+    sides: np.ndarray
+    part: tuple[slice, ...]
+    shape: tuple[int, ...]
     centre: np.ndarray
     diagnostics: dict[str, float | bool] = field(default_factory=dict)
 
     def labels(self) -> np.ndarray:
-        """uint8 labels 10 (left) and 49 (right) where both sides together reach one half."""
-        out = np.zeros(self.left.shape, np.uint8)
-        inside = self.left + self.right >= 0.5
-        out[inside] = np.where(self.left[inside] >= self.right[inside], 10, 49)
+        """uint8 labels of the scan: 10 (left) and 49 (right) where both sides together reach one half."""
+        left, right = self.sides
+        return self.in_scan(np.where(left + right >= 0.5, np.where(left >= right, 10, 49), 0).astype(np.uint8))
+
+    def probability(self) -> np.ndarray:
+        """float32 probabilities of either side, of the scan."""
+        return self.in_scan(np.minimum(self.sides.sum(0), 1))
+
+    def in_scan(self, values: np.ndarray) -> np.ndarray:
+        """Values (x, y, z) of the part, on the whole grid of the scan."""
+        out = np.zeros(self.shape, values.dtype)
+        out[self.part] = values
         return out
 
 
@@ -80,6 +91,8 @@ def see_thalami(
     box = settle(net, data, affine, centre) if box is None else box
     data, affine = boxes.part(data, affine, box.grid(), ROI_SHAPE, ASIDE)
     noise = relative_noise(data)
+    if noise > LITTLE_NOISE:  # what `settle` saw last is the scan as it is
+        box = replace(box, seen=None)
     thalami = look(image, without_much_noise(data, noise), affine, box, net, LOOKS if flip else LOOKS[:1])
     return replace(thalami, diagnostics=thalami.diagnostics | {"noise": noise})
 
@@ -113,34 +126,43 @@ def look(
     image: nib.Nifti1Image, data: np.ndarray, affine: np.ndarray, box: OrientedBox, net: Net, looks: Sequence[Look]
 ) -> Thalami:
     """The mean over looks into a box, on the grid of `image`; they see `data`, of `affine`."""
-    sides, masks = np.zeros((2, *image.shape), np.float32), []
+    near, near_affine = boxes.near(image.shape, image.affine, box.grid(), ROI_SHAPE, ASIDE)
+    size = tuple(side.stop - side.start for side in near)
+    sides = np.zeros((2, *size), np.float32)
+    masks: list[np.ndarray] = []
     before = None
     for angles, mirror in looks:
         if angles != before:  # the mirrored look is one into the same box
             grid = box.grid(Rotation.from_euler("xyz", angles, degrees=True).as_matrix())
             x = normalise(boxes.sample(data, affine, grid, ROI_SHAPE, 3))
             before = angles
-        seen = mirrored(net, x) if mirror else net(x)[[ROI_LEFT, ROI_RIGHT]]
+        if box.seen is not None and not masks:
+            seen = box.seen
+        else:
+            seen = mirrored(net, x) if mirror else net(x)[[ROI_LEFT, ROI_RIGHT]]
         cleaned = clean(seen)
         masks.append(seen.sum(0) >= 0.5)
         if len(masks) == 1:
             told = certainty(cleaned, grid, affine, data.shape)
         for side, q in enumerate(cleaned):
-            part, values = boxes.back_in_box(q, grid, image.shape, image.affine)
+            part, values = boxes.back_in_box(q, grid, size, near_affine)
             sides[side][part] += values / len(looks)
     agreement = dice(*masks[:2]) if len(masks) > 1 else 1.0
     spread = relative_sd([int(mask.sum()) for mask in masks])
     diagnostics = {"flip_dice": agreement, "settled": box.settled, "spread": spread} | told
-    return Thalami(sides[0], sides[1], box.centre, diagnostics)
+    return Thalami(sides, near, image.shape, box.centre, diagnostics)
 
 
 @dataclass(frozen=True)
 class OrientedBox:
-    """Where the second network looks: its middle (world, mm), its axes as columns, and whether it came to rest."""
+    """Where the second network looks: its middle (world, mm), its axes as columns, whether it came to rest, and what
+    the network sees there (probabilities of left and right, x, y, z), where it has looked.
+    """
 
     centre: np.ndarray
     axes: np.ndarray
     settled: bool = False
+    seen: np.ndarray | None = None
 
     @property
     def axes_at_rest(self) -> np.ndarray | None:
@@ -162,7 +184,8 @@ def settle(net: Net, data: np.ndarray, affine: np.ndarray, centre: np.ndarray) -
     for left in reversed(range(MOVES)):
         grid = box.grid()
         values = normalise(boxes.sample(data, affine, grid, ROI_SHAPE, 3))
-        sides = clean(net(values)[[ROI_LEFT, ROI_RIGHT]])
+        seen = net(values)[[ROI_LEFT, ROI_RIGHT]]
+        box, sides = replace(box, seen=seen), clean(seen)
         # both sides together, because a wide third ventricle leaves the thalami apart
         if sides.sum() < FOUND_MM3:
             break

@@ -67,7 +67,7 @@ def _segmentation(
 ) -> Segmentation:
     thalami = synthal.see_thalami(image, centre, roi, flip=flip, box=box)
     labels = thalami.labels()
-    sides = [float(p.sum(dtype=np.float64)) for p in (thalami.left, thalami.right)]
+    sides = [float(p.sum(dtype=np.float64)) for p in thalami.sides]
     seen = thalami.diagnostics
     if (
         not (labels == 10).any()
@@ -82,7 +82,7 @@ def _segmentation(
             "matter?",
         )
     voxel = float(abs(np.linalg.det(image.affine[:3, :3])))
-    probability = np.minimum(thalami.left + thalami.right, 1)
+    probability = thalami.probability()
     expected = uncertainty(
         labels != 0,
         probability,

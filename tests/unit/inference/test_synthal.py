@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -54,7 +56,7 @@ def test_volume_side_and_place_in_every_orientation(orientation: str) -> None:
     labels = found.labels()
     voxel = abs(np.linalg.det(image.affine[:3, :3]))
     assert (labels > 0).sum() * voxel == pytest.approx(TRUE_MM3, rel=0.02)
-    assert (found.left + found.right).sum() * voxel == pytest.approx(TRUE_MM3, rel=0.02)
+    assert found.sides.sum() * voxel == pytest.approx(TRUE_MM3, rel=0.02)
     for label, centre in ((10, LEFT), (49, RIGHT)):
         at = nib.affines.apply_affine(image.affine, np.argwhere(labels == label).mean(0))
         assert at == pytest.approx(centre, abs=0.3)
@@ -80,11 +82,26 @@ def test_a_box_that_came_to_rest_need_not_be_looked_for_again() -> None:
     box = synthal.box_at(image, centre, position_net)
     assert box.axes_at_rest is not None and np.linalg.norm(box.centre - MIDDLE) < 3
     again = synthal.see_thalami(image, centre, counting, box=box)
-    assert np.array_equal(again.left, whole.left) and np.array_equal(again.right, whole.right)
+    assert np.array_equal(again.sides, whole.sides) and again.part == whole.part
     assert again.diagnostics == whole.diagnostics
-    assert len(asked) == len(synthal.LOOKS)
-    assert np.array_equal(asked[1], asked[0][::-1])  # the mirrored look is one into the same box
+    assert len(asked) == len(synthal.LOOKS) - 1  # what came to rest has seen the first
+    synthal.see_thalami(image, centre, counting, box=replace(box, seen=None))
+    first, second = asked[len(synthal.LOOKS) - 1 :][:2]
+    assert np.array_equal(second, first[::-1]) and np.array_equal(second, asked[0])  # mirrored, into the same box
     assert synthal.box_at(image, MIDDLE + [0, 0, 400], position_net).axes_at_rest is None
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_the_part_of_a_scan_that_is_answered_for_holds_every_look(orientation: str) -> None:
+    image = head(orientation)
+    box = synthal.OrientedBox(MIDDLE, Rotation.from_euler("xyz", (9, -7, 5), degrees=True).as_matrix())
+    part, _ = boxes.near(image.shape, image.affine, box.grid(), synthal.ROI_SHAPE, synthal.ASIDE)
+    outside = np.ones(image.shape, bool)
+    outside[part] = False
+    for angles, _ in synthal.LOOKS:
+        grid = box.grid(Rotation.from_euler("xyz", angles, degrees=True).as_matrix())
+        seen = boxes.back(np.ones(synthal.ROI_SHAPE, np.float32), grid, image.shape, image.affine)
+        assert seen[part].any() and not seen[outside].any()
 
 
 def test_a_thalamus_at_the_edge_of_the_scan_is_seen_as_cut() -> None:
