@@ -58,6 +58,7 @@ class Reporter:
         self.results: list[StepResult] = []
         self._stream = sys.stderr if stream is None else stream
         self._last_words: list[str] = []
+        self._causes: dict[str, str] = {}  # what blocked steps say -> the same without the reason, told before
         self._bar = _Bar(self._stream) if self._stream.isatty() else None
         self._verbose, self._start, self._total, self._closed = verbose, time.monotonic(), 0, False
         self._terse = terse and not verbose
@@ -90,10 +91,13 @@ class Reporter:
         if traceback:
             result = replace(result, traceback=self._save_traceback(result.name, traceback))
         self.results.append(result)
+        if result.status in ("failed", "lost", "excluded"):
+            self._causes[f"{result.name} {result.status}: {result.reason}"] = f"{result.name} {result.status}"
         level = logging.ERROR if result.crashed else logging.INFO
         number = f"[{len(self.results)}/{self._total}] " if self._total else ""
         quiet = result.cached or ((self._bar is not None or self._terse) and not result.crashed)
-        self.log(level, number + _line(result), shown=not quiet or self._verbose > 0)
+        told = replace(result, reason=self._causes.get(result.reason, result.reason))  # a cause is said once
+        self.log(level, number + _line(told), shown=not quiet or self._verbose > 0)
         if self._bar:
             self._bar.draw(self.results, self._total, "")
         elif self._terse and _tenths(len(self.results), self._total) > _tenths(len(self.results) - 1, self._total):

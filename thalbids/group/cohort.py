@@ -60,6 +60,7 @@ class Cohort:
     conflicts : where clinical tables disagree, as in ``group_conflicts.tsv``.
     notes : what was found, repaired or left out, for the terminal and the report; warnings start with ``warning:``.
     lost : those of the notes that tell of people whom a mistake in the data costs: the run ends with 1.
+    pressing : further notes that stand at the top of the page, as those of ``lost`` do.
     icv : every intracranial volume of the derivatives: participant_id, session_id, source, icv_ml, status.
     documents : the QC document of each session that has a readable one, by participant and session.
     changes : changes between two visits that were measured by registration: participant, sessions, ``method`` (whose
@@ -82,6 +83,7 @@ class Cohort:
     columns_found: Mapping[str, Sequence[str]] = field(default_factory=dict)
     columns_unused: Sequence[str] = ()
     lost: Sequence[str] = ()
+    pressing: Sequence[str] = ()
     icv: Sequence[Mapping[str, Any]] = ()
     documents: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     changes: pd.DataFrame | None = None

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from thalbids.files import read_json
 from thalbids.group.analysis import Analysis
-from thalbids.group.intake.trust import SEVERAL_LABELS
 from thalbids.group.registry import ANALYSES
 from thalbids.methods.registry import methods
 from thalbids.reports import boilerplate, boilerplate_facts
@@ -23,7 +22,9 @@ PAPER = (
 )  # fmt: skip
 
 
-def write(out_dir: Path, settings: str, notes: Iterable[str] = (), nprocs: int = 1) -> list[Path]:
+def write(
+    out_dir: Path, settings: str, notes: Iterable[str] = (), nprocs: int = 1, pressing: Iterable[str] = ()
+) -> list[Path]:
     """Write ``group.html``, ``group_figures/`` and ``logs/CITATION.*``.
 
     Parameters
@@ -32,6 +33,7 @@ def write(out_dir: Path, settings: str, notes: Iterable[str] = (), nprocs: int =
     settings : TOML text of the run's settings
     notes : what was found, repaired or left out
     nprocs : processes that draw the figures
+    pressing : those of the notes that stand at the top of the page
 
     Returns
     -------
@@ -40,13 +42,13 @@ def write(out_dir: Path, settings: str, notes: Iterable[str] = (), nprocs: int =
     tables = Tables(out_dir)
     paragraphs = boilerplate_facts.both(out_dir, methods().values(), tables)
     notes = list(notes)
-    pressing = [note.removeprefix("warning: ") for note in notes if SEVERAL_LABELS in note]
+    first = [note.removeprefix("warning: ") for note in pressing]
     provenance: dict[str, Mapping[str, object] | str] = {"Versions": boilerplate_facts.programs(), "Settings": settings}
     provenance |= {"Notes of the run": "\n".join(notes)} if notes else {}
     versions = {str(tool["Name"]): tool.get("Version", "") for tool in _generated_by(out_dir)}
     provenance |= {"Programs that made the masks": versions} if versions else {}
     pages = write_group_report(
-        tables, story(ANALYSES), provenance, paragraphs, nprocs, simulated=_simulated(out_dir), pressing=pressing
+        tables, story(ANALYSES), provenance, paragraphs, nprocs, simulated=_simulated(out_dir), pressing=first
     )
     return [*pages, *boilerplate.write(paragraphs, out_dir / "logs")]
 

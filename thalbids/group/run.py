@@ -13,6 +13,7 @@ from thalbids.bids.tabular.tables import Table
 from thalbids.errors import NoInputError, ThalbidsError, without_folders
 from thalbids.files import write_text
 from thalbids.group import plan
+from thalbids.group.analyses.masks.manual import check_manual
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.describing import clinical_lines, describe, fitted_lines, lost_lines, shown, tables_line
@@ -24,6 +25,7 @@ from thalbids.methods.registry import check_given, check_places
 from thalbids.settings import Settings
 
 LOG = logging.getLogger(__name__)
+LOGS = Path("logs") / "group"
 
 
 def group(
@@ -49,6 +51,7 @@ def group(
         settings, fixed, before = plan.follow(follow, settings)
     check_given(settings.inputs.derivatives)
     check_places({**settings.inputs.derivatives, "PBVC table": settings.siena.table})
+    check_manual(settings.inputs.derivatives)
     out_dir = out_dir.absolute()
     check_output(out_dir, bids_dir)
     try:
@@ -70,15 +73,17 @@ def group(
         tables.append(plan.deviations(fixed, before, tables))
     write_all(tables, out_dir)
     notes = [*cohort.notes, *(note for table in tables for note in table.notes), *problems]
-    write_text(out_dir / "logs" / "group" / "settings.toml", settings.to_toml())
-    write_text(out_dir / "logs" / "group" / "notes.txt", "".join(f"{note}\n" for note in notes))
+    pressing = [*cohort.lost, *cohort.pressing]
+    write_text(out_dir / LOGS / "settings.toml", settings.to_toml())
+    for name, lines in (("notes.txt", notes), ("pressing.txt", pressing)):
+        write_text(out_dir / LOGS / name, "".join(f"{line}\n" for line in lines))
     for note in [*shown(notes), *fitted_lines(tables)] if not terse else problems:
         print(note)
     if settings.outputs.report:
         from thalbids.group import reporting
 
         kept = without_folders(settings.to_toml())
-        page = reporting.write(out_dir, kept, notes, settings.run.nprocs)[0]
+        page = reporting.write(out_dir, kept, notes, settings.run.nprocs, pressing)[0]
         if not terse:
             print(f"report: {page}")
             if has_norms(tables) and any(out_dir.glob("sub-*.html")):
@@ -112,10 +117,13 @@ def report_again(out_dir: Path, settings: Settings) -> int:
         )
     from thalbids.group import reporting
 
-    kept, told = (out_dir / "logs" / "group" / name for name in ("settings.toml", "notes.txt"))
+    kept = out_dir / LOGS / "settings.toml"
     earlier = kept.read_text(encoding="utf-8") if kept.is_file() else settings.to_toml()
-    notes = told.read_text(encoding="utf-8").splitlines() if told.is_file() else []
-    print(f"report: {reporting.write(out_dir, without_folders(earlier), notes, settings.run.nprocs)[0]}")
+    notes, pressing = (
+        path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        for path in (out_dir / LOGS / name for name in ("notes.txt", "pressing.txt"))
+    )
+    print(f"report: {reporting.write(out_dir, without_folders(earlier), notes, settings.run.nprocs, pressing)[0]}")
     return 0
 
 

@@ -200,7 +200,7 @@ def _nifti_affine(header: nib.Nifti1Header, shape: tuple[int, ...]) -> tuple[np.
                 "The qform of the header is no rotation of finite numbers.", "Convert the image again from its source."
             )
         return qform, ()
-    if qform is None:
+    if qform is None or not pixdim.all():
         return sform, ("the qform is damaged: the sform was used",)
     distance = _largest_distance(sform, qform, shape)
     if distance <= SAME_PLACE_MM:

@@ -34,14 +34,14 @@ def grid_around(
 
 def without_padding(data: np.ndarray) -> np.ndarray:
     """The scan with its padding as 0: the one value of all eight corners, where at least a twentieth has it."""
-    padding = _padding(data)
-    return data if padding is None else np.where(padding, np.float32(0), data)
+    return _emptied(data, _padding(data))
 
 
 def without_background(data: np.ndarray) -> np.ndarray:
     """The scan with its padding as 0, counted from 0. Not for images whose values mean something."""
-    offset = offset_of(data)
-    return data - np.float32(offset) if offset else without_padding(data)
+    padding = _padding(data)
+    offset = _offset(data, padding)
+    return data - np.float32(offset) if offset else _emptied(data, padding)
 
 
 def offset_of(data: np.ndarray) -> float:
@@ -49,7 +49,14 @@ def offset_of(data: np.ndarray) -> float:
 
     Told by padding above which the rest begins close, or by air far below 0.
     """
-    padding = _padding(data)
+    return _offset(data, _padding(data))
+
+
+def _emptied(data: np.ndarray, padding: np.ndarray | None) -> np.ndarray:
+    return data if padding is None else np.where(padding, np.float32(0), data)
+
+
+def _offset(data: np.ndarray, padding: np.ndarray | None) -> float:
     if padding is None:
         level = float(np.median(_outermost(data)))
         return level if level < 0 and -level > OFFSET * float(np.percentile(data - level, 98)) else 0.0

@@ -24,6 +24,7 @@ class Rule:
     severity : ``check`` or ``distrust``
     scale : what value and limit are multiplied by in the text (mm^3 to mL: 0.001)
     digits : decimals in the text
+    by_brain : the measure counts from the middle of the brain mask, which moves where the field of view cuts the head
     """
 
     name: str
@@ -35,6 +36,7 @@ class Rule:
     severity: str = CHECK
     scale: float = 1.0
     digits: int = 1
+    by_brain: bool = False
 
     def flag(self, measures: Mapping[str, Any]) -> dict[str, Any] | None:
         """The flag that these measures raise; None when the measure is plausible or has no value."""
@@ -89,7 +91,7 @@ def _side_rules(side: str) -> tuple[Rule, ...]:
         Rule(
             f"centre_distance_{side}", f"centre_distance_{side}_mm", None, 14.0,
             f"The centre of the {side} thalamus lies {{value}} mm from where the brain mask puts it.",
-            "Check the brain mask and the outline: the mask may sit on another structure.", DISTRUST,
+            "Check the brain mask and the outline: the mask may sit on another structure.", DISTRUST, by_brain=True,
         ),
     )  # fmt: skip
 
@@ -132,7 +134,7 @@ COMMON_RULES = (
         "centre_distance", "centre_distance_mm", None, 12.0,
         "The centre of the mask lies {value} mm from where the brain mask puts the thalami.",
         "Check the brain mask and the outline: the mask may sit on another structure, or the head is cut off.",
-        DISTRUST,
+        DISTRUST, by_brain=True,
     ),
     Rule(
         "inside_brain", "inside_brain_fraction", 0.95, None,
@@ -239,7 +241,8 @@ def mask_flags(measures: Mapping[str, Any], *, cut_off: bool = False) -> list[di
     if empty is not None:
         return [empty]
     sided = measures.get("volume_left_mm3") is not None
-    flags = apply((*(SIDED_RULES if sided else UNSIDED_RULES), *COMMON_RULES), measures)
+    rules = (*(SIDED_RULES if sided else UNSIDED_RULES), *COMMON_RULES)
+    flags = apply(rules, measures)
     if any(flag["rule"] == "centre_distance" for flag in flags):  # says the same of both sides
         flags = [flag for flag in flags if flag["rule"] not in ("centre_distance_left", "centre_distance_right")]
     if cut_off and not unsure(flags):
@@ -247,7 +250,8 @@ def mask_flags(measures: Mapping[str, Any], *, cut_off: bool = False) -> list[di
             "severity": CHECK,
             "advice": "The field of view cuts the brain, which moves its middle: look at the outline.",
         }
-        flags = [flag | mild if flag["rule"].startswith("centre_distance") else flag for flag in flags]
+        moved = {rule.name for rule in rules if rule.by_brain}
+        flags = [flag | mild if flag["rule"] in moved else flag for flag in flags]
     return flags
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from thalbids import families
@@ -293,9 +293,9 @@ class Words:
         }
 
     def registrations(self) -> list[dict[str, Any]]:
-        """Every strategy that was tried for every image, and the choice."""
+        """Every strategy that was tried for every image, and the choice; not of an image that none was tried for."""
         out = []
-        for entry in self.document.get("Registrations", ()):
+        for entry in filter(lambda entry: entry["attempts"], self.document.get("Registrations", ())):
             attempts = [
                 {
                     "strategy": a["strategy"], "interpolation": a["interpolation"],
@@ -316,7 +316,7 @@ class Words:
         return out
 
     def failures(self, more: Sequence[tuple[str, str]]) -> list[tuple[str, str, str]]:
-        """What is missing, failed or excluded: (what, how, why), each thing once."""
+        """What is missing, failed or excluded: (what, how, why), each thing and each reason once."""
         failures: dict[str, tuple[str, str, str]] = {}
         images = self.document.get("Images", {})
         reference = self.document.get("Reference")  # first: everything waits for it
@@ -332,14 +332,28 @@ class Words:
         for entry in self.document.get("Missing", ()):
             failures.setdefault(entry["item"], (image_name(entry["item"]), "missing", entry["reason"]))
         rows = list(failures.values())
-        said = {(what, why) for what, _, why in rows}
-        return rows + [(what, "failed", why) for what, why in more if (what, why) not in said]
+        for what, why in more:  # steps
+            if not any(why == row[2] and what.endswith((name, row[0])) for name, row in failures.items()):
+                rows.append((what, "failed", why))
+        said = {why for _, _, why in rows}
+        return [(what, how, _without_cause(why, said)) for what, how, why in rows]
 
     def notes(self) -> list[str]:
         """What was decided or repaired, for the session and for its images."""
         images = self.document.get("Images", {})
         lines = [f"{image_name(name)}: {note}" for name, image in images.items() for note in image.get("notes", ())]
         return [*self.document.get("Notes", ()), *lines]
+
+
+def _without_cause(why: str, said: Collection[str]) -> str:
+    """Why something is not there, without the reason of what it waited for where that is said anyway.
+
+    Examples
+    --------
+    >>> _without_cause("sub-01 register FLAIR failed: it is 4-D.", ["it is 4-D."])
+    'sub-01 register FLAIR failed'
+    """
+    return next((why.removesuffix(f": {cause}") for cause in said if cause and why.endswith(f": {cause}")), why)
 
 
 def _said(value: object) -> str:

@@ -55,6 +55,10 @@ def test_the_last_lines_say_what_failed_and_why(out):
     assert lines[-1].startswith("1 ok, 1 cached, 1 excluded, 1 blocked, 1 failed; ")
     assert lines[-1].endswith(f"log: logs/{reporter.directory.name} in the output folder")
     assert not any("s1 b" in line for line in lines)
+    assert "[4/5] blocked s2 b: s2 a failed" in lines  # the reason stands in the line above
+    assert json.loads((reporter.directory / "summary.json").read_text())["steps"][3]["reason"].endswith(
+        "out of memory."
+    )
 
 
 def test_a_terse_run_shows_ten_lines_and_what_went_wrong(out):

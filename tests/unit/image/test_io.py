@@ -389,6 +389,7 @@ def test_all_the_bytes_that_follow_are_counted_and_not_only_those_that_were_read
 
 @pytest.mark.parametrize(("field", "note"), [
     ({"q": (268, struct.pack("<f", np.nan))}, "the qform is damaged: the sform was used"),
+    ({"zooms": (80, struct.pack("<fff", 0, 0, 0))}, "the qform is damaged: the sform was used"),
     ({"s": (292, struct.pack("<f", 1e30))}, "the sform lies metres away from the scanner: the qform was used"),
 ])  # fmt: skip
 def test_one_geometry_that_is_damaged_gives_way_to_the_other(tmp_path, field, note):

@@ -55,3 +55,22 @@ def test_scaling_and_provenance() -> None:
         {"heading": "V", "rows": [("x", "1")], "text": ""}, {"heading": "S", "rows": None, "text": "text"},
     ]  # fmt: skip
     assert (image_name("R1map"), image_name("FLAIR")) == ("R1 map", "FLAIR")
+
+
+def test_the_reason_of_a_refused_image_is_said_once() -> None:
+    why = "sub-1_FLAIR.nii.gz: 3 volumes."
+    document = {
+        "Images": {"FLAIR": {"status": "failed", "reason": why}},
+        "Registrations": [{"image": "FLAIR", "excluded": True, "reason": why, "chosen": None, "attempts": []}],
+        "Masks": {
+            "synthalFLAIR": {"status": "failed", "reason": f"sub-1 register FLAIR failed: {why}"},
+            "synthalT1w": {"status": "ok", "reason": ""},
+        },
+    }
+    words = Words(document, {"synthalFLAIR": "SynThal FLAIR", "synthalT1w": "SynThal T1w"})
+    assert words.failures([("register FLAIR", why), ("brain DBSegment", why)]) == [
+        ("FLAIR", "excluded", why),
+        ("SynThal FLAIR", "failed", "sub-1 register FLAIR failed"),
+        ("brain DBSegment", "failed", why),  # another thing, which happens to say the same
+    ]
+    assert words.registrations() == []

@@ -33,7 +33,7 @@ from thalbids.bids.tabular.near_labels import partners, told
 from thalbids.bids.tabular.own import VISIT_COLUMNS, own_columns
 from thalbids.errors import NoInputError, UsageError, some
 from thalbids.group.cohort import PBVC_COLUMNS, VOLUME_COLUMNS, Cohort, check_pair
-from thalbids.group.intake import rescans, scanners, trust
+from thalbids.group.intake import failed, rescans, scanners, trust
 from thalbids.group.modelling import sites
 from thalbids.raters import summary
 from thalbids.settings import Settings, unknown_name
@@ -170,12 +170,14 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         sessions.setdefault(place.participant_id, []).append(place.session_id)
     together = visits(clinical, sessions, {*settings.group.outcomes, *settings.group.outcomes_change})
     unreadable = trust.unreadable_folders(out_dir, inputs.participant_label)
-    lost = [*nearly(clinical, sessions), *unlisted(clinical, sessions), *unreadable]
+    lost = [*nearly(clinical, sessions), *unlisted(clinical, sessions), *unreadable, *failed.sessions(read.rows)]
     notes = [*read.notes, *clinical.notes, *together.notes, *lost, *_told(clinical, sessions, together.conflicts)]
     if gone:
         kept = "They are kept (group.keep_removed)." if settings.group.keep_removed else "They are left out."
         notes.append(removal_note(gone, kept))
-    notes += trust.same_scans(places)
+    documents = read_documents(places)
+    pressing = [*trust.same_scans(places), *failed.images(documents)]
+    notes += pressing
     words = [name for name, number in clinical.own.items() if not number]
     visit_frame = frame_of(together.rows, (*VISIT_COLUMNS, *clinical.own), words)
     icv_found, icv_notes = read_icv(places)
@@ -202,7 +204,7 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         conflicts=pd.DataFrame(together.conflicts), places=places,
         notes=[*notes, *icv_notes, *pbvc_notes, *change_notes],
         columns_found=clinical.found, columns_unused=clinical.unused, lost=lost,
-        documents=read_documents(places), icv=icv_found,
+        pressing=pressing, documents=documents, icv=icv_found,
         changes=frame_of(changes, CHANGES, ("measure", "comparable", "remark")),
     )  # fmt: skip
     for name in settings.group.sample_methods:

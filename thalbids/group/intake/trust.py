@@ -29,7 +29,6 @@ TABLES = (  # and where their records are
 )
 NEEDED = {"method", "volume_mm3"}  # columns of a table of volumes
 MEND = "run participant again"
-SEVERAL_LABELS = "one scan under several labels"
 
 
 def distrusted(out_dir: Path, places: Sequence[Place], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -220,7 +219,9 @@ def same_scans(places: Sequence[Place]) -> list[str]:
                 if name.endswith(f"_{place.reference}.nii.gz"):
                     by_digest.setdefault(str(digest), []).append(place.name)
     groups = [names for names in by_digest.values() if len(names) > 1]
-    return [f"warning: {SEVERAL_LABELS}: {' = '.join(names)}. They count several times." for names in groups]
+    return [
+        f"warning: one scan under several labels: {' = '.join(names)}. They count several times." for names in groups
+    ]
 
 
 def _digest(path: Path) -> str | None:

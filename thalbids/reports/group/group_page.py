@@ -84,7 +84,7 @@ def write_group_report(
         sections=[part for part in parts if not part["nothing"]],
         without=[part for part in parts if part["nothing"]],
         headlines=headlines(sections),
-        first=[*(Line("provenance", "The people", note) for note in pressing[:MOST_PRESSING]), *warnings(sections)],
+        first=[*_notes(pressing), *warnings(sections)],
         paragraph=methods_paragraph.html() if methods_paragraph is not None else None,
         references=methods_paragraph.references() if methods_paragraph is not None else [],
         provenance=text.provenance(provenance),
@@ -120,6 +120,13 @@ class Line:
 def headlines(sections: Sequence[Section]) -> list[Line]:
     """The first sentence of each section that has one, in the order of the page."""
     return [Line(item.key, item.title, item.says[0]) for item in sections if item.says and not item.nothing]
+
+
+def _notes(pressing: Sequence[str]) -> list[Line]:
+    """Notes of the run for the top of the page, and how many more there are."""
+    more = len(pressing) - MOST_PRESSING
+    told = [*pressing[:MOST_PRESSING], *([f"... and {more} more, see the notes of the run."] if more > 0 else [])]
+    return [Line("provenance", "The people", note) for note in told]
 
 
 def warnings(sections: Sequence[Section]) -> list[Line]:

@@ -108,8 +108,8 @@ def shared(sessions: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
 def with_a_volume(
     rows: Sequence[Mapping[str, Any]], failures: Sequence[tuple[str, str, str]]
 ) -> list[Mapping[str, Any]]:
-    """The rows of the volume table without those of masks that are missing and are named among the failures: what a
-    session lacks is said once, not in rows of dashes.
+    """The rows of the volume table without those of masks that are missing or failed and are named among the failures:
+    what a session lacks is said once, not in rows of dashes.
 
     Examples
     --------
@@ -117,8 +117,8 @@ def with_a_volume(
     >>> with_a_volume(rows, [("B", "missing", "no FLAIR")])
     [{'label': 'A', 'status': 'ok'}, {'label': 'C', 'status': 'missing'}]
     """
-    named = {what for what, how, _ in failures if how == "missing"}
-    return [row for row in rows if row["status"] != "missing" or row["label"] not in named]
+    named = {(what, how) for what, how, _ in failures if how in ("missing", "failed")}
+    return [row for row in rows if (row["label"], row["status"]) not in named]
 
 
 def grouped(failures: Sequence[tuple[str, str, str]]) -> list[dict[str, str]]:

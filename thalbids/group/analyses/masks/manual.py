@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thalbids.errors import some
+from thalbids.errors import UsageError, some
 from thalbids.group.analyses.description import descriptives
 from thalbids.group.analyses.masks import pictures
 from thalbids.group.analysis import Analysis
@@ -69,6 +69,30 @@ def tables(cohort: Cohort) -> list[Table]:
     ]
 
 
+def check_manual(given: Mapping[str, Path]) -> None:
+    """Refuse a dataset of manual masks (``--derivatives``) in which there is not one: nothing would be compared.
+
+    Raises
+    ------
+    UsageError
+        With the names of files that may have been meant.
+    """
+    for name, path in given.items():
+        if not name.lower().startswith(MANUAL):
+            continue
+        places = find_places(path)
+        if any(place.masks() for place in places):
+            continue
+        wrong = [file for place in places for file in place.misnamed()]
+        meant = f" Not read for their names: {some(wrong)}." if wrong else ""
+        raise UsageError(
+            f"--derivatives {name}: no mask is named like "
+            f"sub-01/[ses-1/]anat/sub-01_[ses-1_]label-thalamus_desc-LABEL_mask.nii.gz.{meant}",
+            "Give the folder that holds sub-01 ... of the masks, name them so, or leave the option out.",
+            path,
+        )
+
+
 def find_manual(cohort: Cohort) -> Manual:
     """Every mask of the datasets ``manual``, ``manual2`` ... of ``--derivatives``, per session of the cohort.
 
@@ -86,10 +110,7 @@ def find_manual(cohort: Cohort) -> Manual:
     named = _rater_names(labels)
     for name, places in placed.items():
         if not places:
-            manual.notes.append(
-                f"warning: --derivatives {name}: no mask is named like "
-                "sub-01/[ses-1/]anat/sub-01_[ses-1_]label-thalamus_desc-manual_mask.nii.gz."
-            )
+            manual.notes.append(f"warning: --derivatives {name}: it has no mask of the people and sessions asked for.")
         wrong = [file for place in every[name] for file in place.misnamed()]
         if wrong:
             manual.notes.append(

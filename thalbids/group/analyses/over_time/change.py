@@ -373,6 +373,7 @@ def _words(status: object, reason: object) -> str:
     return f"{status} ({reason})" if isinstance(reason, str) and reason else status
 
 
+EVERY_PAIR = "; every pair, also those that cannot be compared"
 LEAST_PAIRS = 6  # the smallest exact two-sided p of a signed-rank test is 2 / 2^n
 
 
@@ -384,19 +385,14 @@ def section(tables: Tables) -> Section:
         section.nothing = "No participant has volumes of the same method at two sessions."
         return section
     summary = tables.get("change_summary", ("method", "diagnosis", "measure", "mean", "sd", "n"))
-    of_all = rows_of(summary, measure="delta_percent", diagnosis="all").dropna(subset=["mean"]).sort_values("mean")
-    of_all = of_all[of_all["n"] > 1]  # one person has no mean
-    if len(of_all):
-        first, last = of_all.iloc[0], of_all.iloc[-1]
-        text = f"The mean change is {_mean_of(first)}"
-        if len(of_all) > 1:
-            text += f", the most negative, and {_mean_of(last)}, the least negative"
-        section.says.append(f"{text}.")
+    text, doubtful = mean_change(tables)
+    section.says += text
     for measure, digits, unit in (("delta_percent", 2, "% of baseline"), ("delta_ml", 3, "mL")):
         summaries = rows_of(summary, measure=measure)
         if len(summaries):
             header, rows = per_group(summaries, functools.partial(_spread_cell, digits=digits))
-            section.tables.append(PageTable(f"Mean ± SD in {unit}; n", header, rows, tables.file("change_summary")))
+            title = f"Mean ± SD in {unit}; n{EVERY_PAIR if doubtful else ''}"
+            section.tables.append(PageTable(title, header, rows, tables.file("change_summary")))
     tests = tables.get("change_tests", ("method", "method2", "p_fdr")).dropna(subset=["p_fdr"])
     for words, part in by_measure(tests):
         title = f"Change in percent, pairs of methods{words}: corrected p"
@@ -417,6 +413,27 @@ def section(tables: Tables) -> Section:
         "Manual masks exist at one time point in most studies: more measured loss is not a proof of a better method.",
     ]
     return section
+
+
+def mean_change(tables: Tables) -> tuple[list[str], bool]:
+    """The methods with the most and the least negative mean change in percent, in a sentence, and whether some pairs of
+    visits cannot be compared: the means are then those of the others.
+    """
+    needed = ("method", "measure", "mean", "sd", "n")
+    summary = rows_of(tables.get("change_comparable", (*needed, "pairs")), measure="delta_percent")
+    alike, every = (rows_of(summary, pairs=which) for which in ("comparable", "all"))
+    doubtful = bool(every["n"].sum() > alike["n"].sum())
+    if not doubtful:
+        alike = rows_of(tables.get("change_summary", (*needed, "diagnosis")), measure="delta_percent", diagnosis="all")
+    alike = alike[alike["n"] > 1].dropna(subset=["mean"]).sort_values("mean")  # one person has no mean
+    if alike.empty:
+        none = "Fewer than two pairs of visits can be compared by any method: no mean change is told here."
+        return [none] if doubtful else [], doubtful
+    text = "Over the pairs of visits that can be compared, the" if doubtful else "The"
+    text += f" mean change is {_mean_of(alike.iloc[0])}"
+    if len(alike) > 1:
+        text += f", the most negative, and {_mean_of(alike.iloc[-1])}, the least negative"
+    return [f"{text}."], doubtful
 
 
 def detecting_most(tables: Tables) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -75,7 +76,8 @@ def draw(manual: Path, i: int, desc: str = "manual", session: str = "1", grow: i
 
 def group(study: tuple[Path, Path, Path], *more: str) -> int:
     raw, out, manual = study
-    return main([str(raw), str(out), "group", "--derivatives", f"manual={manual}", *more])
+    given = ["--derivatives", f"manual={manual}"] if any(manual.iterdir()) else []
+    return main([str(raw), str(out), "group", *given, *more])
 
 
 def test_the_tables_of_one_rater(study: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -213,12 +215,30 @@ def test_masks_without_sessions_belong_to_the_only_session(study: tuple[Path, Pa
     assert {(r["participant_id"], r["session_id"]) for r in read(out / "group_overlap.tsv")} == {("sub-01", "ses-1")}
 
 
-def test_without_manual_masks_or_without_any_masks(
+def test_a_dataset_without_one_manual_mask_is_refused_before_anything_is_computed(
     study: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, out, _ = study
+    raw, out, manual = study
+    asked = [str(raw), str(out), "group", "--derivatives", f"manual={manual}"]
+    for more in ([], ["--dry-run"]):
+        assert main([*asked, *more]) == 2
+        told = capsys.readouterr().err
+        assert "no mask is named like sub-01/" in told and "leave the option out" in told
+    draw(manual, 1).rename(place(manual, "sub-01") / "sub-01_ses-1_thalamus_mask.nii.gz")
+    assert main(asked) == 2
+    assert "Not read for their names: sub-01_ses-1_thalamus_mask.nii.gz" in capsys.readouterr().err
+    assert not any(out.glob("group_*"))
+
+
+def test_without_manual_masks_or_without_any_masks(study: tuple[Path, Path, Path]) -> None:
+    _, out, manual = study
+    draw(manual, 11)
+    assert group(study, "--participant-label", "00", "01") == 0
+    assert "manual: it has no mask of the people" in (out / "logs" / "group" / "notes.txt").read_text(encoding="utf-8")
     assert group(study) == 0
-    assert "no mask is named like sub-01/" in capsys.readouterr().out
+    assert len(read(out / "group_overlap.tsv")) == len(METHODS)
+    shutil.rmtree(manual / "sub-11")
+    assert group(study) == 0
     assert read(out / "group_overlap.tsv") == []
     assert len(read(out / "group_containment.tsv")) == 6
     for path in out.rglob("*_mask.nii.gz"):

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cohort import morph_row, write_cohort
+from tests.cohort import morph_row, write_cohort, write_rows
 from tests.people import make_cohort, two_visits
 from tests.unit.group.small import cohort_of, morph, three_visits
-from thalbids.group.analyses.over_time.change import between, change, ledgers
+from thalbids.group.analyses.over_time.change import between, change, ledgers, mean_change
 from thalbids.group.analyses.over_time.change import tables as change_tables
+from thalbids.reports.group.group_data import Tables
 from thalbids.settings import Group, Settings
 
 
@@ -97,3 +98,20 @@ def test_the_summary_follows_the_sample() -> None:
         sizes[sample] = rows["n"].to_dict()
         assert len(made["group_change"]) == 24
     assert sizes == {"available": {"first": 8, "synthalT1w": 12}, "common": {"first": 8, "synthalT1w": 8}}
+
+
+@pytest.mark.parametrize(
+    ("alike", "told"),
+    [
+        (4, "The mean change is -4.00 ± 1.00 % by FSL FIRST (n = 4)."),
+        (2, "Over the pairs of visits that can be compared, the mean change is -1.00 ± 0.50 % by FSL FIRST (n = 2)."),
+        (1, "Fewer than two pairs of visits can be compared by any method: no mean change is told here."),
+    ],
+)
+def test_the_short_result_holds_no_pair_that_cannot_be_compared(tmp_path: Path, alike: int, told: str) -> None:
+    every = {"method": "first", "measure": "delta_percent", "mean": -4.0, "sd": 1.0, "n": 4}
+    write_rows(tmp_path / "group_change_summary.tsv", [every | {"diagnosis": "all"}])
+    others = every if alike == 4 else every | {"mean": -1.0, "sd": 0.5 if alike > 1 else None, "n": alike}
+    rows = [every | {"pairs": "all"}, others | {"pairs": "comparable"}]
+    write_rows(tmp_path / "group_change_comparable.tsv", rows)
+    assert mean_change(Tables(tmp_path)) == ([told], alike < 4)
