@@ -60,7 +60,7 @@ class Cohort:
     conflicts : where clinical tables disagree, as in ``group_conflicts.tsv``.
     notes : what was found, repaired or left out, for the terminal and the report; warnings start with ``warning:``.
     lost : those of the notes that tell of people whom a mistake in the data costs: the run ends with 1.
-    pressing : further notes that stand at the top of the page, as those of ``lost`` do.
+    pressing : further notes that stand at the top of the page and in the last lines, as those of ``lost`` do.
     icv : every intracranial volume of the derivatives: participant_id, session_id, source, icv_ml, status.
     documents : the QC document of each session that has a readable one, by participant and session.
     changes : changes between two visits that were measured by registration: participant, sessions, ``method`` (whose

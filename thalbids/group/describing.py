@@ -26,7 +26,13 @@ def describe(cohort: Cohort, ledgers: Sequence[Mapping[str, Any]]) -> str:
     lines.append("Rows per analysis, before anything is fitted:")
     lines += [f"  {line}" for line in ledger_lines(ledgers)]
     lines += shown(cohort.notes, "all of them in the notes of a real run")
-    return "\n".join([*lines, *verdict(len(base), ledgers), *lost_lines(cohort.lost), "Nothing was written."])
+    lines += verdict(len(base), ledgers)
+    return "\n".join([*lines, *last_lines(cohort), "Nothing was written."])
+
+
+def last_lines(cohort: Cohort) -> list[str]:
+    """What whoever reads only the end of the output must know."""
+    return [*cohort.pressing, *lost_lines(cohort.lost)]
 
 
 def lost_lines(lost: Sequence[str], most: int = 5) -> list[str]:

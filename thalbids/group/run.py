@@ -16,7 +16,7 @@ from thalbids.group import plan
 from thalbids.group.analyses.masks.manual import check_manual
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
-from thalbids.group.describing import clinical_lines, describe, fitted_lines, lost_lines, shown, tables_line
+from thalbids.group.describing import clinical_lines, describe, fitted_lines, last_lines, shown, tables_line
 from thalbids.group.intake import harmonise
 from thalbids.group.intake.reading import read_cohort
 from thalbids.group.registry import ANALYSES
@@ -90,7 +90,7 @@ def group(
                 print("z against the controls: participant --reports-only puts it on the pages of the people.")
     empty = sum(table.frame.empty for table in tables)
     print(f"  {tables_line(len(tables), empty)}" if terse else f"{tables_line(len(tables), empty)}: group_*.tsv")
-    for line in lost_lines(cohort.lost):
+    for line in last_lines(cohort):
         print(line)
     end(out_dir)
     return 1 if problems or cohort.lost else 0

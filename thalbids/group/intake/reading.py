@@ -170,13 +170,13 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         sessions.setdefault(place.participant_id, []).append(place.session_id)
     together = visits(clinical, sessions, {*settings.group.outcomes, *settings.group.outcomes_change})
     unreadable = trust.unreadable_folders(out_dir, inputs.participant_label)
-    lost = [*nearly(clinical, sessions), *unlisted(clinical, sessions), *unreadable, *failed.sessions(read.rows)]
+    lost = [*nearly(clinical, sessions), *unlisted(clinical, sessions), *unreadable]
     notes = [*read.notes, *clinical.notes, *together.notes, *lost, *_told(clinical, sessions, together.conflicts)]
     if gone:
         kept = "They are kept (group.keep_removed)." if settings.group.keep_removed else "They are left out."
         notes.append(removal_note(gone, kept))
     documents = read_documents(places)
-    pressing = [*trust.same_scans(places), *failed.images(documents)]
+    pressing = [*failed.sessions(read.rows), *trust.same_scans(places), *failed.images(documents)]
     notes += pressing
     words = [name for name, number in clinical.own.items() if not number]
     visit_frame = frame_of(together.rows, (*VISIT_COLUMNS, *clinical.own), words)
