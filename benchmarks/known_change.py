@@ -9,23 +9,27 @@ of the head by a thirtieth of it). The true change is counted, not derived: quad
 apart of how much of the labels lies there before and after. Nothing of the code that measures is used for it.
 
 The measures get what a run would give them: SynThal's masks of both visits, and the pose with an error like that of a
-registration (`REGISTRATION`). One case takes some 10 s of one processor core.
+registration (`REGISTRATION`). Each pair is also measured with its visits exchanged. One case takes some 10 s of one
+processor core.
 
-Run: ``python benchmarks/known_change.py --scan T1.mgz aseg.mgz [--scan ...] [--repeats 3]``. Prints a line for each
-case and the table over all of them.
+Run: ``python benchmarks/known_change.py --scan T1.mgz aseg.mgz [--scan ...] [--repeats 3] [--rows FILE.tsv]
+[--figure FILE.webp]``. Prints a line for each case and the table over all of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
+from known_change_figure import MEASURES, draw
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
@@ -43,7 +47,6 @@ PERCENT = (0.0, -0.5, -1.0, -2.0, -5.0)
 FADES = (6.0, 12.0, 24.0, 35.0)
 KINDS = ("whole", "x")
 REGISTRATION = (0.15, 0.15)  # SD of the error of a registration of two T1w: degrees, mm
-MEASURES = ("difference of volumes", "registration")
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,9 @@ def registered(first: Scan, second: Scan, centre: np.ndarray, rng: np.random.Gen
 
 
 def measured(person: Person, field: Field | None, scanners: tuple[Scanner, Scanner], seed: int, net: object) -> dict:
-    """What each measure says of one case, in percent; NaN where it fails."""
+    """What each measure says of one case, in percent; NaN where it fails. `swapped`: what the logarithms of the change
+    by registration and of that with the visits exchanged lack of adding up to nothing, as a share of the change.
+    """
     middle = person.affine[:3, :3] @ np.argwhere(person.labels > 0).mean(0) + person.affine[:3, 3]
     first = scan_of(person, None, scanners[0], 2 * seed)
     second = scan_of(person, field, scanners[1], 2 * seed + 1)
@@ -222,51 +227,72 @@ def measured(person: Person, field: Field | None, scanners: tuple[Scanner, Scann
     try:
         change = measure(*visits)
     except ThalbidsError:
-        percent = np.nan
+        percent, noise, swapped = np.nan, np.nan, np.nan
     else:
-        percent = 100 * float(np.expm1(change.both))
+        percent, noise = 100 * float(np.expm1(change.both)), 100 * change.noise
+        swapped = abs(change.both + measure(*visits[::-1]).both) / abs(change.both)
     seconds = time.process_time() - began
     volumes = 100 * (masks[1][1] / masks[0][1] - 1)
-    return {MEASURES[0]: volumes, MEASURES[1]: percent, "seconds": seconds}
+    return {MEASURES[0]: volumes, MEASURES[1]: percent, "noise": noise, "swapped": swapped, "seconds": seconds}
 
 
 def cases(
-    people: list[Person], percents: tuple[float, ...], fields: list[tuple[str, float]], repeats: int, first_seed: int
+    people: list[Person],
+    percents: tuple[float, ...],
+    fields: list[tuple[str, float]],
+    repeats: tuple[int, int],
+    first: int,
 ) -> Iterator[tuple]:
-    """(person, percent, kind, fade, seed); no change has no kind. Runs that begin with one seed share their noise: so
-    second visits of two kinds are compared, and for pairs that are new it must be another.
+    """(person, percent, kind, fade, seed); no change has no kind, and the second number of `repeats`. Runs that begin
+    with one seed share their noise: so second visits of two kinds are compared, and for pairs that are new it must be
+    another.
     """
-    seeds = itertools.count(first_seed)
+    seeds = itertools.count(first)
     for person in people:
         for percent in percents:
             for kind, fade in fields if percent else [("none", 0.0)]:
-                for _ in range(repeats):
+                for _ in range(repeats[not percent]):
                     yield person, percent, kind, fade, next(seeds)
 
 
 def table(rows: list[dict]) -> None:
-    """Bias at no change, SD about the line, and slope by kind and fade, of each measure."""
-    groups = sorted({(r["kind"], r["fade"]) for r in rows if r["kind"] != "none"})
-    still = [r for r in rows if r["kind"] == "none"]
-    print("| measure | fields | cases | failed | mean at no change | SD of the error | slope |")
-    print("|---|---|---:|---:|---:|---:|---:|")
+    """Mean and SD at no change, slope and error of each measure, by kind and fade."""
+    print("| measure | fields | cases | failed | mean error | SD of the error | root mean square | slope |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|")
     for name in MEASURES:
-        for kind, fade in [*([("none", 0.0)] if still else []), *groups]:
-            own = still if kind == "none" else [r for r in rows if (r["kind"], r["fade"]) == (kind, fade)]
-            good = np.array([(r["true"], r[name]) for r in own if np.isfinite(r[name])]).reshape(-1, 2)
-            slope = float(good[:, 0] @ good[:, 1] / (good[:, 0] @ good[:, 0])) if kind != "none" else np.nan
+        for kind, fade in sorted({(row["kind"], row["fade"]) for row in rows}):
+            of_kind = [row for row in rows if (row["kind"], row["fade"]) == (kind, fade)]
+            good = np.array([(r["true"], r[name]) for r in of_kind if np.isfinite(r[name])]).reshape(-1, 2)
             error = good[:, 1] - good[:, 0]
             sd = error.std(ddof=1) if len(error) > 1 else np.nan
-            mean = f"{error.mean():.2f}" if kind == "none" else ""
             words = "no change" if kind == "none" else f"{kind}, {fade:g} mm"
-            line = "" if kind == "none" else f"{slope:.2f}"
-            print(f"| {name} | {words} | {len(own)} | {len(own) - len(good)} | {mean} | {sd:.2f} | {line} |")
+            line = "" if kind == "none" else f"{good[:, 0] @ good[:, 1] / (good[:, 0] @ good[:, 0]):.2f}"
+            numbers = f"{error.mean():.2f} | {sd:.2f} | {np.sqrt(np.mean(error**2)):.2f}"
+            print(f"| {name} | {words} | {len(of_kind)} | {len(of_kind) - len(good)} | {numbers} | {line} |")
+    print(f"Visits exchanged: not the negative by {max(row['swapped'] for row in rows):.1g} of the change at most.")
+
+
+def write(rows: list[dict], path: Path) -> None:
+    """The rows of all cases as a table; changes in percent, with four decimals."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table_of_rows = csv.DictWriter(file, list(rows[0]), delimiter="\t", lineterminator="\n")
+        table_of_rows.writeheader()
+        for row in rows:
+            table_of_rows.writerow({key: f"{v:.4g}" if isinstance(v, float) else v for key, v in row.items()})
+
+
+def scanners(arguments: argparse.Namespace) -> tuple[Scanner, Scanner]:
+    """Those of the first and of the second visit."""
+    first = Scanner(noise=arguments.noise, bias=arguments.bias)
+    zooms = tuple(arguments.second_zooms)
+    return first, replace(first, zooms=zooms, gamma=arguments.second_gamma, agent=arguments.second_agent)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scan", nargs=2, action="append", required=True, metavar=("T1W", "LABELS"))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--still", type=int, help="pairs without change for each scan (default: those of --repeats)")
     parser.add_argument("--first-seed", type=int, default=1, help="of the first case, the next one for each further")
     parser.add_argument("--percent", type=float, nargs="+", default=PERCENT)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
@@ -276,22 +302,26 @@ def main() -> None:
     parser.add_argument("--second-zooms", type=float, nargs=3, default=Scanner.zooms)
     parser.add_argument("--second-gamma", type=float, default=1.0, help="contrast of the second visit")
     parser.add_argument("--second-agent", type=float, default=0.0, help="enhancement at the second visit, as .8")
-    told = parser.parse_args()
-    people = [load_person(scan, scan, labels) for scan, labels in told.scan]
-    first = Scanner(noise=told.noise, bias=told.bias)
-    other = {"zooms": tuple(told.second_zooms), "gamma": told.second_gamma, "agent": told.second_agent}
-    second = Scanner(noise=told.noise, bias=told.bias, **other)
-    fields = list(itertools.product(told.kinds, told.fades))
+    parser.add_argument("--rows", type=Path, metavar="FILE.tsv", help="write the rows of all cases here")
+    parser.add_argument("--figure", type=Path, metavar="FILE.webp", help="draw true against measured change")
+    arguments = parser.parse_args()
+    people = [load_person(f"scan {n}", *files) for n, files in enumerate(arguments.scan, 1)]
+    fields = list(itertools.product(arguments.kinds, arguments.fades))
+    repeats = (arguments.repeats, arguments.repeats if arguments.still is None else arguments.still)
     net = synthal.networks()[1]
     rows = []
-    for person, percent, kind, fade, seed in cases(people, tuple(told.percent), fields, told.repeats, told.first_seed):
+    for person, percent, kind, fade, seed in cases(people, arguments.percent, fields, repeats, arguments.first_seed):
         field = Field(person, change_of(percent, kind, fade)) if percent else None
-        true = true_change(person, field) if field else 0.0
-        row = {"kind": kind, "fade": fade, "true": true} | measured(person, field, (first, second), seed, net)
-        rows.append(row)
-        told_values = ", ".join(f"{key} {row[key]:.2f}" for key in ("true", *MEASURES, "seconds"))
-        print(f"{person.name} {kind} {fade:g} mm: {told_values}", flush=True)
+        row = {"scan": person.name, "kind": kind, "fade": fade, "seed": seed}
+        row |= {"true": true_change(person, field) if field else 0.0}
+        rows.append(row | measured(person, field, scanners(arguments), seed, net))
+        numbers = ", ".join(f"{key} {rows[-1][key]:.3g}" for key in ("true", *MEASURES, "swapped", "seconds"))
+        print(f"{person.name} {kind} {fade:g} mm: {numbers}", flush=True)
     table(rows)
+    if arguments.rows:
+        write(rows, arguments.rows)
+    if arguments.figure:
+        draw(rows, arguments.figure)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,21 @@
 """Change of the thalami between two visits: an affine movement of each thalamus's border, seen from half-way.
 
 Both visits are sampled once, from their own grids, in the space between them. First they are brought together rigidly
-around the thalami; then each thalamus gets an affine movement of its own, by least squares over the voxels within 2 mm
-inside and 1 mm outside its border: where the movement is right, both images look the same there, but for a gain that is
-a cubic polynomial of the place (bias fields), an offset and a curved contrast. The change is how far that moves the
-border outwards, all along it, but not where left and right touch: there is no border to see. The gradient is that of
-the mean of both visits, so swapping them gives the negative, operation by operation (as in the "efficient second-order
-minimisation" of Malis 2004), and noise alone pulls to no side. Twelve numbers a side are few enough that noise hardly
-moves them, and need no regularisation that would pull change towards none. How well known change is read:
-docs/methods.md.
+around the thalami, and the space is laid half-way between them as they then are: so where the registration ended, which
+is elsewhere when another visit is the person's first, no longer matters. Then each thalamus gets an affine movement of
+its own, by least squares over the voxels within 2 mm inside and 1 mm outside its border: where the movement is right,
+both images look the same there, but for a gain that is a cubic polynomial of the place (bias fields), an offset and a
+curved contrast. The change is how far that moves the border outwards, all along it, but not where left and right touch:
+there is no border to see. The gradient is that of the mean of both visits, so swapping them gives the negative,
+operation by operation (as in the "efficient second-order minimisation" of Malis 2004), and noise alone pulls to no
+side. Twelve numbers a side are few enough that noise hardly moves them, and need no regularisation that would pull
+change towards none. How well known change is read: docs/methods.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import nibabel as nib
 import numpy as np
@@ -22,6 +23,7 @@ from scipy import ndimage
 
 from thalbids.errors import ImageError, RegistrationError
 from thalbids.longitudinal.sampling import AxisAlignedBox, VisitInterpolator, covered, prepare, values_at
+from thalbids.longitudinal.space import exponential, logarithm
 
 LEFT, RIGHT = 10, 49
 MARGIN_MM = 12.0  # of the box around the thalami
@@ -73,17 +75,48 @@ def measure(first: LabelledVisit, second: LabelledVisit) -> Change:
     RegistrationError
         The masks do not overlap, or what is found is no change of one person's thalami.
     """
-    first, second = _cropped(first), _cropped(second)
+    first, second = _together(_cropped(first), _cropped(second))
+    view = _view(first, second)
+    rigid, basis, _ = _rigid(view)
+    moved = _field(basis, rigid)
+    return _affine(view, moved, _sides(first, second, view.points, moved))
+
+
+@dataclass(frozen=True)
+class _View:
+    """Two visits in the space between them: the voxels of the box in which they are compared, those around the thalami,
+    and what the gain between the visits is made of there.
+    """
+
+    visits: Sequence[VisitInterpolator]
+    box: AxisAlignedBox
+    points: np.ndarray
+    around: np.ndarray
+    gain: list[np.ndarray]
+
+
+def _view(first: LabelledVisit, second: LabelledVisit) -> _View:
     visits = [prepare(seen.image, seen.matrix, SMOOTHING_MM, 1 / _level(seen)) for seen in (first, second)]
     box = box_of(first, second)
     points = box.points()
-    gain = _polynomials(points)
     left, right = _sides(first, second, points, np.zeros_like(points))
-    distance = _signed(left + right)
-    _check_view(visits, points, distance < AROUND_MM)
-    moved = _rigid(visits, box, points, distance < AROUND_MM, gain)
-    sides = _sides(first, second, points, moved)
-    return _affine(visits, box, points, moved, sides, gain)
+    around = _signed(left + right) < AROUND_MM
+    _check_view(visits, points, around)
+    return _View(visits, box, points, around, _polynomials(points))
+
+
+def _together(first: LabelledVisit, second: LabelledVisit) -> tuple[LabelledVisit, LabelledVisit]:
+    """Both visits in the space half-way between them after the small rigid movement that the registration missed."""
+    rigid, _, centre = _rigid(_view(first, second))
+    middle, half = np.eye(4), np.concatenate([rigid[3:], rigid[:3]]) / 2
+    middle[:3, 3] = centre
+    one, two = (
+        seen.matrix @ middle @ exponential(sign * half) @ np.linalg.inv(middle)
+        for seen, sign in ((first, -1), (second, 1))
+    )
+    # from both directions, so that swapping the visits turns the sign exactly
+    between = (logarithm(two @ np.linalg.inv(one)) - logarithm(one @ np.linalg.inv(two))) / 2
+    return replace(first, matrix=exponential(-between / 2)), replace(second, matrix=exponential(between / 2))
 
 
 def _level(seen: LabelledVisit) -> float:
@@ -157,48 +190,37 @@ def _polynomials(points: np.ndarray) -> list[np.ndarray]:
     return [x**i * y**j * z**k for i, j, k in powers]
 
 
-def _rigid(
-    visits: Sequence[VisitInterpolator],
-    box: AxisAlignedBox,
-    points: np.ndarray,
-    window: np.ndarray,
-    gain: list[np.ndarray],
-) -> np.ndarray:
-    """The small rigid movement (3, x, y, z; mm) from first to second visit that the registration missed."""
-    centre = points[:, window].mean(axis=1).reshape(3, 1, 1, 1)
-    x, y, z = points - centre
+def _rigid(view: _View) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """The small rigid movement from first to second visit that the registration missed: shifts (mm) and turns along x,
+    y, z about a centre, the movement (3, x, y, z) that each of these six stands for, and the centre.
+    """
+    centre = view.points[:, view.around].mean(axis=1)
+    x, y, z = view.points - centre.reshape(3, 1, 1, 1)
     none, one = np.zeros_like(x), np.ones_like(x)
     basis = [
         np.stack(b) for b in (
             (one, none, none), (none, one, none), (none, none, one), (none, -z, y), (z, none, -x), (-y, x, none),
         )
     ]  # fmt: skip
-    moved = np.zeros_like(points)
+    amounts = np.zeros(len(basis))
     for _ in range(ROUNDS):
-        moved = moved + _field(basis, _step(visits, box, points, moved, basis, window, gain, curved=False).amounts)
-    return moved
+        amounts = amounts + _step(view, _field(basis, amounts), basis, view.around, curved=False).amounts
+    return amounts, basis, centre
 
 
-def _affine(
-    visits: Sequence[VisitInterpolator],
-    box: AxisAlignedBox,
-    points: np.ndarray,
-    moved: np.ndarray,
-    sides: list[np.ndarray],
-    gain: list[np.ndarray],
-) -> Change:
+def _affine(view: _View, moved: np.ndarray, sides: list[np.ndarray]) -> Change:
     """The affine movement of each side, and what it does to the volume."""
     left, right = (_signed(side) for side in sides)
     distance = np.minimum(left, right)
     window = (distance < OUTSIDE_MM) & (distance > -INSIDE_MM)
     basis = []
     for side, of_side in zip(sides, (left < right, left >= right), strict=True):
-        centre = (points * side).sum(axis=(1, 2, 3)) / side.sum()
-        basis += _affine_basis(points, centre, of_side)
+        centre = (view.points * side).sum(axis=(1, 2, 3)) / side.sum()
+        basis += _affine_basis(view.points, centre, of_side)
     steps = np.zeros(len(basis))
     for _ in range(ROUNDS):
         start = moved + _field(basis, steps)
-        last = _step(visits, box, points, start, basis, window, gain, curved=True)
+        last = _step(view, start, basis, window, curved=True)
         steps = steps + last.amounts
     gains = outwards(sides, basis)
     logs = [_log_ratio(float(gain_of @ steps)) for gain_of in gains]
@@ -258,25 +280,15 @@ class _Step:
     spread: np.ndarray
 
 
-def _step(
-    visits: Sequence[VisitInterpolator],
-    box: AxisAlignedBox,
-    points: np.ndarray,
-    moved: np.ndarray,
-    basis: Sequence[np.ndarray],
-    window: np.ndarray,
-    gain: list[np.ndarray],
-    *,
-    curved: bool,
-) -> _Step:
+def _step(view: _View, moved: np.ndarray, basis: Sequence[np.ndarray], window: np.ndarray, *, curved: bool) -> _Step:
     """One step of Gauss-Newton."""
-    first = values_at(visits[0], points - moved / 2).astype(np.float64)
-    second = values_at(visits[1], points + moved / 2).astype(np.float64)
+    first = values_at(view.visits[0], view.points - moved / 2).astype(np.float64)
+    second = values_at(view.visits[1], view.points + moved / 2).astype(np.float64)
     mean = (first + second) / 2
-    slopes = [slope[window] for slope in np.gradient(mean, box.voxel)]
+    slopes = [slope[window] for slope in np.gradient(mean, view.box.voxel)]
     columns = [-sum(slope * movement[axis][window] for axis, slope in enumerate(slopes)) for movement in basis]
     inside = mean[window]
-    columns += [inside * term[window] for term in gain]
+    columns += [inside * term[window] for term in view.gain]
     columns += [np.ones_like(inside)] + ([(inside - 1) ** 2] if curved else [])
     matrix, difference = np.stack(columns, axis=1), (second - first)[window]
     # by orthogonal factors, which take the sign of the difference with them exactly

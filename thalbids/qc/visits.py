@@ -160,8 +160,8 @@ def balance_flags(visit: Mapping[str, float], others: Mapping[str, Mapping[str, 
         far = {label: other for label, other in seen.items() if abs(other - value) > ASYMMETRY}
         if len(far) <= len(seen) / 2 or (len(seen) == 1 and abs(value) < abs(next(iter(far.values())))):
             continue
-        named = ", ".join(f"{100 * other:+.0f} % in session {label}" for label, other in far.items())
-        reason = f"Left and right differ by {100 * value:+.0f} % here and by {named}: one side may be cut off."
+        named = ", ".join(f"{_rounded(other)} in session {label}" for label, other in far.items())
+        reason = f"Left and right differ by {_rounded(value)} here and by {named}: one side may be cut off."
         worst = max(abs(other - value) for other in far.values())
         advice = "Do not use the mask before its outline has been compared with those of the other visits."
         flags[name] = _flag("visit_asymmetry", worst, ASYMMETRY, reason, advice, DISTRUST)
@@ -211,7 +211,7 @@ def balance_remark(first: float | None, later: float | None) -> str:
     """That left and right changed by more than they should relative to each other; "" when not, or unknown."""
     if first is None or later is None or abs(first - later) <= ASYMMETRY:
         return ""
-    then = f"left and right differed by {100 * first:+.0f} %, then by {100 * later:+.0f} %"
+    then = f"left and right differed by {_rounded(first)}, then by {_rounded(later)}"
     return f"{then}: one of the masks may be cut off"
 
 
@@ -248,6 +248,11 @@ def _scope(flag: Mapping[str, Any]) -> str:
 def _apart(a: float, b: float) -> float:
     """Difference of two positive numbers as a share: |ln(a / b)|; infinite where one is not positive."""
     return abs(math.log(a / b)) if a > 0 and b > 0 else math.inf
+
+
+def _rounded(share: float) -> str:
+    """A share in whole percent with its sign; none is +0, never -0."""
+    return f"{round(100 * share):+d} %"
 
 
 def _sizes(values: Sequence[float], digits: int = 2) -> str:

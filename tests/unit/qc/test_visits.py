@@ -130,6 +130,7 @@ def test_remarks_on_a_pair_from_two_documents() -> None:
 
 def test_a_change_of_the_balance_of_left_and_right_is_remarked() -> None:
     assert "cut off" in visits.balance_remark(-0.01, -0.14)
+    assert visits.balance_remark(-0.001, -0.14).startswith("left and right differed by +0 %, then by -14 %")
     assert visits.balance_remark(0.02, -0.05) == visits.balance_remark(None, 0.3) == ""
 
 

@@ -66,7 +66,7 @@ def add_step(subject: SubjectPlan, first: SessionPlan, later: SessionPlan) -> st
         ),
         after=_waits(subject, (first, later), methods),
         record=record,
-        version=6,  # the border between the thalami is none
+        version=7,  # the space between the visits does not depend on where the registration ended
     )
     return step.name
 
