@@ -48,6 +48,17 @@ def some(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
+def cell(text: str, most: int = 60) -> str:
+    """A cell of a table for a message, in quotes, cut where it is long.
+
+    Examples
+    --------
+    >>> cell("homme"), cell("x" * 10**6, most=3)
+    ("'homme'", "'xxx...'")
+    """
+    return repr(text if len(text) <= most else f"{text[:most]}...")
+
+
 def without_folders(text: str) -> str:
     """The text with absolute paths cut to the names of their files, and without the names of this machine and user.
 

@@ -101,10 +101,25 @@ def read_header(path: Path | str) -> list[str]:
 
 
 def _header(line: str, path: Path | str) -> list[str]:
-    columns = [name.strip() for name in line.split("\t")]
+    columns = _cells(line, quoted=_is_quoted(line))
     if columns == [""]:
         raise MetadataError("the table has no header.", "Its first row must hold the column names.", path)
     return columns
+
+
+def _is_quoted(header: str) -> bool:
+    """Whether a table has its cells in quotes, as R writes them: every column name is."""
+    return all(map(_in_quotes, _cells(header)))
+
+
+def _in_quotes(cell: str) -> bool:
+    return len(cell) > 1 and cell[0] == cell[-1] == '"'
+
+
+def _cells(line: str, *, quoted: bool = False) -> list[str]:
+    """The cells of a row without outer blanks, and where the table is ``quoted`` without the quotes around text."""
+    cells = [cell.strip() for cell in line.split("\t")]
+    return [cell[1:-1].strip() if _in_quotes(cell) else cell for cell in cells] if quoted else cells
 
 
 def read_lines(path: Path | str) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -116,7 +131,7 @@ def read_lines(path: Path | str) -> tuple[list[str], list[tuple[int, list[str]]]
         As for `read_table`.
     """
     first, *lines = read_text(path).split("\n")
-    columns = _header(first, path)
+    columns, quoted = _header(first, path), _is_quoted(first)
     twice = sorted(name for name, times in Counter(columns).items() if times > 1)
     if twice:
         raise MetadataError(f"column {twice[0]!r} is there twice.", "Rename or delete one of them.", path)
@@ -124,7 +139,7 @@ def read_lines(path: Path | str) -> tuple[list[str], list[tuple[int, list[str]]]
     for number, line in enumerate(lines, start=2):
         if not line.strip():
             continue
-        cells = [cell.strip() for cell in line.split("\t")]
+        cells = _cells(line, quoted=quoted)
         if len(cells) != len(columns):
             problem = f"row {number} has {len(cells)} cells, the header has {len(columns)}."
             raise MetadataError(problem, "Separate the cells by single tabs.", path)

@@ -19,7 +19,7 @@ from thalbids.bids.tabular.counting import natural
 from thalbids.bids.tabular.meaning import Meaning, meaning_of, usual_names
 from thalbids.bids.tabular.near_labels import with_prefix
 from thalbids.bids.tabular.values import SITES, NotAValueError, Reader, Value, days_between
-from thalbids.errors import MetadataError, NoInputError, UsageError, some
+from thalbids.errors import MetadataError, NoInputError, UsageError, cell, some
 from thalbids.files import read_header, read_lines
 from thalbids.settings import Clinical
 
@@ -303,7 +303,7 @@ class _Reading:
             value = ranks[text.strip().casefold()] if ranks else self.reader.number(text)
         except (KeyError, NotAValueError) as error:
             why = f"is not one of {', '.join(ranks)}" if isinstance(error, KeyError) else str(error)
-            self.data.problems.append(f"{entry.where}: {text!r} {why}")
+            self.data.problems.append(f"{entry.where}: {cell(text)} {why}")
             return None
         return SourcedValue(value, entry.where, entry.rank)
 
@@ -445,7 +445,7 @@ class _Reading:
                 value = text if variable in self.own.values() else self.meaning.reader.value(variable, text)
             except NotAValueError as error:
                 problems = self.masked.setdefault(key, []) if rank == 0 else self.data.problems
-                problems.append(f"{where}, {column}: {text!r} {error}")
+                problems.append(f"{where}, {column}: {cell(text)} {error}")
                 continue
             place = (key[0], session) if session is not None else key
             cells = self.data.values.setdefault(place, {})

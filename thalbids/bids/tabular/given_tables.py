@@ -14,7 +14,7 @@ from pathlib import Path
 
 from thalbids.bids.dataset.index import LABEL
 from thalbids.bids.tabular.near_labels import partners
-from thalbids.errors import MetadataError
+from thalbids.errors import MetadataError, cell
 from thalbids.files import MISSING, read_lines
 
 SHOWN = 20  # problems that a message lists
@@ -54,7 +54,7 @@ class Strict:
 
     def problem(self, number: int, column: str, text: str, why: str) -> None:
         """Note what is wrong with a cell."""
-        self.problems.append(f"row {number}, {column}: {text!r} {why}")
+        self.problems.append(f"row {number}, {column}: {cell(text)} {why}")
 
     def label(self, number: int, row: Mapping[str, str], column: str) -> str:
         """The label in a cell, with its prefix."""
