@@ -13,11 +13,13 @@ from thalbids.bids.dataset.acquisition_facts import facts
 from thalbids.bids.results.outputs import write_table
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
 from thalbids.families import embedded
+from thalbids.image.grids import voxel_volume
 from thalbids.methods.embedded import SynthalSettings
 from thalbids.methods.synthal import weights_checksum
 from thalbids.participant.session import PlannedMask
 from thalbids.participant.stages.session.icv import STRIPPED_NOTE
 from thalbids.participant.stages.session.measures import DIAGNOSTICS, volume_rows
+from thalbids.participant.step_io import OF_SCAN, scan_facts
 from thalbids.settings import Settings
 from thalbids.types import InputImage
 
@@ -25,7 +27,6 @@ COLUMNS = (
     "scan", "volume_mm3", "volume_left_mm3", "volume_right_mm3", "volume_soft_mm3", "voxels", "voxel_volume_mm3",
     "icv_mm3", "status", "reason", "icv_note", "scan_note",
 )  # fmt: skip
-MOST_LABELS = 64
 
 
 def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> int:
@@ -74,16 +75,6 @@ def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> 
     return 0 if good == len(scans) else 1
 
 
-def looks_like_labels(data: np.ndarray) -> str:
-    """Why an image (x, y, z) is probably no scan: it holds few different whole numbers, in every third voxel along each
-    axis; "" for a scan. FreeSurfer's aseg has 44, scans of 8 bits 200 and more.
-    """
-    values = np.unique(data[::3, ::3, ::3])
-    if values.size > MOST_LABELS or (values != np.rint(values)).any():
-        return ""
-    return f"The image holds {values.size} different whole numbers only, as a label map does: give the scan itself."
-
-
 def stem(scan: Path) -> str:
     """The file name without the extension of an image."""
     for extension in (".nii.gz", ".nii", ".mgz", ".mgh"):
@@ -111,6 +102,10 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     diagnostics = {
         name: segmentation.metadata[key] for name, key in DIAGNOSTICS.items() if key in segmentation.metadata
     }
+    assert segmentation.brain is not None and segmentation.probability is not None
+    scanned = scan_facts(np.asarray(image.dataobj), segmentation.brain)
+    diagnostics |= {name: scanned[key] for name, key in OF_SCAN.items() if scanned[key] is not None}
+    diagnostics["scan_voxel_mm3"] = voxel_volume(image.affine)
     family = embedded()
     mask = qc.MaskInput(
         segmentation.labels, family, ("T1w",), soft_volume_mm3=segmentation.volume_soft_mm3, diagnostics=diagnostics,
@@ -130,10 +125,6 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     doubts = document["Masks"][family]["flags"] if judged["status"] == "ok" else []  # else the last line says
     for flag in (*of_scan, *(document["Brain"] or {}).get("flags", []), *doubts):
         print(f"{scan}: {flag['reason']} {flag['advice']}", file=sys.stderr)
-    labels = looks_like_labels(np.asarray(image.dataobj))
-    if labels:
-        row |= {"status": "excluded", "reason": labels}
-    assert segmentation.brain is not None and segmentation.probability is not None
     save_image(segmentation.labels, segmentation.affine, folder / f"{name}_thalamus.nii.gz", dtype=np.uint8)
     save_image(segmentation.brain, segmentation.affine, folder / f"{name}_brain.nii.gz", dtype=np.uint8)
     if settings.of(SynthalSettings).write_probabilities:

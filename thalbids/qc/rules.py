@@ -157,9 +157,20 @@ COMMON_RULES = (
         "Do not use the volume: part of the structure was not scanned.", DISTRUST, scale=100.0,
     ),
     Rule(
-        "coarse_voxels", "voxel_volume_mm3", None, 100.0,
+        "coarse_voxels", "scan_voxel_mm3", None, 100.0,
         "The voxels have {value} mm3, more than cubes of 4.6 mm: volumes read a tenth too low, or more.",
         "Do not use the volume: a scan with smaller voxels is needed.", DISTRUST, digits=0,
+    ),
+    Rule(
+        "empty_slices", "empty_slices", None, 0,
+        "Slices of the scan that run through the brain hold no data ({value}).",
+        "Do not use the volume: convert the scan again, or use another image of the session.", DISTRUST, digits=0,
+    ),
+    Rule(
+        "grey_values", "grey_values", 50, None,
+        "The scan has {value} different values in the brain only, as a label map has, or one that was stored too "
+        "coarsely.",
+        "Do not use the volume: give the scan itself, with the values that the scanner gave.", DISTRUST, digits=0,
     ),
     Rule(
         "noise", "noise_share", None, 0.2,

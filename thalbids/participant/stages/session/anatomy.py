@@ -12,11 +12,10 @@ from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import ImageError
 from thalbids.families import embedded
 from thalbids.image.io import load_image, save_image
-from thalbids.image.noise import noise_share
 from thalbids.image.orientation import to_ras
 from thalbids.inference.boxes import offset_of
 from thalbids.participant.session import SessionPlan
-from thalbids.participant.step_io import NOISE, given, image_of
+from thalbids.participant.step_io import given, image_of, scan_facts
 from thalbids.qmri.unit1 import without_noise
 
 UP_TO_SKULL = "Brain with its fluid up to the inner skull, by SynThal's whole-head network."
@@ -54,7 +53,7 @@ def add_steps(plan: SessionPlan) -> None:
             weights=_weights(),
         ),
         memory_gb=plan.memory(1.5),
-        version=9,  # values that are counted from an offset
+        version=10,  # slices without data, grey values
     )
     plan.segmentable[plan.reference] = plan.t1w
 
@@ -106,7 +105,7 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: AnatomyParams, upstream: U
                 "IntracranialVolumeMm3": None if head.cut_off else head.icv_mm3,
                 "SkullCutOffMm2": head.cut_mm2,
                 "HeadTiltDegrees": head.tilt,
-                NOISE: noise_share(np.asarray(t1w.dataobj), head.brain),
+                **scan_facts(np.asarray(t1w.dataobj), head.brain),
                 "Notes": notes,
             },
             "brain": grid

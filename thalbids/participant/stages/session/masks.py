@@ -22,9 +22,8 @@ from thalbids.methods.base import Method, Request, own_settings, trait
 from thalbids.methods.embedded import SynthalSettings
 from thalbids.participant.session import PlannedMask, SessionPlan, files_of
 from thalbids.participant.stages.session import given, label_maps
-from thalbids.participant.stages.session.registration import SCANNED
+from thalbids.participant.step_io import SCANNED, labels_of, there, work_folder, write_masks
 from thalbids.participant.step_io import given as at
-from thalbids.participant.step_io import labels_of, there, work_folder, write_masks
 from thalbids.settings import MethodSettings, Settings
 from thalbids.types import Session
 

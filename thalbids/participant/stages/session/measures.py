@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,11 +14,12 @@ from thalbids.bids.results.dictionaries import THALAMUS_COLUMNS, THALAMUS_MORPH
 from thalbids.bids.results.outputs import read_json, read_table, sidecar, write_table
 from thalbids.engine.params import IF_SET, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Step, Upstream, recorded_as
+from thalbids.image.grids import zooms
 from thalbids.image.io import load_image, load_labels
 from thalbids.participant.session import PlannedMask, SessionPlan
 from thalbids.participant.stages.session.masks import STALE
 from thalbids.participant.stages.session.registration import record_of
-from thalbids.participant.step_io import ASYMMETRY, NOISE, given, there
+from thalbids.participant.step_io import ASYMMETRY, OF_SCAN, SCANNED, given, there
 from thalbids.qc.rules import DISTRUST
 from thalbids.raters import effect
 from thalbids.raters.ratings import RatersVerdict
@@ -124,7 +126,7 @@ def add_steps(plan: SessionPlan) -> None:
         ),
         record=plan.qc,
         memory_gb=plan.memory(1.0),
-        version=8,  # left and right that differ by nothing are not said to differ by -0 %
+        version=9,  # slices without data, grey values, voxels of the scan
     )
 
 
@@ -185,13 +187,13 @@ def mask_input(mask: PlannedMask, inputs: Inputs, upstream: Upstream) -> Any:
     path = there(inputs, mask.desc) if status == "ok" else None
     if path is None:
         return MaskInput(None, mask.family, mask.images, status, reason)
-    labels = np.asarray(load_labels(path).dataobj).astype(np.uint8)
+    image = load_labels(path)
+    labels, affine = np.asarray(image.dataobj).astype(np.uint8), image.affine
     seen = there(inputs, f"image {mask.images[0]}") if len(mask.images) == 1 else None
     told = read_json(sidecar(path))
     scan = there(inputs, f"sidecar {mask.images[0]}") if len(mask.images) == 1 else None
     diagnostics = {name: told[key] for name, key in DIAGNOSTICS.items() if key in told}
-    if scan is not None and (noise := read_json(scan).get(NOISE)) is not None:
-        diagnostics["noise_share"] = noise
+    diagnostics |= _of_scan(read_json(scan) if scan is not None else {}, affine)
     return MaskInput(
         labels,
         mask.family,
@@ -204,6 +206,12 @@ def mask_input(mask: PlannedMask, inputs: Inputs, upstream: Upstream) -> Any:
         told.get("EnvelopeDependence"),
         mask.builds_on,
     )
+
+
+def _of_scan(told: Mapping[str, Any], affine: np.ndarray) -> dict[str, float]:
+    """What rules ask of a scan, by the sidecar of the image that a mask was made from; ``affine`` is the mask's."""
+    known = {name: told[key] for name, key in OF_SCAN.items() if told.get(key) is not None}
+    return known | {"scan_voxel_mm3": math.prod(told.get(SCANNED) or zooms(affine))}
 
 
 def volume_rows(planned: Sequence[PlannedMask], masks: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -11,8 +11,7 @@ from thalbids.engine.params import IF_SET, Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.image.io import load_image, load_labels, save_intensities
 from thalbids.participant.session import SessionPlan
-from thalbids.participant.stages.session.registration import SCANNED
-from thalbids.participant.step_io import given
+from thalbids.participant.step_io import SCANNED, given
 
 
 @dataclass(frozen=True)

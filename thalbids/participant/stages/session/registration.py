@@ -17,18 +17,16 @@ from thalbids.engine.step import Done, Inputs, Outputs, Step, Upstream, recorded
 from thalbids.errors import ImageError, ThalbidsError
 from thalbids.image.grids import resample_to, zooms
 from thalbids.image.io import load_image, load_labels, save_intensities
-from thalbids.image.noise import noise_share
 from thalbids.image.orientation import to_ras
 from thalbids.inference.boxes import without_background, without_padding
 from thalbids.participant.session import SessionPlan
-from thalbids.participant.step_io import NOISE, RefusalParams, given, image_of, refuse
+from thalbids.participant.step_io import SCANNED, RefusalParams, given, image_of, refuse, scan_facts
 from thalbids.programs import FslSettings, Program
 from thalbids.raters import effect
 from thalbids.raters.ratings import RatersVerdict
 from thalbids.registration.strategies import configured_for, note_on
 from thalbids.types import InputImage
 
-SCANNED = "ScannedVoxelSize"  # of sidecars: mm, before the image was brought onto the T1w grid
 COPIED = {  # fields of a raw map's sidecar that ours repeats, and where the parameters hold them
     "EstimationAlgorithm": "estimation_algorithm",
     "EstimationReference": "estimation_reference",
@@ -82,7 +80,7 @@ def add_steps(plan: SessionPlan, name: str) -> None:
         needs=tuple(dict.fromkeys((plan.anatomy, plan.brain_step, *before))),
         record=record_of(plan, name),
         memory_gb=plan.memory(1.5),
-        version=7,  # values that are counted from an offset
+        version=8,  # slices without data, grey values
     )
     plan.segmentable[name] = target
 
@@ -192,17 +190,17 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
         "Description": f"{params.image} registered to the {target} ({outcome.chosen}) and resampled once to its grid.",
         "Transform": params.transform_uri,
         SCANNED: [float(zoom) for zoom in zooms(moving.affine)],
-        NOISE: _noise(moving, brain, outcome.matrix),
+        **_of_scan(moving, brain, outcome.matrix),
         "Notes": notes,
         **{key: getattr(params, name) for key, name in COPIED.items() if getattr(params, name) is not None},
     } | converted
     return Done({"image": metadata, "transform": record})
 
 
-def _noise(moving: nib.Nifti1Image, brain: nib.Nifti1Image, matrix: np.ndarray) -> float | None:
-    """The noise of the image before it was resampled, inside the brain; ``matrix`` maps fixed to moving RAS+ mm."""
+def _of_scan(moving: nib.Nifti1Image, brain: nib.Nifti1Image, matrix: np.ndarray) -> dict[str, float | None]:
+    """What is told of the image before it was resampled; ``matrix`` maps fixed to moving RAS+ mm."""
     inside = resample_to(brain, moving, matrix=np.linalg.inv(matrix), order=0)
-    return noise_share(np.asarray(moving.dataobj), np.asarray(inside.dataobj))
+    return scan_facts(np.asarray(moving.dataobj), np.asarray(inside.dataobj))
 
 
 def as_r1(

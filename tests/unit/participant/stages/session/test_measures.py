@@ -52,7 +52,7 @@ def table_of(
     masks: Mapping[str, np.ndarray],
     *,
     icv: float = HEAD_ICV,
-    noise: float = 0.03,
+    scan: Mapping[str, object] | None = None,
     others: Mapping[str, tuple[float, Mapping[str, float]]] | None = None,
 ) -> dict[str, dict[str, str | None]]:
     """Rows of the volume table of a session with these masks; ``others``: visits with ICV and asymmetries."""
@@ -60,7 +60,7 @@ def table_of(
     brain = np.ones(GOOD.shape, np.uint8)
     save_image(np.where(GOOD, 2, 1) + np.indices(GOOD.shape)[0], AFFINE, t1w, dtype=np.float32)
     save_image(brain, AFFINE, folder / "brain_mask.nii.gz", dtype=np.uint8)
-    write_json(folder / "x_T1w.json", {"IntracranialVolumeMm3": icv, "SkullStripped": False, "NoiseShare": noise})
+    write_json(folder / "x_T1w.json", {"IntracranialVolumeMm3": icv, "SkullStripped": False} | dict(scan or {}))
     inputs = {"image T1w": t1w, "sidecar T1w": folder / "x_T1w.json"}
     planned = []
     for desc, labels in masks.items():
@@ -140,7 +140,23 @@ def test_a_lopsided_mask_is_excluded_where_the_other_visits_are_even(tmp_path: P
 
 
 def test_a_scan_that_is_nearly_all_noise_is_excluded(tmp_path: Path) -> None:
-    assert statuses(table_of(tmp_path, {"synthalT1w": GOOD}, noise=0.12)) == {"synthalT1w": "ok"}
-    rows = table_of(tmp_path, {"synthalT1w": GOOD}, noise=0.35)
+    assert statuses(table_of(tmp_path, {"synthalT1w": GOOD}, scan={"NoiseShare": 0.12})) == {"synthalT1w": "ok"}
+    rows = table_of(tmp_path, {"synthalT1w": GOOD}, scan={"NoiseShare": 0.35})
     assert statuses(rows) == {"synthalT1w": "excluded"}
     assert "noise of the scan is 35 %" in str(rows["synthalT1w"]["reason"])
+
+
+@pytest.mark.parametrize(
+    ("scan", "reason"),
+    [
+        ({"EmptySlices": 0, "GreyValues": 138, "ScannedVoxelSize": [4.0, 4.0, 4.0]}, ""),
+        ({"EmptySlices": 3}, "run through the brain hold no data (3)"),
+        ({"GreyValues": 44}, "has 44 different values in the brain only"),
+        ({"ScannedVoxelSize": [4.0, 4.0, 7.0]}, "The voxels have 112 mm3"),  # on a session's grid of 1 mm
+    ],
+)
+def test_a_scan_that_lacks_what_a_volume_needs_is_excluded(
+    tmp_path: Path, scan: Mapping[str, object], reason: str
+) -> None:
+    (row,) = table_of(tmp_path, {"synthalT1w": GOOD}, scan=scan).values()
+    assert row["status"] == ("excluded" if reason else "ok") and reason in str(row["reason"])

@@ -1,0 +1,37 @@
+"""Slices that hold no data, and images without shades of grey."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from thalbids.image.content import empty_slices, grey_values
+
+
+def head(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """A ball of noise in a background of 0, and the mask of it."""
+    ball = np.linalg.norm(np.indices((30, 31, 32)) - 15.0, axis=0) < 11
+    return np.where(ball, np.random.default_rng(seed).uniform(50, 100, ball.shape), 0), ball
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("value", [0.0, 77.0])
+def test_slices_of_one_value_inside_the_head_are_counted(axis: int, value: float) -> None:
+    data, brain = head()
+    assert empty_slices(data, brain) == 0
+    data[(slice(None),) * axis + ([9, 14, 15],)] = value
+    assert empty_slices(data, brain) == 3
+
+
+def test_a_head_at_the_edge_of_what_was_scanned_lacks_no_slice() -> None:
+    data, brain = head()
+    data[..., 20:] = 0  # padding that the brain mask runs into
+    assert brain[..., 20:].any() and empty_slices(data, brain) == 0
+    assert empty_slices(np.zeros_like(data), brain) == 0
+
+
+def test_grey_values_of_a_scan_and_of_one_with_few() -> None:
+    data, brain = head()
+    assert grey_values(data, brain) > 500
+    assert grey_values(np.round(data / 10), brain) == 6
+    assert grey_values(brain.astype(float), brain) == 1

@@ -1,0 +1,45 @@
+"""Whether a scan holds what a scan holds: every slice, and shades of grey."""
+
+from __future__ import annotations
+
+import numpy as np
+
+EVERY = 7  # voxels of which one is looked at for its value: a brain has hundreds of thousands
+
+
+def empty_slices(data: np.ndarray, inside: np.ndarray) -> int:
+    """How many slices between the ends of a mask hold one value only, and lie between others that hold more.
+
+    Parameters
+    ----------
+    data : (x, y, z), as it was scanned: a slice that is lost is gone when the image is resampled
+    inside : a mask of the brain (x, y, z)
+
+    Examples
+    --------
+    >>> data = np.random.default_rng(1).random((9, 9, 9))
+    >>> data[:, :, 4] = 0
+    >>> empty_slices(data, data > 0), empty_slices(data[:, :, 4:], data[:, :, 4:] > 0)
+    (1, 0)
+    """
+    count = 0
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        empty = data.max(others) == data.min(others)
+        through, filled = np.flatnonzero((inside != 0).any(others)), np.flatnonzero(~empty)
+        if through.size and filled.size:
+            count += int(empty[max(through[0], filled[0]) : min(through[-1], filled[-1])].sum())
+    return count
+
+
+def grey_values(data: np.ndarray, inside: np.ndarray) -> int | None:
+    """How many different values a scan has in a mask of the brain; None where the mask is empty.
+
+    Examples
+    --------
+    >>> brain = np.ones((20, 20, 20))
+    >>> grey_values(np.indices(brain.shape)[0] // 5, brain), grey_values(brain, 0 * brain)
+    (4, None)
+    """
+    values = data[np.asarray(inside) != 0][::EVERY]
+    return int(np.unique(values).size) if values.size else None
