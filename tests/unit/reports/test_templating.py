@@ -16,3 +16,7 @@ def test_a_page_needs_all_its_names() -> None:
 def test_text_is_escaped() -> None:
     environment = template("rating.html").environment
     assert environment.from_string("{{ x }}").render(x="<b>&") == "&lt;b&gt;&amp;"
+
+
+def test_a_template_is_compiled_once() -> None:
+    assert template("rating.html") is template("rating.html")
