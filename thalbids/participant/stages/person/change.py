@@ -35,6 +35,8 @@ AGENT = (
 )
 ODD = 0.003  # share of the border: 0 - .0016 on simulated second scans, .004 - .026 with a contrast agent
 ODD_WHY = "a contrast agent that no sidecar names, something else that one visit alone shows, or a change of a part"
+COARSE = ("visit_voxel_size", "visit_slice_thickness")  # rules of a pair that blur the border of one visit alone
+COARSE_WHY = "voxels or slices of two sizes blur the border of one visit more than that of the other"
 COPY_SD = 1e-6  # SD of the change by what differs between the images; the noise of two scans leaves about 5e-4
 COPIED = "both visits hold the same image, noise and all: was a scan copied?"
 NO_INTERVAL = "no interval: the method tells no uncertainty of its volumes"
@@ -125,7 +127,7 @@ def add_steps(subject: SubjectPlan) -> None:
         outputs={"table": table_of(subject)},
         params=ChangeParams(visits=visits, dictionary=CHANGE_MORPH),
         after=tuple(step.name for step in subject.all_steps),
-        version=9,  # left and right that differ by nothing are not said to differ by -0 %
+        version=10,  # where voxels differ, what differs at the border is not called a contrast agent
     )
 
 
@@ -243,9 +245,10 @@ def by_registration(row: Row, first: VisitResults, later: VisitResults, measured
         return row_of_change | {"status": status, "reason": row["reason"] if before is None else measured["Reason"]}
     remark = COPIED if measured["NoiseSd"] < COPY_SD else ""
     if measured["OddShare"] > ODD:
-        remark = f"{100 * measured['OddShare']:.1f} % of the border differ by more than a movement explains: {ODD_WHY}"
-        told = [part for part in (row.get("flags"), "visit_border") if part]
-        row_of_change |= {"comparable": "no", "flags": ", ".join(told)}
+        flags = [part for part in str(row.get("flags") or "").split(", ") if part]
+        why = COARSE_WHY if set(flags) & set(COARSE) else ODD_WHY
+        remark = f"{100 * measured['OddShare']:.1f} % of the border differ by more than a movement explains: {why}"
+        row_of_change |= {"comparable": "no", "flags": ", ".join([*flags, "visit_border"])}
     if remark:
         row_of_change["remark"] = "; ".join(part for part in (row.get("remark"), remark) if part)
     years = _years(first, later)

@@ -66,7 +66,7 @@ def add_step(subject: SubjectPlan, first: SessionPlan, later: SessionPlan) -> st
         ),
         after=_waits(subject, (first, later), methods),
         record=record,
-        version=7,  # the space between the visits does not depend on where the registration ended
+        version=8,  # the space between the visits does not depend on where the registration ended
     )
     return step.name
 
@@ -151,6 +151,9 @@ def _between(inputs: Inputs, pair: tuple[str, str], upstream: Upstream) -> np.nd
     common = next((session for session in places[0] if session in places[1]), None)
     if common is None:
         status = "failed" if any(what == "failed" for what, _ in lacking) else "missing"
-        reason = "; ".join(["the visits are not aligned with each other", *(told for _, told in lacking)])
+        decisive = [
+            told for what, told in lacking if what == status
+        ]  # one that failed is why the other has none to meet
+        reason = "; ".join(["the visits are not aligned with each other", *decisive])
         return {"Status": status, "Reason": reason}
     return np.asarray(places[1][common] @ np.linalg.inv(places[0][common]))

@@ -24,7 +24,7 @@ from thalbids.longitudinal import affine
 from thalbids.participant import plan as plans
 from thalbids.participant.session import PlannedMask
 from thalbids.participant.stages.person import alignment, registered
-from thalbids.participant.stages.person.change import table_of
+from thalbids.participant.stages.person.change import ChangeVisit, VisitResults, by_registration, table_of
 from thalbids.settings import load
 from thalbids.types import InputImage
 
@@ -121,6 +121,38 @@ def test_what_one_visit_alone_shows_speaks_against_the_pair(tmp_path: Path) -> N
     assert "% of the border differ" in str(row["remark"]) and row["delta_percent_low"] is None
     volumes = next(row for row in read_table(table_of(person.subject)) if row["measure"] == "volume_difference")
     assert (volumes["comparable"], volumes["remark"]) == ("yes", None)
+
+
+def test_voxels_of_two_sizes_are_not_taken_for_an_agent() -> None:
+    """Thick slices at one visit differ at the border anyway."""
+    visit = VisitResults(ChangeVisit("1", 0.0, ""), {"synthalT1w": volume("synthalT1w", 16000.0)}, {}, True, "", {})
+    measured = {"LogBoth": 0.0, "LogLeft": 0.0, "LogRight": 0.0, "OddShare": 0.03, "NoiseSd": 0.001}
+    volumes = {
+        "method": "synthalT1w",
+        "status": "ok",
+        "reason": "",
+        "volume_baseline_ml": 16.0,
+        "flags": "thick_slices",
+    }
+    assert "contrast agent" in by_registration(volumes, visit, visit, measured)["remark"]
+    row = by_registration(volumes | {"flags": "visit_voxel_size, thick_slices"}, visit, visit, measured)
+    assert row["flags"] == "visit_voxel_size, thick_slices, visit_border"
+    assert row["remark"].endswith(
+        "voxels or slices of two sizes blur the border of one visit more than that of the other"
+    )
+
+
+def test_only_the_registration_that_failed_is_told(tmp_path: Path) -> None:
+    """Of two visits of which one does not come to the first, the other is not to blame."""
+    person = Scanned(tmp_path)
+    for number in (1, 2, 3):
+        person.scan(str(number), seen((1.0, 1.0), number), volume("synthalT1w", 16000.0))
+    first, second, _ = person.subject.sessions
+    path = alignment.path_of(second, first)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"Chosen": None, "Matrix": None, "Reason": "too low"}))
+    row = person.made()[2]
+    assert (row["session_id_baseline"], row["session_id_followup"], row["status"]) == ("ses-2", "ses-3", "failed")
+    assert "ses-2: the registration with ses-1 failed" in str(row["reason"]) and "ses-3" not in str(row["reason"])
 
 
 def test_what_cannot_be_measured_is_told(tmp_path: Path) -> None:
