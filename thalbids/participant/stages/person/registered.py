@@ -25,6 +25,7 @@ from thalbids.participant.session import SessionPlan, SubjectPlan
 from thalbids.participant.stages.person import alignment
 from thalbids.participant.step_io import given, labels_of, there
 
+RUN_APART = "sessions that were run apart: run participant again without --session-label"
 DECIMALS = 9  # of what is recorded: further digits depend on the processor
 
 
@@ -133,7 +134,7 @@ def _between(inputs: Inputs, pair: tuple[str, str], upstream: Upstream) -> np.nd
         if path is None:
             ends = (end.reason for name, end in upstream.items() if name.endswith(f"_{session} {alignment.STEP}"))
             why = next(filter(None, ends), "")
-            told = f"{session}: no alignment with the person's first visit was made" + (f" ({why})" if why else "")
+            told = f"{session}: no alignment with the person's first visit was made ({why or RUN_APART})"
             lacking.append(("missing", told))
             continue
         try:
