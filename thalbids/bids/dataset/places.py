@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -142,8 +142,18 @@ class Survey:
         if self._nearly:
             text = "not read, as folders are named sub-LABEL, ses-LABEL and anat, in lower case"
             self.remarks.append(f"warning: {text}: {some(list(dict.fromkeys(self._nearly)), 20)}.")
-        if alike := _alike(self.places):
+        if alike := _alike({f"sub-{person}": person for person, _ in self.places}):
             self.remarks.append(f"warning: labels that nearly match count as several people: {some(alike, 20)}.")
+        visits: dict[str, dict[str, str]] = {}
+        for place in self.places:
+            if place[1] is not None:
+                visits.setdefault(place[0], {})[name_of(place)] = place[1]
+        if alike := [names for of_person in visits.values() for names in _alike(of_person)]:
+            self.remarks.append(f"warning: labels that nearly match count as several visits: {some(alike, 20)}.")
+        beside = [name_of(place) for place in self.places if place[1] is None and place[0] in visits]
+        if beside:
+            text = "images beside the folders of sessions count as a visit of their own"
+            self.remarks.append(f"warning: {text}: {some(beside, 20)}. Put them into a ses-* folder.")
         if self._odd:
             self.remarks.append(f"warning: not used, the name does not follow BIDS: {some(self._odd, 20)}.")
         for lost in self.lost:
@@ -266,11 +276,11 @@ def _nearly(entry: os.DirEntry[str], *starts: str) -> bool:
     return any(meant) and _leads(entry) == "folder"
 
 
-def _alike(places: Sequence[Place]) -> list[str]:
-    """People whose labels differ in case or leading zeros only: ``sub-1 and sub-01``."""
+def _alike(labels: Mapping[str, str]) -> list[str]:
+    """Names (and what is compared of them) that differ in case or leading zeros only: ``sub-1 and sub-01``."""
     by_key: dict[str, list[str]] = {}
-    for label in dict.fromkeys(label for label, _ in places):
-        by_key.setdefault(re.sub(r"(?<!\d)0+(?=\d)", "", label).casefold(), []).append(f"sub-{label}")
+    for name, label in labels.items():
+        by_key.setdefault(re.sub(r"(?<!\d)0+(?=\d)", "", label).casefold(), []).append(name)
     return [" and ".join(names) for names in by_key.values() if len(names) > 1]
 
 

@@ -92,6 +92,24 @@ def test_people_whose_labels_nearly_match_are_told_and_processed(tree) -> None:
     assert remark == "warning: labels that nearly match count as several people: sub-01 and sub-1, sub-A2 and sub-a2."
 
 
+def test_visits_whose_labels_nearly_match_or_that_have_none_beside_others_are_told(tree) -> None:
+    root = tree(
+        *(
+            f"sub-{p}/ses-{s}/anat/sub-{p}_ses-{s}_T1w.nii.gz"
+            for p, s in (("1", "1"), ("1", "01"), ("2", "1"), ("3", "10"))
+        )
+    )
+    (root / "sub-2" / "anat").mkdir()
+    (root / "sub-2" / "anat" / "sub-2_T1w.nii.gz").write_bytes(b"x")
+    assert list(read_dataset(root).remarks) == [
+        "warning: labels that nearly match count as several visits: sub-1_ses-01 and sub-1_ses-1.",
+        (
+            "warning: images beside the folders of sessions count as a visit of their own: sub-2. Put them into a ses-* "
+            "folder."
+        ),
+    ]
+
+
 def test_an_anat_folder_with_images_of_another_format_is_warned_of(tree) -> None:
     found = read_dataset(tree(GOOD, "sub-01/anat/sub-01_T1w.mgz", "sub-02/anat/sub-02_T1w.dcm"))
     (remark,) = found.remarks
