@@ -104,12 +104,18 @@ class Volumes:
     notes: list[str] = field(default_factory=list)
 
 
-def find_places(root: Path, participants: Collection[str] = (), sessions: Collection[str] = ()) -> list[Place]:
-    """Every session of a derivative dataset that has an ``anat`` folder, in natural order of the labels.
+def find_places(
+    root: Path,
+    participants: Collection[str] = (),
+    sessions: Collection[str] = (),
+    empty: list[Place] | None = None,
+) -> list[Place]:
+    """Every session of a derivative dataset that has something in its ``anat`` folder, in natural order of the labels.
 
     Parameters
     ----------
     participants, sessions : labels without prefix; empty means all
+    empty : is added the sessions whose folder holds nothing: the participant level refused their scans
 
     Raises
     ------
@@ -123,11 +129,15 @@ def find_places(root: Path, participants: Collection[str] = (), sessions: Collec
     for subject in subjects:
         if participants and subject.removeprefix("sub-") not in participants:
             continue
-        for session in ("", *(_folders(root / subject, _SESSION) or ())):
+        labels = _folders(root / subject, _SESSION) or ()
+        for session in ("", *labels):
             if sessions and session.removeprefix("ses-") not in sessions:
                 continue
             folder = root / subject / session / "anat"
-            names = tuple(name for name in names_in(folder) if not _OF_PERSON.search(name))
+            listed = names_in(folder)
+            names = tuple(name for name in listed if not _OF_PERSON.search(name))
+            if empty is not None and not listed and (session or not labels) and folder.is_dir():
+                empty.append(Place(subject, session, folder, ()))
             if names:
                 places.append(Place(subject, session, folder, names))
     return places

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from thalbids.bids.results.derivatives import Place
 from thalbids.errors import some
 
 NAMED = 3  # sessions or images of a note
 
 
-def sessions(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+def sessions(rows: Iterable[Mapping[str, Any]], empty: Iterable[Place] = ()) -> list[str]:
     """A warning about the sessions in which a method failed and none gave a volume.
 
     Parameters
     ----------
     rows : of the volume tables: participant_id, session_id, status, reason
+    empty : sessions that have a folder and nothing in it
 
     Examples
     --------
@@ -27,6 +29,8 @@ def sessions(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     for row in rows:
         of_session = endings.setdefault((row["participant_id"], row["session_id"]), {})
         of_session.setdefault(row["status"], str(row["reason"]))
+    for place in empty:
+        endings[place.participant_id, place.session_id] = {"failed": f"no results, see {place.participant_id}.html"}
     without = {key: told["failed"] for key, told in endings.items() if "failed" in told and "ok" not in told}
     if not without:
         return []

@@ -17,6 +17,7 @@ from thalbids.bids.results.derivatives import (
     CHANGE,
     CHANGES,
     SIENA,
+    Place,
     Volumes,
     find_places,
     read_changes,
@@ -152,7 +153,8 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     for pair in settings.group.pairs:
         check_pair(pair)
     inputs = settings.inputs
-    places = find_places(out_dir, inputs.participant_label, inputs.session_label)
+    empty: list[Place] = []
+    places = find_places(out_dir, inputs.participant_label, inputs.session_label, empty)
     gone = removed(bids_dir, places)
     places = places if settings.group.keep_removed else [place for place in places if place not in gone]
     read = read_volumes(places)
@@ -176,7 +178,11 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         kept = "They are kept (group.keep_removed)." if settings.group.keep_removed else "They are left out."
         notes.append(removal_note(gone, kept))
     documents = read_documents(places)
-    pressing = [*failed.sessions(read.rows), *trust.same_scans(places), *failed.images(documents)]
+    pressing = [
+        *failed.sessions(read.rows, [place for place in empty if place not in removed(bids_dir, empty)]),
+        *trust.same_scans(places),
+        *failed.images(documents),
+    ]
     notes += pressing
     words = [name for name, number in clinical.own.items() if not number]
     visit_frame = frame_of(together.rows, (*VISIT_COLUMNS, *clinical.own), words)

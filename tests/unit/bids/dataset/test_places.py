@@ -104,8 +104,8 @@ def test_visits_whose_labels_nearly_match_or_that_have_none_beside_others_are_to
     assert list(read_dataset(root).remarks) == [
         "warning: labels that nearly match count as several visits: sub-1_ses-01 and sub-1_ses-1.",
         (
-            "warning: images beside the folders of sessions count as a visit of their own: sub-2. Put them into a ses-* "
-            "folder."
+            "warning: images beside the folders of sessions count as a visit of their own: sub-2. Put them into a "
+            "ses-* folder."
         ),
     ]
 

@@ -51,9 +51,10 @@ def test_group_says_so_last_and_at_the_top_of_its_page(
     monkeypatch.setattr(run, "ANALYSES", tuple(item for item in run.ANALYSES if item.name == "volumes"))
     raw, out, _ = write_cohort(tmp_path, 4, methods=("first",))
     morph(out, "sub-01", "ses-2", morph_row("first", None, status="failed", reason="no head in it"))
+    (out / "sub-04" / "ses-3" / "anat").mkdir(parents=True)  # of a scan that could not be opened
     assert main([str(raw), str(out), "group", *dry]) == 0
     last = capsys.readouterr().out.splitlines()[-2 if dry else -1]
-    assert last.startswith("warning: 1 of ") and "(no head in it)" in last
+    assert last.startswith("warning: 2 of ") and "(no head in it)" in last and "sub-04_ses-3 (no results" in last
     if not dry:
         page = (out / "group.html").read_text(encoding="utf-8")
         assert page.index("Look at this first") < page.index("(no head in it)") < page.index("<nav")

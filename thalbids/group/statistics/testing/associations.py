@@ -133,8 +133,9 @@ def unfit(y: np.ndarray, V: np.ndarray, X: np.ndarray, names: Sequence[str]) -> 
     if np.ptp(y) <= _SAME * np.abs(y).max():
         return "the outcome does not vary"
     for name, values in zip(names, V.T, strict=True):
-        Q = np.linalg.qr(np.column_stack([X, values]) / np.linalg.norm(np.column_stack([X, values]), axis=0))[1]
-        if abs(Q[-1, -1]) < _SINGULAR or np.ptp(values) == 0:
+        columns = np.column_stack([X, values])
+        constant = np.ptp(values) == 0  # a change of 0 in everybody has no length to divide by
+        if constant or abs(np.linalg.qr(columns / np.linalg.norm(columns, axis=0))[1][-1, -1]) < _SINGULAR:
             return f"the volume of {name} does not vary, or is a combination of the covariates"
     return ""
 

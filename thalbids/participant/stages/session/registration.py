@@ -147,6 +147,7 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
     if params.image == "R1map":
         moving, converted = as_r1(moving, params, path, brain)
     moving, _ = to_ras(moving)
+    copied = [f"it is the {target} once more, voxel by voxel: one may be a copy"] if same_image(moving, fixed) else []
     clean = without_padding if params.image == "R1map" else without_background
     moving = nib.Nifti1Image(clean(np.asarray(moving.dataobj)), moving.affine)
     strategies = configured(params.strategies, params.cutoffs, program=params.program)
@@ -167,8 +168,11 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
         "Strategies": list(params.strategies),
         "Rule": params.rule,
         "BrainSource": params.brain_source,
-        "Attempts": [attempt.to_json() for attempt in outcome.attempts],
-        "Warnings": list(outcome.warnings),
+        "Attempts": [
+            attempt.to_json() | {"warnings": [*attempt.warnings, *(copied if attempt.passed else [])]}
+            for attempt in outcome.attempts
+        ],
+        "Warnings": [*outcome.warnings, *copied],
         **({"FailedByRater": seen_by.applied} if seen_by.applied else {}),
         "Software": outcome.software,
         "Description": f"Maps points of the {target} to points of the image (ITK convention: LPS, fixed to moving).",
@@ -195,6 +199,11 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
         **{key: getattr(params, name) for key, name in COPIED.items() if getattr(params, name) is not None},
     } | converted
     return Done({"image": metadata, "transform": record})
+
+
+def same_image(moving: nib.Nifti1Image, fixed: nib.Nifti1Image) -> bool:
+    """Whether an image is the reference itself under another name, both in RAS order: its mask is called another's."""
+    return moving.shape == fixed.shape and np.array_equal(np.asarray(moving.dataobj), np.asarray(fixed.dataobj))
 
 
 def _of_scan(moving: nib.Nifti1Image, brain: nib.Nifti1Image, matrix: np.ndarray) -> dict[str, float | None]:

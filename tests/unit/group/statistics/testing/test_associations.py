@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -68,6 +70,9 @@ def test_what_cannot_be_compared_gives_a_reason() -> None:
     assert "same" in compared(y, np.column_stack([V[:, 0], 2 * V[:, 0] + 1]), X).reason
     assert "too few" in associations.unfit(y[:6], V[:6], X[:6], ("a", "b"))
     assert "b does not vary" in associations.unfit(y, np.column_stack([V[:, 0], X[:, 0]]), X, ("a", "b"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no word of numpy on the terminal
+        assert "a does not vary" in associations.unfit(y, 0 * V, X, ("a", "b"))
     assert "outcome" in associations.unfit(np.ones(50), V, X, ("a", "b"))
     assert associations.unfit(y, V, X, ("a", "b")) == ""
     assert "same" in associations.bootstrapped(0.0, np.zeros(100)).reason

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from thalbids.errors import ImageError
-from thalbids.participant.stages.session.registration import as_r1
+from thalbids.participant.stages.session.registration import as_r1, same_image
 
 
 def test_the_unit_is_judged_where_the_brain_of_the_t1w_lies() -> None:
@@ -29,3 +29,11 @@ def test_the_unit_is_judged_where_the_brain_of_the_t1w_lies() -> None:
     r1, told = as_r1(image, params, Path("x.nii.gz"), mask)
     assert np.asarray(r1.dataobj)[3, 3, 3] == pytest.approx(1 / 1.1)
     assert told["Units"] == "1/s"
+
+
+def test_the_reference_under_another_name_is_known_by_its_voxels() -> None:
+    values = np.random.default_rng(1).uniform(0, 9, (8, 9, 10)).astype(np.float32)
+    t1w, moved = (nib.Nifti1Image(values.copy(), affine) for affine in (np.eye(4), np.diag([2.0, 2, 2, 1])))
+    assert same_image(moved, t1w)
+    assert not same_image(nib.Nifti1Image(values + np.eye(9, 10, dtype=np.float32), np.eye(4)), t1w)
+    assert not same_image(nib.Nifti1Image(values[:7], np.eye(4)), t1w)
