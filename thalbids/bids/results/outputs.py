@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
@@ -99,7 +100,7 @@ def sidecar(path: PathT) -> PathT:
     """
     for extension in _EXTENSIONS:
         if path.name.endswith(extension):
-            return type(path)(str(path).removesuffix(extension) + ".json")
+            return path.with_name(path.name.removesuffix(extension) + ".json")
     raise ValueError(f"no known extension: {path}")
 
 
@@ -202,10 +203,14 @@ def description_in(raw: Path, readme: str) -> dict[str, Any]:
 def _stem(entities: Mapping[str, str]) -> str:
     """The entities of a file name in the order of BIDS."""
     for key, value in entities.items():
-        pattern = _DESC if key == "desc" else _LABEL
-        if key not in RANK or not pattern.fullmatch(str(value)):
+        if not _is_entity(key, str(value)):
             raise ValueError(f"no BIDS entity: {key}-{value}")
     return "_".join([f"{key}-{entities[key]}" for key in sorted(entities, key=RANK.__getitem__)])
+
+
+@lru_cache(maxsize=1000)
+def _is_entity(key: str, value: str) -> bool:
+    return key in RANK and (_DESC if key == "desc" else _LABEL).fullmatch(value) is not None
 
 
 def _check_raw(raw: Path) -> None:
