@@ -1,4 +1,4 @@
-"""Whether a scan holds what a scan holds: every slice, and shades of grey."""
+"""Whether a scan holds what a scan holds: every slice, and shades of grey up to its brightest tissue."""
 
 from __future__ import annotations
 
@@ -43,3 +43,16 @@ def grey_values(data: np.ndarray, inside: np.ndarray) -> int | None:
     """
     values = data[np.asarray(inside) != 0][::EVERY]
     return int(np.unique(values).size) if values.size else None
+
+
+def clipped_share(data: np.ndarray, inside: np.ndarray) -> float | None:
+    """Share of a mask of the brain that holds the highest value in it; None where the mask is empty.
+
+    Examples
+    --------
+    >>> ramp = np.arange(1000.0).reshape(10, 10, 10)
+    >>> clipped_share(ramp, ramp >= 0), clipped_share(np.minimum(ramp, 750), ramp >= 0)
+    (0.001, 0.25)
+    """
+    values = data[np.asarray(inside) != 0]
+    return float((values == values.max()).mean()) if values.size else None

@@ -16,7 +16,7 @@ from thalbids.bids.results.outputs import write_table
 from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import ImageError, ThalbidsError
-from thalbids.image.content import empty_slices, grey_values
+from thalbids.image.content import clipped_share, empty_slices, grey_values
 from thalbids.image.io import load_labels, save_image
 from thalbids.image.noise import noise_share
 from thalbids.qc.measures import asymmetry_index
@@ -29,12 +29,18 @@ ASYMMETRY = "AsymmetryIndex"  # of the sidecar of left and right thalamus, for t
 SCANNED = "ScannedVoxelSize"  # of the sidecar of an image: mm, before it was brought onto the T1w grid
 OF_SCAN = {  # what is measured of a scan before it is resampled: in rules, in the sidecar of the image
     "noise_share": "NoiseShare", "empty_slices": "EmptySlices", "grey_values": "GreyValues",
+    "clipped_share": "ClippedShare",
 }  # fmt: skip
 
 
 def scan_facts(data: np.ndarray, brain: np.ndarray) -> dict[str, float | None]:
     """What the sidecar of an image tells of the scan (x, y, z), by a brain mask on its grid."""
-    told = noise_share(data, brain), empty_slices(data, brain), grey_values(data, brain)
+    told = (
+        noise_share(data, brain),
+        empty_slices(data, brain),
+        grey_values(data, brain),
+        clipped_share(data, brain),
+    )
     return dict(zip(OF_SCAN.values(), told, strict=True))
 
 

@@ -173,6 +173,12 @@ COMMON_RULES = (
         "Do not use the volume: give the scan itself, with the values that the scanner gave.", DISTRUST, digits=0,
     ),
     Rule(
+        "clipped", "clipped_share", None, 0.25,
+        "{value} % of the brain have the highest value of the scan: what is brighter was cut off.",
+        "Do not use the volume: export the scan again with its whole range of values.", DISTRUST, scale=100.0,
+        digits=0,
+    ),
+    Rule(
         "noise", "noise_share", None, 0.2,
         "The noise of the scan is {value} % of the brain's brightness: the border of the thalamus is lost in it.",
         "Do not use the volume; use another image of the session, or a scan with less noise.", DISTRUST, scale=100.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thalbids.image.content import empty_slices, grey_values
+from thalbids.image.content import clipped_share, empty_slices, grey_values
 
 
 def head(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -35,3 +35,10 @@ def test_grey_values_of_a_scan_and_of_one_with_few() -> None:
     assert grey_values(data, brain) > 500
     assert grey_values(np.round(data / 10), brain) == 6
     assert grey_values(brain.astype(float), brain) == 1
+
+
+def test_a_scan_whose_bright_tissue_was_cut_off_is_told_from_a_whole_one() -> None:
+    data, brain = head()
+    assert clipped_share(data, brain) == pytest.approx(1 / brain.sum())
+    assert clipped_share(np.minimum(data, 80), brain) == pytest.approx(0.4, abs=0.02)
+    assert clipped_share(data, 0 * brain) is None

@@ -53,7 +53,7 @@ def add_steps(plan: SessionPlan) -> None:
             weights=_weights(),
         ),
         memory_gb=plan.memory(1.5),
-        version=10,  # slices without data, grey values
+        version=11,  # slices without data, grey values, what was cut off above
     )
     plan.segmentable[plan.reference] = plan.t1w
 

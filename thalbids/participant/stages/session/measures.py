@@ -126,7 +126,7 @@ def add_steps(plan: SessionPlan) -> None:
         ),
         record=plan.qc,
         memory_gb=plan.memory(1.0),
-        version=9,  # slices without data, grey values, voxels of the scan
+        version=10,  # slices without data, grey values, what was cut off above, voxels of the scan
     )
 
 
