@@ -140,7 +140,7 @@ def shape_and_affine(path: Path) -> tuple[tuple[int, int, int], np.ndarray]:
     Raises
     ------
     ImageError
-        The header cannot be read, or speaks of no single volume or of no usable geometry.
+        The header cannot be read, or speaks of no single volume of real numbers or of no usable geometry.
     """
     try:
         if not path.is_file():
@@ -148,6 +148,7 @@ def shape_and_affine(path: Path) -> tuple[tuple[int, int, int], np.ndarray]:
         with path.open("rb") as file:
             start = file.read(_HEAD_BYTES)
         header, unchecked = read_header(_inflated_head(start), path)
+        data_end(header)  # colours, complex numbers, too many voxels
         shape = _three_dimensions(header.get_data_shape())
         return shape, geometry_from_header(unchecked, shape)[0]
     except ImageError as error:

@@ -420,6 +420,13 @@ def test_the_bound_is_one_of_bytes(tmp_path):
         load_image(tmp_path / "x.nii.gz")
 
 
+@pytest.mark.parametrize("dtype", [np.complex64, np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])])
+def test_colours_and_complex_numbers_are_refused_by_the_header_alone(tmp_path, dtype):
+    nib.save(nib.Nifti1Image(np.zeros((8, 9, 10), dtype), np.eye(4)), tmp_path / "x.nii.gz")
+    with pytest.raises(ImageError, match="not real numbers"):
+        shape_and_affine(tmp_path / "x.nii.gz")
+
+
 def test_voxels_by_the_header(tmp_path):
     path = tmp_path / "a.nii.gz"
     nib.save(nib.Nifti1Image(np.zeros((8, 9, 10), np.float32), np.eye(4)), path)
