@@ -503,3 +503,12 @@ def test_a_file_that_may_not_be_read_is_no_damage(tmp_path: Path, monkeypatch: p
     with pytest.raises(ImageError, match=r"Permission denied.*Ask for the right to read it") as caught:
         shape_and_affine(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_file_is_a_header_and_the_voxels_with_x_fastest(tmp_path: Path) -> None:
+    data = np.arange(8 * 9 * 10, dtype=np.int16).reshape(8, 9, 10)[::-1]
+    content = gzip.decompress(save_image(data, np.eye(4), tmp_path / "a.nii.gz").read_bytes())
+    header = nib.Nifti1Header(content[:348])
+    assert header.get_data_offset() == 352 and header.get_data_shape() == data.shape
+    assert content[348:352] == bytes(4)  # no extension
+    assert content[352:] == b"".join(value.tobytes() for plane in data.transpose(2, 1, 0) for value in plane)
