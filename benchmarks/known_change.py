@@ -227,13 +227,13 @@ def measured(person: Person, field: Field | None, scanners: tuple[Scanner, Scann
     try:
         change = measure(*visits)
     except ThalbidsError:
-        percent, noise, swapped = np.nan, np.nan, np.nan
+        percent, swapped = np.nan, np.nan
     else:
-        percent, noise = 100 * float(np.expm1(change.both)), 100 * change.noise
+        percent = 100 * float(np.expm1(change.both))
         swapped = abs(change.both + measure(*visits[::-1]).both) / abs(change.both)
     seconds = time.process_time() - began
     volumes = 100 * (masks[1][1] / masks[0][1] - 1)
-    return {MEASURES[0]: volumes, MEASURES[1]: percent, "noise": noise, "swapped": swapped, "seconds": seconds}
+    return {MEASURES[0]: volumes, MEASURES[1]: percent, "swapped": swapped, "seconds": seconds}
 
 
 def cases(
@@ -273,12 +273,12 @@ def table(rows: list[dict]) -> None:
 
 
 def write(rows: list[dict], path: Path) -> None:
-    """The rows of all cases as a table; changes in percent, with four decimals."""
+    """The rows of all cases as a table, with three digits, as they are printed; changes in percent."""
     with path.open("w", newline="", encoding="utf-8") as file:
         table_of_rows = csv.DictWriter(file, list(rows[0]), delimiter="\t", lineterminator="\n")
         table_of_rows.writeheader()
         for row in rows:
-            table_of_rows.writerow({key: f"{v:.4g}" if isinstance(v, float) else v for key, v in row.items()})
+            table_of_rows.writerow({key: f"{v:.3g}" if isinstance(v, float) else v for key, v in row.items()})
 
 
 def scanners(arguments: argparse.Namespace) -> tuple[Scanner, Scanner]:

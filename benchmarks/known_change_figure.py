@@ -25,7 +25,7 @@ FIELDS = {  # kind -> words, colour, marker
 
 def draw(rows: list[dict], path: Path) -> None:
     """One panel for each measure, with the line of identity; slopes through zero and errors in the legend."""
-    figure = Figure(figsize=(9, 6.4), dpi=100, layout="constrained")
+    figure = Figure(figsize=(9, 5.8), dpi=100, layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     for ax, measure in zip(panels, MEASURES, strict=True):
         _panel(ax, rows, measure)
@@ -47,7 +47,7 @@ def _panel(ax: Axes, rows: list[dict], measure: str) -> None:
             numbers = f"slope {true @ pairs[:, 1] / (true @ true):.2f}, error {np.sqrt(np.mean(error**2)):.2f}"
         label = f"{words} ({len(pairs)}): {numbers}"
         ax.scatter(*pairs.T, s=20, color=colour, marker=marker, alpha=0.7, linewidth=0, label=label)
-    ax.set(title=measure.capitalize(), xlabel="true change of both thalami (%)", aspect="equal")
+    ax.set(title=measure.capitalize(), xlabel="true change of both thalami (%)")
     ax.grid(alpha=0.3)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), frameon=False)
 
