@@ -17,7 +17,7 @@ from thalbids.image.grids import voxel_volume
 from thalbids.methods.embedded import SynthalSettings
 from thalbids.methods.synthal import weights_checksum
 from thalbids.participant.session import PlannedMask
-from thalbids.participant.stages.session.icv import STRIPPED_NOTE
+from thalbids.participant.stages.session.icv import what_it_lacks
 from thalbids.participant.stages.session.measures import DIAGNOSTICS, volume_rows
 from thalbids.participant.step_io import OF_SCAN, scan_facts
 from thalbids.settings import Settings
@@ -66,7 +66,7 @@ def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> 
             continue
         good += row["status"] == "ok"
         note = "" if row["status"] == "ok" else f"  NOT TRUSTED: {row['reason']}"
-        icv = "n/a (the field of view cuts the head)" if row["icv_mm3"] is None else f"{row['icv_mm3'] / 1000:.0f} mL"
+        icv = "n/a" if row["icv_mm3"] is None else f"{row['icv_mm3'] / 1000:.0f} mL"
         icv += f" ({row['icv_note']})" if row["icv_note"] else ""
         print(
             f"{scan}: {row['volume_mm3'] / 1000:.2f} mL (left {row['volume_left_mm3'] / 1000:.2f}, "
@@ -117,7 +117,7 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
         head=segmentation.metadata["ThalamiSeen"], icv=[{"source": family, "icv_mm3": icv}],
     )  # fmt: skip
     judged = volume_rows([PlannedMask(family, family, ("T1w",), "T1w")], document["Masks"])[0]
-    note = STRIPPED_NOTE if segmentation.metadata["SkullStripped"] else None
+    note = what_it_lacks(icv, stripped=segmentation.metadata["SkullStripped"])
     of_scan = image_flags("scan", facts(InputImage(scan, scan.name, "T1w")))
     told = {**judged, "scan": scan.name, "icv_mm3": icv, "icv_note": note}
     told["scan_note"] = " ".join(flag["reason"] for flag in of_scan) or None

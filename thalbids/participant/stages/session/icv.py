@@ -85,10 +85,15 @@ def icv(inputs: Inputs, outputs: Outputs, params: IcvParams, upstream: Upstream)
     embedded = families.embedded()
     anatomy = read_json(given(inputs, embedded))
     volume = anatomy["IntracranialVolumeMm3"]
-    note = CUT_OFF_NOTE if volume is None else STRIPPED_NOTE if anatomy["SkullStripped"] else None
+    note = what_it_lacks(volume, stripped=anatomy["SkullStripped"])
     rows.append({"source": embedded, "icv_mm3": volume, "note": note})
     write_table(outputs["icv"], [judged(row) for row in rows], ICV_COLUMNS)
     return Done({"icv": params.dictionary})
+
+
+def what_it_lacks(volume: float | None, *, stripped: bool) -> str | None:
+    """Why SynThal gives no intracranial volume, or what its volume leaves out."""
+    return CUT_OFF_NOTE if volume is None else STRIPPED_NOTE if stripped else None
 
 
 def judged(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -90,3 +90,9 @@ def test_a_head_that_is_cut_off_has_no_intracranial_volume(tmp_path: Path) -> No
     icv.icv({"synthal": tmp_path / "t1w.json"}, {"icv": tmp_path / "out.tsv"}, params, {})
     (row,) = read_table(tmp_path / "out.tsv")
     assert row["icv_mm3"] is None and "field of view" in (row["note"] or "")
+
+
+def test_a_volume_that_is_not_there_has_a_reason_and_that_of_a_stripped_scan_a_caution() -> None:
+    assert "field of view" in str(icv.what_it_lacks(None, stripped=True))
+    assert "skull-stripped" in str(icv.what_it_lacks(1.5e6, stripped=True))
+    assert icv.what_it_lacks(1.5e6, stripped=False) is None
