@@ -39,6 +39,8 @@ def _panel(ax: Axes, rows: list[dict], measure: str) -> None:
     ax.axline((0, 0), slope=1, color="0.6", linewidth=1, zorder=0)
     for kind, (words, colour, marker) in FIELDS.items():
         pairs = np.array([(float(row["true"]), float(row[measure])) for row in rows if row["kind"] == kind])
+        if not len(pairs):
+            continue
         pairs = pairs[np.isfinite(pairs).all(axis=1)]
         true, error = pairs[:, 0], pairs[:, 1] - pairs[:, 0]
         if kind == "none":
