@@ -37,6 +37,7 @@ ODD = 0.003  # share of the border: 0 - .0016 on simulated second scans, .004 - 
 ODD_WHY = "a contrast agent that no sidecar names, something else that one visit alone shows, or a change of a part"
 COARSE = ("visit_voxel_size", "visit_slice_thickness")  # rules of a pair that blur the border of one visit alone
 COARSE_WHY = "voxels or slices of two sizes blur the border of one visit more than that of the other"
+AGENT_WHY = "what the contrast agent of one visit makes brighter"
 COPY_SD = 1e-6  # SD of the change by what differs between the images; the noise of two scans leaves about 5e-4
 COPIED = "both visits hold the same image, noise and all: was a scan copied?"
 NO_INTERVAL = "no interval: the method tells no uncertainty of its volumes"
@@ -127,7 +128,7 @@ def add_steps(subject: SubjectPlan) -> None:
         outputs={"table": table_of(subject)},
         params=ChangeParams(visits=visits, dictionary=CHANGE_MORPH),
         after=tuple(step.name for step in subject.all_steps),
-        version=10,  # where voxels differ, what differs at the border is not called a contrast agent
+        version=11,  # what differs at the border is put down to other voxels, or to an agent that is named
     )
 
 
@@ -246,7 +247,7 @@ def by_registration(row: Row, first: VisitResults, later: VisitResults, measured
     remark = COPIED if measured["NoiseSd"] < COPY_SD else ""
     if measured["OddShare"] > ODD:
         flags = [part for part in str(row.get("flags") or "").split(", ") if part]
-        why = COARSE_WHY if set(flags) & set(COARSE) else ODD_WHY
+        why = COARSE_WHY if set(flags) & set(COARSE) else AGENT_WHY if "visit_contrast_agent" in flags else ODD_WHY
         remark = f"{100 * measured['OddShare']:.1f} % of the border differ by more than a movement explains: {why}"
         row_of_change |= {"comparable": "no", "flags": ", ".join([*flags, "visit_border"])}
     if remark:

@@ -123,8 +123,8 @@ def test_what_one_visit_alone_shows_speaks_against_the_pair(tmp_path: Path) -> N
     assert (volumes["comparable"], volumes["remark"]) == ("yes", None)
 
 
-def test_voxels_of_two_sizes_are_not_taken_for_an_agent() -> None:
-    """Thick slices at one visit differ at the border anyway."""
+def test_voxels_of_two_sizes_are_not_taken_for_an_unnamed_agent() -> None:
+    """Thick slices at one visit differ at the border anyway, and so does an agent that the sidecar names."""
     visit = VisitResults(ChangeVisit("1", 0.0, ""), {"synthalT1w": volume("synthalT1w", 16000.0)}, {}, True, "", {})
     measured = {"LogBoth": 0.0, "LogLeft": 0.0, "LogRight": 0.0, "OddShare": 0.03, "NoiseSd": 0.001}
     volumes = {
@@ -135,6 +135,8 @@ def test_voxels_of_two_sizes_are_not_taken_for_an_agent() -> None:
         "flags": "thick_slices",
     }
     assert "contrast agent" in by_registration(volumes, visit, visit, measured)["remark"]
+    row = by_registration(volumes | {"flags": "visit_contrast_agent"}, visit, visit, measured)
+    assert row["remark"].endswith("what the contrast agent of one visit makes brighter")
     row = by_registration(volumes | {"flags": "visit_voxel_size, thick_slices"}, visit, visit, measured)
     assert row["flags"] == "visit_voxel_size, thick_slices, visit_border"
     assert row["remark"].endswith(
