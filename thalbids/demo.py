@@ -10,14 +10,9 @@ Coordinates are RAS+ mm throughout. An image at a point x of the scanner is the 
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +21,7 @@ import numpy as np
 from thalbids import families
 from thalbids.bids.results import names
 from thalbids.bids.results.outputs import description_in
-from thalbids.errors import MissingToolError, ThalbidsError, UsageError
+from thalbids.errors import MissingToolError, UsageError
 from thalbids.files import read_table, write_json, write_table, write_text
 from thalbids.image.io import save_image
 from thalbids.qmri import phantom
@@ -216,23 +211,22 @@ class TemplateImages:
     """The template's images on their common grid, ready to be sampled."""
 
     def __init__(self) -> None:
-        from nilearn import datasets
+        from scipy import ndimage
 
+        try:
+            from nilearn import datasets
+        except ImportError:
+            raise MissingToolError("the demo needs the package nilearn.", 'Run: pip install "thalbids[demo]"') from None
         t1w = datasets.load_mni152_template(resolution=1)
-        self.t1w = T1W_MAXIMUM * t1w.get_fdata(dtype=np.float32)
-        self.grey = datasets.load_mni152_gm_template(resolution=1).get_fdata(dtype=np.float32)
-        self.white = datasets.load_mni152_wm_template(resolution=1).get_fdata(dtype=np.float32)
-        self.brain = self.t1w > 0
+        grey = datasets.load_mni152_gm_template(resolution=1).get_fdata(dtype=np.float32)
+        white = datasets.load_mni152_wm_template(resolution=1).get_fdata(dtype=np.float32)
+        images = {"T1w": T1W_MAXIMUM * t1w.get_fdata(dtype=np.float32)}
+        self.brain = images["T1w"] > 0
         self.to_voxels = np.linalg.inv(t1w.affine)
-        self.splines: dict[str, np.ndarray] = {}
-
-    def image(self, suffix: str) -> np.ndarray:
-        """One contrast."""
-        if suffix == "T1w":
-            return self.t1w
-        fluid, of_grey, of_white = (TISSUES | _properties())[suffix]
-        mixed = fluid + (of_grey - fluid) * self.grey + (of_white - fluid) * self.white
-        return np.where(self.brain, mixed, 0)
+        for suffix, (fluid, of_grey, of_white) in (TISSUES | _properties()).items():
+            mixed = fluid + (of_grey - fluid) * grey + (of_white - fluid) * white
+            images[suffix] = np.where(self.brain, mixed, 0)
+        self.splines = {suffix: ndimage.spline_filter(image, output=np.float32) for suffix, image in images.items()}
 
     def voxels(self, points: np.ndarray) -> np.ndarray:
         """Template points (n, 3) as fractional voxel indices (3, n)."""
@@ -249,8 +243,6 @@ class TemplateImages:
         """Values (n,) of one contrast at template points (n, 3), by cubic splines."""
         from scipy import ndimage
 
-        if suffix not in self.splines:  # only of the contrasts that are asked for
-            self.splines[suffix] = ndimage.spline_filter(self.image(suffix), output=np.float32)
         return ndimage.map_coordinates(self.splines[suffix], self.voxels(points), prefilter=False)
 
 
@@ -333,9 +325,7 @@ def _imperfect(image: np.ndarray, suffix: str, rng: np.random.Generator) -> np.n
     return image.astype(np.float32) if suffix == "R1map" else np.rint(image).astype(np.int16)
 
 
-def write_dataset(
-    root: Path, subjects: int = 3, seed: int = 1, *, qmri: bool = False, nprocs: int = 1
-) -> Iterator[str]:
+def write_dataset(root: Path, subjects: int = 3, seed: int = 1, *, qmri: bool = False) -> Iterator[str]:
     """Write the dataset; gives the name of each session when it is written.
 
     A dataset that is complete is left alone; one that was interrupted is written again.
@@ -350,8 +340,6 @@ def write_dataset(
         Decides everything that is random.
     qmri
         Whether there is raw multi-parameter mapping in place of R1 maps.
-    nprocs
-        Processes that make images; the files do not depend on their number.
 
     Raises
     ------
@@ -359,55 +347,26 @@ def write_dataset(
         ``subjects`` is out of range, or the folder holds something else.
     MissingToolError
         nilearn is not installed.
-    ThalbidsError
-        A process was killed.
     """
     _check_numbers(subjects, seed)
     text = _README.format(subjects=subjects, seed=seed) + (_README_QMRI if qmri else "")
     if description_in(root, text) == _DESCRIPTION:
         return
-    if importlib.util.find_spec("nilearn") is None:
-        raise MissingToolError("the demo needs the package nilearn.", 'Run: pip install "thalbids[demo]"')
     cohort = people(subjects, seed)
+    template = TemplateImages()
     write_text(root / "README", text)
     _write_tables(root, cohort)
     if not qmri:
         write_json(root / "R1map.json", _R1MAP, sort_keys=False)
-    sessions = [(person, session) for person in cohort for session in SESSIONS]
-    if nprocs == 1:
-        template = TemplateImages()
-        for person, session in sessions:
-            yield _write_session(root, person, session, qmri, template)
-    else:
-        yield from _in_processes(root, sessions, qmri, nprocs)
+    for person in cohort:
+        for session in SESSIONS:
+            for suffix in GRIDS:
+                if suffix == "R1map" and qmri:
+                    _write_raw(root, person, session, template)
+                else:
+                    _write_image(root, person, session, suffix, template)
+            yield f"sub-{person.label}_ses-{session}"
     write_json(root / "dataset_description.json", _DESCRIPTION)  # last: says that the dataset is complete
-
-
-def _in_processes(root: Path, sessions: Sequence[tuple[Person, str]], qmri: bool, nprocs: int) -> Iterator[str]:
-    try:
-        with ProcessPoolExecutor(min(nprocs, len(sessions)), mp_context=get_context("spawn")) as pool:
-            waiting = [pool.submit(_write_session, root, person, session, qmri) for person, session in sessions]
-            for one in waiting:
-                yield one.result()
-    except BrokenProcessPool:
-        problem = "a process that made images of the demo was killed."
-        raise ThalbidsError(problem, "Memory may be short: run again with fewer --nprocs.") from None
-
-
-def _write_session(root: Path, person: Person, session: str, qmri: bool, template: TemplateImages | None = None) -> str:
-    """Write the images of a session and give its name; without `template` by that of the process."""
-    template = _template() if template is None else template
-    for suffix in GRIDS:
-        if suffix == "R1map" and qmri:
-            _write_raw(root, person, session, template)
-        else:
-            _write_image(root, person, session, suffix, template)
-    return f"sub-{person.label}_ses-{session}"
-
-
-@cache
-def _template() -> TemplateImages:
-    return TemplateImages()
 
 
 def check_folder(folder: Path, subjects: int, seed: int) -> None:

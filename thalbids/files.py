@@ -11,6 +11,7 @@ import errno
 import json
 import math
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from thalbids.errors import MetadataError, OutputError
 MAX_TEXT_BYTES = 2**27
 MISSING = "n/a"  # how BIDS writes a missing value in a table
 
+_QUOTE = re.compile(r'\\"|""')  # a quote inside a cell of R, by write.table or write.csv
 _MEND_WRITE = {
     errno.ENOSPC: "The disk is full: free some space, then start the same command again.",
     errno.EDQUOT: "Your disk quota is used up: free some space, then start the same command again.",
@@ -119,7 +121,7 @@ def _in_quotes(cell: str) -> bool:
 def _cells(line: str, *, quoted: bool = False) -> list[str]:
     """The cells of a row without outer blanks, and where the table is ``quoted`` without the quotes around text."""
     cells = [cell.strip() for cell in line.split("\t")]
-    return [cell[1:-1].strip() if _in_quotes(cell) else cell for cell in cells] if quoted else cells
+    return [_QUOTE.sub('"', cell[1:-1]).strip() if _in_quotes(cell) else cell for cell in cells] if quoted else cells
 
 
 def read_lines(path: Path | str) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -142,7 +144,8 @@ def read_lines(path: Path | str) -> tuple[list[str], list[tuple[int, list[str]]]
         cells = _cells(line, quoted=quoted)
         if len(cells) != len(columns):
             problem = f"row {number} has {len(cells)} cells, the header has {len(columns)}."
-            raise MetadataError(problem, "Separate the cells by single tabs.", path)
+            names = " R writes names of rows beside them unless row.names = FALSE." if quoted else ""
+            raise MetadataError(problem, f"Separate the cells by single tabs.{names}", path)
         rows.append((number, cells))
     return columns, rows
 

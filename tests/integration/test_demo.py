@@ -194,12 +194,6 @@ def test_other_folders_are_refused(dataset: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.doc"]
 
 
-def test_the_files_do_not_depend_on_the_number_of_processes(dataset: Path, tmp_path: Path) -> None:
-    names = demo.write_dataset(tmp_path / "raw", subjects=1, seed=7, nprocs=2)
-    assert list(names) == ["sub-01_ses-1", "sub-01_ses-2"]
-    assert checksums(tmp_path / "raw") == checksums(dataset)
-
-
 @pytest.mark.parametrize(("subjects", "seed"), [(0, 1), (100, 1), (1, -1)])
 def test_impossible_sizes_are_refused(tmp_path: Path, subjects: int, seed: int) -> None:
     with pytest.raises(UsageError, match="--subjects must be 1 to 99"):

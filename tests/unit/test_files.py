@@ -155,12 +155,17 @@ class TestTable:
         assert files.read_table(tmp_path / "x.tsv") == expected
 
     def test_quotes_around_every_cell_are_those_of_r(self, tmp_path: Path) -> None:
-        (tmp_path / "x.tsv").write_text('"participant_id"\t"age"\t"note"\n"sub-01"\t34\tNA\n"sub-02"\tn/a\t"a"b"\n')
+        (tmp_path / "x.tsv").write_text(
+            '"participant_id"\t"age"\t"note"\n"sub-01"\t34\tNA\n"sub-02"\tn/a\t"a \\"b\\" ""c"""\n'
+        )
         assert files.read_header(tmp_path / "x.tsv") == ["participant_id", "age", "note"]
         assert files.read_table(tmp_path / "x.tsv") == [
             {"participant_id": "sub-01", "age": "34", "note": "NA"},
-            {"participant_id": "sub-02", "age": None, "note": 'a"b'},
+            {"participant_id": "sub-02", "age": None, "note": 'a "b" "c"'},
         ]
+        (tmp_path / "x.tsv").write_text('"participant_id"\t"age"\n"1"\t"sub-01"\t34\n')
+        with pytest.raises(MetadataError, match=r"row\.names = FALSE"):
+            files.read_table(tmp_path / "x.tsv")
         (tmp_path / "x.tsv").write_text('participant_id\tnote\nsub-01\t"x"\n')  # a table of ours: nothing is lost
         assert files.read_table(tmp_path / "x.tsv")[0]["note"] == '"x"'
 

@@ -167,8 +167,8 @@ COMMON_RULES = (
         "Do not use the volume: convert the scan again, or use another image of the session.", DISTRUST, digits=0,
     ),
     Rule(
-        "grey_values", "grey_values", 50, None,
-        "The scan has {value} different values in the brain only, as a label map has, or one that was stored too "
+        "grey_values", "grey_values", 10, None,
+        "The scan has {value} shades of grey in the brain only, as a label map has, or one that was stored too "
         "coarsely.",
         "Do not use the volume: give the scan itself, with the values that the scanner gave.", DISTRUST, digits=0,
     ),
@@ -177,6 +177,12 @@ COMMON_RULES = (
         "{value} % of the brain have the highest value of the scan: what is brighter was cut off.",
         "Do not use the volume: export the scan again with its whole range of values.", DISTRUST, scale=100.0,
         digits=0,
+    ),
+    Rule(
+        "partly_clipped", "clipped_share", None, 0.05,
+        "{value} % of the brain have the highest value of the scan: what is brighter was cut off.",
+        "Volumes may read several percent too high or too low: export the scan again with its whole range of values.",
+        scale=100.0, digits=0,
     ),
     Rule(
         "noise", "noise_share", None, 0.2,
@@ -262,6 +268,8 @@ def mask_flags(measures: Mapping[str, Any], *, cut_off: bool = False) -> list[di
     flags = apply(rules, measures)
     if any(flag["rule"] == "centre_distance" for flag in flags):  # says the same of both sides
         flags = [flag for flag in flags if flag["rule"] not in ("centre_distance_left", "centre_distance_right")]
+    if any(flag["rule"] == "clipped" for flag in flags):
+        flags = [flag for flag in flags if flag["rule"] != "partly_clipped"]
     if cut_off and not unsure(flags):
         mild = {
             "severity": CHECK,

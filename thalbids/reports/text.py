@@ -353,7 +353,8 @@ def _without_cause(why: str, said: Collection[str]) -> str:
     >>> _without_cause("sub-01 register FLAIR failed: it is 4-D.", ["it is 4-D."])
     'sub-01 register FLAIR failed'
     """
-    return next((why.removesuffix(f": {cause}") for cause in said if cause and why.endswith(f": {cause}")), why)
+    ends = [f": {cause}" for cause in said if cause and why.endswith(f": {cause}")]
+    return why.removesuffix(max(ends, key=len, default=""))
 
 
 def _said(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from tests.unit.qc.test_document import SHAPE, document, raised, thalami
 from thalbids.qc import rules
@@ -50,3 +51,17 @@ def test_a_registration_that_was_never_tried_sends_nobody_to_the_image() -> None
     assert flag["value"] is None and flag["advice"].startswith("Nothing was tried: mend what the reason names")
     (flag,) = rules.registration_flags(gone | {"attempts": [{"mi": 0.1}]})
     assert flag["value"] == 0.1 and "same person" in flag["advice"]
+
+
+@pytest.mark.parametrize(
+    ("measure", "value", "raised"),
+    [
+        ("grey_values", 9, ["grey_values"]), ("grey_values", 10, []),
+        ("clipped_share", 0.26, ["clipped"]), ("clipped_share", 0.24, ["partly_clipped"]), ("clipped_share", 0.04, []),
+        ("empty_slices", 1, ["empty_slices"]), ("empty_slices", 0, []),
+    ],
+)  # fmt: skip
+def test_what_a_scan_lacks_at_the_limits(measure: str, value: float, raised: list[str]) -> None:
+    flags = rules.mask_flags({"volume_mm3": 14000.0, measure: value})
+    of_scan = ("grey_values", "clipped", "partly_clipped", "empty_slices")
+    assert [flag["rule"] for flag in flags if flag["rule"] in of_scan] == raised

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from thalbids.reports.text import DASH, MINUS, Words, as_float, image_name, number, provenance, scaling
+from thalbids.reports.text import DASH, MINUS, Words, _without_cause, as_float, image_name, number, provenance, scaling
 
 
 @pytest.mark.parametrize("missing", [None, "n/a", "", math.nan, math.inf])
@@ -74,3 +74,9 @@ def test_the_reason_of_a_refused_image_is_said_once() -> None:
         ("brain DBSegment", "failed", why),  # another thing, which happens to say the same
     ]
     assert words.registrations() == []
+
+
+def test_the_longest_reason_that_is_said_anyway_is_cut() -> None:
+    said = {"3 volumes.", "a.nii.gz: 3 volumes.", ""}
+    assert _without_cause("sub-1 register FLAIR failed: a.nii.gz: 3 volumes.", said) == "sub-1 register FLAIR failed"
+    assert _without_cause("a: b", {""}) == "a: b"

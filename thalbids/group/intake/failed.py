@@ -31,7 +31,9 @@ def sessions(rows: Iterable[Mapping[str, Any]], empty: Iterable[Place] = ()) -> 
         of_session.setdefault(row["status"], str(row["reason"]))
     for place in empty:
         endings[place.participant_id, place.session_id] = {"failed": f"no results, see {place.participant_id}.html"}
-    without = {key: told["failed"] for key, told in endings.items() if "failed" in told and "ok" not in told}
+    without = {
+        key: told["failed"] for key, told in endings.items() if "failed" in told and not {"ok", "excluded"} & set(told)
+    }
     if not without:
         return []
     have = "has no volume, as it" if len(without) == 1 else "have no volume, as they"
@@ -44,8 +46,8 @@ def images(documents: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
     failed = [
         _told(f"{person}{f'_{session}' if session else ''} {name}", "", str(image.get("reason", "")))
         for (person, session), document in documents.items()
-        for name, image in document["Images"].items()
-        if image["status"] == "failed" and name != document.get("Reference", "T1w")
+        for name, image in document.get("Images", {}).items()
+        if image.get("status") == "failed" and name != document.get("Reference", "T1w")
     ]
     count = f"{len(failed)} image{'s' if len(failed) > 1 else ''}"
     return [f"warning: {count} could not be used: {some(failed, NAMED)}."] if failed else []

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from thalbids.bids.tabular.tables import Table, table
 from thalbids.group.columns import MISSING_KEYS, lost_column
-
-if TYPE_CHECKING:
-    pass
 
 
 def ledger(analysis: str, outcome: str, method: str, lost: Mapping[str, Any], **more: str) -> dict[str, Any]:

@@ -39,13 +39,17 @@ def context(sessions: Sequence[Mapping[str, Any]], change: Sequence[Row]) -> dic
     change : rows of the table of change
     """
     method = leading(sessions)
-    trajectory_of = {one.label: one for one in trajectory.trajectories(change)}.get(method)
+    courses = {one.label: one for one in trajectory.trajectories(change)}
+    course, registered = courses.get(method), courses.get(f"{method}{trajectory.REGISTERED}")
+    if course is not None and registered is not None and better(registered, course):
+        course = registered
     chart, said = "", ""
-    if trajectory_of is not None:
-        chart = trajectory.chart(trajectory_of, change)
-        said = trend(trajectory_of, trajectory.places(change)[0])
+    if course is not None:
+        chart = trajectory.chart(course, change)
+        said = trend(course, trajectory.places(change)[0])
     return {
         "method": method, "rows": [_row(session, method) for session in sessions], "chart": chart, "trend": said,
+        "registered": course is not None and course is registered,
         "missing": grouped(shared(sessions)), "doubts": other_person(change),
     }  # fmt: skip
 
@@ -67,6 +71,14 @@ def other_person(change: Sequence[Row]) -> list[str]:
         if row.get("status") == "excluded" and asked is not None:
             doubts[f"{row['session_id_baseline']} to {row['session_id_followup']}: {asked[0]}"] = None
     return list(doubts)
+
+
+def better(registered: trajectory.Trajectory, volumes: trajectory.Trajectory) -> bool:
+    """Whether the change by registration, which errs less than the difference of volumes on known change, can stand for
+    it: it has the same last visit, which can be compared, and an interval.
+    """
+    last = registered.points[-1]
+    return last.x == volumes.points[-1].x and not last.doubtful and last.half is not None
 
 
 def trend(course: trajectory.Trajectory, along: Mapping[str, float]) -> str:
@@ -94,6 +106,10 @@ def trend(course: trajectory.Trajectory, along: Mapping[str, float]) -> str:
         return f"{start}; the smallest change that is more than noise is not known for this method."
     limit = 100 * math.expm1(last.half)
     verdict = "more than noise" if abs(math.log(last.percent / 100)) > last.half else "within noise"
+    if course.label.endswith(trajectory.REGISTERED):
+        return (
+            f"{start}, by registration; its interval (95 %) is that of {limit:.1f} % either way, so this is {verdict}."
+        )
     return f"{start}; two scans without any change differ by up to {limit:.1f} % (95 %), so this is {verdict}."
 
 

@@ -38,6 +38,8 @@ LEFT_OUT = (
 )
 Row = Mapping[str, str | None]
 
+REGISTERED = ", registered"  # behind the method's label
+
 
 @dataclass(frozen=True)
 class Point:
@@ -91,7 +93,7 @@ def trajectories(rows: Sequence[Row]) -> list[Trajectory]:
         start = Point(along[first], 100.0, later[0].half, False)
         volume = as_float(next(row for row in usable if row["session_id_baseline"] == first)["volume_baseline_ml"])
         label = "Whole brain (SIENA)" if measure == "pbvc" else _label(method)
-        label += ", registered" if measure == "registration" else ""
+        label += REGISTERED if measure == "registration" else ""
         courses.append(Trajectory(label, volume, sorted([start, *later], key=lambda point: point.x)))
     return courses
 

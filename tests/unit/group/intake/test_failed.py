@@ -29,6 +29,7 @@ def test_sessions_without_any_volume_are_counted_and_named() -> None:
         "sub-5_ses-1 (no head), sub-6_ses-1 (no head) and 1 more."
     )
     assert failed.sessions(rows[:4]) == []
+    assert failed.sessions([row("sub-1", "excluded", "clipped"), row("sub-1", "failed", "FLAIR: 4-D")]) == []
 
 
 def test_an_image_beside_the_reference_that_failed_is_named() -> None:

@@ -89,3 +89,20 @@ def test_what_an_alignment_says_of_another_person_is_known_again(record: dict[st
     why = alignment.other_person({"First": "1", **record})
     row = {"session_id_baseline": "ses-1", "session_id_followup": "ses-2", "status": "excluded"}
     assert overview.other_person([row | {"reason": f"torn; ses-2: {why}; no rate"}]) == [f"ses-1 to ses-2: {why}"]
+
+
+@pytest.mark.parametrize(
+    ("x", "half", "doubtful", "stands"),
+    [(1, 0.008, False, True), (1, None, False, False), (1, 0.008, True, False), (0.5, 0.008, False, False)],
+)
+def test_change_by_registration_stands_first_where_it_can_be_compared(
+    x: float, half: float | None, doubtful: bool, stands: bool
+) -> None:
+    volumes = Trajectory("A", 12.0, [Point(0, 100.0, 0.012, False), Point(1, 101.6, 0.012, False)])
+    registered = Trajectory("A, registered", None, [Point(0, 100.0, half, False), Point(x, 100.4, half, doubtful)])
+    assert overview.better(registered, volumes) is stands
+    if stands:
+        said = overview.trend(registered, {"ses-1": 0, "ses-2": 1})
+        assert said.startswith("+0.4 % at the last visit, by registration;") and said.endswith(
+            "so this is within noise."
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,7 +79,7 @@ def check_manual(given: Mapping[str, Path]) -> None:
         With the names of files that may have been meant.
     """
     for name, path in given.items():
-        if not name.lower().startswith(MANUAL):
+        if not re.fullmatch(rf"{MANUAL}\d*", name.lower()):
             continue
         places = find_places(path)
         if any(place.masks() for place in places):

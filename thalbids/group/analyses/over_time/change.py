@@ -416,7 +416,7 @@ def section(tables: Tables) -> Section:
 
 
 def mean_change(tables: Tables) -> tuple[list[str], bool]:
-    """The methods with the most and the least negative mean change in percent, in a sentence, and whether some pairs of
+    """The methods with the lowest and the highest mean change in percent, in a sentence, and whether some pairs of
     visits cannot be compared: the means are then those of the others.
     """
     needed = ("method", "measure", "mean", "sd", "n")
@@ -432,7 +432,7 @@ def mean_change(tables: Tables) -> tuple[list[str], bool]:
     text = "Over the pairs of visits that can be compared, the" if doubtful else "The"
     text += f" mean change is {_mean_of(alike.iloc[0])}"
     if len(alike) > 1:
-        text += f", the most negative, and {_mean_of(alike.iloc[-1])}, the least negative"
+        text += f" and, at the other end, {_mean_of(alike.iloc[-1])}"
     return [f"{text}."], doubtful
 
 
