@@ -8,7 +8,7 @@ from typing import Any
 
 from thalbids import families
 from thalbids.engine.step import Step
-from thalbids.errors import NoInputError, ThalbidsError
+from thalbids.errors import NoInputError, ThalbidsError, some
 from thalbids.methods.base import own_settings
 from thalbids.methods.registry import Choice, results_of
 from thalbids.participant.stages.session.label_maps import ToolRunParams
@@ -35,9 +35,13 @@ def check_results(
         if place is None or any(_in_results(method, settings, one, single) for one in usable):
             continue
         names = [session.name for session in usable[:3]]
-        names += [f"sub-{usable[0].subject}"] if usable[0].session else []
+        people = dict.fromkeys(session.subject for session in usable if session.session)
+        names += [f"sub-{person}" for person in people if person in single][:1]
         label = families.of(family).label
         problem = f"the folder of {label} results holds no session of this run (looked for: {', '.join(names)}, ...)."
+        unclear = [f"sub-{person}" for person in people if person not in single and (place / f"sub-{person}").exists()]
+        if unclear:
+            problem += f" {some(unclear)} may be of any session: name each as in {names[0]}, or link it by such a name."
         elsewhere = family in choice.runnable or results_of(settings.inputs.derivatives, family)
         if family in settings.methods.names and not elsewhere:
             option = next(

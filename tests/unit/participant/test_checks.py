@@ -29,6 +29,9 @@ def test_a_subjects_directory_without_any_session_is_told(tmp_path: Path) -> Non
     assert check_results(own, own, replace(choice, runnable=frozenset({"freesurfer"})), named)
     (tmp_path / "fs" / "sub-01").mkdir()
     assert check_results(own, own, choice, named) == []
+    every = [*own, replace(own[0], session="2")]  # of which of the two?
+    (told,) = check_results(every, every, choice, load(None, given))
+    assert "sub-01_ses-2, ...)" in told and "sub-01 may be of any session: name each as in sub-01_ses-1" in told
 
 
 def test_a_space_that_recon_all_cannot_work_with_is_refused_before_a_run() -> None:

@@ -16,7 +16,7 @@ from thalbids.reports.text import DASH
 
 MOST_FLAGS = 3  # of a session, in the summary; the session has all
 Row = Mapping[str, str | None]
-_SAME_PERSON = re.compile(r"its image .*?the same person\?")  # participant/stages/person/alignment.py
+_SAME_PERSON = re.compile(r"its image .*?(?:the same person|exchanged)\?")  # participant/stages/person/alignment.py
 
 
 def leading(sessions: Sequence[Mapping[str, Any]]) -> str:
@@ -94,7 +94,7 @@ def trend(course: trajectory.Trajectory, along: Mapping[str, float]) -> str:
     '−3.0 % at the last visit; two scans without any change differ by up to 1.0 % (95 %), so this is more than noise.'
     """
     last = course.points[-1]
-    number = f"{last.percent - 100:+.1f}".replace("-", "\N{MINUS SIGN}")
+    number = f"{round(last.percent - 100, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")
     later = [name for name, place in along.items() if place > last.x]
     visit = next((name for name, place in along.items() if place == last.x), "the last visit with a volume")
     where = f"{visit} (no volume at {', '.join(later)})" if later else "the last visit"
@@ -107,9 +107,7 @@ def trend(course: trajectory.Trajectory, along: Mapping[str, float]) -> str:
     limit = 100 * math.expm1(last.half)
     verdict = "more than noise" if abs(math.log(last.percent / 100)) > last.half else "within noise"
     if course.label.endswith(trajectory.REGISTERED):
-        return (
-            f"{start}, by registration; its interval (95 %) is that of {limit:.1f} % either way, so this is {verdict}."
-        )
+        return f"{start} by registration (95 % interval: {limit:.1f} % either way), which is {verdict}."
     return f"{start}; two scans without any change differ by up to {limit:.1f} % (95 %), so this is {verdict}."
 
 

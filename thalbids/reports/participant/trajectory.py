@@ -206,7 +206,7 @@ def _axis(along: Mapping[str, float], dated: bool, x: Any) -> list[str]:
 
 
 def _words(content: Trajectory) -> str:
-    change = content.points[-1].percent - 100
+    change = round(content.points[-1].percent - 100, 1)
     sign = "+" if change > 0 else "\N{MINUS SIGN}" if change < 0 else ""
     told = f"{sign}{abs(change):.1f} % at the last"
     volume = "" if content.first_ml is None else f"{content.first_ml:.2f} mL, "

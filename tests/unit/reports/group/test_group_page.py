@@ -71,7 +71,7 @@ def test_the_story_has_the_papers_numbers(paper: Path, quick: None) -> None:
         "0.762 (0.698–0.781)",  # Table 1
         "0.73 [0.57, 0.84]",  # Table 2
         "The bias is smallest for DBSegment (0.75 mL) and largest for FreeSurfer (5.65 mL).",
-        "by MindGlide R1 + FLAIR (n = 234), the most negative, and -0.06 ± 1.55 % by DBSegment (n = 234)",
+        "by MindGlide R1 + FLAIR (n = 234) and, at the other end, -0.06 ± 1.55 % by DBSegment (n = 234)",
         "Counter-intuitive sign: for Change of EDSS (",
         "over all 45 models",
         "over all 36 models",

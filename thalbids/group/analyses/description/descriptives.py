@@ -233,9 +233,9 @@ def _where(section: Section, tables: Tables) -> None:
     moved = tables.get("baselines", ("participant_id", "session_id"))
     if len(moved):
         others = int(moved["session_id"].notna().sum())
-        instead = f"for {others} of them another session is the baseline" if others else "nor has another of theirs"
+        instead = f"for {others} of them another session is the baseline" if others else "and no other session has one"
         section.warnings.append(
-            f"The first session of {counted(len(moved), 'participant')} has no usable volume: {instead} "
+            f"The first session of {counted(len(moved), 'participant')} has no usable volume, {instead} "
             f"({tables.file('baselines')})."
         )
 

@@ -128,6 +128,6 @@ def _outside(cohort: Cohort) -> list[str]:
 
 VIEWS = {
     "sites": View("Sites"),
-    "baselines": View("People whose baseline is not their first session"),
+    "baselines": View("People whose baseline is not their first session, or who have none"),
 }
 ANALYSIS = Analysis("who", tables, views=VIEWS)

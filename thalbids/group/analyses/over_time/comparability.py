@@ -193,7 +193,8 @@ def _pairs_of_the_page(page: Section, written: Tables) -> None:
     if not len(bad):
         return
     page.warnings.append(
-        "Changes of these pairs may be none of the thalamus; the table gives the mean change with and without them, "
+        f"{counted(len(bad), 'pair')} of visits differ in acquisition or are flagged: what changed there may not be "
+        "the thalamus. The table gives the mean change with and without them, "
         f"{written.file('longitudinal_comparable')} the clinical models without them."
     )
     summary = rows_of(written.get("change_comparable", ("method", "measure", "pairs")), measure="delta_percent")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 
 from thalbids.bids.results.outputs import write_json
@@ -25,6 +26,7 @@ from thalbids.participant.step_io import given, image_of, there
 STEP = "align with first session"
 STRATEGIES = ("mattes", "mattes-centre")  # by the scanner's coordinates; without them
 SAME_PERSON = MIN_CORRELATION  # of two images of one contrast
+SURELY_SAME = 0.85  # .94 and more in simulated and real second visits, .74 and less where one was mirrored
 CUTOFF = 0.25  # nats, that of FLAIR; two T1w of one person have more
 
 
@@ -85,7 +87,7 @@ def _add(subject: SubjectPlan, plan: SessionPlan, first: SessionPlan, between: S
         needs=(plan.anatomy,) if others else (*before, plan.anatomy),
         after=(*before, *subject.needs(*between)) if others else (),
         memory_gb=max(plan.memory(1.5), first.memory(1.5)),
-        version=4,  # half a brain in a large field of view
+        version=5,  # whether the image is the mirror image of the first
         spare=tuple(read),
     )
 
@@ -105,29 +107,44 @@ def align(inputs: Inputs, outputs: Outputs, params: AlignmentParams, upstream: U
     label, source, first, brain = found_first
     t1w = given(inputs, "T1w")
     image, reference, mask = load_image(t1w), load_image(first), load_labels(brain)
-    outcome = gate.register(
-        image, reference, mask,
-        configured(STRATEGIES, dict.fromkeys(STRATEGIES, CUTOFF)), bins=params.bins, seed=params.seed,
-    )  # fmt: skip
+
+    def brought(moving: nib.Nifti1Image) -> gate.RegistrationOutcome:
+        tried = configured(STRATEGIES, dict.fromkeys(STRATEGIES, CUTOFF))
+        return gate.register(moving, reference, mask, tried, bins=params.bins, seed=params.seed)
+
+    outcome = brought(image)
     content = {
         "Description": "Where points of the first session's image lie in this one's (RAS+ mm); Correlation: of the two "
-        "in the brain, of images of one contrast.",
+        "in the brain, of images of one contrast; Mirrored: the same of the mirror image, where that is in doubt.",
         "First": label,
         "Sources": [params.sources[0], source],
         "Chosen": outcome.chosen,
         "Reason": outcome.reason,
         "Matrix": None if outcome.matrix is None else np.asarray(outcome.matrix).tolist(),
         "Correlation": None,
+        "Mirrored": None,
         "Attempts": [attempt.to_json() for attempt in outcome.attempts],
         "Software": outcome.software,
     }
-    if outcome.matrix is not None and image_of(params.sources[0]) == image_of(source):
-        moved = np.asarray(resample_to(image, reference, order=1, matrix=outcome.matrix).dataobj)
-        inside = (np.asarray(mask.dataobj) != 0) & (moved > 0)
-        alike = correlation(np.asarray(reference.dataobj), moved, inside)
-        content["Correlation"] = None if math.isnan(alike) else alike
+    if image_of(params.sources[0]) == image_of(source):
+        content["Correlation"] = alike = _alike(image, reference, mask, outcome.matrix)
+        if alike is None or alike < SURELY_SAME:
+            mirror_image = nib.Nifti1Image(np.asarray(image.dataobj)[::-1], image.affine)
+            content["Mirrored"] = _alike(mirror_image, reference, mask, brought(mirror_image).matrix)
     write_json(outputs["alignment"], content)
     return Done()
+
+
+def _alike(
+    image: nib.Nifti1Image, reference: nib.Nifti1Image, mask: nib.Nifti1Image, matrix: np.ndarray | None
+) -> float | None:
+    """Correlation in the brain of an image that `matrix` brings to the reference; None without one."""
+    if matrix is None:
+        return None
+    moved = np.asarray(resample_to(image, reference, order=1, matrix=matrix).dataobj)
+    inside = (np.asarray(mask.dataobj) != 0) & (moved > 0)
+    alike = correlation(np.asarray(reference.dataobj), moved, inside)
+    return None if math.isnan(alike) else alike
 
 
 def _first(inputs: Inputs, params: AlignmentParams) -> tuple[str | None, str, Path, Path] | None:
@@ -144,6 +161,8 @@ def _first(inputs: Inputs, params: AlignmentParams) -> tuple[str | None, str, Pa
 def other_person(record: Mapping[str, Any]) -> str:
     """Why a session may show another person than the first one, by the record of its alignment; "" when it does not."""
     first = f"ses-{record['First']}"
+    if (record.get("Mirrored") or 0) >= SURELY_SAME:
+        return f"its image is the mirror image of that of {first}, or nearly so: were left and right exchanged?"
     if record["Chosen"] is None:
         return f"its image could not be brought to that of {first} ({record['Reason']}): is it the same person?"
     alike = record["Correlation"]

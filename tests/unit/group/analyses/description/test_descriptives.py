@@ -129,4 +129,4 @@ def test_a_cohort_without_any_usable_volume_is_called_so(status: str, said: bool
     (tmp_path / "group_baselines.tsv").write_text("participant_id\tsession_id\n02\tn/a\n")
     warned = " ".join(descriptives.section(Tables(tmp_path)).warnings)
     assert ("Nobody has a usable volume: nothing could be analysed." in warned) is said
-    assert "has no usable volume: nor has another of theirs (group_baselines.tsv)" in warned
+    assert "has no usable volume, and no other session has one (group_baselines.tsv)" in warned

@@ -88,3 +88,22 @@ def test_a_transform_or_why_there_is_none(shift: float, tmp_path: Path, monkeypa
     assert (told["Chosen"] is None) == (shift > 0) == (told["Matrix"] is None)
     assert bool(told["Reason"]) == (shift > 0)
     assert nib.load(inputs["T1w"]).shape == T1W.shape
+
+
+def test_a_mirror_image_is_told_from_another_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strategies, "configured", lambda *given: [Strategy("ants", shift=(0, 0, 0))])
+    rng = np.random.default_rng(1)
+    inside = np.asarray(MASK.dataobj) != 0
+    head = np.where(inside, np.asarray(T1W.dataobj) * rng.uniform(0.2, 1.8, inside.shape), 0).astype(np.float32)
+    asymmetric = inside & inside[::-1]
+    images = {"first": head, "T1w": head[::-1], "brain": asymmetric.astype(np.uint8)}
+    inputs = {key: tmp_path / f"{key}.nii.gz" for key in images}
+    for key, data in images.items():
+        save_image(data, np.asarray(T1W.affine), inputs[key], dtype=data.dtype)
+    out = {"alignment": tmp_path / "a.json"}
+    params = alignment.AlignmentParams(first="1", sources=("sub-1_T1w", "sub-1_T1w"), seed=1, bins=32)
+    assert alignment.align(inputs, out, params, {}).status == "ok"
+    told = read_json(out["alignment"])
+    assert told["Mirrored"] > 0.95
+    assert "left and right exchanged" in alignment.other_person(told)
+    assert "left and right" not in alignment.other_person(told | {"Mirrored": 0.7})
