@@ -69,11 +69,40 @@ def resample_to(
     if img.shape == shape and np.abs(index - np.eye(4)).max() < 1e-9:
         return nib.Nifti1Image(data.copy(), reference.affine)
     # mode "constant" would lose the outermost half voxel, and whole planes to rounding: clamp, then cut at the box
-    values = ndimage.affine_transform(
-        data, index[:3, :3], index[:3, 3], output_shape=shape, order=order, mode="nearest"
-    )
-    values[~coverage(img, reference, matrix)] = fill
+    if order == 0 and fill == 0:  # masks are 0 nearly everywhere
+        part = _reached(data, index, shape)
+        values = np.zeros(shape, data.dtype)
+        values[part] = _nearest(data, index, part)
+    else:
+        values = ndimage.affine_transform(
+            data, index[:3, :3], index[:3, 3], output_shape=shape, order=order, mode="nearest"
+        )
+    inside = coverage(img, reference, matrix)
+    if not inside.all():
+        values[~inside] = fill
     return nib.Nifti1Image(values, reference.affine)
+
+
+def _reached(data: np.ndarray, index: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Which part of a grid of ``shape``, brought to voxels by ``index``, can meet what is not 0 or the voxel beside."""
+    if not data.any():
+        return (slice(0, 0),) * 3
+    corners = [(s.start - 1.0, float(s.stop)) for s in bounding_box(data != 0)]
+    ends = np.array(np.meshgrid(*corners, indexing="ij")).reshape(3, -1)
+    back = np.linalg.inv(index)
+    reached = back[:3, :3] @ ends + back[:3, 3:]
+    low = np.clip(np.floor(reached.min(1)), 0, shape).astype(int)
+    high = np.clip(np.ceil(reached.max(1)) + 1, low, shape).astype(int)
+    return tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+
+
+def _nearest(data: np.ndarray, index: np.ndarray, part: tuple[slice, ...]) -> np.ndarray:
+    """The nearest voxels to those of a part of a grid that ``index`` brings to voxels of ``data``."""
+    size = tuple(s.stop - s.start for s in part)
+    if 0 in size:
+        return np.zeros(size, data.dtype)
+    start = index[:3, 3] + index[:3, :3] @ [s.start for s in part]
+    return np.asarray(ndimage.affine_transform(data, index[:3, :3], start, output_shape=size, order=0, mode="nearest"))
 
 
 def upright(img: nib.Nifti1Image) -> nib.Nifti1Image:
@@ -120,12 +149,17 @@ def coverage(img: nib.Nifti1Image, reference: nib.Nifti1Image, matrix: np.ndarra
     ``img``.
     """
     index = voxel_mapping(img, reference, matrix)
-    axes = np.ogrid[tuple(slice(n) for n in reference.shape[:3])]
-    inside = np.ones(reference.shape[:3], dtype=bool)
+    x, y, z = np.ogrid[tuple(slice(n) for n in reference.shape[:3])]
+    # along z the voxels inside lie between two ends, so that only these are computed for every x and y
+    first, last = np.full((*reference.shape[:2], 1), -1.0), np.full((*reference.shape[:2], 1), float(z.size))
     for row, n in zip(index[:3], img.shape[:3], strict=True):
-        position = row[0] * axes[0] + row[1] * axes[1] + row[2] * axes[2] + row[3]
-        inside &= (position >= -0.5 - 1e-6) & (position <= n - 0.5 + 1e-6)
-    return inside
+        position = row[0] * x + row[1] * y + row[3]
+        with np.errstate(divide="ignore"):
+            ends = (-0.5 - 1e-6 - position) / row[2], (n - 0.5 + 1e-6 - position) / row[2]
+        first, last = np.maximum(first, np.minimum(*ends)), np.minimum(last, np.maximum(*ends))
+    z = z.astype(np.int32)
+    first, last = (np.clip(end, -1, z.size).astype(np.int32) for end in (np.ceil(first), np.floor(last)))
+    return np.asarray((z >= first) & (z <= last))
 
 
 def voxel_mapping(img: nib.Nifti1Image, reference: nib.Nifti1Image, matrix: np.ndarray | None = None) -> np.ndarray:

@@ -34,21 +34,25 @@ def mutual_information(a: np.ndarray, b: np.ndarray, mask: np.ndarray, bins: int
     if not a.shape == b.shape == mask.shape:
         raise ValueError(f"shapes differ: {a.shape}, {b.shape}, mask {mask.shape}")
     inside = np.asarray(mask) != 0
-    n = int(np.count_nonzero(inside))
-    if n < 2:
+    if np.count_nonzero(inside) < 2:
         return float("nan")
-    cells = _bin(a[inside], bins) * bins + _bin(b[inside], bins)
-    joint = np.bincount(cells, minlength=bins * bins).reshape(bins, bins)
+    return information(binned(a[inside], bins), binned(b[inside], bins), bins)
+
+
+def information(a: np.ndarray, b: np.ndarray, bins: int = BINS) -> float:
+    """What :func:`mutual_information` gives, of two voxels or more, by their intervals of :func:`binned`."""
+    n = len(a)
+    joint = np.bincount(a * bins + b, minlength=bins * bins).reshape(bins, bins)
     rows, columns = joint.sum(axis=1), joint.sum(axis=0)
     i, j = np.nonzero(joint)
     count = joint[i, j].astype(np.float64)
-    information = float((count * (np.log(count) + np.log(n) - np.log(rows[i]) - np.log(columns[j]))).sum() / n)
+    told = float((count * (np.log(count) + np.log(n) - np.log(rows[i]) - np.log(columns[j]))).sum() / n)
     bias = (len(count) - np.count_nonzero(rows) - np.count_nonzero(columns) + 1) / (2 * n)
-    return float(information - bias)
+    return float(told - bias)
 
 
-def _bin(values: np.ndarray, bins: int) -> np.ndarray:
-    """Number of the interval of each value, 0 to ``bins`` - 1."""
+def binned(values: np.ndarray, bins: int) -> np.ndarray:
+    """Number of the interval of each value, 0 to ``bins`` - 1, as :func:`mutual_information` cuts them."""
     values = np.asarray(values, dtype=np.float32)
     low, high = np.percentile(values, CLIP_PERCENT)
     if not high > low:

@@ -32,7 +32,9 @@ def fuse(members: Sequence[np.ndarray], rule: str) -> np.ndarray:
     if len({m.shape for m in members}) > 1:
         raise ValueError("the masks of an ensemble must share one grid")
     labels = np.zeros(members[0].shape, np.uint8)
-    union = np.logical_or.reduce([m != 0 for m in members])
+    union = members[0] != 0
+    for member in members[1:]:
+        union |= member != 0
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}")
     if union.any():  # the thalami are a hundredth of a scan

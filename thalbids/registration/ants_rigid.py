@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -107,9 +108,10 @@ def block_mean(img: nib.Nifti1Image, zoom: float) -> nib.Nifti1Image:
     size = [min(s, n) for s, n in zip(size, img.shape, strict=True)]
     blocks = [n // s for n, s in zip(img.shape, size, strict=True)]
     data = img.get_fdata(dtype=np.float32)[tuple(slice(n * s) for n, s in zip(blocks, size, strict=True))]
-    data = data.reshape(blocks[0], size[0], blocks[1], size[1], blocks[2], size[2]).mean(
-        axis=(1, 3, 5), dtype=np.float64
-    )
+    for axis, s in enumerate(size):  # an axis at a time: a quarter of the time of a mean over all three
+        layers = [data[(slice(None),) * axis + (slice(k, None, s),)] for k in range(s)]
+        data = layers[0] if s == 1 else sum(layers[1:], layers[0].astype(np.float64))
+    data = data / math.prod(size)
     affine = img.affine @ np.diag([*size, 1.0])
     affine[:3, 3] = (img.affine @ [*((s - 1) / 2 for s in size), 1.0])[:3]
     return nib.Nifti1Image(data.astype(np.float32), affine)
@@ -119,8 +121,11 @@ def reduced(img: nib.Nifti1Image, zoom: float) -> nib.Nifti1Image:
     """Averaged over blocks, and clipped; 0 stays 0, as around a brain-extracted image."""
     small = block_mean(img, zoom)
     data = small.get_fdata(dtype=np.float32)
-    low, high = np.percentile(data[data != 0] if (data != 0).any() else data, CLIP_PERCENT)
-    return nib.Nifti1Image(np.where(data == 0, 0, np.clip(data, low, high)).astype(np.float32), small.affine)
+    empty = data == 0
+    low, high = np.percentile(data if empty.all() else data[~empty], CLIP_PERCENT)
+    clipped = np.clip(data, np.float32(low), np.float32(high))
+    clipped[empty] = 0
+    return nib.Nifti1Image(clipped, small.affine)
 
 
 def centre_of_mass(img: nib.Nifti1Image) -> np.ndarray:

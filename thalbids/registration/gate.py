@@ -30,6 +30,7 @@ import numpy as np
 from scipy import ndimage
 
 from thalbids.errors import ImageError, RegistrationError, without_folders
+from thalbids.image import similarity
 from thalbids.image.grids import coverage, resample_to, same_grid, voxel_mapping
 from thalbids.image.similarity import BINS, mutual_information
 from thalbids.registration.strategies import INTERPOLATION_ORDER, Strategy
@@ -245,16 +246,22 @@ def peak(
     moving: nib.Nifti1Image, fixed: nib.Nifti1Image, mask: nib.Nifti1Image, matrix: np.ndarray, bins: int = BINS
 ) -> Peak:
     """Measure the peak of the mutual information, with linear interpolation, at evenly spaced voxels of the mask."""
-    index = _sampled(np.asanyarray(mask.dataobj))
+    index = _sampled(np.asanyarray(mask.dataobj) != 0)
     reference = np.asarray(fixed.dataobj)[tuple(index.T)]
     data = moving.get_fdata(dtype=np.float32)
     centre = (fixed.affine @ [*index.mean(axis=0), 1.0])[:3]
 
+    points, whole = np.ascontiguousarray(index.T, np.float64), similarity.binned(reference, bins)
+    ends = np.array(data.shape)[:, None] - 0.5
+
     def information(change: np.ndarray) -> float:
         mapping = voxel_mapping(moving, fixed, matrix @ change)
-        position = index @ mapping[:3, :3].T + mapping[:3, 3]
-        inside = ((position >= -0.5) & (position <= np.array(data.shape) - 0.5)).all(axis=1)
-        values = ndimage.map_coordinates(data, position[inside].T, order=1, mode="nearest")
+        position = mapping[:3, :3] @ points + mapping[:3, 3:]
+        inside = ((position >= -0.5) & (position <= ends)).all(axis=0)
+        if inside.all():
+            values = ndimage.map_coordinates(data, position, order=1, mode="nearest")
+            return similarity.information(whole, similarity.binned(values, bins), bins)
+        values = ndimage.map_coordinates(data, position[:, inside], order=1, mode="nearest")
         return mutual_information(reference[inside], values, np.ones(len(values), dtype=bool), bins)
 
     here = information(np.eye(4))

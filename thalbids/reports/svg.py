@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 
 import numpy as np
@@ -55,6 +56,11 @@ class SlicePicture:
     edges_key: str = ""
     caption: str = ""
     boxes: Sequence[tuple[float, float, float, float]] = field(default=())  # x, y, width, height in pixels
+
+    @cached_property
+    def pixels(self) -> bytes:
+        """The grey image as PNG; it stands in the page and in a file."""
+        return png(self.grey)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -165,7 +171,7 @@ def strip(panels: Sequence[SlicePicture]) -> str:
 def _inside(content: SlicePicture, letters: bool = True) -> str:
     """Image, edges, boxes, outlines and letters of a panel."""
     width, height = content.size
-    parts = [f"<rect width='{width}' height='{height}'/>", _image(png(content.grey), width, height)]
+    parts = [f"<rect width='{width}' height='{height}'/>", _image(content.pixels, width, height)]
     if content.edges is not None:
         attributes = f" class='{content.edges_key}'" if content.edges_key else ""
         parts.append(_image(png_overlay(content.edges, palette.EDGES), width, height, attributes))

@@ -277,9 +277,13 @@ def head_box(t1w: Volume, brain: Volume | None, margin: float = HEAD_MARGIN) -> 
 
 def registration_rows(
     image: Volume, name: str, t1w: Volume, brain: Volume | None, masks: Sequence[Mask], focus: Focus, key: str,
-    reference: str = "T1w",
+    reference: str = "T1w", drawn: dict[Plane, np.ndarray] | None = None,
 ) -> list[list[SlicePicture]]:  # fmt: skip
-    """A registered image with the edges of the T1w: three evenly spaced slices per plane, and the thalami close up."""
+    """A registered image with the edges of the T1w: three evenly spaced slices per plane, and the thalami close up.
+
+    ``drawn`` keeps the edges on each plane for the other images of the session.
+    """
+    drawn = {} if drawn is None else drawn
     low, high = head_box(t1w, brain, BRAIN_MARGIN)
     rows = []
     for plane_name in PLANES:
@@ -289,13 +293,14 @@ def registration_rows(
     rows.append(_middle_planes(focus))
     values = [[sample(image.data, image.affine, plane) for plane in row] for row in rows]
     grey = grey_range(values)
+    drawn |= {plane: _edges_on(t1w, brain, plane) for row in rows for plane in row if plane not in drawn}
     of_image = [mask for mask in masks if mask.image == name]
     return [
         [
             SlicePicture(
                 plane, window(value, *grey),
                 f"{_where(plane)} of the registered {name} with the edges of the {reference} image.",
-                outlines(of_image, plane) if row is rows[-1] else (), _edges_on(t1w, brain, plane), key,
+                outlines(of_image, plane) if row is rows[-1] else (), drawn[plane], key,
             )
             for plane, value in zip(row, row_values, strict=True)
         ]

@@ -71,6 +71,23 @@ def test_nearest_neighbour_keeps_labels_and_type(dtype):
     np.testing.assert_array_equal(result, labels.repeat(2, 0).repeat(2, 1).repeat(2, 2))
 
 
+@pytest.mark.parametrize("corner", [(0, 0, 0), (6, 8, 5), (11, 12, 13)])
+def test_a_small_mask_is_where_the_nearest_voxels_are(corner: tuple[int, int, int]):
+    mask = np.zeros((14, 15, 16), np.uint8)
+    mask[tuple(slice(c, c + 3) for c in corner)] = np.arange(27).reshape(3, 3, 3) + 1
+    image = nib.Nifti1Image(mask, affine_of("LPS", mask.shape))
+    reference = _reference("oblique", (40, 44, 42), 0.5)
+    reference.affine[:3, 3] += image.affine[:3, :3] @ np.array(corner) + image.affine[:3, 3] - (3, -5, 7)
+    world = world_coordinates(reference.affine, reference.shape).reshape(3, -1)
+    voxel = np.linalg.solve(image.affine[:3, :3], world - image.affine[:3, 3:])
+    shown = (np.abs(voxel - (np.array([mask.shape]).T - 1) / 2) <= np.array([mask.shape]).T / 2).all(0)
+    nearest = np.clip(np.rint(voxel).astype(int), 0, np.array([mask.shape]).T - 1)
+    expected = np.where(shown, mask[tuple(nearest)], 0).reshape(reference.shape)
+    assert (expected > 0).sum() > 100
+    np.testing.assert_array_equal(np.asanyarray(resample_to(image, reference, order=0).dataobj), expected)
+    np.testing.assert_array_equal(coverage(image, reference), shown.reshape(reference.shape))
+
+
 def test_outside_is_filled_and_the_half_voxel_rim_is_not():
     image = nib.Nifti1Image(np.full((8, 8, 8), 5, np.float32), np.eye(4))
     affine = np.diag([0.25, 1, 1, 1])

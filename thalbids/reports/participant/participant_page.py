@@ -21,6 +21,7 @@ from thalbids.reports import palette, text, views
 from thalbids.reports.participant import change_numbers, map_section, norms, overview, since_first, trajectory, viewer
 from thalbids.reports.participant.histogram import histogram
 from thalbids.reports.participant.histogram import svg as histogram_svg
+from thalbids.reports.planes import Plane
 from thalbids.reports.svg import SlicePicture, montage, panel, strip
 from thalbids.reports.templating import template
 
@@ -430,9 +431,10 @@ class _Shown:
             intro += f" {mask.label} lies outside that frame: the next row is through its middle."
         brain = [("Brain mask", palette.Style(palette.BRAIN)), *_lines(self.masks)]
         yield PictureBlock("head", "Whole head and brain mask", intro, rows, brain)
+        drawn: dict[Plane, np.ndarray] = {}
         for number, (name, image) in enumerate(self.images.items()):
             key = f"{self.prefix}e{number}"
-            rows = views.registration_rows(image, name, self.t1w, self.brain, self.masks, focus, key, reference)
+            rows = views.registration_rows(image, name, self.t1w, self.brain, self.masks, focus, key, reference, drawn)
             intro = " ".join(filter(None, [self.words.registered(name), EDGES_INTRO.format(reference=reference)]))
             masks = [mask for mask in self.masks if mask.image == name]
             legend = [(f"{reference} edges", palette.Style(palette.EDGES)), *_lines(masks)]

@@ -16,6 +16,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import from_matvec
 from scipy import ndimage
 
 from thalbids.image.grids import zooms
@@ -25,6 +26,7 @@ VERSION = "0.69.0"  # of NiiVue, see assets/niivue/README.md
 BOX_MM = (72.0, 62.0, 52.0)  # left-right, front-back, up-down
 FINEST_MM = 1.0  # finer grids are resampled: a grid of 0.5 mm would be eight times as large
 LEAST_SHARE = 0.02  # of a probability that is shown
+SAME_VOXEL = 1e-6  # of a voxel: rounding of affines
 GREYS = 63  # levels of an image: on a screen hardly told from 255, and a third smaller
 
 
@@ -103,12 +105,26 @@ def crop_grid(affine: np.ndarray, centre: Sequence[float]) -> tuple[tuple[int, i
 def on_grid(volume: Volume, shape: tuple[int, int, int], affine: np.ndarray, order: int) -> np.ndarray:
     """Values of a volume at the voxel centres of a grid; 0 outside; float32."""
     mapping = np.linalg.inv(volume.affine) @ affine
+    start = np.rint(mapping[:3, 3]).astype(int)
+    if np.abs(mapping - from_matvec(np.eye(3), start)).max() < SAME_VOXEL:
+        return _cut(volume.data, start, shape)
     data = np.asarray(volume.data, np.float32)
     return np.asarray(
         ndimage.affine_transform(
             data, mapping[:3, :3], mapping[:3, 3], output_shape=shape, order=order, mode="grid-constant", cval=0.0
         )
     )
+
+
+def _cut(data: np.ndarray, start: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """The voxels of an image from ``start`` on, 0 outside; float32."""
+    out = np.zeros(shape, np.float32)
+    low = np.clip(start, 0, data.shape)
+    high = np.clip(start + shape, low, data.shape)
+    here, there = (tuple(slice(a, b) for a, b in zip(low - by, high - by, strict=True)) for by in (0, start))
+    if (high > low).all():
+        out[there] = data[here]
+    return out
 
 
 def nifti(data: np.ndarray, affine: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> str:

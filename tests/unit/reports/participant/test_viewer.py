@@ -86,6 +86,19 @@ def test_a_probability_keeps_its_values(orientation: str):
     assert np.abs(values - expected)[seen].max() <= 0.5 / viewer.GREYS + 1e-6
 
 
+def test_what_lies_outside_of_an_image_is_zero() -> None:
+    small = Volume(np.arange(1, 28, dtype=np.float32).reshape(3, 3, 3), np.eye(4))
+    affine = np.eye(4)
+    affine[:3, 3] = (1, -1, 3 - 1e-9)
+    cut = viewer.on_grid(small, (4, 3, 2), affine, 1)
+    assert cut.dtype == np.float32
+    assert not cut.any()
+    affine[2, 3] = 2 - 1e-9
+    expected = np.zeros((4, 3, 2))
+    expected[:2, 1:, 0] = small.data[1:, :2, 2]
+    np.testing.assert_array_equal(viewer.on_grid(small, (4, 3, 2), affine, 1), expected)
+
+
 def test_the_same_data_give_the_same_text():
     image = volume("RAS")
     assert viewer.content({"T1w": image}, [], FOCUS, "") == viewer.content({"T1w": image}, [], FOCUS, "")
