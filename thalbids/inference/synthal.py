@@ -84,11 +84,12 @@ def see_thalami(
     """Run the second network around `centre` (world mm), moving the box until it sits on what it finds.
 
     With `flip` the answer is the mean over several looks (`LOOKS`), without it that of the first alone. `box`: where
-    :func:`box_at` came to rest, where that is known.
+    :func:`box_at` came to rest in this image, where that is known; without what the network sees there it looks again.
     """
     data = boxes.without_background(np.asarray(image.dataobj, dtype=np.float32))
     data, affine = boxes.average_blocks(data, image.affine, 1.0)
-    box = settle(net, data, affine, centre) if box is None else box
+    if box is None or box.seen is None:
+        box = settle(net, data, affine, OrientedBox(centre) if box is None else box)
     data, affine = boxes.part(data, affine, box.grid(), ROI_SHAPE, ASIDE)
     noise = relative_noise(data)
     if noise > LITTLE_NOISE:  # what `settle` saw last is the scan as it is
@@ -100,7 +101,7 @@ def see_thalami(
 def box_at(image: nib.Nifti1Image, centre: np.ndarray, net: Net) -> OrientedBox:
     """The box that sits on the thalami at `centre` (world, mm), along the head's axes."""
     data = boxes.without_background(np.asarray(image.dataobj, dtype=np.float32))
-    return settle(net, *boxes.average_blocks(data, image.affine, 1.0), centre)
+    return settle(net, *boxes.average_blocks(data, image.affine, 1.0), OrientedBox(centre))
 
 
 def relative_noise(data: np.ndarray) -> float:
@@ -160,7 +161,7 @@ class OrientedBox:
     """
 
     centre: np.ndarray
-    axes: np.ndarray
+    axes: np.ndarray = field(default_factory=lambda: np.eye(3))
     settled: bool = False
     seen: np.ndarray | None = None
 
@@ -174,13 +175,12 @@ class OrientedBox:
         return boxes.grid_around(self.centre, ROI_SHAPE, 1.0, self.axes if turn is None else self.axes @ turn)
 
 
-def settle(net: Net, data: np.ndarray, affine: np.ndarray, centre: np.ndarray) -> OrientedBox:
+def settle(net: Net, data: np.ndarray, affine: np.ndarray, box: OrientedBox) -> OrientedBox:
     """Move and turn the box until it sits on the thalami that are seen in it, along their own axes.
 
     What the network says depends a little on how the head lies in the box; along the thalami's axes the same head lies
     in it in the same way, whatever its pose in the scanner.
     """
-    box = OrientedBox(centre, np.eye(3))
     for left in reversed(range(MOVES)):
         grid = box.grid()
         values = normalise(boxes.sample(data, affine, grid, ROI_SHAPE, 3))

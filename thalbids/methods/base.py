@@ -33,6 +33,7 @@ class Request:
     told : the sidecar of that label map
     masks : thalamus labels (10, 49) by family, of the families that it builds on
     images : every image that it gets, by name; more than one where it reads several
+    box : middle (mm) and axes of the box in which SynThal came to rest on this image; None where that is not known
     voxel_size : mm, of the scan before it was brought onto the T1w grid; None where that is not known
     """
 
@@ -49,6 +50,7 @@ class Request:
     told: Mapping[str, Any] = field(default_factory=dict)
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
     images: Mapping[str, nib.Nifti1Image] = field(default_factory=dict)
+    box: Mapping[str, Any] | None = None
     voxel_size: tuple[float, float, float] | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,19 @@ def segment(request: Request) -> Segmentation:
     centre = np.array(request.centre, dtype=np.float64)
     largest = max(*zooms(request.image.affine), *(request.voxel_size or (0.0,)))
     return _segmentation(
-        request.image, centre, roi, flip=request.params["FlipAveraging"], contrast=request.name, largest=largest
-    )
+        request.image, centre, roi, flip=request.params["FlipAveraging"], contrast=request.name, largest=largest,
+        box=box_of(request.box),
+    )  # fmt: skip
+
+
+def told_of(box: synthal.OrientedBox | None) -> dict[str, Any] | None:
+    """What :func:`box_of` reads, as JSON values; None of a box that did not come to rest."""
+    return {"CentreMm": box.centre.tolist(), "Axes": box.axes.tolist()} if box is not None and box.settled else None
+
+
+def box_of(told: Mapping[str, Any] | None) -> synthal.OrientedBox | None:
+    """Where a box came to rest."""
+    return None if told is None else synthal.OrientedBox(np.array(told["CentreMm"]), np.array(told["Axes"]))
 
 
 @cache

@@ -85,7 +85,9 @@ def test_a_box_that_came_to_rest_need_not_be_looked_for_again() -> None:
     assert np.array_equal(again.sides, whole.sides) and again.part == whole.part
     assert again.diagnostics == whole.diagnostics
     assert len(asked) == len(synthal.LOOKS) - 1  # what came to rest has seen the first
-    synthal.see_thalami(image, centre, counting, box=replace(box, seen=None))
+    elsewhere = synthal.see_thalami(image, MIDDLE + [0, 0, 400], counting, box=replace(box, seen=None))
+    assert len(asked) == 2 * len(synthal.LOOKS) - 1  # where it came to rest it rests, and sees that first
+    assert np.array_equal(elsewhere.sides, whole.sides) and elsewhere.diagnostics == whole.diagnostics
     first, second = asked[len(synthal.LOOKS) - 1 :][:2]
     assert np.array_equal(second, first[::-1]) and np.array_equal(second, asked[0])  # mirrored, into the same box
     assert synthal.box_at(image, MIDDLE + [0, 0, 400], position_net).axes_at_rest is None
@@ -120,7 +122,8 @@ def test_the_box_lies_along_the_thalami_whatever_the_pose(orientation: str, angl
     turn[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
     posed = nib.Nifti1Image(np.asarray(image.dataobj), turn @ image.affine)
     data, affine = np.asarray(posed.dataobj, np.float32), posed.affine
-    box = synthal.settle(position_net, data, affine, turn[:3, :3] @ (MIDDLE + [3, -4, 2]))
+    start = synthal.OrientedBox(turn[:3, :3] @ (MIDDLE + [3, -4, 2]))
+    box = synthal.settle(position_net, data, affine, start)
     pitch = Rotation.from_euler("x", -synthal.PITCH_DEGREES, degrees=True).as_matrix()
     off = Rotation.from_matrix((turn[:3, :3] @ pitch).T @ box.axes).magnitude()
     assert box.settled and np.rad2deg(off) < 1.5

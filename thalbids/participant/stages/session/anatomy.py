@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
@@ -17,6 +18,9 @@ from thalbids.inference.boxes import offset_of
 from thalbids.participant.session import SessionPlan
 from thalbids.participant.step_io import given, image_of, scan_facts
 from thalbids.qmri.unit1 import without_noise
+
+if TYPE_CHECKING:
+    from thalbids.inference.synthal import OrientedBox
 
 UP_TO_SKULL = "Brain with its fluid up to the inner skull, by SynThal's whole-head network."
 CUT_OFF = "The field of view ends inside the skull or at it: brain mask and intracranial volume are not whole."
@@ -53,7 +57,7 @@ def add_steps(plan: SessionPlan) -> None:
             weights=_weights(),
         ),
         memory_gb=plan.memory(1.5),
-        version=11,  # slices without data, grey values, what was cut off above
+        version=12,  # where SynThal's box came to rest
     )
     plan.segmentable[plan.reference] = plan.t1w
 
@@ -67,7 +71,7 @@ def _weights() -> str:
 @recorded_as("thalbids.pipeline.steps.anatomy")
 def anatomy(inputs: Inputs, outputs: Outputs, params: AnatomyParams, upstream: Upstream) -> Done:
     """T1w in RAS order without resampling, brain mask, intracranial volume and where the thalami are."""
-    from thalbids.methods.synthal import head_of
+    from thalbids.methods.synthal import head_of, told_of
 
     image = image_of(params.t1w_uri)
     raw = load_image(given(inputs, "T1w"))
@@ -80,8 +84,9 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: AnatomyParams, upstream: U
     if offset:
         t1w = nib.Nifti1Image(np.asarray(t1w.dataobj) - np.float32(offset), t1w.affine)
         notes.append(f"All values were counted from {offset:g}; it was taken off.")
+    boxes: dict[bytes, OrientedBox] = {}
     try:
-        head = head_of(t1w, params.precision)
+        head = head_of(t1w, params.precision, boxes)
     except ImageError as error:
         raise ImageError(error.problem, error.mend, given(inputs, "T1w")) from None
     assert head.centre is not None
@@ -102,6 +107,7 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: AnatomyParams, upstream: U
                 "Orientation": orientation.to_json(),
                 "ThalamiCentreMm": [float(v) for v in head.centre],
                 "ThalamiSeen": head.places,
+                "ThalamiBox": told_of(boxes.get(head.centre.tobytes())),
                 "IntracranialVolumeMm3": None if head.cut_off else head.icv_mm3,
                 "SkullCutOffMm2": head.cut_mm2,
                 "HeadTiltDegrees": head.tilt,

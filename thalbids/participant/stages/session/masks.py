@@ -210,6 +210,8 @@ def segment(inputs: Inputs, outputs: Outputs, params: SegmentParams, upstream: U
         why = read_json(at(inputs, "maps")).get("Failed", {}).get(params.visit or params.image, "it gave no labels.")
         raise ImageError(f"{params.family} on the {params.image}: {why}")
     images = {key.removeprefix("image "): load_image(at(inputs, key)) for key in inputs if key.startswith("image ")}
+    seen = read_json(at(inputs, "seen"))
+    of_reference = at(inputs, "seen") == sidecar(at(inputs, "image"))
     told = read_json(at(inputs, "labels sidecar")) if labels is not None else {}
     scanned = read_json(sidecar(at(inputs, "image"))).get(SCANNED)
     with work_folder(params.settings.run.work_dir) as workdir:
@@ -217,7 +219,7 @@ def segment(inputs: Inputs, outputs: Outputs, params: SegmentParams, upstream: U
             params.image,
             image,
             inputs.get("brain") or Path("there is no brain mask"),
-            tuple(read_json(at(inputs, "seen"))["ThalamiCentreMm"]),
+            tuple(seen["ThalamiCentreMm"]),
             params.method,
             workdir,
             path=at(inputs, "image"),
@@ -226,6 +228,7 @@ def segment(inputs: Inputs, outputs: Outputs, params: SegmentParams, upstream: U
             told=told,
             masks={key.removeprefix("mask "): labels_of(inputs, key) for key in inputs if key.startswith("mask ")},
             images={params.image: image, **images},
+            box=seen.get("ThalamiBox") if of_reference else None,
             voxel_size=tuple(scanned) if scanned else None,
         )
         try:

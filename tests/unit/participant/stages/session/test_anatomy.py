@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from tests.conftest import affine_of
 from thalbids.errors import ImageError
+from thalbids.inference.synthal import OrientedBox
 from thalbids.methods import synthal
 from thalbids.participant.stages.session.anatomy import CUT_OFF, LEFT_BY_STRIPPING, AnatomyParams, anatomy
 
@@ -23,7 +25,13 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, told: object = None, **se
     nib.save(nib.Nifti1Image(np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE), affine), folder / "raw.nii.gz")
     head = {"centre": np.array([1.0, 2.0, 3.0]), "brain": np.ones(SHAPE, np.uint8), "stripped": False, "cut_off": False,
             "icv_mm3": 1.5e6, "places": {}, "cut_mm2": 0.0, "tilt": 4.0}  # fmt: skip
-    monkeypatch.setattr(synthal, "head_of", lambda image, precision: SimpleNamespace(**(head | seen)))
+    at_rest = seen.pop("at_rest", True)
+
+    def head_of(image: object, precision: str, boxes: dict[bytes, OrientedBox]) -> SimpleNamespace:
+        boxes[np.array([1.0, 2.0, 3.0]).tobytes()] = OrientedBox(np.array([1.5, 2.5, 1 / 3]), settled=at_rest)
+        return SimpleNamespace(**(head | seen))
+
+    monkeypatch.setattr(synthal, "head_of", head_of)
     params = AnatomyParams("bids:raw:x", "bids::y", told, "full", "none")
     outputs = {"T1w": folder / "t1w.nii.gz", "brain": folder / "brain.nii.gz"}
     return dict(anatomy({"T1w": folder / "raw.nii.gz"}, outputs, params, {}).sidecars)
@@ -36,6 +44,16 @@ def test_axes_are_put_in_order_without_resampling(tmp_path: Path, monkeypatch: p
     np.testing.assert_array_equal(np.asarray(made.dataobj), np.asarray(raw.dataobj)[::-1, ::-1])
     assert told["T1w"]["ThalamiCentreMm"] == [1.0, 2.0, 3.0] and told["T1w"]["IntracranialVolumeMm3"] == 1.5e6
     assert told["T1w"]["SkullStripped"] is False and told["brain"]["Type"] == "Brain"
+
+
+def test_the_box_that_came_to_rest_is_told_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = json.loads(json.dumps(run(tmp_path, monkeypatch)["T1w"]["ThalamiBox"]))
+    box = synthal.box_of(told)
+    assert box is not None and box.seen is None and not box.settled
+    assert box.centre.tolist() == [1.5, 2.5, 1 / 3] and np.array_equal(box.axes, np.eye(3))
+    assert run(tmp_path, monkeypatch, at_rest=False)["T1w"]["ThalamiBox"] is None
+    assert run(tmp_path, monkeypatch, centre=np.zeros(3))["T1w"]["ThalamiBox"] is None  # of another look at the head
+    assert synthal.box_of(None) is None
 
 
 def test_a_head_that_is_cut_off_has_no_intracranial_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +74,7 @@ def test_the_sidecar_wins_over_what_was_seen(
 def test_an_image_without_a_head_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(tmp_path, monkeypatch)
 
-    def nothing(image: object, precision: str) -> None:
+    def nothing(image: object, precision: str, boxes: object) -> None:
         raise ImageError("no head.", "Look.")
 
     monkeypatch.setattr(synthal, "head_of", nothing)
