@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 EVERY = 7  # voxels of which one is looked at for its value: a brain has hundreds of thousands
+STRAY = 0.001  # of a slice: so few voxels of another value do not make it one that was scanned
 
 
 def empty_slices(data: np.ndarray, inside: np.ndarray) -> int:
-    """How many slices between the ends of a mask hold one value only, and lie between others that hold more.
+    """How many slices of a mask hold one value, but for stray voxels, and lie between others of it that hold more.
 
     Parameters
     ----------
@@ -24,12 +25,22 @@ def empty_slices(data: np.ndarray, inside: np.ndarray) -> int:
     """
     count = 0
     for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        empty = data.max(others) == data.min(others)
-        through, filled = np.flatnonzero((inside != 0).any(others)), np.flatnonzero(~empty)
-        if through.size and filled.size:
-            count += int(empty[max(through[0], filled[0]) : min(through[-1], filled[-1])].sum())
+        planes = np.moveaxis(data, axis, 0)
+        through = np.flatnonzero((inside != 0).any(tuple(a for a in range(3) if a != axis)))
+        between = range(through[0], through[-1] + 1) if through.size else range(0)
+        empty = np.array([_one_value(planes[i]) for i in between], bool)
+        filled = np.flatnonzero(~empty)
+        if filled.size:
+            count += int(empty[filled[0] : filled[-1]].sum())
     return count
+
+
+def _one_value(plane: np.ndarray) -> bool:
+    """Whether a slice holds one value, but for stray voxels."""
+    some = plane[::EVERY, ::EVERY].ravel()
+    value = np.partition(some, some.size // 2)[some.size // 2]
+    strays = max(1, int(STRAY * plane.size))
+    return all(int(np.count_nonzero(part != value)) <= strays for part in (some, plane))
 
 
 def grey_values(data: np.ndarray, inside: np.ndarray) -> int | None:

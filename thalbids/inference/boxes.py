@@ -16,6 +16,8 @@ from thalbids.inference.parts import pieces
 SPECK_MM3 = 1000.0  # what is bright and smaller is noise: a brain has a thousand times that
 CLOSE = 0.4  # of the range of brightness: fluid of a stripped brain lies a quarter of it above 0
 OFFSET = 0.05  # of the range of brightness: air further below 0 is no noise around 0
+SAME_CORNERS = 0.75  # of the eight corners that hold the padding: two may hold a mark
+STRAY = 0.001  # of what is not 0: less between wholly empty planes and the edge is a mark or a stray voxel, no head
 FAINT = 0.1  # of what is bright: three SD of the air's noise up to which it is told from tissue
 
 
@@ -33,14 +35,14 @@ def grid_around(
 
 
 def without_padding(data: np.ndarray) -> np.ndarray:
-    """The scan with its padding as 0: the one value of all eight corners, where at least a twentieth has it."""
-    return _emptied(data, _padding(data))
+    """The scan with its padding as 0: the value of most corners, where at least a twentieth has it."""
+    return _emptied(data, _padding(data)[1])
 
 
 def without_background(data: np.ndarray) -> np.ndarray:
     """The scan with its padding as 0, counted from 0. Not for images whose values mean something."""
-    padding = _padding(data)
-    offset = _offset(data, padding)
+    value, padding = _padding(data)
+    offset = _offset(data, value, padding)
     return data - np.float32(offset) if offset else _emptied(data, padding)
 
 
@@ -49,30 +51,31 @@ def offset_of(data: np.ndarray) -> float:
 
     Told by padding above which the rest begins close, or by air far below 0.
     """
-    return _offset(data, _padding(data))
+    return _offset(data, *_padding(data))
 
 
 def _emptied(data: np.ndarray, padding: np.ndarray | None) -> np.ndarray:
     return data if padding is None else np.where(padding, np.float32(0), data)
 
 
-def _offset(data: np.ndarray, padding: np.ndarray | None) -> float:
+def _offset(data: np.ndarray, value: float, padding: np.ndarray | None) -> float:
     if padding is None:
         level = float(np.median(_outermost(data)))
         return level if level < 0 and -level > OFFSET * float(np.percentile(data - level, 98)) else 0.0
     if padding.all():
         return 0.0
-    value, (low, high) = float(data.flat[0]), np.percentile(data[~padding], (1, 99))
+    low, high = np.percentile(data[~padding], (1, 99))
     return value if 0 <= low - value <= CLOSE * (high - low) else 0.0
 
 
-def _padding(data: np.ndarray) -> np.ndarray | None:
-    corners = data[tuple(slice(None, None, max(1, n - 1)) for n in data.shape)]
-    value = corners.flat[0]
-    if value == 0 or not (corners == value).all():
-        return None
+def _padding(data: np.ndarray) -> tuple[float, np.ndarray | None]:
+    """The value of most corners, as a stray voxel may sit in one, and where it is padding; None where it is not."""
+    values, counts = np.unique(data[tuple(slice(None, None, max(1, n - 1)) for n in data.shape)], return_counts=True)
+    value = values[counts.argmax()]
+    if value == 0 or counts.max() < SAME_CORNERS * counts.sum():
+        return 0.0, None
     padding = data == value
-    return padding if padding.mean() >= 0.05 else None
+    return float(value), padding if padding.mean() >= 0.05 else None
 
 
 def _outermost(data: np.ndarray) -> np.ndarray:
@@ -99,16 +102,28 @@ def without_air(data: np.ndarray, sizes: Sequence[float]) -> np.ndarray:
 
 
 def without_margin(data: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The part of the scan between its first and last planes that are not wholly 0, and its affine."""
+    """The part of the scan between its first and last planes that are not wholly 0, and its affine.
+
+    Stray voxels in the margin, apart from the rest by wholly empty planes, belong to the margin.
+    """
     ends = []
+    filled = data != 0
     for axis in range(3):
-        filled = np.flatnonzero((data != 0).any(tuple(a for a in range(3) if a != axis)))
-        if not filled.size:
+        counts = np.count_nonzero(filled, axis=tuple(a for a in range(3) if a != axis))
+        if not counts.any():
             return data, affine
-        ends.append((int(filled[0]), int(filled[-1]) + 1))
+        ends.append(_without_strays(counts))
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ [low for low, _ in ends]
     return data[tuple(slice(low, high) for low, high in ends)], moved
+
+
+def _without_strays(counts: np.ndarray) -> tuple[int, int]:
+    """Where a scan begins and ends by its planes' numbers of voxels that are not 0."""
+    runs, n = ndimage.label(counts)
+    held = ndimage.sum_labels(counts, runs, range(1, n + 1))
+    kept = np.flatnonzero(np.isin(runs, 1 + np.flatnonzero(held >= STRAY * counts.sum())))
+    return int(kept[0]), int(kept[-1]) + 1
 
 
 def average_blocks(data: np.ndarray, affine: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:

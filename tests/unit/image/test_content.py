@@ -23,6 +23,17 @@ def test_slices_of_one_value_inside_the_head_are_counted(axis: int, value: float
     assert empty_slices(data, brain) == 3
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_stray_voxel_does_not_hide_a_lost_slice(axis: int) -> None:
+    data, brain = head()
+    lost = np.moveaxis(data, axis, 0)[14]
+    lost[...] = 0
+    lost[0, 0] = 77
+    assert empty_slices(data, brain) == 1
+    lost[5:8, 5:8] = 77
+    assert empty_slices(data, brain) == 0
+
+
 def test_a_head_at_the_edge_of_what_was_scanned_lacks_no_slice() -> None:
     data, brain = head()
     data[..., 20:] = 0  # padding that the brain mask runs into

@@ -75,3 +75,30 @@ def test_a_thin_scalp_stays_where_faint_noise_of_the_air_goes(sizes: tuple[float
     seen = boxes.without_air(np.where(scalp | (distance < 70), np.float32(100), noise), sizes)
     assert (seen[scalp] == 100).mean() > 0.99
     assert (seen[distance > 88] != 0).mean() < 0.001
+
+
+def test_stray_voxels_do_not_make_margin_a_part_of_the_scan() -> None:
+    data = np.zeros((40, 41, 42), np.float32)
+    data[8:30, 9:31, 10:32] = 50
+    data[15] = 0  # a slice that was lost does not halve the head
+    whole, affine = boxes.without_margin(data, np.eye(4))
+    data[0, 0, 0] = data[-1, 5, 41] = 90
+    data[3:5, 20, 20] = 90  # 2 of 10 164 voxels
+    shown, moved = boxes.without_margin(data, np.eye(4))
+    assert whole.shape == shown.shape == (22, 22, 22)
+    assert np.array_equal(affine, moved) and moved[:3, 3].tolist() == [8, 9, 10]
+    data[3:5, 10:20, 10:20] = 90  # two per cent
+    assert boxes.without_margin(data, np.eye(4))[0].shape == (27, 22, 22)
+
+
+@pytest.mark.parametrize("value", [-1000.0, 300.0])
+def test_padding_is_told_with_a_mark_in_a_corner(value: float) -> None:
+    data = np.full((20, 20, 20), value, np.float32)
+    data[5:15, 5:15, 5:15] = np.random.default_rng(1).uniform(1, 200, (10, 10, 10))
+    clean = boxes.without_padding(data)
+    assert (clean[:5] == 0).all() and np.array_equal(clean[5:15, 5:15, 5:15], data[5:15, 5:15, 5:15])
+    data[0, :3, 0] = data[-1, -1, -1] = 77
+    marked = boxes.without_padding(data)
+    assert np.array_equal(marked[1:-1], clean[1:-1]) and marked[0, 0, 0] == 77 and marked[0, 4, 4] == 0
+    data[0, 0, -1] = 12  # three corners that differ are no padding
+    assert boxes.without_padding(data) is data

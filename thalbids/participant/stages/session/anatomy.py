@@ -57,7 +57,7 @@ def add_steps(plan: SessionPlan) -> None:
             weights=_weights(),
         ),
         memory_gb=plan.memory(1.5),
-        version=12,  # where SynThal's box came to rest
+        version=13,  # stray voxels in padding and in lost slices
     )
     plan.segmentable[plan.reference] = plan.t1w
 
