@@ -16,7 +16,7 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
@@ -135,26 +135,43 @@ def header_voxels(path: Path) -> int:
 
 
 def shape_and_affine(path: Path) -> tuple[tuple[int, int, int], np.ndarray]:
-    """Shape and affine by the header alone, of an image that :func:`load_image` would not refuse for them.
+    """Shape and affine by the header, of an image that :func:`load_image` refuses neither for them nor for its length.
 
     Raises
     ------
     ImageError
-        The header cannot be read, or speaks of no single volume of real numbers or of no usable geometry.
+        The header cannot be read, or speaks of no single volume of real numbers or of no usable geometry; the file ends
+        before the data do.
     """
     try:
         if not path.is_file():
             raise ImageError("This is not a file.", "Put the image itself there.")
         with path.open("rb") as file:
             start = file.read(_HEAD_BYTES)
-        header, unchecked = read_header(_inflated_head(start), path)
-        data_end(header)  # colours, complex numbers, too many voxels
-        shape = _three_dimensions(header.get_data_shape())
-        return shape, geometry_from_header(unchecked, shape)[0]
+            header, unchecked = read_header(_inflated_head(start), path)
+            end = data_end(header)  # colours, complex numbers, too many voxels are refused
+            shape = _three_dimensions(header.get_data_shape())
+            affine = geometry_from_header(unchecked, shape)[0]
+            if not _ends_whole(file, end, zipped=start.startswith(_GZIP_MAGIC)):
+                _read(path)
+        return shape, affine
     except ImageError as error:
         raise ImageError(error.problem, error.mend, path) from error
     except DAMAGE as error:
         raise _damaged("The header cannot be read", error, path) from error
+
+
+def _ends_whole(file: BinaryIO, end: int, *, zipped: bool) -> bool:
+    """Whether the length of a file, or that which the last bytes of a gzip file tell, fits data of `end` bytes.
+
+    Sound files of several members, and those with bytes behind the compressed data, do not: only reading tells of them.
+    """
+    length = file.seek(0, os.SEEK_END)
+    if zipped:
+        file.seek(max(0, length - 4))
+        length = int.from_bytes(file.read(4), "little")
+        return end <= length <= end + MORE_BYTES
+    return length >= end
 
 
 def _damaged(what: str, error: Exception, path: Path) -> ImageError:

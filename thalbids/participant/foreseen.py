@@ -57,7 +57,7 @@ class Foreseen:
         """What is to fail (its name, or "") and why; placeholders do not count.
 
         People and sessions that cannot be named in results, steps that only say what they lack, images that cannot be
-        opened. An image whose data are damaged is seen by the run alone.
+        opened or lack their end. An image that is damaged within is seen by the run alone.
         """
         return [*self._lost, *self._refused, *(() if self.placeholders else self._closed)]
 
@@ -74,7 +74,7 @@ class Foreseen:
 
 
 def unreadable(plan: SessionPlan) -> dict[str, str]:
-    """The images of a session whose header cannot be read, and why."""
+    """The images of a session whose header cannot be read, or whose end is missing, and why."""
     acquired = {name: plan.acquired(name) for name, image in plan.session.images.items() if not image.problem}
     return {name: one.unreadable for name, one in acquired.items() if isinstance(one, Acquisition) and one.unreadable}
 

@@ -440,6 +440,35 @@ def test_voxels_by_the_header(tmp_path):
         shape_and_affine(tmp_path / "two.nii")
 
 
+def test_a_file_without_its_end_is_refused_by_its_length(tmp_path: Path) -> None:
+    plain = nib.Nifti1Image(np.random.default_rng(1).random((20, 21, 22)), np.eye(4)).to_bytes()
+    zipped = gzip.compress(plain)
+    sound = {
+        "plain.nii": plain,
+        "zipped.nii.gz": zipped,
+        "tail.nii.gz": zipped + b"tail",  # told in a note of what reads it
+        "parts.nii.gz": gzip.compress(plain[:9000]) + gzip.compress(plain[9000:]) + bytes(20),
+    }
+    for name, content in sound.items():
+        (tmp_path / name).write_bytes(content)
+        assert shape_and_affine(tmp_path / name)[0] == (20, 21, 22), name
+    for name, content in {"b.nii": plain[:-1], "b.nii.gz": zipped[: len(zipped) // 2], "c.nii.gz": zipped[:-5]}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ImageError, match="cut off") as caught:
+            shape_and_affine(tmp_path / name)
+        with pytest.raises(ImageError) as read:
+            load_image(tmp_path / name)
+        assert str(caught.value) == str(read.value)
+
+
+def test_a_sound_file_is_not_read_for_its_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thalbids.image.io._read", lambda path: pytest.fail(f"{path} was read"))
+    for name in ("a.nii", "a.nii.gz", "a.mgz"):
+        data = np.random.default_rng(1).random((20, 21, 22)).astype(np.float32)
+        nib.save((nib.MGHImage if name == "a.mgz" else nib.Nifti1Image)(data, np.eye(4)), tmp_path / name)
+        assert shape_and_affine(tmp_path / name)[0] == data.shape
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32])
 def test_the_order_in_memory_changes_no_byte_and_no_voxel(tmp_path, kind):
     data = np.random.default_rng(3).integers(0, 200, (37, 18, 40)).astype(kind)  # no whole number of blocks

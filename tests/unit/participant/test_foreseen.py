@@ -45,6 +45,14 @@ def test_headers_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     assert "FLAIR.nii.gz: This is not a NIfTI or MGH image." in lines[2]
 
 
+def test_an_image_that_was_cut_off_on_its_way_is_named(tmp_path: Path) -> None:
+    whole = _image(tmp_path / "T1w.nii.gz")
+    part = _image(tmp_path / "FLAIR.nii.gz", whole.path.read_bytes()[:-40])
+    (subject,) = plans.plan([Session("01", None, {"T1w": whole, "FLAIR": part})], tmp_path, (Fixed(),), load(None, {}))
+    assert "cut off" in foreseen.unreadable(subject.own[0])["FLAIR"]
+    assert list(foreseen.unreadable(subject.own[0])) == ["FLAIR"]
+
+
 def test_many_failures_take_a_line_for_each_reason() -> None:
     alike = foreseen.told([(f"sub-{n} brain", "no mask") for n in range(5)])
     assert alike == ["will fail: sub-0 brain, sub-1 brain, sub-2 brain and 2 more: no mask"]
