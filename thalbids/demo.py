@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,20 @@ class Warp:
         """Points (n, 3) of the head in the template."""
         return points * self.scale + np.cos(points @ self.waves.T + self.phases) @ self.heights
 
+    def sheet(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """The points ``rows[j] + columns[k]`` of the head in the template, j before k.
+
+        By cos(a + b) = cos a cos b - sin a sin b these are products of matrices, ten times as fast as the cosines.
+        """
+        a, b = rows @ self.waves.T + self.phases, columns @ self.waves.T
+        along, across = np.hstack([np.cos(a), -np.sin(a)]), np.hstack([np.cos(b), np.sin(b)])
+        result = np.empty((3, len(rows), len(columns)))
+        for axis, heights in enumerate(self.heights.T):
+            np.matmul(along * np.tile(heights, 2), across.T, out=result[axis])
+            result[axis] += self.scale[axis] * rows[:, axis, None]
+            result[axis] += self.scale[axis] * columns[:, axis]
+        return result.reshape(3, -1).T
+
 
 def ellipsoid(points: np.ndarray, side: int) -> np.ndarray:
     """Distance (n,) of template points from a thalamus' centre in units of its surface; ``side`` -1 left, 1 right.
@@ -141,7 +156,7 @@ def ellipsoid(points: np.ndarray, side: int) -> np.ndarray:
     Infinite in the other half of the head.
     """
     away = points * (-side, 1, 1) - CENTRE  # the right side is looked at in the mirror
-    distance = np.sqrt(np.einsum("ni,ij,nj->n", away, np.linalg.inv(SHAPE), away))
+    distance = np.sqrt(np.einsum("ni,ni->n", away @ np.linalg.inv(SHAPE), away))
     return np.where(side * points[:, 0] > 0, distance, np.inf)
 
 
@@ -155,11 +170,15 @@ def expand(points: np.ndarray, change: tuple[float, float]) -> np.ndarray:
     """
     result = points.copy()
     for side, fraction in zip((-1, 1), change, strict=True):
-        fade = smoothstep((FADED - ellipsoid(points, side)) / (FADED - CORE))
         centre = CENTRE * (-side, 1, 1)
-        result += ((1 + fraction) ** (-1 / 3) - 1) * fade[:, None] * (points - centre)
-    half = np.sign(points[:, 0])
-    result[:, 0] = half * np.maximum(half * result[:, 0], 0)  # nothing is seen across the midline
+        near = np.flatnonzero(side * points[:, 0] > 0) if fraction else np.zeros(0, int)
+        for axis, reach in enumerate(FADED * np.sqrt(np.diag(SHAPE))):  # beyond it the fade is 0
+            near = near[np.abs(points[near, axis] - centre[axis]) < reach]
+        moved = points[near]
+        fade = smoothstep((FADED - ellipsoid(moved, side)) / (FADED - CORE))
+        moved = moved + ((1 + fraction) ** (-1 / 3) - 1) * fade[:, None] * (moved - centre)
+        moved[:, 0] = side * np.maximum(side * moved[:, 0], 0)  # nothing is seen across the midline
+        result[near] = moved
     return result
 
 
@@ -177,6 +196,7 @@ def true_change(person: Person) -> tuple[float, float, float]:
         near = coarse[ellipsoid(warp(coarse), side) < 1.5]
         corners = lattice(near.min(axis=0), near.max(axis=0), 0.3)
         first = warp(corners + rng.uniform(0, 0.3, corners.shape))
+        first = first[ellipsoid(first, side) < CORE]  # where space is stretched evenly, by a few percent
         for session, points in enumerate((first, expand(first, person.change))):
             inside[session, column] = np.count_nonzero(ellipsoid(points, side) < 1)
     left, right = 100 * (inside[1] / inside[0] - 1)
@@ -211,22 +231,28 @@ class TemplateImages:
     """The template's images on their common grid, ready to be sampled."""
 
     def __init__(self) -> None:
-        from scipy import ndimage
-
         try:
             from nilearn import datasets
         except ImportError:
             raise MissingToolError("the demo needs the package nilearn.", 'Run: pip install "thalbids[demo]"') from None
         t1w = datasets.load_mni152_template(resolution=1)
-        grey = datasets.load_mni152_gm_template(resolution=1).get_fdata(dtype=np.float32)
-        white = datasets.load_mni152_wm_template(resolution=1).get_fdata(dtype=np.float32)
-        images = {"T1w": T1W_MAXIMUM * t1w.get_fdata(dtype=np.float32)}
-        self.brain = images["T1w"] > 0
+        self._t1w = T1W_MAXIMUM * t1w.get_fdata(dtype=np.float32)
+        self._grey = datasets.load_mni152_gm_template(resolution=1).get_fdata(dtype=np.float32)
+        self._white = datasets.load_mni152_wm_template(resolution=1).get_fdata(dtype=np.float32)
+        # what lies outside is at the rim, which is no brain
+        self.brain = np.ascontiguousarray(np.pad(self._t1w > 0, 1))
         self.to_voxels = np.linalg.inv(t1w.affine)
-        for suffix, (fluid, of_grey, of_white) in (TISSUES | _properties()).items():
-            mixed = fluid + (of_grey - fluid) * grey + (of_white - fluid) * white
-            images[suffix] = np.where(self.brain, mixed, 0)
-        self.splines = {suffix: ndimage.spline_filter(image, output=np.float32) for suffix, image in images.items()}
+        self.spline = cache(self._spline)  # those of multi-parameter mapping are not always needed
+
+    def _spline(self, suffix: str) -> np.ndarray:
+        from scipy import ndimage
+
+        image = self._t1w
+        if suffix != "T1w":
+            fluid, of_grey, of_white = (TISSUES | _properties())[suffix]
+            mixed = fluid + (of_grey - fluid) * self._grey + (of_white - fluid) * self._white
+            image = np.where(image > 0, mixed, 0)
+        return np.asarray(ndimage.spline_filter(image, output=np.float32))
 
     def voxels(self, points: np.ndarray) -> np.ndarray:
         """Template points (n, 3) as fractional voxel indices (3, n)."""
@@ -234,16 +260,16 @@ class TemplateImages:
 
     def in_brain(self, points: np.ndarray) -> np.ndarray:
         """Whether the nearest voxel of each point is brain (n,)."""
-        nearest = np.rint(self.voxels(points)).astype(int)
-        exists = np.all((nearest >= 0) & (nearest < np.array(self.brain.shape)[:, None]), axis=0)
-        exists[exists] = self.brain[tuple(nearest[:, exists])]
-        return exists
+        flat = np.zeros(len(points), np.int64)
+        for position, n in zip(self.voxels(points), self.brain.shape, strict=True):
+            flat = flat * n + np.clip(np.rint(position) + 1, 0, n - 1).astype(np.int64)
+        return self.brain.ravel().take(flat)
 
     def sample(self, suffix: str, points: np.ndarray) -> np.ndarray:
         """Values (n,) of one contrast at template points (n, 3), by cubic splines."""
         from scipy import ndimage
 
-        return ndimage.map_coordinates(self.splines[suffix], self.voxels(points), prefilter=False)
+        return ndimage.map_coordinates(self.spline(suffix), self.voxels(points), prefilter=False)
 
 
 def pose(person: Person, session: str, suffix: str) -> np.ndarray:
@@ -303,10 +329,10 @@ def render(person: Person, session: str, suffix: str, template: TemplateImages) 
     # a slice of twice the voxel size is the mean of two samples across it
     across = (-0.25, 0.25) if grid.zooms[2] > 1.5 * grid.zooms[0] else (0.0,)
     for i in range(grid.shape[0]):  # one sheet at a time, for the memory
-        index = lattice(np.array([i, 0, 0]), np.array([i + 1, *grid.shape[1:]]), 1)
-        values = np.zeros(len(index))
+        rows = to_head[:3, 3] + i * to_head[:3, 0] + np.outer(np.arange(grid.shape[1]), to_head[:3, 1])
+        values = np.zeros(math.prod(grid.shape[1:]))
         for offset in across:
-            points = warp((index + np.array([0, 0, offset])) @ to_head[:3, :3].T + to_head[:3, 3])
+            points = warp.sheet(rows, np.outer(np.arange(grid.shape[2]) + offset, to_head[:3, 2]))
             brain = template.in_brain(points)
             values[brain] += template.sample(suffix, expand(points[brain], change)) / len(across)
         image[i] = values.reshape(grid.shape[1:])

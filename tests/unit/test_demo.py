@@ -27,6 +27,28 @@ def test_geometry_by_hand() -> None:
     assert demo.lattice(np.zeros(3), np.array([1.0, 2.0, 1.0]), 1.0).tolist() == [[0, 0, 0], [0, 1, 0]]
 
 
+def test_a_sheet_of_points_is_warped_as_single_points_are() -> None:
+    warp, rng = demo.Warp.of(demo.people(1, 3)[0]), np.random.default_rng(0)
+    rows, columns = rng.normal(0, 60, (5, 3)), rng.normal(0, 60, (4, 3))
+    expected = [warp((row + column)[None])[0] for row in rows for column in columns]
+    np.testing.assert_allclose(warp.sheet(rows, columns), expected, atol=1e-10)
+
+
+def test_thalami_shrink_around_their_centres_and_nothing_crosses_the_midline() -> None:
+    change = (-0.3, 0.2)
+    points = np.concatenate([demo.CENTRE * (1, 1, 1) + [2, 1, -3], demo.CENTRE * (-1, 1, 1) + [1, -2, 2]]).reshape(2, 3)
+    moved = demo.expand(points, change)
+    for point, place, side, fraction in zip(points, moved, (-1, 1), change, strict=True):
+        centre = demo.CENTRE * (-side, 1, 1)
+        np.testing.assert_allclose(place - centre, (point - centre) * (1 + fraction) ** (-1 / 3))
+    beside = demo.lattice(np.array([-30.0, -60, -30]), np.array([30.0, 30, 40]), 1.7)
+    for fraction in (-0.3, 0.3):
+        there = demo.expand(beside, (fraction, fraction))
+        assert (there[:, 0] * beside[:, 0] >= 0).all()
+        away = np.minimum(demo.ellipsoid(beside, -1), demo.ellipsoid(beside, 1)) > demo.FADED
+        assert np.array_equal(there[away], beside[away]) and (there != beside).any(1)[~away].mean() > 0.9
+
+
 def test_a_thalamus_without_change_stays_where_it_is() -> None:
     points = demo.lattice(np.full(3, -40.0), np.full(3, 40.0), 8.0)
     np.testing.assert_allclose(demo.expand(points, (0.0, 0.0)), points, atol=1e-9)
