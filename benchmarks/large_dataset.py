@@ -1,6 +1,6 @@
 """Processor time and memory where a dataset, or the output folder, has very many people.
 
-1. ``read_dataset`` and a dry run of N people with two sessions (T1w and FLAIR; the images are links to one file);
+1. ``read_dataset`` and a dry run of N people with two sessions (T1w and FLAIR; the images are links to a few files);
 2. one finished session again, beside N copies of it under other labels in the raw dataset and the output folder.
 
 Run: ``python benchmarks/large_dataset.py PEOPLE COPIES [DEMO]``; where COPIES is above 0, DEMO is a folder that
@@ -33,9 +33,10 @@ NAMED_INSIDE = {".json", ".tsv", ".md", ".txt", ".bib", ".tex"}
 def dataset(root: Path, people: int) -> Path:
     root.mkdir()
     (root / "dataset_description.json").write_text('{"Name": "many people", "BIDSVersion": "1.10.0"}')
-    image = root.parent / "one.nii.gz"
-    nib.save(nib.Nifti1Image(np.ones((20, 20, 20), np.uint8), np.eye(4)), image)
     for number in range(people):
+        if number % 10_000 == 0:  # ext4 gives a file 65 000 names at most
+            image = root.parent / f"{number}.nii.gz"
+            nib.save(nib.Nifti1Image(np.ones((20, 20, 20), np.uint8), np.eye(4)), image)
         for session in (1, 2):
             folder = root / f"sub-{number:05d}/ses-{session}/anat"
             folder.mkdir(parents=True)

@@ -454,7 +454,8 @@ class Settings:
 
     def of(self, kind: type[T]) -> T:
         """The section of this class among those of methods (``settings.of(FslSettings)``); no two have one class."""
-        return next((section for section in self.of_methods.values() if type(section) is kind), kind())
+        given = next((section for section in self.of_methods.values() if type(section) is kind), None)
+        return kind() if given is None else given
 
     def to_toml(self) -> str:
         """The settings as TOML text; a key whose value is None is left out, which means the same."""
@@ -482,7 +483,8 @@ class MethodSettings:
 
     def of(self, kind: type[T]) -> T:
         """The table of this class; its defaults where the settings say nothing of it."""
-        return next((table for table in self.tables if type(table) is kind), kind())
+        given = next((table for table in self.tables if type(table) is kind), None)
+        return kind() if given is None else given
 
 
 def presets() -> dict[str, Path]:

@@ -34,6 +34,7 @@ ASSUMED = (
 )
 MIRRORED = "sform and qform are mirror images: left and right hang on which of them holds, and should be checked"
 _MAX_SHEAR = 0.01  # cosine between two voxel axes
+_CORNERS = np.indices((2, 2, 2)).reshape(3, -1)  # of a box
 
 
 def repair_geometry(img: nib.Nifti1Image) -> tuple[nib.Nifti1Image, tuple[str, ...]]:
@@ -225,10 +226,11 @@ def _affine_from_zooms(pixdim: np.ndarray, shape: tuple[int, ...]) -> tuple[np.n
 
 
 def _qform(header: nib.Nifti1Header) -> np.ndarray | None:
-    header = header.copy()
-    header["pixdim"][:4] = np.abs(header["pixdim"][:4]) * (-1.0 if header["pixdim"][0] < 0 else 1.0, 1.0, 1.0, 1.0)
-    if header["pixdim"][0] == 0:  # qfac 0 means 1 (NIfTI-1 standard)
-        header["pixdim"][0] = 1.0
+    if header["pixdim"][0] == 0 or (header["pixdim"][1:4] < 0).any():
+        header = header.copy()
+        header["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
+        if header["pixdim"][0] == 0:  # qfac 0 means 1 (NIfTI-1 standard)
+            header["pixdim"][0] = 1.0
     try:
         qform = np.asarray(header.get_qform(), dtype=np.float64)
     except (ValueError, HeaderDataError):  # a quaternion longer than 1
@@ -277,7 +279,7 @@ def _sizes(zooms: np.ndarray) -> str:
 
 def _largest_distance(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> float:
     """Largest distance (mm) between the places that two affines give to a corner of the image."""
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape[:3]], indexing="ij")).reshape(3, -1)
+    corners = _CORNERS * (np.asarray(shape[:3]) - 1)[:, None]
     difference = (first - second)[:3] @ np.vstack([corners, np.ones(corners.shape[1])])
     distance = np.linalg.norm(difference, axis=0).max()
     return float(distance) if np.isfinite(distance) else float("inf")

@@ -11,6 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.spatialimages import HeaderDataError
 
 from tests.conftest import ORIENTATIONS, affine_of, ramp, with_header, world_coordinates, world_image
 from thalbids.errors import ImageError, OutputError
@@ -20,6 +21,7 @@ from thalbids.image.io import (
     header_voxels,
     load_image,
     load_labels,
+    read_header,
     save_image,
     save_intensities,
     shape_and_affine,
@@ -425,6 +427,40 @@ def test_colours_and_complex_numbers_are_refused_by_the_header_alone(tmp_path, d
     nib.save(nib.Nifti1Image(np.zeros((8, 9, 10), dtype), np.eye(4)), tmp_path / "x.nii.gz")
     with pytest.raises(ImageError, match="not real numbers"):
         shape_and_affine(tmp_path / "x.nii.gz")
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Header, nib.Nifti2Header])
+@pytest.mark.parametrize("endianness", ["<", ">"])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("dim", None), ("bitpix", 7), ("datatype", 4096), ("datatype", 1536), ("pixdim", (1, 0, 1, 1)),
+     ("pixdim", (0, 1, 1, 1)), ("pixdim", (-1, 1, 1, 1)), ("pixdim", (1, 1, -2, 1)), ("magic", b"ni1"),
+     ("pixdim", (1, np.nan, 1, 1)),
+     ("magic", b"no"), ("vox_offset", 0), ("vox_offset", 100), ("vox_offset", 1000), ("vox_offset", 1024),
+     ("qform_code", 9), ("sform_code", -1), ("sform_code", 3)],
+)  # fmt: skip
+def test_a_header_is_what_all_checks_of_nibabel_make_of_it(kind, endianness, field, value):
+    header = kind(endianness=endianness)
+    header.set_data_dtype(np.int16)
+    header.set_data_shape((8, 9, 10))
+    header["vox_offset"] = header.single_vox_offset
+    header["pixdim"][0] = 1
+    if field == "pixdim":
+        header["pixdim"][:4] = value
+    elif field != "dim":
+        header[field] = value
+    expected = header.copy()
+    try:
+        expected.check_fix()
+    except HeaderDataError:
+        with pytest.raises(HeaderDataError):
+            read_header(header.binaryblock, Path("x.nii"))
+        return
+    if 0 <= expected["vox_offset"] < header.single_vox_offset:
+        expected["vox_offset"] = header.single_vox_offset
+    repaired, unchecked = read_header(header.binaryblock, Path("x.nii"))
+    assert repaired.binaryblock == expected.binaryblock
+    assert unchecked.binaryblock == header.binaryblock
 
 
 def test_voxels_by_the_header(tmp_path):

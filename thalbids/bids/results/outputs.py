@@ -83,11 +83,9 @@ def derivative(session: Session, suffix: str, extension: str = ".nii.gz", **enti
     'sub-01/ses-2/anat/sub-01_ses-2_space-T1w_label-thalamus_desc-synthalT1w_mask.nii.gz'
     """
     source = session.images[session.reference].entities if session.reference in session.images else {}
-    given = {key.removesuffix("_"): value for key, value in entities.items()}
-    naming = {"sub": session.subject, **({"ses": session.session} if session.session else {})}
-    merged = {**source, **given, **naming}
-    folder = "/".join(f"{key}-{value}" for key, value in naming.items())
-    return f"{folder}/anat/{_stem(merged)}_{suffix}{extension}"
+    labels = _stem(session.subject, session.session)
+    ending = _ending(tuple(source.items()), tuple(entities.items()))
+    return f"{labels.replace('_', '/')}/anat/{labels}{ending}_{suffix}{extension}"
 
 
 def sidecar(path: PathT) -> PathT:
@@ -200,17 +198,25 @@ def description_in(raw: Path, readme: str) -> dict[str, Any]:
     return read_json(raw / "dataset_description.json") if "dataset_description.json" in names else {}
 
 
-def _stem(entities: Mapping[str, str]) -> str:
-    """The entities of a file name in the order of BIDS."""
+@lru_cache(maxsize=100)
+def _stem(subject: str, session: str | None) -> str:
+    """How the names of a session's files begin."""
+    return _joined({"sub": subject, **({"ses": session} if session else {})})[1:]
+
+
+@lru_cache(maxsize=5000)
+def _ending(source: tuple[tuple[str, str], ...], further: tuple[tuple[str, str], ...]) -> str:
+    """What follows the labels in a file name: the same in many sessions."""
+    entities = {**dict(source), **{key.removesuffix("_"): value for key, value in further}}
+    return _joined({key: value for key, value in entities.items() if key not in ("sub", "ses")})
+
+
+def _joined(entities: Mapping[str, str]) -> str:
+    """The entities of a file name in the order of BIDS, each after an underscore."""
     for key, value in entities.items():
-        if not _is_entity(key, str(value)):
+        if key not in RANK or not (_DESC if key == "desc" else _LABEL).fullmatch(str(value)):
             raise ValueError(f"no BIDS entity: {key}-{value}")
-    return "_".join([f"{key}-{entities[key]}" for key in sorted(entities, key=RANK.__getitem__)])
-
-
-@lru_cache(maxsize=1000)
-def _is_entity(key: str, value: str) -> bool:
-    return key in RANK and (_DESC if key == "desc" else _LABEL).fullmatch(value) is not None
+    return "".join([f"_{key}-{entities[key]}" for key in sorted(entities, key=RANK.__getitem__)])
 
 
 def _check_raw(raw: Path) -> None:

@@ -45,13 +45,13 @@ def add_steps(plan: SessionPlan, method: Method) -> None:
 def _planned(plan: SessionPlan, mask: PlannedMask, rule: str, members: Mapping[str, PlannedMask]) -> PlannedMask:
     """The ensemble with the step that makes it, or with the reason why it is missing."""
     images = mask.images
-    mask = replace(mask, members=tuple(members[image].desc for image in images))
+    descs = tuple(members[image].desc for image in images)
     lacking = [members[image] for image in images if members[image].step is None]
     if lacking:
         reason = lacking[0].reason
         if all(member.reason == f"the session has no {member.images[0]} image" for member in lacking):
             reason = f"the session has no {' and no '.join(member.images[0] for member in lacking)} image"
-        return replace(mask, reason=reason)
+        return replace(mask, members=descs, reason=reason)
     dsegs = {image: plan.dseg(members[image].desc) for image in images}
     step = plan.add(
         mask.desc,
@@ -69,7 +69,7 @@ def _planned(plan: SessionPlan, mask: PlannedMask, rule: str, members: Mapping[s
         memory_gb=plan.memory(1.0),
     )
     roots = [root for image in images for root in (*members[image].roots, members[image].step) if root]
-    return replace(mask, step=step, roots=tuple(dict.fromkeys(roots)))
+    return replace(mask, members=descs, step=step, roots=tuple(dict.fromkeys(roots)))
 
 
 @recorded_as("thalbids.pipeline.steps.ensemble")

@@ -36,7 +36,7 @@ class IcvParams(Params):
 
 def icv_file(plan: SessionPlan, method: Any) -> Path | None:
     """The file of a method's own results that holds the session's intracranial volume; None without one."""
-    settings, given = own_settings(method, plan.settings), plan.settings.inputs.derivatives.get(method.family)
+    settings, given = plan.once(own_settings, method), plan.settings.inputs.derivatives.get(method.family)
     path: Path | None = method.icv_file(settings, plan.session, alone=plan.alone, given=given)
     return path
 

@@ -59,7 +59,7 @@ def has_results(plan: SessionPlan, method: Method) -> bool:
         They exist and cannot be used.
     """
     find = getattr(method, "results", None)
-    return find is not None and find(own_settings(method, plan.settings), plan.session, alone=plan.alone) is not None
+    return find is not None and find(plan.once(own_settings, method), plan.session, alone=plan.alone) is not None
 
 
 def label_map(plan: SessionPlan, family: str, image: str, extension: str = ".nii.gz") -> Path:

@@ -82,18 +82,14 @@ def families(method: Method, settings: Settings) -> tuple[str, ...]:
 
 def blank(plan: SessionPlan, method: Method, images: tuple[str, ...], rule: str = "mean") -> PlannedMask:
     """The row of a mask of which nothing is planned yet; its name shows an envelope other than the paper's."""
-    needed = plan.once(families, method)
+    return plan.once(_blank, method, images, rule, method.family in plan.kept)
+
+
+def _blank(method: Method, images: tuple[str, ...], rule: str, kept: bool, settings: Settings) -> PlannedMask:
+    needed = families(method, settings)
     envelope = needed[0] if known.of(method.family).cut_with else ""
     kind = names.method(method.family, images, rule, envelope)
-    return PlannedMask(
-        kind.desc,
-        method.family,
-        images,
-        kind.image,
-        method.protocol,
-        builds_on=needed,
-        kept=method.family in plan.kept,
-    )
+    return PlannedMask(kind.desc, method.family, images, kind.image, method.protocol, builds_on=needed, kept=kept)
 
 
 def add_steps(plan: SessionPlan, method: Method) -> None:
