@@ -1,8 +1,10 @@
-"""Whether a scan holds what a scan holds: every slice, and shades of grey up to its brightest tissue."""
+"""Whether a scan holds what a scan holds: every slice, shades of grey up to its brightest tissue, both sides alike."""
 
 from __future__ import annotations
 
 import numpy as np
+
+from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
 
 EVERY = 7  # voxels of which one is looked at for its value: a brain has hundreds of thousands
 STRAY = 0.001  # of a slice: so few voxels of another value do not make it one that was scanned
@@ -73,3 +75,28 @@ def clipped_share(data: np.ndarray, inside: np.ndarray) -> float | None:
         return None
     highest = float(np.percentile(values, 99.9))
     return float((values >= highest - 0.001 * abs(highest)).mean())
+
+
+def brightness_asymmetry(data: np.ndarray, labels: np.ndarray) -> float | None:
+    """2 (L - R) / (L + R) of the medians of a scan in the left and the right thalamus, as the asymmetry of volumes.
+
+    Parameters
+    ----------
+    data : (x, y, z), counted from 0
+    labels : (x, y, z) 10 left, 49 right
+
+    Returns
+    -------
+    None without one of them, and where the sum is not positive.
+
+    Examples
+    --------
+    >>> labels = np.repeat([10, 49], 4).reshape(2, 2, 2)
+    >>> brightness_asymmetry(np.where(labels == 10, 90.0, 60.0), labels)
+    0.4
+    """
+    sides = [data[labels == side] for side in (LEFT_THALAMUS, RIGHT_THALAMUS)]
+    if not all(side.size for side in sides):
+        return None
+    left, right = (float(np.median(side)) for side in sides)
+    return 2 * (left - right) / (left + right) if left + right > 0 else None

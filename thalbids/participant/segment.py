@@ -19,7 +19,7 @@ from thalbids.methods.synthal import weights_checksum
 from thalbids.participant.session import PlannedMask
 from thalbids.participant.stages.session.icv import what_it_lacks
 from thalbids.participant.stages.session.measures import DIAGNOSTICS, volume_rows
-from thalbids.participant.step_io import OF_SCAN, scan_facts
+from thalbids.participant.step_io import OF_SCAN, of_both, scan_facts
 from thalbids.settings import Settings
 from thalbids.types import InputImage
 
@@ -105,6 +105,7 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     assert segmentation.brain is not None and segmentation.probability is not None
     scanned = scan_facts(np.asarray(image.dataobj), segmentation.brain)
     diagnostics |= {name: scanned[key] for name, key in OF_SCAN.items() if scanned[key] is not None}
+    diagnostics |= of_both(np.asarray(image.dataobj), segmentation.labels)
     diagnostics["scan_voxel_mm3"] = voxel_volume(image.affine)
     family = embedded()
     mask = qc.MaskInput(

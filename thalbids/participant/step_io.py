@@ -16,9 +16,10 @@ from thalbids.bids.results.outputs import write_table
 from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import ImageError, ThalbidsError
-from thalbids.image.content import clipped_share, empty_slices, grey_values
+from thalbids.image.content import brightness_asymmetry, clipped_share, empty_slices, grey_values
 from thalbids.image.io import load_labels, save_image
 from thalbids.image.noise import noise_share
+from thalbids.inference.boxes import offset_of
 from thalbids.qc.measures import asymmetry_index
 from thalbids.scratch import scratch
 from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
@@ -42,6 +43,12 @@ def scan_facts(data: np.ndarray, brain: np.ndarray) -> dict[str, float | None]:
         clipped_share(data, brain),
     )
     return dict(zip(OF_SCAN.values(), told, strict=True))
+
+
+def of_both(data: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """What rules ask of a scan (x, y, z) and a mask on its grid together."""
+    asymmetry = brightness_asymmetry(data - np.float32(offset_of(data)), labels)
+    return {} if asymmetry is None else {"brightness_asymmetry": asymmetry}
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ CONNECTIVITY_26 = np.ones((3, 3, 3), dtype=bool)
 DIAGNOSTICS = (
     "flip_dice", "confidence", "in_view", "expected_dice", "volume_low_mm3", "volume_high_mm3", "noise_share",
     "empty_slices", "grey_values", "clipped_share", "scan_voxel_mm3",
+    "brightness_asymmetry",
 )  # fmt: skip
 FACES = ("left", "right", "posterior", "anterior", "inferior", "superior")
 

@@ -25,6 +25,7 @@ class Rule:
     scale : what value and limit are multiplied by in the text (mm^3 to mL: 0.001)
     digits : decimals in the text
     by_brain : the measure counts from the middle of the brain mask, which moves where the field of view cuts the head
+    unless : the rule whose flag says the same, and more: where it is raised, this one is not
     """
 
     name: str
@@ -37,6 +38,7 @@ class Rule:
     scale: float = 1.0
     digits: int = 1
     by_brain: bool = False
+    unless: str | None = None
 
     def flag(self, measures: Mapping[str, Any]) -> dict[str, Any] | None:
         """The flag that these measures raise; None when the measure is plausible or has no value."""
@@ -59,8 +61,10 @@ class Rule:
 
 
 def apply(rules: Iterable[Rule], measures: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The flags of these measures, in the order of the rules."""
-    return [flag for rule in rules if (flag := rule.flag(measures)) is not None]
+    """The flags of these measures, in the order of the rules; of two that say the same the stronger one."""
+    raised = [(rule, flag) for rule in rules if (flag := rule.flag(measures)) is not None]
+    names = {rule.name for rule, _ in raised}
+    return [flag for rule, flag in raised if rule.unless not in names]
 
 
 _LOOK = "Look at the outline in the report; leave the mask out if it does not follow the thalamus."
@@ -92,6 +96,7 @@ def _side_rules(side: str) -> tuple[Rule, ...]:
             f"centre_distance_{side}", f"centre_distance_{side}_mm", None, 14.0,
             f"The centre of the {side} thalamus lies {{value}} mm from where the brain mask puts it.",
             "Check the brain mask and the outline: the mask may sit on another structure.", DISTRUST, by_brain=True,
+            unless="centre_distance",
         ),
     )  # fmt: skip
 
@@ -182,7 +187,13 @@ COMMON_RULES = (
         "partly_clipped", "clipped_share", None, 0.05,
         "{value} % of the brain have the highest value of the scan: what is brighter was cut off.",
         "Volumes may read several percent too high or too low: export the scan again with its whole range of values.",
-        scale=100.0, digits=0,
+        scale=100.0, digits=0, unless="clipped",
+    ),
+    Rule(
+        "one_side_dark", "brightness_asymmetry", -0.3, 0.3,
+        "Left and right thalamus differ in brightness by {value} % of their mean (positive: the left is brighter).",
+        "A coil may have failed on one side: look at the outline there; volumes may read several percent too high, on "
+        "the darker side most.", scale=100.0, digits=0,
     ),
     Rule(
         "noise", "noise_share", None, 0.2,
@@ -266,10 +277,6 @@ def mask_flags(measures: Mapping[str, Any], *, cut_off: bool = False) -> list[di
     sided = measures.get("volume_left_mm3") is not None
     rules = (*(SIDED_RULES if sided else UNSIDED_RULES), *COMMON_RULES)
     flags = apply(rules, measures)
-    if any(flag["rule"] == "centre_distance" for flag in flags):  # says the same of both sides
-        flags = [flag for flag in flags if flag["rule"] not in ("centre_distance_left", "centre_distance_right")]
-    if any(flag["rule"] == "clipped" for flag in flags):
-        flags = [flag for flag in flags if flag["rule"] != "partly_clipped"]
     if cut_off and not unsure(flags):
         mild = {
             "severity": CHECK,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thalbids.image.content import clipped_share, empty_slices, grey_values
+from thalbids.image.content import brightness_asymmetry, clipped_share, empty_slices, grey_values
 
 
 def head(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -61,3 +61,13 @@ def test_a_scan_whose_bright_tissue_was_cut_off_is_told_from_a_whole_one() -> No
     clipped[tuple(np.argwhere(brain)[0])] = 300  # one voxel above the plateau does not hide it
     assert clipped_share(clipped, brain) == pytest.approx(0.4, abs=0.02)
     assert clipped_share(data, 0 * brain) is None
+
+
+def test_brightness_of_left_and_right_is_that_of_most_voxels() -> None:
+    labels = np.zeros((10, 10, 10), np.uint8)
+    labels[1:4], labels[6:9] = 49, 10
+    data = np.where(labels == 10, 50.0, 100.0)
+    data[6:9, :2] = 5000  # a fifth of the left: vessels
+    assert brightness_asymmetry(data, labels) == pytest.approx(-2 / 3)
+    assert brightness_asymmetry(data, np.minimum(labels, 10)) is None  # one label only
+    assert brightness_asymmetry(0 * data, labels) is None

@@ -59,9 +59,25 @@ def test_a_registration_that_was_never_tried_sends_nobody_to_the_image() -> None
         ("grey_values", 9, ["grey_values"]), ("grey_values", 10, []),
         ("clipped_share", 0.26, ["clipped"]), ("clipped_share", 0.24, ["partly_clipped"]), ("clipped_share", 0.04, []),
         ("empty_slices", 1, ["empty_slices"]), ("empty_slices", 0, []),
+        ("brightness_asymmetry", -0.31, ["one_side_dark"]), ("brightness_asymmetry", 0.29, []),
     ],
 )  # fmt: skip
 def test_what_a_scan_lacks_at_the_limits(measure: str, value: float, raised: list[str]) -> None:
     flags = rules.mask_flags({"volume_mm3": 14000.0, measure: value})
-    of_scan = ("grey_values", "clipped", "partly_clipped", "empty_slices")
+    of_scan = ("grey_values", "clipped", "partly_clipped", "empty_slices", "one_side_dark")
     assert [flag["rule"] for flag in flags if flag["rule"] in of_scan] == raised
+
+
+def test_a_rule_gives_way_to_one_that_is_raised_only() -> None:
+    strong = rules.Rule("strong", "x", None, 2, "much", "")
+    weak = rules.Rule("weak", "x", None, 1, "some", "", unless="strong")
+    raised = {value: [flag["rule"] for flag in rules.apply((weak, strong), {"x": value})] for value in (1, 1.5, 3)}
+    assert raised == {1: [], 1.5: ["weak"], 3: ["strong"]}
+
+
+def test_rules_give_way_to_rules_that_there_are() -> None:
+    every = (*rules.SIDED_RULES, *rules.UNSIDED_RULES, *rules.COMMON_RULES)
+    assert {rule.unless for rule in every} - {rule.name for rule in every} == {None}
+    far = {"volume_left_mm3": 7000.0, "centre_distance_mm": 13.0, "centre_distance_left_mm": 15.0}
+    assert [flag["rule"] for flag in rules.mask_flags(far)] == ["centre_distance"]
+    assert [flag["rule"] for flag in rules.mask_flags(far | {"centre_distance_mm": 9.0})] == ["centre_distance_left"]

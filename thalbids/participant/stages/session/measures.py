@@ -19,7 +19,7 @@ from thalbids.image.io import load_image, load_labels
 from thalbids.participant.session import PlannedMask, SessionPlan
 from thalbids.participant.stages.session.masks import STALE
 from thalbids.participant.stages.session.registration import record_of
-from thalbids.participant.step_io import ASYMMETRY, OF_SCAN, SCANNED, given, there
+from thalbids.participant.step_io import ASYMMETRY, OF_SCAN, SCANNED, given, of_both, there
 from thalbids.qc.rules import DISTRUST
 from thalbids.raters import effect
 from thalbids.raters.ratings import RatersVerdict
@@ -126,7 +126,7 @@ def add_steps(plan: SessionPlan) -> None:
         ),
         record=plan.qc,
         memory_gb=plan.memory(1.0),
-        version=10,  # slices without data, grey values, what was cut off above, voxels of the scan
+        version=11,  # brightness of left and right
     )
 
 
@@ -194,6 +194,8 @@ def mask_input(mask: PlannedMask, inputs: Inputs, upstream: Upstream) -> Any:
     scan = there(inputs, f"sidecar {mask.images[0]}") if len(mask.images) == 1 else None
     diagnostics = {name: told[key] for name, key in DIAGNOSTICS.items() if key in told}
     diagnostics |= _of_scan(read_json(scan) if scan is not None else {}, affine)
+    data = None if seen is None else np.asarray(load_image(seen).dataobj)
+    diagnostics |= {} if data is None else of_both(data, labels)
     return MaskInput(
         labels,
         mask.family,
@@ -201,7 +203,7 @@ def mask_input(mask: PlannedMask, inputs: Inputs, upstream: Upstream) -> Any:
         status,
         reason,
         told.get("SoftVolumeMm3"),
-        None if seen is None else np.asarray(load_image(seen).dataobj) != 0,
+        None if data is None else data != 0,
         diagnostics,
         told.get("EnvelopeDependence"),
         mask.builds_on,
