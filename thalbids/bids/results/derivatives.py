@@ -21,7 +21,7 @@ from thalbids.bids.tabular.counting import natural
 from thalbids.bids.tabular.near_labels import with_prefix
 from thalbids.bids.tabular.pbvc import COLUMNS, read_given
 from thalbids.errors import MetadataError, NoInputError
-from thalbids.files import names_in, read_table
+from thalbids.files import MISSING, names_in, read_table
 from thalbids.types import REFERENCES
 
 MORPH = "desc-thalamus_morph.tsv"
@@ -163,7 +163,7 @@ def read_volumes(places: Iterable[Place]) -> Volumes:
 
 
 def read_icv(places: Iterable[Place]) -> tuple[list[dict[str, Any]], list[str]]:
-    """The rows of every ``desc-icv_morph.tsv`` (participant_id, session_id, source, icv_ml, status), and notes.
+    """The rows of every ``desc-icv_morph.tsv`` (participant_id, session_id, source, icv_ml, status, note), and notes.
 
     The status is ``excluded`` where the participant level says so; tables without that column count as ok.
     """
@@ -177,7 +177,8 @@ def read_icv(places: Iterable[Place]) -> tuple[list[dict[str, Any]], list[str]]:
                     ids = {"participant_id": place.participant_id, "session_id": place.session_id}
                     status = "excluded" if row.get("status") == "excluded" else "ok"
                     source = row["source"] or "given"
-                    rows.append({**ids, "source": source, "icv_ml": value / 1000, "status": status})
+                    note = None if row.get("note") in (None, "", MISSING) else row["note"]
+                    rows.append({**ids, "source": source, "icv_ml": value / 1000, "status": status, "note": note})
     return rows, notes
 
 

@@ -44,7 +44,7 @@ def sessions(rows: Iterable[Mapping[str, Any]], empty: Iterable[Place] = ()) -> 
 def images(documents: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
     """A warning about images that could not be used beside one that could, by the QC documents of the sessions."""
     failed = [
-        _told(f"{person}{f'_{session}' if session else ''} {name}", "", str(image.get("reason", "")))
+        _told(person, session, str(image.get("reason", "")), name)
         for (person, session), document in documents.items()
         for name, image in document.get("Images", {}).items()
         if image.get("status") == "failed" and name != document.get("Reference", "T1w")
@@ -53,6 +53,6 @@ def images(documents: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
     return [f"warning: {count} could not be used: {some(failed, NAMED)}."] if failed else []
 
 
-def _told(person: str, session: str, why: str) -> str:
-    name = f"{person}_{session}" if session else person
+def _told(person: str, session: str, why: str, image: str = "") -> str:
+    name = " ".join(filter(None, ["_".join(filter(None, [person, session])), image]))
     return f"{name} ({why.rstrip('.')})" if why else name

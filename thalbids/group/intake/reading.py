@@ -96,7 +96,7 @@ def volume_frame(read: Volumes, icv: pd.DataFrame, group: Group, notes: list[str
 
 def icv_frame(rows: Sequence[dict[str, Any]], wanted: str, notes: list[str]) -> pd.DataFrame:
     """One intracranial volume per session, all from one source: two sources differ systematically."""
-    columns = [*KEYS, "source", "icv_ml"]
+    columns = [*KEYS, "source", "icv_ml", "note"]
     frame = pd.DataFrame(rows, columns=columns).drop_duplicates([*KEYS, "source"])
     counts = Counter(frame["source"])
     ours = families.icv_sources()  # the first wins where equally many sessions have them
@@ -108,9 +108,20 @@ def icv_frame(rows: Sequence[dict[str, Any]], wanted: str, notes: list[str]) -> 
     elif len(counts) > 1:
         others = ", ".join(f"{name} ({count})" for name, count in counts.items() if name != source)
         notes.append(f"intracranial volume: {source} ({len(used)} sessions) is used for everybody, not {others}.")
+    notes += _two_kinds(used["note"].fillna(""))
     return used.rename(columns={"source": "icv_source"})[[*KEYS, "icv_ml", "icv_source"]].astype(
         {"participant_id": object, "session_id": object, "icv_source": object, "icv_ml": float}
     )
+
+
+def _two_kinds(told: pd.Series) -> list[str]:
+    """A warning where some intracranial volumes of one source are of another kind than the others, by their notes."""
+    return [
+        f"warning: {count} of {len(told)} intracranial volumes are of another kind than the others ({note}): models "
+        "that adjust for them take the difference for the size of the head."
+        for note, count in Counter(told[told != ""]).items()
+        if count < len(told)
+    ]
 
 
 def sound_icv(rows: Sequence[dict[str, Any]], notes: list[str]) -> list[dict[str, Any]]:

@@ -75,12 +75,13 @@ def test_several_scans_of_a_session_are_repeats(tmp_path: Path) -> None:
 
 
 def test_intracranial_volumes(tmp_path: Path) -> None:
-    rows = [{"source": "synthal", "icv_mm3": "1500000"}, {"source": "x", "icv_mm3": "-1"},
+    rows = [{"source": "synthal", "icv_mm3": "1500000", "note": "stripped"}, {"source": "x", "icv_mm3": "-1"},
             {"source": "fs", "icv_mm3": "1400000", "status": "excluded"}]  # fmt: skip
-    write_rows(place(tmp_path) / "sub-01_ses-1_desc-icv_morph.tsv", [{"status": "ok", **row} for row in rows])
+    rows = [{"status": "ok", "note": "n/a", **row} for row in rows]
+    write_rows(place(tmp_path) / "sub-01_ses-1_desc-icv_morph.tsv", rows)
     read, notes = derivatives.read_icv(derivatives.find_places(tmp_path))
-    assert [(row["source"], row["icv_ml"], row["status"]) for row in read] == [
-        ("synthal", 1500.0, "ok"), ("fs", 1400.0, "excluded"),
+    assert [(row["source"], row["icv_ml"], row["status"], row["note"]) for row in read] == [
+        ("synthal", 1500.0, "ok", "stripped"), ("fs", 1400.0, "excluded", None),
     ]  # fmt: skip
     assert notes == []
 

@@ -47,6 +47,21 @@ def test_one_source_of_icv_for_everybody(tmp_path: Path) -> None:
     assert np.isnan(icv["sub-03"])
 
 
+def test_intracranial_volumes_of_two_kinds_are_told(tmp_path: Path) -> None:
+    raw, out, _ = write_cohort(tmp_path, 4, sessions=1)
+    for n in (1, 2, 3, 4):
+        path = morph_path(out, f"sub-0{n}", "ses-1")
+        path = path.with_name(path.name.replace("desc-thalamus", "desc-icv"))
+        write_rows(path, [{"source": "synthal", "icv_mm3": 1.4e6, "note": "stripped" if n == 3 else "n/a"}])
+    (told,) = (note for note in cohort_of(raw, out).notes if "another kind" in note)
+    assert told.startswith("warning: 1 of 4 intracranial volumes are of another kind than the others (stripped)")
+    for n in (1, 2, 4):
+        path = morph_path(out, f"sub-0{n}", "ses-1")
+        path = path.with_name(path.name.replace("desc-thalamus", "desc-icv"))
+        write_rows(path, [{"source": "synthal", "icv_mm3": 1.4e6, "note": "stripped"}])
+    assert not any("another kind" in note for note in cohort_of(raw, out).notes)
+
+
 def test_a_label_that_the_derivatives_do_not_have_is_answered_with_those_that_they_have(tmp_path: Path) -> None:
     raw, out, _ = write_cohort(tmp_path, 2)
     wrong = load(None, {"inputs": {"participant_label": ("zz",)}})

@@ -84,6 +84,7 @@ ICV: dict[str, Column] = {
         "Whether it may be used; an excluded one is in no model unless [group] distrusted_icv is set.",
         Levels={"ok": "Usable", "excluded": "Its own flag says that it is implausible"},
     ),
+    "note": column("Note", "What to know before it is used, of a skull-stripped scan for instance."),
 }
 
 
