@@ -39,8 +39,8 @@ def context(sessions: Sequence[Mapping[str, Any]], change: Sequence[Row]) -> dic
     change : rows of the table of change
     """
     method = leading(sessions)
-    courses = {one.label: one for one in trajectory.trajectories(change)}
-    course, registered = courses.get(method), courses.get(f"{method}{trajectory.REGISTERED}")
+    courses = {(one.method, one.registered): one for one in trajectory.trajectories(change)}
+    course, registered = courses.get((method, False)), courses.get((method, True))
     if course is not None and registered is not None and better(registered, course):
         course = registered
     chart, said = "", ""
@@ -106,7 +106,7 @@ def trend(course: trajectory.Trajectory, along: Mapping[str, float]) -> str:
         return f"{start}; the smallest change that is more than noise is not known for this method."
     limit = 100 * math.expm1(last.half)
     verdict = "more than noise" if abs(math.log(last.percent / 100)) > last.half else "within noise"
-    if course.label.endswith(trajectory.REGISTERED):
+    if course.registered:
         return f"{start} by registration (95 % interval: {limit:.1f} % either way), which is {verdict}."
     return f"{start}; two scans without any change differ by up to {limit:.1f} % (95 %), so this is {verdict}."
 

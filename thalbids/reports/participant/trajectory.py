@@ -38,8 +38,6 @@ LEFT_OUT = (
 )
 Row = Mapping[str, str | None]
 
-REGISTERED = ", registered"  # behind the method's label
-
 
 @dataclass(frozen=True)
 class Point:
@@ -56,11 +54,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One measure of one method; ``first_ml`` None for change of the whole brain."""
+    """One measure of one method, by registration or not; ``first_ml`` None for change of the whole brain."""
 
-    label: str
+    method: str
     first_ml: float | None
     points: Sequence[Point]
+    registered: bool = False
+
+    @property
+    def label(self) -> str:
+        """What people read."""
+        return f"{self.method}, registered" if self.registered else self.method
 
 
 def places(rows: Sequence[Row]) -> tuple[dict[str, float], bool]:
@@ -93,8 +97,8 @@ def trajectories(rows: Sequence[Row]) -> list[Trajectory]:
         start = Point(along[first], 100.0, later[0].half, False)
         volume = as_float(next(row for row in usable if row["session_id_baseline"] == first)["volume_baseline_ml"])
         label = "Whole brain (SIENA)" if measure == "pbvc" else _label(method)
-        label += REGISTERED if measure == "registration" else ""
-        courses.append(Trajectory(label, volume, sorted([start, *later], key=lambda point: point.x)))
+        points = sorted([start, *later], key=lambda point: point.x)
+        courses.append(Trajectory(label, volume, points, measure == "registration"))
     return courses
 
 

@@ -99,7 +99,7 @@ def test_change_by_registration_stands_first_where_it_can_be_compared(
     x: float, half: float | None, doubtful: bool, stands: bool
 ) -> None:
     volumes = Trajectory("A", 12.0, [Point(0, 100.0, 0.012, False), Point(1, 101.6, 0.012, False)])
-    registered = Trajectory("A, registered", None, [Point(0, 100.0, half, False), Point(x, 100.4, half, doubtful)])
+    registered = Trajectory("A", None, [Point(0, 100.0, half, False), Point(x, 100.4, half, doubtful)], registered=True)
     assert overview.better(registered, volumes) is stands
     if stands:
         said = overview.trend(registered, {"ses-1": 0, "ses-2": 1})
