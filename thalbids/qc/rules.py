@@ -134,33 +134,7 @@ SIDED_RULES = (
     ),
 )  # fmt: skip
 
-COMMON_RULES = (
-    Rule(
-        "centre_distance", "centre_distance_mm", None, 12.0,
-        "The centre of the mask lies {value} mm from where the brain mask puts the thalami.",
-        "Check the brain mask and the outline: the mask may sit on another structure, or the head is cut off.",
-        DISTRUST, by_brain=True,
-    ),
-    Rule(
-        "inside_brain", "inside_brain_fraction", 0.95, None,
-        "Only {value} % of the mask lie inside the brain mask.",
-        "Check the brain mask and the outline: one of the two is wrong.", DISTRUST, scale=100.0,
-    ),
-    Rule(
-        "field_of_view", "touches_field_of_view", None, 0,
-        "The mask reaches the edge of the image ({value}): the thalamus is probably cut off.",
-        "Do not use the volume: part of the structure was not scanned.", DISTRUST,
-    ),
-    Rule(
-        "no_data", "no_data_fraction", None, 0.02,
-        "The image holds no data in {value} % of the mask's border: the thalamus is probably cut off.",
-        "Do not use the volume: part of the structure was not scanned.", DISTRUST, scale=100.0,
-    ),
-    Rule(
-        "in_view", "in_view", 0.98, None,
-        "Only {value} % of the mask lie where the method could see the image.",
-        "Do not use the volume: part of the structure was not scanned.", DISTRUST, scale=100.0,
-    ),
+SCAN_RULES = (  # what is wrong with the scan itself: the cause of what other rules say
     Rule(
         "coarse_voxels", "scan_voxel_mm3", None, 100.0,
         "The voxels have {value} mm3, more than cubes of 4.6 mm: volumes read a tenth too low, or more.",
@@ -200,6 +174,35 @@ COMMON_RULES = (
         "The noise of the scan is {value} % of the brain's brightness: the border of the thalamus is lost in it.",
         "Do not use the volume; use another image of the session, or a scan with less noise.", DISTRUST, scale=100.0,
         digits=0,
+    ),
+)  # fmt: skip
+
+COMMON_RULES = (
+    Rule(
+        "centre_distance", "centre_distance_mm", None, 12.0,
+        "The centre of the mask lies {value} mm from where the brain mask puts the thalami.",
+        "Check the brain mask and the outline: the mask may sit on another structure, or the head is cut off.",
+        DISTRUST, by_brain=True,
+    ),
+    Rule(
+        "inside_brain", "inside_brain_fraction", 0.95, None,
+        "Only {value} % of the mask lie inside the brain mask.",
+        "Check the brain mask and the outline: one of the two is wrong.", DISTRUST, scale=100.0,
+    ),
+    Rule(
+        "field_of_view", "touches_field_of_view", None, 0,
+        "The mask reaches the edge of the image ({value}): the thalamus is probably cut off.",
+        "Do not use the volume: part of the structure was not scanned.", DISTRUST,
+    ),
+    Rule(
+        "no_data", "no_data_fraction", None, 0.02,
+        "The image holds no data in {value} % of the mask's border: the thalamus is probably cut off.",
+        "Do not use the volume: part of the structure was not scanned.", DISTRUST, scale=100.0,
+    ),
+    Rule(
+        "in_view", "in_view", 0.98, None,
+        "Only {value} % of the mask lie where the method could see the image.",
+        "Do not use the volume: part of the structure was not scanned.", DISTRUST, scale=100.0,
     ),
     Rule(
         "self_agreement", "flip_dice", 0.92, None,
@@ -275,7 +278,7 @@ def mask_flags(measures: Mapping[str, Any], *, cut_off: bool = False) -> list[di
     if empty is not None:
         return [empty]
     sided = measures.get("volume_left_mm3") is not None
-    rules = (*(SIDED_RULES if sided else UNSIDED_RULES), *COMMON_RULES)
+    rules = (*SCAN_RULES, *(SIDED_RULES if sided else UNSIDED_RULES), *COMMON_RULES)
     flags = apply(rules, measures)
     if cut_off and not unsure(flags):
         mild = {

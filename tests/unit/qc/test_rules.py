@@ -35,8 +35,8 @@ def test_masks_without_sides_are_judged_by_their_total():
 
 def test_every_rule_speaks_in_words_and_has_a_limit():
     everything = (
-        *rules.SIDED_RULES, *rules.UNSIDED_RULES, *rules.COMMON_RULES, *rules.BRAIN_RULES, *rules.ICV_RULES,
-        rules.EMPTY_RULE,
+        *rules.SIDED_RULES, *rules.UNSIDED_RULES, *rules.SCAN_RULES, *rules.COMMON_RULES,
+        *rules.BRAIN_RULES, *rules.ICV_RULES, rules.EMPTY_RULE,
     )  # fmt: skip
     for rule in everything:
         assert rule.low is not None or rule.high is not None
@@ -76,8 +76,13 @@ def test_a_rule_gives_way_to_one_that_is_raised_only() -> None:
 
 
 def test_rules_give_way_to_rules_that_there_are() -> None:
-    every = (*rules.SIDED_RULES, *rules.UNSIDED_RULES, *rules.COMMON_RULES)
+    every = (*rules.SIDED_RULES, *rules.UNSIDED_RULES, *rules.SCAN_RULES, *rules.COMMON_RULES)
     assert {rule.unless for rule in every} - {rule.name for rule in every} == {None}
     far = {"volume_left_mm3": 7000.0, "centre_distance_mm": 13.0, "centre_distance_left_mm": 15.0}
     assert [flag["rule"] for flag in rules.mask_flags(far)] == ["centre_distance"]
     assert [flag["rule"] for flag in rules.mask_flags(far | {"centre_distance_mm": 9.0})] == ["centre_distance_left"]
+
+
+def test_what_is_wrong_with_the_scan_is_told_before_what_it_does_to_the_mask() -> None:
+    flags = rules.mask_flags({"volume_left_mm3": 700.0, "grey_values": 7, "inside_brain_fraction": 0.5})
+    assert [flag["rule"] for flag in flags] == ["grey_values", "volume_left", "inside_brain"]
