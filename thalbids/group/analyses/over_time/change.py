@@ -373,7 +373,7 @@ def _words(status: object, reason: object) -> str:
     return f"{status} ({reason})" if isinstance(reason, str) and reason else status
 
 
-EVERY_PAIR = "; every pair, also those that cannot be compared"
+EVERY_PAIR = "; every pair, those that cannot be compared too: not the number to cite"
 LEAST_PAIRS = 6  # the smallest exact two-sided p of a signed-rank test is 2 / 2^n
 
 
@@ -387,6 +387,7 @@ def section(tables: Tables) -> Section:
     summary = tables.get("change_summary", ("method", "diagnosis", "measure", "mean", "sd", "n"))
     text, doubtful = mean_change(tables)
     section.says += text
+    section.tables += without_doubtful(tables) if doubtful else []
     for measure, digits, unit in (("delta_percent", 2, "% of baseline"), ("delta_ml", 3, "mL")):
         summaries = rows_of(summary, measure=measure)
         if len(summaries):
@@ -434,6 +435,18 @@ def mean_change(tables: Tables) -> tuple[list[str], bool]:
     if len(alike) > 1:
         text += f" and, at the other end, {_mean_of(alike.iloc[-1])}"
     return [f"{text}."], doubtful
+
+
+def without_doubtful(tables: Tables) -> list[PageTable]:
+    """The table of change that people should cite where some pairs of visits cannot be compared."""
+    summary = tables.get("change_comparable", ("method", "measure", "mean", "sd", "n", "pairs"))
+    rows = [
+        [look.label(str(row["method"])), _spread_cell(row, 2)]
+        for _, row in rows_of(summary, measure="delta_percent", pairs="comparable").iterrows()
+        if row["n"] > 0
+    ]
+    title = "Mean ± SD in % of baseline; n: pairs of visits that can be compared, the number to cite"
+    return [PageTable(title, ["Method", "Change"], rows, tables.file("change_comparable"))] if rows else []
 
 
 def detecting_most(tables: Tables) -> list[str]:

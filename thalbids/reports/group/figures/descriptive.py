@@ -141,6 +141,9 @@ def change(tables: Tables) -> Figure | None:
         "Change between the two visits in percent of the first; negative is loss. Groups are shown as they are, "
         "without a test between them: some are small. Not adjusted for the interval between visits."
     )
+    doubtful = int((table["comparable"] == "no").sum()) if "comparable" in table.columns else 0
+    if doubtful:
+        intro += f" {doubtful} of {len(table)} changes are of visits that cannot be compared; they are drawn too."
     return Figure("change", "Change of thalamic volume", intro, panels, tables.file("change"), 2)
 
 

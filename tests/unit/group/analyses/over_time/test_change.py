@@ -10,7 +10,7 @@ import pytest
 from tests.cohort import morph_row, write_cohort, write_rows
 from tests.people import make_cohort, two_visits
 from tests.unit.group.small import cohort_of, morph, three_visits
-from thalbids.group.analyses.over_time.change import between, change, ledgers, mean_change
+from thalbids.group.analyses.over_time.change import between, change, ledgers, mean_change, section
 from thalbids.group.analyses.over_time.change import tables as change_tables
 from thalbids.reports.group.group_data import Tables
 from thalbids.settings import Group, Settings
@@ -115,3 +115,27 @@ def test_the_short_result_holds_no_pair_that_cannot_be_compared(tmp_path: Path, 
     rows = [every | {"pairs": "all"}, others | {"pairs": "comparable"}]
     write_rows(tmp_path / "group_change_comparable.tsv", rows)
     assert mean_change(Tables(tmp_path)) == ([told], alike < 4)
+
+
+def test_the_number_to_cite_comes_before_that_of_every_pair(tmp_path: Path) -> None:
+    every = {"method": "first", "measure": "delta_percent", "mean": -4.0, "sd": 1.0, "n": 4}
+    alike = every | {"mean": -1.0, "sd": 0.5, "n": 2}
+    people = [
+        {"participant_id": f"sub-{n}", "method": "first", "diagnosis": "HC", "delta_percent": n} for n in range(4)
+    ]
+    titles = {}
+    for doubtful in (False, True):
+        folder = tmp_path / str(doubtful)
+        folder.mkdir()
+        write_rows(folder / "group_change.tsv", [p | {"comparable": "no" if doubtful else "yes"} for p in people[:2]])
+        write_rows(folder / "group_change_summary.tsv", [every | {"diagnosis": "all"}])
+        rows = [every | {"pairs": "all"}, (alike if doubtful else every) | {"pairs": "comparable"}]
+        write_rows(folder / "group_change_comparable.tsv", rows)
+        page = section(Tables(folder))
+        titles[doubtful] = [table.title for table in page.tables]
+        assert ("2 of 2 changes are of visits that cannot be compared" in page.figures[0].intro) == doubtful
+        assert not doubtful or page.tables[0].rows == [["FSL FIRST", "-1.00 ± 0.50; 2"]]
+    assert [("the number to cite" in t, "not the number to cite" in t) for t in titles[True]] == [
+        (True, False), (True, True),
+    ]  # fmt: skip
+    assert titles[False] == ["Mean ± SD in % of baseline; n"]
