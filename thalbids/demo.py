@@ -155,9 +155,13 @@ def ellipsoid(points: np.ndarray, side: int) -> np.ndarray:
 
     Infinite in the other half of the head.
     """
+    return np.where(side * points[:, 0] > 0, _across_midline(points, side), np.inf)
+
+
+def _across_midline(points: np.ndarray, side: int) -> np.ndarray:
+    """The distance of :func:`ellipsoid` in both halves of the head."""
     away = points * (-side, 1, 1) - CENTRE  # the right side is looked at in the mirror
-    distance = np.sqrt(np.einsum("ni,ni->n", away @ np.linalg.inv(SHAPE), away))
-    return np.where(side * points[:, 0] > 0, distance, np.inf)
+    return np.asarray(np.sqrt(np.einsum("ni,ni->n", away @ np.linalg.inv(SHAPE), away)))
 
 
 def expand(points: np.ndarray, change: tuple[float, float]) -> np.ndarray:
@@ -194,9 +198,14 @@ def true_change(person: Person) -> tuple[float, float, float]:
     inside = np.zeros((2, 2))
     for column, side in enumerate((-1, 1)):
         near = coarse[ellipsoid(warp(coarse), side) < 1.5]
-        corners = lattice(near.min(axis=0), near.max(axis=0), 0.3)
-        first = warp(corners + rng.uniform(0, 0.3, corners.shape))
-        first = first[ellipsoid(first, side) < CORE]  # where space is stretched evenly, by a few percent
+        axes = [np.arange(*ends, 0.3) for ends in zip(near.min(axis=0), near.max(axis=0), strict=True)]
+        corners = _crossings(axes)
+        random = rng.uniform(0, 0.3, corners.shape)
+        # blocks of 4 x 4 x 4 cells that can meet the thalamus: it is stretched by a few percent alone
+        blocks = _across_midline(warp(_crossings([axis[::4] + 0.6 for axis in axes])), side) < CORE
+        inner = blocks.reshape([len(axis[::4]) for axis in axes]).repeat(4, 0).repeat(4, 1).repeat(4, 2)
+        inner = inner[tuple(slice(len(axis)) for axis in axes)].ravel()
+        first = warp(corners[inner] + random[inner])
         for session, points in enumerate((first, expand(first, person.change))):
             inside[session, column] = np.count_nonzero(ellipsoid(points, side) < 1)
     left, right = 100 * (inside[1] / inside[0] - 1)
@@ -205,8 +214,12 @@ def true_change(person: Person) -> tuple[float, float, float]:
 
 def lattice(low: np.ndarray, high: np.ndarray, step: float) -> np.ndarray:
     """The points (n, 3) of a regular lattice over a box."""
-    spans = [np.arange(start, stop, step) for start, stop in zip(low, high, strict=True)]
-    return np.stack(np.meshgrid(*spans, indexing="ij"), axis=-1).reshape(-1, 3)
+    return _crossings([np.arange(start, stop, step) for start, stop in zip(low, high, strict=True)])
+
+
+def _crossings(axes: Sequence[np.ndarray]) -> np.ndarray:
+    """The points (n, 3) at which positions along x, y and z meet."""
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 def smoothstep(t: np.ndarray) -> np.ndarray:
