@@ -70,7 +70,21 @@ def other_person(change: Sequence[Row]) -> list[str]:
         asked = _SAME_PERSON.search(str(row.get("reason") or ""))
         if row.get("status") == "excluded" and asked is not None:
             doubts[f"{row['session_id_baseline']} to {row['session_id_followup']}: {asked[0]}"] = None
-    return list(doubts)
+    return [*doubts, *_odd_first(change, [doubt for doubt in doubts if not doubt.endswith("exchanged?")])]
+
+
+def _odd_first(change: Sequence[Row], doubts: Sequence[str]) -> list[str]:
+    """That the first visit may be the odd one, where none of several later ones could be brought to it."""
+    visits = list(dict.fromkeys(str(row[f"session_id_{end}"]) for row in change for end in ("baseline", "followup")))
+    for first in visits if len(visits) > 2 else ():
+        others = [visit for visit in visits if visit != first]
+        if all(any(doubt.startswith(f"{first} to {other}: ") for doubt in doubts) for other in others):
+            text = f"No later visit seems to show the person of {first}: it may be {first} that is of somebody else. "
+            text += (
+                f"If so, run again with --session-label {' '.join(others)}: these are then compared with each other."
+            )
+            return [text]
+    return []
 
 
 def better(registered: trajectory.Trajectory, volumes: trajectory.Trajectory) -> bool:

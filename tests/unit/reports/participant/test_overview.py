@@ -91,6 +91,20 @@ def test_what_an_alignment_says_of_another_person_is_known_again(record: dict[st
     assert overview.other_person([row | {"reason": f"torn; ses-2: {why}; no rate"}]) == [f"ses-1 to ses-2: {why}"]
 
 
+def test_a_first_visit_that_no_other_one_comes_to_may_be_the_odd_one() -> None:
+    why = alignment.other_person({"First": "1", "Chosen": None, "Reason": "cut-off"})
+    pairs = [("ses-1", "ses-2"), ("ses-1", "ses-3"), ("ses-2", "ses-3")]
+    rows = [
+        {"session_id_baseline": a, "session_id_followup": b, "status": "excluded", "reason": f"{b}: {why}"}
+        for a, b in pairs
+    ]
+    (said,) = (doubt for doubt in overview.other_person(rows) if "somebody else" in doubt)
+    assert "the person of ses-1: it may be ses-1" in said and "--session-label ses-2 ses-3:" in said
+    mirror = alignment.other_person({"First": "1", "Mirrored": 1.0})
+    for some in (rows[:1], [rows[0], rows[1] | {"status": "ok"}, rows[2]], [row | {"reason": mirror} for row in rows]):
+        assert not any("somebody else" in doubt for doubt in overview.other_person(some))
+
+
 @pytest.mark.parametrize(
     ("x", "half", "doubtful", "stands"),
     [(1, 0.008, False, True), (1, None, False, False), (1, 0.008, True, False), (0.5, 0.008, False, False)],
