@@ -80,9 +80,7 @@ def _odd_first(change: Sequence[Row], doubts: Sequence[str]) -> list[str]:
         others = [visit for visit in visits if visit != first]
         if all(any(doubt.startswith(f"{first} to {other}: ") for doubt in doubts) for other in others):
             text = f"No later visit seems to show the person of {first}: it may be {first} that is of somebody else. "
-            text += (
-                f"If so, run again with --session-label {' '.join(others)}: these are then compared with each other."
-            )
+            text += f"If so, take {first} out of the dataset and run again: the others are then compared."
             return [text]
     return []
 

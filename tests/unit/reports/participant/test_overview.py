@@ -99,7 +99,7 @@ def test_a_first_visit_that_no_other_one_comes_to_may_be_the_odd_one() -> None:
         for a, b in pairs
     ]
     (said,) = (doubt for doubt in overview.other_person(rows) if "somebody else" in doubt)
-    assert "the person of ses-1: it may be ses-1" in said and "--session-label ses-2 ses-3:" in said
+    assert "the person of ses-1: it may be ses-1" in said and "take ses-1 out of the dataset" in said
     mirror = alignment.other_person({"First": "1", "Mirrored": 1.0})
     for some in (rows[:1], [rows[0], rows[1] | {"status": "ok"}, rows[2]], [row | {"reason": mirror} for row in rows]):
         assert not any("somebody else" in doubt for doubt in overview.other_person(some))
