@@ -282,8 +282,10 @@ class _Step:
 
 def _step(view: _View, moved: np.ndarray, basis: Sequence[np.ndarray], window: np.ndarray, *, curved: bool) -> _Step:
     """One step of Gauss-Newton."""
-    first = values_at(view.visits[0], view.points - moved / 2).astype(np.float64)
-    second = values_at(view.visits[1], view.points + moved / 2).astype(np.float64)
+    seen = ndimage.binary_dilation(window)  # what slopes in the window are made of
+    first, second = np.zeros((2, *window.shape))
+    for visit, values, half in zip(view.visits, (first, second), (-moved / 2, moved / 2), strict=True):
+        values[seen] = values_at(visit, view.points[:, seen] + half[:, seen])
     mean = (first + second) / 2
     slopes = [slope[window] for slope in np.gradient(mean, view.box.voxel)]
     columns = [-sum(slope * movement[axis][window] for axis, slope in enumerate(slopes)) for movement in basis]
