@@ -64,11 +64,13 @@ def variants(scan: RealScan, centre: np.ndarray, seed: int) -> Iterator[tuple[st
         yield "rescan", rescan(scan.image, rng), None
     for _ in range(2):
         yield "pose", turned(scan.image, centre, rng), scan.labels
-    for share in (0.05, 0.1):
-        yield f"noise {share}", noisy(scan.image, share, rng), scan.labels
+    for share in (0.027, 0.05, 0.1):
+        for _ in range(2):
+            yield f"noise {share}", noisy(scan.image, share, rng), scan.labels
     data = np.asarray(scan.image.dataobj, np.float32)
-    blurred = ndimage.gaussian_filter(data, 0.8)
-    yield "blur", nib.Nifti1Image(blurred, scan.image.affine), scan.labels
+    for sigma in (0.5, 0.8):
+        blurred = ndimage.gaussian_filter(data, sigma)
+        yield f"blur {sigma}", nib.Nifti1Image(blurred, scan.image.affine), scan.labels
     for axis in range(3):
         yield f"slices 3 mm, axis {axis}", thick(scan.image, axis, 3), None
     yield "slices 5 mm", thick(scan.image, int(np.abs(scan.image.affine[2, :3]).argmax()), 5), None
