@@ -21,7 +21,7 @@ _LISTS: Mapping[str, Mapping[str, Kinds]] = {  # key -> what each entry of the l
     "ICV": {"source": str, "icv_mm3": _NUMBER, "flags": list},
 }
 _MASK: Mapping[str, Kinds] = {
-    "family": str, "status": str, "trusted": bool, "flags": list, "measures": (dict, type(None)),
+    "family": str, "images": list, "status": str, "trusted": bool, "flags": list, "measures": (dict, type(None)),
 }  # fmt: skip
 _ALIGNMENT: Mapping[str, Kinds] = {
     "First": (str, type(None)), "Chosen": (str, type(None)), "Correlation": _NUMBER, "Reason": str,
@@ -81,6 +81,8 @@ def _faults(document: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(masks, dict) or not all(_holds(mask, _MASK) for mask in masks.values()):
         yield "Masks"
         return
+    if not all(isinstance(image, str) for mask in masks.values() for image in mask["images"]):
+        yield "images of a mask"
     flags = [*document["Flags"], *(flag for mask in masks.values() for flag in mask["flags"])]
     if not all(isinstance(flag, dict) and flag.get("severity") in SEVERITIES for flag in flags):
         yield "a flag"

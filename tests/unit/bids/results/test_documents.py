@@ -21,6 +21,9 @@ def test_a_document_of_ours_is_read_as_it_is(tmp_path: Path) -> None:
     assert read_document(tmp_path / "qc.json") == json.loads((tmp_path / "qc.json").read_text())
 
 
+MASK = {"family": "first", "images": ["T1w"], "status": "ok", "trusted": True, "flags": [], "measures": None}
+
+
 @pytest.mark.parametrize(
     ("part", "fault"),
     [
@@ -29,10 +32,12 @@ def test_a_document_of_ours_is_read_as_it_is(tmp_path: Path) -> None:
         ({"ICV": [{"source": "x", "icv_mm3": "1", "flags": []}]}, "ICV"), ({"Provenance": 1}, "Provenance"),
         ({"Registrations": [{"image": "FLAIR"}]}, "Registrations"),
         ({"Flags": [{"rule": "x", "severity": "worse", "scope": "brain"}]}, "a flag"),
+        ({"Masks": {"first": MASK | {"images": None}}}, "Masks"),
+        ({"Masks": {"first": MASK | {"images": ["T1w", {"a": 1}]}}}, "images of a mask"),
     ],
 )  # fmt: skip
 def test_parts_of_other_kinds_are_named(tmp_path: Path, part: dict[str, object], fault: str) -> None:
-    whole = {"Masks": {}, "Flags": [], "Registrations": [], "ICV": []}
+    whole = {"Masks": {"first": MASK}, "Flags": [], "Registrations": [], "ICV": []}
     (tmp_path / "qc.json").write_text(json.dumps(whole))
     assert read_document(tmp_path / "qc.json") == whole
     (tmp_path / "qc.json").write_text(json.dumps(whole | part))
