@@ -205,7 +205,7 @@ def _images(sidecars: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
     """``on T1w, FLAIR and R1 by SynThal``."""
     by_family: dict[str, list[str]] = {}
     for _, mask in sidecars:
-        if len(mask["images"]) == 1:
+        if len(mask.get("images", [])) == 1:
             by_family.setdefault(mask["family"], []).append(mask["images"][0])
     lines = []
     for family, images in by_family.items():

@@ -21,7 +21,7 @@ _LISTS: Mapping[str, Mapping[str, Kinds]] = {  # key -> what each entry of the l
     "ICV": {"source": str, "icv_mm3": _NUMBER, "flags": list},
 }
 _MASK: Mapping[str, Kinds] = {
-    "family": str, "images": list, "status": str, "trusted": bool, "flags": list, "measures": (dict, type(None)),
+    "family": str, "status": str, "trusted": bool, "flags": list, "measures": (dict, type(None)),
 }  # fmt: skip
 _ALIGNMENT: Mapping[str, Kinds] = {
     "First": (str, type(None)), "Chosen": (str, type(None)), "Correlation": _NUMBER, "Reason": str,
@@ -81,7 +81,7 @@ def _faults(document: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(masks, dict) or not all(_holds(mask, _MASK) for mask in masks.values()):
         yield "Masks"
         return
-    if not all(isinstance(image, str) for mask in masks.values() for image in mask["images"]):
+    if not all(_names(mask.get("images", [])) for mask in masks.values()):
         yield "images of a mask"
     flags = [*document["Flags"], *(flag for mask in masks.values() for flag in mask["flags"])]
     if not all(isinstance(flag, dict) and flag.get("severity") in SEVERITIES for flag in flags):
@@ -97,6 +97,10 @@ def _faults(document: Mapping[str, Any]) -> Iterator[str]:
     images = document.get("Images", {})
     if not isinstance(images, dict) or not all(isinstance(image, dict) for image in images.values()):
         yield "Images"
+
+
+def _names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def _holds(entry: object, needed: Mapping[str, Kinds]) -> bool:

@@ -21,7 +21,7 @@ def test_a_document_of_ours_is_read_as_it_is(tmp_path: Path) -> None:
     assert read_document(tmp_path / "qc.json") == json.loads((tmp_path / "qc.json").read_text())
 
 
-MASK = {"family": "first", "images": ["T1w"], "status": "ok", "trusted": True, "flags": [], "measures": None}
+MASK = {"family": "first", "status": "ok", "trusted": True, "flags": [], "measures": None}
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ MASK = {"family": "first", "images": ["T1w"], "status": "ok", "trusted": True, "
         ({"ICV": [{"source": "x", "icv_mm3": "1", "flags": []}]}, "ICV"), ({"Provenance": 1}, "Provenance"),
         ({"Registrations": [{"image": "FLAIR"}]}, "Registrations"),
         ({"Flags": [{"rule": "x", "severity": "worse", "scope": "brain"}]}, "a flag"),
-        ({"Masks": {"first": MASK | {"images": None}}}, "Masks"),
+        ({"Masks": {"first": MASK | {"images": None}}}, "images of a mask"),
         ({"Masks": {"first": MASK | {"images": ["T1w", {"a": 1}]}}}, "images of a mask"),
     ],
 )  # fmt: skip

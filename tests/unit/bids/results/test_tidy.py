@@ -21,7 +21,7 @@ def test_one_row_per_participant_session_and_method(tmp_path: Path) -> None:
     folder = morph_path(tmp_path, "sub-9", "ses-1").parent
     icv = [{"source": "freesurfer", "icv_mm3": 9e5, "status": "excluded"}, {"source": "synthal", "icv_mm3": 1.5e6}]
     write_rows(folder / "sub-9_ses-1_desc-icv_morph.tsv", [{"status": "ok", **row} for row in icv])
-    mask = {"family": "synthal", "images": ["T1w"], "status": "ok", "trusted": False, "flags": [], "measures": None}
+    mask = {"family": "synthal", "status": "ok", "trusted": False, "flags": [], "measures": None}
     document = {"Flags": [], "Registrations": [], "ICV": [], "Masks": {"synthalT1w": mask}, "Brain": None}
     write_json(folder / "sub-9_ses-1_desc-thalamus_qc.json", document)
     table = thalbids.read_volumes(tmp_path)
