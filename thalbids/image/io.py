@@ -432,6 +432,7 @@ def _sound(header: Any, length: int) -> bool:
         and pixdim[0] in (-1, 1)
         and min(pixdim[1:4].tolist()) > 0
         and header["magic"] == header.single_magic
+        and (length == 348 or header["eol_check"].tolist() == [13, 10, 26, 10])
         and length + 4 <= offset < math.inf
         and offset % 16 == 0
         and 0 <= header["qform_code"] <= 4

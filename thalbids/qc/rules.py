@@ -167,7 +167,7 @@ SCAN_RULES = (  # what is wrong with the scan itself: the cause of what other ru
         "one_side_dark", "brightness_asymmetry", -0.3, 0.3,
         "Left and right thalamus differ in brightness by {value} % of their mean (positive: the left is brighter).",
         "A coil may have failed on one side: look at the outline there; volumes may read several percent too high, on "
-        "the darker side most.", scale=100.0, digits=0,
+        "the darker side most.", scale=100.0, digits=0, unless="no_data",
     ),
     Rule(
         "noise", "noise_share", None, 0.2,

@@ -577,3 +577,14 @@ def test_a_file_is_a_header_and_the_voxels_with_x_fastest(tmp_path: Path) -> Non
     assert header.get_data_offset() == 352 and header.get_data_shape() == data.shape
     assert content[348:352] == bytes(4)  # no extension
     assert content[352:] == b"".join(value.tobytes() for plane in data.transpose(2, 1, 0) for value in plane)
+
+
+def test_nifti_2_whose_ends_of_lines_were_converted_is_refused(tmp_path):
+    raw = bytearray(nib.Nifti2Image(np.arange(720, dtype=np.int16).reshape(8, 9, 10), np.eye(4)).to_bytes())
+    (tmp_path / "x.nii").write_bytes(raw)
+    assert load_image(tmp_path / "x.nii").shape == (8, 9, 10)
+    raw[8:12] = b"\r\n\x1a\r"
+    (tmp_path / "x.nii").write_bytes(raw)
+    for read in (load_image, shape_and_affine):
+        with pytest.raises(ImageError):
+            read(tmp_path / "x.nii")
