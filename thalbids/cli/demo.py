@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from thalbids.cli.parser import EXIT_CODES, Parser, add_compute, add_config, add_general, add_run
+from thalbids.cli.parser import EXIT_CODES, Parser, add_compute, add_config, add_general, add_run, place
 from thalbids.settings import Settings
 
 
@@ -24,7 +24,7 @@ def parser() -> Parser:
     )
     places = result.add_argument_group("positional arguments")
     text = "new folder, gets raw/, derivatives/ and cohort/ (default: %(default)s)"
-    places.add_argument("directory", metavar="DIR", type=Path, nargs="?", default=Path("thalbids-demo"), help=text)
+    places.add_argument("directory", metavar="DIR", type=place, nargs="?", default=Path("thalbids-demo"), help=text)
     group = result.add_argument_group("what to do")
     group.add_argument("--data-only", action="store_true", help="write the dataset; measure nothing")
     text = "raw multi-parameter mapping in place of R1 maps"

@@ -144,6 +144,30 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30, width=80)
 
 
+def place(text: str) -> Path:
+    """A file or folder; an empty shell variable must not come to mean the current folder.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        The text is empty.
+    """
+    return Path(not_empty(text))
+
+
+def not_empty(text: str) -> str:
+    """A value that is there.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        The text is empty.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the value is empty (a shell variable that is not set?)")
+    return text
+
+
 class Labels(argparse.Action):
     """Values separated by spaces or commas; a repeated option adds to the first."""
 
@@ -204,9 +228,9 @@ def app_parser() -> Parser:
         epilog=_EPILOG,
     )
     places = parser.add_argument_group("positional arguments")
-    places.add_argument("bids_dir", metavar="BIDS_DIR", type=Path, help="root of the BIDS dataset; never written to")
+    places.add_argument("bids_dir", metavar="BIDS_DIR", type=place, help="root of the BIDS dataset; never written to")
     text = "folder of the derivatives; made when missing"
-    places.add_argument("output_dir", metavar="OUTPUT_DIR", type=Path, help=text)
+    places.add_argument("output_dir", metavar="OUTPUT_DIR", type=place, help=text)
     places.add_argument("analysis_level", metavar="{participant,group}", help="the level of the analysis")
     add_inputs(parser.add_argument_group("what to measure"))
     group = parser.add_argument_group("what to do")
@@ -222,9 +246,9 @@ def app_parser() -> Parser:
     text = "write the methods paragraph of existing results (logs/CITATION.*)"
     only.add_argument("--boilerplate-only", action="store_true", help=text)
     text = "group: write the analysis plan of the settings before data are seen, and stop"
-    only.add_argument("--plan", type=Path, metavar="FILE", help=text)
+    only.add_argument("--plan", type=place, metavar="FILE", help=text)
     text = "group: use the settings of this plan, and report every deviation from it"
-    group.add_argument("--follow-plan", type=Path, metavar="FILE", help=text)
+    group.add_argument("--follow-plan", type=place, metavar="FILE", help=text)
     resources = parser.add_argument_group("resources")
     add_run(resources)
     add_compute(resources)
@@ -240,15 +264,15 @@ def setting(group: argparse._ArgumentGroup, option: str, dest: str, text: str, *
 def add_config(group: argparse._ArgumentGroup) -> None:
     """The settings file."""
     text = "TOML file with any setting; options given here win over it"
-    group.add_argument("--config", type=Path, metavar="FILE", help=text)
+    group.add_argument("--config", type=place, metavar="FILE", help=text)
     text = "shipped settings: paper does what the study did; --config and options win over it"
-    group.add_argument("--preset", metavar="NAME", help=text)
+    group.add_argument("--preset", type=not_empty, metavar="NAME", help=text)
 
 
 def add_template(group: argparse._ArgumentGroup) -> None:
     """Whether each T1w is registered to a template."""
     text = "register each T1w to a template that is on this machine: a name of TemplateFlow or an image"
-    setting(group, "--template", "template.name", text, metavar="NAME|FILE")
+    setting(group, "--template", "template.name", text, type=not_empty, metavar="NAME|FILE")
     text = "affine (default), or syn: affine and a displacement field, which takes minutes"
     setting(group, "--template-transform", "template.transform", text, choices=("affine", "syn"))
 
@@ -258,7 +282,7 @@ def add_tools(group: argparse._ArgumentGroup) -> None:
     computing = [entry for entry in families.known().values() if entry.device]
     for entry in families.known().values():
         for option in entry.options:
-            setting(group, option.option, option.setting, option.text, type=Path, metavar=option.metavar)
+            setting(group, option.option, option.setting, option.text, type=place, metavar=option.metavar)
     if computing:
         who = " and ".join(entry.label for entry in computing)
         text = f"where {who} compute: cpu (default); auto takes a GPU that is there"
@@ -274,18 +298,18 @@ def add_inputs(group: argparse._ArgumentGroup) -> None:
     text = "only these sessions, with or without ses-"
     setting(group, "--session-label", "inputs.session_label", text, **labels)
     text = "JSON: which image to take where there are several"
-    setting(group, "--bids-filter-file", "inputs.bids_filter_file", text, type=Path, metavar="FILE")
+    setting(group, "--bids-filter-file", "inputs.bids_filter_file", text, type=place, metavar="FILE")
     text = "pybids database to read, or to make there"
-    setting(group, "--bids-database-dir", "inputs.bids_database_dir", text, type=Path, metavar="DIR")
+    setting(group, "--bids-database-dir", "inputs.bids_database_dir", text, type=place, metavar="DIR")
     text = "existing results of a method, brain masks or manual masks"
     how: dict[str, Any] = {"nargs": "+", "action": _Named, "metavar": "NAME=PATH"}
     setting(group, "--derivatives", "inputs.derivatives", text, **how)
     text = "whole-brain change that was measured already (TSV)"
-    setting(group, "--pbvc-table", "siena.table", text, type=Path, metavar="FILE")
+    setting(group, "--pbvc-table", "siena.table", text, type=place, metavar="FILE")
     text = "SIENA results that exist, one folder a pair"
-    setting(group, "--siena-dir", "siena.directory", text, type=Path, metavar="DIR")
+    setting(group, "--siena-dir", "siena.directory", text, type=place, metavar="DIR")
     text = "blinded ratings to apply: tables that the pages of thalbids rate saved"
-    setting(group, "--ratings", "ratings.files", text, type=Path, metavar="FILE", nargs="+", action="extend")
+    setting(group, "--ratings", "ratings.files", text, type=place, metavar="FILE", nargs="+", action="extend")
     text = "accept a dataset without a valid dataset_description.json"
     setting(group, "--skip-bids-validation", "inputs.skip_bids_validation", text, action="store_true")
 
@@ -296,11 +320,11 @@ def add_run(group: argparse._ArgumentGroup) -> None:
     text = "memory of all workers together (default: what is free)"
     setting(group, "--mem", "run.mem_gb", text, type=float, metavar="GB")
     text = "for temporary files (default: the system's folder)"
-    setting(group, "--work-dir", "run.work_dir", text, type=Path, metavar="DIR")
+    setting(group, "--work-dir", "run.work_dir", text, type=place, metavar="DIR")
     for alias in ("--nthreads", "--n-cpus", "--n-procs", "--ncpus"):  # fMRIPrep's and MRIQC's names of the same
         setting(group, alias, "run.nprocs", argparse.SUPPRESS, type=int, metavar="N")
     setting(group, "--mem-gb", "run.mem_gb", argparse.SUPPRESS, type=float, metavar="GB")
-    setting(group, "-w", "run.work_dir", argparse.SUPPRESS, type=Path, metavar="DIR")
+    setting(group, "-w", "run.work_dir", argparse.SUPPRESS, type=place, metavar="DIR")
     text = "start nothing new after the first failure"
     setting(group, "--stop-on-first-crash", "run.stop_on_first_crash", text, action="store_true")
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from thalbids.cli.parser import EXIT_CODES, Labels, Parser, add_config, add_general, setting
+from thalbids.cli.parser import EXIT_CODES, Labels, Parser, add_config, add_general, place, setting
 from thalbids.errors import UsageError
 from thalbids.settings import Settings
 
@@ -21,10 +20,10 @@ def parser() -> Parser:
         "  thalbids rate derivatives/thalbids --import ratings_AB.tsv ratings_CD.tsv\n\n" + EXIT_CODES,
     )
     places = result.add_argument_group("positional arguments")
-    places.add_argument("output_dir", metavar="OUT_DIR", type=Path, help="results of participant")
+    places.add_argument("output_dir", metavar="OUT_DIR", type=place, help="results of participant")
     group = result.add_argument_group("the page")
     text = "the page (default: OUT_DIR/rating_PAGE.html)"
-    group.add_argument("-o", "--output", dest="page", type=Path, metavar="FILE", help=text)
+    group.add_argument("-o", "--output", dest="page", type=place, metavar="FILE", help=text)
     text = "only these people, with or without sub-"
     labels = {"nargs": "+", "action": Labels, "metavar": "LABEL"}
     setting(group, "--participant-label", "inputs.participant_label", text, **labels)
@@ -37,7 +36,7 @@ def parser() -> Parser:
     group.add_argument("--seed", type=int, metavar="N", help=text)
     group = result.add_argument_group("the ratings")
     text = "tables that raters saved: check, unblind, agreement"
-    setting(group, "--import", "ratings.files", text, type=Path, metavar="FILE", nargs="+", action="extend")
+    setting(group, "--import", "ratings.files", text, type=place, metavar="FILE", nargs="+", action="extend")
     add_config(group)
     add_general(result.add_argument_group("general"))
     return result

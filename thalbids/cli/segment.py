@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from thalbids.cli.parser import EXIT_CODES, Parser, add_compute, add_config, add_general
+from thalbids.cli.parser import EXIT_CODES, Parser, add_compute, add_config, add_general, place
 from thalbids.settings import Settings
 
 
@@ -20,10 +19,10 @@ def parser() -> Parser:
     )
     places = result.add_argument_group("positional arguments")
     text = "NIfTI or MGH image (.nii, .nii.gz, .mgz, .mgh)"
-    places.add_argument("scans", metavar="SCAN", type=Path, nargs="+", help=text)
+    places.add_argument("scans", metavar="SCAN", type=place, nargs="+", help=text)
     group = result.add_argument_group("what to do")
     text = "where to write (default: beside each scan)"
-    group.add_argument("-o", "--output-dir", type=Path, metavar="DIR", help=text)
+    group.add_argument("-o", "--output-dir", type=place, metavar="DIR", help=text)
     add_config(group)
     add_compute(result.add_argument_group("resources"))
     add_general(result.add_argument_group("general"))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from thalbids.cli.parser import EXIT_CODES, Labels, Parser, add_config, add_general
+from thalbids.cli.parser import EXIT_CODES, Labels, Parser, add_config, add_general, place
 from thalbids.errors import UsageError
 from thalbids.settings import Settings
 
@@ -26,9 +25,9 @@ def parser() -> Parser:
     )
     places = result.add_argument_group("positional arguments")
     text = "root of the BIDS dataset with its clinical tables"
-    places.add_argument("bids_dir", metavar="BIDS_DIR", type=Path, help=text)
+    places.add_argument("bids_dir", metavar="BIDS_DIR", type=place, help=text)
     places.add_argument(
-        "out_file", metavar="OUT_FILE", type=Path, help="the list, a .tsv file; the rest goes beside it"
+        "out_file", metavar="OUT_FILE", type=place, help="the list, a .tsv file; the rest goes beside it"
     )
     group = result.add_argument_group("how to draw")
     group.add_argument("-n", type=int, default=34, metavar="N", help="people to draw (default: %(default)s)")

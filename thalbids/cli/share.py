@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from thalbids.cli.parser import EXIT_CODES, Labels, Parser, add_config, add_general
+from thalbids.cli.parser import EXIT_CODES, Labels, Parser, add_config, add_general, place
 from thalbids.settings import Settings
 
 
@@ -19,8 +18,8 @@ def parser() -> Parser:
         epilog="example:\n  thalbids share derivatives/thalbids shared --what masks --license CC0\n\n" + EXIT_CODES,
     )
     places = result.add_argument_group("positional arguments")
-    places.add_argument("output_dir", metavar="OUT_DIR", type=Path, help="results of participant and group")
-    places.add_argument("destination", metavar="DEST", type=Path, help="new folder")
+    places.add_argument("output_dir", metavar="OUT_DIR", type=place, help="results of participant and group")
+    places.add_argument("destination", metavar="DEST", type=place, help="new folder")
     group = result.add_argument_group("what to share")
     text = "tables (default): volumes and quality measures; masks: also thalamus masks; all: also images"
     group.add_argument("--what", choices=("tables", "masks", "all"), default="tables", help=text)

@@ -14,6 +14,7 @@ from thalbids.types import Session
 
 MOST_TOLD = 20  # reasons in the last lines of a dry run
 NAMED = 3  # steps or images of one reason
+PLACEHOLDER = 1024  # bytes that an empty file, a bare header or a pointer of git-annex or Git LFS do not reach
 
 
 class Foreseen:
@@ -23,7 +24,7 @@ class Foreseen:
     ----------
     done : steps that have results of an earlier run
     sessions : those of all people
-    placeholders : whether not one image can be opened, as in datasets that show how BIDS is used and hold empty files:
+    placeholders : whether no image has more than a header, as in datasets that show how BIDS is used:
         the plan is what counts there
     """
 
@@ -50,7 +51,8 @@ class Foreseen:
             self._closed += [(f"{plan.name} {name}", why) for name, why in closed.items()]
             self._unusable += plan.session.problem is not None
             self._unreadable += plan.session.problem is None and plan.reference in closed
-            self.placeholders = self.placeholders and len(images) == len(closed)
+            empty = [name for name in closed if _placeholder(plan.session.images[name].path)]
+            self.placeholders = self.placeholders and len(images) == len(empty)
 
     @property
     def failing(self) -> list[tuple[str, str]]:
@@ -69,7 +71,7 @@ class Foreseen:
     @property
     def last_lines(self) -> list[str]:
         """What is to fail, and a word on placeholders."""
-        none = "no image can be opened (placeholders?): this is the plan for images that can; a run would refuse these"
+        none = "no image holds data (placeholders?): this is the plan for images that do; a run would refuse these"
         return [*told(self.failing), *([none] if self.placeholders and self._closed else [])]
 
 
@@ -77,6 +79,14 @@ def unreadable(plan: SessionPlan) -> dict[str, str]:
     """The images of a session whose header cannot be read, or whose end is missing, and why."""
     acquired = {name: plan.acquired(name) for name, image in plan.session.images.items() if not image.problem}
     return {name: one.unreadable for name, one in acquired.items() if isinstance(one, Acquisition) and one.unreadable}
+
+
+def _placeholder(path: Path) -> bool:
+    """Whether a file that cannot be read as an image holds no more than a header, or is a link to none."""
+    try:
+        return path.stat().st_size < PLACEHOLDER
+    except OSError:
+        return True
 
 
 def refused(steps: Iterable[Step]) -> list[tuple[str, str]]:

@@ -9,8 +9,8 @@ import pytest
 from tests.unit.cli.conftest import Recorder
 from thalbids import families
 from thalbids.cli import demo, segment
-from thalbids.cli.main import main, parse, settings_of
-from thalbids.cli.parser import ELSEWHERE, app_parser, hyphenated
+from thalbids.cli.main import main, parse, settings_of, verb
+from thalbids.cli.parser import ELSEWHERE, VERBS, app_parser, hyphenated
 from thalbids.errors import UsageError
 from thalbids.programs import FreeSurferSettings
 from thalbids.settings import Settings
@@ -35,6 +35,36 @@ def test_every_setting_option_exists_in_the_settings() -> None:
                 section, _, key = action.dest.rpartition(".")
                 kind = families.tables().get(section)
                 assert hasattr(kind() if kind else getattr(Settings(), section), key)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["", "out", "participant"], "BIDS_DIR"),
+        (["raw", " ", "group"], "OUTPUT_DIR"),
+        (["raw", "out", "participant", "--work-dir", ""], "--work-dir"),
+        (["raw", "out", "participant", "--fs-subjects-dir="], "--fs-subjects-dir"),
+        (["raw", "out", "participant", "--template", ""], "--template"),
+        (["raw", "out", "group", "--ratings", "a.tsv", ""], "--ratings"),
+        (["segment", "", "x.nii.gz"], "SCAN"),
+        (["segment", "x.nii.gz", "-o", ""], "-o/--output-dir"),
+        (["share", "out", ""], "DEST"),
+        (["rate", ""], "OUT_DIR"),
+        (["demo", ""], "DIR"),
+        (["select-gt", "", "list.tsv"], "BIDS_DIR"),
+    ],
+)
+def test_a_variable_that_is_not_set_does_not_mean_the_current_folder(
+    words: list[str], named: str, run: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert not run.calls
+    assert f"argument {named}: the value is empty (a shell variable that is not set?)." in capsys.readouterr().err
+
+
+def test_no_option_takes_an_empty_path() -> None:
+    parsers = (app_parser(), *(verb(name).parser() for name in VERBS))
+    assert not [action.option_strings for parser in parsers for action in parser._actions if action.type is Path]
 
 
 def test_options_of_tools_reach_their_tables(tmp_path: Path) -> None:

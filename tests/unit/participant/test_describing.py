@@ -71,7 +71,7 @@ def test_a_dry_run_says_why_an_image_cannot_be_used() -> None:
     told = describing.dry_run(with_steps(subjects), CHOICE, foreseen.Foreseen(OUT))
     assert "FLAIR: cannot be used: it is empty. Copy it again." in told
     assert "T1w: cannot be used: /raw/T1w.nii.gz: This is not a file." in told
-    assert "no image can be opened (placeholders?)" in told  # and so does not count
+    assert "no image holds data (placeholders?)" in told  # and so does not count
     assert "1 session, 0 of them cannot be processed" in told and "results here" not in told
 
 

@@ -53,6 +53,21 @@ def test_an_image_that_was_cut_off_on_its_way_is_named(tmp_path: Path) -> None:
     assert list(foreseen.unreadable(subject.own[0])) == ["FLAIR"]
 
 
+@pytest.mark.parametrize("cut", [0, 160, 2000])
+def test_only_files_without_data_are_placeholders(cut: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dataset of which every image was cut off is no example dataset; a bare header is one."""
+    raw = tmp_path / "raw"
+    write_json(raw / "dataset_description.json", {"Name": "x", "BIDSVersion": "1.9.0"})
+    noise = np.random.default_rng(1).normal(100, 30, (16, 16, 16)).astype(np.float32)
+    path = raw / "sub-01/anat/sub-01_T1w.nii.gz"
+    save_image(noise, np.eye(4), path)
+    path.write_bytes(path.read_bytes()[:cut])
+    assert main([str(raw), str(tmp_path / "out"), "participant", "--dry-run"]) == (cut == 2000)
+    shown = capsys.readouterr().out
+    assert ("will fail: sub-01 T1w: " in shown) == (cut == 2000) != ("(placeholders?)" in shown)
+    assert f"1 session, {int(cut == 2000)} of them cannot be processed" in shown
+
+
 def test_many_failures_take_a_line_for_each_reason() -> None:
     alike = foreseen.told([(f"sub-{n} brain", "no mask") for n in range(5)])
     assert alike == ["will fail: sub-0 brain, sub-1 brain, sub-2 brain and 2 more: no mask"]
@@ -85,9 +100,9 @@ def test_a_dry_run_ends_as_the_run_would(
         words = [str(raw), str(out), "participant", "--participant-label", "02"]
         assert main(words) == code
         assert "FAILED sub-02 anatomy" in capsys.readouterr().err
-        assert main([*words, "--dry-run"]) == 0  # not one image can be opened: placeholders
+        assert main([*words, "--dry-run"]) == 0  # so small a file is a placeholder
         shown = capsys.readouterr().out.splitlines()
-        assert shown[-2].startswith("no image can be opened (placeholders?)")
+        assert shown[-2].startswith("no image holds data (placeholders?)")
         assert shown[-1].startswith("1 session, 0 of them cannot be processed")
 
 

@@ -243,7 +243,10 @@ def _is_ours(description: Mapping[str, Any]) -> bool:
 
 
 def _check_place(root: Path, raw: Path) -> None:
-    """Refuse a folder where our files would mix with raw data."""
+    """Refuse a folder where our files would mix with raw data or with those of the system."""
+    if root == root.parent:
+        mend = "Name a folder in it. Is a variable of your command line empty?"
+        raise UsageError("the output folder is the root of the file system.", mend, root)
     real_root, real_raw = Path(os.path.realpath(root)), Path(os.path.realpath(raw))
     if real_root == real_raw:
         mend = f"Choose another one, for instance {raw / 'derivatives' / PIPELINE}."

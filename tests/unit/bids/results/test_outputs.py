@@ -240,6 +240,11 @@ class TestOpenDataset:
             outputs.check_output(tmp_path / "again", out)
         assert "holds the scans; the output folder" in caught.value.mend
 
+    @pytest.mark.parametrize("root", ["/", "//", "/../"])
+    def test_the_root_of_the_file_system(self, tree, root: str) -> None:
+        with pytest.raises(UsageError, match="is the root of the file system"):
+            outputs.check_output(root, tree())
+
     def test_a_file_in_place_of_the_folder(self, tree, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(UsageError, match="is a file"):
