@@ -35,6 +35,10 @@ MAX_INFINITE = 0.5  # and above this one of Inf, which no program writes for out
 MAX_VOXELS = 2**29  # a whole head at 0.25 mm has 5.0e8; a header that speaks of more must not fill the memory
 MAX_BYTES = 2**31  # of data in the file: that head as float32
 
+_TOO_LARGE = (
+    "Where the image is smaller than that, its header is damaged: copy or convert it again. Otherwise resample it to "
+    "voxels of 0.5 mm or more."
+)
 _HEAD_BYTES = 2**16  # what is read before a header is believed
 MORE_BYTES = 2**24  # what may follow the data: the tags of MGH files
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -442,11 +446,13 @@ def _sound(header: Any, length: int) -> bool:
 
 def _three_dimensions(shape: Sequence[int]) -> tuple[int, int, int]:
     shape = tuple(int(n) for n in shape)
+    size = " x ".join(str(n) for n in shape)
+    if min(shape, default=0) <= 0:
+        raise ImageError(f"The header is damaged: it speaks of {size} voxels.", "Copy or convert the image again.")
     volumes = math.prod(shape[3:])
     if volumes != 1:
         raise ImageError(f"The image holds {volumes} volumes, one is needed.", "Extract one volume or average them.")
     if len(shape) < 3 or min(shape[:3]) < MIN_VOXELS:
-        size = " x ".join(str(n) for n in shape)
         raise ImageError(
             f"The image is a slab ({size} voxels), at least {MIN_VOXELS} voxels along each axis are needed.",
             "Give a 3-D scan of the head.",
@@ -462,13 +468,15 @@ def data_end(header: Any) -> int:
         raise ImageError(f"The image holds {kind}, not real numbers.", "Give a grey-scale magnitude image.")
     if math.prod(shape) > MAX_VOXELS:
         size = " x ".join(str(n) for n in shape)
-        raise ImageError(f"The image has {size} voxels by its header.", f"At most {MAX_VOXELS:.1e} can be read.")
+        mend = f"At most {MAX_VOXELS:.1e} can be read. {_TOO_LARGE}"
+        raise ImageError(f"The image has {size} voxels by its header.", mend)
     offset = int(header.get_data_offset())
     if not 0 <= offset <= MORE_BYTES:
         raise ImageError(f"The data begin at byte {offset} by the header.", "Copy or convert the file again.")
     size = math.prod(shape) * dtype.itemsize
     if size > MAX_BYTES:
-        raise ImageError(f"The image has {size} bytes of data by its header.", f"At most {MAX_BYTES:.1e} can be read.")
+        mend = f"At most {MAX_BYTES:.1e} can be read. {_TOO_LARGE}"
+        raise ImageError(f"The image has {size} bytes of data by its header.", mend)
     return offset + size
 
 

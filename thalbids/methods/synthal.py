@@ -24,6 +24,10 @@ FILES = ("head.xml", "head.bin", "roi.xml", "roi.bin")
 # Heads of any contrast reach 0.95 and 0.85; noise, heads upside down and shapes stay below (table in docs/methods.md).
 FLIP_DICE = 0.85
 CONFIDENCE = 0.60
+HEAD_MM = (
+    130,
+    400,
+)  # from where to where the middle side of a field of view lies that can show a head
 
 
 def unavailable() -> str | None:
@@ -90,8 +94,11 @@ def _segmentation(
         raise ImageError(
             f"no thalami were found (agreement with the mirror image {seen['flip_dice']:.2f}, "
             f"certainty {seen['confidence']:.2f}).",
-            "Look at the image: is it a whole head, right side up by its header, with contrast between grey and white "
-            "matter?",
+            advice(
+                image,
+                "Look at the image: is it a whole head, right side up by its header, with contrast between grey and "
+                "white matter?",
+            ),
         )
     voxel = float(abs(np.linalg.det(image.affine[:3, :3])))
     probability = thalami.probability()
@@ -144,10 +151,22 @@ def head_of(image: nib.Nifti1Image, precision: str, seen: dict[bytes, synthal.Or
     if head.centre is None or head.icv_mm3 < 3e5:
         raise ImageError(
             f"no head with thalami was found (brain-like volume {head.icv_mm3 / 1000:.0f} mL).",
-            "Look at the image and its orientation: a head, right side up by its header, with the middle of the brain "
-            "in view, is needed.",
+            advice(
+                image,
+                "Look at the image and its orientation: a head, right side up by its header, with the middle of the "
+                "brain in view, is needed.",
+            ),
         )
     return head
+
+
+def advice(image: nib.Nifti1Image, otherwise: str) -> str:
+    """What to do where no head is seen: to check the voxel sizes where, by these, none of usual size can be."""
+    sides = np.asarray(zooms(image.affine)) * image.shape
+    if HEAD_MM[0] <= sorted(sides)[1] <= HEAD_MM[1]:
+        return otherwise
+    size = " x ".join(f"{side:.0f}" for side in sides)
+    return f"Check the voxel sizes in the header (unit: mm): by these the image is {size} mm wide. {otherwise}"
 
 
 def segment_image(

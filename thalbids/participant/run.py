@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ import thalbids
 from thalbids import families
 from thalbids.bids.dataset.filters import read_filters
 from thalbids.bids.dataset.inputs import DatasetSessions, read_dataset
-from thalbids.bids.results.documents import read_alignment
+from thalbids.bids.results.documents import read_alignment, read_document
 from thalbids.bids.results.norms import TABLE as NORMS
 from thalbids.bids.results.norms import Norm, read_norms
 from thalbids.bids.results.outputs import check_output, open_dataset, read_json, read_table, write_json
@@ -36,6 +37,7 @@ from thalbids.participant.session import REGISTERED, SubjectPlan
 from thalbids.participant.stages.person import alignment, siena
 from thalbids.participant.stages.session import icv, masks, measures
 from thalbids.programs import FslSettings
+from thalbids.qc.visits import sides_in_doubt
 from thalbids.qmri import unringing
 from thalbids.raters import effect
 from thalbids.raters.ratings import RatersVerdict
@@ -127,7 +129,11 @@ def participant(
                 stop_on_first_crash=settings.run.stop_on_first_crash,
                 cluster=settings.cluster,
             )
-            for line in (*excluded_masks(planned, results), *other_people(planned, results)):
+            for line in (
+                *excluded_masks(planned, results),
+                *other_people(planned, results),
+                *sides_in_doubt(documents_of(planned, results)),
+            ):
                 reporter.remark(line, now=False)
         with lock.shared_files(out_dir):
             add_software(out_dir, planned, results)
@@ -186,6 +192,16 @@ def excluded_masks(planned: Sequence[Step], results: Sequence[StepResult]) -> li
                 if row["status"] == "excluded":
                     lines.append(f"excluded: {step.session} {row['method']}: {str(row['reason']).split('; ')[0]}")
     return foreseen.first_ones(lines, MOST_TOLD, "excluded: {} further masks, see the tables of volumes")
+
+
+def documents_of(planned: Sequence[Step], results: Sequence[StepResult]) -> dict[str, Mapping[str, Any]]:
+    """The QC documents of sessions measured in this run or an earlier one."""
+    documents: dict[str, Mapping[str, Any]] = {}
+    for step, result in zip(planned, results, strict=True):
+        if step.function is measures.measures and result.usable:
+            with contextlib.suppress(MetadataError):  # the page says so
+                documents[step.session] = read_document(step.outputs["qc"])
+    return documents
 
 
 def other_people(planned: Sequence[Step], results: Sequence[StepResult]) -> list[str]:

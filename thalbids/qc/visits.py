@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from thalbids.errors import some
 from thalbids.image.orientation import ASSUMED, MIRRORED
 from thalbids.qc.rules import CHECK, DISTRUST
 
@@ -17,6 +18,7 @@ ASYMMETRY = 0.1  # change of the asymmetry index of one method between visits
 
 Facts = Mapping[str, Any]
 Flag = dict[str, Any]
+SIDES = {"mirrored": MIRRORED, "no_orientation": ASSUMED}  # rules of what leaves left and right in doubt
 AXES = ("right to left", "front to back", "top to bottom")
 
 
@@ -41,7 +43,7 @@ def image_flags(name: str, facts: Facts, notes: Sequence[str] = ()) -> list[Flag
         reason = f"The {name} was made with a contrast agent ({facts['contrast_agent']})."
         advice = "Compare volumes with those of scans with the agent only."
         flags.append(_flag("contrast_agent", None, None, reason, advice))
-    for rule, doubt in (("mirrored", MIRRORED), ("no_orientation", ASSUMED)):
+    for rule, doubt in SIDES.items():
         if any(doubt in note for note in notes):
             advice = "Compare the image with the scanner's; until then, do not use left and right."
             flags.append(_flag(rule, None, None, f"The {name}: {doubt}.", advice))
@@ -195,6 +197,16 @@ def pair_flags(first: Mapping[str, Any], later: Mapping[str, Any]) -> list[tuple
 def pair_remarks(first: Mapping[str, Any], later: Mapping[str, Any]) -> list[str]:
     """The words of :func:`pair_flags`."""
     return [words for _, words in pair_flags(first, later)]
+
+
+def sides_in_doubt(documents: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The images of sessions (their names -> QC documents) whose left and right must be checked, a line a reason."""
+    lines = []
+    for rule, doubt in SIDES.items():
+        flags = ((name, flag) for name, document in documents.items() for flag in _flags(document))
+        images = [f"{name} {_scope(flag)}" for name, flag in flags if flag.get("rule") == rule]
+        lines += [f"check: {some(images)}: {doubt}"] if images else []
+    return lines
 
 
 def distrusted_masks(document: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -155,7 +155,10 @@ BAD = {
     "data far behind": (_raw(offset=(108, struct.pack("<f", 1e9))), "begin at byte 1000000000"),
     "data before the header": (_raw(offset=(108, struct.pack("<f", -1e9))), "begin at byte|cannot be read"),
     "data nowhere": (_raw(offset=(108, struct.pack("<f", np.inf))), "cannot be read"),
-    "negative dimension": (_raw(dim=(40, struct.pack("<8h", 3, -12, 14, 10, 1, 1, 1, 1))), "slab|cannot be read"),
+    "negative dimension": (
+        _raw(dim=(40, struct.pack("<8h", 3, -12, 14, 10, 1, 1, 1, 1))),
+        "damaged: it speaks of -12 x 14 x 10 voxels",
+    ),
     "sform of NaN": (_raw(srow=(280, struct.pack("<f", np.nan)), qform=(252, b"\0\0")), "finite"),
     "singular": (_raw(srow=(280, b"\0" * 16), qform=(252, struct.pack("<h", 0))), "implausible"),
     "offset of ten metres": (_raw(srow=(292, struct.pack("<f", 1e5)), qform=(252, b"\0\0")), "ten metres"),
@@ -175,6 +178,13 @@ def test_bad_files_name_the_file_the_problem_and_the_mend(tmp_path, case):
     assert caught.value.path == path
     assert caught.value.mend
     assert "sub-01_T1w" in str(caught.value)
+
+
+def test_an_image_that_is_too_large_comes_with_two_ways_out(tmp_path):
+    (tmp_path / "x.nii.gz").write_bytes(BAD["shape beyond any memory"][0])
+    with pytest.raises(ImageError, match=r"32000 x 32000 x 32000 voxels") as caught:
+        load_image(tmp_path / "x.nii.gz")
+    assert "copy or convert it again. Otherwise resample it" in caught.value.mend
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,25 @@ def test_without_thalami_or_with_a_tiny_brain_there_is_no_head(
         synthal.head_of(nib.Nifti1Image(np.zeros((8, 8, 8), np.float32), np.eye(4)), "full")
 
 
+@pytest.mark.parametrize(
+    ("shape", "size", "voxels"),
+    [
+        ((256, 256, 256), 0.1, True),  # a tenth, three times as large
+        ((176, 256, 256), 3.0, True),
+        ((176, 256, 256), 1.0, False),
+        ((100, 200, 220), 1.0, False),  # cut at the side
+        ((400, 400, 450), 1.0, False),  # a wide margin
+    ],
+)
+def test_where_no_head_can_be_the_voxel_sizes_are_to_be_checked(
+    shape: tuple[int, int, int], size: float, voxels: bool
+) -> None:
+    image = nib.Nifti1Image(np.broadcast_to(np.float32(0), shape), np.diag([size, size, size, 1.0]))
+    told = synthal.advice(image, "Look.")
+    assert told.startswith("Check the voxel sizes in the header (unit: mm): by these the image is ") == voxels
+    assert told.endswith("Look.")
+
+
 def test_missing_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert synthal.unavailable() is None
     monkeypatch.setattr(inference, "WEIGHTS", tmp_path)

@@ -21,6 +21,7 @@ from thalbids.participant.run import (
     add_software,
     check_memory,
     checked,
+    documents_of,
     excluded_masks,
     norms_of,
     other_people,
@@ -122,6 +123,18 @@ def test_sessions_of_another_person_are_named(tmp_path: Path) -> None:
     assert lines[-1] == "excluded: change from and to 1 further sessions, see the tables of change" and len(lines) == 11
     assert other_people(steps, [replace(result, status="cached", cached=True) for result in results]) == lines
     assert other_people(steps[:1], [replace(results[0], status="failed")]) == []
+
+
+def test_qc_documents_of_this_run_and_earlier_ones_are_read(tmp_path: Path) -> None:
+    document = {"Flags": [], "Registrations": [], "ICV": [], "Masks": {}, "Images": {}, "Brain": None}
+    write_json(tmp_path / "1.json", document)
+    write_json(tmp_path / "2.json", {"Flags": 3})  # damaged
+    steps = [
+        Step(f"measures {n}", f"sub-{n}", measures.measures, {}, {"qc": tmp_path / f"{n}.json"}) for n in ("1", "2")
+    ]
+    results = [StepResult(step.name, "cached", session=step.session, cached=True) for step in steps]
+    assert documents_of(steps, results) == {"sub-1": document}
+    assert documents_of(steps[:1], [replace(results[0], status="failed", cached=False)]) == {}
 
 
 def test_a_damaged_table_of_norms_costs_the_pages_their_z_alone(tmp_path: Path) -> None:

@@ -166,3 +166,13 @@ def test_a_header_that_leaves_left_and_right_open_is_flagged(note: str, rule: st
     assert (flag["rule"], flag["severity"]) == (rule, "check")
     assert "left and right" in flag["reason"]
     assert visits.image_flags("T1w", {}, ["something else"]) == []
+
+
+def test_images_with_left_and_right_in_doubt_are_named_in_a_line() -> None:
+    def of(*rules: str) -> dict[str, Any]:
+        return {"Flags": [{"rule": rule, "scope": "image:T1w"} for rule in rules]}
+
+    documents = {"sub-1": of("no_orientation"), "sub-2": of("thick_slices"), "sub-3": of("mirrored", "no_orientation")}
+    lines = visits.sides_in_doubt(documents)
+    assert lines == [f"check: sub-3 T1w: {MIRRORED}", f"check: sub-1 T1w, sub-3 T1w: {ASSUMED}"]
+    assert visits.sides_in_doubt({"sub-2": of("thick_slices"), "sub-4": {}}) == []
