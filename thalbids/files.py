@@ -104,7 +104,7 @@ def read_header(path: Path | str) -> list[str]:
 
 def _header(line: str, path: Path | str) -> list[str]:
     columns = _cells(line, quoted=_is_quoted(line))
-    if columns == [""]:
+    if not any(columns):
         raise MetadataError("the table has no header.", "Its first row must hold the column names.", path)
     return columns
 
@@ -127,27 +127,53 @@ def _cells(line: str, *, quoted: bool = False) -> list[str]:
 def read_lines(path: Path | str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Column names, and the number of each row in the file (the header is 1) with its cells, without outer blanks.
 
+    Columns without name and value, which spreadsheets leave behind, are left out; in the first one, without a name, may
+    stand the names of rows that R and pandas write.
+
     Raises
     ------
     MetadataError
-        As for `read_table`.
+        As for `read_table`, and where another column has values and no name.
     """
     first, *lines = read_text(path).split("\n")
     columns, quoted = _header(first, path), _is_quoted(first)
-    twice = sorted(name for name, times in Counter(columns).items() if times > 1)
+    twice = sorted(name for name, times in Counter(filter(None, columns)).items() if times > 1)
     if twice:
         raise MetadataError(f"column {twice[0]!r} is there twice.", "Rename or delete one of them.", path)
+    rows = _rows(lines, columns, path, quoted=quoted)
+    return (columns, rows) if all(columns) else _without_nameless(columns, rows, path)
+
+
+def _rows(
+    lines: Sequence[str], columns: Sequence[str], path: Path | str, *, quoted: bool
+) -> list[tuple[int, list[str]]]:
+    """The rows below a header."""
     rows: list[tuple[int, list[str]]] = []
     for number, line in enumerate(lines, start=2):
         if not line.strip():
             continue
         cells = _cells(line, quoted=quoted)
+        if not any(columns[len(cells) :]):  # an editor took the tabs at the end away
+            cells += [""] * (len(columns) - len(cells))
         if len(cells) != len(columns):
             problem = f"row {number} has {len(cells)} cells, the header has {len(columns)}."
             names = " R writes names of rows beside them unless row.names = FALSE." if quoted else ""
             raise MetadataError(problem, f"Separate the cells by single tabs.{names}", path)
         rows.append((number, cells))
-    return columns, rows
+    return rows
+
+
+def _without_nameless(
+    columns: list[str], rows: list[tuple[int, list[str]]], path: Path | str
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """A table without the columns that have no name; one with values is refused, but for names of rows in the first."""
+    for at, name in enumerate(columns):
+        filled = [number for number, cells in rows if at and not name and cells[at] not in ("", MISSING)]
+        if filled:
+            mend = f"Give it a name, or delete it: row {filled[0]} has a value there."
+            raise MetadataError(f"column {at + 1} has no name.", mend, path)
+    named = [at for at, name in enumerate(columns) if name]
+    return [columns[at] for at in named], [(number, [cells[at] for at in named]) for number, cells in rows]
 
 
 def write_table(path: Path | str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:

@@ -181,6 +181,20 @@ class TestTable:
         assert files.read_table(tmp_path / "x.tsv") == [{"session_id": "01"}]
 
     @pytest.mark.parametrize(
+        "content",
+        [
+            "a\tb\t\t\n1\t2\t\t\n3\t4\tn/a\t\n",  # empty columns of a spreadsheet
+            "a\t\tb\n1\t\t2\n3\t\t4\n",
+            "a\tb\t\t\n1\t2\n3\t4\t\n",  # whose tabs an editor took away
+            "\ta\tb\n0\t1\t2\n1\t3\t4\n",  # the index of pandas
+            '""\t"a"\t"b"\n"1"\t"1"\t"2"\n"2"\t"3"\t"4"\n',  # names of rows of R
+        ],
+    )
+    def test_columns_without_a_name_are_left_out(self, tmp_path: Path, content: str) -> None:
+        (tmp_path / "x.tsv").write_text(content)
+        assert files.read_table(tmp_path / "x.tsv") == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
+
+    @pytest.mark.parametrize(
         ("content", "problem"),
         [
             (b"", "no header"),
@@ -188,6 +202,9 @@ class TestTable:
             (b"a\tb\n1\n", "row 2 has 1 cells, the header has 2"),
             (b"a\tb\n1\t2\n1\t2\t3\n", "row 3 has 3 cells"),
             (b"a\tb\ta\n", "'a' is there twice"),
+            (b"\t\t\n1\t2\t3\n", "no header"),
+            (b"a\t\t\n1\t\t\n2\t\t3\n", "column 3 has no name. Give it a name, or delete it: row 3 has a value there"),
+            (b"a\t\t\n1\t\t\t\n", "row 2 has 4 cells, the header has 3"),
             (b"a\n\xe9\n", "not UTF-8"),
         ],
     )

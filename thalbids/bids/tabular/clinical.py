@@ -18,7 +18,7 @@ from thalbids.bids.dataset.sidecars import check_content
 from thalbids.bids.tabular.counting import natural
 from thalbids.bids.tabular.meaning import Meaning, meaning_of, usual_names
 from thalbids.bids.tabular.near_labels import with_prefix
-from thalbids.bids.tabular.values import SITES, NotAValueError, Reader, Value, days_between
+from thalbids.bids.tabular.values import SITES, NotAValueError, Reader, Value, days_between, is_sheet_error
 from thalbids.errors import MetadataError, NoInputError, UsageError, cell, some
 from thalbids.files import read_header, read_lines
 from thalbids.settings import Clinical
@@ -117,7 +117,7 @@ def read_clinical(
     reading.settle_dates()
     reading.one_site()
     reading.type_own(categorical)
-    data.notes += usual_names(data.unused, data.found)
+    data.notes += [*reading.sheet_errors(), *usual_names(data.unused, data.found)]
     stop = None
     if damaged:
         stop = ClinicalError(*damaged[0].args)
@@ -208,6 +208,11 @@ def _parts(name: str) -> tuple[str, str]:
     return (stem.removesuffix(".tsv"), "tsv.gz") if name.lower().endswith(".tsv.gz") else (stem, ending)
 
 
+def _anyone(where: str) -> str:
+    """The table of a person or session as that of anybody."""
+    return re.sub(r"sub-[^/_]+|ses-[^/_]+", "*", where)
+
+
 def _can_be(dates: Sequence[str]) -> bool:
     """Whether the dates of a person's visits are days that differ, all of them shifted alike."""
     days = sorted(date[:10] for date in dates)
@@ -265,8 +270,17 @@ class _Reading:
     own: Mapping[str, str]
     data: ClinicalData = field(default_factory=ClinicalData)
     meaning: Meaning = field(init=False)
-    told: set[str] = field(default_factory=set)  # what is in data.unused: a list of thousands is slow to search
+    told: set[str] = field(default_factory=set)  # what is in data.unused (a list of thousands is slow to search), notes
     masked: dict[tuple[str, str | None], list[str]] = field(default_factory=dict)  # dates of scans tables that are none
+    errors: dict[str, list[str]] = field(default_factory=dict)  # cells with an error of a spreadsheet, by column
+
+    def sheet_errors(self) -> list[str]:
+        """A warning for each column with errors of a spreadsheet."""
+        return [
+            f"warning: {where}: {len(cells)} cell{'s' * (len(cells) > 1)} with an error of a spreadsheet "
+            f"({cell(cells[0])}) counted as missing. Correct the formulas, or leave such cells empty."
+            for where, cells in self.errors.items()
+        ]
 
     def one_site(self) -> None:
         """Keep the site of the first of :data:`SITES` that some table has; columns of the others are not used."""
@@ -310,7 +324,8 @@ class _Reading:
     def table(self, path: Path, shown: str, rank: int) -> None:
         """Read one table."""
         check_content(path)
-        names = {column: self._name(path.name, column) for column in read_header(path)}
+        header = read_header(path)
+        names = {column: self._name(path.name, column) for column in header if column}
         ours = {column: name for column, name in names.items() if name in _IDS}
         ids = {name: column for column, name in ours.items()}
         variables = {}
@@ -321,6 +336,7 @@ class _Reading:
             self.data.notes.append(f"{shown} is not read: it has none of the columns that thalbids knows.")
             return
         columns, lines = read_lines(path)
+        self._nameless(header, shown)
         subject = path.name.split("_")[0] if path.name.startswith("sub-") else None
         if subject is None and "participant_id" not in ids:
             mend = "Name that column so, or rename it (clinical.rename); tabs separate the columns."
@@ -363,13 +379,21 @@ class _Reading:
         name = self.renamed.get(f"{file}:{column}") or self.renamed.get(column) or column
         return name.lower() if name.lower() in _IDS else name
 
+    def _nameless(self, header: Sequence[str], shown: str) -> None:
+        """Say which columns have no name."""
+        numbers = [str(number) for number, column in enumerate(header, start=1) if not column]
+        note = f"warning: {_anyone(shown)}: no name in the header, left out: column {some(numbers)}."
+        if numbers and note not in self.told:
+            self.told.add(note)
+            self.data.notes.append(note)
+
     def _target(self, name: str, column: str, shown: str, rank: int) -> tuple[str, str | None] | None:
         """The variable of a column, and the session in its name if any."""
         wide = _WIDE.fullmatch(name)
         variable = _variable(wide["name"] if wide else name, self.own)
         if rank == 0 and variable != "acq_time":
             return None
-        where = f"{re.sub(r'sub-[^/_]+|ses-[^/_]+', '*', shown)}: {column}"
+        where = f"{_anyone(shown)}: {column}"
         if variable is None:
             if where not in self.told:
                 self.told.add(where)
@@ -436,6 +460,9 @@ class _Reading:
         rank: int,
     ) -> None:
         for column, (variable, session) in variables.items():
+            if is_sheet_error(row[column]):
+                self.errors.setdefault(f"{_anyone(self.meaning.shown)}: {column}", []).append(row[column])
+                continue
             text = self.meaning.text(column, variable, row[column])
             levels = self.settings.levels.get(variable, ())
             level = text.strip().casefold() in [word.strip().casefold() for word in levels]

@@ -13,7 +13,7 @@ from thalbids.settings import Clinical, unknown_name
 
 Value = float | str
 SITES = ("site", "scanner", "centre", "center", "protocol")  # columns of the site, the first that is there is used
-NOT_KNOWN = ("", "n/a", "na", "nan", "none", "null", "#n/a")
+NOT_KNOWN = ("", "n/a", "na", "nan", "none", "null")
 RANGES = {  # lowest, highest, step (0: any); the lowest of a timed test is excluded
     "age": (0.0, 120.0, 0.0),
     "disease_duration": (0.0, 100.0, 0.0),
@@ -45,6 +45,7 @@ GROUPS = {  # words of each diagnosis group, compared without case, blanks, hyph
 }
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 COMMA_HINT = "; for numbers with a decimal comma give a file by --config: [clinical] decimal_comma = true"
+_SHEET_ERROR = re.compile(r"#(?:n/a|n/d|nv|[^\s#]+[!?])|#{2,}|err:\d{3}", re.IGNORECASE)  # in any language
 _COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 
 
@@ -82,7 +83,7 @@ class Reader:
 
     def is_missing(self, text: str | None) -> bool:
         """Whether a cell means "not known"."""
-        if text is None or _plain(text) in self.missing:
+        if text is None or _plain(text) in self.missing or is_sheet_error(text):
             return True
         return bool(self.missing_numbers and _NUMBER.fullmatch(text)) and float(text) in self.missing_numbers
 
@@ -138,6 +139,17 @@ class Reader:
         if step and value % step:
             raise NotAValueError(f"is not a multiple of {step:g}")
         return value
+
+
+def is_sheet_error(text: str) -> bool:
+    """Whether a cell holds what a spreadsheet shows in place of a value that it could not compute.
+
+    Examples
+    --------
+    >>> [text for text in ("#N/A", "#DIV/0!", "#WERT!", "#NAME?", "Err:502", "###", "#1", "3!") if is_sheet_error(text)]
+    ['#N/A', '#DIV/0!', '#WERT!', '#NAME?', 'Err:502', '###']
+    """
+    return text[:1] in "#eE" and _SHEET_ERROR.fullmatch(text.strip()) is not None
 
 
 def date(text: str) -> str:

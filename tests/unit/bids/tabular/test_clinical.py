@@ -253,6 +253,43 @@ def test_broken_tables(tmp_path: Path, tables: Mapping[str, str], what: str) -> 
     assert what in problem(put(tmp_path, tables))
 
 
+def test_columns_without_a_name_are_told_once_and_left_out(tmp_path: Path) -> None:
+    visits = {f"sub-0{n}/sub-0{n}_sessions": "session_id,,edss\nses-1,,2" for n in (1, 2)}
+    data, made = together(
+        put(tmp_path, {**visits, "participants": "participant_id,age,,,\nsub-01,40,,n/a,\nsub-02,41"})
+    )
+    assert [note for note in data.notes if "name" in note] == [
+        "warning: participants.tsv: no name in the header, left out: column 3, 4, 5.",
+        "warning: */*_sessions.tsv: no name in the header, left out: column 2.",
+    ]
+    assert not data.unused
+    assert row(made, "sub-02", "ses-1")["edss"] == 2.0 and row(made, "sub-02", "ses-1")["age"] == 41.0
+    put(tmp_path, {"participants": "participant_id,age,,\nsub-01,40,,\nsub-02,41,,x"})
+    assert "participants.tsv: column 4 has no name. Give it a name, or delete it: row 3" in problem(tmp_path)
+
+
+def test_errors_of_a_spreadsheet_are_missing_and_told_once_a_column(tmp_path: Path) -> None:
+    people = "sub-01,#N/A,#REF!,#DIV/0!,#NAME?\nsub-02,#WERT!,RRMS,2,##\nsub-03,50,HC,Err:502,Bern"
+    visits = {f"sub-0{n}/sub-0{n}_sessions": "session_id,sdmt\nses-1,#VALUE!" for n in (1, 2)}
+    data, made = together(
+        put(tmp_path, {**visits, "participants": f"participant_id,age,diagnosis,edss,site\n{people}"})
+    )
+    assert [note for note in data.notes if "spreadsheet" in note] == [
+        f"warning: {where} with an error of a spreadsheet ({cell}) counted as missing. Correct the formulas, or leave "
+        "such cells empty."
+        for where, cell in (
+            ("participants.tsv: age: 2 cells", "'#N/A'"),
+            ("participants.tsv: diagnosis: 1 cell", "'#REF!'"),
+            ("participants.tsv: edss: 2 cells", "'#DIV/0!'"),
+            ("participants.tsv: site: 2 cells", "'#NAME?'"),
+            ("*/*_sessions.tsv: sdmt: 2 cells", "'#VALUE!'"),
+        )
+    ]
+    first, third = row(made, "sub-01", "ses-1"), row(made, "sub-03")
+    assert [first[name] for name in ("age", "diagnosis", "edss", "site", "sdmt")] == [None, "", None, "", None]
+    assert (third["age"], third["diagnosis"], third["edss"], third["site"]) == (50.0, "HC", None, "Bern")
+
+
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "participants.tsv").write_bytes("participant_id\tsite\nsub-01\tKöln\n".encode("latin-1"))
     assert "not UTF-8" in problem(tmp_path)
