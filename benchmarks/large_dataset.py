@@ -35,14 +35,24 @@ def dataset(root: Path, people: int) -> Path:
     (root / "dataset_description.json").write_text('{"Name": "many people", "BIDSVersion": "1.10.0"}')
     for number in range(people):
         if number % 10_000 == 0:  # ext4 gives a file 65 000 names at most
-            image = root.parent / f"{number}.nii.gz"
-            nib.save(nib.Nifti1Image(np.ones((20, 20, 20), np.uint8), np.eye(4)), image)
+            image = save(root.parent / f"{number}.nii.gz")
         for session in (1, 2):
             folder = root / f"sub-{number:05d}/ses-{session}/anat"
             folder.mkdir(parents=True)
             for suffix in ("T1w", "FLAIR"):
                 os.link(image, folder / f"sub-{number:05d}_ses-{session}_{suffix}.nii.gz")
     return root
+
+
+def save(path: Path) -> Path:
+    """An oblique image with both forms of geometry, and values that zlib does not shrink to nothing, as a scan has."""
+    voxels = np.random.default_rng(0).normal(300, 100, (64, 64, 64)).astype(np.int16)
+    turned = np.array([[0.8, -0.6, 0, -30], [0.6, 0.8, 0, -30], [0, 0, 1, -30], [0, 0, 0, 1]])
+    image = nib.Nifti1Image(voxels, turned)
+    image.set_sform(turned, 1)
+    image.set_qform(turned, 1)
+    nib.save(image, path)
+    return path
 
 
 def copies(demo: Path, root: Path, number: int) -> tuple[Path, Path]:

@@ -39,7 +39,7 @@ _TOO_LARGE = (
     "Where the image is smaller than that, its header is damaged: copy or convert it again. Otherwise resample it to "
     "voxels of 0.5 mm or more."
 )
-_HEAD_BYTES = 2**16  # what is read before a header is believed
+_FIRST_BYTES, _HEAD_BYTES = 2**12, 2**16  # what is read for a header, and where that does not hold it whole
 MORE_BYTES = 2**24  # what may follow the data: the tags of MGH files
 _GZIP_MAGIC = b"\x1f\x8b"
 _FINE = 8000  # steps that 16 bits must leave the bright parts of an image: a tenth or less of its noise
@@ -152,8 +152,12 @@ def shape_and_affine(path: Path) -> tuple[tuple[int, int, int], np.ndarray]:
         if not path.is_file():
             raise ImageError("This is not a file.", "Put the image itself there.")
         with path.open("rb") as file:
-            start = file.read(_HEAD_BYTES)
-            header, unchecked = read_header(_inflated_head(start), path)
+            start = file.read(_FIRST_BYTES)
+            head = _inflated_head(start)
+            if len(head) < _LONGEST_HEADER:
+                start += file.read(_HEAD_BYTES)
+                head = _inflated_head(start)
+            header, unchecked = read_header(head, path)
             end = data_end(header)  # colours, complex numbers, too many voxels are refused
             shape = _three_dimensions(header.get_data_shape())
             affine = geometry_from_header(unchecked, shape)[0]
@@ -187,17 +191,17 @@ def _damaged(what: str, error: Exception, path: Path) -> ImageError:
 
 
 def _inflated_head(start: bytes) -> bytes:
-    """The first bytes of a file, inflated where it is a gzip file: of as many members as hold a header."""
+    """The first bytes of a file; of a gzip file as many as the longest header has, of as many members as hold them."""
     if not start.startswith(_GZIP_MAGIC):
         return start
     head, at, view = b"", 0, memoryview(start)
     while len(head) < _LONGEST_HEADER and start.startswith(_GZIP_MAGIC, at):
         inflate, size = zlib.decompressobj(wbits=31), _PIECES[0]
-        while not inflate.eof and len(head) < _HEAD_BYTES:
+        while not inflate.eof and len(head) < _LONGEST_HEADER:
             piece = view[at : at + size]
             if not piece:
                 return head
-            head += inflate.decompress(piece, _HEAD_BYTES)
+            head += inflate.decompress(piece, _LONGEST_HEADER - len(head))
             at += len(piece) - len(inflate.unconsumed_tail) - len(inflate.unused_data)
             size = min(2 * size, _PIECES[1])
     return head

@@ -31,6 +31,8 @@ def years_of(bids_dir: Path, sessions: Iterable[Session], settings: Clinical, gr
         read = read_clinical(bids_dir, settings, people, own_columns(group), group.categorical)
     except ThalbidsError as error:
         return {}, f"the clinical tables cannot be used, so that changes have no rates: {error.problem}"
+    if not any("acq_time" in values for values in read.values.values()):
+        return {}, ""
     years: dict[str, dict[str, float]] = {}
     for row in visits(read, several).rows:
         person, label = str(row["participant_id"]), str(row["session_id"])

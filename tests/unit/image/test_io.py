@@ -486,6 +486,19 @@ def test_voxels_by_the_header(tmp_path):
         shape_and_affine(tmp_path / "two.nii")
 
 
+def test_a_header_behind_a_long_name_in_the_gzip_file_or_of_several_members_is_read_whole(tmp_path):
+    raw = world_image().to_bytes()
+    member = bytearray(gzip.compress(raw, mtime=0))
+    member[3] |= 8  # a file name follows the ten bytes that begin a member
+    named = bytes(member[:10]) + b"n" * 5000 + b"\0" + bytes(member[10:])
+    members = b"".join(gzip.compress(raw[at : at + 100]) for at in range(0, 600, 100)) + gzip.compress(raw[600:])
+    for content in (named, members, gzip.compress(b"") * 300 + bytes(gzip.compress(raw))):
+        (tmp_path / "a.nii.gz").write_bytes(content)
+        shape, affine = shape_and_affine(tmp_path / "a.nii.gz")
+        assert shape == world_image().shape
+        np.testing.assert_array_equal(affine, world_image().affine)
+
+
 def test_a_file_without_its_end_is_refused_by_its_length(tmp_path: Path) -> None:
     plain = nib.Nifti1Image(np.random.default_rng(1).random((20, 21, 22)), np.eye(4)).to_bytes()
     zipped = gzip.compress(plain)
