@@ -7,11 +7,14 @@ import numpy as np
 from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
 
 EVERY = 7  # voxels of which one is looked at for its value: a brain has hundreds of thousands
+BEYOND = 3  # slices above and below a mask in which one that holds more tells that the scan goes on
 STRAY = 0.001  # of a slice: so few voxels of another value do not make it one that was scanned
 
 
 def empty_slices(data: np.ndarray, inside: np.ndarray) -> int:
-    """How many slices of a mask hold one value, but for stray voxels, and lie between others of it that hold more.
+    """How many slices of a mask hold one value, but for stray voxels, and lie between others that hold more.
+
+    One at the end of the mask is lost, too, where the scan goes on behind it: within `BEYOND` slices.
 
     Parameters
     ----------
@@ -29,11 +32,13 @@ def empty_slices(data: np.ndarray, inside: np.ndarray) -> int:
     for axis in range(3):
         planes = np.moveaxis(data, axis, 0)
         through = np.flatnonzero((inside != 0).any(tuple(a for a in range(3) if a != axis)))
-        between = range(through[0], through[-1] + 1) if through.size else range(0)
-        empty = np.array([_one_value(planes[i]) for i in between], bool)
-        filled = np.flatnonzero(~empty)
-        if filled.size:
-            count += int(empty[filled[0] : filled[-1]].sum())
+        if not through.size:
+            continue
+        near = range(max(0, through[0] - BEYOND), min(len(planes), through[-1] + BEYOND + 1))
+        filled = [i for i in near if not _one_value(planes[i])]
+        if filled:
+            between = range(max(filled[0], through[0]), min(filled[-1], through[-1]) + 1)
+            count += len(set(between) - set(filled))
     return count
 
 

@@ -42,6 +42,7 @@ _TOO_LARGE = (
 _FIRST_BYTES, _HEAD_BYTES = 2**12, 2**16  # what is read for a header, and where that does not hold it whole
 MORE_BYTES = 2**24  # what may follow the data: the tags of MGH files
 _GZIP_MAGIC = b"\x1f\x8b"
+_BLOCK_GZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")  # SAM specification, 4.1.2
 _FINE = 8000  # steps that 16 bits must leave the bright parts of an image: a tenth or less of its noise
 _GZIP_LEVEL = 3
 _BLOCK = 16  # voxels along x and z that are copied at once
@@ -173,12 +174,16 @@ def shape_and_affine(path: Path) -> tuple[tuple[int, int, int], np.ndarray]:
 def _ends_whole(file: BinaryIO, end: int, *, zipped: bool) -> bool:
     """Whether the length of a file, or that which the last bytes of a gzip file tell, fits data of `end` bytes.
 
-    Sound files of several members, and those with bytes behind the compressed data, do not: only reading tells of them.
+    A block gzip file ends with a block of its own. Other sound files of several members, and those with bytes behind
+    the compressed data, do not: only reading tells of them.
     """
     length = file.seek(0, os.SEEK_END)
     if zipped:
-        file.seek(max(0, length - 4))
-        length = int.from_bytes(file.read(4), "little")
+        file.seek(max(0, length - len(_BLOCK_GZIP_END)))
+        last = file.read()
+        if last == _BLOCK_GZIP_END:
+            return True
+        length = int.from_bytes(last[-4:], "little")
         return end <= length <= end + MORE_BYTES
     return length >= end
 

@@ -247,6 +247,8 @@ def peak(
 ) -> Peak:
     """Measure the peak of the mutual information, with linear interpolation, at evenly spaced voxels of the mask."""
     index = _sampled(np.asanyarray(mask.dataobj) != 0)
+    if not len(index):
+        return Peak(math.nan, math.nan)
     reference = np.asarray(fixed.dataobj)[tuple(index.T)]
     data = moving.get_fdata(dtype=np.float32)
     centre = (fixed.affine @ [*index.mean(axis=0), 1.0])[:3]

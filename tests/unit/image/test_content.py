@@ -34,6 +34,21 @@ def test_a_stray_voxel_does_not_hide_a_lost_slice(axis: int) -> None:
     assert empty_slices(data, brain) == 0
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("lost", "count"),
+    [([5], 1), ([25], 1), ([4, 5, 6], 2), ([2, 3], 0), ([0, 1, 2, 3, 4, 5], 0), ([2, 3, 4, 5, 6], 0)],
+)
+def test_a_slice_that_is_lost_where_the_brain_begins_is_told_from_the_edge_of_the_scan(
+    axis: int, lost: list[int], count: int
+) -> None:
+    """The brain lies in slices 5 to 25 (the ball's poles), noise in all others."""
+    data, brain = head()
+    data = data + np.random.default_rng(2).uniform(1, 5, data.shape)
+    data[(slice(None),) * axis + (lost,)] = 0
+    assert empty_slices(data, brain) == count
+
+
 def test_a_head_at_the_edge_of_what_was_scanned_lacks_no_slice() -> None:
     data, brain = head()
     data[..., 20:] = 0  # padding that the brain mask runs into

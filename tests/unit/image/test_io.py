@@ -528,6 +528,19 @@ def test_a_sound_file_is_not_read_for_its_length(tmp_path: Path, monkeypatch: py
         assert shape_and_affine(tmp_path / name)[0] == data.shape
 
 
+def test_a_block_gzip_file_is_not_read_for_its_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, end = world_image().to_bytes(), bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+    path, content = tmp_path / "x.nii.gz", gzip.compress(raw[:900]) + gzip.compress(raw[900:]) + end
+    assert gzip.decompress(end) == b""
+    path.write_bytes(content[:-1])
+    with pytest.raises(ImageError, match="cut off"):
+        shape_and_affine(path)
+    path.write_bytes(content)
+    np.testing.assert_array_equal(load_image(path).get_fdata(), world_image().get_fdata())
+    monkeypatch.setattr("thalbids.image.io._read", lambda path: pytest.fail(f"{path} was read"))
+    assert shape_and_affine(path)[0] == world_image().shape
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32])
 def test_the_order_in_memory_changes_no_byte_and_no_voxel(tmp_path, kind):
     data = np.random.default_rng(3).integers(0, 200, (37, 18, 40)).astype(kind)  # no whole number of blocks

@@ -172,6 +172,8 @@ def test_peaks_of_known_images():
     ):
         around = peak(outside, T1W, MASK, np.eye(4))
         assert np.isnan(around.sharpness) and np.isnan(around.gain)
+    around = peak(FLAIR, T1W, _image(np.zeros(SHAPE)), np.eye(4))
+    assert np.isnan(around.sharpness) and np.isnan(around.gain)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

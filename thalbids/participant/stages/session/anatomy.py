@@ -57,7 +57,7 @@ def add_steps(plan: SessionPlan) -> None:
             weights=_weights(),
         ),
         memory_gb=plan.memory(1.5),
-        version=13,  # stray voxels in padding and in lost slices
+        version=14,  # the geometry that the file can hold; lost slices at the ends of the brain
     )
     plan.segmentable[plan.reference] = plan.t1w
 
@@ -66,6 +66,11 @@ def _weights() -> str:
     from thalbids.methods.synthal import weights_checksum
 
     return weights_checksum()
+
+
+def as_stored(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """The image with the geometry that a NIfTI file can hold: what is found on it is found again on the file."""
+    return nib.Nifti1Image(image.dataobj, np.asarray(image.affine, np.float32).astype(np.float64))
 
 
 @recorded_as("thalbids.pipeline.steps.anatomy")
@@ -84,6 +89,7 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: AnatomyParams, upstream: U
     if offset:
         t1w = nib.Nifti1Image(np.asarray(t1w.dataobj) - np.float32(offset), t1w.affine)
         notes.append(f"All values were counted from {offset:g}; it was taken off.")
+    t1w = as_stored(t1w)
     boxes: dict[bytes, OrientedBox] = {}
     try:
         head = head_of(t1w, params.precision, boxes)

@@ -80,7 +80,7 @@ def add_steps(plan: SessionPlan, name: str) -> None:
         needs=tuple(dict.fromkeys((plan.anatomy, plan.brain_step, *before))),
         record=record_of(plan, name),
         memory_gb=plan.memory(1.5),
-        version=10,  # stray voxels in padding and in lost slices
+        version=11,  # lost slices at the ends of the brain
     )
     plan.segmentable[name] = target
 

@@ -11,8 +11,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.conftest import affine_of
+from tests.conftest import affine_of, rotation_matrix
 from thalbids.errors import ImageError
+from thalbids.image.io import load_image
+from thalbids.image.orientation import to_ras
 from thalbids.inference.synthal import OrientedBox
 from thalbids.methods import synthal
 from thalbids.participant.stages.session.anatomy import CUT_OFF, LEFT_BY_STRIPPING, AnatomyParams, anatomy
@@ -21,13 +23,15 @@ SHAPE = (10, 12, 14)
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, told: object = None, **seen: Any) -> dict[str, Any]:
-    affine = affine_of("LPS", SHAPE)
+    affine = seen.pop("affine", affine_of("LPS", SHAPE))
+    looked = seen.pop("looked", [])
     nib.save(nib.Nifti1Image(np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE), affine), folder / "raw.nii.gz")
     head = {"centre": np.array([1.0, 2.0, 3.0]), "brain": np.ones(SHAPE, np.uint8), "stripped": False, "cut_off": False,
             "icv_mm3": 1.5e6, "places": {}, "cut_mm2": 0.0, "tilt": 4.0}  # fmt: skip
     at_rest = seen.pop("at_rest", True)
 
-    def head_of(image: object, precision: str, boxes: dict[bytes, OrientedBox]) -> SimpleNamespace:
+    def head_of(image: nib.Nifti1Image, precision: str, boxes: dict[bytes, OrientedBox]) -> SimpleNamespace:
+        looked.append(image.affine)
         boxes[np.array([1.0, 2.0, 3.0]).tobytes()] = OrientedBox(np.array([1.5, 2.5, 1 / 3]), settled=at_rest)
         return SimpleNamespace(**(head | seen))
 
@@ -44,6 +48,14 @@ def test_axes_are_put_in_order_without_resampling(tmp_path: Path, monkeypatch: p
     np.testing.assert_array_equal(np.asarray(made.dataobj), np.asarray(raw.dataobj)[::-1, ::-1])
     assert told["T1w"]["ThalamiCentreMm"] == [1.0, 2.0, 3.0] and told["T1w"]["IntracranialVolumeMm3"] == 1.5e6
     assert told["T1w"]["SkullStripped"] is False and told["brain"]["Type"] == "Brain"
+
+
+def test_the_head_is_looked_at_where_the_saved_image_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oblique axes that are turned round end at an offset that is no float32, which is what a file holds."""
+    looked: list[np.ndarray] = []
+    run(tmp_path, monkeypatch, affine=rotation_matrix(12, -9, 17) @ affine_of("LPS", SHAPE), looked=looked)
+    assert np.array_equal(looked[0], load_image(tmp_path / "t1w.nii.gz").affine)
+    assert not np.array_equal(looked[0], to_ras(load_image(tmp_path / "raw.nii.gz"))[0].affine)
 
 
 def test_the_box_that_came_to_rest_is_told_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
