@@ -50,6 +50,19 @@ STATUS = {
         },
     )
 }
+PAIR_STATUS = {
+    "status": column(
+        "Status",
+        "Whether a change between the two visits may be taken.",
+        Levels={
+            "ok": "It may",
+            "missing": "A visit has no volume",
+            "failed": "The method gave no usable volume of a visit",
+            "excluded": "A volume, or the pair of visits, did not pass the quality control of the participant level, "
+            "or was excluded by a rater",
+        },
+    )
+}
 PAIR = {
     "session_id_baseline": column("Baseline session", "Label of the earlier session with ses-."),
     "session_id_followup": column("Follow-up session", "Label of the later session with ses-."),

@@ -1,27 +1,119 @@
-"""Which pairs of visits can be compared: what the quality control of the sessions tells of their acquisition."""
+"""Which pairs of visits can be compared: what the quality control of the sessions tells of their acquisition, and which
+pairs the participant level excluded.
+"""
 
 from __future__ import annotations
 
 import functools
+from collections import Counter
+from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
+from thalbids.errors import some
 from thalbids.group.cohort import Cohort, visit_pairs
 from thalbids.qc.visits import acquired, pair_remarks
 
 KEYS = ["participant_id", "session_id_baseline", "session_id_followup"]
 YES, NO, UNKNOWN = "yes", "no", ""
+OK, EXCLUDED = "ok", "excluded"
+NAMED = 10  # pairs of a note
+Visits = tuple[str, frozenset[str]]  # a person and two sessions, in either order
 
 
 @functools.lru_cache(maxsize=8)
 def pairs(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
-    """One row per pair of visits: participant, sessions, ``comparable`` (yes, no, "" when unknown), ``remark``."""
+    """One row per pair of visits: participant, sessions, ``comparable`` (yes, no, "" when unknown), ``remark``, and
+    ``status``: ok, or excluded by the participant level.
+    """
     rows = []
-    known = cohort.documents
+    known, out = cohort.documents, _excluded(cohort)
     for person, first, later in visit_pairs(cohort, pair)[KEYS].itertuples(index=False, name=None):
         both = known.get((person, first)), known.get((person, later))
         told = [document for document in both if document is not None and acquired(document)]
-        remarks = pair_remarks(*told) if len(told) == 2 else []
-        comparable = UNKNOWN if len(told) < 2 else NO if remarks else YES
-        rows.append([person, first, later, comparable, "; ".join(remarks)])
-    return pd.DataFrame(rows, columns=[*KEYS, "comparable", "remark"], dtype=object)
+        why = next(iter(out.get((person, frozenset((first, later))), {}).values()), "")
+        remarks = [*filter(None, [why]), *(pair_remarks(*told) if len(told) == 2 else [])]
+        comparable = NO if remarks else UNKNOWN if len(told) < 2 else YES
+        rows.append([person, first, later, comparable, "; ".join(remarks), EXCLUDED if why else OK])
+    return pd.DataFrame(rows, columns=[*KEYS, "comparable", "remark", "status"], dtype=object)
+
+
+@functools.lru_cache(maxsize=4)
+def _excluded(cohort: Cohort) -> dict[Visits, dict[str, str]]:
+    """The pairs of visits that the participant level excluded: for each method the reason."""
+    reasons: dict[Visits, dict[str, str]] = {}
+    known = cohort.excluded_pairs
+    for person, first, later, method, reason in (
+        () if known is None else known[[*KEYS, "method", "reason"]].itertuples(index=False, name=None)
+    ):
+        reasons.setdefault((person, frozenset((first, later))), {})[method] = reason or "no reason given"
+    return reasons
+
+
+def excluded(cohort: Cohort, visits: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """Why the difference of these volumes must not be taken ("" where it may): a row per pair of visits, a column per
+    method.
+    """
+    known = _excluded(cohort)
+    told = [known.get((person, frozenset(ends)), {}) for person, *ends in visits[KEYS].itertuples(index=False)]
+    return pd.DataFrame({name: [of.get(name, "") for of in told] for name in methods}, visits.index, dtype=object)
+
+
+def in_one_course(cohort: Cohort, rows: pd.DataFrame) -> np.ndarray:
+    """Which volumes (participant_id, session_id, method) may stand in one course of a person: no two of them are of an
+    excluded pair, and the visit that makes more such pairs than others is the one to leave out.
+    """
+    known = _excluded(cohort)
+    good = np.ones(len(rows), dtype=bool)
+    order = cohort.visits.set_index(["participant_id", "session_id"])["order"].to_dict() if known else {}
+    count = Counter((person, session) for person, ends in known for session in ends)
+    of_person = rows.reset_index(drop=True)
+    of_person = of_person[of_person["participant_id"].isin({person for person, _ in known})]
+    for (person, method), part in of_person.groupby(["participant_id", "method"], sort=False):
+        course: list[str] = []
+        visits = {session: (count[person, session], order[person, session]) for session in part["session_id"]}
+        for place, session in sorted(part["session_id"].items(), key=lambda one: visits[one[1]]):
+            if any(method in known.get((person, frozenset((other, session))), {}) for other in course):
+                good[place] = False
+            else:
+                course.append(session)
+    return good
+
+
+def without_excluded(cohort: Cohort, repeats: pd.DataFrame) -> pd.DataFrame:
+    """Repeated scans, where a rescan that makes an excluded pair with the scan that it repeats is excluded."""
+    known = _excluded(cohort)
+    repeats = repeats.copy()
+    scans = repeats.loc[repeats["status"] == OK, ["participant_id", "session_id", "entities", "method"]]
+    for place, person, session, scan, method in scans.itertuples(name=None):
+        why = known.get((person, frozenset((session, scan))), {}).get(method)
+        if why:
+            repeats.loc[place, ["status", "reason"]] = [EXCLUDED, why]
+    return repeats
+
+
+def whole_brain(cohort: Cohort) -> pd.DataFrame:
+    """The whole-brain changes of a cohort; that of an excluded pair of visits is excluded."""
+    known, pbvc = _excluded(cohort), cohort.pbvc.copy()
+    for place, person, *ends in pbvc.loc[pbvc["status"] == OK, KEYS].itertuples(name=None):
+        if why := known.get((person, frozenset(ends))):
+            pbvc.loc[place, ["status", "reason"]] = [EXCLUDED, next(iter(why.values()))]
+    return pbvc
+
+
+def notes(cohort: Cohort) -> list[str]:
+    """A warning about the pairs of visits, or of a scan and its rescan, that take no part in change."""
+    scans = [(cohort.volumes, "session_id"), (cohort.repeats, "entities")]
+    there = {key for frame, name in scans for key in zip(frame["participant_id"], frame[name], strict=True)}
+    named = [
+        f"{person} {' to '.join(sorted(ends))}"
+        for person, ends in _excluded(cohort)
+        if all((person, session) in there for session in ends)
+    ]
+    if not named:
+        return []
+    takes = "1 pair of visits takes" if len(named) == 1 else f"{len(named)} pairs of visits take"
+    them = "it" if len(named) == 1 else "them"
+    text = f"{takes} no part in change, as participant excluded {them}: {some(named, NAMED)}"
+    return [f"warning: {text}. The person's table of change (desc-change_morph.tsv) says why."]

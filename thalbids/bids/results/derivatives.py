@@ -213,14 +213,15 @@ def read_pbvc(root: Path, participants: Collection[str] = ()) -> tuple[list[dict
 
 
 def read_changes(root: Path, participants: Collection[str] = ()) -> tuple[list[dict[str, Any]], list[str]]:
-    """The rows by registration of every ``sub-X/anat/sub-X_desc-change_morph.tsv``, with the columns ``CHANGES``, and
-    notes; a row without a number that can be used is not ok.
+    """Of every ``sub-X/anat/sub-X_desc-change_morph.tsv`` the rows by registration, and those of differences of volumes
+    that are there but must not be used, as the pair of visits is excluded; with the columns ``CHANGES``, and notes. A
+    row by registration without a number that can be used is not ok.
     """
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     for subject, path in tables_of_people(root, CHANGE, participants):
         for row in _table(path, CHANGES[1:], notes):
-            if row["measure"] != "registration" or not row["method"]:
+            if not row["method"] or not (row["measure"] == "registration" or _excluded_pair(row)):
                 continue
             cells = {name: row[name] for name in CHANGES[1:]}
             change: dict[str, Any] = {
@@ -233,6 +234,12 @@ def read_changes(root: Path, participants: Collection[str] = ()) -> tuple[list[d
                 change |= {"status": "failed", "reason": "the change is no number above -100 %"}
             rows.append({"participant_id": subject} | change)
     return rows, notes
+
+
+def _excluded_pair(row: Mapping[str, str | None]) -> bool:
+    """Whether both visits have a volume and their difference is excluded: for the pair, not for a mask."""
+    there = not math.isnan(number(row["delta_percent"]))
+    return row["measure"] == "volume_difference" and row["status"] == "excluded" and there
 
 
 def read_pbvc_table(path: Path, participants: Collection[str] = ()) -> list[dict[str, Any]]:

@@ -238,8 +238,8 @@ CHANGE_MORPH: dict[str, Column] = {
     },
     "comparable": {
         "LongName": "Comparable",
-        "Description": "Whether the quality control of both visits finds no reason against the comparison; n/a when "
-        "one of them has none, or no image.",
+        "Description": "Whether the quality control of both visits, and the alignment of their images, find no reason "
+        "against the comparison; n/a when a visit has no quality control, or no image.",
         "Levels": {"yes": "Nothing was found", "no": "See flags and remark"},
     },
     "flags": {

@@ -33,9 +33,11 @@ from thalbids.bids.tabular.given_tables import check_tables
 from thalbids.bids.tabular.near_labels import partners, told
 from thalbids.bids.tabular.own import VISIT_COLUMNS, own_columns
 from thalbids.errors import NoInputError, UsageError, some
+from thalbids.group import comparability
 from thalbids.group.cohort import PBVC_COLUMNS, VOLUME_COLUMNS, Cohort, check_pair
 from thalbids.group.intake import failed, rescans, scanners, trust
 from thalbids.group.modelling import sites
+from thalbids.group.modelling.registered import DIFFERENCE, REGISTRATION
 from thalbids.raters import summary
 from thalbids.settings import Settings, unknown_name
 
@@ -213,7 +215,8 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     )
     pbvc_notes += _backwards(pbvc, visit_frame)
     changes, change_notes = read_changes(out_dir, inputs.participant_label)
-    changes = [row | _edited(row, edited[0]) for row in changes]
+    excluded_pairs = [row for row in changes if row["measure"] == DIFFERENCE]
+    changes = [row | _edited(row, edited[0]) for row in changes if row["measure"] == REGISTRATION]
     cohort = Cohort(
         volumes=volumes, visits=visit_frame, pbvc=pbvc, settings=settings, bids_dir=bids_dir, out_dir=out_dir,
         repeats=frame_of(read.repeats, (*VOLUME_COLUMNS, "entities")).drop(columns=["icv_ml", "icv_source"]),
@@ -223,6 +226,7 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         columns_found=clinical.found, columns_unused=clinical.unused, lost=lost,
         pressing=pressing, documents=documents, icv=icv_found,
         changes=frame_of(changes, CHANGES, ("measure", "comparable", "remark")),
+        excluded_pairs=frame_of(excluded_pairs, CHANGES, ("measure", "comparable", "remark")),
     )  # fmt: skip
     for name in settings.group.sample_methods:
         if name not in cohort.model_methods:
@@ -236,7 +240,11 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
     if left_out:
         cohort = with_exclusions(cohort, frame_of(left_out, tuple(cohort.exclusions.columns)))
     cohort = scanners.named(one_day(rescans.apart(cohort), clinical))
-    return replace(cohort, notes=[*cohort.notes, *sites.notes(cohort)])
+    pairs_out = comparability.notes(cohort)
+    return replace(
+        cohort, pbvc=comparability.whole_brain(cohort), notes=[*cohort.notes, *pairs_out, *sites.notes(cohort)],
+        pressing=[*cohort.pressing, *pairs_out],
+    )  # fmt: skip
 
 
 def one_day(cohort: Cohort, clinical: ClinicalData) -> Cohort:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from thalbids.bids.tabular.near_labels import with_prefix
 from thalbids.errors import UsageError
+from thalbids.group import comparability
 from thalbids.group.cohort import Cohort
 
 _KEYS = ["participant_id", "session_id"]
@@ -32,7 +33,7 @@ def apart(cohort: Cohort) -> Cohort:
         if first == rescan or (person, first) not in known or (person, first) in pairs:
             problem = f"{person} {rescan} is marked as a rescan of {first}, which is no other visit of this person."
             raise UsageError(problem, "Name a session that is no rescan (column rescan_of, setting checks.rescans).")
-    repeats = _repeats(cohort, pairs)
+    repeats = comparability.without_excluded(cohort, _repeats(cohort, pairs))
     keep = _unmarked(cohort.visits, pairs)
     visits = cohort.visits[keep].reset_index(drop=True)
     visits["order"] = (visits.groupby("participant_id")["order"].rank(method="first") - 1).astype("int64")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from thalbids.group import comparability
 from thalbids.group.cohort import Cohort, visit_pairs
 from thalbids.group.cohort import baseline as baseline_visits
 from thalbids.group.statistics.fits.fit import z_score
@@ -95,7 +96,8 @@ def pairs(cohort: Cohort, pair: str = "first:last", which: str = "") -> Sample:
     before, after = (
         _volumes(cohort, table["participant_id"], table[f"session_id_{when}"]) for when in ("baseline", "followup")
     )
-    volumes = {name: difference(before[name], after[name]) for name in MEASURES}
+    without = comparability.excluded(cohort, table, cohort.methods) != ""
+    volumes = {name: difference(before[name], after[name]).mask(without) for name in MEASURES}
     return _chosen(cohort, table, volumes, which)
 
 

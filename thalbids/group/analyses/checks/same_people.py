@@ -122,7 +122,7 @@ def other_sample(cohort: Cohort, other: str) -> tuple[Rows, list[str]]:
         *(_samples(cohort, which) for which in (other, "common", "available")), strict=True
     ):
         some = available.volumes["total"][list(of_measure.compared)].notna().any(axis=1).sum()
-        if len(common.table) == len(available.table) or not of_measure.compared:
+        if len(common.table) == len(available.table) or not some:
             continue
         by = "" if of_measure is cohort else " by registration"
         what = "people" if not pair else f"pairs of sessions ({pair})"

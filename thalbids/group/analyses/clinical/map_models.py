@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from thalbids.bids.tabular.tables import Column, Table, column, table
+from thalbids.group import comparability
 from thalbids.group.analyses.clinical import crosssectional, longitudinal, ordinal
 from thalbids.group.analyses.clinical.longitudinal import LONGITUDINAL
 from thalbids.group.analyses.clinical.ordinal import ORDINAL
@@ -103,7 +104,8 @@ def change_of(cohort: Cohort, name: str, pair: str) -> Sample:
     before, after = (
         wide(cohort, name, *_keys(sample.table, f"session_id_{when}")) for when in ("baseline", "followup")
     )
-    return Sample(sample.table, {name: difference(before, after)})
+    without = comparability.excluded(cohort, sample.table, cohort.methods) != ""
+    return Sample(sample.table, {name: difference(before, after).mask(without)})
 
 
 def _keys(frame: pd.DataFrame, session: str) -> tuple[Any, Any]:

@@ -15,6 +15,7 @@ from thalbids.group.analyses.over_time import comparability
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort, baseline
 from thalbids.group.columns import STATUS
+from thalbids.group.comparability import excluded
 from thalbids.group.modelling.registered import by_registration
 
 _KEYS = ["participant_id", "session_id"]
@@ -102,7 +103,9 @@ def _volumes(cohort: Cohort, frame: pd.DataFrame, first: pd.Series, later: np.nd
         for word, name in (("ml", "volume_ml"), ("left_ml", "volume_left_ml"), ("right_ml", "volume_right_ml"))
     }
     before = np.where(began & later, start["volume_ml"].to_numpy(dtype=np.float64), np.nan)
-    change = columns[f"{method}_ml"] - before
+    ends = {"session_id_baseline": first.to_numpy(), "session_id_followup": frame["session_id"]}
+    without = excluded(cohort, frame[["participant_id"]].assign(**ends), [method])[method] != ""
+    change = np.where(without, np.nan, columns[f"{method}_ml"] - before)
     percent = 100 * change / np.where(before > 0, before, np.nan)
     columns |= {f"{method}_change_ml": change, f"{method}_change_percent": percent}
     status = pd.Series(here["status"].to_numpy(dtype=object)).fillna("")

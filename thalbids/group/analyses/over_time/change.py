@@ -15,7 +15,18 @@ from thalbids.bids.tabular.tables import PARTICIPANT, Column, Table, column, cou
 from thalbids.group import comparability
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort, visit_pairs
-from thalbids.group.columns import COMPARABLE, DIAGNOSIS, EXACT, METHOD, METHOD2, PAIR, REASON, SESSIONS, SPREAD
+from thalbids.group.columns import (
+    COMPARABLE,
+    DIAGNOSIS,
+    EXACT,
+    METHOD,
+    METHOD2,
+    PAIR,
+    PAIR_STATUS,
+    REASON,
+    SESSIONS,
+    SPREAD,
+)
 from thalbids.group.modelling.missing import ledger, missing_table
 from thalbids.group.modelling.registered import (
     CHANGE_MEASURE,
@@ -36,6 +47,7 @@ MEASURES = (
     "delta_left_percent_per_year", "delta_right_ml", "delta_right_percent", "delta_right_percent_per_year",
     "delta_asymmetry",
 )  # fmt: skip
+RANK = ("excluded", "failed", "missing")  # which status of two volumes is that of their change
 _SIDES = ("volume_ml", "volume_left_ml", "volume_right_ml")
 
 
@@ -73,6 +85,7 @@ CHANGE: dict[str, Column] = {
     **SESSIONS,
     **REASON,
     **COMPARABLE,
+    **PAIR_STATUS,
     **CHANGE_MEASURE,
 }
 
@@ -142,7 +155,8 @@ def tables(cohort: Cohort) -> list[Table]:
 def change(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
     """One row per pair of sessions and method: the columns of ``group_change``. Not to be changed.
 
-    A method without a usable volume at one of the two sessions has a row with NaN and the reason.
+    A method without a usable volume at one of the two sessions has a row with NaN and the reason; a pair that the
+    participant level excluded has volumes, but no change.
     """
     visits = visit_pairs(cohort, pair)[
         ["participant_id", "session_id_baseline", "session_id_followup", "interval_years", "diagnosis"]
@@ -154,10 +168,22 @@ def change(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
     for side in ("", "_left", "_right"):
         columns |= _differences(frame, side)
     columns |= _asymmetry(frame)
-    columns |= {"sessions": pair, "reason": _reasons(frame)}
+    columns |= {"sessions": pair}
     columns |= _comparable(cohort, frame, columns, pair)
     columns |= {"change_measure": [measure_of(method) for method in frame["method"]]}
-    return pd.DataFrame(columns).reindex(columns=list(CHANGE))
+    out = _pairs_out(cohort, frame)
+    columns |= {"reason": _reasons(frame, out), "status": _statuses(frame, out)}
+    changes = pd.DataFrame(columns).reindex(columns=list(CHANGE))
+    changes.loc[out != "", list(MEASURES)] = np.nan
+    return changes
+
+
+def _pairs_out(cohort: Cohort, frame: pd.DataFrame) -> np.ndarray:
+    """Why the participant level excluded the pair of visits of a row; "" where it did not."""
+    wide = comparability.excluded(cohort, frame, cohort.methods)
+    column = pd.Index(cohort.methods).get_indexer(frame["method"])
+    told: np.ndarray = wide.to_numpy(dtype=object)[np.arange(len(frame)), column]
+    return told
 
 
 @functools.lru_cache(maxsize=8)
@@ -278,6 +304,7 @@ def ledgers(cohort: Cohort) -> list[dict[str, Any]]:
             lost = {
                 "no volume at baseline": changes["volume_baseline_ml"].isna(),
                 "no volume at follow up": changes["volume_followup_ml"].isna(),
+                "pair excluded": changes["status"] == "excluded",
             }
             rows.append(ledger("change", "delta_ml", str(method), lost, sessions=pair))
             lost |= {"no interval": ~(changes["interval_years"] > 0)}
@@ -351,17 +378,27 @@ def _comparable(
     return {"comparable": [comparability.NO if parted else alike for alike, parted in known], "remark": remarks}
 
 
-def _reasons(frame: pd.DataFrame) -> list[str]:
-    """Why a row has no change, in words."""
+def _statuses(frame: pd.DataFrame, out: np.ndarray) -> list[str]:
+    """Whether there is a change that may be taken; of two statuses of volumes the first of ``RANK``."""
+    ends = zip(frame["status_baseline"].fillna("missing"), frame["status_followup"].fillna("missing"), strict=True)
+    statuses = (next((name for name in RANK if name in both), "ok") for both in ends)
+    return ["excluded" if why else status for why, status in zip(out, statuses, strict=True)]
+
+
+def _reasons(frame: pd.DataFrame, out: np.ndarray) -> list[str]:
+    """Why a row has no change, in words; ``out``: why the pair is excluded."""
     reasons = []
     columns = ["status_baseline", "reason_baseline", "status_followup", "reason_followup", "interval_years"]
-    for status1, reason1, status2, reason2, years in frame[columns].itertuples(index=False):
+    rows = zip(out, frame[columns].itertuples(index=False), strict=True)
+    for why, (status1, reason1, status2, reason2, years) in rows:
         parts = [
             f"{when}: {_words(status, reason)}"
             for when, status, reason in (("baseline", status1, reason1), ("follow-up", status2, reason2))
             if status != "ok"
         ]
-        if not parts and not years > 0:
+        if why:
+            parts = [_words("excluded", why), *parts]
+        elif not parts and not years > 0:
             parts = ["no interval: a session without a date" if years != years else "no interval: not after baseline"]
         reasons.append("; ".join(parts))
     return reasons
@@ -383,6 +420,8 @@ def section(tables: Tables) -> Section:
     section.add(descriptive.change(tables))
     if not section.figures:
         section.nothing = "No participant has volumes of the same method at two sessions."
+        if comparability.EXCLUDED in set(tables.get("comparability", ("status",))["status"]):
+            section.nothing = "No participant has two sessions with volumes of the same method that can be compared."
         return section
     summary = tables.get("change_summary", ("method", "diagnosis", "measure", "mean", "sd", "n"))
     text, doubtful = mean_change(tables)

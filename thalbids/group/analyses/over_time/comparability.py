@@ -14,7 +14,7 @@ from thalbids.group.analyses.clinical import longitudinal
 from thalbids.group.analyses.over_time import change
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
-from thalbids.group.columns import COMPARABLE, METHOD, PAIR, SENSITIVITY, SESSIONS, SPREAD
+from thalbids.group.columns import COMPARABLE, METHOD, PAIR, PAIR_STATUS, SENSITIVITY, SESSIONS, SPREAD
 from thalbids.group.modelling import models
 from thalbids.group.modelling.registered import CHANGE_MEASURE, with_measure
 from thalbids.group.modelling.samples import ALL
@@ -54,7 +54,7 @@ ACQUISITION: dict[str, Column] = {
     "contrast_agent": column("Contrast agent", "By the entity ce- or ContrastBolusIngredient; n/a when none is named."),
     "flags": column("Flags", "What was flagged of the image (rules of docs/qc.md)."),
 }
-COMPARABILITY: dict[str, Column] = {**PARTICIPANT, **PAIR, **COMPARABLE, **SESSIONS}
+COMPARABILITY: dict[str, Column] = {**PARTICIPANT, **PAIR, **COMPARABLE, **SESSIONS, **PAIR_STATUS}
 WHICH = {
     "pairs": column(
         "Pairs",
@@ -152,7 +152,7 @@ def models_without(cohort: Cohort) -> list[dict[str, Any]]:
             comparability.pairs(cohort, pair), on=comparability.KEYS, how="left"
         )
         flagged = (told["comparable"] == comparability.NO).to_numpy()
-        if flagged.any():
+        if (flagged & (told["status"] == comparability.OK).to_numpy()).any():  # an excluded pair is in no model anyway
             sample = sample.where(np.logical_not(flagged))
             rows += models.rows(longitudinal.plan(of_measure, WITHOUT), of_measure, sample, (ALL,), sessions=pair)
     return rows
@@ -186,10 +186,20 @@ def section(written: Tables) -> Section:
 
 def _pairs_of_the_page(page: Section, written: Tables) -> None:
     """What the page says of pairs of visits, with change in percent over all and over comparable pairs."""
-    visits = written.get("comparability", ("comparable", "remark"))
-    bad = rows_of(visits, comparable=comparability.NO) if len(visits) else visits
+    visits = written.get("comparability", ("comparable", "remark", "status"))
     if not len(visits):
         return
+    out = len(rows_of(visits, status=comparability.EXCLUDED))
+    if out:
+        are, them = ("is", "it") if out == 1 else ("are", "them")
+        page.says.append(
+            f"{out} of {counted(len(visits), 'pair')} of visits {are} excluded at the participant level: no change is "
+            f"taken of {them} ({written.file('comparability')})."
+        )
+    visits = rows_of(visits, status=comparability.OK)
+    if not len(visits):
+        return
+    bad = rows_of(visits, comparable=comparability.NO)
     page.says.append(f"{len(bad)} of {counted(len(visits), 'pair')} of visits differ in acquisition or are flagged.")
     if not len(bad):
         return

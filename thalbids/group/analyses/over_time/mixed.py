@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from thalbids.bids.tabular.tables import Column, Table, column, count, table
+from thalbids.group import comparability
 from thalbids.group.analysis import Analysis
 from thalbids.group.cohort import Cohort
 from thalbids.group.columns import FORMULA, METHOD, REASON, SUBSET
@@ -131,7 +132,7 @@ def _design(cohort: Cohort, rows: pd.DataFrame) -> Design:
 
 def frame(cohort: Cohort) -> pd.DataFrame:
     """Every usable volume with the years since the person's baseline, covariates of that session, and the site of the
-    scan itself.
+    scan itself; without those of visits that cannot be compared with the person's others, as participant says.
     """
     first = baseline(cohort).table
     keys = ["participant_id", "session_id"]
@@ -145,7 +146,7 @@ def frame(cohort: Cohort) -> pd.DataFrame:
     merged["years"] = merged["years"] - merged["start"]
     if any(measure_of(name) != DIFFERENCE for name in cohort.methods):  # a volume at the baseline alone is no change
         merged = merged[merged.groupby(["participant_id", "method"])["session_id"].transform("size") > 1]
-    return merged
+    return merged[comparability.in_one_course(cohort, merged)]
 
 
 VIEW = View(

@@ -158,10 +158,15 @@ def _first(inputs: Inputs, params: AlignmentParams) -> tuple[str | None, str, Pa
     return None
 
 
+def mirrored(record: Mapping[str, Any]) -> bool:
+    """Whether the image of a session is the mirror image of that of the first one, by the record of its alignment."""
+    return (record.get("Mirrored") or 0) >= SURELY_SAME
+
+
 def other_person(record: Mapping[str, Any]) -> str:
     """Why a session may show another person than the first one, by the record of its alignment; "" when it does not."""
     first = f"ses-{record['First']}"
-    if (record.get("Mirrored") or 0) >= SURELY_SAME:
+    if mirrored(record):
         return f"its image is the mirror image of that of {first}, or nearly so: were left and right exchanged?"
     if record["Chosen"] is None:
         return f"its image could not be brought to that of {first} ({record['Reason']}): is it the same person?"

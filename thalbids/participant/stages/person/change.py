@@ -67,7 +67,7 @@ class ChangeParams(Params):
 @dataclass(frozen=True)
 class VisitResults:
     """What is known of a visit: rows by method, the QC document, whether there is an image, why it does not lie on the
-    first one, and which files cannot be read.
+    first one and whether as its mirror image, and which files cannot be read.
     """
 
     visit: ChangeVisit
@@ -75,12 +75,25 @@ class VisitResults:
     document: Mapping[str, Any]
     image: bool
     apart: str
+    mirrored: bool
     faults: Mapping[str, str]
 
     @property
     def told(self) -> list[str]:
         """Why it may be another person, and which files cannot be read, for the reason of a row."""
         return [f"ses-{self.visit.session}: {words}" for words in (self.apart, *self.faults.values()) if words]
+
+    @property
+    def doubts(self) -> list[tuple[str, str]]:
+        """Rule and words that speak against every pair with this visit."""
+        if not self.apart:
+            return []
+        rule, words = (
+            ("visit_mirrored", "left and right may be exchanged")
+            if self.mirrored
+            else ("visit_person", "it may show another person")
+        )
+        return [(rule, f"ses-{self.visit.session}: {words}")]
 
 
 @dataclass(frozen=True)
@@ -128,7 +141,7 @@ def add_steps(subject: SubjectPlan) -> None:
         outputs={"table": table_of(subject)},
         params=ChangeParams(visits=visits, dictionary=CHANGE_MORPH),
         after=tuple(step.name for step in subject.all_steps),
-        version=11,  # what differs at the border is put down to other voxels, or to an agent that is named
+        version=12,  # a pair with a mirrored image, or with another person's, is not comparable
     )
 
 
@@ -190,8 +203,10 @@ def _seen(inputs: Inputs, visit: ChangeVisit) -> VisitResults:
     document = _readable(read_document, paths["qc"], "qc", faults) or {}
     record = _readable(read_alignment, paths["alignment"], "alignment", faults)
     apart = alignment.other_person(record) if record else ""
+    mirrored = record is not None and alignment.mirrored(record)
     image = there(inputs, f"{visit.session} image") is not None
-    return VisitResults(visit, {str(row["method"]): row for row in volumes}, document, image, apart, faults)
+    rows = {str(row["method"]): row for row in volumes}
+    return VisitResults(visit, rows, document, image, apart, mirrored, faults)
 
 
 def _readable(read: Callable[[Path], T], path: Path | None, what: str, faults: dict[str, str]) -> T | None:
@@ -372,18 +387,25 @@ def _volumes(row: Mapping[str, str | None]) -> dict[str, float]:
 
 
 def _flags(first: VisitResults, later: VisitResults, method: str) -> Row:
-    """What the quality control of both visits says against a comparison."""
-    if not all(seen.image and qc_visits.acquired(seen.document) for seen in (first, later)):
+    """What the quality control of both visits, and their alignment, say against a comparison."""
+    flags = [*first.doubts, *later.doubts]
+    known = all(seen.image and qc_visits.acquired(seen.document) for seen in (first, later))
+    if not known and not flags:
         return {}
+    flags += _quality(first, later, method) if known else []
+    rules = ", ".join(dict.fromkeys(rule for rule, _ in flags))
+    remark = "; ".join(dict.fromkeys(words for _, words in flags))
+    return {"comparable": "no" if flags else "yes", "flags": rules, "remark": remark}
+
+
+def _quality(first: VisitResults, later: VisitResults, method: str) -> list[tuple[str, str]]:
+    """What the quality control of both visits says against a comparison: (rule, words)."""
     flags = qc_visits.pair_flags(first.document, later.document)
     for seen in (first, later):
         for rule in qc_visits.distrusted_masks(seen.document).get(method, ()):
             flags.append((rule, f"ses-{seen.visit.session}: the mask must not be trusted"))
     balance = qc_visits.balance_remark(*(_asymmetry(seen.rows.get(method, {})) for seen in (first, later)))
-    flags += [("visit_asymmetry", balance)] if balance else []
-    rules = ", ".join(dict.fromkeys(rule for rule, _ in flags))
-    remark = "; ".join(dict.fromkeys(words for _, words in flags))
-    return {"comparable": "no" if flags else "yes", "flags": rules, "remark": remark}
+    return [*flags, ("visit_asymmetry", balance)] if balance else flags
 
 
 def _asymmetry(row: Mapping[str, str | None]) -> float | None:
@@ -401,7 +423,10 @@ def _whole_brain(row: Mapping[str, str | None], seen: Mapping[str, VisitResults]
     if visits[0] is not None and visits[1] is not None:
         years = _years(visits[0], visits[1])
     pbvc["interval_years"] = years
-    reasons = [row["reason"] or ""]
+    doubted = [visit for visit in visits if visit is not None and visit.apart]
+    reasons = [row["reason"] or "", *(f"ses-{visit.visit.session}: {visit.apart}" for visit in doubted)]
+    if doubted and row["status"] == "ok":
+        pbvc["status"] = "excluded"
     if not math.isnan(value):
         pbvc["delta_percent"] = value
         pbvc |= {"delta_percent_per_year": value / years} if years else {}

@@ -88,7 +88,7 @@ def test_a_pair(tmp_path: Path) -> None:
     person.visit("1", volume("synthalT1w", 16000.0), volume("first", 15000.0, None))
     person.visit("2", volume("synthalT1w", 15680.0), volume("first", 15300.0, None))
     own, other = person.rows()
-    assert own["session_id_baseline"], own["session_id_followup"] == ("ses-1", "ses-2")
+    assert (own["session_id_baseline"], own["session_id_followup"]) == ("ses-1", "ses-2")
     assert float(own["delta_percent"] or 0) == pytest.approx(-2.0)
     assert float(own["delta_percent_per_year"] or 0) == pytest.approx(-1.0)
     half = 1.959963984540054 * math.hypot(0.005, 0.005)
@@ -165,18 +165,35 @@ def test_another_reference_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("chosen", "correlation", "status"), [(None, None, "excluded"), ("ants", 0.35, "excluded"), ("ants", 0.9, "ok")]
-)
-def test_another_person(tmp_path: Path, chosen: str | None, correlation: float | None, status: str) -> None:
+    ("chosen", "correlation", "mirrored", "flag"),
+    [
+        (None, None, None, "visit_person"), ("ants", 0.35, None, "visit_person"), ("ants", 0.9, None, None),
+        (None, None, 0.95, "visit_mirrored"), ("ants", 0.7, 0.95, "visit_mirrored"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("judged", [True, False])  # whether the quality control tells how the images were acquired
+def test_another_person_or_a_mirror_image(
+    tmp_path: Path,
+    chosen: str | None,
+    correlation: float | None,
+    mirrored: float | None,
+    flag: str | None,
+    judged: bool,
+) -> None:
     person = Person(tmp_path)
-    first = person.visit("1", volume("synthalT1w", 16000.0))
-    second = person.visit("2", volume("synthalT1w", 14000.0))
+    more: dict[str, Any] = {} if judged else {"Images": {}}
+    first = person.visit("1", volume("synthalT1w", 16000.0), **more)
+    second = person.visit("2", volume("synthalT1w", 14000.0), **more)
     record = {"First": "1", "Chosen": chosen, "Correlation": correlation, "Reason": "below the cut-off"}
-    record |= {"Matrix": np.eye(4).tolist()}
+    record |= {"Matrix": np.eye(4).tolist(), "Mirrored": mirrored}
     alignment.path_of(second, first).write_text(json.dumps(record))
     (row,) = person.rows()
-    assert row["status"] == status
-    assert ("same person?" in str(row["reason"])) == (status == "excluded")
+    assert row["status"] == ("ok" if flag is None else "excluded")
+    assert ("same person?" in str(row["reason"])) == (flag == "visit_person")
+    assert ("left and right exchanged?" in str(row["reason"])) == (flag == "visit_mirrored")
+    assert row["comparable"] == ("no" if flag else "yes" if judged else None)
+    assert row["flags"] == flag
+    assert (row["remark"] is None) == (flag is None) and str(row["remark"]).startswith("ses-2: ") == (flag is not None)
     assert float(row["delta_percent"] or 0) == pytest.approx(-12.5)
 
 
@@ -205,6 +222,22 @@ def test_whole_brain_change_is_a_row(tmp_path: Path) -> None:
     row = person.rows()[-1]
     assert (row["method"], row["measure"], row["volume_baseline_ml"]) == ("siena", "pbvc", None)
     assert float(row["delta_percent_per_year"] or 0) == pytest.approx(-0.8)
+    assert row["status"] == "ok"
+
+
+def test_whole_brain_change_of_a_mirror_image_is_excluded(tmp_path: Path) -> None:
+    person = Person(tmp_path, {"1": 0.0, "2": 0.5})
+    first = person.visit("1", volume("synthalT1w", 16000.0))
+    second = person.visit("2", volume("synthalT1w", 16000.0))
+    record = {"First": "1", "Chosen": None, "Correlation": None, "Reason": "", "Matrix": None, "Mirrored": 0.95}
+    alignment.path_of(second, first).write_text(json.dumps(record))
+    pair = {"session_id_baseline": "ses-1", "session_id_followup": "ses-2"}
+    write_table(
+        siena.table_of(person.subject), [pair | {"pbvc": -0.4, "source": "siena", "status": "ok"}], SIENA_COLUMNS
+    )
+    row = person.rows()[-1]
+    assert (row["measure"], row["status"]) == ("pbvc", "excluded")
+    assert str(row["reason"]).startswith("ses-2: its image is the mirror image of that of ses-1")
 
 
 def test_a_second_run_does_nothing_until_a_date_or_a_volume_changes(tmp_path: Path) -> None:

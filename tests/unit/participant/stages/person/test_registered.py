@@ -125,7 +125,9 @@ def test_what_one_visit_alone_shows_speaks_against_the_pair(tmp_path: Path) -> N
 
 def test_voxels_of_two_sizes_are_not_taken_for_an_unnamed_agent() -> None:
     """Thick slices at one visit differ at the border anyway, and so does an agent that the sidecar names."""
-    visit = VisitResults(ChangeVisit("1", 0.0, ""), {"synthalT1w": volume("synthalT1w", 16000.0)}, {}, True, "", {})
+    visit = VisitResults(
+        ChangeVisit("1", 0.0, ""), {"synthalT1w": volume("synthalT1w", 16000.0)}, {}, True, "", False, {}
+    )
     measured = {"LogBoth": 0.0, "LogLeft": 0.0, "LogRight": 0.0, "OddShare": 0.03, "NoiseSd": 0.001}
     volumes = {
         "method": "synthalT1w",
