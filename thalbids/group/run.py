@@ -10,6 +10,7 @@ from typing import Any
 from thalbids.bids.results.outputs import check_output
 from thalbids.bids.tabular.clinical import ClinicalError
 from thalbids.bids.tabular.tables import Table
+from thalbids.engine.disk import check_writable
 from thalbids.errors import NoInputError, ThalbidsError, without_folders
 from thalbids.files import write_text
 from thalbids.group import plan
@@ -64,7 +65,8 @@ def group(
     cohort, harmonised = harmonise.prepared(read)
     if dry_run:
         ledgers = [item.ledgers for item in ANALYSES if item.ledgers is not None]
-        print(describe(cohort, [row for ledgers_of in ledgers for row in ledgers_of(cohort)]))
+        print(describe(cohort, [row for ledgers_of in ledgers for row in ledgers_of(cohort)]), flush=True)
+        check_writable(out_dir)
         return 1 if cohort.lost else 0
     begin(out_dir)
     tables, problems = run_analyses(cohort, ANALYSES)

@@ -15,7 +15,7 @@ from tests.cohort import CHANGE, METHODS, morph_path, morph_row, write_cohort, w
 from tests.unit.group.small import cohort_of, morph
 from thalbids.bids.tabular.tables import Table
 from thalbids.cli.main import main
-from thalbids.errors import NoInputError
+from thalbids.errors import NoInputError, OutputError
 from thalbids.group import reporting, run
 from thalbids.group.analyses.description import volumes
 from thalbids.group.analysis import Analysis
@@ -75,6 +75,16 @@ def test_known_change_comes_back(tmp_path: Path) -> None:
     rrms = summary["synthalT1w", "RRMS", "delta_percent_per_year"]
     assert int(rrms["n"]) == (truth.diagnosis == "RRMS").sum()
     assert abs(float(rrms["mean"]) - CHANGE["RRMS"]) < 0.5
+
+
+def test_dry_run_says_that_the_output_folder_may_not_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, out, _ = write_cohort(tmp_path, 3)
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != out)
+    assert main([str(raw), str(out), "group", "--dry-run"]) == OutputError.exit_code
+    told = capsys.readouterr()
+    assert "Participants with a usable volume: 3" in told.out and "may not write" in told.err
 
 
 @pytest.mark.parametrize("dry", [True, False])

@@ -100,6 +100,7 @@ THALAMUS_MORPH: dict[str, Column] = {
     },
 }
 
+STRIPPED_NOTE = "the scan is skull-stripped: what the stripping removed inside the skull is not counted"  # note below
 ICV_MORPH: dict[str, Column] = {
     "source": {
         "LongName": "Source",

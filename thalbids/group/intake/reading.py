@@ -27,6 +27,7 @@ from thalbids.bids.results.derivatives import (
     read_pbvc_table,
     read_volumes,
 )
+from thalbids.bids.results.dictionaries import STRIPPED_NOTE
 from thalbids.bids.results.removed import removal_note, removed
 from thalbids.bids.tabular.clinical import ClinicalData, impossible, read_clinical, visits
 from thalbids.bids.tabular.given_tables import check_tables
@@ -117,13 +118,12 @@ def icv_frame(rows: Sequence[dict[str, Any]], wanted: str, notes: list[str]) -> 
 
 
 def _two_kinds(told: pd.Series) -> list[str]:
-    """A warning where some intracranial volumes of one source are of another kind than the others, by their notes."""
-    return [
-        f"warning: {count} of {len(told)} intracranial volumes are of another kind than the others ({note}): models "
-        "that adjust for them take the difference for the size of the head."
-        for note, count in Counter(told[told != ""]).items()
-        if count < len(told)
-    ]
+    """A warning where some intracranial volumes of one source are those of stripped scans, by their notes."""
+    count = int(told.str.startswith(STRIPPED_NOTE).sum())
+    if not 0 < count < len(told):
+        return []
+    text = f"{count} of {len(told)} intracranial volumes are of another kind than the others ({STRIPPED_NOTE})"
+    return [f"warning: {text}: models that adjust for them take the difference for the size of the head."]
 
 
 def sound_icv(rows: Sequence[dict[str, Any]], notes: list[str]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cohort import METHODS, morph_path, morph_row, write_cohort, write_rows
 from tests.unit.group.small import cohort_of
+from thalbids.bids.results.dictionaries import STRIPPED_NOTE
 from thalbids.bids.tabular.own import VISIT_COLUMNS
 from thalbids.errors import MetadataError, NoInputError
 from thalbids.group.analyses.over_time.change import change
@@ -47,19 +48,34 @@ def test_one_source_of_icv_for_everybody(tmp_path: Path) -> None:
     assert np.isnan(icv["sub-03"])
 
 
+def write_icv(out: Path, person: str, **row: object) -> None:
+    path = morph_path(out, person, "ses-1")
+    write_rows(path.with_name(path.name.replace("desc-thalamus", "desc-icv")), [{"source": "synthal", **row}])
+
+
 def test_intracranial_volumes_of_two_kinds_are_told(tmp_path: Path) -> None:
     raw, out, _ = write_cohort(tmp_path, 4, sessions=1)
     for n in (1, 2, 3, 4):
-        path = morph_path(out, f"sub-0{n}", "ses-1")
-        path = path.with_name(path.name.replace("desc-thalamus", "desc-icv"))
-        write_rows(path, [{"source": "synthal", "icv_mm3": 1.4e6, "note": "stripped" if n == 3 else "n/a"}])
+        write_icv(out, f"sub-0{n}", icv_mm3=1.4e6, note=STRIPPED_NOTE if n == 3 else "n/a")
     (told,) = (note for note in cohort_of(raw, out).notes if "another kind" in note)
-    assert told.startswith("warning: 1 of 4 intracranial volumes are of another kind than the others (stripped)")
+    assert told.startswith(
+        "warning: 1 of 4 intracranial volumes are of another kind than the others (the scan is skull"
+    )
     for n in (1, 2, 4):
-        path = morph_path(out, f"sub-0{n}", "ses-1")
-        path = path.with_name(path.name.replace("desc-thalamus", "desc-icv"))
-        write_rows(path, [{"source": "synthal", "icv_mm3": 1.4e6, "note": "stripped"}])
+        write_icv(out, f"sub-0{n}", icv_mm3=1.4e6, note=STRIPPED_NOTE)
     assert not any("another kind" in note for note in cohort_of(raw, out).notes)
+
+
+def test_an_implausible_intracranial_volume_that_is_taken_all_the_same_is_of_no_other_kind(tmp_path: Path) -> None:
+    raw, out, _ = write_cohort(tmp_path, 4, sessions=1)
+    reason = "The intracranial volume is 2.40 L; 2.20 L is the limit of what is plausible in adults."
+    for n in (1, 2, 3):
+        write_icv(out, f"sub-0{n}", icv_mm3=1.4e6, status="ok", note="n/a")
+    write_icv(out, "sub-04", icv_mm3=2.4e6, status="excluded", note=reason)
+    assert not any("another kind" in note for note in cohort_of(raw, out, distrusted_icv=True).notes)
+    write_icv(out, "sub-04", icv_mm3=2.4e6, status="excluded", note=f"{STRIPPED_NOTE}. {reason}")
+    (told,) = (note for note in cohort_of(raw, out, distrusted_icv=True).notes if "another kind" in note)
+    assert told.startswith("warning: 1 of 4 ") and reason not in told
 
 
 def test_a_label_that_the_derivatives_do_not_have_is_answered_with_those_that_they_have(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from thalbids import families
-from thalbids.bids.results.dictionaries import ICV_COLUMNS, ICV_MORPH
+from thalbids.bids.results.dictionaries import ICV_COLUMNS, ICV_MORPH, STRIPPED_NOTE
 from thalbids.bids.results.outputs import read_json, sidecar, write_table
 from thalbids.bids.tabular.given_tables import read_icv
 from thalbids.engine.params import Params
@@ -21,7 +21,6 @@ from thalbids.qc import rules
 
 GIVEN = "icv"  # the name in --derivatives
 CUT_OFF_NOTE = "the field of view ends inside the skull or at it, so its volume cannot be measured"
-STRIPPED_NOTE = "the scan is skull-stripped: what the stripping removed inside the skull is not counted"
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def add_steps(plan: SessionPlan) -> None:
         needs=(plan.anatomy,),
         after=tuple(after),
         memory_gb=0.5,
-        version=2,  # says which volumes can be used
+        version=3,  # a full stop between the sentences of a note
     )
 
 
@@ -100,7 +99,8 @@ def judged(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of the table with its status, and in its note what is implausible."""
     flags = rules.apply(rules.ICV_RULES, row)
     status = "missing" if row["icv_mm3"] is None else "excluded" if rules.distrusted(flags) else "ok"
-    note = " ".join(filter(None, [row.get("note"), *(flag["reason"] for flag in flags)]))
+    told = [f"{row['note']}."] if row.get("note") and flags else [row.get("note")]
+    note = " ".join(filter(None, [*told, *(flag["reason"] for flag in flags)]))
     return {**row, "note": note or None, "status": status}
 
 

@@ -56,6 +56,14 @@ def test_icv_rows_come_with_the_preferred_source_first(tmp_path: Path) -> None:
     assert "skull-stripped" in (rows[2]["note"] or "")
 
 
+def test_sentences_of_a_note_are_apart() -> None:
+    one = {"source": "synthal", "icv_mm3": 0.8e6, "note": icv.what_it_lacks(0.8e6, stripped=True)}
+    row = icv.judged(one)
+    assert row["status"] == "excluded" and "inside the skull is not counted. The intracranial volume is" in row["note"]
+    assert not icv.judged(one | {"icv_mm3": 1.4e6})["note"].endswith(".")
+    assert icv.judged(one | {"note": None})["note"].startswith("The intracranial volume is 0.8")
+
+
 @pytest.mark.parametrize("by", ["derivatives", "subjects directory"])
 def test_etiv_is_read_beside_given_masks(tmp_path: Path, by: str) -> None:
     place, out = tmp_path / "fs", tmp_path / "out"
