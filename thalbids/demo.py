@@ -11,9 +11,10 @@ Coordinates are RAS+ mm throughout. An image at a point x of the scanner is the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -255,7 +256,15 @@ class TemplateImages:
         # what lies outside is at the rim, which is no brain
         self.brain = np.ascontiguousarray(np.pad(self._t1w > 0, 1))
         self.to_voxels = np.linalg.inv(t1w.affine)
-        self.spline = cache(self._spline)  # those of multi-parameter mapping are not always needed
+        self._splines: dict[str, np.ndarray] = {}  # those of multi-parameter mapping are not always needed
+        self._lock = threading.Lock()
+
+    def spline(self, suffix: str) -> np.ndarray:
+        """The coefficients of one contrast, worked out where they are first asked for."""
+        with self._lock:
+            if suffix not in self._splines:
+                self._splines[suffix] = self._spline(suffix)
+        return self._splines[suffix]
 
     def _spline(self, suffix: str) -> np.ndarray:
         from scipy import ndimage
@@ -364,10 +373,13 @@ def _imperfect(image: np.ndarray, suffix: str, rng: np.random.Generator) -> np.n
     return image.astype(np.float32) if suffix == "R1map" else np.rint(image).astype(np.int16)
 
 
-def write_dataset(root: Path, subjects: int = 3, seed: int = 1, *, qmri: bool = False) -> Iterator[str]:
+def write_dataset(
+    root: Path, subjects: int = 3, seed: int = 1, *, qmri: bool = False, threads: int = 1
+) -> Iterator[str]:
     """Write the dataset; gives the name of each session when it is written.
 
-    A dataset that is complete is left alone; one that was interrupted is written again.
+    A dataset that is complete is left alone; one that was interrupted is written again. After an interruption the
+    images that are being made are ended, and no other is begun.
 
     Parameters
     ----------
@@ -379,6 +391,8 @@ def write_dataset(root: Path, subjects: int = 3, seed: int = 1, *, qmri: bool = 
         Decides everything that is random.
     qmri
         Whether there is raw multi-parameter mapping in place of R1 maps.
+    threads
+        Images that are made at a time. NumPy, SciPy and zlib let others work meanwhile, and all read one template.
 
     Raises
     ------
@@ -394,17 +408,23 @@ def write_dataset(root: Path, subjects: int = 3, seed: int = 1, *, qmri: bool = 
     cohort = people(subjects, seed)
     template = TemplateImages()
     write_text(root / "README", text)
-    _write_tables(root, cohort)
     if not qmri:
         write_json(root / "R1map.json", _R1MAP, sort_keys=False)
-    for person in cohort:
-        for session in SESSIONS:
-            for suffix in GRIDS:
-                if suffix == "R1map" and qmri:
-                    _write_raw(root, person, session, template)
-                else:
-                    _write_image(root, person, session, suffix, template)
-            yield f"sub-{person.label}_ses-{session}"
+    pool = ThreadPoolExecutor(threads)
+    try:
+        changes = [pool.submit(true_change, person) for person in cohort]
+        images = {
+            f"sub-{person.label}_ses-{session}": _write_images(root, person, session, template, pool, qmri=qmri)
+            for person in cohort
+            for session in SESSIONS
+        }
+        _write_tables(root, cohort, [change.result() for change in changes])
+        for session_name, written in images.items():
+            for image in written:
+                image.result()
+            yield session_name
+    finally:
+        pool.shutdown(cancel_futures=True)
     write_json(root / "dataset_description.json", _DESCRIPTION)  # last: says that the dataset is complete
 
 
@@ -423,6 +443,18 @@ def check_folder(folder: Path, subjects: int, seed: int) -> None:
 def _check_numbers(subjects: int, seed: int) -> None:
     if not 1 <= subjects <= 99 or seed < 0:
         raise UsageError("--subjects must be 1 to 99 and --seed must not be negative.")
+
+
+def _write_images(
+    root: Path, person: Person, session: str, template: TemplateImages, pool: Executor, *, qmri: bool
+) -> list[Future[None]]:
+    """The images of a session, soon to be written."""
+    return [
+        pool.submit(_write_raw, root, person, session, template)
+        if suffix == "R1map" and qmri
+        else pool.submit(_write_image, root, person, session, suffix, template)
+        for suffix in GRIDS
+    ]
 
 
 def _write_image(root: Path, person: Person, session: str, suffix: str, template: TemplateImages) -> None:
@@ -448,7 +480,7 @@ def _write_raw(root: Path, person: Person, session: str, template: TemplateImage
     )
 
 
-def _write_tables(root: Path, cohort: Sequence[Person]) -> None:
+def _write_tables(root: Path, cohort: Sequence[Person], changes: Iterable[tuple[float, float, float]]) -> None:
     write_text(root / ".bidsignore", "truth.*\n")
     for name, content in _DICTIONARIES.items():
         write_json(root / f"{name}.json", content, sort_keys=False)
@@ -464,10 +496,9 @@ def _write_tables(root: Path, cohort: Sequence[Person]) -> None:
     ]
     write_table(root / "participants.tsv", rows, list(rows[0]))
     truth = []
-    for person in cohort:
+    for person, (left, right, both) in zip(cohort, changes, strict=True):
         visits = _visits(person)
         write_table(root / f"sub-{person.label}" / f"sub-{person.label}_sessions.tsv", visits, list(visits[0]))
-        left, right, both = true_change(person)
         truth.append((f"sub-{person.label}", f"ses-{SESSIONS[1]}", both, left, right))
     columns = ["participant_id", "session_id", *_DICTIONARIES["truth"]]
     write_table(root / "truth.tsv", [dict(zip(columns, row, strict=True)) for row in truth], columns)

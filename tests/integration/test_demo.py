@@ -77,7 +77,8 @@ def test_an_interrupted_demo_is_finished_to_the_same_bytes_and_then_left_alone(d
     next(begun)
     begun.close()
     assert not (root / "dataset_description.json").exists()
-    list(demo.write_dataset(root, subjects=1, seed=7))
+    assert len(list(root.rglob("*.nii.gz"))) < 6  # the image that was being made, and no more
+    list(demo.write_dataset(root, subjects=1, seed=7, threads=2))
     assert checksums(root) == checksums(dataset)
     assert list(demo.write_dataset(root, subjects=1, seed=7)) == []
 

@@ -51,7 +51,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     check_folder(folder, arguments.subjects, arguments.seed)
     whose = "one made-up person" if arguments.subjects == 1 else f"{arguments.subjects} made-up people"
     print(f"Images of {whose}, two sessions each: {raw}", flush=True)
-    for name in write_dataset(raw, arguments.subjects, arguments.seed, qmri=arguments.qmri):
+    threads = settings.run.nprocs
+    for name in write_dataset(raw, arguments.subjects, arguments.seed, qmri=arguments.qmri, threads=threads):
         print(f"  made {name}", flush=True)
     written = sum(1 for _ in write_cohort(cohort, arguments.seed))
     print(f"A simulated cohort for the group level (tables and small masks{'' if written else ', there already'}): "

@@ -20,9 +20,9 @@ from thalbids.settings import Run, Settings
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     made: list[Any] = []
 
-    def write_dataset(root: Path, subjects: int, seed: int, *, qmri: bool) -> Iterator[str]:
+    def write_dataset(root: Path, subjects: int, seed: int, *, qmri: bool, threads: int) -> Iterator[str]:
         assert not qmri
-        made.append((root, subjects, seed))
+        made.append((root, subjects, seed, threads))
         yield "sub-01_ses-1"
 
     def participant(bids_dir: Path, out_dir: Path, settings: Settings, **switches: bool) -> int:
@@ -61,7 +61,7 @@ def test_the_run_is_made_shown_and_its_exit_code_given(
     results = cohort / "derivatives" / "thalbids"
     manual = {name: cohort / "derivatives" / name for name in ("manual", "manual2")}
     assert calls == [
-        (raw, 2, 5),
+        (raw, 2, 5, 2),
         ("cohort", cohort, 5),
         (raw, out, Settings(run=Run(nprocs=2))),
         ("group", cohort / "raw", results, manual),
@@ -80,4 +80,4 @@ def test_the_run_is_made_shown_and_its_exit_code_given(
 
 def test_data_only_measures_nothing(calls: list[Any], tmp_path: Path) -> None:
     assert main(["demo", str(tmp_path / "d"), "--data-only"]) == 0
-    assert calls == [(tmp_path / "d" / "raw", 3, 1), ("cohort", tmp_path / "d" / "cohort", 1)]
+    assert calls == [(tmp_path / "d" / "raw", 3, 1, 1), ("cohort", tmp_path / "d" / "cohort", 1)]
