@@ -24,6 +24,7 @@ from thalbids.errors import MetadataError, OutputError
 MAX_TEXT_BYTES = 2**27
 MISSING = "n/a"  # how BIDS writes a missing value in a table
 
+_SPREADSHEET = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # xlsx and ods, xls
 _QUOTE = re.compile(r'\\"|""')  # a quote inside a cell of R, by write.table or write.csv
 _MEND_WRITE = {
     errno.ENOSPC: "The disk is full: free some space, then start the same command again.",
@@ -250,11 +251,16 @@ def read_text(path: Path | str) -> str:
         raise MetadataError("the file is not there.", "Check its name.", path) from None
     except OSError as error:
         raise MetadataError(f"cannot be read ({error.strerror or error}).", "Check its permissions.", path) from None
+    if data.startswith(_SPREADSHEET):
+        mend = "Save it from there as text, with tabs between the cells and the encoding UTF-8."
+        raise MetadataError("not UTF-8 text but a file of a spreadsheet program.", mend, path)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         problem = f"not UTF-8 text (byte {error.start})."
         raise MetadataError(problem, "Save it again with the encoding UTF-8.", path) from None
+    if 3 * text.count("\0") > len(text):  # of UTF-16 without its mark, every second byte of most languages
+        raise MetadataError("not UTF-8 text but UTF-16 or no text.", "Save it again with the encoding UTF-8.", path)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

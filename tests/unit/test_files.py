@@ -206,6 +206,8 @@ class TestTable:
             (b"a\t\t\n1\t\t\n2\t\t3\n", "column 3 has no name. Give it a name, or delete it: row 3 has a value there"),
             (b"a\t\t\n1\t\t\t\n", "row 2 has 4 cells, the header has 3"),
             (b"a\n\xe9\n", "not UTF-8"),
+            ("a\tb\n1\t2\n".encode("utf-16-le"), "but UTF-16"),
+            (b"PK\x03\x04\x14\0\x06", "a file of a spreadsheet program. Save it from there as text"),
         ],
     )
     def test_a_damaged_table_is_named(self, tmp_path: Path, content: bytes, problem: str) -> None:

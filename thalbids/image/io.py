@@ -430,6 +430,8 @@ def read_header(raw: bytes, path: Path) -> tuple[Any, Any]:
         return header, header
     if not raw:
         raise ImageError("The file is empty.", "Copy or convert it again.")
+    if raw.startswith(_GZIP_MAGIC):
+        raise ImageError("The file is compressed twice.", "Decompress it once (gunzip), or convert it again.")
     raise ImageError(
         "This is not a NIfTI or MGH image.", "Convert it to .nii.gz (for example with dcm2niix or nibabel)."
     )

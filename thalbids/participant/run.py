@@ -190,7 +190,8 @@ def excluded_masks(planned: Sequence[Step], results: Sequence[StepResult]) -> li
         if step.function is measures.measures and result.usable:
             for row in read_table(step.outputs["volumes"]):
                 if row["status"] == "excluded":
-                    lines.append(f"excluded: {step.session} {row['method']}: {str(row['reason']).split('; ')[0]}")
+                    reason = str(row["reason"]).split("; ")[0].removeprefix(f"{row['method']}: ")
+                    lines.append(f"excluded: {step.session} {row['method']}: {reason}")
     return foreseen.first_ones(lines, MOST_TOLD, "excluded: {} further masks, see the tables of volumes")
 
 

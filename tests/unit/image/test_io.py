@@ -155,6 +155,7 @@ BAD = {
     "data far behind": (_raw(offset=(108, struct.pack("<f", 1e9))), "begin at byte 1000000000"),
     "data before the header": (_raw(offset=(108, struct.pack("<f", -1e9))), "begin at byte|cannot be read"),
     "data nowhere": (_raw(offset=(108, struct.pack("<f", np.inf))), "cannot be read"),
+    "compressed twice": (gzip.compress(gzip.compress(_raw())), "compressed twice"),
     "negative dimension": (
         _raw(dim=(40, struct.pack("<8h", 3, -12, 14, 10, 1, 1, 1, 1))),
         "damaged: it speaks of -12 x 14 x 10 voxels",

@@ -96,7 +96,7 @@ def test_a_dry_run_holds_one_person_at_a_time_and_names_the_largest_step_of_all(
 
 def test_masks_that_quality_control_excludes_are_named(tmp_path: Path) -> None:
     step = Step("measures", "sub-01", measures.measures, {}, {"volumes": tmp_path / "volumes.tsv"})
-    (tmp_path / "volumes.tsv").write_text("method\tstatus\treason\na\tok\tn/a\nb\texcluded\tit is torn; small\n")
+    (tmp_path / "volumes.tsv").write_text("method\tstatus\treason\na\tok\tn/a\nb\texcluded\tb: it is torn; small\n")
     other = replace(step, function=icv.icv, outputs={})
     ok = StepResult("measures", "ok", session="sub-01")
     assert excluded_masks([step, other], [ok, ok]) == ["excluded: sub-01 b: it is torn"]

@@ -55,6 +55,7 @@ class Survey:
     _unread: set[str] = field(default_factory=set)  # subjects that have sessions among them
     _odd: list[str] = field(default_factory=list)
     _nearly: list[str] = field(default_factory=list)
+    _files: list[str] = field(default_factory=list)  # in place of folders
     _elsewhere: list[str] = field(default_factory=list)
     _without: list[str] = field(default_factory=list)
 
@@ -72,6 +73,7 @@ class Survey:
             problem = f"the BIDS dataset cannot be read ({error.strerror or error})."
             raise NoInputError(problem, "Check its permissions.", self.root) from None
         self._nearly += [entry.name for entry in everything if _nearly(entry, "sub-")]
+        self._files += [entry.name for entry in everything if _file_for_folder(entry, "sub-")]
         labels = []
         for entry in (entry for entry in everything if entry.name.startswith("sub-")):
             label, leads = entry.name.removeprefix("sub-"), _leads(entry)
@@ -96,6 +98,7 @@ class Survey:
             self._close((label, None), folder, error)
             return [(label, None)]
         self._nearly += [f"sub-{label}/{entry.name}" for entry in entries if _nearly(entry, "ses-", "anat")]
+        self._files += [f"sub-{label}/{entry.name}" for entry in entries if _file_for_folder(entry, "ses-", "anat")]
         places: list[Place] = []
         for entry in entries:
             session = entry.name.removeprefix("ses-")
@@ -135,13 +138,7 @@ class Survey:
 
     def told(self) -> None:
         """Put what was seen into remarks, one line for each kind."""
-        if self._skipped:
-            example = f" (such as {self._skipped[0].split('/')[-1][:4]}{_mended(self._skipped[0])})"
-            text = f"not read, as {RULE}: {some(self._skipped, 20)}. Rename the folder and its files{example}."
-            self.remarks.append(f"warning: {text}")
-        if self._nearly:
-            text = "not read, as folders are named sub-LABEL, ses-LABEL and anat, in lower case"
-            self.remarks.append(f"warning: {text}: {some(list(dict.fromkeys(self._nearly)), 20)}.")
+        self._told_of_folders()
         if alike := _alike({f"sub-{person}": person for person, _ in self.places}):
             self.remarks.append(f"warning: labels that nearly match count as several people: {some(alike, 20)}.")
         visits: dict[str, dict[str, str]] = {}
@@ -165,13 +162,28 @@ class Survey:
             text = "without an image that thalbids uses (function, MEG ...), left out"
             self.remarks.append(f"{_counted(self._elsewhere)} {text}: {some(self._elsewhere, 20)}.")
 
+    def _told_of_folders(self) -> None:
+        """Folders that are not read, and files in place of them."""
+        if self._skipped:
+            example = f" (such as {self._skipped[0].split('/')[-1][:4]}{_mended(self._skipped[0])})"
+            text = f"not read, as {RULE}: {some(self._skipped, 20)}. Rename the folder and its files{example}."
+            self.remarks.append(f"warning: {text}")
+        if self._nearly:
+            text = "not read, as folders are named sub-LABEL, ses-LABEL and anat, in lower case"
+            self.remarks.append(f"warning: {text}: {some(list(dict.fromkeys(self._nearly)), 20)}.")
+        if self._files:
+            text = "not read, files in place of folders (links that a copy made text of?)"
+            self.remarks.append(f"warning: {text}: {some(list(dict.fromkeys(self._files)), 20)}.")
+
     def _anat(self, place: Place) -> list[str]:
         """Names in the ``anat`` folder of a session; none, and a problem, where they cannot be listed."""
         folder = self.root / _inside(place)
         try:
             entries = _entries(folder)
             if place[1] is not None:
-                self._nearly += [f"{_inside(place)}/{entry.name}" for entry in entries if _nearly(entry, "anat")]
+                inside = _inside(place)
+                self._nearly += [f"{inside}/{entry.name}" for entry in entries if _nearly(entry, "anat")]
+                self._files += [f"{inside}/{entry.name}" for entry in entries if _file_for_folder(entry, "anat")]
             anat = [entry for entry in entries if entry.name == "anat"]
             if any(_leads(entry) == "nowhere" for entry in anat):
                 self.problems[place] = f"{_inside(place)}/anat is {_NOWHERE}"
@@ -274,6 +286,12 @@ def _nearly(entry: os.DirEntry[str], *starts: str) -> bool:
         return False
     meant = (re.fullmatch(rf"{start.rstrip('-')}(?:[-_ ].*|\d+.*)?", name, re.IGNORECASE) for start in starts)
     return any(meant) and _leads(entry) == "folder"
+
+
+def _file_for_folder(entry: os.DirEntry[str], *starts: str) -> bool:
+    """Whether a file has the name of a folder of ours."""
+    named = any(re.fullmatch(start + (LABEL if start.endswith("-") else ""), entry.name) for start in starts)
+    return named and not _leads(entry)
 
 
 def _alike(labels: Mapping[str, str]) -> list[str]:

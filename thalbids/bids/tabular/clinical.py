@@ -340,8 +340,9 @@ class _Reading:
         subject = path.name.split("_")[0] if path.name.startswith("sub-") else None
         if subject is None and "participant_id" not in ids:
             mend = "Name that column so, or rename it (clinical.rename); tabs separate the columns."
-            if len(columns) == 1 and (marks := [mark for mark in (";", ",") if mark in columns[0]]):
-                mend = f"Its columns are separated by {marks[0]!r}: save it with tabs between the cells."
+            if len(columns) == 1 and (marks := [mark for mark in (";", ",", " ") if mark in columns[0]]):
+                what = "blanks" if marks[0] == " " else repr(marks[0])
+                mend = f"Its columns are separated by {what}: save it with tabs between the cells."
             raise MetadataError("the table has no column participant_id.", mend, path)
         plain = {column: variable for column, (variable, _) in variables.items()}
         if rank == RANKS.index("participants"):

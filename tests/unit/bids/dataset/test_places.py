@@ -36,6 +36,14 @@ def test_sessions_of_function_or_meg_are_none_of_ours(tree) -> None:
     assert found.lost == ()
 
 
+def test_files_in_place_of_folders_are_named(tree) -> None:
+    """Copies of a dataset with links onto a file system without them leave texts."""
+    root = tree(GOOD, "sub-02", "sub-03/ses-1", "sub-04/anat", "sub-05/ses-2/anat", "sub-06.zip", "sub-07/ses-1.tsv")
+    named = "sub-02, sub-03/ses-1, sub-04/anat, sub-05/ses-2/anat"
+    text = "warning: not read, files in place of folders (links that a copy made text of?)"
+    assert f"{text}: {named}." in read_dataset(root).remarks
+
+
 def test_an_image_that_scans_tsv_names_and_that_is_not_there_is_a_failure(tree) -> None:
     scans = "filename\tacq_time\nanat/sub-01_ses-{0}_T1w.nii.gz\tn/a\nfunc/sub-01_ses-{0}_bold.nii.gz\tn/a\n"
     root = tree(T1W, "sub-01/ses-3/anat/sub-01_ses-3_T1w.nii.gz", "sub-01/ses-4/func/x.nii.gz", **{

@@ -237,6 +237,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         ({"participants": "participant_id,age\nsub-01,40,F"}, "row 2 has 3 cells, the header has 2"),
         ({"participants": "subject,age\nsub-01,40"}, "no column participant_id"),
         ({"participants": "participant_id;age\nsub-01;40"}, "Its columns are separated by ';': save it with tabs"),
+        ({"participants": "participant_id  age\nsub-01  40"}, "Its columns are separated by blanks: save it with tabs"),
         ({"participants": ""}, "no header"),
         (
             {"participants": "participant_id,age\nsub-01,40\n01,41"},
