@@ -9,6 +9,7 @@ from typing import Any
 from thalbids.bids.tabular.tables import Table
 from thalbids.errors import some
 from thalbids.group.cohort import Cohort, baseline, visit_pairs
+from thalbids.group.statistics.fits import fit
 
 MOST_UNUSED = 100  # columns that are named
 MANY_WITHOUT = 3  # tables of models without one that was fitted, beyond which they share a line
@@ -128,9 +129,6 @@ _LEFT_OUT = re.compile(
 )
 
 
-NOBODY = " is missing for everybody"  # as of methods that nobody has, which says nothing of those that people have
-
-
 def fitted_lines(tables: Iterable[Table], most: int = 3) -> list[str]:
     """Per table of models how many were fitted, and the most frequent reasons of the others, for the terminal."""
     lines: dict[str, str] = {}
@@ -149,7 +147,8 @@ def fitted_lines(tables: Iterable[Table], most: int = 3) -> list[str]:
         told = [*told[:most], *([f"{more} in the table"] if len(told) > most else [])]
         name = table.name.removeprefix("group_")
         if not fitted.any():
-            telling = [reason for reason in reasons.index if not reason.endswith(NOBODY)] or list(reasons.index)
+            nobody = f" {fit.NOBODY}"  # as of methods that nobody has, which says nothing of those that people have
+            telling = [reason for reason in reasons.index if not reason.endswith(nobody)] or list(reasons.index)
             without[name] = f"{name} ({len(models)}: {telling[0]})"
         line = f"{name}: {fitted.sum()} of {len(models)} models fitted"
         lines[name] = line + (f": {'; '.join(told)}" if told else "") + "."

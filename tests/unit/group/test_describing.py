@@ -72,10 +72,10 @@ def test_a_table_of_thousands_of_columns_does_not_fill_the_terminal() -> None:
 
 
 def test_methods_that_nobody_has_do_not_say_why_the_others_could_not_be_fitted() -> None:
-    reasons = [*["volume_ml is missing for everybody"] * 3, "too few rows: 1, for 5 coefficients"]
+    reasons = [*["volume_ml is missing for everybody in the sample"] * 3, "too few rows: 1, for 5 coefficients"]
     frame = pd.DataFrame({"method": list("abcd"), "term": "x", "estimate": np.nan, "reason": reasons})
     columns = {name: {"Description": name} for name in frame}
     tables = [Table(f"group_{name}", frame, columns) for name in ("one", "two", "three", "four")]
     assert "one (4: too few rows: 1, for 5 coefficients); " in run.fitted_lines(tables)[0]
     nobody = [Table(table.name, frame[:3], columns) for table in tables]
-    assert "one (3: volume_ml is missing for everybody); " in run.fitted_lines(nobody)[0]
+    assert "one (3: volume_ml is missing for everybody in the sample); " in run.fitted_lines(nobody)[0]

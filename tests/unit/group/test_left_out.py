@@ -37,7 +37,7 @@ def test_every_model_is_fitted_and_what_is_left_out_stands_everywhere(
     assert "warning: crosssectional: sex is left out of 20 of 20 models: does not vary." in said
     assert "crosssectional: 20 of 20 models fitted." in said
     assert "longitudinal: 32 of 32 models fitted." in said
-    assert "annualised: 0 of 16 models fitted: interval_years is missing for everybody (16)." in said
+    assert "annualised: 0 of 16 models fitted: interval_years is missing for everybody in the sample (16)." in said
     paragraph = (out / "logs" / "CITATION.md").read_text()
     assert "regressed on the change of thalamic volume (mL), age and standardised intracranial volume, by" in paragraph
     assert "corticosteroid treatment in between from 8 of 8 longitudinal models (missing for everybody)" in paragraph

@@ -318,7 +318,8 @@ def _differences(section: Section, differences: pd.DataFrame, analysis: str) -> 
     name = "Cross-sectional" if analysis == "crosssectional" else "Longitudinal"
     if tested.empty:
         reasons = listed([str(reason) for reason in differences["reason"].dropna().unique()], 3)
-        section.says.append(f"{name} associations could not be compared between methods ({reasons}).")
+        text = f"{name} associations could not be compared between methods, on the people who have all of them"
+        section.says.append(f"{text} ({reasons}).")
         return
     people = tested.groupby("outcome")["n"].first()
     span = f"{people.min():.0f}" if people.min() == people.max() else f"{people.min():.0f} to {people.max():.0f}"

@@ -27,6 +27,7 @@ from thalbids.group.modelling.missing import after_fit, missing_table
 from thalbids.group.modelling.models import Plan, Rows
 from thalbids.group.modelling.registered import CHANGE_MEASURE, by_registration, with_measure
 from thalbids.group.modelling.samples import ALL, Sample, annual, pairs
+from thalbids.group.statistics.fits.fit import NOBODY
 
 WINSORISED = {"winsor_1_99": (0.01, 0.99), "winsor_5_95": (0.05, 0.95)}
 
@@ -116,7 +117,7 @@ def rates_of(cohort: Cohort, pair: str, sample: Sample) -> Rows:
     rates = models.rows(rate_plan(cohort), cohort, annual(sample), sessions=pair)
     years = sample.columns(["interval_years"])["interval_years"]
     if years.size and not (years > 0).any():  # not the scores are missing but what they are divided by
-        rates = [row | {"reason": "interval_years is missing for everybody"} for row in rates]
+        rates = [row | {"reason": f"interval_years {NOBODY}"} for row in rates]
     return rates
 
 

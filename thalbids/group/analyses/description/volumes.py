@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     pass
 
 
+NEARLY = 0.9  # of the people of another method: medians are compared from here on
 VOLUMES: dict[str, Column] = {
     **PARTICIPANT,
     **SESSION,
@@ -86,11 +87,7 @@ def section(tables: Tables) -> Section:
     ).dropna(subset=["median", "method"])
     everybody = rows_of(described, diagnosis="all").sort_values("median")
     if len(everybody):
-        low, high = everybody.iloc[0], everybody.iloc[-1]
-        text = f"The median volume at baseline is {_median_of(low)}"
-        if len(everybody) > 1:
-            text += f", the smallest, and {_median_of(high)}, the largest"
-        section.says.append(f"{text}.")
+        section.says.append(_medians(everybody, tables))
         header, rows = per_group(
             described, lambda row: f"{number(row['median'])} {interval(row['q1'], row['q3'])}; {number(row['n'], 0)}"
         )
@@ -105,6 +102,23 @@ def section(tables: Tables) -> Section:
     )
     section.caveats += unions(methods_in(tables.get("volumes")))
     return section
+
+
+def _medians(everybody: pd.DataFrame, tables: Tables) -> str:
+    """The smallest and the largest median, of the methods that nearly the same people have: those whom most have."""
+    volumes = rows_of(tables.get("volumes", ("participant_id", "method", "status", "baseline")), status="ok")
+    measured = volumes[volumes["baseline"].astype(str) == "true"].groupby("method")["participant_id"]
+    people = {method: set(measured.get_group(method)) for method in everybody["method"] if method in measured.groups}
+    most = max(people.values(), key=len, default=set())
+    nearly = [len(people.get(method, most) & most) >= NEARLY * len(most) for method in everybody["method"]]
+    same = everybody[nearly]
+    low, high = same.iloc[0], same.iloc[-1]
+    text = f"The median volume at baseline is {_median_of(low)}"
+    if len(same) > 1:
+        text += f", the smallest, and {_median_of(high)}, the largest"
+    fewer = len(everybody) - len(same)
+    methods = "1 method that fewer people have is" if fewer == 1 else f"{fewer} methods that fewer people have are"
+    return f"{text}; {methods} not compared with {'it' if len(same) == 1 else 'them'}." if fewer else f"{text}."
 
 
 def _median_of(row: pd.Series) -> str:

@@ -107,13 +107,16 @@ def ols(
     return _fit(empty, y, X)
 
 
+NOBODY = "is missing for everybody in the sample"  # of people outside it nothing is said
+
+
 def missing(columns: Mapping[str, np.ndarray], used: np.ndarray) -> str:
     """Why there are no rows at all, or ""."""
     if not used.size:
         return "no participants"
     for name, values in columns.items():
         if not np.isfinite(values).any():
-            return f"{name} is missing for everybody"
+            return f"{name} {NOBODY}"
     return "" if used.any() else "nobody has every value"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 
 from tests.people import make_cohort, two_visits
 from tests.unit.group.models_of import pick, rows_of
+from thalbids.bids.tabular.tables import write
 from thalbids.group.analyses.checks import same_people
 from thalbids.group.analyses.clinical import crosssectional
 from thalbids.group.modelling import samples
+from thalbids.reports.group.group_data import Tables
 from thalbids.settings import Group, Settings
 
 METHODS = ("first", "synthalT1w", "dbsegment")
@@ -115,3 +118,19 @@ def test_reasons_where_nothing_can_be_compared() -> None:
     one = make_cohort(*two_visits(20, methods=("first",)))
     assert not rows_of(one, same_people, "group_associations")
     assert isinstance(same_people.tables(one)[1].frame, pd.DataFrame)
+
+
+def test_what_the_common_sample_lacks_is_not_said_of_everybody(tmp_path: Path) -> None:
+    visits, volumes = two_visits(8, methods=("first", "synthalT1w"))
+    for visit in visits:
+        visit["edss"] = 2.0 if visit["participant_id"] == "sub-000" else math.nan
+    volumes = [row for row in volumes if (row["participant_id"], row["method"]) != ("sub-000", "first")]
+    cohort = make_cohort(visits, volumes, settings=Settings(group=Group(bootstrap=100)))
+    made = {table.name: table for table in same_people.tables(cohort)}
+    rows = made["group_associations"].frame.query("analysis == 'crosssectional' and outcome == 'edss'")
+    assert set(rows["reason"]) == {"edss is missing for everybody in the sample"}
+    for table in made.values():
+        write(table, tmp_path)
+    says = same_people.section(Tables(tmp_path)).says
+    start = "Longitudinal associations could not be compared between methods, on the people who have all of them ("
+    assert any(line.startswith(start) for line in says)

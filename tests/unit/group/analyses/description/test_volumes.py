@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cohort import morph_row, write_rows
 from tests.unit.group.small import cohort_of, morph
 from thalbids.bids.tabular.tables import Table, write
-from thalbids.group.analyses.description import volumes
+from thalbids.group.analyses.description import descriptives, volumes
 from thalbids.reports.group.figures.descriptive import first_sessions
 from thalbids.reports.group.group_data import Tables
 
@@ -46,3 +48,25 @@ def test_sessions_without_t1w_are_counted_in_the_table_and_on_the_page(tmp_path:
     assert f"warning: {told}" in made.notes
     write(made, tmp_path)
     assert volumes.section(Tables(tmp_path)).warnings == [told]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        (0, "14.00 mL by SynThal FLAIR (n = 20), the smallest, and 17.00 mL by SynThal T1w (n = 20), the largest."),
+        (2, "13.90 mL by SynThal FLAIR (n = 18), the smallest, and 17.00 mL by SynThal T1w (n = 20), the largest."),
+        (3, "17.00 mL by SynThal T1w (n = 20); 1 method that fewer people have is not compared with it."),
+    ],
+)
+def test_medians_of_other_people_are_not_compared(tmp_path: Path, lacking: int, said: str) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    for i in range(20):
+        flair = morph_row("synthalFLAIR", 13050 + 100 * i, 5000, 5000)
+        if i >= 20 - lacking:
+            flair = morph_row("synthalFLAIR", None, status="missing", reason="no FLAIR")
+        morph(out, f"sub-{i:02d}", "ses-1", morph_row("synthalT1w", 16050 + 100 * i, 8000, 8000), flair)
+    cohort = cohort_of(raw, out)
+    for made in (*volumes.tables(cohort), *descriptives.tables(cohort)):
+        write(made, out)
+    assert volumes.section(Tables(out)).says[0] == f"The median volume at baseline is {said}"
