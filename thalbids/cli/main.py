@@ -21,6 +21,7 @@ from typing import Any
 
 from thalbids.cli.parser import LEVELS, VERBS, app_parser, hyphenated
 from thalbids.cli.terminal import escaped
+from thalbids.engine.memory import keep_freed_memory
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
 from thalbids.settings import Settings, load
 
@@ -64,6 +65,7 @@ def _main(words: Sequence[str]) -> int:
         if not getattr(arguments, "dry_run", False):  # a dry run writes nothing
             _use_work_dir(settings.run.work_dir)
             _use_cache()
+        keep_freed_memory()
         code = _dispatch(arguments, settings)
         sys.stdout.flush()
         return code

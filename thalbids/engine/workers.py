@@ -21,6 +21,7 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from thalbids.engine.execute import Outcome
+from thalbids.engine.memory import keep_freed_memory
 from thalbids.engine.scheduler import Lost
 from thalbids.errors import ThalbidsError
 from thalbids.scratch import scratch
@@ -239,6 +240,7 @@ def _in_worker(payload: bytes) -> Outcome:
     """Run a pickled task in a worker that dies when the process that started it does, however that ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
+    keep_freed_memory()
     with suppress(PermissionError):
         os.setpgid(0, 0)  # a group of its own, with the programs that steps start
     task: Callable[[], Outcome] = pickle.loads(payload)  # noqa: S301 (made by the driver, sent over TLS)

@@ -16,7 +16,7 @@ from scipy import ndimage
 from thalbids.inference import nnunet
 from thalbids.inference.windows import Box
 
-VERSION = 1  # raised when a change here changes labels
+VERSION = 2  # raised when a change here changes labels
 UPSTREAM = "0.2.2"
 N_LABELS = 32  # with 0
 SIDE = 256

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from thalbids.inference.network import openvino
+from thalbids.inference.network import constant, convolved_after_upsampling, openvino
 
 EPSILON, SLOPE = 1e-5, 0.01
 BLOCK = 8  # voxels at most along each axis of the blocks of which means are taken first
@@ -68,30 +68,31 @@ class UNet:
             x = _block(ops, x, block)
             kept.append(x)
         for up, beside in zip(self.up, reversed(kept[:-1]), strict=True):
-            zeros = [0, 0, 0]
-            x = ops.convolution_backprop_data(
-                x, _constant(ops, up.weight), strides=list(up.weight.shape[2:]), pads_begin=zeros, pads_end=zeros,
-                dilations=[1, 1, 1],
-            )  # fmt: skip
-            x = _block(ops, ops.concat([x, beside], 1), up.layers)
+            first, *others = up.layers
+            x = convolved_after_upsampling(ops, x, beside, up.weight, first.weight)
+            x = _block(ops, _normalised(ops, x, first), others)
         x = _convolution(ops, x, self.head, (1, 1, 1))
-        scores = ops.add(x, _constant(ops, self.bias.reshape(1, -1, 1, 1, 1)))
+        scores = ops.add(x, constant(ops, self.bias.reshape(1, -1, 1, 1, 1)))
         return ov.Model([ops.softmax(scores, 1) if probabilities else scores], [image])
 
 
 def _block(ops: Any, x: Any, layers: Sequence[Layer]) -> Any:
     for layer in layers:
-        x = _convolution(ops, x, layer.weight, layer.stride)
-        away = ops.subtract(x, _mean(ops, x))
-        variance = _mean(ops, ops.multiply(away, away))
-        factor = ops.power(ops.add(variance, np.float32(EPSILON)), np.float32(-0.5))
-        if layer.scale is not None:
-            factor = ops.multiply(factor, _constant(ops, layer.scale.reshape(1, -1, 1, 1, 1)))
-        x = ops.multiply(away, factor)
-        if layer.shift is not None:
-            x = ops.add(x, _constant(ops, layer.shift.reshape(1, -1, 1, 1, 1)))
-        x = ops.prelu(x, ops.constant(np.array([SLOPE], np.float32)))
+        x = _normalised(ops, _convolution(ops, x, layer.weight, layer.stride), layer)
     return x
+
+
+def _normalised(ops: Any, x: Any, layer: Layer) -> Any:
+    """Instance normalisation and leaky ReLU."""
+    away = ops.subtract(x, _mean(ops, x))
+    variance = _mean(ops, ops.multiply(away, away))
+    factor = ops.power(ops.add(variance, np.float32(EPSILON)), np.float32(-0.5))
+    if layer.scale is not None:
+        factor = ops.multiply(factor, constant(ops, layer.scale.reshape(1, -1, 1, 1, 1)))
+    x = ops.multiply(away, factor)
+    if layer.shift is not None:
+        x = ops.add(x, constant(ops, layer.shift.reshape(1, -1, 1, 1, 1)))
+    return ops.prelu(x, ops.constant(np.array([SLOPE], np.float32)))
 
 
 def _mean(ops: Any, x: Any) -> Any:
@@ -109,9 +110,5 @@ def _mean(ops: Any, x: Any) -> Any:
 def _convolution(ops: Any, x: Any, weight: np.ndarray, stride: Sequence[int]) -> Any:
     around = [n // 2 for n in weight.shape[2:]]
     return ops.convolution(
-        x, _constant(ops, weight), strides=list(stride), pads_begin=around, pads_end=around, dilations=[1, 1, 1]
+        x, constant(ops, weight), strides=list(stride), pads_begin=around, pads_end=around, dilations=[1, 1, 1]
     )
-
-
-def _constant(ops: Any, values: np.ndarray) -> Any:
-    return ops.constant(np.ascontiguousarray(values, np.float32))

@@ -42,7 +42,7 @@ class SynThal:
     icv = "Estimate of SynThal on the T1w image, or the reference image where there is none"
     protocol = PROTOCOL
     memory_gb = 1.2
-    version = 6  # stray voxels in padding; interval
+    version = 7  # convolutions after upsampling
     sentence = (
         "The thalamus was segmented with SynThal, a convolutional network trained on synthetic images only, in the "
         "manner of SynthSeg [@billot2023synthseg]."

@@ -31,3 +31,20 @@ def test_a_program_that_is_started_counts() -> None:
         time.sleep(20 * memory.INTERVAL_S)
         child.communicate(b"\n")
     assert measured.mb >= 80
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone can be told")
+def test_freed_memory_is_used_again() -> None:
+    """Ten times five arrays of 8 MB: their pages are asked for once, not ten times."""
+    code = """
+import resource
+from thalbids.engine.memory import keep_freed_memory
+keep_freed_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    many = [bytearray(b"x" * (8 << 20)) for _ in range(5)]
+    del many
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.getpagesize() / (40 << 20))
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert float(said) < 3
