@@ -74,7 +74,7 @@ def test_what_is_there_is_told_with_its_version(
     assert "folds 4, 6 are not in" in str(found["DBSegment"]["problem"])
     config.write_text(own)  # computed by thalbids itself: that file is no checkpoint
     found = findings(capsys, "--config", str(config))
-    assert "mindglide" not in found and found["engine"]["version"] == "MindGlide 1.3.0, engine of thalbids 1"
+    assert "mindglide" not in found and found["engine"]["version"] == "MindGlide 1.3.0, engine of thalbids 2"
     assert "cannot be read" in str(found["checkpoint"]["problem"])
     checkpoints.mindglide_layout(tmp_path / "model.pt")
     assert findings(capsys, "--config", str(config))["checkpoint"]["ok"]

@@ -70,7 +70,7 @@ def test_thalbids_computes_the_labels(tmp_path: Path, monkeypatch: pytest.Monkey
     assert made.labels.shape == asked.image.shape and (made.labels > 0).mean() > 0.3
     told = {"Extent": "head", "Precision": "full", "WayBack": "header", "Folds": [4, 6], "Mode": "conformed"}
     assert told.items() <= made.metadata.items() and "Description" not in made.metadata
-    assert made.metadata["Software"][0]["Version"] == "0.2.2, engine of thalbids 1"
+    assert made.metadata["Software"][0]["Version"] == "0.2.2, engine of thalbids 2"
     assert DBSegment().memory(asked.settings) < DBSegment().memory_gb
 
 

@@ -92,7 +92,7 @@ def test_thalbids_labels_all_images_near_the_envelope_with_one_network(
         assert np.count_nonzero(made.labels) < np.count_nonzero(whole[name].labels)
         assert made.metadata["Extent"] == "envelope" and made.metadata["Precision"] == "full"
         assert made.metadata["Envelope"] == "synthal" and "0 elsewhere" in made.metadata["Description"]
-        assert made.metadata["Software"][0]["Version"] == "1.3.0, engine of thalbids 1"
+        assert made.metadata["Software"][0]["Version"] == "1.3.0, engine of thalbids 2"
         cut = METHOD.segment(replace(asked[name], labels=made.labels, told=made.metadata))
         everywhere = METHOD.segment(replace(asked[name], labels=whole[name].labels, told=whole[name].metadata))
         assert (cut.labels == everywhere.labels).all() and cut.labels.any()

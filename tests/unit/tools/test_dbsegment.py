@@ -202,7 +202,7 @@ def test_thalbids_computes_where_the_models_are(tmp_path: Path, install: Install
     assert "fold 6 is not in" in dbsegment.check(settings).problem
     path = fold(tmp_path, 6)
     assert dbsegment.check(settings).ok and not dbsegment.upstream(settings)
-    assert dbsegment.version(settings) == "DBSegment 0.2.2, engine of thalbids 1"
+    assert dbsegment.version(settings) == "DBSegment 0.2.2, engine of thalbids 2"
     install("DBSegment")
     assert not dbsegment.upstream(settings)
     for other in ({"engine": "upstream"}, {"mode": "paper"}, {"command": ("DBSegment",)}, {"device": "cuda"}):

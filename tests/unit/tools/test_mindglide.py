@@ -161,7 +161,7 @@ def test_thalbids_own_engine_needs_a_checkpoint_that_it_can_read_and_a_processor
     os.utime(path, ns=(1, 1))  # the same time stamp twice would be the same file
     assert "has the shape (3,), not (320, 320, 3, 3, 3)" in mindglide.check(own).problem
     checkpoints.mindglide_layout(path)
-    assert mindglide.check(own).ok and mindglide.version(own) == "MindGlide 1.3.0, engine of thalbids 1"
+    assert mindglide.check(own).ok and mindglide.version(own) == "MindGlide 1.3.0, engine of thalbids 2"
     on_gpu = mindglide.check(replace(own, device="cuda"))
     assert "on the processor only" in on_gpu.problem and 'engine = "upstream"' in on_gpu.mend
 
