@@ -236,7 +236,7 @@ class _Finder:
             yield f"with contrast agent ({agent}); there is no image without, and volumes of the two are not the same."
         if "part" in entities and "part" not in self.asked.entities(file.suffix):
             yield f"{file.path.name} is used, the magnitude, as there is no whole image."
-        if self.ignored.names(file.path.relative_to(self.root).as_posix()):
+        if self.ignored.patterns and self.ignored.names(file.path.relative_to(self.root).as_posix()):
             yield f"{file.path.name} is used although .bidsignore names it; --bids-filter-file leaves images out."
 
     def _preference(self, file: BidsFile) -> tuple[object, ...]:
@@ -315,8 +315,9 @@ def _root(bids_dir: Path | str) -> Path:
 def _by_place(paths: Iterable[Path], root: Path, remarks: list[str]) -> dict[Place, list[BidsFile]]:
     """Image files by their folder's subject and session; a file whose name says otherwise is left out, and remarked."""
     files: dict[Place, list[BidsFile]] = {}
-    for path in sorted(paths):
-        subject, *rest = path.relative_to(root).parts[:-2]  # without anat and the name
+    above = len(root.parts)
+    for path in sorted(paths, key=lambda path: path.parts):  # paths themselves are slow to compare
+        subject, *rest = path.parts[above:-2]  # without anat and the name
         place = subject.removeprefix("sub-"), rest[0].removeprefix("ses-") if rest else None
         file = parse(path)
         if file is None or (file.entities.get("sub"), file.entities.get("ses")) != place:

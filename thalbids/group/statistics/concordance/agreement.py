@@ -128,9 +128,9 @@ def slope(x: np.ndarray, y: np.ndarray, constant: str) -> Estimate:
     """Slope of the least-squares line of y on x with its t interval (n - 2 degrees of freedom)."""
     if _constant(x):
         return Estimate(reason=constant)
-    import statsmodels.api as sm
+    from statsmodels.regression.linear_model import OLS  # statsmodels.api loads much that is not needed
 
-    fit = sm.OLS(y, np.column_stack([np.ones_like(x), x])).fit()
+    fit = OLS(y, np.column_stack([np.ones_like(x), x])).fit()
     low, high = fit.conf_int(1 - CONFIDENCE)[1]
     return Estimate(float(fit.params[1]), float(low), float(high))
 

@@ -79,7 +79,10 @@ def shown_files(plan: SessionPlan, first: SessionPlan) -> dict[str, Path]:
 
 def probabilities(plan: SessionPlan) -> dict[str, Path]:
     """The probability maps that this session's steps make (SynThal's, SAMSEG's posterior), by the mask's label."""
-    outputs = {str(path): path for step in plan.steps for path in step.outputs.values()}
+    written = [path for step in plan.steps for path in step.outputs.values() if path.name.endswith("_probseg.nii.gz")]
+    if not written:
+        return {}
+    outputs = {str(path): path for path in written}
     entities = {"space": plan.reference, "label": "thalamus"}
     names = {mask.desc: plan.relative("probseg", desc=mask.desc, **entities) for mask in plan.masks}
     return {desc: outputs[path] for desc, name in names.items() if (path := f"{plan.out_dir}/{name}") in outputs}
