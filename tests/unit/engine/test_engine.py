@@ -154,10 +154,10 @@ def test_what_steps_log_gets_into_the_log_with_their_name(run_plan, out, raw):
 
 
 def test_time_and_memory_are_measured(run_plan, out, raw):
-    step = single(tiny.eat_memory, out, raw, megabytes=200)
+    step = single(tiny.eat_memory, out, raw, megabytes=300)
     small = Step("s small", "s", tiny.join, {"in": raw}, {"out": out / "small.txt"}, {"sleep": 0.2}, after=("s x",))
     results = run_plan([step, small], nprocs=2)  # in new processes: that of the tests has grown, and shrinks meanwhile
-    assert results["s x"].peak_mb > results["s small"].peak_mb + 150
+    assert results["s x"].peak_mb > results["s small"].peak_mb + 150  # a worker keeps 64 MB at most
     assert 0.2 <= results["s small"].seconds < 5
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from thalbids.qc.visits import OTHER_PERSON
 from thalbids.reports.participant import trajectory
 from thalbids.reports.text import DASH
 
@@ -65,20 +66,24 @@ def other_person(change: Sequence[Row]) -> list[str]:
     >>> other_person([row | {"reason": reason}, row | {"reason": "torn"}])
     ['ses-1 to ses-2: its image could not be brought to that of ses-1 (a; b): is it the same person?']
     """
-    doubts: dict[str, None] = {}  # in order, each once
+    doubts: dict[tuple[str, str], str] = {}
+    people = set()  # pairs that may show two, not one whose left and right were exchanged
     for row in change:
         asked = _SAME_PERSON.search(str(row.get("reason") or ""))
         if row.get("status") == "excluded" and asked is not None:
-            doubts[f"{row['session_id_baseline']} to {row['session_id_followup']}: {asked[0]}"] = None
-    return [*doubts, *_odd_first(change, [doubt for doubt in doubts if not doubt.endswith("exchanged?")])]
+            pair = str(row["session_id_baseline"]), str(row["session_id_followup"])
+            doubts.setdefault(pair, asked[0])
+            if OTHER_PERSON in str(row.get("flags") or "").split(", "):
+                people.add(pair)
+    return [*(f"{one} to {two}: {why}" for (one, two), why in doubts.items()), *_odd_first(change, people)]
 
 
-def _odd_first(change: Sequence[Row], doubts: Sequence[str]) -> list[str]:
+def _odd_first(change: Sequence[Row], people: Collection[tuple[str, str]]) -> list[str]:
     """That the first visit may be the odd one, where none of several later ones could be brought to it."""
     visits = list(dict.fromkeys(str(row[f"session_id_{end}"]) for row in change for end in ("baseline", "followup")))
     for first in visits if len(visits) > 2 else ():
         others = [visit for visit in visits if visit != first]
-        if all(any(doubt.startswith(f"{first} to {other}: ") for doubt in doubts) for other in others):
+        if all((first, other) in people for other in others):
             text = f"No later visit seems to show the person of {first}: it may be {first} that is of somebody else. "
             text += f"If so, take {first} out of the dataset and run again: the others are then compared."
             return [text]

@@ -95,13 +95,21 @@ def test_a_first_visit_that_no_other_one_comes_to_may_be_the_odd_one() -> None:
     why = alignment.other_person({"First": "1", "Chosen": None, "Reason": "cut-off"})
     pairs = [("ses-1", "ses-2"), ("ses-1", "ses-3"), ("ses-2", "ses-3")]
     rows = [
-        {"session_id_baseline": a, "session_id_followup": b, "status": "excluded", "reason": f"{b}: {why}"}
+        {
+            "session_id_baseline": a,
+            "session_id_followup": b,
+            "status": "excluded",
+            "reason": f"{b}: {why}",
+            "flags": "visit_icv, visit_person",
+        }
         for a, b in pairs
     ]
     (said,) = (doubt for doubt in overview.other_person(rows) if "somebody else" in doubt)
     assert "the person of ses-1: it may be ses-1" in said and "take ses-1 out of the dataset" in said
     mirror = alignment.other_person({"First": "1", "Mirrored": 1.0})
-    for some in (rows[:1], [rows[0], rows[1] | {"status": "ok"}, rows[2]], [row | {"reason": mirror} for row in rows]):
+    mirrored = [row | {"reason": mirror, "flags": "visit_mirrored"} for row in rows]
+    assert overview.other_person(mirrored)[0] == f"ses-1 to ses-2: {mirror}"
+    for some in (rows[:1], [rows[0], rows[1] | {"status": "ok"}, rows[2]], mirrored):
         assert not any("somebody else" in doubt for doubt in overview.other_person(some))
 
 

@@ -89,9 +89,9 @@ class VisitResults:
         if not self.apart:
             return []
         rule, words = (
-            ("visit_mirrored", "left and right may be exchanged")
+            (qc_visits.MIRRORED_VISIT, "left and right may be exchanged")
             if self.mirrored
-            else ("visit_person", "it may show another person")
+            else (qc_visits.OTHER_PERSON, "it may show another person")
         )
         return [(rule, f"ses-{self.visit.session}: {words}")]
 
