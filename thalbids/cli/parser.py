@@ -74,10 +74,11 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "--resource-monitor": ("", "logs/*/summary.json has time and memory of every step"),
 }
 
-EXIT_CODES = """\
+EXIT_1 = "some sessions failed; the last lines say which and why"
+EXIT_CODES = f"""\
 exit codes:
   0    all done
-  1    some sessions failed; the last lines say which and why
+  1    {EXIT_1}
   2    wrong usage or settings
   66   no input found
   69   a tool, weight file, licence or optional package is missing

@@ -11,7 +11,7 @@ import numpy as np
 
 from thalbids.bids.dataset.acquisition_facts import facts
 from thalbids.bids.results.outputs import write_table
-from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
+from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError, some
 from thalbids.families import embedded
 from thalbids.image.grids import voxel_volume
 from thalbids.methods.embedded import SynthalSettings
@@ -27,6 +27,7 @@ COLUMNS = (
     "scan", "volume_mm3", "volume_left_mm3", "volume_right_mm3", "volume_soft_mm3", "voxels", "voxel_volume_mm3",
     "icv_mm3", "status", "reason", "icv_note", "scan_note",
 )  # fmt: skip
+MOST_NAMED = 10  # scans that failed, in the last line
 
 
 def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> int:
@@ -54,7 +55,7 @@ def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> 
         problem = f"several scans would write to the same files: {', '.join(twice)}."
         raise UsageError(problem, "Segment them one by one, each with an -o of its own.")
     weights_checksum()
-    good = 0
+    failed, doubted = [], 0
     for scan, (folder, name) in zip(scans, places, strict=True):
         try:
             row = segment_one(scan, folder, name, settings)
@@ -63,16 +64,38 @@ def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> 
         except ThalbidsError as error:
             text = str(error if error.path is not None else type(error)(error.problem, error.mend, scan))
             print(f"thalbids: {text}", file=sys.stderr)
+            failed.append(str(scan))
             continue
-        good += row["status"] == "ok"
-        note = "" if row["status"] == "ok" else f"  NOT TRUSTED: {row['reason']}"
-        icv = "n/a" if row["icv_mm3"] is None else f"{row['icv_mm3'] / 1000:.0f} mL"
-        icv += f" ({row['icv_note']})" if row["icv_note"] else ""
-        print(
-            f"{scan}: {row['volume_mm3'] / 1000:.2f} mL (left {row['volume_left_mm3'] / 1000:.2f}, "
-            f"right {row['volume_right_mm3'] / 1000:.2f}), ICV {icv}{note}"
-        )
-    return 0 if good == len(scans) else 1
+        doubted += row["status"] != "ok"
+        print(f"{scan}: {in_words(row)}", flush=True)  # in a file, too, the last line comes last
+    if len(scans) > 1:
+        print(summary(len(scans), failed, doubted), file=sys.stderr)
+    return 1 if failed or doubted else 0
+
+
+def in_words(row: Mapping[str, Any]) -> str:
+    """The volumes of a scan, and why they are not to be trusted."""
+    note = "" if row["status"] == "ok" else f"  NOT TRUSTED: {row['reason']}"
+    icv = "n/a" if row["icv_mm3"] is None else f"{row['icv_mm3'] / 1000:.0f} mL"
+    icv += f" ({row['icv_note']})" if row["icv_note"] else ""
+    return (
+        f"{row['volume_mm3'] / 1000:.2f} mL (left {row['volume_left_mm3'] / 1000:.2f}, "
+        f"right {row['volume_right_mm3'] / 1000:.2f}), ICV {icv}{note}"
+    )
+
+
+def summary(number: int, failed: Sequence[str], doubted: int) -> str:
+    """How ``number`` scans ended.
+
+    Examples
+    --------
+    >>> summary(9, ["a.nii.gz", "b.nii.gz"], 1)
+    '9 scans: 6 measured, 1 measured but not to be trusted, 2 failed: a.nii.gz, b.nii.gz.'
+    """
+    parts = [f"{number - len(failed) - doubted} measured"]
+    parts += [f"{doubted} measured but not to be trusted"] if doubted else []
+    parts += [f"{len(failed)} failed: {some(failed, MOST_NAMED)}"] if failed else []
+    return f"{number} scans: {', '.join(parts)}."
 
 
 def stem(scan: Path) -> str:

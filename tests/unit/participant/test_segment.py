@@ -2,13 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from thalbids.cli.main import main
+from thalbids.errors import ImageError
+from thalbids.participant import segment as command
+from thalbids.settings import Settings
 
-SHAPE = (24, 24, 24)
+GOOD = {
+    "volume_mm3": 14110.0, "volume_left_mm3": 7080.0, "volume_right_mm3": 7030.0, "icv_mm3": 1358000.0,
+    "icv_note": None, "status": "ok", "reason": None,
+}  # fmt: skip
+
+
+@pytest.fixture
+def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of 13 scans; those called ``bad`` fail, the one called ``odd`` is not trusted, without a network."""
+
+    def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapping[str, Any]:
+        if "bad" in name:
+            raise ImageError("The file is empty.", "Copy or convert it again.")
+        return GOOD if name != "odd" else {**GOOD, "status": "excluded", "reason": "noise"}
+
+    monkeypatch.setattr(command, "segment_one", segment_one)
+    monkeypatch.setattr(command, "weights_checksum", lambda: "")
+    monkeypatch.chdir(tmp_path)
+    names = [*(f"bad{n:02}.nii.gz" for n in range(11)), "odd.nii.gz", "ok.nii.gz"]
+    for name in names:
+        Path(name).touch()
+    return names
+
+
+def test_the_last_line_counts_scans_and_names_ten_that_failed(
+    scans: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["segment", *scans]) == 1
+    shown = capsys.readouterr()
+    ten = ", ".join(scans[:10])
+    last = f"13 scans: 1 measured, 1 measured but not to be trusted, 11 failed: {ten} and 1 more."
+    assert shown.err.splitlines()[-1] == last
+    assert shown.out.splitlines() == [
+        "odd.nii.gz: 14.11 mL (left 7.08, right 7.03), ICV 1358 mL  NOT TRUSTED: noise",
+        "ok.nii.gz: 14.11 mL (left 7.08, right 7.03), ICV 1358 mL",
+    ]
+
+
+def test_one_scan_has_no_last_line_and_good_ones_end_with_0(
+    scans: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["segment", "ok.nii.gz"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["segment", "odd.nii.gz"]) == 1
+    assert capsys.readouterr().err == ""
+    assert main(["segment", "bad00.nii.gz"]) == 1
+    assert capsys.readouterr().err == "thalbids: bad00.nii.gz: The file is empty. Copy or convert it again.\n"
+    Path("ok2.nii.gz").touch()
+    assert main(["segment", "ok.nii.gz", "ok2.nii.gz"]) == 0
+    assert capsys.readouterr().err == "2 scans: 2 measured.\n"
 
 
 def test_segment_of_a_missing_file_stops_with_66(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
