@@ -39,6 +39,11 @@ _TOO_LARGE = (
     "Where the image is smaller than that, its header is damaged: copy or convert it again. Otherwise resample it to "
     "voxels of 0.5 mm or more."
 )
+_PAIR = (".hdr", ".img", ".hdr.gz", ".img.gz")
+_PAIR_MEND = (
+    "Convert it to .nii.gz (for example with mri_convert, fslchfiletype NIFTI_GZ or nibabel's nib-convert); Analyze "
+    "does not say where left is: check that in the result."
+)
 _FIRST_BYTES, _HEAD_BYTES = 2**12, 2**16  # what is read for a header, and where that does not hold it whole
 MORE_BYTES = 2**24  # what may follow the data: the tags of MGH files
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -408,6 +413,7 @@ def inflated(raw: bytes, most: int) -> tuple[bytes, int]:
 
 def read_header(raw: bytes, path: Path) -> tuple[Any, Any]:
     """The header as nibabel repairs it, for the data, and as it is on disk: a zoom of 0 would become 1 silently."""
+    in_pair = path.name.lower().endswith(_PAIR)
     for order in ("little", "big"):
         length = int.from_bytes(raw[:4], order)
         header_class = _NIFTI_HEADERS.get(length)
@@ -415,6 +421,8 @@ def read_header(raw: bytes, path: Path) -> tuple[Any, Any]:
             if len(raw) < length:
                 raise ImageError("The header cannot be read: the file ends in it.", "Copy or convert the file again.")
             unchecked = header_class(raw[:length], check=False)  # not the extensions: nobody needs them
+            if in_pair and unchecked["magic"] != header_class.single_magic:
+                break
             if _sound(unchecked, length):
                 return unchecked, unchecked
             header = unchecked.copy()
@@ -432,6 +440,8 @@ def read_header(raw: bytes, path: Path) -> tuple[Any, Any]:
         raise ImageError("The file is empty.", "Copy or convert it again.")
     if raw.startswith(_GZIP_MAGIC):
         raise ImageError("The file is compressed twice.", "Decompress it once (gunzip), or convert it again.")
+    if in_pair:
+        raise ImageError("This is a file of a NIfTI pair or of Analyze 7.5 (.hdr, .img).", _PAIR_MEND)
     raise ImageError(
         "This is not a NIfTI or MGH image.", "Convert it to .nii.gz (for example with dcm2niix or nibabel)."
     )

@@ -181,6 +181,29 @@ def test_bad_files_name_the_file_the_problem_and_the_mend(tmp_path, case):
     assert "sub-01_T1w" in str(caught.value)
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("kind", [nib.Nifti1Pair, nib.Nifti2Pair, nib.AnalyzeImage, nib.Spm99AnalyzeImage])
+def test_files_of_a_pair_are_called_so_and_not_damaged(tmp_path, kind, zipped):
+    image = world_image()
+    nib.save(kind(image.get_fdata().astype(np.float32), image.affine), tmp_path / "x.img")
+    for name in ("x.hdr", "x.img"):
+        path = tmp_path / name
+        if zipped:
+            path = path.with_name(f"{name.upper()}.gz")
+            path.write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+        for reader in (load_image, load_labels, shape_and_affine):
+            with pytest.raises(ImageError, match=r"a NIfTI pair or of Analyze 7\.5") as caught:
+                reader(path)
+            assert caught.value.path == path
+            assert "Convert it to .nii.gz (for example with mri_convert" in caught.value.mend
+
+
+def test_a_whole_nifti_under_the_name_of_a_pair_is_read(tmp_path):
+    image = world_image()
+    (tmp_path / "x.img").write_bytes(image.to_bytes())
+    np.testing.assert_array_equal(load_image(tmp_path / "x.img").get_fdata(), image.get_fdata())
+
+
 def test_an_image_that_is_too_large_comes_with_two_ways_out(tmp_path):
     (tmp_path / "x.nii.gz").write_bytes(BAD["shape beyond any memory"][0])
     with pytest.raises(ImageError, match=r"32000 x 32000 x 32000 voxels") as caught:
