@@ -25,6 +25,11 @@ Place = tuple[str, str | None]  # subject and session labels; None where images 
 MAX_LABELS = 100  # characters of both labels together: names of results add 120, and file systems end at 255
 RULE = "a label holds only letters, digits and +"
 _OURS = re.compile(rf"(?:^|_)(?:{'|'.join(SUFFIXES)})\.nii(?:\.gz)?$", re.IGNORECASE)
+_OTHER_FORMATS = (  # of images
+    ".mgz", ".mgh", ".img", ".hdr", ".img.gz", ".hdr.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mnc", ".mnc.gz", ".dcm",
+    ".ima",
+)  # fmt: skip
+_SUFFIX = re.compile(rf"(?:^|_)(?:{'|'.join(SUFFIXES)})\.", re.IGNORECASE)
 _PREFIXES = {"participant": "sub-", "session": "ses-"}
 _NOWHERE = "a link that leads nowhere; get its content first (datalad get) or repair it."
 
@@ -56,6 +61,7 @@ class Survey:
     _odd: list[str] = field(default_factory=list)
     _nearly: list[str] = field(default_factory=list)
     _files: list[str] = field(default_factory=list)  # in place of folders
+    _no_nifti: list[str] = field(default_factory=list)
     _elsewhere: list[str] = field(default_factory=list)
     _without: list[str] = field(default_factory=list)
 
@@ -124,6 +130,7 @@ class Survey:
         for file in names:
             if _ours(file) and (not printable(file) or parse(Path(file)) is None):
                 self._odd.append(f"{_inside(place)}/anat/{file}")
+        self._no_nifti += [f"{_inside(place)}/anat/{file}" for file in _no_nifti(names)]
         missing = [] if place in self.problems else self._missing(place, names)
         if missing and not any(map(_ours, names)):
             self.problems[place] = f"no image: its scans.tsv names {', '.join(missing[:3])}, which is not there."
@@ -153,6 +160,9 @@ class Survey:
             self.remarks.append(f"warning: {text}: {some(beside, 20)}. Put them into a ses-* folder.")
         if self._odd:
             self.remarks.append(f"warning: not used, the name does not follow BIDS: {some(self._odd, 20)}.")
+        if self._no_nifti:
+            text = "not used, as BIDS wants NIfTI"
+            self.remarks.append(f"warning: {text}: {some(self._no_nifti, 20)}. Convert to .nii.gz.")
         for lost in self.lost:
             self.remarks.append(f"warning: {lost}")
         if self._without:
@@ -269,6 +279,18 @@ def _inside(place: Place) -> str:
 def _ours(name: str) -> bool:
     """Whether a file is an image of a kind that thalbids uses, by the end of its name."""
     return _OURS.search(name) is not None
+
+
+def _no_nifti(names: Sequence[str]) -> list[str]:
+    """Images of our kinds that are there in other formats only, a pair once; where a folder has none of ours, and these
+    neither, the first image of another format.
+    """
+    others = {file.split(".")[0]: file for file in names if file.lower().endswith(_OTHER_FORMATS)}
+    if not others:
+        return []
+    ours = {file.split(".")[0] for file in names if _ours(file)}
+    of_our_kinds = [file for stem, file in others.items() if _SUFFIX.search(file) and stem not in ours]
+    return of_our_kinds or ([] if ours else [*others.values()][:1])
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

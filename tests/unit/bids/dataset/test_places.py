@@ -36,6 +36,31 @@ def test_sessions_of_function_or_meg_are_none_of_ours(tree) -> None:
     assert found.lost == ()
 
 
+def test_images_of_other_formats_are_named_with_what_to_do(tree) -> None:
+    root = tree(
+        T1W, "sub-01/ses-1/anat/sub-01_ses-1_T1w.mgz", "sub-01/ses-1/anat/sub-01_ses-1_T2starw.mgz",
+        "sub-02/anat/sub-02_T1w.mgz", "sub-03/anat/sub-03_T1w.hdr", "sub-03/anat/sub-03_T1w.img",
+        "sub-04/anat/sub-04_T1w.NRRD", "sub-05/anat/IM0001.dcm", "sub-05/anat/IM0002.dcm",
+        "sub-06/anat/sub-06_FLAIR.nii.gz", "sub-06/anat/sub-06_T1w.mnc",
+    )  # fmt: skip
+    found = read_dataset(root)
+    assert names(found) == {"sub-01_ses-1": None, "sub-06": None}
+    named = ["sub-02/anat/sub-02_T1w.mgz", "sub-03/anat/sub-03_T1w.img", "sub-04/anat/sub-04_T1w.NRRD",
+             "sub-05/anat/IM0001.dcm", "sub-06/anat/sub-06_T1w.mnc"]  # fmt: skip
+    assert found.remarks == (
+        f"warning: not used, as BIDS wants NIfTI: {', '.join(named)}. Convert to .nii.gz.",
+        (
+            "warning: 4 sessions with an anat/ folder but without an image that thalbids uses, left out: "
+            "sub-02, sub-03, sub-04, sub-05."
+        ),
+    )
+
+
+def test_where_all_images_are_of_other_formats_the_error_names_them(tree) -> None:
+    with pytest.raises(NoInputError, match=r"sub-02/anat/sub-02_T1w\.mgz\. Convert to \.nii\.gz\."):
+        read_dataset(tree("sub-02/anat/sub-02_T1w.mgz"))
+
+
 def test_files_in_place_of_folders_are_named(tree) -> None:
     """Copies of a dataset with links onto a file system without them leave texts."""
     root = tree(GOOD, "sub-02", "sub-03/ses-1", "sub-04/anat", "sub-05/ses-2/anat", "sub-06.zip", "sub-07/ses-1.tsv")
@@ -116,12 +141,6 @@ def test_visits_whose_labels_nearly_match_or_that_have_none_beside_others_are_to
             "ses-* folder."
         ),
     ]
-
-
-def test_an_anat_folder_with_images_of_another_format_is_warned_of(tree) -> None:
-    found = read_dataset(tree(GOOD, "sub-01/anat/sub-01_T1w.mgz", "sub-02/anat/sub-02_T1w.dcm"))
-    (remark,) = found.remarks
-    assert remark.startswith("warning: 2 sessions with an anat/ folder but without an image that thalbids uses")
 
 
 def test_broken_links_are_failed_sessions(tree) -> None:
