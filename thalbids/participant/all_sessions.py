@@ -142,13 +142,16 @@ def _beside(
     stem = f"sub-{subject}" + (f"_ses-{session}" if session else "")
     picture = f"sub-{subject}/figures/{stem}_desc-thumbnail_thalamus.svg"
     report, picture = (name if (out_dir / name).exists() else "" for name in (report, picture))
-    return SessionEntry(subject, session, document, problem, report, picture, _doubt(out_dir, subject, session))
+    return SessionEntry(subject, session, document, problem, report, picture, *_doubt(out_dir, subject, session))
 
 
-def _doubt(out_dir: Path, subject: str, session: str | None) -> str:
-    """Why a session may show another person than the first one; "" where its alignment says nothing of it."""
+def _doubt(out_dir: Path, subject: str, session: str | None) -> tuple[str, bool]:
+    """Why a session may show another person than the first one, "" where its alignment says nothing of it; whether it
+    is mirrored.
+    """
     folder = out_dir / f"sub-{subject}" / (f"ses-{session}" if session else "") / "anat"
     for name in sorted(name for name in names_in(folder) if ALIGNMENT in name and name.endswith("_xfm.json")):
         with contextlib.suppress(MetadataError):
-            return alignment.other_person(read_alignment(folder / name))
-    return ""
+            record = read_alignment(folder / name)
+            return alignment.other_person(record), alignment.mirrored(record)
+    return "", False

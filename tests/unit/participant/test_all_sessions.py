@@ -59,6 +59,10 @@ def test_what_the_alignment_of_a_visit_says_of_another_person_is_told(out: Path)
         path.write_text(json.dumps(record | {"Correlation": correlation}))
         doubts = [entry.doubt for entry in all_sessions.entries(out)]
         assert doubts[0] == doubts[2] == "" and told in doubts[1] and bool(told) == bool(doubts[1])
+    assert not any(entry.mirrored for entry in all_sessions.entries(out))
+    path.write_text(json.dumps(record | {"Mirrored": 0.97}))
+    assert [entry.mirrored for entry in all_sessions.entries(out)] == [False, True, False]
+    assert "mirror image of that of ses-1" in all_sessions.entries(out)[1].doubt
     path.write_text("{")
     assert all_sessions.entries(out)[1].doubt == ""
 

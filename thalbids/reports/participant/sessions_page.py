@@ -21,7 +21,7 @@ from thalbids.reports import palette, text
 from thalbids.reports.templating import template
 
 MINIMUM = 10  # values; a median of fewer says little about what is usual
-MOST_NAMED = 10  # visits that may show another person, above the table
+MOST_NAMED = 10  # visits of one kind of doubt, above the table
 OUTLIER = 3.5  # |z|, the limit of Iglewicz and Hoaglin
 STATES = {  # the worst first
     "failed": "no result",
@@ -90,7 +90,8 @@ class SessionEntry:
     document : its QC document; None when there is none
     problem : why there is none
     page, thumbnail : addresses relative to the page; "" when the file is not there
-    doubt : why it may show another person than the first session; "" when it does not
+    doubt : why its change from the first session is excluded (another person, a mirror image); "" when it is not
+    mirrored : whether its image is the mirror image of that of the first session
     """
 
     subject: str
@@ -100,6 +101,7 @@ class SessionEntry:
     page: str = ""
     thumbnail: str = ""
     doubt: str = ""
+    mirrored: bool = False
 
     @property
     def name(self) -> str:
@@ -127,15 +129,29 @@ def page(entries: Sequence[SessionEntry]) -> str:
     """The page as HTML; its rows are data, drawn by its script."""
     data = content(entries)
     packed = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-    doubted = [entry.name for entry in entries if entry.doubt]
     counts = [(label, sum(row["state"] == state for row in data["rows"])) for state, label in STATES.items()]
     return str(
         template("qc.html").render(
             data=packed, sessions=len(entries), subjects=len({entry.subject for entry in entries}), states=STATES,
             counts=[pair for pair in counts if pair[1]], minimum=MINIMUM, outlier=OUTLIER,
-            doubted=len(doubted), doubted_names=some(doubted, MOST_NAMED),
+            doubts=_doubts(entries),
         )
     )  # fmt: skip
+
+
+def _doubts(entries: Sequence[SessionEntry]) -> list[dict[str, Any]]:
+    """What the first lines say of visits that cannot be compared with the first one, a kind each."""
+    doubted = [entry for entry in entries if entry.doubt]
+    kinds = {
+        "mirror image": ("looks like the mirror image of the first one", "look like mirror images of the first one"),
+        "same person": ("may show another person than the first one",) * 2,
+    }
+    lines = []
+    for (search, what), mirrored in zip(kinds.items(), (True, False), strict=True):
+        found = [entry.name for entry in doubted if entry.mirrored is mirrored]
+        told = {"number": len(found), "what": what[len(found) > 1], "names": some(found, MOST_NAMED), "search": search}
+        lines += [told] if found else []
+    return lines
 
 
 def content(entries: Sequence[SessionEntry]) -> dict[str, Any]:

@@ -113,6 +113,21 @@ def test_visits_that_may_show_another_person_are_counted_and_named(document):
     assert "2 visits may show another person than the first one sub-1 ses-2, sub-1 ses-3." in shown
 
 
+def test_mirrored_visits_are_not_called_another_person(document):
+    why = "its image is the mirror image of that of ses-1, or nearly so: were left and right exchanged?"
+    entries = [SessionEntry(person, "2", changed(document), doubt=why, mirrored=True) for person in ("1", "2")]
+    shown = Page(page(entries)).text
+    assert "2 visits look like mirror images of the first one sub-1 ses-2, sub-2 ses-2." in shown
+    assert "The search for “mirror image” lists them with the reason." in shown
+    assert "another person" not in shown
+    other = SessionEntry(
+        "3", "2", changed(document), doubt="its image does not look like that of ses-1: the same person?"
+    )
+    shown = Page(page([entries[0], other])).text
+    assert "1 visit looks like the mirror image of the first one sub-1 ses-2." in shown
+    assert "1 visit may show another person than the first one sub-3 ses-2." in shown
+
+
 def test_methods_stand_in_the_order_of_the_tables_and_unknown_ones_last(document):
     made = changed(document)
     made["Masks"] |= {"aThirdParty": made["Masks"]["synthalT1w"], "freesurfer": made["Masks"]["synthalT1w"]}
