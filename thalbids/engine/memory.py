@@ -6,7 +6,6 @@ import ctypes
 import resource
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -28,8 +27,6 @@ class PeakMemory:
     mb = 0.0
 
     def __enter__(self) -> PeakMemory:
-        if trim := _of_c("malloc_trim"):
-            trim(0)  # what is kept of earlier steps is none of this one's
         with suppress(OSError):
             (_SELF / "clear_refs").write_text("5", encoding="ascii")  # start the high-water mark anew
         self._stop = threading.Event()
@@ -52,18 +49,13 @@ class PeakMemory:
 def keep_freed_memory() -> None:
     """Let this process use the memory of arrays that are gone again, in place of giving it back to the system.
 
-    A step asks for gigabytes in pieces of some MB, and the system clears each page anew: a tenth of the processor time.
-    `KEPT_IN_ALL` bytes at most are kept, which count in the step's peak; a thread of a worker keeps 64 MB of them when
-    the next step begins. Without glibc nothing changes.
+    A step asks for gigabytes in pieces of some MB, and the system clears each page anew: 6 % of its time.
+    `KEPT_IN_ALL` bytes at most are kept, which the next step's peak counts (given back before each step, half a second
+    of a session's gain is lost). Without glibc nothing changes.
     """
-    if mallopt := _of_c("mallopt"):
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(_MMAP_THRESHOLD, LARGEST_KEPT)
         mallopt(_TRIM_THRESHOLD, KEPT_IN_ALL)
-
-
-def _of_c(function: str) -> Callable[..., int] | None:
-    """A function of the C library of this process; none where it has no such function (not glibc)."""
-    return getattr(ctypes.CDLL(None), function, None)
 
 
 def _descendants(process: Path) -> list[Path]:
