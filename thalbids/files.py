@@ -6,6 +6,7 @@ temporary name in the same folder, then a rename) and deterministic (the same co
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import json
@@ -24,6 +25,8 @@ from thalbids.errors import MetadataError, OutputError
 MAX_TEXT_BYTES = 2**27
 MISSING = "n/a"  # how BIDS writes a missing value in a table
 
+NOT_KNOWN = ("", MISSING, "na", "nan", "none", "null")  # and how people write one, in any case
+_SHEET_ERROR = re.compile(r"#(?:n/a|n/d|nv|[^\s#]+[!?])|#{2,}|err:\d{3}", re.IGNORECASE)  # in any language
 _SPREADSHEET = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # xlsx and ods, xls
 _QUOTE = re.compile(r'\\"|""')  # a quote inside a cell of R, by write.table or write.csv
 _MEND_WRITE = {
@@ -156,6 +159,8 @@ def _rows(
         cells = _cells(line, quoted=quoted)
         if not any(columns[len(cells) :]):  # an editor took the tabs at the end away
             cells += [""] * (len(columns) - len(cells))
+        while len(cells) > len(columns) and not cells[-1]:  # or left them behind
+            cells.pop()
         if len(cells) != len(columns):
             problem = f"row {number} has {len(cells)} cells, the header has {len(columns)}."
             names = " R writes names of rows beside them unless row.names = FALSE." if quoted else ""
@@ -169,12 +174,27 @@ def _without_nameless(
 ) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """A table without the columns that have no name; one with values is refused, but for names of rows in the first."""
     for at, name in enumerate(columns):
-        filled = [number for number, cells in rows if at and not name and cells[at] not in ("", MISSING)]
+        filled = [number for number, cells in rows if at and not name and _has_value(cells[at])]
         if filled:
             mend = f"Give it a name, or delete it: row {filled[0]} has a value there."
             raise MetadataError(f"column {at + 1} has no name.", mend, path)
     named = [at for at, name in enumerate(columns) if name]
     return [columns[at] for at in named], [(number, [cells[at] for at in named]) for number, cells in rows]
+
+
+def _has_value(cell: str) -> bool:
+    return cell.casefold() not in NOT_KNOWN and not is_sheet_error(cell)
+
+
+def is_sheet_error(text: str) -> bool:
+    """Whether a cell holds what a spreadsheet shows in place of a value that it could not compute.
+
+    Examples
+    --------
+    >>> [text for text in ("#N/A", "#DIV/0!", "#WERT!", "#NAME?", "Err:502", "###", "#1", "3!") if is_sheet_error(text)]
+    ['#N/A', '#DIV/0!', '#WERT!', '#NAME?', 'Err:502', '###']
+    """
+    return text[:1] in "#eE" and _SHEET_ERROR.fullmatch(text.strip()) is not None
 
 
 def write_table(path: Path | str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -251,6 +271,8 @@ def read_text(path: Path | str) -> str:
         raise MetadataError("the file is not there.", "Check its name.", path) from None
     except OSError as error:
         raise MetadataError(f"cannot be read ({error.strerror or error}).", "Check its permissions.", path) from None
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise MetadataError("not UTF-8 text but UTF-16.", "Save it again with the encoding UTF-8.", path)
     if data.startswith(_SPREADSHEET):
         mend = "Save it from there as text, with tabs between the cells and the encoding UTF-8."
         raise MetadataError("not UTF-8 text but a file of a spreadsheet program.", mend, path)

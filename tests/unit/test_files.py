@@ -186,6 +186,8 @@ class TestTable:
             "a\tb\t\t\n1\t2\t\t\n3\t4\tn/a\t\n",  # empty columns of a spreadsheet
             "a\t\tb\n1\t\t2\n3\t\t4\n",
             "a\tb\t\t\n1\t2\n3\t4\t\n",  # whose tabs an editor took away
+            "a\tb\n1\t2\t\n3\t4\t\t\n",  # in the header alone
+            "a\tb\t\t\n1\t2\t#N/A\t\n3\t4\t\tNaN\n",  # formulas that were drawn too far
             "\ta\tb\n0\t1\t2\n1\t3\t4\n",  # the index of pandas
             '""\t"a"\t"b"\n"1"\t"1"\t"2"\n"2"\t"3"\t"4"\n',  # names of rows of R
         ],
@@ -204,9 +206,10 @@ class TestTable:
             (b"a\tb\ta\n", "'a' is there twice"),
             (b"\t\t\n1\t2\t3\n", "no header"),
             (b"a\t\t\n1\t\t\n2\t\t3\n", "column 3 has no name. Give it a name, or delete it: row 3 has a value there"),
-            (b"a\t\t\n1\t\t\t\n", "row 2 has 4 cells, the header has 3"),
+            (b"a\tb\n1\t2\t\t3\n", "row 2 has 4 cells, the header has 2"),
             (b"a\n\xe9\n", "not UTF-8"),
             ("a\tb\n1\t2\n".encode("utf-16-le"), "but UTF-16"),
+            ("a\tb\n1\t2\n".encode("utf-16"), "but UTF-16"),
             (b"PK\x03\x04\x14\0\x06", "a file of a spreadsheet program. Save it from there as text"),
         ],
     )

@@ -66,8 +66,8 @@ class Cohort:
     changes : changes between two visits that were measured by registration: participant, sessions, ``method`` (whose
         mask), ``delta_percent`` and its sides, ``comparable``, ``remark``, ``status`` and ``reason``. Use them through
         `thalbids.group.modelling.registered`.
-    excluded_pairs : differences of two volumes that must not be taken, as the participant level excluded the pair of
-        visits: rows as in ``changes``. Use them through `thalbids.group.comparability`.
+    excluded_pairs : pairs of visits that the participant level excluded, of which no change must be taken: participant,
+        sessions, ``reason``. Use them through `thalbids.group.comparability`.
     columns_found, columns_unused : clinical columns that were read, by variable, and those that mean nothing to us.
     """
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -32,7 +31,7 @@ def pairs(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
     for person, first, later in visit_pairs(cohort, pair)[KEYS].itertuples(index=False, name=None):
         both = known.get((person, first)), known.get((person, later))
         told = [document for document in both if document is not None and acquired(document)]
-        why = next(iter(out.get((person, frozenset((first, later))), {}).values()), "")
+        why = out.get((person, frozenset((first, later))), "")
         remarks = [*filter(None, [why]), *(pair_remarks(*told) if len(told) == 2 else [])]
         comparable = NO if remarks else UNKNOWN if len(told) < 2 else YES
         rows.append([person, first, later, comparable, "; ".join(remarks), EXCLUDED if why else OK])
@@ -40,24 +39,29 @@ def pairs(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
 
 
 @functools.lru_cache(maxsize=4)
-def _excluded(cohort: Cohort) -> dict[Visits, dict[str, str]]:
-    """The pairs of visits that the participant level excluded: for each method the reason."""
-    reasons: dict[Visits, dict[str, str]] = {}
+def _excluded(cohort: Cohort) -> dict[Visits, str]:
+    """The pairs of visits that the participant level excluded, and why."""
     known = cohort.excluded_pairs
-    for person, first, later, method, reason in (
-        () if known is None else known[[*KEYS, "method", "reason"]].itertuples(index=False, name=None)
-    ):
-        reasons.setdefault((person, frozenset((first, later))), {})[method] = reason or "no reason given"
-    return reasons
+    return {
+        (person, frozenset((first, later))): reason or "no reason given"
+        for person, first, later, reason in (
+            () if known is None else known[[*KEYS, "reason"]].itertuples(index=False, name=None)
+        )
+    }
 
 
-def excluded(cohort: Cohort, visits: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
-    """Why the difference of these volumes must not be taken ("" where it may): a row per pair of visits, a column per
-    method.
-    """
+def excluded(cohort: Cohort, visits: pd.DataFrame) -> pd.Series:
+    """Why no change must be taken of these pairs of visits ("" where it may)."""
     known = _excluded(cohort)
-    told = [known.get((person, frozenset(ends)), {}) for person, *ends in visits[KEYS].itertuples(index=False)]
-    return pd.DataFrame({name: [of.get(name, "") for of in told] for name in methods}, visits.index, dtype=object)
+    told = [known.get((person, frozenset(ends)), "") for person, *ends in visits[KEYS].itertuples(index=False)]
+    return pd.Series(told, visits.index, dtype=object)
+
+
+def of_pairs_taken(cohort: Cohort, visits: pd.DataFrame, change: pd.DataFrame) -> pd.DataFrame:
+    """Changes, one row per pair of visits, with NaN in those of excluded pairs."""
+    change = change.copy()
+    change.loc[(excluded(cohort, visits) != "").to_numpy()] = np.nan
+    return change
 
 
 def in_one_course(cohort: Cohort, rows: pd.DataFrame) -> np.ndarray:
@@ -70,11 +74,11 @@ def in_one_course(cohort: Cohort, rows: pd.DataFrame) -> np.ndarray:
     count = Counter((person, session) for person, ends in known for session in ends)
     of_person = rows.reset_index(drop=True)
     of_person = of_person[of_person["participant_id"].isin({person for person, _ in known})]
-    for (person, method), part in of_person.groupby(["participant_id", "method"], sort=False):
+    for (person, _), part in of_person.groupby(["participant_id", "method"], sort=False):
         course: list[str] = []
         visits = {session: (count[person, session], order[person, session]) for session in part["session_id"]}
         for place, session in sorted(part["session_id"].items(), key=lambda one: visits[one[1]]):
-            if any(method in known.get((person, frozenset((other, session))), {}) for other in course):
+            if any((person, frozenset((other, session))) in known for other in course):
                 good[place] = False
             else:
                 course.append(session)
@@ -85,10 +89,9 @@ def without_excluded(cohort: Cohort, repeats: pd.DataFrame) -> pd.DataFrame:
     """Repeated scans, where a rescan that makes an excluded pair with the scan that it repeats is excluded."""
     known = _excluded(cohort)
     repeats = repeats.copy()
-    scans = repeats.loc[repeats["status"] == OK, ["participant_id", "session_id", "entities", "method"]]
-    for place, person, session, scan, method in scans.itertuples(name=None):
-        why = known.get((person, frozenset((session, scan))), {}).get(method)
-        if why:
+    scans = repeats.loc[repeats["status"] == OK, ["participant_id", "session_id", "entities"]]
+    for place, person, session, scan in scans.itertuples(name=None):
+        if why := known.get((person, frozenset((session, scan)))):
             repeats.loc[place, ["status", "reason"]] = [EXCLUDED, why]
     return repeats
 
@@ -98,7 +101,7 @@ def whole_brain(cohort: Cohort) -> pd.DataFrame:
     known, pbvc = _excluded(cohort), cohort.pbvc.copy()
     for place, person, *ends in pbvc.loc[pbvc["status"] == OK, KEYS].itertuples(name=None):
         if why := known.get((person, frozenset(ends))):
-            pbvc.loc[place, ["status", "reason"]] = [EXCLUDED, next(iter(why.values()))]
+            pbvc.loc[place, ["status", "reason"]] = [EXCLUDED, why]
     return pbvc
 
 

@@ -61,6 +61,8 @@ def with_folded_upsampling(model: Any) -> Any:
         if both is None or both.get_type_name() != "Concat":
             continue
         repeated, beside = both.input_values()
+        if repeated.get_node().get_type_name() != "Interpolate":
+            continue
         weight, n = _values(old.input_value(1).get_node()), int(repeated.get_partial_shape()[1].get_length())
         same = np.eye(n, dtype=np.float32)[..., None, None, None] * np.ones((2, 2, 2), np.float32)
         new = convolved_after_upsampling(ops, repeated.get_node().input_value(0), beside, same, weight)

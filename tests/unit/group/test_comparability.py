@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from tests.unit.group.analyses.over_time.test_comparability import THIN, two_peo
 from tests.unit.group.analyses.over_time.test_mixed import cohort as several_visits
 from tests.unit.group.map_people import with_maps
 from tests.unit.group.small import cohort_of, morph
-from thalbids.bids.results.derivatives import CHANGES
+from thalbids.bids.results.derivatives import CHANGES, PAIRS
 from thalbids.bids.tabular.tables import write
 from thalbids.group import comparability
 from thalbids.group.analyses.checks import imputed, influence, same_people
@@ -56,13 +55,9 @@ def test_documents_of_another_shape_tell_nothing() -> None:
 
 
 def with_excluded(cohort: Cohort, *pairs: tuple[str, str, str], reason: str = MIRRORED) -> Cohort:
-    """A cohort in which the participant level excluded these pairs (person, two sessions), by every method."""
-    rows: list[Mapping[str, Any]] = [
-        {"participant_id": person, "session_id_baseline": one, "session_id_followup": two, "method": method,
-         "measure": "volume_difference", "status": "excluded", "reason": reason}
-        for (person, one, two), method in itertools.product(pairs, cohort.methods)
-    ]  # fmt: skip
-    return replace(cohort, excluded_pairs=frame_of(rows, CHANGES, ("measure", "comparable", "remark")))
+    """A cohort in which the participant level excluded these pairs (person, two sessions), ."""
+    rows: list[Mapping[str, Any]] = [dict(zip(PAIRS, (*pair, reason), strict=True)) for pair in pairs]
+    return replace(cohort, excluded_pairs=frame_of(rows, PAIRS))
 
 
 def followed(n: int = 30, **settings: object) -> Cohort:
@@ -160,15 +155,7 @@ def test_of_a_course_the_odd_visit_goes_also_where_it_is_the_earliest() -> None:
     assert kept.query("participant_id == 'sub-03'")["session_id"].tolist() == ["ses-2", "ses-3", "ses-4"]
 
 
-def test_a_pair_of_one_method_alone_costs_that_method() -> None:
-    cohort = with_excluded(followed(), ("sub-004", "ses-1", "ses-2"))
-    assert cohort.excluded_pairs is not None
-    of_one = replace(cohort, excluded_pairs=cohort.excluded_pairs.query("method == 'first'"))
-    n = change.change(of_one).groupby("method")["delta_ml"].count().to_dict()
-    assert n == {"first": 29, "synthalT1w": 30}
-
-
-def written(root: Path, measure: str, status: str, percent: str = "0.1") -> Cohort:
+def written(root: Path, measure: str, status: str, percent: str = "0.1", flags: str = "visit_mirrored") -> Cohort:
     """Two people of two visits and a rescan of the first, one with a table of change that says this of every pair."""
     raw, out = root / "raw", root / "out"
     for person in ("sub-01", "sub-02"):
@@ -180,7 +167,7 @@ def written(root: Path, measure: str, status: str, percent: str = "0.1") -> Coho
             morph(out, person, session, morph_row("first", volume, volume / 2, volume / 2))
     table = out / "sub-01/anat/sub-01_desc-change_morph.tsv"
     row = {**dict.fromkeys(CHANGES[1:], "n/a"), "method": "first", "measure": measure, "status": status}
-    row |= {"reason": MIRRORED, "delta_percent": percent, "comparable": "no"}
+    row |= {"reason": MIRRORED, "delta_percent": percent, "comparable": "no", "flags": flags}
     ends = [("ses-1", "ses-1b"), ("ses-1", "ses-2"), ("ses-1b", "ses-2")]
     table.parent.mkdir(parents=True)
     write_rows(table, [row | {"session_id_baseline": one, "session_id_followup": two} for one, two in ends])
@@ -192,8 +179,18 @@ def written(root: Path, measure: str, status: str, percent: str = "0.1") -> Coho
     return cohort_of(raw, out)
 
 
-def test_what_the_table_of_a_person_excludes_is_out_and_told(tmp_path: Path) -> None:
-    cohort = written(tmp_path, "volume_difference", "excluded")
+@pytest.mark.parametrize(
+    ("measure", "status", "percent", "flags"),
+    [
+        ("volume_difference", "excluded", "0.1", "visit_icv, visit_mirrored"),
+        ("volume_difference", "missing", "n/a", "visit_person"),  # of masks that the group may have from elsewhere
+        ("pbvc", "excluded", "-1.2", "visit_mirrored"),
+    ],
+)
+def test_what_the_table_of_a_person_excludes_is_out_and_told(
+    tmp_path: Path, measure: str, status: str, percent: str, flags: str
+) -> None:
+    cohort = written(tmp_path, measure, status, percent, flags)
     of_person = change.change(cohort).set_index("participant_id")
     assert of_person["status"].to_dict() == {"sub-01": "excluded", "sub-02": "ok"}
     assert of_person.loc["sub-01", "reason"] == f"excluded ({MIRRORED})"
@@ -214,17 +211,16 @@ def test_what_the_table_of_a_person_excludes_is_out_and_told(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("measure", "status", "percent"),
     [
-        ("registration", "excluded", "0.1"),  # a contrast agent: the volumes stay
+        ("registration", "excluded", "0.1"),  # the volumes stay
         ("registration", "failed", "n/a"),
         ("volume_difference", "ok", "0.1"),
         ("volume_difference", "excluded", "n/a"),  # for a mask, of which its own table tells
-        ("pbvc", "excluded", "0.1"),
     ],
 )
 def test_what_is_not_about_the_pair_of_images_excludes_no_difference(
     tmp_path: Path, measure: str, status: str, percent: str
 ) -> None:
-    cohort = written(tmp_path, measure, status, percent)
+    cohort = written(tmp_path, measure, status, percent, "visit_contrast_agent")
     assert (
         change.change(cohort)[["status", "reason"]].to_numpy().tolist()
         == [["ok", "no interval: a session without a date"]] * 2

@@ -37,8 +37,9 @@ _OTHER = re.compile(r"_label-(?!thal)|_desc-brain", re.IGNORECASE)  # masks of s
 _OF_PERSON = re.compile(r"_desc-(?:siena|change)_")  # belongs to no session
 CHANGES = (
     "participant_id", "session_id_baseline", "session_id_followup", "method", "measure", "delta_percent", "status",
-    "reason", "comparable", "remark", "delta_left_percent", "delta_right_percent",
+    "reason", "comparable", "flags", "remark", "delta_left_percent", "delta_right_percent",
 )  # fmt: skip
+PAIRS = ("participant_id", "session_id_baseline", "session_id_followup", "reason")
 _PBVC = COLUMNS[1:]
 _SUBJECT, _SESSION = re.compile(rf"sub-{LABEL}"), re.compile(rf"ses-{LABEL}")
 
@@ -212,16 +213,23 @@ def read_pbvc(root: Path, participants: Collection[str] = ()) -> tuple[list[dict
     return [_pbvc_row(subject, row) for subject, path in tables for row in _table(path, _PBVC, notes)], notes
 
 
-def read_changes(root: Path, participants: Collection[str] = ()) -> tuple[list[dict[str, Any]], list[str]]:
-    """Of every ``sub-X/anat/sub-X_desc-change_morph.tsv`` the rows by registration, and those of differences of volumes
-    that are there but must not be used, as the pair of visits is excluded; with the columns ``CHANGES``, and notes. A
-    row by registration without a number that can be used is not ok.
+def read_changes(
+    root: Path, participants: Collection[str] = (), doubts: Collection[str] = ()
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
+    """Of every ``sub-X/anat/sub-X_desc-change_morph.tsv`` the rows by registration (columns ``CHANGES``), the pairs of
+    visits that have one of these flags (``doubts``) in any row (columns ``PAIRS``), and notes. A row by registration
+    without a number that can be used is not ok.
     """
     rows: list[dict[str, Any]] = []
+    pairs: dict[tuple[str | None, ...], dict[str, str]] = {}  # of each status its first reason
     notes: list[str] = []
     for subject, path in tables_of_people(root, CHANGE, participants):
         for row in _table(path, CHANGES[1:], notes):
-            if not row["method"] or not (row["measure"] == "registration" or _excluded_pair(row)):
+            if not set((row["flags"] or "").split(", ")).isdisjoint(doubts):
+                pair = subject, row["session_id_baseline"], row["session_id_followup"]
+                reasons = pairs.setdefault(pair, {})
+                reasons.setdefault(row["status"] or "", row["reason"] or "")
+            if row["measure"] != "registration" or not row["method"]:
                 continue
             cells = {name: row[name] for name in CHANGES[1:]}
             change: dict[str, Any] = {
@@ -233,13 +241,11 @@ def read_changes(root: Path, participants: Collection[str] = ()) -> tuple[list[d
             ):
                 change |= {"status": "failed", "reason": "the change is no number above -100 %"}
             rows.append({"participant_id": subject} | change)
-    return rows, notes
-
-
-def _excluded_pair(row: Mapping[str, str | None]) -> bool:
-    """Whether both visits have a volume and their difference is excluded: for the pair, not for a mask."""
-    there = not math.isnan(number(row["delta_percent"]))
-    return row["measure"] == "volume_difference" and row["status"] == "excluded" and there
+    out = [  # where a volume is missing too, the reason of another row tells of the pair alone
+        dict(zip(PAIRS, (*pair, reasons.get("excluded", next(iter(reasons.values())))), strict=True))
+        for pair, reasons in pairs.items()
+    ]
+    return rows, out, notes
 
 
 def read_pbvc_table(path: Path, participants: Collection[str] = ()) -> list[dict[str, Any]]:

@@ -18,9 +18,9 @@ from thalbids.bids.dataset.sidecars import check_content
 from thalbids.bids.tabular.counting import natural
 from thalbids.bids.tabular.meaning import Meaning, meaning_of, usual_names
 from thalbids.bids.tabular.near_labels import with_prefix
-from thalbids.bids.tabular.values import SITES, NotAValueError, Reader, Value, days_between, is_sheet_error
+from thalbids.bids.tabular.values import SITES, NotAValueError, Reader, Value, days_between
 from thalbids.errors import MetadataError, NoInputError, UsageError, cell, some
-from thalbids.files import read_header, read_lines
+from thalbids.files import is_sheet_error, read_header, read_lines
 from thalbids.settings import Clinical
 
 PLAIN = ("age", "sex", "diagnosis", "disease_duration", "edss", "sdmt", "steroid", "acq_time", "site", "icv_ml",
@@ -416,6 +416,11 @@ class _Reading:
     ) -> tuple[str, str | None] | None:
         """Participant and session of a row; None for a row that is not used. ``scans`` is the path of a scans table."""
         person = subject or ""
+        for column in (ids[name] for name in ("participant_id", "session_id") if name in ids):
+            if is_sheet_error(row[column]):  # of nobody knows whom, or when
+                text = f"warning: {shown}, row {number}: {column} is an error of a spreadsheet ({row[column]})"
+                self.data.notes.append(f"{text}; the row is not used. Correct the formula.")
+                return None
         if "participant_id" in ids:
             text = row[ids["participant_id"]]
             given = "" if self.reader.is_missing(text) else with_prefix(text, "sub-")
@@ -461,13 +466,12 @@ class _Reading:
         rank: int,
     ) -> None:
         for column, (variable, session) in variables.items():
-            if is_sheet_error(row[column]):
-                self.errors.setdefault(f"{_anyone(self.meaning.shown)}: {column}", []).append(row[column])
-                continue
             text = self.meaning.text(column, variable, row[column])
             levels = self.settings.levels.get(variable, ())
             level = text.strip().casefold() in [word.strip().casefold() for word in levels]
             if self.reader.is_missing(text) and not level:  # "none" may be a level
+                if is_sheet_error(text):
+                    self.errors.setdefault(f"{_anyone(self.meaning.shown)}: {column}", []).append(text)
                 continue
             try:
                 value = text if variable in self.own.values() else self.meaning.reader.value(variable, text)

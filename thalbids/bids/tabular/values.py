@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from thalbids.errors import UsageError
+from thalbids.files import NOT_KNOWN, is_sheet_error
 from thalbids.settings import Clinical, unknown_name
 
 Value = float | str
 SITES = ("site", "scanner", "centre", "center", "protocol")  # columns of the site, the first that is there is used
-NOT_KNOWN = ("", "n/a", "na", "nan", "none", "null")
 RANGES = {  # lowest, highest, step (0: any); the lowest of a timed test is excluded
     "age": (0.0, 120.0, 0.0),
     "disease_duration": (0.0, 100.0, 0.0),
@@ -45,7 +45,6 @@ GROUPS = {  # words of each diagnosis group, compared without case, blanks, hyph
 }
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 COMMA_HINT = "; for numbers with a decimal comma give a file by --config: [clinical] decimal_comma = true"
-_SHEET_ERROR = re.compile(r"#(?:n/a|n/d|nv|[^\s#]+[!?])|#{2,}|err:\d{3}", re.IGNORECASE)  # in any language
 _COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 
 
@@ -139,17 +138,6 @@ class Reader:
         if step and value % step:
             raise NotAValueError(f"is not a multiple of {step:g}")
         return value
-
-
-def is_sheet_error(text: str) -> bool:
-    """Whether a cell holds what a spreadsheet shows in place of a value that it could not compute.
-
-    Examples
-    --------
-    >>> [text for text in ("#N/A", "#DIV/0!", "#WERT!", "#NAME?", "Err:502", "###", "#1", "3!") if is_sheet_error(text)]
-    ['#N/A', '#DIV/0!', '#WERT!', '#NAME?', 'Err:502', '###']
-    """
-    return text[:1] in "#eE" and _SHEET_ERROR.fullmatch(text.strip()) is not None
 
 
 def date(text: str) -> str:

@@ -16,6 +16,7 @@ from thalbids.bids.results import names
 from thalbids.bids.results.derivatives import (
     CHANGE,
     CHANGES,
+    PAIRS,
     SIENA,
     Place,
     Volumes,
@@ -38,7 +39,7 @@ from thalbids.group import comparability
 from thalbids.group.cohort import PBVC_COLUMNS, VOLUME_COLUMNS, Cohort, check_pair
 from thalbids.group.intake import failed, rescans, scanners, trust
 from thalbids.group.modelling import sites
-from thalbids.group.modelling.registered import DIFFERENCE, REGISTRATION
+from thalbids.qc.visits import APART
 from thalbids.raters import summary
 from thalbids.settings import Settings, unknown_name
 
@@ -214,9 +215,8 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         out_dir, settings.siena.table, inputs.derivatives.get("siena"), inputs.participant_label, edited[1]
     )
     pbvc_notes += _backwards(pbvc, visit_frame)
-    changes, change_notes = read_changes(out_dir, inputs.participant_label)
-    excluded_pairs = [row for row in changes if row["measure"] == DIFFERENCE]
-    changes = [row | _edited(row, edited[0]) for row in changes if row["measure"] == REGISTRATION]
+    changes, excluded_pairs, change_notes = read_changes(out_dir, inputs.participant_label, APART)
+    changes = [row | _edited(row, edited[0]) for row in changes]
     cohort = Cohort(
         volumes=volumes, visits=visit_frame, pbvc=pbvc, settings=settings, bids_dir=bids_dir, out_dir=out_dir,
         repeats=frame_of(read.repeats, (*VOLUME_COLUMNS, "entities")).drop(columns=["icv_ml", "icv_source"]),
@@ -226,7 +226,7 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         columns_found=clinical.found, columns_unused=clinical.unused, lost=lost,
         pressing=pressing, documents=documents, icv=icv_found,
         changes=frame_of(changes, CHANGES, ("measure", "comparable", "remark")),
-        excluded_pairs=frame_of(excluded_pairs, CHANGES, ("measure", "comparable", "remark")),
+        excluded_pairs=frame_of(excluded_pairs, PAIRS),
     )  # fmt: skip
     for name in settings.group.sample_methods:
         if name not in cohort.model_methods:
@@ -323,6 +323,7 @@ def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], words: C
     text = {"participant_id", "session_id", "session_id_baseline", "session_id_followup", "method", "image", "status"}
     text |= {
         "reason",
+        "flags",
         "source",
         "acq_time",
         "sex",

@@ -96,8 +96,8 @@ def pairs(cohort: Cohort, pair: str = "first:last", which: str = "") -> Sample:
     before, after = (
         _volumes(cohort, table["participant_id"], table[f"session_id_{when}"]) for when in ("baseline", "followup")
     )
-    without = comparability.excluded(cohort, table, cohort.methods) != ""
-    volumes = {name: difference(before[name], after[name]).mask(without) for name in MEASURES}
+    of_taken = functools.partial(comparability.of_pairs_taken, cohort, table)
+    volumes = {name: of_taken(difference(before[name], after[name])) for name in MEASURES}
     return _chosen(cohort, table, volumes, which)
 
 

@@ -101,5 +101,5 @@ def test_a_side_cannot_lose_more_than_it_has(tmp_path: Path, left: str, status: 
         "delta_left_percent": left,
     }  # fmt: skip
     (folder / "sub-01_desc-change_morph.tsv").write_text("\t".join(row) + "\n" + "\t".join(row.values()) + "\n")
-    (found,), notes = read_changes(tmp_path)
+    (found,), _, notes = read_changes(tmp_path)
     assert found["status"] == status and not notes

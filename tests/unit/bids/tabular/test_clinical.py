@@ -291,6 +291,34 @@ def test_errors_of_a_spreadsheet_are_missing_and_told_once_a_column(tmp_path: Pa
     assert (third["age"], third["diagnosis"], third["edss"], third["site"]) == (50.0, "HC", None, "Bern")
 
 
+def test_a_row_whose_person_or_visit_is_an_error_of_a_spreadsheet_is_not_used(tmp_path: Path) -> None:
+    tables = {
+        "participants": "participant_id,age\nsub-01,40\n#REF!,50\n#N/A,60",
+        "sub-01/sub-01_sessions": "session_id,acq_time,edss\nses-1,2020-01-01,1\n#NAME?,2021-01-01,7",
+    }
+    data, made = together(put(tmp_path, tables))
+    assert [(key, entry.value) for key, values in data.values.items() for entry in values.get("edss", [])] == [
+        (("sub-01", "ses-1"), 1.0)
+    ]
+    assert set(data.values) == {("sub-01", None), ("sub-01", "ses-1")} and data.listed == {"sub-01"}
+    assert row(made, "sub-01", "ses-1")["acq_time"].startswith("2020-01-01")
+    assert [note for note in data.notes if "spreadsheet" in note] == [
+        f"warning: {where} is an error of a spreadsheet ({cell}); the row is not used. Correct the formula."
+        for where, cell in (
+            ("participants.tsv, row 3: participant_id", "#REF!"),
+            ("participants.tsv, row 4: participant_id", "#N/A"),
+            ("sub-01/sub-01_sessions.tsv, row 3: session_id", "#NAME?"),
+        )
+    ]
+
+
+def test_a_level_of_the_data_dictionary_may_look_like_an_error(tmp_path: Path) -> None:
+    put(tmp_path, {"participants": "participant_id,diagnosis\nsub-01,#N/A"})
+    (tmp_path / "participants.json").write_text('{"diagnosis": {"Levels": {"#N/A": "healthy control"}}}')
+    data, made = together(tmp_path)
+    assert row(made, "sub-01")["diagnosis"] == "HC" and not data.notes
+
+
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "participants.tsv").write_bytes("participant_id\tsite\nsub-01\tKöln\n".encode("latin-1"))
     assert "not UTF-8" in problem(tmp_path)

@@ -104,8 +104,8 @@ def change_of(cohort: Cohort, name: str, pair: str) -> Sample:
     before, after = (
         wide(cohort, name, *_keys(sample.table, f"session_id_{when}")) for when in ("baseline", "followup")
     )
-    without = comparability.excluded(cohort, sample.table, cohort.methods) != ""
-    return Sample(sample.table, {name: difference(before, after).mask(without)})
+    taken = comparability.of_pairs_taken(cohort, sample.table, difference(before, after))
+    return Sample(sample.table, {name: taken})
 
 
 def _keys(frame: pd.DataFrame, session: str) -> tuple[Any, Any]:

@@ -104,7 +104,7 @@ def _volumes(cohort: Cohort, frame: pd.DataFrame, first: pd.Series, later: np.nd
     }
     before = np.where(began & later, start["volume_ml"].to_numpy(dtype=np.float64), np.nan)
     ends = {"session_id_baseline": first.to_numpy(), "session_id_followup": frame["session_id"]}
-    without = excluded(cohort, frame[["participant_id"]].assign(**ends), [method])[method] != ""
+    without = excluded(cohort, frame[["participant_id"]].assign(**ends)) != ""
     change = np.where(without, np.nan, columns[f"{method}_ml"] - before)
     percent = 100 * change / np.where(before > 0, before, np.nan)
     columns |= {f"{method}_change_ml": change, f"{method}_change_percent": percent}

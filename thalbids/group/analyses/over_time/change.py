@@ -171,19 +171,11 @@ def change(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
     columns |= {"sessions": pair}
     columns |= _comparable(cohort, frame, columns, pair)
     columns |= {"change_measure": [measure_of(method) for method in frame["method"]]}
-    out = _pairs_out(cohort, frame)
+    out = comparability.excluded(cohort, frame).to_numpy()
     columns |= {"reason": _reasons(frame, out), "status": _statuses(frame, out)}
     changes = pd.DataFrame(columns).reindex(columns=list(CHANGE))
     changes.loc[out != "", list(MEASURES)] = np.nan
     return changes
-
-
-def _pairs_out(cohort: Cohort, frame: pd.DataFrame) -> np.ndarray:
-    """Why the participant level excluded the pair of visits of a row; "" where it did not."""
-    wide = comparability.excluded(cohort, frame, cohort.methods)
-    column = pd.Index(cohort.methods).get_indexer(frame["method"])
-    told: np.ndarray = wide.to_numpy(dtype=object)[np.arange(len(frame)), column]
-    return told
 
 
 @functools.lru_cache(maxsize=8)

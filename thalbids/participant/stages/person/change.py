@@ -141,7 +141,7 @@ def add_steps(subject: SubjectPlan) -> None:
         outputs={"table": table_of(subject)},
         params=ChangeParams(visits=visits, dictionary=CHANGE_MORPH),
         after=tuple(step.name for step in subject.all_steps),
-        version=12,  # a pair with a mirrored image, or with another person's, is not comparable
+        version=13,  # of such a pair, whole-brain change is flagged and not comparable too
     )
 
 
@@ -392,7 +392,11 @@ def _flags(first: VisitResults, later: VisitResults, method: str) -> Row:
     known = all(seen.image and qc_visits.acquired(seen.document) for seen in (first, later))
     if not known and not flags:
         return {}
-    flags += _quality(first, later, method) if known else []
+    return _told([*flags, *(_quality(first, later, method) if known else [])])
+
+
+def _told(flags: Sequence[tuple[str, str]]) -> Row:
+    """What these flags (rule, words) say against a comparison."""
     rules = ", ".join(dict.fromkeys(rule for rule, _ in flags))
     remark = "; ".join(dict.fromkeys(words for _, words in flags))
     return {"comparable": "no" if flags else "yes", "flags": rules, "remark": remark}
@@ -425,8 +429,9 @@ def _whole_brain(row: Mapping[str, str | None], seen: Mapping[str, VisitResults]
     pbvc["interval_years"] = years
     doubted = [visit for visit in visits if visit is not None and visit.apart]
     reasons = [row["reason"] or "", *(f"ses-{visit.visit.session}: {visit.apart}" for visit in doubted)]
-    if doubted and row["status"] == "ok":
-        pbvc["status"] = "excluded"
+    if doubted:
+        pbvc |= {"status": "excluded"} if row["status"] == "ok" else {}
+        pbvc |= _told([doubt for visit in doubted for doubt in visit.doubts])
     if not math.isnan(value):
         pbvc["delta_percent"] = value
         pbvc |= {"delta_percent_per_year": value / years} if years else {}

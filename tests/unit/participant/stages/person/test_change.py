@@ -237,6 +237,7 @@ def test_whole_brain_change_of_a_mirror_image_is_excluded(tmp_path: Path) -> Non
     )
     row = person.rows()[-1]
     assert (row["measure"], row["status"]) == ("pbvc", "excluded")
+    assert (row["comparable"], row["flags"]) == ("no", "visit_mirrored")
     assert str(row["reason"]).startswith("ses-2: its image is the mirror image of that of ses-1")
 
 
