@@ -26,6 +26,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
 from thalbids.errors import ImageError, OutputError
+from thalbids.image.content import fill_gaps
 from thalbids.image.orientation import check_affine, geometry_from_header, is_rotation_and_zooms
 
 MIN_VOXELS = 8  # an image with a shorter axis is a slab, in which no thalamus can be measured
@@ -65,18 +66,21 @@ _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
 
 
-def load_image(path: Path | str) -> nib.Nifti1Image:
+def load_image(path: Path | str, *, fill: bool = False) -> nib.Nifti1Image:
     """Read an intensity image.
 
     Parameters
     ----------
     path : a ``.nii``, ``.nii.gz``, ``.mgh`` or ``.mgz`` file of any orientation, byte order and data type
+    fill : scattered NaN and Inf voxels get the mean of their neighbours (:func:`thalbids.image.content.fill_gaps`); not
+        for maps whose voxels without a value must stay without
 
     Returns
     -------
     A 3-D image with float32 data (scaling of the header applied) whose affine maps voxels to RAS+ millimetres; sform
     and qform of its header agree. ``extra["notes"]`` says in words what had to be repaired, ``extra["nonfinite"]``
-    counts the NaN and Inf voxels that were set to 0.
+    counts the NaN and Inf voxels, ``extra["filled"]`` holds where they were filled (bool; absent: nowhere); the others
+    are 0.
 
     Raises
     ------
@@ -96,14 +100,35 @@ def load_image(path: Path | str) -> nib.Nifti1Image:
             "Export the image again.",
             path,
         )
+    filled = None
     if nonfinite:
         data[bad] = 0
-        notes = (*notes, f"{nonfinite} NaN or infinite voxels were set to 0")
+        filled = _filled(data, bad) if fill else None
+        notes = (*notes, _said_of(nonfinite, filled))
     if data.min() == data.max():
         raise ImageError(
             f"Every voxel has the value {data.flat[0]:g}.", "Export the image again: it holds no data.", path
         )
-    return _image(data, affine, notes, nonfinite)
+    return _image(data, affine, notes, nonfinite, filled)
+
+
+def _filled(data: np.ndarray, bad: np.ndarray) -> np.ndarray | None:
+    """Fill the gaps of an image; where that was, None if nowhere."""
+    gaps = fill_gaps(data, bad)
+    if not gaps.size:
+        return None
+    filled = np.zeros(data.shape, bool)
+    filled.reshape(-1)[gaps] = True
+    return filled
+
+
+def _said_of(nonfinite: int, filled: np.ndarray | None) -> str:
+    """What became of the voxels without a value."""
+    n = 0 if filled is None else int(np.count_nonzero(filled))
+    if not n:
+        return f"{nonfinite} NaN or infinite voxels were set to 0"
+    rest = f", {nonfinite - n} were set to 0" if nonfinite > n else ""
+    return f"{n} NaN or infinite voxels were filled with the mean of their neighbours{rest}"
 
 
 def load_labels(path: Path | str) -> nib.Nifti1Image:
@@ -501,8 +526,11 @@ def data_end(header: Any) -> int:
     return offset + size
 
 
-def _image(data: np.ndarray, affine: np.ndarray, notes: tuple[str, ...], nonfinite: int) -> nib.Nifti1Image:
-    image = nib.Nifti1Image(data, affine, extra={"notes": notes, "nonfinite": nonfinite})
+def _image(
+    data: np.ndarray, affine: np.ndarray, notes: tuple[str, ...], nonfinite: int, filled: np.ndarray | None = None
+) -> nib.Nifti1Image:
+    extra = {"notes": notes, "nonfinite": nonfinite} | ({} if filled is None else {"filled": filled})
+    image = nib.Nifti1Image(data, affine, extra=extra)
     _set_geometry(image, affine)
     return image
 

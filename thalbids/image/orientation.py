@@ -167,8 +167,8 @@ def to_ras(img: nib.Nifti1Image) -> tuple[nib.Nifti1Image, Orientation]:
 
     Returns
     -------
-    The image in RAS order (data copied, C-contiguous; ``extra`` kept) and the :class:`Orientation` that undoes the
-    change.
+    The image in RAS order (data copied, C-contiguous; ``extra`` kept, its ``filled`` in RAS order) and the
+    :class:`Orientation` that undoes the change.
     """
     ornt = io_orientation(img.affine)
     data = apply_orientation(np.asanyarray(img.dataobj), ornt)
@@ -176,7 +176,10 @@ def to_ras(img: nib.Nifti1Image) -> tuple[nib.Nifti1Image, Orientation]:
     source = "".join(ornt2axcodes(ornt))
     x, y, z = img.shape
     orientation = Orientation(source, (int(x), int(y), int(z)), tuple(tuple(map(float, row)) for row in img.affine))
-    reoriented = nib.Nifti1Image(np.ascontiguousarray(data), affine, extra=dict(img.extra or {}))
+    extra = dict(img.extra or {})
+    if "filled" in extra:
+        extra["filled"] = apply_orientation(extra["filled"], ornt)
+    reoriented = nib.Nifti1Image(np.ascontiguousarray(data), affine, extra=extra)
     return reoriented, orientation
 
 

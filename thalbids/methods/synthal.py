@@ -192,7 +192,7 @@ def segment_image(
     ImageError
         The scan cannot be read, or no thalamus was found.
     """
-    image = load_image(scan) if isinstance(scan, (str, Path)) else scan
+    image = load_image(scan, fill=True) if isinstance(scan, (str, Path)) else scan
     ras, orientation = to_ras(image)
     seen: dict[bytes, synthal.OrientedBox] = {}
     head = head_of(ras, precision, seen)

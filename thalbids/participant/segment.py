@@ -115,7 +115,7 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     from thalbids.methods.synthal import segment_image
     from thalbids.qc.visits import image_flags
 
-    image = load_image(scan)
+    image = load_image(scan, fill=True)
     for text in image.extra.get("notes", ()):
         print(f"{scan}: {text}", file=sys.stderr)
     segmentation = segment_image(
@@ -126,7 +126,7 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
         name: segmentation.metadata[key] for name, key in DIAGNOSTICS.items() if key in segmentation.metadata
     }
     assert segmentation.brain is not None and segmentation.probability is not None
-    scanned = scan_facts(np.asarray(image.dataobj), segmentation.brain)
+    scanned = scan_facts(np.asarray(image.dataobj), segmentation.brain, image.extra.get("filled"))
     diagnostics |= {name: scanned[key] for name, key in OF_SCAN.items() if scanned[key] is not None}
     diagnostics |= of_both(np.asarray(image.dataobj), segmentation.labels)
     diagnostics["scan_voxel_mm3"] = voxel_volume(image.affine)

@@ -30,17 +30,21 @@ ASYMMETRY = "AsymmetryIndex"  # of the sidecar of left and right thalamus, for t
 SCANNED = "ScannedVoxelSize"  # of the sidecar of an image: mm, before it was brought onto the T1w grid
 OF_SCAN = {  # what is measured of a scan before it is resampled: in rules, in the sidecar of the image
     "noise_share": "NoiseShare", "empty_slices": "EmptySlices", "grey_values": "GreyValues",
-    "clipped_share": "ClippedShare",
+    "clipped_share": "ClippedShare", "filled_share": "FilledShare",
 }  # fmt: skip
 
 
-def scan_facts(data: np.ndarray, brain: np.ndarray) -> dict[str, float | None]:
-    """What the sidecar of an image tells of the scan (x, y, z), by a brain mask on its grid."""
+def scan_facts(data: np.ndarray, brain: np.ndarray, filled: np.ndarray | None = None) -> dict[str, float | None]:
+    """What the sidecar of an image tells of the scan (x, y, z), by a brain mask on its grid.
+
+    ``filled`` (x, y, z): where voxels without a value were filled when it was read.
+    """
     told = (
         noise_share(data, brain),
         empty_slices(data, brain),
         grey_values(data, brain),
         clipped_share(data, brain),
+        0.0 if filled is None or not np.any(brain) else float(filled[brain != 0].mean()),
     )
     return dict(zip(OF_SCAN.values(), told, strict=True))
 

@@ -164,6 +164,12 @@ SCAN_RULES = (  # what is wrong with the scan itself: the cause of what other ru
         scale=100.0, digits=0, unless="clipped",
     ),
     Rule(
+        "filled", "filled_share", None, 0.15,
+        "{value} % of the brain had no value (NaN or infinite) and were filled with the mean of their neighbours.",
+        "Volumes may read a percent or more too high or too low: export the scan again, with a value in every voxel.",
+        scale=100.0, digits=0,
+    ),
+    Rule(
         "one_side_dark", "brightness_asymmetry", -0.3, 0.3,
         "Left and right thalamus differ in brightness by {value} % of their mean (positive: the left is brighter).",
         "A coil may have failed on one side: look at the outline there; volumes may read several percent too high, on "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thalbids.image.content import brightness_asymmetry, clipped_share, empty_slices, grey_values
+from thalbids.image.content import brightness_asymmetry, clipped_share, empty_slices, fill_gaps, grey_values
 
 
 def head(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -86,3 +86,44 @@ def test_brightness_of_left_and_right_is_that_of_most_voxels() -> None:
     assert brightness_asymmetry(data, labels) == pytest.approx(-2 / 3)
     assert brightness_asymmetry(data, np.minimum(labels, 10)) is None  # one label only
     assert brightness_asymmetry(0 * data, labels) is None
+
+
+def test_scattered_gaps_get_the_mean_of_their_neighbours() -> None:
+    data = np.random.default_rng(1).uniform(50, 100, (7, 8, 9))
+    block = data[2:5, 3:6, 4:7].copy()
+    block[1, 1, 1] = np.nan
+    block[0, 2, 1] = data[2, 5, 5] = np.nan  # a neighbour without a value, which has more than enough itself
+    data[3, 4, 5] = np.nan
+    expected, missing = np.nanmean(block), np.isnan(data)
+    data[missing] = 0
+    filled = fill_gaps(data, missing)
+    assert sorted(map(tuple, np.argwhere(missing))) == sorted(zip(*np.unravel_index(filled, data.shape), strict=True))
+    assert data[3, 4, 5] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        np.s_[:4],  # a flat border
+        np.s_[:4, :4],  # one inside an edge
+        np.s_[4],  # a slice
+        np.s_[3:7, 3:7, 3:6],
+        np.s_[0, 4, 4],  # at the end of the grid
+    ],
+)
+def test_background_slices_and_blocks_stay_without_a_value(lost: tuple[slice, ...]) -> None:
+    data = np.ones((10, 10, 10))
+    data[lost] = 0
+    before = data.copy()
+    corners = fill_gaps(data, before == 0).size
+    assert corners == (8 if np.count_nonzero(before == 0) == 48 else 0)  # of a block, 7 of whose 26 are missing
+
+
+def test_gaps_that_touch_are_filled_from_outside() -> None:
+    """At 15 % a voxel in 25 has fewer than 19 neighbours with a value, until those are filled."""
+    missing = np.random.default_rng(2).random((30, 30, 30)) < 0.15
+    data = np.where(missing, 0.0, 7.0)
+    fill_gaps(data, missing)
+    inner = data[2:-2, 2:-2, 2:-2]
+    assert (inner == 7).mean() > 0.999
+    np.testing.assert_allclose(data[data > 0], 7)

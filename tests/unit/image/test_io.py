@@ -110,6 +110,20 @@ def test_nan_and_inf(tmp_path):
     assert np.isfinite(loaded.get_fdata()).all()
 
 
+def test_scattered_nan_are_filled_where_that_is_asked_for(tmp_path):
+    data = np.indices((10, 10, 10)).sum(0).astype(np.float32) + 5
+    data[4, 5, 6] = np.inf
+    data[0] = np.nan
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "x.nii")
+    loaded = load_image(tmp_path / "x.nii", fill=True)
+    assert loaded.get_fdata()[4, 5, 6] == 20  # the mean of a ramp about its middle
+    assert (loaded.get_fdata()[0] == 0).all() and loaded.extra["nonfinite"] == 101
+    assert np.argwhere(loaded.extra["filled"]).tolist() == [[4, 5, 6]]
+    words = "1 NaN or infinite voxels were filled with the mean of their neighbours, 100 were set to 0"
+    assert loaded.extra["notes"][-1] == words
+    assert load_image(tmp_path / "x.nii").get_fdata()[4, 5, 6] == 0
+
+
 @pytest.mark.parametrize(
     ("value", "share", "refused"), [(np.nan, 0.9, False), (np.nan, 0.98, True), (np.inf, 0.6, True)]
 )

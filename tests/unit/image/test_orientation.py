@@ -49,6 +49,15 @@ def test_to_ras_of_steep_rotations(angle):
     assert np.linalg.det(ras.affine[:3, :3]) > 0
 
 
+def test_to_ras_turns_what_was_filled_too():
+    filled = np.zeros((3, 4, 5), bool)
+    filled[0, 1, 2] = True
+    image = nib.Nifti1Image(filled.astype(np.float32), np.diag([-1.0, 1, -1, 1]), extra={"filled": filled})
+    ras = to_ras(image)[0]
+    np.testing.assert_array_equal(ras.extra["filled"], np.asarray(ras.dataobj) > 0)
+    assert ras.extra["filled"][2, 1, 2]
+
+
 def test_orientation_carries_masks_back():
     image = world_image("PIR")
     ras, change = to_ras(image)

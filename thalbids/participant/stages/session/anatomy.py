@@ -57,7 +57,7 @@ def add_steps(plan: SessionPlan) -> None:
             weights=_weights(),
         ),
         memory_gb=plan.memory(1.5),
-        version=14,  # the geometry that the file can hold; lost slices at the ends of the brain
+        version=15,  # scattered NaN are filled
     )
     plan.segmentable[plan.reference] = plan.t1w
 
@@ -79,9 +79,10 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: AnatomyParams, upstream: U
     from thalbids.methods.synthal import head_of, told_of
 
     image = image_of(params.t1w_uri)
-    raw = load_image(given(inputs, "T1w"))
+    raw = load_image(given(inputs, "T1w"), fill=True)
     notes = list(raw.extra.get("notes", ()))
     t1w, orientation = to_ras(raw)
+    filled = t1w.extra.get("filled")
     if image == "UNIT1":
         t1w, said = without_noise(t1w)
         notes += said
@@ -117,7 +118,7 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: AnatomyParams, upstream: U
                 "IntracranialVolumeMm3": None if head.cut_off else head.icv_mm3,
                 "SkullCutOffMm2": head.cut_mm2,
                 "HeadTiltDegrees": head.tilt,
-                **scan_facts(np.asarray(t1w.dataobj), head.brain),
+                **scan_facts(np.asarray(t1w.dataobj), head.brain, filled),
                 "Notes": notes,
             },
             "brain": grid

@@ -126,7 +126,7 @@ def add_steps(plan: SessionPlan) -> None:
         ),
         record=plan.qc,
         memory_gb=plan.memory(1.0),
-        version=11,  # brightness of left and right
+        version=12,  # share of filled voxels
     )
 
 

@@ -80,7 +80,7 @@ def add_steps(plan: SessionPlan, name: str) -> None:
         needs=tuple(dict.fromkeys((plan.anatomy, plan.brain_step, *before))),
         record=record_of(plan, name),
         memory_gb=plan.memory(1.5),
-        version=11,  # lost slices at the ends of the brain
+        version=12,  # scattered NaN are filled
     )
     plan.segmentable[name] = target
 
@@ -139,7 +139,7 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
     from thalbids.registration.strategies import configured
 
     path = given(inputs, "image")
-    moving = load_image(path)
+    moving = load_image(path, fill=True)  # maps too: a 0 would lower what is interpolated beside it
     notes = list(moving.extra.get("notes", ()))
     converted: dict[str, Any] = {}
     target = image_of(params.t1w_uri)
@@ -147,6 +147,7 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
     if params.image == "R1map":
         moving, converted = as_r1(moving, params, path, brain)
     moving, _ = to_ras(moving)
+    filled = moving.extra.get("filled")
     copied = [f"it is the {target} once more, voxel by voxel: one may be a copy"] if same_image(moving, fixed) else []
     clean = without_padding if params.image == "R1map" else without_background
     moving = nib.Nifti1Image(clean(np.asarray(moving.dataobj)), moving.affine)
@@ -194,7 +195,7 @@ def register(inputs: Inputs, outputs: Outputs, params: RegistrationParams, upstr
         "Description": f"{params.image} registered to the {target} ({outcome.chosen}) and resampled once to its grid.",
         "Transform": params.transform_uri,
         SCANNED: [float(zoom) for zoom in zooms(moving.affine)],
-        **_of_scan(moving, brain, outcome.matrix),
+        **_of_scan(moving, brain, outcome.matrix, filled),
         "Notes": notes,
         **{key: getattr(params, name) for key, name in COPIED.items() if getattr(params, name) is not None},
     } | converted
@@ -206,10 +207,12 @@ def same_image(moving: nib.Nifti1Image, fixed: nib.Nifti1Image) -> bool:
     return moving.shape == fixed.shape and np.array_equal(np.asarray(moving.dataobj), np.asarray(fixed.dataobj))
 
 
-def _of_scan(moving: nib.Nifti1Image, brain: nib.Nifti1Image, matrix: np.ndarray) -> dict[str, float | None]:
+def _of_scan(
+    moving: nib.Nifti1Image, brain: nib.Nifti1Image, matrix: np.ndarray, filled: np.ndarray | None
+) -> dict[str, float | None]:
     """What is told of the image before it was resampled; ``matrix`` maps fixed to moving RAS+ mm."""
     inside = resample_to(brain, moving, matrix=np.linalg.inv(matrix), order=0)
-    return scan_facts(np.asarray(moving.dataobj), np.asarray(inside.dataobj))
+    return scan_facts(np.asarray(moving.dataobj), np.asarray(inside.dataobj), filled)
 
 
 def as_r1(
@@ -223,7 +226,7 @@ def as_r1(
         r1, how = r1_from_map(np.asarray(image.dataobj), params.suffix, params.units, inside)
     except ThalbidsError as error:
         raise ImageError(error.problem, error.mend, path) from None
-    return nib.Nifti1Image(r1, image.affine), {"Units": "1/s", "Conversion": how}
+    return nib.Nifti1Image(r1, image.affine, extra=image.extra), {"Units": "1/s", "Conversion": how}
 
 
 def looks_stripped(data: np.ndarray, brain: np.ndarray, sizes: Sequence[float]) -> bool:

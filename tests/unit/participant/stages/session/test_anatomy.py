@@ -25,7 +25,8 @@ SHAPE = (10, 12, 14)
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, told: object = None, **seen: Any) -> dict[str, Any]:
     affine = seen.pop("affine", affine_of("LPS", SHAPE))
     looked = seen.pop("looked", [])
-    nib.save(nib.Nifti1Image(np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE), affine), folder / "raw.nii.gz")
+    data = seen.pop("data", np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE))
+    nib.save(nib.Nifti1Image(data, affine), folder / "raw.nii.gz")
     head = {"centre": np.array([1.0, 2.0, 3.0]), "brain": np.ones(SHAPE, np.uint8), "stripped": False, "cut_off": False,
             "icv_mm3": 1.5e6, "places": {}, "cut_mm2": 0.0, "tilt": 4.0}  # fmt: skip
     at_rest = seen.pop("at_rest", True)
@@ -48,6 +49,18 @@ def test_axes_are_put_in_order_without_resampling(tmp_path: Path, monkeypatch: p
     np.testing.assert_array_equal(np.asarray(made.dataobj), np.asarray(raw.dataobj)[::-1, ::-1])
     assert told["T1w"]["ThalamiCentreMm"] == [1.0, 2.0, 3.0] and told["T1w"]["IntracranialVolumeMm3"] == 1.5e6
     assert told["T1w"]["SkullStripped"] is False and told["brain"]["Type"] == "Brain"
+
+
+def test_scattered_nan_are_filled_and_counted_in_the_brain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = np.full(SHAPE, 50, np.float32)
+    data[3, 4, 5] = data[6, 4, 5] = np.nan
+    data[0] = 7
+    brain = np.zeros(SHAPE, np.uint8)
+    brain[-1 - 3, 4:8, 2:12] = 1  # 40 voxels in RAS order, one of them the first NaN: both first axes are turned round
+    told = run(tmp_path, monkeypatch, data=data, brain=brain)["T1w"]
+    assert told["FilledShare"] == 1 / 40
+    assert "2 NaN or infinite voxels were filled with the mean of their neighbours" in told["Notes"]
+    assert set(np.unique(nib.load(tmp_path / "t1w.nii.gz").get_fdata())) == {7, 50}
 
 
 def test_the_head_is_looked_at_where_the_saved_image_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
