@@ -112,13 +112,19 @@ def compared(values: np.ndarray, kept: np.ndarray, variable: str) -> dict[str, A
         counts = [[int(values_of.sum()), int(values_of.size - values_of.sum())] for values_of in (a, b)]
         p = float(stats.fisher_exact(counts).pvalue)
     else:
-        p = float(stats.ttest_ind(b, a, equal_var=False).pvalue)
+        p = welch(b, a)
     return row | {
         "smd": comparisons.d,
         "smd_ci_low": comparisons.d_ci_low,
         "smd_ci_high": comparisons.d_ci_high,
         "p": p,
     }
+
+
+def welch(a: np.ndarray, b: np.ndarray) -> float:
+    """The p value of Welch's t test of two groups, of which one may be constant: ``ttest_ind`` warns of that."""
+    moments = [(x.mean(), 0.0 if fit.constant(x) else x.std(ddof=1), x.size) for x in (a, b)]
+    return float(stats.ttest_ind_from_stats(*moments[0], *moments[1], equal_var=False).pvalue)
 
 
 VIEW = View(

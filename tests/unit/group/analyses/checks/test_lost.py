@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -43,3 +46,25 @@ def test_the_lost_are_those_without_a_second_visit() -> None:
 def test_everybody_kept() -> None:
     (table,) = lost.tables(make_cohort(*two_visits(12)))
     assert table.frame["p"].isna().all() and table.frame["reason"].str.contains("fewer than 2 people are lost").all()
+
+
+def test_a_group_that_does_not_vary_is_compared_without_a_warning() -> None:
+    """Two lost people of one age (of one value and rounding noise): Welch's t is that of the others' spread alone."""
+    kept = np.array([30.0, 34.0, 41.0, 43.0, 52.0])
+    t = (38.1 - 40.0) / math.sqrt(kept.var(ddof=1) / 5)  # 4 degrees of freedom
+    expected = 2 * stats.t.sf(abs(t), 4)
+    for same in ([38.1, 38.1], [38.1, np.nextafter(38.1, 39)], [38.1] * 7):
+        values, mask = np.r_[kept, same], np.arange(5 + len(same)) < 5
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            row = lost.compared(values, mask, "age")
+            assert lost.compared(values, ~mask, "age")["p"] == row["p"]
+        assert row["p"] == pytest.approx(expected, rel=1e-12)
+        assert row["reason"] == ""
+
+
+def test_welch_is_that_of_scipy() -> None:
+    rng = np.random.default_rng(1)
+    for n, m in ((2, 2), (3, 20), (50, 7)):
+        a, b = rng.normal(50, 10, n), rng.normal(45, 3, m)
+        assert lost.welch(a, b) == pytest.approx(stats.ttest_ind(a, b, equal_var=False).pvalue, rel=1e-12)
