@@ -37,7 +37,7 @@ from thalbids.participant.session import REGISTERED, SubjectPlan
 from thalbids.participant.stages.person import alignment, siena
 from thalbids.participant.stages.session import icv, masks, measures
 from thalbids.programs import FslSettings
-from thalbids.qc.visits import sides_in_doubt
+from thalbids.qc.visits import sides_in_doubt, sizes_in_doubt
 from thalbids.qmri import unringing
 from thalbids.raters import effect
 from thalbids.raters.ratings import RatersVerdict
@@ -46,6 +46,7 @@ from thalbids.scratch import remove_dead
 from thalbids.settings import Inputs, Settings
 from thalbids.types import Session
 
+SIZES_OF_OTHERS = "check: voxel sizes or brain mask of {} further sessions, see qc.html"
 MOST_TOLD = 10  # excluded masks, and sessions of another person, on the terminal
 
 
@@ -129,10 +130,12 @@ def participant(
                 stop_on_first_crash=settings.run.stop_on_first_crash,
                 cluster=settings.cluster,
             )
+            documents = documents_of(planned, results)
             for line in (
                 *excluded_masks(planned, results),
                 *other_people(planned, results),
-                *sides_in_doubt(documents_of(planned, results)),
+                *sides_in_doubt(documents),
+                *foreseen.first_ones(sizes_in_doubt(documents), MOST_TOLD, SIZES_OF_OTHERS),
             ):
                 reporter.remark(line, now=False)
         with lock.shared_files(out_dir):

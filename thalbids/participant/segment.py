@@ -17,9 +17,11 @@ from thalbids.image.grids import voxel_volume
 from thalbids.methods.embedded import SynthalSettings
 from thalbids.methods.synthal import weights_checksum
 from thalbids.participant.session import PlannedMask
+from thalbids.participant.stages.session.icv import judged as judged_icv
 from thalbids.participant.stages.session.icv import what_it_lacks
 from thalbids.participant.stages.session.measures import DIAGNOSTICS, volume_rows
 from thalbids.participant.step_io import OF_SCAN, of_both, scan_facts
+from thalbids.qc.rules import DISTRUST
 from thalbids.settings import Settings
 from thalbids.types import InputImage
 
@@ -113,7 +115,7 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     from thalbids import qc
     from thalbids.image.io import load_image, save_image
     from thalbids.methods.synthal import segment_image
-    from thalbids.qc.visits import image_flags
+    from thalbids.qc.visits import image_flags, size_doubts
 
     image = load_image(scan, fill=True)
     for text in image.extra.get("notes", ()):
@@ -139,15 +141,17 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
     document = qc.build(
         subject="scan", session=None, affine=segmentation.affine, masks=masks, brain=segmentation.brain,
         head=segmentation.metadata["ThalamiSeen"], icv=[{"source": family, "icv_mm3": icv}],
+        stripped=segmentation.metadata["SkullStripped"],
     )  # fmt: skip
     judged = volume_rows([PlannedMask(family, family, ("T1w",), "T1w")], document["Masks"])[0]
     note = what_it_lacks(icv, stripped=segmentation.metadata["SkullStripped"])
-    of_scan = image_flags("scan", facts(InputImage(scan, scan.name, "T1w")))
-    told = {**judged, "scan": scan.name, "icv_mm3": icv, "icv_note": note}
+    of_scan = [*image_flags("scan", facts(InputImage(scan, scan.name, "T1w"))), *size_doubts(document["Flags"])]
+    told = {**judged, "scan": scan.name, "icv_mm3": icv, "icv_note": judged_icv({"icv_mm3": icv, "note": note})["note"]}
     told["scan_note"] = " ".join(flag["reason"] for flag in of_scan) or None
     row = {key: value for key, value in told.items() if key in COLUMNS}
     doubts = document["Masks"][family]["flags"] if judged["status"] == "ok" else []  # else the last line says
-    for flag in (*of_scan, *(document["Brain"] or {}).get("flags", []), *doubts):
+    of_brain = [flag for flag in document["Brain"]["flags"] if flag["severity"] != DISTRUST]  # those are among of_scan
+    for flag in (*of_scan, *of_brain, *doubts):
         print(f"{scan}: {flag['reason']} {flag['advice']}", file=sys.stderr)
     save_image(segmentation.labels, segmentation.affine, folder / f"{name}_thalamus.nii.gz", dtype=np.uint8)
     save_image(segmentation.brain, segmentation.affine, folder / f"{name}_brain.nii.gz", dtype=np.uint8)

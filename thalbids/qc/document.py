@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,7 @@ def build(
     visits: Sequence[Mapping[str, Any]] = (),
     reference: str = "T1w",
     maps: Mapping[str, Any] | None = None,
+    stripped: bool = False,
 ) -> dict[str, Any]:
     """Measure and judge everything of one session.
 
@@ -92,6 +94,7 @@ def build(
     maps : the QC document of the quantitative maps (``Maps``, ``Motion``, ``Flags``), where there are any
     visits : this visit, then the person's others, as :func:`thalbids.qc.visits.visit_flags` takes them
     reference : the image on whose grid everything lies: T1w, or what takes its place
+    stripped : whether that image is skull-stripped
 
     Returns
     -------
@@ -120,7 +123,8 @@ def build(
     _distrust(document["Masks"], [flag for _, flag in told if flag["severity"] == rules.DISTRUST])
     _compare_balance(document["Masks"], visits[1:])
     flags = [{"scope": f"visit:{label}", **flag} for label, flag in told if flag["severity"] != rules.DISTRUST]
-    document["Flags"] = [*_all_flags(document), *(maps["Flags"] if maps else ()), *flags]
+    sizes = rules.size_flags(*_sizes(document), stripped=stripped)
+    document["Flags"] = [*_all_flags(document, sizes), *(maps["Flags"] if maps else ()), *flags]
     if maps:
         document["Maps"] = {name: _short(summary) for name, summary in maps["Maps"].items()}
         document["Contrasts"] = dict(maps["Motion"])
@@ -370,11 +374,18 @@ def _short(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in summary.items() if key != "histogram"}
 
 
-def _all_flags(document: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    """Every flag of the document with the thing it is about."""
+def _sizes(document: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """The volume inside the skull as the scan itself shows it, and the thalami's: the middle one of all masks."""
+    icv = {entry["source"]: entry["icv_mm3"] for entry in document["ICV"]}
+    volumes = [mask["measures"]["volume_mm3"] for mask in document["Masks"].values() if mask["measures"]]
+    return icv.get(families.embedded()), median(volumes) if volumes else None
+
+
+def _all_flags(document: Mapping[str, Any], sizes: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    """Every flag of the document with the thing it is about; ``sizes`` are those of the reference image."""
     brain, reference = document["Brain"], document["Reference"]
     scoped = [(f"image:{reference}", rules.reference_flags(reference, failure_of(reference, document["Images"])))]
-    scoped += [("brain", brain["flags"] if brain else [])]
+    scoped += [(f"image:{reference}", sizes), ("brain", brain["flags"] if brain else [])]
     scoped += [("icv", entry["flags"]) for entry in document["ICV"]]
     scoped += [(f"registration:{entry['image']}", entry["flags"]) for entry in document["Registrations"]]
     scoped += [(f"mask:{name}", entry["flags"]) for name, entry in document["Masks"].items()]

@@ -269,6 +269,34 @@ ICV_RULES = (
 )  # fmt: skip
 
 
+SIZES = {"larger": (2_000_000.0, 20_000.0), "smaller": (950_000.0, 9_000.0)}  # mm^3 inside the skull, of both thalami
+
+
+def size_flags(icv_mm3: float | None, volume_mm3: float | None, *, stripped: bool = False) -> list[dict[str, Any]]:
+    """The flag of a scan in which the skull's inside and the thalami are both beyond nearly all adults'.
+
+    Of a stripped scan (`stripped`) the volume inside the skull is that of what was left: it is not called small.
+    """
+    if icv_mm3 is None or volume_mm3 is None:
+        return []
+    far = {"larger": icv_mm3 > SIZES["larger"][0] and volume_mm3 > SIZES["larger"][1]}
+    far["smaller"] = not stripped and icv_mm3 < SIZES["smaller"][0] and volume_mm3 < SIZES["smaller"][1]
+    reason = (
+        "Head and thalami are both {} than those of nearly all adults ({:.2f} L inside the skull, {:.1f} mL): "
+        "the voxel sizes in the header may be wrong, and with them every volume."
+    )
+    advice = "Compare the voxel sizes with those of the protocol before you use a volume; they may be right of {}."
+    right = {"larger": "a head that is known to be large", "smaller": "a child"}
+    return [
+        {
+            "rule": "voxel_sizes", "severity": CHECK, "value": icv_mm3, "limit": SIZES[how][0],
+            "reason": reason.format(how, icv_mm3 / 1e6, volume_mm3 / 1e3), "advice": advice.format(right[how]),
+        }
+        for how, beyond in far.items()
+        if beyond
+    ]  # fmt: skip
+
+
 def distrusted(flags: Iterable[Mapping[str, Any]]) -> bool:
     """Whether one of the flags says that the thing must not be trusted."""
     return any(flag["severity"] == DISTRUST for flag in flags)

@@ -210,6 +210,20 @@ def sides_in_doubt(documents: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def sizes_in_doubt(documents: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The sessions (their names -> QC documents) whose voxel sizes or brain mask may be wrong, a line each."""
+    flags = ((name, size_doubts(_flags(document))) for name, document in documents.items())
+    return [f"check: {name}: {doubts[0]['reason']}" for name, doubts in flags if doubts]
+
+
+def size_doubts(flags: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those of a session's flags that doubt every volume, not one mask: of its voxel sizes, else of its brain mask."""
+    known = list(flags)
+    sizes = [flag for flag in known if flag.get("rule") == "voxel_sizes"]
+    brain = [flag for flag in known if flag.get("scope") == "brain" and flag.get("severity") == DISTRUST]
+    return sizes or brain
+
+
 def distrusted_masks(document: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """The masks of a session that must not be trusted, and the rules that say so."""
     distrusted: dict[str, dict[str, None]] = {}

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 
+from thalbids.bids.results.outputs import read_table
 from thalbids.cli.main import main
 from thalbids.errors import ImageError
+from thalbids.methods import synthal
 from thalbids.participant import segment as command
-from thalbids.settings import Settings
+from thalbids.settings import Settings, load
 
 GOOD = {
     "volume_mm3": 14110.0, "volume_left_mm3": 7080.0, "volume_right_mm3": 7030.0, "icv_mm3": 1358000.0,
@@ -68,3 +73,29 @@ def test_one_scan_has_no_last_line_and_good_ones_end_with_0(
 def test_segment_of_a_missing_file_stops_with_66(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["segment", str(tmp_path / "nothing.nii.gz")]) == 66
     assert "nothing.nii.gz" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("size", "icv", "doubted"), [(2.4, 2.17e6, True), (2.0, 1.3e6, False)])
+def test_voxels_that_are_too_large_are_told_in_the_table(
+    size: float, icv: float, doubted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Thalami of 6.5 mL on each side and a brain of 1.1 L by voxels of 2 mm; 22.6 mL and 2 L by those of 2.4 mm."""
+    affine = np.diag([size, size, size, 1.0])
+    grid = np.indices((70, 80, 60)) - np.array([35, 40, 30]).reshape(3, 1, 1, 1)
+    brain = ((grid / np.array([31.0, 39.0, 28.0]).reshape(3, 1, 1, 1)) ** 2).sum(0) <= 1
+    labels = np.zeros(brain.shape, np.uint8)
+    for value, side in ((10, -6), (49, 6)):
+        labels[((grid - np.array([side, 2, -1]).reshape(3, 1, 1, 1)) ** 2).sum(0) <= 5.8**2] = value
+    noise = np.random.default_rng(1).normal(0, 1, brain.shape)
+    nib.save(nib.Nifti1Image((brain * (100 + grid[2]) + noise).astype(np.float32), affine), tmp_path / "x.nii.gz")
+    told = {"IntracranialVolumeMm3": icv, "ThalamiSeen": None, "SkullStripped": False}
+    seen = SimpleNamespace(
+        labels=labels, brain=brain, probability=labels / 49, metadata=told, affine=affine, volume_soft_mm3=None
+    )
+    monkeypatch.setattr(synthal, "segment_image", lambda *_, **__: seen)
+    row = command.segment_one(tmp_path / "x.nii.gz", tmp_path, "x", load())
+    (written,) = read_table(tmp_path / "x_thalamus.tsv")
+    assert row["status"] == "ok"
+    assert ("voxel sizes in the header may be wrong" in str(written["scan_note"])) == doubted
+    assert ("Compare the voxel sizes" in capsys.readouterr().err) == doubted

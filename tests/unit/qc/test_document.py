@@ -132,6 +132,19 @@ def test_brain_out_of_range_or_cut_off():
     assert raised(small) == {"brain_volume", "brain_cut_off"}
 
 
+def test_voxels_that_are_a_fifth_too_large_are_told_of_the_image_and_exclude_no_mask():
+    """Balls of 6.5 mL become 22.6 mL together; by the volume of another skull nothing is told."""
+    large, brain = np.diag([2.4, 2.4, 2.4, 1.0]), head()
+    masks = {"synthalT1w": MaskInput(thalami(), "synthal", ("T1w",)), "none": MaskInput(None, "first", ("T1w",))}
+    told = {"subject": "1", "session": None, "affine": large, "masks": masks, "brain": brain}
+    given = {"source": "given", "icv_mm3": 1.4e6}
+    doc = qc.build(**told, icv=[given, {"source": "synthal", "icv_mm3": 2.17e6}])
+    (flag,) = [flag for flag in doc["Flags"] if flag["rule"] == "voxel_sizes"]
+    assert flag["scope"] == "image:T1w" and "2.17 L" in flag["reason"] and "22." in flag["reason"]
+    assert doc["Masks"]["synthalT1w"]["trusted"]
+    assert "voxel_sizes" not in raised(qc.build(**told, icv=[given]))
+
+
 def test_an_excluded_registration_is_flagged():
     attempts = [
         {"strategy": "ants", "interpolation": "linear", "metric": "MI (nats)", "mi": 0.12, "cutoff": 0.3,

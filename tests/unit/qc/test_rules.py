@@ -87,3 +87,21 @@ def test_rules_give_way_to_rules_that_there_are() -> None:
 def test_what_is_wrong_with_the_scan_is_told_before_what_it_does_to_the_mask() -> None:
     flags = rules.mask_flags({"volume_left_mm3": 700.0, "grey_values": 7, "inside_brain_fraction": 0.5})
     assert [flag["rule"] for flag in flags] == ["grey_values", "volume_left", "inside_brain"]
+
+
+@pytest.mark.parametrize(
+    ("icv", "volume", "stripped", "word"),
+    [
+        (2.01e6, 20.1e3, False, "larger"), (2.01e6, 20.1e3, True, "larger"),
+        (1.99e6, 20.1e3, False, ""), (2.01e6, 19.9e3, False, ""),  # a large head, large thalami
+        (0.94e6, 8.9e3, False, "smaller"), (0.94e6, 8.9e3, True, ""),
+        (0.96e6, 8.9e3, False, ""), (0.94e6, 9.1e3, False, ""),  # a small head, small thalami
+        (None, 23.0e3, False, ""), (2.2e6, None, False, ""),
+    ],
+)  # fmt: skip
+def test_head_and_thalami_together_doubt_the_voxel_sizes(
+    icv: float | None, volume: float | None, stripped: bool, word: str
+) -> None:
+    flags = rules.size_flags(icv, volume, stripped=stripped)
+    assert [(flag["rule"], flag["severity"]) for flag in flags] == ([("voxel_sizes", "check")] if word else [])
+    assert all(word in flag["reason"] and flag["advice"].endswith(".") for flag in flags)

@@ -176,3 +176,20 @@ def test_images_with_left_and_right_in_doubt_are_named_in_a_line() -> None:
     lines = visits.sides_in_doubt(documents)
     assert lines == [f"check: sub-3 T1w: {MIRRORED}", f"check: sub-1 T1w, sub-3 T1w: {ASSUMED}"]
     assert visits.sides_in_doubt({"sub-2": of("thick_slices"), "sub-4": {}}) == []
+
+
+def test_sessions_whose_voxel_sizes_or_brain_mask_may_be_wrong_are_named_in_a_line() -> None:
+    brain = {"rule": "brain_volume", "scope": "brain", "severity": "distrust", "reason": "The brain mask has 2.24 L."}
+    sizes = {"rule": "voxel_sizes", "scope": "image:T1w", "severity": "check", "reason": "The voxel sizes."}
+    mild = {"rule": "brain_cut_off", "scope": "brain", "severity": "check", "reason": "Cut."}
+    mask = {"rule": "torn", "scope": "mask:x", "severity": "distrust", "reason": "Torn."}
+    documents = {
+        "sub-1": {"Flags": [brain, sizes]},
+        "sub-2": {"Flags": [mild, mask]},
+        "sub-3": {"Flags": [mask, brain]},
+    }
+    assert visits.sizes_in_doubt(documents) == [
+        "check: sub-1: The voxel sizes.",
+        "check: sub-3: The brain mask has 2.24 L.",
+    ]
+    assert visits.sizes_in_doubt({"sub-4": {}, "sub-5": {"Flags": None}}) == []

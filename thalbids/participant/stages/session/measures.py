@@ -126,7 +126,7 @@ def add_steps(plan: SessionPlan) -> None:
         ),
         record=plan.qc,
         memory_gb=plan.memory(1.0),
-        version=12,  # share of filled voxels
+        version=13,  # share of filled voxels; voxel sizes
     )
 
 
@@ -147,6 +147,7 @@ def measures(inputs: Inputs, outputs: Outputs, params: MeasuresParams, upstream:
     shown, told = f"image {reference}", there(inputs, f"sidecar {reference}")
     grid = brain if brain is not None or not there(inputs, shown) else load_image(given(inputs, shown))
     affine = None if grid is None else np.asarray(grid.affine)
+    seen = {} if told is None else read_json(told)
     masks = {mask.desc: mask_input(mask, inputs, upstream) for mask in params.methods}
     masks, stale = effect.failed_masks(masks, affine, params.rated)
     icv_path = there(inputs, "icv")
@@ -165,7 +166,8 @@ def measures(inputs: Inputs, outputs: Outputs, params: MeasuresParams, upstream:
         images=image_entries(params, inputs, upstream),
         registrations=[registration_entry(name, inputs, upstream, params) for name in params.registered],
         brain_source=params.brain_source,
-        head=None if told is None else read_json(told).get("ThalamiSeen"),
+        head=seen.get("ThalamiSeen"),
+        stripped=bool(seen.get("SkullStripped")),
         reference=reference,
         icv=icv,
         notes=notes,
