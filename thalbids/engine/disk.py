@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from pathlib import Path
 
-from thalbids.errors import OutputError
+from thalbids.errors import OutputError, UsageError
 
 _FREE = "Free some space, then start the same command again: finished steps are kept."
 _PROBLEMS = {
@@ -51,6 +52,25 @@ def output_error(error: OSError, path: Path) -> OutputError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return OutputError(*_DENIED, path)
     return OutputError(f"cannot be written ({error.strerror or error}).", "Check the output folder.", path)
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder for results, and see that a file can be made in it.
+
+    Raises
+    ------
+    UsageError
+        It is a file.
+    OutputError
+        It cannot be made, or not written.
+    """
+    if folder.is_file():
+        raise UsageError("the output folder is a file.", "Choose another one.", folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise output_error(error, folder) from None
 
 
 def check_writable(out_dir: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from thalbids.bids.dataset.acquisition_facts import facts
 from thalbids.bids.results.outputs import write_table
+from thalbids.engine.disk import make_writable
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError, some
 from thalbids.families import embedded
 from thalbids.image.grids import voxel_volume
@@ -40,7 +41,9 @@ def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> 
     NoInputError
         A scan is not there.
     UsageError
-        Two scans would write the same files, or a folder is named.
+        Two scans would write the same files, a folder is named as a scan, or a file as the output folder.
+    OutputError
+        A folder cannot be written: at the start, or when a disk runs full.
     MissingToolError
         The weights are missing.
     """
@@ -57,6 +60,8 @@ def segment(scans: Sequence[Path], out_dir: Path | None, settings: Settings) -> 
         problem = f"several scans would write to the same files: {', '.join(twice)}."
         raise UsageError(problem, "Segment them one by one, each with an -o of its own.")
     weights_checksum()
+    for folder in dict.fromkeys(folder for folder, _ in places):
+        make_writable(folder)
     failed, doubted = [], 0
     for scan, (folder, name) in zip(scans, places, strict=True):
         try:

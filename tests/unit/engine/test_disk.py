@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from thalbids.engine.disk import check_writable, denied, output_error, whole_disk_error
-from thalbids.errors import OutputError
+from thalbids.engine.disk import check_writable, denied, make_writable, output_error, whole_disk_error
+from thalbids.errors import OutputError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,22 @@ def test_a_folder_that_may_not_be_written_is_refused_before_a_run(
     monkeypatch.setattr("os.statvfs", lambda path: type("Seen", (), {"f_flag": seen.f_flag | os.ST_RDONLY}))
     with pytest.raises(OutputError, match="read-only"):
         check_writable(tmp_path / "out")
+
+
+def test_a_folder_for_results_is_made_and_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_writable(tmp_path / "new" / "out")
+    make_writable(tmp_path / "new" / "out")
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "out"]
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="the output folder is a file"):
+        make_writable(tmp_path / "file")
+    with pytest.raises(OutputError, match="Not a directory"):
+        make_writable(tmp_path / "file" / "out")
+
+    def refused(**_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    with pytest.raises(OutputError, match="may not write") as caught:
+        make_writable(tmp_path / "new")
+    assert caught.value.path == tmp_path / "new"

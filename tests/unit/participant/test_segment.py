@@ -70,6 +70,14 @@ def test_one_scan_has_no_last_line_and_good_ones_end_with_0(
     assert capsys.readouterr().err == "2 scans: 2 measured.\n"
 
 
+def test_an_output_folder_is_tried_before_the_first_scan(scans: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["segment", *scans, "-o", "ok.nii.gz"]) == 2
+    assert capsys.readouterr().err == "thalbids: ok.nii.gz: the output folder is a file. Choose another one.\n"
+    assert main(["segment", *scans, "-o", "ok.nii.gz/out"]) == 1
+    told = "thalbids: ok.nii.gz/out: cannot be written (Not a directory). Check the output folder.\n"
+    assert capsys.readouterr() == ("", told)
+
+
 def test_segment_of_a_missing_file_stops_with_66(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["segment", str(tmp_path / "nothing.nii.gz")]) == 66
     assert "nothing.nii.gz" in capsys.readouterr().err
