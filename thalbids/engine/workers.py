@@ -30,6 +30,8 @@ WITHOUT_WORKERS_S = 300  # give up when the system has let no worker start for s
 GONE_S = 3  # a worker that has left the scheduler for so long without a word about its step took the step with it
 DEATH_NOTICE_S = 10  # how long after a loss the message about its cause may come (a core dump takes time)
 
+QUIET_TRACKER = "ignore:resource_tracker:UserWarning"
+
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -255,13 +257,22 @@ def _kill(pid: int | None) -> None:
                 kill(pid, signal.SIGKILL)
 
 
+def _start_resource_tracker() -> None:
+    """Start Python's process that removes the semaphores of a run that was killed, without its words about leaks."""
+    sys.warnoptions.append(QUIET_TRACKER)  # which Python hands on to it
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.remove(QUIET_TRACKER)
+
+
 @contextmanager
 def _terminal_blocked() -> Iterator[None]:
     """Processes started meanwhile do not get the terminal's Ctrl-C (the driver ends them); ours waits meanwhile.
 
     Nor are they stopped for writing to the terminal from a process group of their own.
     """
-    resource_tracker.ensure_running()  # else multiprocessing starts it with the first worker, and unblocks SIGINT
+    _start_resource_tracker()  # else multiprocessing starts it with the first worker, and unblocks SIGINT
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTTOU])
     try:
         yield

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -216,3 +218,24 @@ def test_no_worker_for_long_ends_the_run(monkeypatch):
     time.sleep(0.01)
     with pytest.raises(ThalbidsError, match="no worker process could be started"):
         cluster.poll()
+
+
+KILLED = """
+import multiprocessing, os, signal
+from thalbids.engine import workers
+with workers._terminal_blocked():
+    lock = multiprocessing.get_context("spawn").Lock()
+print(lock._semlock.name, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="semaphores are files on Linux only")
+def test_a_killed_run_leaves_neither_semaphores_nor_words_about_them():
+    """Standard error ends when the process that removes them has ended."""
+    ended = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+    assert ended.stderr == ""
+    name = ended.stdout.strip().removeprefix("/")
+    assert name and not Path(f"/dev/shm/sem.{name}").exists()  # noqa: S108 (where Linux has them)
+    assert workers.QUIET_TRACKER not in sys.warnoptions
