@@ -21,6 +21,7 @@ from typing import Any
 
 from thalbids.cli.parser import LEVELS, VERBS, app_parser, hyphenated
 from thalbids.cli.terminal import escaped
+from thalbids.engine.disk import obstacle
 from thalbids.engine.memory import keep_freed_memory
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError
 from thalbids.settings import Settings, load
@@ -62,8 +63,9 @@ def _main(words: Sequence[str]) -> int:
         arguments = parse(words)
         settings = settings_of(arguments)
         _set_up_log(settings.run.verbose)
-        if not getattr(arguments, "dry_run", False):  # a dry run writes nothing
-            _use_work_dir(settings.run.work_dir)
+        dry_run = getattr(arguments, "dry_run", False)
+        _use_work_dir(settings.run.work_dir, dry_run=dry_run)
+        if not dry_run:
             _use_cache()
         keep_freed_memory()
         code = _dispatch(arguments, settings)
@@ -206,13 +208,19 @@ class _Lower(logging.Formatter):
         return super().format(lower)
 
 
-def _use_work_dir(work_dir: Path | None) -> None:
-    """Let temporary files of this process and of those it starts (workers, ANTs) go there."""
+def _use_work_dir(work_dir: Path | None, *, dry_run: bool) -> None:
+    """Let temporary files of this process and of those it starts (workers, ANTs) go there; a dry run, which writes
+    nothing, only asks whether they could.
+    """
     if work_dir is None:
         return
     import tempfile
 
     try:
+        if dry_run:
+            if error := obstacle(work_dir):
+                raise error
+            return
         work_dir.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=work_dir).close()  # else temporary files would silently go elsewhere
     except (FileExistsError, NotADirectoryError):

@@ -82,7 +82,17 @@ def check_writable(out_dir: Path) -> None:
         The nearest folder that is there may not be written.
     """
     for folder in (out_dir, out_dir / "logs" / "lock"):
-        there = next(place for place in (folder, *folder.parents) if os.path.exists(place))  # noqa: PTH110 (raises where a folder above is closed)
-        if not os.access(there, os.W_OK | os.X_OK):
-            read_only = os.statvfs(there).f_flag & os.ST_RDONLY
-            raise output_error(OSError(errno.EROFS if read_only else errno.EACCES, ""), out_dir)
+        error = obstacle(folder)
+        if error is not None:
+            raise output_error(error, out_dir)
+
+
+def obstacle(folder: Path) -> OSError | None:
+    """What the system will say where a folder is to be made, or written to; None where nothing. Writes nothing."""
+    there = next(place for place in (folder, *folder.absolute().parents) if os.path.exists(place))  # noqa: PTH110 (raises where a folder above is closed)
+    number = 0
+    if not there.is_dir():
+        number = errno.ENOTDIR
+    elif not os.access(there, os.W_OK | os.X_OK):
+        number = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+    return OSError(number, os.strerror(number)) if number else None

@@ -117,6 +117,26 @@ def test_temporary_files_go_to_the_work_directory(
     assert "the work directory is or lies in a file." in capsys.readouterr().err
 
 
+def test_a_dry_run_refuses_a_work_directory_as_the_run_does_and_makes_none(
+    run: Recorder, raw: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TMPDIR", os.environ.get("TMPDIR", tempfile.gettempdir()))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "file").touch()
+    here = sorted(tmp_path.rglob("*"))
+    before = tempfile.gettempdir()
+    for level in ("participant", "group"):
+        for place in ("file", "file/work"):
+            assert main([raw, "out", level, "--dry-run", "--work-dir", str(tmp_path / place)]) == 2
+            assert "the work directory is or lies in a file." in capsys.readouterr().err
+    assert main([raw, "out", "participant", "--dry-run", "--work-dir", str(tmp_path / "new" / "work")]) == 0
+    assert (sorted(tmp_path.rglob("*")), tempfile.gettempdir()) == (here, before)
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
+    assert main([raw, "out", "participant", "--dry-run", "--work-dir", str(tmp_path / "new" / "work")]) == 1
+    told = "the work directory cannot be used (Permission denied). Give another --work-dir."
+    assert told in capsys.readouterr().err
+
+
 def test_warnings_look_alike(run: Recorder, raw: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([raw, "out", "participant"]) == 0
     logging.getLogger("thalbids.x").warning("two %s", "T1w")

@@ -48,6 +48,10 @@ def test_a_folder_that_may_not_be_written_is_refused_before_a_run(
     monkeypatch.setattr("os.access", lambda path, mode: Path(path) != closed)
     with pytest.raises(OutputError, match="may not write"):
         check_writable(tmp_path / "new" / "out")
+    closed = tmp_path / "none"
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="Not a directory"):  # as the run says
+        check_writable(tmp_path / "file" / "out")
     closed = tmp_path / "out" / "logs"  # somebody else's
     closed.mkdir(parents=True)
     with pytest.raises(OutputError, match="may not write"):
