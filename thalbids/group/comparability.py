@@ -12,7 +12,7 @@ import pandas as pd
 
 from thalbids.errors import some
 from thalbids.group.cohort import Cohort, visit_pairs
-from thalbids.qc.visits import acquired, pair_remarks
+from thalbids.qc.visits import BORDER, BORDER_WORDS, acquired, pair_remarks
 
 KEYS = ["participant_id", "session_id_baseline", "session_id_followup"]
 YES, NO, UNKNOWN = "yes", "no", ""
@@ -27,12 +27,13 @@ def pairs(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
     ``status``: ok, or excluded by the participant level.
     """
     rows = []
-    known, out = cohort.documents, _excluded(cohort)
+    known, out, at_border = cohort.documents, _excluded(cohort), _odd_at_border(cohort)
     for person, first, later in visit_pairs(cohort, pair)[KEYS].itertuples(index=False, name=None):
         both = known.get((person, first)), known.get((person, later))
         told = [document for document in both if document is not None and acquired(document)]
         why = out.get((person, frozenset((first, later))), "")
         remarks = [*filter(None, [why]), *(pair_remarks(*told) if len(told) == 2 else [])]
+        remarks += [BORDER_WORDS] if (person, frozenset((first, later))) in at_border else []
         comparable = NO if remarks else UNKNOWN if len(told) < 2 else YES
         rows.append([person, first, later, comparable, "; ".join(remarks), EXCLUDED if why else OK])
     return pd.DataFrame(rows, columns=[*KEYS, "comparable", "remark", "status"], dtype=object)
@@ -48,6 +49,22 @@ def _excluded(cohort: Cohort) -> dict[Visits, str]:
             () if known is None else known[[*KEYS, "reason"]].itertuples(index=False, name=None)
         )
     }
+
+
+@functools.lru_cache(maxsize=4)
+def _odd_at_border(cohort: Cohort) -> set[Visits]:
+    """The pairs of visits of which registration by every mask saw something that one visit alone shows."""
+    if cohort.changes is None:
+        return set()
+    measured = cohort.changes[cohort.changes["delta_percent"].notna()]
+    odd = (
+        measured["flags"]
+        .str.split(", ")
+        .map(lambda flags: BORDER in flags)
+        .groupby([measured[key] for key in KEYS])
+        .all()
+    )
+    return {(person, frozenset(ends)) for person, *ends in odd.index[odd]}
 
 
 def excluded(cohort: Cohort, visits: pd.DataFrame) -> pd.Series:

@@ -19,6 +19,7 @@ ASYMMETRY = 0.1  # change of the asymmetry index of one method between visits
 Facts = Mapping[str, Any]
 Flag = dict[str, Any]
 SIDES = {"mirrored": MIRRORED, "no_orientation": ASSUMED}  # rules of what leaves left and right in doubt
+BORDER, BORDER_WORDS = "visit_border", "one visit alone shows something at the border of the thalami"  # by registration
 APART = MIRRORED_VISIT, OTHER_PERSON = "visit_mirrored", "visit_person"  # rules that exclude a pair: images that differ
 AXES = ("right to left", "front to back", "top to bottom")
 

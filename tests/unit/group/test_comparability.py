@@ -229,6 +229,41 @@ def test_what_is_not_about_the_pair_of_images_excludes_no_difference(
     assert set(cohort.repeats["status"]) == set(cohort.pbvc["status"]) == {"ok"}
 
 
+@pytest.mark.parametrize(
+    ("flags", "percent", "alike"),
+    [
+        (["visit_border", "visit_icv, visit_border"], ["-9", "-8"], "no"),
+        (["visit_border", ""], ["-9", "-8"], "yes"),  # by one mask of two
+        (["visit_border", ""], ["-9", "n/a"], "no"),  # the other was not measured
+        (["", ""], ["-1", "-1"], "yes"),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_registration_sees_at_the_border_speaks_against_the_pair(
+    flags: list[str], percent: list[str], alike: str, turned: bool
+) -> None:
+    cohort = followed()
+    facts = {"acquisition": {"scanner": "x"}}
+    seen = {"Images": {"T1w": facts}}
+    ends = ("ses-2", "ses-1") if turned else ("ses-1", "ses-2")
+    rows = [
+        {"participant_id": "sub-004", "session_id_baseline": ends[0], "session_id_followup": ends[1], "method": method,
+         "measure": "registration", "status": "ok", "reason": "", "comparable": "", "remark": "", "flags": flag,
+         "delta_percent": float(number.replace("n/a", "nan"))}
+        for method, flag, number in zip(cohort.methods, flags, percent, strict=True)
+    ]  # fmt: skip
+    cohort = replace(
+        cohort,
+        changes=frame_of(rows, CHANGES, ("measure", "comparable", "remark")),
+        documents={("sub-004", session): seen for session in ends},
+    )
+    told = comparability.pairs(cohort).set_index("participant_id").loc["sub-004"]
+    assert told["comparable"] == alike and told["status"] == "ok"
+    assert told["remark"] == ("one visit alone shows something at the border of the thalami" if alike == "no" else "")
+    of_change = change.change(cohort).query("participant_id == 'sub-004'")
+    assert set(of_change["comparable"]) == {alike} and of_change["delta_ml"].notna().all()
+
+
 def test_without_a_table_of_change_every_pair_counts(tmp_path: Path) -> None:
     cohort = written(tmp_path, "volume_difference", "excluded")
     (cohort.out_dir / "sub-01/anat/sub-01_desc-change_morph.tsv").unlink()

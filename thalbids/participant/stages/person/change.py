@@ -34,13 +34,17 @@ AGENT = (
     "brighter, which registration reads as growth (4 to 8 % on simulated scans)"
 )
 ODD = 0.003  # share of the border: 0 - .0016 on simulated second scans, .004 - .026 with a contrast agent
-ODD_WHY = "a contrast agent that no sidecar names, something else that one visit alone shows, or a change of a part"
+ODD_WHY = (
+    "blur or motion of one visit, a contrast agent that no sidecar names, something else that one visit alone shows, "
+    "or a change of a part"
+)
 COARSE = ("visit_voxel_size", "visit_slice_thickness")  # rules of a pair that blur the border of one visit alone
 COARSE_WHY = "voxels or slices of two sizes blur the border of one visit more than that of the other"
 AGENT_WHY = "what the contrast agent of one visit makes brighter"
 COPY_SD = 1e-6  # SD of the change by what differs between the images; the noise of two scans leaves about 5e-4
 COPIED = "both visits hold the same image, noise and all: was a scan copied?"
 NO_INTERVAL = "no interval: the method tells no uncertainty of its volumes"
+NOT_ALIKE = "no interval: not known for visits that are not comparable"
 LOGARITHMS = {"LogBoth": "volume_ml", "LogLeft": "volume_left_ml", "LogRight": "volume_right_ml"}  # of these changes
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -141,7 +145,7 @@ def add_steps(subject: SubjectPlan) -> None:
         outputs={"table": table_of(subject)},
         params=ChangeParams(visits=visits, dictionary=CHANGE_MORPH),
         after=tuple(step.name for step in subject.all_steps),
-        version=13,  # of such a pair, whole-brain change is flagged and not comparable too
+        version=13,  # what registration sees at the border speaks against the difference of volumes too
     )
 
 
@@ -178,8 +182,9 @@ def change(inputs: Inputs, outputs: Outputs, params: ChangeParams, upstream: Ups
         methods = dict.fromkeys([*first.rows, *later.rows]) or {"": None}
         record = there(inputs, f"{one} {two} registered")
         moved = read_json(record)["Changes"] if record else {}
+        odd = min((one["OddShare"] for one in moved.values() if "OddShare" in one), default=0.0)  # by every mask
         for method in methods:
-            rows.append(row_of(first, later, method))
+            rows.append(row_of(first, later, method, odd))
             apart = _contrasts(first, later) if _of_reference(first, later, method) else ""
             if method in moved:
                 moves.setdefault(method, []).append(_Movement(len(rows), rows[-1], first, later, moved[method]))
@@ -226,10 +231,13 @@ def _volume_rows(path: Path) -> list[dict[str, str | None]]:
     return rows
 
 
-def row_of(first: VisitResults, later: VisitResults, method: str) -> Row:
-    """One pair by one method; ``method`` is "" where neither visit has a volume table."""
+def row_of(first: VisitResults, later: VisitResults, method: str, odd: float = 0.0) -> Row:
+    """One pair by one method; ``method`` is "" where neither visit has a volume table. ``odd`` is the share of the
+    border at which the images of the two visits differ by more than a movement explains.
+    """
     row = _start(first, later) | {"method": method, "measure": DIFFERENCE}
     row |= _flags(first, later, method)
+    row |= _odd_border(row, odd)
     lacking = [_lacking(one, method) for one in (first, later)]
     if any(lacking):
         status = next(name for name in RANK if any(lack and lack[0] == name for lack in lacking))
@@ -242,6 +250,8 @@ def row_of(first: VisitResults, later: VisitResults, method: str) -> Row:
     bounds = interval(before, after, str(first.rows[method]["image"]))
     if bounds is None:
         reasons.append(NO_INTERVAL)
+    elif row.get("comparable") == "no":
+        reasons.append(NOT_ALIKE)
     else:
         row |= {"delta_percent_low": bounds[0], "delta_percent_high": bounds[1], "interval_source": "uncertainty"}
     apart = bool(first.apart or later.apart)
@@ -259,14 +269,9 @@ def by_registration(row: Row, first: VisitResults, later: VisitResults, measured
     if before is None or "Reason" in measured:
         status = row_of_change["status"] if before is None else measured.get("Status", "failed")
         return row_of_change | {"status": status, "reason": row["reason"] if before is None else measured["Reason"]}
-    remark = COPIED if measured["NoiseSd"] < COPY_SD else ""
-    if measured["OddShare"] > ODD:
-        flags = [part for part in str(row.get("flags") or "").split(", ") if part]
-        why = COARSE_WHY if set(flags) & set(COARSE) else AGENT_WHY if "visit_contrast_agent" in flags else ODD_WHY
-        remark = f"{100 * measured['OddShare']:.1f} % of the border differ by more than a movement explains: {why}"
-        row_of_change |= {"comparable": "no", "flags": ", ".join([*flags, "visit_border"])}
-    if remark:
-        row_of_change["remark"] = "; ".join(part for part in (row.get("remark"), remark) if part)
+    row_of_change |= _odd_border(row, measured["OddShare"])
+    if measured["NoiseSd"] < COPY_SD:
+        row_of_change["remark"] = "; ".join(filter(None, (row_of_change.get("remark"), COPIED)))
     years = _years(first, later)
     volumes = _volumes(first.rows[row["method"]])
     after = {name: volumes[name] * math.exp(measured[key]) for key, name in LOGARITHMS.items() if name in volumes}
@@ -281,12 +286,28 @@ def by_registration(row: Row, first: VisitResults, later: VisitResults, measured
             "interval_source": "known_change",
         }
     elif row_of_change.get("comparable") == "no":
-        reasons.append("no interval: not known for visits that are not comparable")
+        reasons.append(NOT_ALIKE)
     else:
         reasons.append("no interval: comparability unknown")
     agent = "visit_contrast_agent" in str(row.get("flags")).split(", ")
     row_of_change |= {"status": "excluded"} if agent else {}
     return row_of_change | {"reason": "; ".join([*first.told, *later.told, *([AGENT] if agent else []), *reasons])}
+
+
+def _odd_border(row: Row, share: float) -> Row:
+    """What is to be added to a row (its flags, remark) where so large a share of the border differs by more than a
+    movement explains.
+    """
+    flags = [part for part in str(row.get("flags") or "").split(", ") if part]
+    if share <= ODD or qc_visits.BORDER in flags:
+        return {}
+    why = COARSE_WHY if set(flags) & set(COARSE) else AGENT_WHY if "visit_contrast_agent" in flags else ODD_WHY
+    remark = f"{100 * share:.1f} % of the border differ by more than a movement explains: {why}"
+    return {
+        "comparable": "no",
+        "flags": ", ".join([*flags, qc_visits.BORDER]),
+        "remark": "; ".join(filter(None, (row.get("remark"), remark))),
+    }
 
 
 def registration_sd(log: float, noise: float) -> float:

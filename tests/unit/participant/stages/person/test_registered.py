@@ -120,7 +120,9 @@ def test_what_one_visit_alone_shows_speaks_against_the_pair(tmp_path: Path) -> N
     assert (row["status"], row["comparable"], row["flags"]) == ("ok", "no", "visit_border")
     assert "% of the border differ" in str(row["remark"]) and row["delta_percent_low"] is None
     volumes = next(row for row in read_table(table_of(person.subject)) if row["measure"] == "volume_difference")
-    assert (volumes["comparable"], volumes["remark"]) == ("yes", None)
+    assert (volumes["status"], volumes["comparable"], volumes["flags"]) == ("ok", "no", "visit_border")
+    assert volumes["remark"] == row["remark"] and volumes["delta_percent_low"] is None
+    assert "no interval: not known for visits that are not comparable" in str(volumes["reason"])
 
 
 def test_voxels_of_two_sizes_are_not_taken_for_an_unnamed_agent() -> None:
