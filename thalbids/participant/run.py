@@ -35,6 +35,7 @@ from thalbids.participant.plan import plan, rated, steps_of
 from thalbids.participant.reporting import PageParams
 from thalbids.participant.session import REGISTERED, SubjectPlan
 from thalbids.participant.stages.person import alignment, siena
+from thalbids.participant.stages.person import change as changes
 from thalbids.participant.stages.session import icv, masks, measures
 from thalbids.programs import FslSettings
 from thalbids.qc.visits import sides_in_doubt, sizes_in_doubt
@@ -47,7 +48,7 @@ from thalbids.settings import Inputs, Settings
 from thalbids.types import Session
 
 SIZES_OF_OTHERS = "check: voxel sizes or brain mask of {} further sessions, see qc.html"
-MOST_TOLD = 10  # excluded masks, and sessions of another person, on the terminal
+MOST_TOLD = 10  # excluded masks, sessions of another person, pairs of visits, on the terminal
 
 
 def participant(
@@ -134,6 +135,7 @@ def participant(
             for line in (
                 *excluded_masks(planned, results),
                 *other_people(planned, results),
+                *not_comparable(planned, results),
                 *sides_in_doubt(documents),
                 *foreseen.first_ones(sizes_in_doubt(documents), MOST_TOLD, SIZES_OF_OTHERS),
             ):
@@ -220,6 +222,20 @@ def other_people(planned: Sequence[Step], results: Sequence[StepResult]) -> list
             lines += [f"excluded: change from and to {step.session}: {why}"] if why else []
     others = "excluded: change from and to {} further sessions, see the tables of change"
     return foreseen.first_ones(lines, MOST_TOLD, others)
+
+
+def not_comparable(planned: Sequence[Step], results: Sequence[StepResult]) -> list[str]:
+    """The pairs of visits that have a change but cannot be compared, a line each."""
+    lines: dict[str, str | None] = {}
+    for step, result in zip(planned, results, strict=True):
+        if step.function is changes.change and result.usable:
+            person = step.session.split("_")[0]
+            for row in read_table(step.outputs["table"]):
+                if row["status"] == "ok" and row["comparable"] == "no":
+                    ends = f"{row['session_id_baseline']} to {row['session_id_followup']}"
+                    lines.setdefault(f"not comparable: change of {person} from {ends}", row["remark"])
+    told = [f"{pair}: {remark}" for pair, remark in lines.items()]
+    return foreseen.first_ones(told, MOST_TOLD, "not comparable: {} further pairs of visits, see the tables of change")
 
 
 def norms_of(out_dir: Path, sessions: Sequence[Session]) -> tuple[dict[str, tuple[Norm, ...]], str]:

@@ -24,11 +24,12 @@ from thalbids.participant.run import (
     documents_of,
     excluded_masks,
     norms_of,
+    not_comparable,
     other_people,
     participant,
 )
 from thalbids.participant.session import SubjectPlan
-from thalbids.participant.stages.person import alignment
+from thalbids.participant.stages.person import alignment, change
 from thalbids.participant.stages.session import icv, measures
 from thalbids.settings import load
 
@@ -107,6 +108,20 @@ def test_masks_that_quality_control_excludes_are_named(tmp_path: Path) -> None:
     (tmp_path / "volumes.tsv").write_text("method\tstatus\treason\n" + rows)
     lines = excluded_masks([step], [ok])
     assert len(lines) == 11 and lines[-1] == "excluded: 2 further masks, see the tables of volumes"
+
+
+def test_pairs_of_visits_that_cannot_be_compared_are_named(tmp_path: Path) -> None:
+    table = tmp_path / "change.tsv"
+    rows = [f"ses-1\tses-{n}\t{status}\t{alike}\t{n} mm\n" for n in range(2, 14)
+            for status, alike in (("ok", "no"), ("ok", "no"))]  # fmt: skip
+    rows += ["ses-1\tses-20\tok\tyes\tn/a\n", "ses-1\tses-21\tmissing\tno\t3 mm\n", "ses-1\tses-22\tok\tn/a\tn/a\n"]
+    table.write_text("session_id_baseline\tsession_id_followup\tstatus\tcomparable\tremark\n" + "".join(rows))
+    step = Step("change", "sub-01_ses-2", change.change, {}, {"table": table})
+    ok = StepResult(step.name, "ok", session="sub-01")
+    lines = not_comparable([step], [ok])
+    assert lines[0] == "not comparable: change of sub-01 from ses-1 to ses-2: 2 mm"
+    assert lines[-1] == "not comparable: 2 further pairs of visits, see the tables of change" and len(lines) == 11
+    assert not_comparable([step], [replace(ok, status="failed")]) == []
 
 
 def test_sessions_of_another_person_are_named(tmp_path: Path) -> None:
