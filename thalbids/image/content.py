@@ -5,15 +5,20 @@ alike.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
+from thalbids.image.grids import bounding_box
+from thalbids.image.noise import noise_sd
 from thalbids.types import LEFT_THALAMUS, RIGHT_THALAMUS
 
 EVERY = 7  # voxels of which one is looked at for its value: a brain has hundreds of thousands
+THIN = 3  # rows of which one is looked at for its differences
 BEYOND = 3  # slices above and below a mask in which one that holds more tells that the scan goes on
 AROUND = 19  # of 26 neighbours: more than a flat border (9), a lost slice (18) or the edge of a grid (17) leaves
 PASSES = 3  # of filling: a second and a third one fill gaps that touch each other
+FINE_MM, COARSE_MM = 2.0, 6.0  # over which distances an image is compared with itself
 STRAY = 0.001  # of a slice: so few voxels of another value do not make it one that was scanned
 
 
@@ -118,6 +123,47 @@ def grey_values(data: np.ndarray, inside: np.ndarray) -> int | None:
     """
     counts = np.unique(data[np.asarray(inside) != 0][::EVERY], return_counts=True)[1]
     return round(1 / float(((counts / counts.sum()) ** 2).sum())) if counts.size else None
+
+
+def smoothness(data: np.ndarray, inside: np.ndarray, zooms: Sequence[float]) -> float | None:
+    """How blurred an image is: the exponent with which the mean squared difference of two voxels of the brain grows
+    between `FINE_MM` and `COARSE_MM` of distance (structure function, Kolmogorov 1941), white noise taken off.
+
+    0 where near voxels differ as much as distant ones, 2 where the image is a ramp at this scale. Mean over the axes
+    with voxels of at most `FINE_MM`; None without one, where a difference is noise for the most part, or in no mask.
+
+    Parameters
+    ----------
+    data : (x, y, z), as it was scanned
+    inside : a mask of the brain (x, y, z)
+    zooms : mm, of the three axes
+
+    Examples
+    --------
+    >>> ramp = np.indices((20, 20, 20)).sum(0)
+    >>> smoothness(ramp, ramp >= 0, (1, 1, 1)), smoothness(ramp, ramp >= 0, (3, 3, 3))
+    (2.0, None)
+    """
+    if not inside.any():
+        return None
+    box = bounding_box(inside)
+    values, brain = data[box].astype(np.float32), inside[box] != 0
+    noise = 2 * (noise_sd(values, brain) or 0.0) ** 2
+    exponents = []
+    for axis in np.flatnonzero(np.asarray(zooms) <= FINE_MM):
+        steps = [round(mm / zooms[axis]) for mm in (FINE_MM, COARSE_MM)]
+        near, far = (_squared_difference(values, brain, axis, step) for step in steps)
+        if near > 2 * noise and far > noise:
+            exponents.append(np.log((far - noise) / (near - noise)) / np.log(steps[1] / steps[0]))
+    return float(np.mean(exponents)) if exponents else None
+
+
+def _squared_difference(values: np.ndarray, brain: np.ndarray, axis: int, step: int) -> float:
+    """Mean squared difference of voxels of the brain that lie `step` apart along an axis; NaN where none do."""
+    along = (slice(None), slice(None, None, THIN), slice(None))  # every third row is enough
+    values, brain = (np.moveaxis(array, axis, 0)[along] for array in (values, brain))
+    difference = (values[step:] - values[:-step])[brain[step:] & brain[:-step]]
+    return float(np.mean(np.square(difference, dtype=np.float64))) if difference.size else np.nan
 
 
 def clipped_share(data: np.ndarray, inside: np.ndarray) -> float | None:

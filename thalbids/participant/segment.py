@@ -14,7 +14,7 @@ from thalbids.bids.results.outputs import write_table
 from thalbids.engine.disk import make_writable
 from thalbids.errors import NoInputError, OutputError, ThalbidsError, UsageError, some
 from thalbids.families import embedded
-from thalbids.image.grids import voxel_volume
+from thalbids.image.grids import voxel_volume, zooms
 from thalbids.methods.embedded import SynthalSettings
 from thalbids.methods.synthal import weights_checksum
 from thalbids.participant.session import PlannedMask
@@ -133,7 +133,7 @@ def segment_one(scan: Path, folder: Path, name: str, settings: Settings) -> Mapp
         name: segmentation.metadata[key] for name, key in DIAGNOSTICS.items() if key in segmentation.metadata
     }
     assert segmentation.brain is not None and segmentation.probability is not None
-    scanned = scan_facts(np.asarray(image.dataobj), segmentation.brain, image.extra.get("filled"))
+    scanned = scan_facts(np.asarray(image.dataobj), segmentation.brain, zooms(image.affine), image.extra.get("filled"))
     diagnostics |= {name: scanned[key] for name, key in OF_SCAN.items() if scanned[key] is not None}
     diagnostics |= of_both(np.asarray(image.dataobj), segmentation.labels)
     diagnostics["scan_voxel_mm3"] = voxel_volume(image.affine)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from thalbids.bids.results.outputs import write_table
 from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import ImageError, ThalbidsError
-from thalbids.image.content import brightness_asymmetry, clipped_share, empty_slices, grey_values
+from thalbids.image.content import brightness_asymmetry, clipped_share, empty_slices, grey_values, smoothness
 from thalbids.image.io import load_labels, save_image
 from thalbids.image.noise import noise_share
 from thalbids.inference.boxes import offset_of
@@ -30,12 +30,14 @@ ASYMMETRY = "AsymmetryIndex"  # of the sidecar of left and right thalamus, for t
 SCANNED = "ScannedVoxelSize"  # of the sidecar of an image: mm, before it was brought onto the T1w grid
 OF_SCAN = {  # what is measured of a scan before it is resampled: in rules, in the sidecar of the image
     "noise_share": "NoiseShare", "empty_slices": "EmptySlices", "grey_values": "GreyValues",
-    "clipped_share": "ClippedShare", "filled_share": "FilledShare",
+    "clipped_share": "ClippedShare", "smoothness": "Smoothness", "filled_share": "FilledShare",
 }  # fmt: skip
 
 
-def scan_facts(data: np.ndarray, brain: np.ndarray, filled: np.ndarray | None = None) -> dict[str, float | None]:
-    """What the sidecar of an image tells of the scan (x, y, z), by a brain mask on its grid.
+def scan_facts(
+    data: np.ndarray, brain: np.ndarray, zooms: Sequence[float], filled: np.ndarray | None = None
+) -> dict[str, float | None]:
+    """What the sidecar of an image tells of the scan (x, y, z; zooms in mm), by a brain mask on its grid.
 
     ``filled`` (x, y, z): where voxels without a value were filled when it was read.
     """
@@ -44,6 +46,7 @@ def scan_facts(data: np.ndarray, brain: np.ndarray, filled: np.ndarray | None = 
         empty_slices(data, brain),
         grey_values(data, brain),
         clipped_share(data, brain),
+        smoothness(data, brain, zooms),
         0.0 if filled is None or not np.any(brain) else float(filled[brain != 0].mean()),
     )
     return dict(zip(OF_SCAN.values(), told, strict=True))

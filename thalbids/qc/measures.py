@@ -24,7 +24,7 @@ HALF_SEPARATION_MM = 12.0  # from that middle to the centre of one thalamus
 CONNECTIVITY_26 = np.ones((3, 3, 3), dtype=bool)
 DIAGNOSTICS = (
     "flip_dice", "confidence", "in_view", "expected_dice", "volume_low_mm3", "volume_high_mm3", "noise_share",
-    "empty_slices", "grey_values", "clipped_share", "filled_share", "scan_voxel_mm3",
+    "empty_slices", "grey_values", "clipped_share", "filled_share", "smoothness", "scan_voxel_mm3",
     "brightness_asymmetry",
 )  # fmt: skip
 FACES = ("left", "right", "posterior", "anterior", "inferior", "superior")

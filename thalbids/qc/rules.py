@@ -164,6 +164,17 @@ SCAN_RULES = (  # what is wrong with the scan itself: the cause of what other ru
         scale=100.0, digits=0, unless="clipped",
     ),
     Rule(
+        "very_blurred", "smoothness", None, 1.65,
+        "The scan is blurred: its smoothness is {value} (sharp scans .5 to 1.1), by motion or a filter.",
+        "Do not use the volume, which reads a tenth too low or more: a sharper image is needed.", DISTRUST, digits=2,
+    ),
+    Rule(
+        "blurred", "smoothness", None, 1.4,
+        "The scan is blurred: its smoothness is {value} (sharp scans .5 to 1.1), by motion or a filter.",
+        "Look at the image; volumes may read 3 to 8 % too low, and change against a sharp visit is not to be trusted.",
+        digits=2, unless="very_blurred",
+    ),
+    Rule(
         "filled", "filled_share", None, 0.15,
         "{value} % of the brain had no value (NaN or infinite) and were filled with the mean of their neighbours.",
         "Volumes may read a percent or more too high or too low: export the scan again, with a value in every voxel.",

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from thalbids.image.content import brightness_asymmetry, clipped_share, empty_slices, fill_gaps, grey_values
+from thalbids.image.content import (
+    brightness_asymmetry,
+    clipped_share,
+    empty_slices,
+    fill_gaps,
+    grey_values,
+    smoothness,
+)
 
 
 def head(seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -127,3 +135,37 @@ def test_gaps_that_touch_are_filled_from_outside() -> None:
     inner = data[2:-2, 2:-2, 2:-2]
     assert (inner == 7).mean() > 0.999
     np.testing.assert_allclose(data[data > 0], 7)
+
+
+def blurred(sd_mm: float, zooms: tuple[float, float, float], noise: float = 0.0) -> np.ndarray:
+    """White noise of SD 1 in the end, blurred with a Gaussian, an offset, and white noise on it."""
+    random = np.random.default_rng(3)
+    data = ndimage.gaussian_filter(random.standard_normal((120, 100, 90)), sd_mm / np.array(zooms), mode="wrap")
+    return 50 + data / data.std() + noise * random.standard_normal(data.shape)
+
+
+@pytest.mark.parametrize("zooms", [(1.0, 1.0, 1.0), (0.5, 1.0, 2.0), (1.0, 0.5, 3.0)])
+@pytest.mark.parametrize("sd_mm", [1.5, 2.0, 2.5])
+@pytest.mark.parametrize("noise", [0.0, 0.15])
+def test_smoothness_is_that_of_a_gaussian_field(zooms: tuple[float, float, float], sd_mm: float, noise: float) -> None:
+    """Squared differences of white noise that a Gaussian of SD s blurred: 2 (1 - exp(-r^2 / 4 s^2))."""
+    near, far = (1 - np.exp(-(r**2) / (4 * sd_mm**2)) for r in (2.0, 6.0))
+    data = blurred(sd_mm, zooms, noise)
+    inside = np.ones(data.shape, dtype=np.uint8)
+    found = smoothness(data, inside, zooms)
+    assert found == pytest.approx(np.log(far / near) / np.log(3), abs=0.12)
+    turned = smoothness(np.flip(data.transpose(2, 0, 1), 1), inside.transpose(2, 0, 1), [zooms[a] for a in (2, 0, 1)])
+    assert turned == pytest.approx(found, abs=0.03)  # other rows are looked at
+    assert smoothness(1e4 + 7 * data, inside, zooms) == pytest.approx(found, abs=1e-2)
+
+
+def test_no_smoothness_where_nothing_tells_it() -> None:
+    white = np.random.default_rng(4).standard_normal((40, 40, 40))
+    inside = np.ones(white.shape, dtype=np.uint8)
+    assert smoothness(white, inside, (1, 1, 1)) is None  # noise alone
+    assert smoothness(blurred(2.0, (1, 1, 1))[:40, :40, :40], inside, (2.5, 3, 3)) is None  # slices too thick
+    assert smoothness(white, 0 * inside, (1, 1, 1)) is None
+    assert smoothness(0 * white, inside, (1, 1, 1)) is None
+    few = np.zeros_like(inside)
+    few[3:5, 3:5, 3:5] = 1  # no two voxels so far apart
+    assert smoothness(white, few, (1, 1, 1)) is None

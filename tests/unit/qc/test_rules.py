@@ -57,6 +57,7 @@ def test_a_registration_that_was_never_tried_sends_nobody_to_the_image() -> None
     ("measure", "value", "raised"),
     [
         ("grey_values", 9, ["grey_values"]), ("grey_values", 10, []),
+        ("smoothness", 1.66, ["very_blurred"]), ("smoothness", 1.5, ["blurred"]), ("smoothness", 1.3, []),
         ("clipped_share", 0.26, ["clipped"]), ("clipped_share", 0.24, ["partly_clipped"]), ("clipped_share", 0.04, []),
         ("empty_slices", 1, ["empty_slices"]), ("empty_slices", 0, []),
         ("filled_share", 0.16, ["filled"]), ("filled_share", 0.14, []),
@@ -65,7 +66,16 @@ def test_a_registration_that_was_never_tried_sends_nobody_to_the_image() -> None
 )  # fmt: skip
 def test_what_a_scan_lacks_at_the_limits(measure: str, value: float, raised: list[str]) -> None:
     flags = rules.mask_flags({"volume_mm3": 14000.0, measure: value})
-    of_scan = ("grey_values", "clipped", "partly_clipped", "filled", "empty_slices", "one_side_dark")
+    of_scan = (
+        "grey_values",
+        "clipped",
+        "partly_clipped",
+        "filled",
+        "empty_slices",
+        "one_side_dark",
+        "very_blurred",
+        "blurred",
+    )
     assert [flag["rule"] for flag in flags if flag["rule"] in of_scan] == raised
 
 

@@ -12,6 +12,7 @@ from thalbids.engine.params import Params
 from thalbids.engine.step import Done, Inputs, Outputs, Upstream, recorded_as
 from thalbids.errors import ImageError
 from thalbids.families import embedded
+from thalbids.image.grids import zooms
 from thalbids.image.io import load_image, save_image
 from thalbids.image.orientation import to_ras
 from thalbids.inference.boxes import offset_of
@@ -57,7 +58,7 @@ def add_steps(plan: SessionPlan) -> None:
             weights=_weights(),
         ),
         memory_gb=plan.memory(1.5),
-        version=15,  # scattered NaN are filled
+        version=16,  # scattered NaN are filled; smoothness
     )
     plan.segmentable[plan.reference] = plan.t1w
 
@@ -118,7 +119,7 @@ def anatomy(inputs: Inputs, outputs: Outputs, params: AnatomyParams, upstream: U
                 "IntracranialVolumeMm3": None if head.cut_off else head.icv_mm3,
                 "SkullCutOffMm2": head.cut_mm2,
                 "HeadTiltDegrees": head.tilt,
-                **scan_facts(np.asarray(t1w.dataobj), head.brain, filled),
+                **scan_facts(np.asarray(t1w.dataobj), head.brain, zooms(t1w.affine), filled),
                 "Notes": notes,
             },
             "brain": grid

@@ -126,7 +126,7 @@ def add_steps(plan: SessionPlan) -> None:
         ),
         record=plan.qc,
         memory_gb=plan.memory(1.0),
-        version=13,  # share of filled voxels; voxel sizes
+        version=14,  # share of filled voxels; voxel sizes; smoothness
     )
 
 

@@ -80,7 +80,7 @@ def add_steps(plan: SessionPlan, name: str) -> None:
         needs=tuple(dict.fromkeys((plan.anatomy, plan.brain_step, *before))),
         record=record_of(plan, name),
         memory_gb=plan.memory(1.5),
-        version=12,  # scattered NaN are filled
+        version=13,  # scattered NaN are filled; smoothness
     )
     plan.segmentable[name] = target
 
@@ -212,7 +212,7 @@ def _of_scan(
 ) -> dict[str, float | None]:
     """What is told of the image before it was resampled; ``matrix`` maps fixed to moving RAS+ mm."""
     inside = resample_to(brain, moving, matrix=np.linalg.inv(matrix), order=0)
-    return scan_facts(np.asarray(moving.dataobj), np.asarray(inside.dataobj), filled)
+    return scan_facts(np.asarray(moving.dataobj), np.asarray(inside.dataobj), zooms(moving.affine), filled)
 
 
 def as_r1(

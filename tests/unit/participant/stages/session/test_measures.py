@@ -149,8 +149,18 @@ def test_a_scan_that_is_nearly_all_noise_is_excluded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scan", "reason"),
     [
-        ({"EmptySlices": 0, "GreyValues": 46, "ClippedShare": 0.01, "ScannedVoxelSize": [4.0, 4.0, 4.0]}, ""),
+        (
+            {
+                "EmptySlices": 0,
+                "GreyValues": 46,
+                "ClippedShare": 0.01,
+                "Smoothness": 1.6,
+                "ScannedVoxelSize": [4.0, 4.0, 4.0],
+            },
+            "",
+        ),
         ({"ClippedShare": 0.37}, "37 % of the brain have the highest value"),
+        ({"Smoothness": 1.7}, "The scan is blurred: its smoothness is 1.70"),
         ({"EmptySlices": 3}, "run through the brain hold no data (3)"),
         ({"GreyValues": 7}, "has 7 shades of grey in the brain only"),
         ({"ScannedVoxelSize": [4.0, 4.0, 7.0]}, "The voxels have 112 mm3"),  # on a session's grid of 1 mm
