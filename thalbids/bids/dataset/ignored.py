@@ -22,7 +22,7 @@ class Ignored:
 
         Examples
         --------
-        >>> ignored = Ignored.of("extra/ \\n*_FLAIR.nii.gz\\n!sub-01/**")
+        >>> ignored = Ignored.of("extra/ \n*_FLAIR.nii.gz\n!sub-01/**")
         >>> ignored.names("sub-02/anat/sub-02_FLAIR.nii.gz"), ignored.names("sub-01/anat/sub-01_FLAIR.nii.gz")
         (True, False)
         """

@@ -20,7 +20,8 @@ def latex(sections: Sequence[Section]) -> str:
 
     Examples
     --------
-    >>> shown = Shown("Volumes", ["Method", "mL"], [["first_T1w", "12 ± 1"]], "group_volumes.tsv")
+    >>> from thalbids.reports.group.section import PageTable
+    >>> shown = PageTable("Volumes", ["Method", "mL"], [["first_T1w", "12 ± 1"]], "group_volumes.tsv")
     >>> "first\\_T1w & 12 $\\pm$ 1" in latex([Section("volumes", "Volumes", tables=[shown])])
     True
     """

@@ -39,7 +39,8 @@ def csv_text(shown: PageTable) -> str:
 
     Examples
     --------
-    >>> csv_text(Shown("", ["Group", "mL"], [["=HC", "-0.1"]], "")).splitlines()[1:]
+    >>> from thalbids.reports.group.section import PageTable
+    >>> csv_text(PageTable("", ["Group", "mL"], [["=HC", "-0.1"]], "")).splitlines()[1:]
     ["'=HC,-0.1"]
     """
     text = io.StringIO()
