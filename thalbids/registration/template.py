@@ -30,6 +30,7 @@ EXTENSION = {"affine": ".txt", "syn": ".h5"}
 MIN_DICE = 0.85  # of the brains in template space; real and demo heads reach 0.93 and more, a failed start 0.6
 WORKING_ZOOM_MM = 2.0
 
+_IMAGE = re.compile(r"\.(nii|mgh|mgz|hdr|img)(\.gz)?$", re.IGNORECASE)
 _NAME = re.compile(r"[0-9A-Za-z]+")
 _STRIPPED = 0.4  # a head fills more than this share of a field of view with non-zero voxels, a brain does not
 _RAS_LPS = np.array([-1.0, -1.0, 1.0])
@@ -62,7 +63,7 @@ def find_template(wanted: str) -> TemplateFiles:
         The file is not there, or gives no name for the ``to-`` entity.
     """
     name, equals, path = wanted.rpartition("=")
-    looks_like_file = bool(equals) or "/" in wanted or wanted.endswith((".nii", ".nii.gz"))
+    looks_like_file = bool(equals) or "/" in wanted or _IMAGE.search(wanted) is not None
     if looks_like_file:
         return _of_file(Path(path).expanduser(), name.strip())
     files = templates.local(wanted)

@@ -49,6 +49,17 @@ def test_a_template_of_a_file(tmp_path: Path, file: str, wanted: str, name: str)
     assert (tp.find_template(wanted.format(tmp_path / file)).brain is not None) == file.startswith("tpl-Own")
 
 
+@pytest.mark.parametrize("file", ["average.nii", "average.nii.gz", "average.mgz", "average.hdr", "Average.IMG.gz"])
+def test_the_name_of_an_image_is_no_template_of_templateflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="the template is not there"):
+        tp.find_template(file)
+    (tmp_path / file).write_bytes(b"x")
+    assert tp.find_template(file).image == tmp_path / file
+
+
 @pytest.mark.parametrize("wanted", ["no/such.nii.gz", "Two words", "A b={}", "-={}", ""])
 def test_no_template(tmp_path: Path, wanted: str) -> None:
     (tmp_path / "x.nii").write_bytes(b"x")
