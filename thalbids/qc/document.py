@@ -207,6 +207,8 @@ def _masks(
             )  # fmt: skip
             flags = rules.mask_flags(entry["measures"], cut_off=cut_off)
             entry["flags"] = [*rules.rater_flags(mask.failed_by), *flags]
+            if any(flag["rule"] in rules.BEYOND_INTERVAL for flag in flags):
+                entry["measures"] |= {"volume_low_mm3": None, "volume_high_mm3": None}
         out[name] = entry
     if affine is not None:
         _compare(masks, out, affine, head, cut_off=cut_off)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.unit.qc.test_document import SHAPE, document, raised, thalami
-from thalbids.qc import rules
+from thalbids.qc import MaskInput, rules
 
 
 def test_asymmetry_specks_and_pieces():
@@ -115,3 +115,15 @@ def test_head_and_thalami_together_doubt_the_voxel_sizes(
     flags = rules.size_flags(icv, volume, stripped=stripped)
     assert [(flag["rule"], flag["severity"]) for flag in flags] == ([("voxel_sizes", "check")] if word else [])
     assert all(word in flag["reason"] and flag["advice"].endswith(".") for flag in flags)
+
+
+@pytest.mark.parametrize(
+    ("scan", "kept"),
+    [({}, True), ({"smoothness": 1.3, "filled_share": 0.1}, True), ({"smoothness": 1.5}, False),
+     ({"clipped_share": 0.1}, False), ({"filled_share": 0.2}, False)],
+)  # fmt: skip
+def test_no_interval_beside_a_fault_of_which_it_knows_nothing(scan: dict[str, float], kept: bool) -> None:
+    interval = {"volume_low_mm3": 13900.0, "volume_high_mm3": 14100.0}
+    mask = MaskInput(thalami(), "synthal", ("T1w",), diagnostics=interval | scan)
+    measures = document(others={"synthalT1w": mask})["Masks"]["synthalT1w"]["measures"]
+    assert {name: measures[name] for name in interval} == (interval if kept else dict.fromkeys(interval))

@@ -80,7 +80,8 @@ THALAMUS_MORPH: dict[str, Column] = {
     "volume_low_mm3": {
         "LongName": "Lower bound of the volume",
         "Description": "Of the 90 % interval of what a T1w scan of the same head at 1 mm would read with the same "
-        "method; n/a for methods that do not tell.",
+        "method; n/a for methods that do not tell, and where the scan has a fault of which the interval knows nothing "
+        "(blur, values cut off, one side dark ...).",
         "Units": "mm^3",
     },
     "volume_high_mm3": {

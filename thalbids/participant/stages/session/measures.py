@@ -126,7 +126,7 @@ def add_steps(plan: SessionPlan) -> None:
         ),
         record=plan.qc,
         memory_gb=plan.memory(1.0),
-        version=14,  # share of filled voxels; voxel sizes; smoothness
+        version=14,  # share of filled voxels; voxel sizes; smoothness; no interval beside a fault of the scan
     )
 
 
