@@ -57,14 +57,11 @@ def _odd_at_border(cohort: Cohort) -> set[Visits]:
     if cohort.changes is None:
         return set()
     measured = cohort.changes[cohort.changes["delta_percent"].notna()]
-    odd = (
-        measured["flags"]
-        .str.split(", ")
-        .map(lambda flags: BORDER in flags)
-        .groupby([measured[key] for key in KEYS])
-        .all()
-    )
-    return {(person, frozenset(ends)) for person, *ends in odd.index[odd]}
+    odd: dict[Visits, bool] = {}
+    for person, first, later, flags in measured[[*KEYS, "flags"]].itertuples(index=False, name=None):
+        visits = person, frozenset((first, later))
+        odd[visits] = odd.get(visits, True) and BORDER in flags.split(", ")
+    return {visits for visits, every in odd.items() if every}
 
 
 def excluded(cohort: Cohort, visits: pd.DataFrame) -> pd.Series:

@@ -254,7 +254,7 @@ def test_what_registration_sees_at_the_border_speaks_against_the_pair(
     ]  # fmt: skip
     cohort = replace(
         cohort,
-        changes=frame_of(rows, CHANGES, ("measure", "comparable", "remark")),
+        changes=frame_of(rows, CHANGES, ("measure", "comparable", "flags", "remark")),
         documents={("sub-004", session): seen for session in ends},
     )
     told = comparability.pairs(cohort).set_index("participant_id").loc["sub-004"]

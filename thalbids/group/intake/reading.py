@@ -225,7 +225,7 @@ def read_cohort(bids_dir: Path, out_dir: Path, settings: Settings) -> Cohort:
         notes=[*notes, *icv_notes, *pbvc_notes, *change_notes],
         columns_found=clinical.found, columns_unused=clinical.unused, lost=lost,
         pressing=pressing, documents=documents, icv=icv_found,
-        changes=frame_of(changes, CHANGES, ("measure", "comparable", "remark")),
+        changes=frame_of(changes, CHANGES, ("measure", "comparable", "flags", "remark")),
         excluded_pairs=frame_of(excluded_pairs, PAIRS),
     )  # fmt: skip
     for name in settings.group.sample_methods:

@@ -39,7 +39,7 @@ def with_changes(cohort: Cohort, rows: Sequence[Mapping[str, Any]]) -> Cohort:
          "delta_right_percent": row.get("delta_percent"), **row}
         for row in rows
     ]  # fmt: skip
-    return replace(cohort, changes=frame_of(full, CHANGES, ("measure", "comparable", "remark")))
+    return replace(cohort, changes=frame_of(full, CHANGES, ("measure", "comparable", "flags", "remark")))
 
 
 def pair_of(person: int, percent: float, **more: Any) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def test_a_cohort_counts_the_same_people_for_every_measure() -> None:
         for v in visits if v["order"] == 1
     ]  # fmt: skip
     changes = [{**row, "method": "first", "measure": "registration", "delta_percent": -1.0} for row in pbvc]
-    words = ("measure", "comparable", "remark")
+    words = ("measure", "comparable", "flags", "remark")
     cohort = replace(make_cohort(visits, volumes, pbvc=pbvc), changes=frame_of(changes, CHANGES, words))
     rows = detection.tables(cohort)[0].frame.to_dict("records")
     assert {row["population"] for row in rows} == {"patients", "RRMS"}
