@@ -271,8 +271,8 @@ def read_text(path: Path | str) -> str:
         raise MetadataError("the file is not there.", "Check its name.", path) from None
     except OSError as error:
         raise MetadataError(f"cannot be read ({error.strerror or error}).", "Check its permissions.", path) from None
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise MetadataError("not UTF-8 text but UTF-16.", "Save it again with the encoding UTF-8.", path)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+        raise MetadataError("not UTF-8 text but UTF-16 or UTF-32.", "Save it again with the encoding UTF-8.", path)
     if data.startswith(_SPREADSHEET):
         mend = "Save it from there as text, with tabs between the cells and the encoding UTF-8."
         raise MetadataError("not UTF-8 text but a file of a spreadsheet program.", mend, path)

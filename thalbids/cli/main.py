@@ -254,7 +254,7 @@ def _report_bug(error: Exception, out_dir: Path | None) -> int:
     text += "".join(traceback.format_exception(error))
     name = f"bug-{os.getpid()}.txt"
     for folder in (None if out_dir is None else out_dir / "logs", Path(tempfile.gettempdir())):
-        if folder is not None and folder.is_dir():
+        if folder is not None and os.path.isdir(folder):  # noqa: PTH112 (no error where a folder above is closed)
             try:
                 (folder / name).write_text(text, encoding="utf-8")
             except OSError:

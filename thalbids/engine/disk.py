@@ -64,7 +64,7 @@ def make_writable(folder: Path) -> None:
     OutputError
         It cannot be made, or not written.
     """
-    if folder.is_file():
+    if os.path.isfile(folder):  # noqa: PTH113 (False where a folder above is closed, as on Python 3.14)
         raise UsageError("the output folder is a file.", "Choose another one.", folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)

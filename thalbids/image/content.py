@@ -129,8 +129,9 @@ def smoothness(data: np.ndarray, inside: np.ndarray, zooms: Sequence[float]) -> 
     """How blurred an image is: the exponent with which the mean squared difference of two voxels of the brain grows
     between `FINE_MM` and `COARSE_MM` of distance (structure function, Kolmogorov 1941), white noise taken off.
 
-    0 where near voxels differ as much as distant ones, 2 where the image is a ramp at this scale. Mean over the axes
-    with voxels of at most `FINE_MM`; None without one, where a difference is noise for the most part, or in no mask.
+    0 where near voxels differ as much as distant ones, 2 where the image is a ramp at this scale. That of the most
+    blurred axis with voxels of at most `FINE_MM` (thick slices may have been interpolated); None without one, where a
+    difference is noise for the most part, or in no mask.
 
     Parameters
     ----------
@@ -155,7 +156,7 @@ def smoothness(data: np.ndarray, inside: np.ndarray, zooms: Sequence[float]) -> 
         near, far = (_squared_difference(values, brain, axis, step) for step in steps)
         if near > 2 * noise and far > noise:
             exponents.append(np.log((far - noise) / (near - noise)) / np.log(steps[1] / steps[0]))
-    return float(np.mean(exponents)) if exponents else None
+    return float(max(exponents)) if exponents else None
 
 
 def _squared_difference(values: np.ndarray, brain: np.ndarray, axis: int, step: int) -> float:

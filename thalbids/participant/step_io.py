@@ -41,9 +41,10 @@ def scan_facts(
 
     ``filled`` (x, y, z): where voxels without a value were filled when it was read.
     """
+    scanned = data if filled is None else np.where(filled, 0, data)  # filling may grow from voxels in a lost slice
     told = (
         noise_share(data, brain),
-        empty_slices(data, brain),
+        empty_slices(scanned, brain),
         grey_values(data, brain),
         clipped_share(data, brain),
         smoothness(data, brain, zooms),

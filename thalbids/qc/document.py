@@ -380,7 +380,8 @@ def _sizes(document: Mapping[str, Any]) -> tuple[float | None, float | None]:
     """The volume inside the skull as the scan itself shows it, and the thalami's: the middle one of all masks."""
     icv = {entry["source"]: entry["icv_mm3"] for entry in document["ICV"]}
     volumes = [mask["measures"]["volume_mm3"] for mask in document["Masks"].values() if mask["measures"]]
-    return icv.get(families.embedded()), median(volumes) if volumes else None
+    some = [volume for volume in volumes if volume]  # an empty mask tells no size
+    return icv.get(families.embedded()), median(some) if some else None
 
 
 def _all_flags(document: Mapping[str, Any], sizes: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:

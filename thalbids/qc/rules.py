@@ -165,12 +165,12 @@ SCAN_RULES = (  # what is wrong with the scan itself: the cause of what other ru
     ),
     Rule(
         "very_blurred", "smoothness", None, 1.65,
-        "The scan is blurred: its smoothness is {value} (sharp scans: below 1.2), by motion or a filter.",
+        "The scan is blurred: its smoothness is {value} (sharp: below 1.2), by motion, a filter or larger voxels.",
         "Do not use the volume, which reads a tenth too low or more: a sharper image is needed.", DISTRUST, digits=2,
     ),
     Rule(
-        "blurred", "smoothness", None, 1.4,
-        "The scan is blurred: its smoothness is {value} (sharp scans: below 1.2), by motion or a filter.",
+        "blurred", "smoothness", None, 1.45,
+        "The scan is blurred: its smoothness is {value} (sharp: below 1.2), by motion, a filter or larger voxels.",
         "Look at the image; volumes may read 3 to 8 % too low, and change against a sharp visit is not to be trusted.",
         digits=2, unless="very_blurred",
     ),

@@ -19,6 +19,7 @@ ASYMMETRY = 0.1  # change of the asymmetry index of one method between visits
 Facts = Mapping[str, Any]
 Flag = dict[str, Any]
 SIDES = {"mirrored": MIRRORED, "no_orientation": ASSUMED}  # rules of what leaves left and right in doubt
+BLURRED = ("blurred", "very_blurred")  # rules of a mask by its scan
 BORDER, BORDER_WORDS = "visit_border", "one visit alone shows something at the border of the thalami"  # by registration
 APART = MIRRORED_VISIT, OTHER_PERSON = "visit_mirrored", "visit_person"  # rules that exclude a pair: images that differ
 AXES = ("right to left", "front to back", "top to bottom")
@@ -193,7 +194,10 @@ def pair_flags(first: Mapping[str, Any], later: Mapping[str, Any]) -> list[tuple
     for rule, words in (("thick_slices", "thick slices"), ("contrast_agent", "contrast agent")):
         named = {_scope(flag) for document in (first, later) for flag in _flags(document) if flag.get("rule") == rule}
         flags += [(rule, f"{name}: {words}") for name in sorted(named)]
-    return flags
+    blurred = [
+        {_scope(flag) for flag in _flags(document) if flag.get("rule") in BLURRED} for document in (first, later)
+    ]
+    return [*flags, *(("visit_blur", f"{name}: one visit is blurred") for name in sorted(blurred[0] ^ blurred[1]))]
 
 
 def pair_remarks(first: Mapping[str, Any], later: Mapping[str, Any]) -> list[str]:

@@ -72,6 +72,13 @@ def test_a_folder_for_results_is_made_and_tried(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(OutputError, match="Not a directory"):
         make_writable(tmp_path / "file" / "out")
 
+    def closed(_: object) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patched:  # as Python 3.11 does where a folder above is closed
+        patched.setattr(Path, "is_file", closed)
+        make_writable(tmp_path / "new")
+
     def refused(**_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 

@@ -153,6 +153,7 @@ def test_smoothness_is_that_of_a_gaussian_field(zooms: tuple[float, float, float
     data = blurred(sd_mm, zooms, noise)
     inside = np.ones(data.shape, dtype=np.uint8)
     found = smoothness(data, inside, zooms)
+    assert found is not None
     assert found == pytest.approx(np.log(far / near) / np.log(3), abs=0.12)
     turned = smoothness(np.flip(data.transpose(2, 0, 1), 1), inside.transpose(2, 0, 1), [zooms[a] for a in (2, 0, 1)])
     assert turned == pytest.approx(found, abs=0.03)  # other rows are looked at
@@ -169,3 +170,13 @@ def test_no_smoothness_where_nothing_tells_it() -> None:
     few = np.zeros_like(inside)
     few[3:5, 3:5, 3:5] = 1  # no two voxels so far apart
     assert smoothness(white, few, (1, 1, 1)) is None
+
+
+def test_the_most_blurred_axis_counts() -> None:
+    """As of slices of 6 mm that were interpolated: 2 - 6 mm apart, they differ along one axis only as a ramp does."""
+    sharp = ndimage.gaussian_filter(np.random.default_rng(5).standard_normal((80, 80, 80)), 0.8)
+    inside = np.ones(sharp.shape, dtype=np.uint8)
+    for axis in range(3):
+        thick = ndimage.gaussian_filter1d(sharp, 3.0, axis=axis)
+        near, far = (1 - np.exp(-(r**2) / (4 * 9.64)) for r in (2.0, 6.0))  # SD 0.8 and 3 together
+        assert smoothness(thick, inside, (1, 1, 1)) == pytest.approx(np.log(far / near) / np.log(3), abs=0.1)

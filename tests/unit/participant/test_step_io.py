@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thalbids.participant.step_io import of_both, work_folder
+from thalbids.participant.step_io import of_both, scan_facts, work_folder
 from thalbids.tools.runner import ToolError
 
 SHAPE = (24, 24, 24)
@@ -22,6 +22,16 @@ def test_an_error_does_not_name_the_work_folder(tmp_path: Path) -> None:
         raise ToolError("bad.", "", tmp_path / "mask.nii.gz")
     assert caught.value.path == tmp_path / "mask.nii.gz"
     assert not list((tmp_path / "work").iterdir())
+
+
+def test_a_lost_slice_is_counted_also_where_filling_has_grown_into_it() -> None:
+    data = np.random.default_rng(1).uniform(50, 100, SHAPE)
+    lost = np.zeros(SHAPE, dtype=bool)
+    lost[:, :, 12] = True
+    brain = np.ones(SHAPE, dtype=np.uint8)
+    facts = scan_facts(data, brain, (1.0, 1.0, 1.0), lost)
+    assert facts["EmptySlices"] == 1 and facts["FilledShare"] == pytest.approx(1 / 24)
+    assert scan_facts(data, brain, (1.0, 1.0, 1.0))["EmptySlices"] == 0
 
 
 def test_brightness_counts_from_the_offset_of_a_scan() -> None:

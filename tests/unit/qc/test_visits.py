@@ -128,6 +128,15 @@ def test_remarks_on_a_pair_from_two_documents() -> None:
         assert visits.pair_remarks(damaged, first) == []
 
 
+def test_a_pair_of_which_one_visit_is_blurred_is_not_comparable() -> None:
+    sharp, blurred, more = (
+        {"Flags": [{"scope": "mask:synthalT1w", "rule": rule}]} for rule in ("noise", "blurred", "very_blurred")
+    )
+    told = [("visit_blur", "synthalT1w: one visit is blurred")]
+    assert visits.pair_flags(sharp, blurred) == visits.pair_flags(more, sharp) == told
+    assert visits.pair_flags(sharp, sharp) == visits.pair_flags(blurred, more) == []
+
+
 def test_a_change_of_the_balance_of_left_and_right_is_remarked() -> None:
     assert "cut off" in visits.balance_remark(-0.01, -0.14)
     assert visits.balance_remark(-0.001, -0.14).startswith("left and right differed by +0 %, then by -14 %")

@@ -221,14 +221,14 @@ def read_changes(
     without a number that can be used is not ok.
     """
     rows: list[dict[str, Any]] = []
-    pairs: dict[tuple[str | None, ...], dict[str, str]] = {}  # of each status its first reason
+    pairs: dict[tuple[str | None, ...], dict[bool, str]] = {}  # with both volumes, and without, the first reason
     notes: list[str] = []
     for subject, path in tables_of_people(root, CHANGE, participants):
         for row in _table(path, CHANGES[1:], notes):
             if not set((row["flags"] or "").split(", ")).isdisjoint(doubts):
                 pair = subject, row["session_id_baseline"], row["session_id_followup"]
-                reasons = pairs.setdefault(pair, {})
-                reasons.setdefault(row["status"] or "", row["reason"] or "")
+                both = not math.isnan(number(row["delta_percent"]))
+                pairs.setdefault(pair, {}).setdefault(both, row["reason"] or "")
             if row["measure"] != "registration" or not row["method"]:
                 continue
             cells = {name: row[name] for name in CHANGES[1:]}
@@ -241,9 +241,8 @@ def read_changes(
             ):
                 change |= {"status": "failed", "reason": "the change is no number above -100 %"}
             rows.append({"participant_id": subject} | change)
-    out = [  # where a volume is missing too, the reason of another row tells of the pair alone
-        dict(zip(PAIRS, (*pair, reasons.get("excluded", next(iter(reasons.values())))), strict=True))
-        for pair, reasons in pairs.items()
+    out = [  # where a volume is missing, the reason tells of that too
+        dict(zip(PAIRS, (*pair, reasons.get(True, reasons.get(False))), strict=True)) for pair, reasons in pairs.items()
     ]
     return rows, out, notes
 

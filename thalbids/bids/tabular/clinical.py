@@ -416,7 +416,8 @@ class _Reading:
     ) -> tuple[str, str | None] | None:
         """Participant and session of a row; None for a row that is not used. ``scans`` is the path of a scans table."""
         person = subject or ""
-        for column in (ids[name] for name in ("participant_id", "session_id") if name in ids):
+        known = {"participant_id": subject, "session_id": scans}  # by the name of the table or its folder
+        for column in (ids[name] for name, told in known.items() if name in ids and told is None):
             if is_sheet_error(row[column]):  # of nobody knows whom, or when
                 text = f"warning: {shown}, row {number}: {column} is an error of a spreadsheet ({row[column]})"
                 self.data.notes.append(f"{text}; the row is not used. Correct the formula.")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from thalbids.qc.visits import BORDER
 from thalbids.reports.participant.since_first import ComparedSession
 from thalbids.reports.text import DASH, as_float, number
 
@@ -18,7 +19,7 @@ VOLUMES, REGISTRATION = "volume_difference", "registration"  # measures of the t
 NOTE = (
     "Volumes: each session was measured by itself. Registration: what moved between both images at the border of the "
     "mask; its mL are those of the first session times that. Interval: 95 %, of the noise of two scans, where the "
-    "method knows it; that of registration only where the visits can be compared. A true loss may be read smaller or "
+    "method knows it and the visits can be compared. A true loss may be read smaller or "
     "larger than it is. A change of few percent in one person is not proof of atrophy."
 )
 ALONE = (
@@ -83,12 +84,13 @@ def rows(first: ComparedSession, later: ComparedSession, pair: Pair) -> list[dic
         distrust = f"do not trust: {' and '.join(doubtful)}" if doubtful else ""
         volumes = pair.get((method, VOLUMES), {})
         percent = 100 * (new - old) / old if old else None
-        out.append(_row(label, "volumes", (old / 1000, new / 1000, percent), volumes, distrust or _status(volumes)))
+        said = distrust or "; ".join(filter(None, [_status(volumes), _border(volumes)]))
+        out.append(_row(label, "volumes", (old / 1000, new / 1000, percent), volumes, said))
         registered = pair.get((method, REGISTRATION))
         if registered is not None:
             before_ml, after_ml = (as_float(registered.get(f"volume_{when}_ml")) for when in ("baseline", "followup"))
             numbers = before_ml, after_ml, as_float(registered.get("delta_percent"))
-            remark = "; ".join(filter(None, [_status(registered), _border(registered, volumes)]))
+            remark = "; ".join(filter(None, [_status(registered), _alone(registered, volumes)]))
             out.append(_row(label, "registration", numbers, registered, remark))
     return out
 
@@ -116,8 +118,14 @@ def _status(row: Row) -> str:
     return ": ".join(filter(None, ["" if status == "ok" else str(status), "; ".join(parts)]))
 
 
-def _border(registered: Row, volumes: Row) -> str:
-    """What speaks against the registration alone; what speaks against the pair stands above the table."""
+def _border(volumes: Row) -> str:
+    """What registration saw at the border (the last remark); what else is against the pair stands above the table."""
+    flagged = str(volumes.get("flags") or "").split(", ")[-1] == BORDER
+    return str(volumes.get("remark") or "").split("; ")[-1] if flagged else ""
+
+
+def _alone(registered: Row, volumes: Row) -> str:
+    """What speaks against the registration and not against the volumes."""
     return str(registered.get("remark") or "").removeprefix(str(volumes.get("remark") or "")).removeprefix("; ")
 
 

@@ -94,7 +94,8 @@ def trajectories(rows: Sequence[Row]) -> list[Trajectory]:
             continue
         first = min((str(row["session_id_baseline"]) for row in usable), key=along.__getitem__)
         later = [_point(row, along) for row in usable if row["session_id_baseline"] == first]
-        start = Point(along[first], 100.0, later[0].half, False)
+        half = next((point.half for point in later if point.half is not None), None)
+        start = Point(along[first], 100.0, half, False)
         volume = as_float(next(row for row in usable if row["session_id_baseline"] == first)["volume_baseline_ml"])
         label = "Whole brain (SIENA)" if measure == "pbvc" else _label(method)
         points = sorted([start, *later], key=lambda point: point.x)

@@ -294,7 +294,8 @@ def test_errors_of_a_spreadsheet_are_missing_and_told_once_a_column(tmp_path: Pa
 def test_a_row_whose_person_or_visit_is_an_error_of_a_spreadsheet_is_not_used(tmp_path: Path) -> None:
     tables = {
         "participants": "participant_id,age\nsub-01,40\n#REF!,50\n#N/A,60",
-        "sub-01/sub-01_sessions": "session_id,acq_time,edss\nses-1,2020-01-01,1\n#NAME?,2021-01-01,7",
+        "sub-01/sub-01_sessions": "participant_id,session_id,acq_time,edss\n#REF!,ses-1,2020-01-01,1\n"
+        "sub-01,#NAME?,2021-01-01,7",  # who it is the name of the file tells
     }
     data, made = together(put(tmp_path, tables))
     assert [(key, entry.value) for key, values in data.values.items() for entry in values.get("edss", [])] == [

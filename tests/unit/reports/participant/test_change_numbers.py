@@ -102,13 +102,15 @@ def test_a_doubtful_mask_is_marked(tmp_path: Path, first: Head) -> None:
     assert "do not trust: Session 2" in section(tmp_path, replace(after, volumes=excluded), before, [])
 
 
-def test_visits_that_are_not_alike_keep_the_interval_of_the_volumes_as_the_note_says(
-    tmp_path: Path, first: Head
-) -> None:
-    changes = [row("volume_difference", -1.0, 1.2, comparable="no"), row("registration", -2.0, comparable="no")]
+def test_what_registration_sees_at_the_border_is_told_beside_the_volumes(tmp_path: Path, first: Head) -> None:
+    seen = {"comparable": "no", "flags": "visit_icv, visit_border", "remark": "heads of two sizes; 2 % of the border"}
+    copied = seen | {"remark": seen["remark"] + "; was a scan copied?"}
+    changes = [row("volume_difference", -1.0, **seen), row("registration", -2.0, **copied)]
     table = section(tmp_path, first.report("2"), first.report("1"), changes)
-    assert f"{MINUS}2.2 to +0.2" in table
-    assert "that of registration only where the visits can be compared" in table
+    volumes, registration = table.split("SynThal T1w registration")
+    assert "2 % of the border" in volumes and "heads of two sizes" not in table
+    assert "was a scan copied?" in registration and "2 % of the border" not in registration
+    assert "where the method knows it and the visits can be compared" in table
 
 
 def test_pairs_of_other_sessions_are_left_out() -> None:

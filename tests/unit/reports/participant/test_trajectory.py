@@ -43,6 +43,16 @@ def test_points_and_band() -> None:
     assert (found.label, found.first_ml) == ("SynThal T1w", 15.0)
 
 
+def test_the_band_begins_at_the_first_visit_also_where_the_second_has_none() -> None:
+    low, high = 100 * (0.98 * math.exp(-0.01) - 1), 100 * (0.98 * math.exp(0.01) - 1)
+    rows = [
+        row("a", "b", -5.0, 1.0, comparable="no"),
+        row("a", "c", -2.0, 2.0, delta_percent_low=low, delta_percent_high=high),
+    ]
+    (found,) = trajectory.trajectories(rows)
+    assert [point.half for point in found.points] == [pytest.approx(0.01), None, pytest.approx(0.01)]
+
+
 def test_a_method_that_lacks_the_first_visit_begins_at_its_own() -> None:
     rows = [row("a", "b", None), row("a", "c", None), row("b", "c", -3.0)]
     (found,) = trajectory.trajectories(rows)

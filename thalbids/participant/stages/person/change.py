@@ -43,7 +43,7 @@ COARSE_WHY = "voxels or slices of two sizes blur the border of one visit more th
 AGENT_WHY = "what the contrast agent of one visit makes brighter"
 COPY_SD = 1e-6  # SD of the change by what differs between the images; the noise of two scans leaves about 5e-4
 COPIED = "both visits hold the same image, noise and all: was a scan copied?"
-NO_INTERVAL = "no interval: the method tells no uncertainty of its volumes"
+NO_INTERVAL = "no interval: no uncertainty is known of both volumes"
 NOT_ALIKE = "no interval: not known for visits that are not comparable"
 LOGARITHMS = {"LogBoth": "volume_ml", "LogLeft": "volume_left_ml", "LogRight": "volume_right_ml"}  # of these changes
 Row = dict[str, Any]
@@ -145,7 +145,7 @@ def add_steps(subject: SubjectPlan) -> None:
         outputs={"table": table_of(subject)},
         params=ChangeParams(visits=visits, dictionary=CHANGE_MORPH),
         after=tuple(step.name for step in subject.all_steps),
-        version=13,  # what registration sees at the border speaks against the difference of volumes too
+        version=14,  # what registration sees at the border, and blur, speak against the difference of volumes too
     )
 
 
@@ -184,8 +184,9 @@ def change(inputs: Inputs, outputs: Outputs, params: ChangeParams, upstream: Ups
         moved = read_json(record)["Changes"] if record else {}
         odd = min((one["OddShare"] for one in moved.values() if "OddShare" in one), default=0.0)  # by every mask
         for method in methods:
-            rows.append(row_of(first, later, method, odd))
-            apart = _contrasts(first, later) if _of_reference(first, later, method) else ""
+            of_reference = _of_reference(first, later, method)  # whose border registration looks at
+            rows.append(row_of(first, later, method, odd if of_reference else 0.0))
+            apart = _contrasts(first, later) if of_reference else ""
             if method in moved:
                 moves.setdefault(method, []).append(_Movement(len(rows), rows[-1], first, later, moved[method]))
                 rows.append(by_registration(rows[-1], first, later, moved[method]))

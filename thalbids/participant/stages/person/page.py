@@ -52,7 +52,7 @@ def add_steps(subject: SubjectPlan) -> None:
         after=tuple(step.name for step in subject.all_steps),
         memory_gb=1.5,  # 1.03 at two visits of 256 x 256 x 256 voxels
         record=subject.out_dir / subject.name / "figures" / f"{subject.name}_report.json",
-        version=13,  # the first visit may be the odd one
+        version=14,  # why two visits cannot be compared, beside their volumes
     )
 
 
