@@ -168,12 +168,13 @@ def grouped(failures: Sequence[tuple[str, str, str]]) -> list[dict[str, str]]:
 
 def _row(session: Mapping[str, Any], method: str) -> dict[str, Any]:
     volume: Mapping[str, Any] = next((row for row in session["volumes"]["rows"] if row["label"] == method), {})
-    flags = session["flags"]
+    flags, interval = session["flags"], volume.get("interval", DASH)
     acquired = session["acquisition"]
     return {
         "prefix": session["prefix"], "title": session["title"], "thumbnail": session["thumbnail"],
         "verdict": session["verdict"],
-        **{key: volume.get(key, DASH) for key in ("volume", "left", "right", "interval", "asymmetry")},
+        **{key: volume.get(key, DASH) for key in ("volume", "left", "right", "asymmetry")},
+        "interval": "no interval" if interval == DASH else f"90 % interval {interval} mL",
         "measured": volume.get("volume", DASH) != DASH, "norm": volume.get("norm"),
         "distrusted": bool(volume.get("distrusted")),
         "flags": flags[:MOST_FLAGS], "more": max(0, len(flags) - MOST_FLAGS),

@@ -39,8 +39,12 @@ def test_the_method_is_the_one_that_most_sessions_have_and_can_be_trusted() -> N
 
 
 def test_a_row_has_volumes_flags_and_acquisition() -> None:
-    found = overview.context([session(("A", "3.00", False), flags=5)], [])
+    one = session(("A", "3.00", False), flags=5)
+    found = overview.context([one], [])
     (row,) = found["rows"]
+    assert row["interval"] == "no interval"
+    one["volumes"]["rows"][0]["interval"] = "2.90 to 3.10"
+    assert overview.context([one], [])["rows"][0]["interval"] == "90 % interval 2.90 to 3.10 mL"
     assert (row["volume"], row["left"], row["right"]) == ("3.00", "1.00", "2.00")
     assert (len(row["flags"]), row["more"]) == (3, 2)
     assert row["acquisition"] == "Voxel 1 mm"
