@@ -31,9 +31,10 @@ def pairs(cohort: Cohort, pair: str = "first:last") -> pd.DataFrame:
     for person, first, later in visit_pairs(cohort, pair)[KEYS].itertuples(index=False, name=None):
         both = known.get((person, first)), known.get((person, later))
         told = [document for document in both if document is not None and acquired(document)]
-        why = out.get((person, frozenset((first, later))), "")
+        visits = person, frozenset((first, later))
+        why = out.get(visits, "")
         remarks = [*filter(None, [why]), *(pair_remarks(*told) if len(told) == 2 else [])]
-        remarks += [BORDER_WORDS] if (person, frozenset((first, later))) in at_border else []
+        remarks += [BORDER_WORDS] if visits in at_border else []
         comparable = NO if remarks else UNKNOWN if len(told) < 2 else YES
         rows.append([person, first, later, comparable, "; ".join(remarks), EXCLUDED if why else OK])
     return pd.DataFrame(rows, columns=[*KEYS, "comparable", "remark", "status"], dtype=object)
@@ -67,6 +68,8 @@ def _odd_at_border(cohort: Cohort) -> set[Visits]:
 def excluded(cohort: Cohort, visits: pd.DataFrame) -> pd.Series:
     """Why no change must be taken of these pairs of visits ("" where it may)."""
     known = _excluded(cohort)
+    if not known:  # mostly; of rows there may be a million
+        return pd.Series("", visits.index, dtype=object)
     told = [known.get((person, frozenset(ends)), "") for person, *ends in visits[KEYS].itertuples(index=False)]
     return pd.Series(told, visits.index, dtype=object)
 

@@ -24,10 +24,7 @@ FILES = ("head.xml", "head.bin", "roi.xml", "roi.bin")
 # Heads of any contrast reach 0.95 and 0.85; noise, heads upside down and shapes stay below (table in docs/methods.md).
 FLIP_DICE = 0.85
 CONFIDENCE = 0.60
-HEAD_MM = (
-    130,
-    400,
-)  # from where to where the middle side of a field of view lies that can show a head
+HEAD_MM = 130, 400  # from where to where the middle side of a field of view lies that can show a head
 
 
 def unavailable() -> str | None:

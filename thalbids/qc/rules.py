@@ -280,8 +280,9 @@ ICV_RULES = (
 )  # fmt: skip
 
 
+BLURRED = ("blurred", "very_blurred")
 BEYOND_INTERVAL = {  # faults of a scan that move volumes by more than the interval of a method knows
-    "blurred", "very_blurred", "partly_clipped", "clipped", "one_side_dark", "filled", "noise",
+    *BLURRED, "partly_clipped", "clipped", "one_side_dark", "filled", "noise",
     "empty_slices", "no_data",
 }  # fmt: skip
 SIZES = {"larger": (2_000_000.0, 20_000.0), "smaller": (950_000.0, 9_000.0)}  # mm^3 inside the skull, of both thalami

@@ -8,7 +8,7 @@ from typing import Any
 
 from thalbids.errors import some
 from thalbids.image.orientation import ASSUMED, MIRRORED
-from thalbids.qc.rules import CHECK, DISTRUST
+from thalbids.qc.rules import BLURRED, CHECK, DISTRUST
 
 THICK_MM = 2.5  # slices from here on: the thalamus is about 20 mm high
 VOXELS = 0.1  # share by which a side of a voxel, or the thickness of slices, may differ between visits
@@ -19,7 +19,6 @@ ASYMMETRY = 0.1  # change of the asymmetry index of one method between visits
 Facts = Mapping[str, Any]
 Flag = dict[str, Any]
 SIDES = {"mirrored": MIRRORED, "no_orientation": ASSUMED}  # rules of what leaves left and right in doubt
-BLURRED = ("blurred", "very_blurred")  # rules of a mask by its scan
 BORDER, BORDER_WORDS = "visit_border", "one visit alone shows something at the border of the thalami"  # by registration
 APART = MIRRORED_VISIT, OTHER_PERSON = "visit_mirrored", "visit_person"  # rules that exclude a pair: images that differ
 AXES = ("right to left", "front to back", "top to bottom")

@@ -146,23 +146,19 @@ class Survey:
     def told(self) -> None:
         """Put what was seen into remarks, one line for each kind."""
         self._told_of_folders()
-        if alike := _alike({f"sub-{person}": person for person, _ in self.places}):
-            self.remarks.append(f"warning: labels that nearly match count as several people: {some(alike, 20)}.")
+        people = {f"sub-{person}": person for person, _ in self.places}
+        self._warn("labels that nearly match count as several people", _alike(people))
         visits: dict[str, dict[str, str]] = {}
         for place in self.places:
             if place[1] is not None:
                 visits.setdefault(place[0], {})[name_of(place)] = place[1]
-        if alike := [names for of_person in visits.values() for names in _alike(of_person)]:
-            self.remarks.append(f"warning: labels that nearly match count as several visits: {some(alike, 20)}.")
+        alike = [names for of_person in visits.values() for names in _alike(of_person)]
+        self._warn("labels that nearly match count as several visits", alike)
         beside = [name_of(place) for place in self.places if place[1] is None and place[0] in visits]
-        if beside:
-            text = "images beside the folders of sessions count as a visit of their own"
-            self.remarks.append(f"warning: {text}: {some(beside, 20)}. Put them into a ses-* folder.")
-        if self._odd:
-            self.remarks.append(f"warning: not used, the name does not follow BIDS: {some(self._odd, 20)}.")
-        if self._no_nifti:
-            text = "not used, as BIDS wants NIfTI"
-            self.remarks.append(f"warning: {text}: {some(self._no_nifti, 20)}. Convert to .nii.gz.")
+        text = "images beside the folders of sessions count as a visit of their own"
+        self._warn(text, beside, " Put them into a ses-* folder.")
+        self._warn("not used, the name does not follow BIDS", self._odd)
+        self._warn("not used, as BIDS wants NIfTI", self._no_nifti, " Convert to .nii.gz.")
         for lost in self.lost:
             self.remarks.append(f"warning: {lost}")
         if self._without:
@@ -176,14 +172,14 @@ class Survey:
         """Folders that are not read, and files in place of them."""
         if self._skipped:
             example = f" (such as {self._skipped[0].split('/')[-1][:4]}{_mended(self._skipped[0])})"
-            text = f"not read, as {RULE}: {some(self._skipped, 20)}. Rename the folder and its files{example}."
-            self.remarks.append(f"warning: {text}")
-        if self._nearly:
-            text = "not read, as folders are named sub-LABEL, ses-LABEL and anat, in lower case"
-            self.remarks.append(f"warning: {text}: {some(list(dict.fromkeys(self._nearly)), 20)}.")
-        if self._files:
-            text = "not read, files in place of folders (links that a copy made text of?)"
-            self.remarks.append(f"warning: {text}: {some(list(dict.fromkeys(self._files)), 20)}.")
+            self._warn(f"not read, as {RULE}", self._skipped, f" Rename the folder and its files{example}.")
+        self._warn("not read, as folders are named sub-LABEL, ses-LABEL and anat, in lower case", self._nearly)
+        self._warn("not read, files in place of folders (links that a copy made text of?)", self._files)
+
+    def _warn(self, text: str, names: Sequence[str], mend: str = "") -> None:
+        """A remark that names each of these once; none where there are no names."""
+        if names:
+            self.remarks.append(f"warning: {text}: {some(list(dict.fromkeys(names)), 20)}.{mend}")
 
     def _anat(self, place: Place) -> list[str]:
         """Names in the ``anat`` folder of a session; none, and a problem, where they cannot be listed."""

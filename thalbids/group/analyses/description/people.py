@@ -78,11 +78,13 @@ def tables(cohort: Cohort) -> list[Table]:
         frame[f"d_{name}"] = (visits[name] - frame["participant_id"].map(start[name])).where(later)
     frame = frame.merge(cohort.volumes[[*_KEYS, "icv_ml", "icv_source"]].drop_duplicates(_KEYS), on=_KEYS, how="left")
     frame["pbvc"] = _pbvc(cohort, frame, first)
-    per_method = [_volumes(cohort, frame, first, later, method) for method in cohort.methods]
+    ends = {"session_id_baseline": first.to_numpy(), "session_id_followup": frame["session_id"]}
+    taken = later & (excluded(cohort, frame[["participant_id"]].assign(**ends)) == "").to_numpy()
+    per_method = [_volumes(cohort, frame, first, taken, method) for method in cohort.methods]
     moved = by_registration(cohort)
     registered = () if moved is None else moved.methods
     for method in registered:
-        columns_of = _volumes(moved or cohort, frame, first, later, method)
+        columns_of = _volumes(moved or cohort, frame, first, taken, method)
         per_method.append(columns_of[[name for name in columns_of if name.removeprefix(method) in _REGISTERED]])
     acquired, told = _acquired(cohort, frame)
     columns = PEOPLE | {name: _extra(name) for name in extra} | _described(cohort.methods) | told
@@ -92,8 +94,8 @@ def tables(cohort: Cohort) -> list[Table]:
     return [Table("group_people", table, columns, choices)]
 
 
-def _volumes(cohort: Cohort, frame: pd.DataFrame, first: pd.Series, later: np.ndarray, method: str) -> pd.DataFrame:
-    """The columns of one method: volumes where they may be used, and the change since the baseline."""
+def _volumes(cohort: Cohort, frame: pd.DataFrame, first: pd.Series, taken: np.ndarray, method: str) -> pd.DataFrame:
+    """The columns of one method: volumes where they may be used, and where ``taken`` the change since the baseline."""
     of_method = cohort.volumes[cohort.volumes["method"] == method].set_index(_KEYS)
     here = of_method.reindex(pd.MultiIndex.from_frame(frame[_KEYS]))
     start = of_method.reindex(pd.MultiIndex.from_arrays([frame["participant_id"], first.to_numpy()]))
@@ -102,10 +104,8 @@ def _volumes(cohort: Cohort, frame: pd.DataFrame, first: pd.Series, later: np.nd
         f"{method}_{word}": np.where(usable, here[name].to_numpy(dtype=np.float64), np.nan)
         for word, name in (("ml", "volume_ml"), ("left_ml", "volume_left_ml"), ("right_ml", "volume_right_ml"))
     }
-    before = np.where(began & later, start["volume_ml"].to_numpy(dtype=np.float64), np.nan)
-    ends = {"session_id_baseline": first.to_numpy(), "session_id_followup": frame["session_id"]}
-    without = excluded(cohort, frame[["participant_id"]].assign(**ends)) != ""
-    change = np.where(without, np.nan, columns[f"{method}_ml"] - before)
+    before = np.where(began & taken, start["volume_ml"].to_numpy(dtype=np.float64), np.nan)
+    change = columns[f"{method}_ml"] - before
     percent = 100 * change / np.where(before > 0, before, np.nan)
     columns |= {f"{method}_change_ml": change, f"{method}_change_percent": percent}
     status = pd.Series(here["status"].to_numpy(dtype=object)).fillna("")
